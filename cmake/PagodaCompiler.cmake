@@ -1,0 +1,42 @@
+# How all our code is compiled: language, warnings, sanitizers. Directory-wide, because everything below this directory is ours.
+
+set(CMAKE_CXX_STANDARD 23)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)  # libpagoda.a may end up in an embedder's shared library.
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+
+if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
+  set(CMAKE_BUILD_TYPE Release)
+endif()
+
+find_program(PAGODA_CCACHE ccache)
+mark_as_advanced(PAGODA_CCACHE)
+if(PAGODA_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${PAGODA_CCACHE})
+endif()
+
+# Warnings are errors for whoever builds Pagoda itself, never for whoever embeds its source tree.
+# A designated initializer leaves out what shall be zero or its default: that is what it is for.
+add_compile_options(-Wall -Wextra -Wconversion -Wshadow -Wno-missing-field-initializers -fdiagnostics-color=auto)
+if(PROJECT_IS_TOP_LEVEL)
+  add_compile_options(-Werror)
+endif()
+if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+  # clang counts sign conversions as -Wconversion and g++ does not: one meaning for both.
+  add_compile_options(-Wno-sign-conversion -Wthread-safety -Werror=thread-safety)
+elseif(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+  add_compile_options(-Wno-restrict)  # False alarms in std::string concatenation (GCC bug 105651).
+endif()
+add_link_options(-Wl,--as-needed)  # The binary names only those shared libraries that it calls.
+
+if(PAGODA_SANITIZE)
+  add_compile_options(-fsanitize=${PAGODA_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=${PAGODA_SANITIZE})
+endif()
+if(PAGODA_FUZZ)
+  if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+    message(FATAL_ERROR "PAGODA_FUZZ needs clang: libFuzzer is part of it (use the preset fuzz)")
+  endif()
+  add_compile_options(-fsanitize=fuzzer-no-link)  # Coverage in every floor; the fuzz targets alone link the driver.
+endif()

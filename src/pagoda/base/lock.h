@@ -1,0 +1,87 @@
+// Ranked, annotated locks.
+//
+// Every lock has a rank, and a thread takes locks in ascending order of it. Debug builds check this at run time; clang
+// checks what is annotated at compile time (-Wthread-safety). Ranks count per memory manager: a guest's fault may fault
+// in its host and never the other way round, so all locks of a guest (depth 1, a guest's guest 2, ...) come before all
+// locks of its host (depth 0).
+//
+//   order of taking within one manager: space -> section -> PFN
+#pragma once
+
+#include <cstdint>
+#include <mutex>
+
+#if defined(__clang__)
+#define PAGODA_THREAD_ANNOTATION(x) __attribute__((x))
+#else
+#define PAGODA_THREAD_ANNOTATION(x)
+#endif
+#define PAGODA_CAPABILITY(x) PAGODA_THREAD_ANNOTATION(capability(x))
+#define PAGODA_SCOPED_CAPABILITY PAGODA_THREAD_ANNOTATION(scoped_lockable)
+#define PAGODA_GUARDED_BY(x) PAGODA_THREAD_ANNOTATION(guarded_by(x))
+#define PAGODA_REQUIRES(...) PAGODA_THREAD_ANNOTATION(requires_capability(__VA_ARGS__))
+#define PAGODA_EXCLUDES(...) PAGODA_THREAD_ANNOTATION(locks_excluded(__VA_ARGS__))
+#define PAGODA_ACQUIRE(...) PAGODA_THREAD_ANNOTATION(acquire_capability(__VA_ARGS__))
+#define PAGODA_RELEASE(...) PAGODA_THREAD_ANNOTATION(release_capability(__VA_ARGS__))
+#define PAGODA_RETURN_CAPABILITY(x) PAGODA_THREAD_ANNOTATION(lock_returned(x))
+#define PAGODA_NO_THREAD_SAFETY PAGODA_THREAD_ANNOTATION(no_thread_safety_analysis)
+
+namespace pagoda {
+
+enum class LockClass : std::uint8_t { kProcessList = 1, kSpace = 2, kSection = 3, kPfn = 4, kLeaf = 5 };
+
+class LockRank {
+ public:
+  // `depth`: 0 the host's manager, 1 a guest's, and so on.
+  constexpr LockRank(LockClass lock_class, unsigned depth)
+      : order_(static_cast<std::uint16_t>((255 - depth) * 16 + static_cast<unsigned>(lock_class))) {}
+  [[nodiscard]] constexpr std::uint16_t order() const { return order_; }
+
+ private:
+  std::uint16_t order_;
+};
+
+namespace detail {
+// The run-time check of ranks (debug builds). Aborts on a lock taken out of order, with both ranks.
+void note_taken(std::uint16_t order);
+void note_released(std::uint16_t order);
+}  // namespace detail
+
+class PAGODA_CAPABILITY("mutex") Lock {
+ public:
+  explicit Lock(LockRank rank) : rank_(rank) {}
+  Lock(const Lock&) = delete;
+  Lock& operator=(const Lock&) = delete;
+
+  void take() PAGODA_ACQUIRE() {
+#ifndef NDEBUG
+    detail::note_taken(rank_.order());
+#endif
+    mutex_.lock();
+  }
+  void release() PAGODA_RELEASE() {
+    mutex_.unlock();
+#ifndef NDEBUG
+    detail::note_released(rank_.order());
+#endif
+  }
+  [[nodiscard]] LockRank rank() const { return rank_; }
+
+ private:
+  std::mutex mutex_;
+  const LockRank rank_;
+};
+
+// Holds a lock for a scope. Work that is due after unlocking goes into an object declared before the guard.
+class PAGODA_SCOPED_CAPABILITY LockGuard {
+ public:
+  explicit LockGuard(Lock& lock) PAGODA_ACQUIRE(lock) : lock_(lock) { lock_.take(); }
+  ~LockGuard() PAGODA_RELEASE() { lock_.release(); }
+  LockGuard(const LockGuard&) = delete;
+  LockGuard& operator=(const LockGuard&) = delete;
+
+ private:
+  Lock& lock_;
+};
+
+}  // namespace pagoda

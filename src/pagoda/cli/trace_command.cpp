@@ -1,0 +1,313 @@
+#include "pagoda/cli/trace_command.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <iterator>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "pagoda/base/input_error.h"
+#include "pagoda/base/units.h"
+#include "pagoda/sim/trace/lackey_import.h"
+#include "pagoda/sim/trace/recorder.h"
+#include "pagoda/sim/trace/trace_reader.h"
+#include "pagoda/sim/trace/trace_reducer.h"
+#include "pagoda/sim/trace/trace_rewrite.h"
+#include "pagoda/sim/trace/trace_writer.h"
+#include "pagoda/sim/trace/working_set_curve.h"
+
+namespace pagoda::cli {
+
+namespace {
+
+constexpr int kExitBadInput = 2;
+constexpr std::uint32_t kZstdMagic = 0xFD2FB528;
+constexpr std::size_t kRangesShown = 8;
+constexpr std::size_t kBarWidth = 40;
+
+constexpr const char* kTraceHelp =
+    "Record, import and describe page traces: the order in which a real program touched its pages.\n"
+    "A trace (.vmpt.zst) holds page numbers only. It is reduced so that LRU and OPT miss exactly as often as on the "
+    "full\n"
+    "stream, for every memory of at least --window frames.\n";
+
+constexpr const char* kRecordHelp =
+    "Run a Linux program under qemu-x86_64 and write down the pages it touches.\n"
+    "The program runs about 20 to 90 times slower. Its input and output are its own, and its exit status is this "
+    "command's. "
+    "All its threads\nare recorded, its child processes are not.\n\n"
+    "Example: pagoda trace record -o sort.vmpt.zst -- sort words.txt\n";
+
+constexpr const char* kImportHelp =
+    "Turn the output of valgrind's lackey into a trace; or write a trace again (sealed, with a wider window, or "
+    "smaller).\n\n"
+    "Example: valgrind --tool=lackey --trace-mem=yes --log-file=ls.txt ls\n"
+    "         pagoda trace import ls.txt -o ls.vmpt.zst\n"
+    "         pagoda trace import --window 256 --level 19 old.vmpt.zst -o new.vmpt.zst\n";
+
+constexpr const char* kInfoHelp =
+    "Show what a trace holds: its length, its pages, where they lie, and its working-set curve.\n\n"
+    "Example: pagoda trace info data/traces/sort.vmpt.zst\n";
+
+int report_error(const InputError& error) {
+  fmt::print(stderr, "pagoda: {}\n", error.message);
+  return kExitBadInput;
+}
+
+// 1234567 -> "1,234,567".
+std::string grouped(std::uint64_t number) {
+  std::string digits = fmt::format("{}", number);
+  for (std::size_t at = digits.size(); at > 3;) digits.insert(at -= 3, ",");
+  return digits;
+}
+
+std::string mebibytes(PageCount pages) {
+  return fmt::format("{:.1f} MiB", static_cast<double>(bytes_of(pages).value()) / (1 << 20));
+}
+
+std::string in_short(const sim::TraceInfo& info) {
+  return fmt::format("{} raw references in {} records, {} pages ({})", grouped(info.references), grouped(info.records),
+                     grouped(info.pages.value()), mebibytes(info.pages));
+}
+
+// --- record ---
+
+int run_record(const sim::RecordOptions& options) {
+  const Input<sim::RecordOutcome> outcome = sim::record_program(options);
+  if (!outcome) return report_error(outcome.error());
+  fmt::print(stderr, "pagoda: {}: {}; {} ended with status {}\n", options.output, in_short(outcome->info),
+             options.command[0], outcome->exit_status);
+  if (outcome->info.ending == "exec") {
+    fmt::print(stderr, "pagoda: the trace ends where {} became another program (exec); record that one directly\n",
+               options.command[0]);
+  }
+  return outcome->exit_status;
+}
+
+// --- import ---
+
+struct ImportOptions {
+  std::string input = "-";
+  std::string output;
+  std::uint64_t window = 0;  // 0: 64 for new traces, its own for a trace.
+  int level = 9;
+  std::string program;
+};
+
+// A file descriptor that is closed; standard input for "-".
+class InputFile {
+ public:
+  explicit InputFile(const std::string& path)
+      : owned_(path != "-"), fd_(owned_ ? open(path.c_str(), O_RDONLY | O_CLOEXEC) : STDIN_FILENO) {}
+  ~InputFile() {
+    if (owned_ && fd_ >= 0) close(fd_);
+  }
+  InputFile(const InputFile&) = delete;
+  InputFile& operator=(const InputFile&) = delete;
+
+  [[nodiscard]] int fd() const { return fd_; }
+  [[nodiscard]] bool is_trace() const {
+    std::uint32_t magic = 0;
+    return owned_ && pread(fd_, &magic, sizeof magic, 0) == sizeof magic && magic == kZstdMagic;
+  }
+
+ private:
+  bool owned_;
+  int fd_;
+};
+
+Input<sim::TraceInfo> import_text(const InputFile& file, const std::string& name, const ImportOptions& options) {
+  sim::TraceWriterOptions writer_options{
+      .source = "valgrind-lackey", .program = options.program, .level = options.level};
+  writer_options.window = options.window == 0 ? sim::RecordOptions().window : options.window;
+  auto writer = sim::TraceWriter::create(options.output, writer_options);
+  if (!writer) return std::unexpected(writer.error());
+  sim::TraceReducer reducer(writer_options.window, **writer);
+  const bool terminal = isatty(STDERR_FILENO) != 0;
+  const auto show = [](std::uint64_t bytes, std::uint64_t lines) {
+    fmt::print(stderr, "\r{}: {} MiB, {} lines ", "importing", bytes >> 20, grouped(lines));
+  };
+  const auto totals = sim::import_lackey(file.fd(), name, reducer,
+                                         terminal ? std::function<void(std::uint64_t, std::uint64_t)>(show) : nullptr);
+  if (terminal) fmt::print(stderr, "\r\033[K");
+  if (!totals) return std::unexpected(totals.error());
+  if (totals->references == 0) {
+    return bad_input(fmt::format("{}: holds no references; run valgrind --tool=lackey with --trace-mem=yes", name));
+  }
+  (*writer)->append_references(reducer.flush());
+  return (*writer)->publish();
+}
+
+int run_import(const ImportOptions& options) {
+  const std::string name = options.input == "-" ? "standard input" : options.input;
+  const InputFile file(options.input);
+  if (file.fd() < 0) {
+    return report_error({fmt::format("{}: cannot be read: {}; give the output of lackey", name, std::strerror(errno))});
+  }
+  Input<sim::TraceInfo> info;
+  if (file.is_trace()) {
+    Input<sim::TraceReader> reader = sim::TraceReader::open(options.input);
+    if (!reader) return report_error(reader.error());
+    sim::TraceWriterOptions writer_options{.program = options.program, .level = options.level};
+    writer_options.window = std::max<std::uint64_t>(options.window, 1);
+    info = sim::rewrite_trace(*reader, options.output, writer_options);
+  } else {
+    info = import_text(file, name, options);
+  }
+  if (!info) return report_error(info.error());
+  fmt::print(stderr, "pagoda: {}: {}\n", options.output, in_short(*info));
+  return 0;
+}
+
+// --- info ---
+
+// One line, unless the file says nothing of the kind.
+void print_field(const char* label, const std::string& value) {
+  if (!value.empty()) fmt::print("{:<14}{}\n", label, value);
+}
+
+void print_ranges(const sim::TraceInfo& info) {
+  if (info.ranges.empty()) return;
+  print_field("footprint", fmt::format("{} ranges in {:#x}..{:#x}{}", grouped(info.ranges.size()),
+                                       info.ranges.front().first.value(), info.ranges.back().last().value(),
+                                       info.ranges.size() > kRangesShown ? "; the largest:" : ":"));
+  std::vector<VpnRange> largest = info.ranges;
+  std::ranges::sort(largest, [](const VpnRange& a, const VpnRange& b) {
+    return a.count != b.count ? a.count > b.count : a.first < b.first;
+  });
+  largest.resize(std::min(largest.size(), kRangesShown));
+  std::ranges::sort(largest, {}, &VpnRange::first);
+  for (const VpnRange& range : largest) {
+    fmt::print("  {:>#15x}..{:<#15x} {:>12} pages  {:>10}\n", range.first.value(), range.last().value(),
+               grouped(range.count.value()), mebibytes(range.count));
+  }
+}
+
+void print_info(const std::string& path, const sim::TraceInfo& info, const std::vector<sim::WorkingSetPoint>& curve) {
+  fmt::print("{}\n", path);
+  print_field("program", info.program);
+  print_field("recorded by", info.source + (info.version == 1 ? " (VMPT1, no seal)" : " (VMPT2, sealed)"));
+  print_field("pages are", info.space);
+  print_field("ends by", info.ending);
+  print_field("exact", fmt::format("LRU and OPT misses, from {} frames on", grouped(info.window)));
+  print_field("references", fmt::format("{} raw, in {} records", grouped(info.references), grouped(info.records)));
+  print_field("records", fmt::format("{} read, {} write, {} execute", grouped(info.records_reading),
+                                     grouped(info.records_writing), grouped(info.records_executing)));
+  print_field("pages", fmt::format("{} ({}): {} read, {} written, {} executed", grouped(info.pages.value()),
+                                   mebibytes(info.pages), grouped(info.pages_read.value()),
+                                   grouped(info.pages_written.value()), grouped(info.pages_executed.value())));
+  print_ranges(info);
+  fmt::print("\nworking set: distinct pages in windows of so many raw references, one after the other\n");
+  fmt::print("  {:>6} {:>8} {:>10} {:>10}  mean as part of all pages\n", "window", "windows", "mean", "largest");
+  for (const sim::WorkingSetPoint& point : curve) {
+    const double part = info.pages.is_zero() ? 0 : point.mean_pages / static_cast<double>(info.pages.value());
+    const auto width = std::min(kBarWidth, static_cast<std::size_t>(part * kBarWidth + 0.5));
+    fmt::print("  {:>5}M {:>8} {:>10.1f} {:>10}  {}{} {:.0f} %\n", point.window >> 20, grouped(point.windows),
+               point.mean_pages, grouped(point.largest.value()), std::string(width, '#'),
+               std::string(kBarWidth - width, '.'), part * 100);
+  }
+}
+
+void print_json(const std::string& path, const sim::TraceInfo& info, const std::vector<sim::WorkingSetPoint>& curve) {
+  nlohmann::ordered_json json = {
+      {"file", path},
+      {"version", info.version},
+      {"source", info.source},
+      {"space", info.space},
+      {"program", info.program},
+      {"ends", info.ending},
+      {"window", info.window},
+      {"references", info.references},
+      {"records", info.records},
+      {"records_reading", info.records_reading},
+      {"records_writing", info.records_writing},
+      {"records_executing", info.records_executing},
+      {"pages", info.pages.value()},
+      {"pages_read", info.pages_read.value()},
+      {"pages_written", info.pages_written.value()},
+      {"pages_executed", info.pages_executed.value()},
+      {"ranges", nlohmann::ordered_json::array()},
+      {"working_set", nlohmann::ordered_json::array()},
+  };
+  for (const VpnRange& range : info.ranges) {
+    json["ranges"].push_back({{"first_page", range.first.value()}, {"pages", range.count.value()}});
+  }
+  for (const sim::WorkingSetPoint& point : curve) {
+    json["working_set"].push_back({{"window_references", point.window},
+                                   {"windows", point.windows},
+                                   {"mean_pages", point.mean_pages},
+                                   {"largest_pages", point.largest.value()}});
+  }
+  fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+}
+
+int run_info(const std::string& path, bool as_json) {
+  Input<sim::TraceReader> reader = sim::TraceReader::open(path);
+  if (!reader) return report_error(reader.error());
+  const auto curve = sim::working_set_curve(*reader);
+  if (!curve) return report_error(curve.error());
+  (as_json ? print_json : print_info)(path, reader->info(), *curve);
+  return 0;
+}
+
+// --- the command line ---
+
+void add_record(CLI::App& trace, int& exit_code) {
+  CLI::App* const command = trace.add_subcommand("record", kRecordHelp);
+  const auto options = std::make_shared<sim::RecordOptions>();
+  command->add_option("-o,--output", options->output, "The trace to write")->required()->type_name("FILE");
+  command->add_option("-k,--window", options->window, "Exact for memories of at least so many frames; wider is smaller")
+      ->capture_default_str()
+      ->type_name("PAGES");
+  command->add_option("--level", options->level, "zstd level, 1 to 22")->capture_default_str()->type_name("N");
+  command->add_option("command", options->command, "The program and its arguments, behind --")->required();
+  command->positionals_at_end();
+  command->callback([options, &exit_code] { exit_code = run_record(*options); });
+}
+
+void add_import(CLI::App& trace, int& exit_code) {
+  CLI::App* const command = trace.add_subcommand("import", kImportHelp);
+  const auto options = std::make_shared<ImportOptions>();
+  command->add_option("input", options->input, "Output of lackey, or a trace; - is standard input")
+      ->capture_default_str();
+  command->add_option("-o,--output", options->output, "The trace to write")->required()->type_name("FILE");
+  command->add_option("-k,--window", options->window, "Exact for memories of at least so many frames (lackey: 64)")
+      ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{sim::TraceReducer::kWindowMax}))
+      ->type_name("PAGES");
+  command->add_option("--level", options->level, "zstd level, 1 to 22")->capture_default_str()->type_name("N");
+  command->add_option("--program", options->program, "Name of the program, for `info`")->type_name("NAME");
+  command->callback([options, &exit_code] { exit_code = run_import(*options); });
+}
+
+void add_info(CLI::App& trace, int& exit_code) {
+  CLI::App* const command = trace.add_subcommand("info", kInfoHelp);
+  const auto path = std::make_shared<std::string>();
+  const auto as_json = std::make_shared<bool>(false);
+  command->add_option("trace", *path, "A trace (.vmpt.zst)")->required();
+  command->add_flag("--json", *as_json, "As JSON");
+  command->callback([path, as_json, &exit_code] { exit_code = run_info(*path, *as_json); });
+}
+
+}  // namespace
+
+void add_trace_command(CLI::App& app, int& exit_code) {
+  CLI::App* const trace = app.add_subcommand("trace", kTraceHelp);
+  trace->require_subcommand(1);
+  add_record(*trace, exit_code);
+  add_import(*trace, exit_code);
+  add_info(*trace, exit_code);
+}
+
+}  // namespace pagoda::cli

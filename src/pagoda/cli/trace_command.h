@@ -1,0 +1,15 @@
+// `pagoda trace`: record, import and info.
+#pragma once
+
+namespace CLI {
+class App;
+}
+
+namespace pagoda::cli {
+
+// Adds the subcommand to `app`. When it was chosen, parsing runs it and sets `exit_code`: 0; 2 after an input error,
+// which is one line on standard error; for `record`, the exit status of the recorded program. `app` and `exit_code`
+// must outlive the parsing.
+void add_trace_command(CLI::App& app, int& exit_code);
+
+}  // namespace pagoda::cli

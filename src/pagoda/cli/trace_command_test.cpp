@@ -1,0 +1,118 @@
+// `pagoda trace` as a person types it.
+#include "pagoda/cli/trace_command.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+namespace pagoda::cli {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+
+struct Ran {
+  int status = 0;
+  std::string out;
+  std::string error;
+};
+
+Ran run(std::vector<std::string> arguments) {
+  CLI::App app;
+  Ran ran;
+  add_trace_command(app, ran.status);
+  std::ranges::reverse(arguments);  // CLI11 takes them from the back.
+  testing::internal::CaptureStdout();
+  testing::internal::CaptureStderr();
+  try {
+    app.parse(arguments);
+  } catch (const CLI::ParseError& error) {
+    ran.status = app.exit(error);
+  }
+  ran.out = testing::internal::GetCapturedStdout();
+  ran.error = testing::internal::GetCapturedStderr();
+  return ran;
+}
+
+class TraceCommand : public testing::Test {
+ protected:
+  TraceCommand() {
+    std::string name = (std::filesystem::temp_directory_path() / "pagoda-trace-command-XXXXXX").string();
+    EXPECT_NE(mkdtemp(name.data()), nullptr);
+    directory_ = name;
+  }
+  ~TraceCommand() override { std::filesystem::remove_all(directory_); }
+  std::string file(const char* name) const { return (directory_ / name).string(); }
+
+ private:
+  std::filesystem::path directory_;
+};
+
+TEST_F(TraceCommand, ImportsLackeyAndShowsIt) {
+  std::ofstream(file("in.txt")) << "==1== hello\nI  00400000,4\n S 00601000,8\nI  00400004,4\n M 00602000,8\n";
+  const Ran imported =
+      run({"trace", "import", file("in.txt"), "-o", file("t.vmpt.zst"), "--program", "hello", "-k", "8"});
+  EXPECT_EQ(imported.status, 0) << imported.error;
+  EXPECT_EQ(imported.out, "");
+  EXPECT_THAT(imported.error, HasSubstr("5 raw references in 4 records, 3 pages"));
+
+  const Ran info = run({"trace", "info", file("t.vmpt.zst")});
+  EXPECT_EQ(info.status, 0);
+  EXPECT_THAT(info.out, AllOf(HasSubstr("hello"), HasSubstr("valgrind-lackey"), HasSubstr("from 8 frames on"),
+                              HasSubstr("1 read, 2 write, 2 execute"), HasSubstr("0x601..0x602"), HasSubstr("100 %")));
+
+  const Ran json = run({"trace", "info", "--json", file("t.vmpt.zst")});
+  const auto parsed = nlohmann::json::parse(json.out);
+  EXPECT_EQ(parsed["references"], 5);
+  EXPECT_EQ(parsed["pages"], 3);
+  EXPECT_EQ(parsed["ranges"].size(), 2U);
+  EXPECT_EQ(parsed["working_set"].size(), 5U);
+
+  const Ran again = run({"trace", "import", file("t.vmpt.zst"), "-o", file("u.vmpt.zst"), "--level", "19"});
+  EXPECT_EQ(again.status, 0) << again.error;
+  EXPECT_THAT(run({"trace", "info", file("u.vmpt.zst")}).out, AllOf(HasSubstr("hello"), HasSubstr("from 8 frames on")));
+}
+
+TEST_F(TraceCommand, BadInputIsOneLineAndStatusTwo) {
+  std::ofstream(file("bad.txt")) << "I  00400000,4\nnonsense\n";
+  std::ofstream(file("empty.txt")) << "==1== nothing\n";
+  const std::string out = file("out.vmpt.zst");
+  for (const std::vector<std::string>& arguments : std::vector<std::vector<std::string>>{
+           {"trace", "info", file("missing")},
+           {"trace", "info", file("bad.txt")},
+           {"trace", "import", file("missing"), "-o", out},
+           {"trace", "import", file("bad.txt"), "-o", out},
+           {"trace", "import", file("empty.txt"), "-o", out},
+           {"trace", "import", file("bad.txt"), "-o", "/dev/null"},
+           {"trace", "import", file("bad.txt"), "-o", out, "--level", "77"},
+           {"trace", "record", "-o", out, "--", file("missing")},
+           {"trace", "record", "-o", out, "-k", "0", "--", "true"},
+       }) {
+    const Ran ran = run(arguments);
+    EXPECT_EQ(ran.status, 2) << ran.error;
+    EXPECT_EQ(ran.out, "");
+    EXPECT_EQ(std::ranges::count(ran.error, '\n'), 1) << ran.error;
+    EXPECT_THAT(ran.error, testing::StartsWith("pagoda: "));
+    EXPECT_FALSE(std::filesystem::exists(out));
+  }
+}
+
+TEST_F(TraceCommand, HelpTeaches) {
+  for (const char* command : {"record", "import", "info"}) {
+    const Ran ran = run({"trace", command, "--help"});
+    EXPECT_EQ(ran.status, 0);
+    EXPECT_THAT(ran.out, AllOf(HasSubstr("Example: "), HasSubstr("pagoda trace")));
+  }
+}
+
+}  // namespace
+}  // namespace pagoda::cli

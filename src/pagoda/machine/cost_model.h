@@ -1,0 +1,35 @@
+// What counted events cost, in cycles. The simulator's time is made of these and of the disks' queues; nothing else.
+#pragma once
+
+#include <cstdint>
+
+#include "pagoda/base/units.h"
+
+namespace pagoda::machine {
+
+struct CostModel {
+  std::uint64_t cycles_per_us = 3000;  // A 3 GHz processor.
+
+  // One memory reference of a program, instruction included. Choice: one instruction a cycle with a warm cache.
+  Cycles reference{1};
+  // A walk's load of one entry. reference/virtualization.md 2.2 counts loads; 12 cycles: an entry in the L2 cache.
+  Cycles walk_load{12};
+  // Trap and return. Adams & Agesen 2006: a native page fault costs 1093 cycles, most of it in the kernel's handler;
+  // the hardware's share is about a third.
+  Cycles exception{350};
+  // The handler's own work beside what is charged by name below; the rest of those 1093.
+  Cycles fault_handler{700};
+  // A refill exception of a software-managed TLB without the walk's loads: a short trap (Nagle et al. 1993: about 20
+  // cycles, user).
+  Cycles refill_exception{20};
+  // 4096 bytes set, copied. reference/baselines.md 1c: 165 ns and 400 ns at about 3 GHz.
+  Cycles zero_page{500};
+  Cycles copy_page{1200};
+  // INVLPG, and one more processor interrupted for a shootdown. Choice: order of magnitude of an IPI round trip.
+  Cycles invalidate{100};
+  Cycles shootdown{2000};
+  // Setting up a disk transfer and taking its interrupt.
+  Cycles disk_operation{6000};
+};
+
+}  // namespace pagoda::machine

@@ -1,0 +1,60 @@
+// Disks: bytes in files, time from a queue.
+//
+// A transfer moves its bytes at once and says when the disk would have been done; whoever needs the bytes waits until
+// then. Frames are named by number, as for a DMA. Errors are injected (FaultInjection) or come from the real file; a
+// failed transfer has moved nothing that may be relied on and takes its time like any other.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "pagoda/base/status.h"
+#include "pagoda/base/units.h"
+#include "pagoda/machine/processor.h"
+
+namespace pagoda::machine {
+
+struct DiskTransfer {
+  Status status = Status::kSuccess;  // kIoDeviceError: the transfer failed.
+  Time completes;                    // When the requester learns it.
+};
+
+// A file on a disk, as far as paging needs one: pages at offsets.
+class DiskFile {
+ public:
+  virtual ~DiskFile() = default;
+
+  [[nodiscard]] virtual Disk& disk() = 0;
+  [[nodiscard]] virtual ByteCount size() const = 0;
+  // Grows (new bytes read as zero) or shrinks. Fails with kDiskFull and changes nothing.
+  virtual Result<> resize(ByteCount size) = 0;
+  // Moves whole frames from or to consecutive pages at `at`, one transfer, queued at `cpu`'s time. Needs at + frames <=
+  // size.
+  virtual DiskTransfer read(Processor& cpu, FileOffset at, std::span<const Pfn> frames) = 0;
+  virtual DiskTransfer write(Processor& cpu, FileOffset at, std::span<const Pfn> frames) = 0;
+};
+
+class Disk {
+ public:
+  struct Counts {
+    std::uint64_t reads = 0;
+    std::uint64_t writes = 0;
+    ByteCount bytes_read;
+    ByteCount bytes_written;
+    std::uint64_t errors = 0;
+    Duration busy;  // Time during which at least one transfer was under way, as the queue model sees it.
+  };
+
+  virtual ~Disk() = default;
+  [[nodiscard]] virtual const std::string& name() const = 0;
+  [[nodiscard]] virtual ByteCount capacity() const = 0;
+  [[nodiscard]] virtual ByteCount used() const = 0;
+  [[nodiscard]] virtual const Counts& counts() const = 0;
+  // A new, empty file; freed with its space when the last owner lets go. Fails with kInsufficientResources if the host
+  // refuses.
+  virtual Result<std::unique_ptr<DiskFile>> create(const std::string& file_name) = 0;
+};
+
+}  // namespace pagoda::machine

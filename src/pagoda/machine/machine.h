@@ -1,0 +1,64 @@
+// The hardware that a memory manager sees. `SimMachine` is the first; guests, this process's own memory and KVM come
+// behind the same interface.
+//
+// The manager's side of the bargain: it writes entries in the machine's own format into frames, through a view; it
+// makes an entry less permissive first, shoots down second, reuses the frame third; it never keeps a pointer into a
+// frame.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "pagoda/base/units.h"
+#include "pagoda/machine/access.h"
+#include "pagoda/machine/cost_model.h"
+#include "pagoda/machine/paging_mode.h"
+#include "pagoda/machine/physical_view.h"
+
+namespace pagoda::machine {
+
+class Processor;
+class Disk;
+class Hypercalls;
+
+// Processors by number, at most 64.
+class ProcessorSet {
+ public:
+  constexpr ProcessorSet() = default;
+  constexpr void add(unsigned processor) { bits_ |= std::uint64_t{1} << processor; }
+  constexpr void remove(unsigned processor) { bits_ &= ~(std::uint64_t{1} << processor); }
+  [[nodiscard]] constexpr bool contains(unsigned processor) const { return (bits_ >> processor & 1) != 0; }
+  [[nodiscard]] constexpr bool empty() const { return bits_ == 0; }
+  friend constexpr bool operator==(ProcessorSet, ProcessorSet) = default;
+
+ private:
+  std::uint64_t bits_ = 0;
+};
+inline constexpr unsigned kMaxProcessors = 64;
+
+enum class TlbRefill : std::uint8_t {
+  kHardware,  // The processor walks the tables.
+  kSoftware,  // A miss is an exception; the memory manager walks and inserts (MIPS and the like).
+};
+
+class Machine {
+ public:
+  virtual ~Machine() = default;
+
+  [[nodiscard]] virtual const PagingMode& paging() const = 0;
+  [[nodiscard]] virtual TlbRefill refill() const = 0;
+  // Frames 0 to frame_count() - 1 exist; no other does.
+  [[nodiscard]] virtual PageCount frame_count() const = 0;
+  [[nodiscard]] virtual const CostModel& costs() const = 0;
+  [[nodiscard]] virtual std::span<Processor* const> processors() = 0;
+  [[nodiscard]] virtual std::span<Disk* const> disks() = 0;
+  // Null on bare hardware; on a virtual machine, the way to its hypervisor.
+  [[nodiscard]] virtual Hypercalls* hypercalls() = 0;
+
+  // Makes every processor of the set forget what it knows of the pages in the space. Returns when none can use an old
+  // entry any more. Work is charged to `initiator` and to those interrupted. Called without the initiator's manager
+  // holding its PFN lock.
+  virtual void shoot_down(Processor& initiator, const ProcessorSet& targets, Asid asid, VpnRange pages) = 0;
+};
+
+}  // namespace pagoda::machine

@@ -1,0 +1,122 @@
+// Frames by number, as one processor reaches them.
+//
+// On a host the view is an address computation that inlines. On a guest every access goes through the second level
+// (`FrameReach`) and may fault in the host. Bytes are reached only through a FrameView, which keeps the frame where it
+// is while it lives; no pointer into a frame outlives its scope.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <utility>
+
+#include "pagoda/base/units.h"
+#include "pagoda/machine/access.h"
+
+namespace pagoda::machine {
+
+// The second level: how a guest's frames are reached. Implemented by whoever backs guest-physical memory.
+class FrameReach {
+ public:
+  virtual ~FrameReach() = default;
+  // The bytes of the frame, aligned to a page, resident and held for the given use until `let_go`. Never fails: what
+  // the guest cannot have was refused when the guest got its memory.
+  virtual std::byte* hold(Pfn frame, Access use) = 0;
+  virtual void let_go(Pfn frame) = 0;
+};
+
+// The bytes of one frame, for a scope.
+class FrameView {
+ public:
+  FrameView(std::byte* bytes, FrameReach* reach, Pfn frame) : bytes_(bytes), reach_(reach), frame_(frame) {}
+  FrameView(FrameView&& other) noexcept
+      : bytes_(other.bytes_), reach_(std::exchange(other.reach_, nullptr)), frame_(other.frame_) {}
+  FrameView(const FrameView&) = delete;
+  FrameView& operator=(const FrameView&) = delete;
+  FrameView& operator=(FrameView&&) = delete;
+  ~FrameView() {
+    if (reach_ != nullptr) [[unlikely]]
+      reach_->let_go(frame_);
+  }
+
+  [[nodiscard]] std::byte* data() const { return bytes_; }
+  [[nodiscard]] std::span<std::byte, kPageBytes> bytes() const {
+    return std::span<std::byte, kPageBytes>(bytes_, kPageBytes);
+  }
+
+ private:
+  std::byte* bytes_;
+  FrameReach* reach_;  // Null on a host: nothing to let go.
+  Pfn frame_;
+};
+
+class PhysicalView {
+ public:
+  // A host's frames, which lie one after the other at `base`; `frames` of them, when known (debug builds check it).
+  explicit PhysicalView(std::byte* base, PageCount frames = PageCount(kNoPfn.value())) : base_(base), frames_(frames) {}
+  // A guest's, reached one by one.
+  explicit PhysicalView(FrameReach& reach) : reach_(&reach) {}
+
+  [[nodiscard]] FrameView bytes(Pfn frame, Access use) const {
+    PAGODA_DCHECK(reach_ != nullptr || frame.value() < frames_.value());
+    if (reach_ == nullptr) [[likely]]
+      return {base_ + PhysicalAddress(frame).value(), nullptr, frame};
+    return {reach_->hold(frame, use), reach_, frame};
+  }
+
+  // Whether consecutive frames lie one after the other in the host's memory, and stay where they are.
+  [[nodiscard]] bool is_contiguous() const { return reach_ == nullptr; }
+
+  // Aligned; never crosses a frame. Relaxed atomics: an entry may be read by one processor while another sets its
+  // accessed bit.
+  template <class T>
+  [[nodiscard]] T load(PhysicalAddress address) const {
+    const FrameView view = bytes(address.pfn(), Access::kRead);
+    return std::atomic_ref<T>(*at<T>(view, address)).load(std::memory_order_relaxed);
+  }
+  template <class T>
+  void store(PhysicalAddress address, T value) const {
+    const FrameView view = bytes(address.pfn(), Access::kWrite);
+    std::atomic_ref<T>(*at<T>(view, address)).store(value, std::memory_order_relaxed);
+  }
+  // How the hardware sets accessed and dirty. Returns the value before.
+  template <class T>
+  T fetch_or(PhysicalAddress address, T set) const {
+    const FrameView view = bytes(address.pfn(), Access::kWrite);
+    return std::atomic_ref<T>(*at<T>(view, address)).fetch_or(set, std::memory_order_relaxed);
+  }
+  // Replaces `expected` by `desired`; false, and `expected` updated, when somebody was faster.
+  template <class T>
+  bool compare_exchange(PhysicalAddress address, T& expected, T desired) const {
+    const FrameView view = bytes(address.pfn(), Access::kWrite);
+    return std::atomic_ref<T>(*at<T>(view, address))
+        .compare_exchange_strong(expected, desired, std::memory_order_relaxed);
+  }
+
+  void zero(Pfn frame) const { std::memset(bytes(frame, Access::kWrite).data(), 0, kPageBytes); }
+  void copy(Pfn from, Pfn to) const {
+    const FrameView source = bytes(from, Access::kRead);
+    std::memcpy(bytes(to, Access::kWrite).data(), source.data(), kPageBytes);
+  }
+  [[nodiscard]] bool equal(Pfn a, Pfn b) const {
+    const FrameView first = bytes(a, Access::kRead);
+    return std::memcmp(first.data(), bytes(b, Access::kRead).data(), kPageBytes) == 0;
+  }
+  // XXH3 of the frame's bytes.
+  [[nodiscard]] std::uint64_t hash(Pfn frame) const;
+
+ private:
+  template <class T>
+  static T* at(const FrameView& view, PhysicalAddress address) {
+    PAGODA_DCHECK_EQ(address.value() % sizeof(T), std::uint64_t{0});
+    return reinterpret_cast<T*>(view.data() + address.page_offset());
+  }
+
+  std::byte* base_ = nullptr;
+  FrameReach* reach_ = nullptr;
+  PageCount frames_;
+};
+
+}  // namespace pagoda::machine

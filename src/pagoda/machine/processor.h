@@ -1,0 +1,152 @@
+// A processor: the clock that work is charged to, the TLB that may be stale, and the view of physical memory that work
+// goes through.
+//
+// Code of mm takes `Processor& cpu`; there is no hidden current one. What a program does (`load`, `store`, `fetch`)
+// translates through the TLB, walks on a miss, sets accessed and dirty as the hardware does, raises page faults to the
+// FaultHandler and retries.
+//
+// Synchronous code, asynchronous time. Work that must wait calls `wait_until`. By itself that moves the clock. Under an
+// event loop
+// (`set_waiting(Waiting::kYields)`) it records when the waiter can go on: the access then returns Status::kPending with
+// nothing done, and the loop runs somebody else until `blocked_until()`.
+//
+// Locking: a Processor belongs to the thread that drives it; only shoot-downs reach in from outside, through Machine.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "pagoda/base/status.h"
+#include "pagoda/base/units.h"
+#include "pagoda/machine/access.h"
+#include "pagoda/machine/machine.h"
+#include "pagoda/machine/page_walker.h"
+#include "pagoda/machine/physical_view.h"
+#include "pagoda/machine/tlb.h"
+
+namespace pagoda::machine {
+
+// What the fault handler decided: repeat the access (kSuccess), or raise this status to the program.
+using FaultOutcome = Status;
+
+// Who serves faults: a memory manager.
+class FaultHandler {
+ public:
+  virtual ~FaultHandler() = default;
+  virtual FaultOutcome resolve(Processor& cpu, const PageFault& fault) = 0;
+  // Only where software fills the TLB: inserts a translation for the access with `Processor::fill_tlb`, or says what to
+  // raise.
+  virtual FaultOutcome refill(Processor& cpu, VirtualAddress va, Access access, Privilege privilege) = 0;
+};
+
+class Processor {
+ public:
+  struct Counts {
+    std::uint64_t tlb_misses = 0;  // No entry, or one without the right: a first write to a clean page counts.
+    std::uint64_t walk_loads = 0;
+    std::uint64_t faults = 0;   // Raised to the handler.
+    std::uint64_t refills = 0;  // Refill exceptions.
+    std::uint64_t invalidations = 0;
+    std::uint64_t shootdowns_received = 0;
+  };
+  enum class Waiting : std::uint8_t { kAdvancesClock, kYields };
+
+  Processor(Machine& machine, unsigned number, PhysicalView physical, TlbGeometry geometry);
+  Processor(const Processor&) = delete;
+  Processor& operator=(const Processor&) = delete;
+
+  [[nodiscard]] Machine& machine() const { return machine_; }
+  [[nodiscard]] unsigned number() const { return number_; }
+  [[nodiscard]] const PhysicalView& physical() const { return physical_; }
+  [[nodiscard]] const Counts& counts() const { return counts_; }
+
+  // --- Time ---
+  [[nodiscard]] Time now() const {
+    // In two parts: cycles times 1000 overflow after 71 days at 3 GHz.
+    return Time(cycles_ / cycles_per_us_ * 1000 + cycles_ % cycles_per_us_ * 1000 / cycles_per_us_);
+  }
+  void charge(Cycles work) { cycles_ += work.value(); }
+  void wait_until(Time time);
+  void advance_to(Time time);  // Idle until then; never backwards.
+  void set_waiting(Waiting waiting) { waiting_ = waiting; }
+  [[nodiscard]] bool is_blocked() const { return blocked_until_ != Time{}; }
+  // When the access that returned kPending can go on; reading it forgets it.
+  [[nodiscard]] Time take_blocked_until();
+
+  // --- Address space and TLB ---
+  void attach(FaultHandler& handler) { handler_ = &handler; }
+  void load_root(Pfn root, Asid asid);  // x86: MOV CR3. Tag 0 is flushed, others keep their entries.
+  [[nodiscard]] Pfn root() const { return root_; }
+  [[nodiscard]] Asid asid() const { return asid_; }
+  void set_walk_rules(const WalkRules& rules);  // CR0.WP and EFER.NXE; flushes the TLB.
+  void invalidate_page(VirtualAddress va, Asid asid);
+  void invalidate_asid(Asid asid);
+  void invalidate_all();
+  // What a shoot-down of many pages does in place of invalidating each: the whole space, and global entries of these
+  // pages.
+  void invalidate_range(VpnRange pages, Asid asid);
+  // Software refill: what the handler found.
+  void fill_tlb(VirtualAddress va, const Translation& translation);
+  [[nodiscard]] const WalkRules& walk_rules() const { return rules_; }
+  [[nodiscard]] const Tlb& tlb() const { return tlb_; }
+
+  // --- What a program does ---
+  // One aligned or unaligned word. Fails with what the handler raised, or kPending under an event loop: repeat it then.
+  template <class T>
+  Result<T> load(VirtualAddress va, Privilege privilege = Privilege::kUser) {
+    T value;
+    const Tlb::Entry* entry = tlb_.find(va, asid_);
+    if (entry != nullptr && entry->allows(Tlb::right(Access::kRead, privilege)) && fits<T>(va)) [[likely]] {
+      std::memcpy(&value, entry->host(va), sizeof(T));
+      return value;
+    }
+    PAGODA_TRY(load(va, std::as_writable_bytes(std::span(&value, 1)), privilege));
+    return value;
+  }
+  template <class T>
+  Result<> store(VirtualAddress va, T value, Privilege privilege = Privilege::kUser) {
+    const Tlb::Entry* entry = tlb_.find(va, asid_);
+    if (entry != nullptr && entry->allows(Tlb::right(Access::kWrite, privilege)) && fits<T>(va)) [[likely]] {
+      std::memcpy(entry->host(va), &value, sizeof(T));
+      return {};
+    }
+    return store(va, std::as_bytes(std::span(&value, 1)), privilege);
+  }
+  // Any run of bytes. A failure part of the way leaves the pages before it done; repeating the whole is right.
+  Result<> load(VirtualAddress va, std::span<std::byte> into, Privilege privilege = Privilege::kUser);
+  Result<> store(VirtualAddress va, std::span<const std::byte> from, Privilege privilege = Privilege::kUser);
+  // Executes at `va`: the right to, and the walk.
+  Result<> fetch(VirtualAddress va, Privilege privilege = Privilege::kUser);
+  // Brings the page in for the access without moving bytes.
+  Result<> touch(VirtualAddress va, Access access, Privilege privilege = Privilege::kUser);
+
+ private:
+  friend class SimMachine;  // Shoot-downs.
+
+  template <class T>
+  static bool fits(VirtualAddress va) {
+    return va.page_offset() <= kPageBytes - sizeof(T);
+  }
+  Result<std::byte*> translate(VirtualAddress va, Access access, Privilege privilege);
+  Result<std::byte*> translate_slowly(VirtualAddress va, Access access, Privilege privilege);
+  const Tlb::Entry& remember(VirtualAddress va, const Translation& translation, Access use);
+  template <class Move>
+  Result<> for_each_page(VirtualAddress va, std::size_t bytes, Access access, Privilege privilege, Move&& move);
+
+  Machine& machine_;
+  const unsigned number_;
+  const PhysicalView physical_;
+  const std::uint64_t cycles_per_us_;
+  Tlb tlb_;
+  Asid asid_ = kUntagged;
+  Pfn root_ = kNoPfn;
+  FaultHandler* handler_ = nullptr;
+  WalkRules rules_;
+  std::uint64_t cycles_ = 0;
+  Waiting waiting_ = Waiting::kAdvancesClock;
+  Time blocked_until_;  // Zero: not blocked.
+  Counts counts_;
+};
+
+}  // namespace pagoda::machine

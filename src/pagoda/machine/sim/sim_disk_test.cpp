@@ -1,0 +1,301 @@
+#include "pagoda/machine/sim/sim_disk.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <memory>
+#include <numeric>
+#include <vector>
+
+#include "pagoda/machine/sim/sim_machine.h"
+#include "pagoda/machine/testing/page_tables.h"
+
+namespace pagoda::machine {
+namespace {
+
+constexpr FileOffset kStart{0};
+
+// 4096 bytes take 4096 ns.
+DiskModel round_model() {
+  return {.capacity = 1_MiB * 16, .latency = 100_us, .bandwidth_per_second = ByteCount(1'000'000'000), .depth = 32};
+}
+
+struct Rig {
+  explicit Rig(DiskModel model = round_model())
+      : machine(*SimMachine::create({.costs = costs(), .disks = {std::move(model)}})),
+        cpu(machine->processor()),
+        disk(machine->sim_disk()),
+        file(*disk.create("test")) {}
+
+  // Setting up a transfer costs nothing, so that times are the disk's alone.
+  static CostModel costs() {
+    CostModel costs;
+    costs.disk_operation = Cycles(0);
+    return costs;
+  }
+  void fill(Pfn frame, std::uint64_t seed) {
+    for (std::uint64_t at = 0; at < kPageBytes; at += 8)
+      cpu.physical().store<std::uint64_t>(PhysicalAddress(frame) + ByteCount(at), Random::mix(seed + at));
+  }
+
+  std::unique_ptr<SimMachine> machine;
+  Processor& cpu;
+  SimDisk& disk;
+  std::unique_ptr<DiskFile> file;
+};
+
+void expect_round_trip(DiskModel model) {
+  Rig s(std::move(model));
+  ASSERT_TRUE(s.file->resize(1_MiB));
+  // More than one call's worth of frames, in no order.
+  std::vector<Pfn> from;
+  std::vector<Pfn> to;
+  for (std::uint32_t i = 0; i < 150; ++i) {
+    from.emplace_back(1000 + i * 37 % 150);
+    to.emplace_back(3000 + i * 53 % 150);
+    s.fill(from.back(), i * 10'000);
+  }
+  const FileOffset at(0x7000);
+  ASSERT_EQ(s.file->write(s.cpu, at, from).status, Status::kSuccess);
+  ASSERT_EQ(s.file->read(s.cpu, at, to).status, Status::kSuccess);
+  for (std::size_t i = 0; i < from.size(); ++i) ASSERT_TRUE(s.cpu.physical().equal(from[i], to[i])) << i;
+  // Page by page it is the same bytes.
+  for (std::size_t i = 0; i < from.size(); i += 13) {
+    const Pfn one(5000);
+    ASSERT_EQ(s.file->read(s.cpu, at + kPageSize * i, std::span(&one, 1)).status, Status::kSuccess);
+    EXPECT_TRUE(s.cpu.physical().equal(from[i], one));
+  }
+  // What was never written is zero.
+  const Pfn last(5001);
+  s.fill(last, 1);
+  ASSERT_EQ(s.file->read(s.cpu, kStart, std::span(&last, 1)).status, Status::kSuccess);
+  EXPECT_TRUE(s.cpu.physical().equal(last, Pfn(5002)));
+}
+
+TEST(SimDisk, BytesComeBackFromMemory) { expect_round_trip(round_model()); }
+
+TEST(SimDisk, BytesComeBackFromADirectory) {
+  DiskModel model = round_model();
+  model.directory = std::filesystem::path(::testing::TempDir()) / "pagoda-sim-disk-test";
+  std::filesystem::create_directories(model.directory);
+  const auto directory = model.directory;
+  expect_round_trip(std::move(model));
+  EXPECT_TRUE(std::filesystem::is_empty(directory));  // Files without a name.
+  std::filesystem::remove(directory);
+}
+
+TEST(SimDisk, ADirectoryThatIsNotThereIsRefused) {
+  DiskModel model = round_model();
+  model.directory = "/nonexistent/pagoda";
+  SimDisk disk(model);
+  const auto file = disk.create("test");
+  ASSERT_FALSE(file);
+  EXPECT_EQ(file.error(), Status::kInsufficientResources);
+}
+
+TEST(SimDisk, MovesFramesThatAreReachedOneByOne) {
+  Rig s;
+  testing::ScatteredFrames reach(256);
+  Processor guest(*s.machine, 0, PhysicalView(reach), TlbGeometry::kLarge);
+  ASSERT_TRUE(s.file->resize(1_MiB));
+  std::vector<Pfn> from(100);
+  std::vector<Pfn> to(100);
+  for (std::uint32_t i = 0; i < 100; ++i) {
+    from[i] = Pfn(i);
+    to[i] = Pfn(199 - i);
+    guest.physical().store<std::uint32_t>(PhysicalAddress(from[i]) + ByteCount(4092), i);
+  }
+  ASSERT_EQ(s.file->write(guest, kStart, from).status, Status::kSuccess);
+  EXPECT_EQ(reach.write_holds(Pfn(150)), 0U);
+  ASSERT_EQ(s.file->read(guest, kStart, to).status, Status::kSuccess);
+  EXPECT_EQ(reach.write_holds(Pfn(150)), 1U);
+  for (std::uint32_t i = 0; i < 100; ++i)
+    EXPECT_EQ(guest.physical().load<std::uint32_t>(PhysicalAddress(to[i]) + ByteCount(4092)), i);
+  EXPECT_TRUE(reach.balanced());
+}
+
+// --- Time ---
+
+TEST(SimDisk, ATransferTakesLatencyAndBandwidth) {
+  Rig s;
+  ASSERT_TRUE(s.file->resize(1_MiB));
+  const std::vector<Pfn> one(1, Pfn(9));
+  const std::vector<Pfn> ten(10, Pfn(9));
+  EXPECT_EQ(s.file->read(s.cpu, kStart, one).completes, Time(104'096));
+  s.cpu.advance_to(Time(1'000'000));
+  EXPECT_EQ(s.file->read(s.cpu, kStart, ten).completes, Time(1'140'960));
+  EXPECT_EQ(s.cpu.now(), Time(1'000'000));  // Nobody waited.
+}
+
+TEST(SimDisk, SettingUpIsChargedFirst) {
+  auto machine = SimMachine::create({.disks = {round_model()}});
+  ASSERT_TRUE(machine);
+  Processor& cpu = (*machine)->processor();
+  auto file = (*machine)->sim_disk().create("test");
+  ASSERT_TRUE(file && (*file)->resize(1_MiB));
+  const std::vector<Pfn> one(1, Pfn(9));
+  EXPECT_EQ((*file)->read(cpu, kStart, one).completes, Time(2'000 + 104'096));  // 6000 cycles at 3 GHz.
+  EXPECT_EQ(cpu.now(), Time(2'000));
+}
+
+TEST(SimDisk, LatenciesOverlapAndTheChannelIsShared) {
+  Rig s;
+  ASSERT_TRUE(s.file->resize(1_MiB));
+  const std::vector<Pfn> one(1, Pfn(9));
+  // All 32 slots wait out their latency together; the channel then moves one page after the other.
+  for (std::uint64_t i = 1; i <= 32; ++i)
+    EXPECT_EQ(s.file->read(s.cpu, kStart, one).completes, Time(100'000 + i * 4'096)) << i;
+  // The 33rd gets the slot of the first, at 104'096. Its latency ends before the channel is free.
+  EXPECT_EQ(s.file->read(s.cpu, kStart, one).completes, Time(100'000 + 33 * 4'096));
+}
+
+TEST(SimDisk, DepthOneIsOneAfterTheOther) {
+  DiskModel model = round_model();
+  model.depth = 1;
+  Rig s(model);
+  ASSERT_TRUE(s.file->resize(1_MiB));
+  const std::vector<Pfn> one(1, Pfn(9));
+  for (std::uint64_t i = 1; i <= 5; ++i) EXPECT_EQ(s.file->read(s.cpu, kStart, one).completes, Time(i * 104'096));
+}
+
+TEST(SimDisk, FilesOfOneDiskShareItsQueue) {
+  DiskModel model = round_model();
+  model.depth = 1;
+  Rig s(model);
+  auto second = s.disk.create("second");
+  ASSERT_TRUE(second && (*second)->resize(1_MiB) && s.file->resize(1_MiB));
+  const std::vector<Pfn> one(1, Pfn(9));
+  EXPECT_EQ(s.file->write(s.cpu, kStart, one).completes, Time(104'096));
+  EXPECT_EQ((*second)->read(s.cpu, kStart, one).completes, Time(208'192));
+}
+
+TEST(SimDisk, BusyTimeCountsOverlapsOnceAndGapsNever) {
+  Rig s;
+  ASSERT_TRUE(s.file->resize(1_MiB));
+  const std::vector<Pfn> one(1, Pfn(9));
+  static_cast<void>(s.file->read(s.cpu, kStart, one));
+  EXPECT_EQ(s.disk.counts().busy, 104'096_ns);
+  static_cast<void>(s.file->read(s.cpu, kStart, one));  // Ends 4096 ns later.
+  EXPECT_EQ(s.disk.counts().busy, 108'192_ns);
+  s.cpu.advance_to(Time(1'000'000));
+  static_cast<void>(s.file->write(s.cpu, kStart, one));
+  EXPECT_EQ(s.disk.counts().busy, 108'192_ns + 104'096_ns);
+}
+
+// --- Space ---
+
+TEST(SimDisk, FilesTakeAndGiveSpace) {
+  Rig s;
+  EXPECT_EQ(s.disk.capacity(), 16_MiB);
+  ASSERT_TRUE(s.file->resize(10_MiB));
+  EXPECT_EQ(s.file->size(), 10_MiB);
+  EXPECT_EQ(s.disk.used(), 10_MiB);
+  auto second = s.disk.create("second");
+  ASSERT_TRUE(second);
+  EXPECT_EQ((*second)->resize(7_MiB).error(), Status::kDiskFull);
+  EXPECT_EQ((*second)->size(), 0_B);
+  EXPECT_EQ(s.disk.used(), 10_MiB);
+  EXPECT_TRUE((*second)->resize(6_MiB));
+  EXPECT_EQ(s.file->resize(11_MiB).error(), Status::kDiskFull);
+  EXPECT_EQ(s.file->size(), 10_MiB);
+  EXPECT_TRUE(s.file->resize(4_MiB));
+  EXPECT_EQ(s.disk.used(), 10_MiB);
+  second->reset();
+  EXPECT_EQ(s.disk.used(), 4_MiB);
+  EXPECT_EQ(&s.file->disk(), &s.disk);
+}
+
+TEST(SimDisk, ShrinkingForgetsAndGrowingZeroes) {
+  Rig s;
+  ASSERT_TRUE(s.file->resize(8_KiB));
+  const Pfn frame(9);
+  s.fill(frame, 1);
+  ASSERT_EQ(s.file->write(s.cpu, FileOffset(0x1000), std::span(&frame, 1)).status, Status::kSuccess);
+  ASSERT_TRUE(s.file->resize(4_KiB));
+  ASSERT_TRUE(s.file->resize(8_KiB));
+  ASSERT_EQ(s.file->read(s.cpu, FileOffset(0x1000), std::span(&frame, 1)).status, Status::kSuccess);
+  EXPECT_TRUE(s.cpu.physical().equal(frame, Pfn(10)));  // Never written.
+}
+
+TEST(SimDiskDeathTest, BeyondTheEndDies) {
+  Rig s;
+  ASSERT_TRUE(s.file->resize(4_KiB));
+  const std::vector<Pfn> two(2, Pfn(9));
+  EXPECT_DEATH(static_cast<void>(s.file->read(s.cpu, kStart, two)), "check failed");
+}
+
+// --- Errors ---
+
+TEST(SimDisk, TheNthOperationFails) {
+  Rig s;
+  ASSERT_TRUE(s.file->resize(1_MiB));
+  const std::vector<Pfn> one(1, Pfn(9));
+  s.disk.injection().fail_operation = 3;
+  EXPECT_EQ(s.file->write(s.cpu, kStart, one).status, Status::kSuccess);
+  EXPECT_EQ(s.file->read(s.cpu, kStart, one).status, Status::kSuccess);
+  const DiskTransfer failed = s.file->read(s.cpu, kStart, one);
+  EXPECT_EQ(failed.status, Status::kIoDeviceError);
+  EXPECT_EQ(failed.completes, Time(100'000 + 3 * 4'096));  // It takes its time like any other.
+  EXPECT_EQ(s.file->read(s.cpu, kStart, one).status, Status::kSuccess);
+  EXPECT_EQ(s.disk.injection().operations(), 4U);
+  EXPECT_EQ(s.disk.counts().errors, 1U);
+}
+
+TEST(SimDisk, AFailedWriteLeavesTheBytes) {
+  Rig s;
+  ASSERT_TRUE(s.file->resize(1_MiB));
+  const Pfn frame(9);
+  const Pfn back(10);
+  s.fill(frame, 1);
+  s.disk.injection().fail_operation = 1;
+  EXPECT_EQ(s.file->write(s.cpu, kStart, std::span(&frame, 1)).status, Status::kIoDeviceError);
+  EXPECT_EQ(s.file->read(s.cpu, kStart, std::span(&back, 1)).status, Status::kSuccess);
+  EXPECT_TRUE(s.cpu.physical().equal(back, Pfn(11)));
+}
+
+std::vector<bool> failures(std::uint64_t seed, double read_rate, double write_rate) {
+  Rig s;
+  EXPECT_TRUE(s.file->resize(1_MiB));
+  s.disk.injection() = FaultInjection(seed);
+  s.disk.injection().read_error_rate = read_rate;
+  s.disk.injection().write_error_rate = write_rate;
+  const std::vector<Pfn> one(1, Pfn(9));
+  std::vector<bool> failed;
+  for (int i = 0; i < 1000; ++i) {
+    const DiskTransfer transfer = i % 2 == 0 ? s.file->read(s.cpu, kStart, one) : s.file->write(s.cpu, kStart, one);
+    failed.push_back(transfer.status != Status::kSuccess);
+  }
+  return failed;
+}
+
+TEST(SimDisk, TheSameSeedFailsTheSameOperations) {
+  EXPECT_EQ(failures(5, 0.2, 0.1), failures(5, 0.2, 0.1));
+  EXPECT_NE(failures(5, 0.2, 0.1), failures(6, 0.2, 0.1));
+}
+
+TEST(SimDisk, RatesAreOfTheirDirection) {
+  const auto failed = failures(7, 0.3, 0);
+  int reads = 0;
+  for (std::size_t i = 0; i < failed.size(); ++i) {
+    ASSERT_FALSE(i % 2 == 1 && failed[i]) << i;
+    reads += failed[i] ? 1 : 0;
+  }
+  EXPECT_NEAR(reads, 150, 40);  // Of 500; the standard deviation is 10.
+}
+
+TEST(SimDisk, CountsWhatItMoved) {
+  Rig s;
+  ASSERT_TRUE(s.file->resize(1_MiB));
+  const std::vector<Pfn> three(3, Pfn(9));
+  static_cast<void>(s.file->read(s.cpu, kStart, three));
+  static_cast<void>(s.file->read(s.cpu, kStart, three));
+  static_cast<void>(s.file->write(s.cpu, kStart, three));
+  EXPECT_EQ(s.disk.counts().reads, 2U);
+  EXPECT_EQ(s.disk.counts().writes, 1U);
+  EXPECT_EQ(s.disk.counts().bytes_read, 24_KiB);
+  EXPECT_EQ(s.disk.counts().bytes_written, 12_KiB);
+  EXPECT_EQ(s.disk.counts().errors, 0U);
+}
+
+}  // namespace
+}  // namespace pagoda::machine

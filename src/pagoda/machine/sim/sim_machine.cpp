@@ -1,0 +1,55 @@
+#include "pagoda/machine/sim/sim_machine.h"
+
+#include <utility>
+
+namespace pagoda::machine {
+
+namespace {
+
+// Above this many pages one flush of the space is cheaper than page by page. Choice, as Linux's
+// tlb_single_page_flush_ceiling (33).
+constexpr PageCount kSinglePageCeiling{33};
+
+}  // namespace
+
+Result<std::unique_ptr<SimMachine>> SimMachine::create(SimMachineConfig config) {
+  const PagingMode& mode = paging_mode(config.paging);
+  if (config.frames.is_zero() || config.frames > mode.max_frames() || config.frames.value() >= kNoPfn.value() ||
+      config.processors == 0 || config.processors > kMaxProcessors || config.costs.cycles_per_us == 0)
+    return fail(Status::kInvalidParameter);
+  for (const DiskModel& disk : config.disks)
+    if (disk.bandwidth_per_second.is_zero()) return fail(Status::kInvalidParameter);
+  auto memory = PhysicalMemory::create(config.frames);
+  if (!memory) return std::unexpected(memory.error());
+  return std::unique_ptr<SimMachine>(new SimMachine(std::move(config), std::move(*memory)));
+}
+
+SimMachine::SimMachine(SimMachineConfig config, PhysicalMemory memory)
+    : config_(std::move(config)), memory_(std::move(memory)) {
+  for (unsigned number = 0; number < config_.processors; ++number) {
+    processors_.push_back(std::make_unique<Processor>(*this, number, memory_.view(), config_.tlb));
+    processor_pointers_.push_back(processors_.back().get());
+  }
+  for (const DiskModel& model : config_.disks) {
+    disks_.push_back(std::make_unique<SimDisk>(model));
+    disk_pointers_.push_back(disks_.back().get());
+  }
+}
+
+void SimMachine::shoot_down(Processor& initiator, const ProcessorSet& targets, Asid asid, VpnRange pages) {
+  for (const auto& cpu : processors_) {
+    if (!targets.contains(cpu->number())) continue;
+    if (cpu.get() != &initiator) {
+      ++cpu->counts_.shootdowns_received;
+      cpu->charge(costs().shootdown);
+      initiator.charge(costs().shootdown);
+    }
+    if (pages.count > kSinglePageCeiling) {
+      cpu->invalidate_range(pages, asid);
+      continue;
+    }
+    for (Vpn page = pages.first; page < pages.end(); ++page) cpu->invalidate_page(VirtualAddress(page), asid);
+  }
+}
+
+}  // namespace pagoda::machine

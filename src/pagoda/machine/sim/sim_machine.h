@@ -1,0 +1,58 @@
+// The simulated machine: an arena of frames, processors with our own walker and TLB, disks over files, a virtual clock.
+//
+// Deterministic, and driven by one thread at a time except that each processor may be driven by a thread of its own as
+// long as no shoot-down crosses between them.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "pagoda/machine/machine.h"
+#include "pagoda/machine/processor.h"
+#include "pagoda/machine/sim/physical_memory.h"
+#include "pagoda/machine/sim/sim_disk.h"
+
+namespace pagoda::machine {
+
+struct SimMachineConfig {
+  PageCount frames = pages_of(64_MiB);
+  PteFormat paging = PteFormat::kAmd64;
+  unsigned processors = 1;
+  TlbGeometry tlb = TlbGeometry::kLarge;
+  TlbRefill refill = TlbRefill::kHardware;
+  CostModel costs;
+  std::vector<DiskModel> disks;
+};
+
+class SimMachine : public Machine {
+ public:
+  // Fails with kInvalidParameter (no frames, more frames than the paging mode can name, no or too many processors, a
+  // clock or a disk that stands still) or kInsufficientResources.
+  static Result<std::unique_ptr<SimMachine>> create(SimMachineConfig config);
+
+  [[nodiscard]] const PagingMode& paging() const override { return paging_mode(config_.paging); }
+  [[nodiscard]] TlbRefill refill() const override { return config_.refill; }
+  [[nodiscard]] PageCount frame_count() const override { return memory_.frames(); }
+  [[nodiscard]] const CostModel& costs() const override { return config_.costs; }
+  [[nodiscard]] std::span<Processor* const> processors() override { return processor_pointers_; }
+  [[nodiscard]] std::span<Disk* const> disks() override { return disk_pointers_; }
+  [[nodiscard]] Hypercalls* hypercalls() override { return nullptr; }
+  void shoot_down(Processor& initiator, const ProcessorSet& targets, Asid asid, VpnRange pages) override;
+
+  [[nodiscard]] Processor& processor(unsigned number = 0) { return *processors_[number]; }
+  [[nodiscard]] SimDisk& sim_disk(unsigned number = 0) { return *disks_[number]; }
+  [[nodiscard]] const PhysicalMemory& memory() const { return memory_; }
+  [[nodiscard]] const SimMachineConfig& config() const { return config_; }
+
+ private:
+  SimMachine(SimMachineConfig config, PhysicalMemory memory);
+
+  SimMachineConfig config_;
+  PhysicalMemory memory_;
+  std::vector<std::unique_ptr<Processor>> processors_;
+  std::vector<Processor*> processor_pointers_;
+  std::vector<std::unique_ptr<SimDisk>> disks_;
+  std::vector<Disk*> disk_pointers_;
+};
+
+}  // namespace pagoda::machine

@@ -1,0 +1,208 @@
+#include "pagoda/machine/tlb.h"
+
+namespace pagoda::machine {
+
+namespace {
+
+constexpr std::uint64_t kAsidMask = (std::uint64_t{1} << kAsidBits) - 1;
+constexpr std::uint64_t kAllRights = (1U << 6) - 1;
+constexpr unsigned kLargestPageShift = 30;
+
+std::uint64_t tag_of(std::uint64_t page, Asid asid) { return page | static_cast<std::uint64_t>(asid); }
+
+std::uint64_t rights_of(const Translation& t, bool write_protect) {
+  std::uint64_t rights = Tlb::right(Access::kRead, Privilege::kKernel);
+  if (t.user) rights |= Tlb::right(Access::kRead, Privilege::kUser);
+  if (t.dirty) {  // [T2]
+    if (t.writable || !write_protect) rights |= Tlb::right(Access::kWrite, Privilege::kKernel);
+    if (t.writable && t.user) rights |= Tlb::right(Access::kWrite, Privilege::kUser);
+  }
+  if (t.executable) {
+    rights |= Tlb::right(Access::kExecute, Privilege::kKernel);
+    if (t.user) rights |= Tlb::right(Access::kExecute, Privilege::kUser);
+  }
+  return rights;
+}
+
+}  // namespace
+
+Tlb::Tlb(TlbGeometry geometry, FrameOrder order) : geometry_(geometry), order_(order) {
+  if (geometry == TlbGeometry::kLarge) {
+    direct_ = std::make_unique<Entry[]>(kDirectEntries);
+  } else {
+    realistic_ = std::make_unique<Realistic>();
+  }
+}
+
+const Tlb::Entry& Tlb::insert(VirtualAddress va, Asid asid, const Translation& translation, std::byte* host,
+                              bool write_protect) {
+  PAGODA_DCHECK_EQ(reinterpret_cast<std::uintptr_t>(host) & kPageOffsetMask, std::uint64_t{0});
+  // An entry that allows less must not hide the new one.
+  if (geometry_ == TlbGeometry::kRealistic) forget_realistic(va, asid);
+  const Asid tag = translation.global ? kGlobalAsid : asid;
+  std::uint64_t flags = rights_of(translation, write_protect);
+  if (translation.level > 1) {
+    any_large_ = true;
+    flags |= kLargePage;
+  }
+  const Entry entry{tag_of(va.page_base().value(), tag), reinterpret_cast<std::uintptr_t>(host) | flags};
+  if (geometry_ == TlbGeometry::kRealistic) return *insert_realistic(va, tag, translation, entry);
+  return direct_[direct_index(va)] = entry;
+}
+
+void Tlb::invalidate_page(VirtualAddress va, Asid asid) {
+  const std::uint64_t page = va.page_base().value();
+  if (geometry_ == TlbGeometry::kLarge) {
+    Entry& entry = direct_[direct_index(va)];
+    if (entry.tag == tag_of(page, asid) || entry.tag == tag_of(page, kGlobalAsid)) entry = Entry{};
+  } else {
+    forget_realistic(va, asid);
+  }
+  if (!any_large_) return;
+  // [T3]. The entry does not say how large its page is, so every piece inside the same 1 GB goes: more than asked is
+  // legal.
+  for_each([&](Entry& entry) {
+    const Asid owner{static_cast<std::uint16_t>(entry.tag & kAsidMask)};
+    if ((entry.host_and_rights & kLargePage) != 0 && (owner == asid || owner == kGlobalAsid) &&
+        entry.tag >> kLargestPageShift == page >> kLargestPageShift)
+      entry = Entry{};
+  });
+}
+
+void Tlb::invalidate_asid(Asid asid) {
+  for_each([asid](Entry& entry) {
+    if ((entry.tag & kAsidMask) == static_cast<std::uint64_t>(asid)) entry = Entry{};
+  });
+}
+
+void Tlb::invalidate_range(VpnRange pages, Asid asid) {
+  const auto vpn = [](std::uint64_t tag) { return tag >> kPageShift; };
+  for_each([&](Entry& entry) {
+    const Asid owner{static_cast<std::uint16_t>(entry.tag & kAsidMask)};
+    // A large page may begin before its entry and end after it, inside the same 1 GB.
+    const std::uint64_t around =
+        (entry.host_and_rights & kLargePage) != 0 ? (std::uint64_t{1} << (kLargestPageShift - kPageShift)) - 1 : 0;
+    const bool in_range =
+        (vpn(entry.tag) | around) >= pages.first.value() && (vpn(entry.tag) & ~around) < pages.end().value();
+    if (owner == asid || (owner == kGlobalAsid && in_range)) entry = Entry{};
+  });
+}
+
+void Tlb::invalidate_all() {
+  for_each([](Entry& entry) { entry = Entry{}; });
+  any_large_ = false;
+}
+
+template <class Visit>
+void Tlb::for_each(Visit&& visit) {
+  if (geometry_ == TlbGeometry::kLarge) {
+    for (std::size_t i = 0; i < kDirectEntries; ++i) visit(direct_[i]);
+    return;
+  }
+  for (Array* array : {&realistic_->small, &realistic_->large, &realistic_->second})
+    for (Array::Slot& slot : array->slots) visit(slot.entry);
+}
+
+std::vector<Tlb::Held> Tlb::held() const {
+  std::vector<Held> result;
+  const_cast<Tlb*>(this)->for_each([&](const Entry& entry) {
+    if (entry.tag == kEmpty) return;
+    const std::uint64_t bytes = (entry.host_and_rights & kPiece) != 0 ? std::uint64_t{1} << kPieceShift : kPageBytes;
+    for (std::uint64_t offset = 0; offset < bytes; offset += kPageBytes) {
+      result.push_back({VirtualAddress((entry.tag & ~kPageOffsetMask) + offset),
+                        Asid{static_cast<std::uint16_t>(entry.tag & kAsidMask)}, entry.host_and_rights & kAllRights,
+                        reinterpret_cast<std::byte*>((entry.host_and_rights & ~kPageOffsetMask) + offset)});
+    }
+  });
+  return result;
+}
+
+Tlb::Array::Slot* Tlb::Array::find(std::uint64_t number, std::uint64_t tag, std::uint64_t global_tag) {
+  Slot* set = &slots[(number % sets) * ways];
+  for (std::size_t way = 0; way < ways; ++way)
+    if (set[way].entry.tag == tag || set[way].entry.tag == global_tag) return &set[way];
+  return nullptr;
+}
+
+void Tlb::Array::forget(std::uint64_t number, std::uint64_t tag, std::uint64_t global_tag) {
+  Slot* set = &slots[(number % sets) * ways];
+  for (std::size_t way = 0; way < ways; ++way)
+    if (set[way].entry.tag == tag || set[way].entry.tag == global_tag) set[way].entry = Entry{};
+}
+
+// Whatever translates the address for the space. More than one entry can, when its page changed size or became global.
+void Tlb::forget_realistic(VirtualAddress va, Asid asid) {
+  const std::uint64_t page = va.page_base().value();
+  const std::uint64_t piece = va.value() >> kPieceShift << kPieceShift;
+  for (Array* array : {&realistic_->small, &realistic_->second})
+    array->forget(page >> kPageShift, tag_of(page, asid), tag_of(page, kGlobalAsid));
+  if (!any_large_) return;
+  for (Array* array : {&realistic_->large, &realistic_->second})
+    array->forget(piece >> kPieceShift, tag_of(piece, asid), tag_of(piece, kGlobalAsid));
+}
+
+// Where a new entry goes: over the old one for the same page, else over the least recently used.
+Tlb::Array::Slot& Tlb::Array::victim(std::uint64_t number, std::uint64_t tag) {
+  Slot* set = &slots[(number % sets) * ways];
+  Slot* oldest = set;
+  for (std::size_t way = 0; way < ways; ++way) {
+    if (set[way].entry.tag == tag) return set[way];
+    if (set[way].entry.tag == kEmpty) {
+      oldest = &set[way];
+      oldest->used = 0;
+    } else if (set[way].used < oldest->used) {
+      oldest = &set[way];
+    }
+  }
+  return *oldest;
+}
+
+const Tlb::Entry* Tlb::piece_of(const Entry& piece, VirtualAddress va) {
+  const std::uint64_t within = va.page_base().value() & ((std::uint64_t{1} << kPieceShift) - 1);
+  realistic_->result = Entry{va.page_base().value() | (piece.tag & kAsidMask), piece.host_and_rights + within};
+  return &realistic_->result;
+}
+
+const Tlb::Entry* Tlb::find_realistic(VirtualAddress va, Asid asid) {
+  Realistic& r = *realistic_;
+  const std::uint64_t page = va.page_base().value();
+  const std::uint64_t piece = va.value() >> kPieceShift << kPieceShift;
+  const auto look = [&](Array& array, std::uint64_t base, unsigned shift, bool is_piece) -> Array::Slot* {
+    Array::Slot* slot = array.find(base >> shift, tag_of(base, asid), tag_of(base, kGlobalAsid));
+    if (slot == nullptr || ((slot->entry.host_and_rights & kPiece) != 0) != is_piece) return nullptr;
+    slot->used = ++r.clock;
+    return slot;
+  };
+  if (const Array::Slot* hit = look(r.small, page, kPageShift, false)) return &hit->entry;
+  if (const Array::Slot* hit = look(r.large, piece, kPieceShift, true)) return piece_of(hit->entry, va);
+  if (const Array::Slot* hit = look(r.second, page, kPageShift, false)) {
+    Array::Slot& first = r.small.victim(page >> kPageShift, hit->entry.tag);
+    first = {hit->entry, ++r.clock};
+    return &first.entry;
+  }
+  if (const Array::Slot* hit = look(r.second, piece, kPieceShift, true)) {
+    r.large.victim(piece >> kPieceShift, hit->entry.tag) = {hit->entry, ++r.clock};
+    return piece_of(hit->entry, va);
+  }
+  return nullptr;
+}
+
+const Tlb::Entry* Tlb::insert_realistic(VirtualAddress va, Asid tag, const Translation& translation,
+                                        const Entry& entry) {
+  Realistic& r = *realistic_;
+  if (translation.level == 1 || order_ == FrameOrder::kScattered) {
+    const std::uint64_t number = va.vpn().value();
+    r.second.victim(number, entry.tag) = {entry, ++r.clock};
+    Array::Slot& slot = r.small.victim(number, entry.tag);
+    slot = {entry, r.clock};
+    return &slot.entry;
+  }
+  const std::uint64_t number = va.value() >> kPieceShift;
+  const std::uint64_t within = va.page_base().value() & ((std::uint64_t{1} << kPieceShift) - 1);
+  const Entry piece{tag_of(number << kPieceShift, tag), (entry.host_and_rights - within) | kPiece};
+  r.second.victim(number, piece.tag) = {piece, ++r.clock};
+  r.large.victim(number, piece.tag) = {piece, r.clock};
+  return piece_of(piece, va);
+}
+
+}  // namespace pagoda::machine

@@ -1,0 +1,133 @@
+// A translation look-aside buffer: what a processor remembers of its walks, right or stale, until somebody invalidates
+// it.
+//
+// Two geometries. *Large* is one direct-mapped array of 8192 entries with the look-up inlined: for speed. *Realistic*
+// is a first level of 64 4 KB and 32 large entries, 4-way, before a second level of 1536 entries, 12-way, with true
+// LRU: for counting misses (Intel's Haswell and Skylake server parts; Intel optimization manual, table of TLB
+// parameters). Which one is chosen never changes what a program reads. Entries carry the address space's tag (Asid) or
+// are global.
+//
+// Invariants:
+//   [T1] An entry allows only what some walk since the last invalidation of its page allowed.
+//   [T2] A writable entry was made by a walk that left dirty set; a first write always walks.
+//   [T3] Large pages: invalidating any address of the page invalidates all of it.
+// Not synchronised: a TLB belongs to the thread that drives its processor.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "pagoda/base/units.h"
+#include "pagoda/machine/access.h"
+#include "pagoda/machine/page_walker.h"
+
+namespace pagoda::machine {
+
+enum class TlbGeometry : std::uint8_t { kLarge, kRealistic };
+
+// Whether the bytes of consecutive frames are consecutive in the host. Where they are not (a guest's frames), a large
+// page is kept by its 4 KB pages, as a nested TLB keeps the smaller of the two levels' page sizes.
+enum class FrameOrder : std::uint8_t { kContiguous, kScattered };
+
+class Tlb {
+ public:
+  // One page: its tag (page address and Asid), and the host address of its bytes with the rights in the low 12 bits.
+  struct Entry {
+    std::uint64_t tag = kEmpty;
+    std::uint64_t host_and_rights = 0;
+
+    [[nodiscard]] bool allows(std::uint64_t right) const { return (host_and_rights & right) != 0; }
+    [[nodiscard]] std::byte* host(VirtualAddress va) const {
+      return reinterpret_cast<std::byte*>((host_and_rights & ~kPageOffsetMask) + va.page_offset());
+    }
+  };
+
+  // The right that an access needs.
+  static constexpr std::uint64_t right(Access access, Privilege privilege) {
+    return std::uint64_t{1} << (static_cast<unsigned>(access) * 2 + static_cast<unsigned>(privilege));
+  }
+
+  explicit Tlb(TlbGeometry geometry, FrameOrder order = FrameOrder::kContiguous);
+
+  // The entry that translates `va` for the space, or null. In the realistic geometry a hit counts as a use.
+  const Entry* find(VirtualAddress va, Asid asid) {
+    if (geometry_ == TlbGeometry::kRealistic) [[unlikely]]
+      return find_realistic(va, asid);
+    const std::uint64_t page = va.value() & ~kPageOffsetMask;
+    const Entry& entry = direct_[direct_index(va)];
+    if (entry.tag == (page | static_cast<std::uint64_t>(asid))) [[likely]]
+      return &entry;
+    return entry.tag == (page | static_cast<std::uint64_t>(kGlobalAsid)) ? &entry : nullptr;
+  }
+
+  // Keeps a walk's result. `host` is where the page's bytes are; `write_protect` as in WalkRules.
+  const Entry& insert(VirtualAddress va, Asid asid, const Translation& translation, std::byte* host,
+                      bool write_protect);
+
+  void invalidate_page(VirtualAddress va, Asid asid);  // And a global entry for the page. x86: INVLPG.
+  void invalidate_asid(Asid asid);                     // Global entries stay. x86: MOV CR3, INVPCID type 1.
+  void invalidate_all();                               // Global entries too.
+  // One flush in place of many of a page: the whole space, and the global entries of these pages.
+  void invalidate_range(VpnRange pages, Asid asid);
+
+  [[nodiscard]] TlbGeometry geometry() const { return geometry_; }
+  // Entries in use; for tests and for `mm::check`, which compares each with the tables.
+  struct Held {
+    VirtualAddress page;
+    Asid asid;  // kGlobalAsid: every space.
+    std::uint64_t rights;
+    std::byte* host;
+  };
+  [[nodiscard]] std::vector<Held> held() const;
+
+ private:
+  static constexpr std::uint64_t kEmpty = std::uint64_t{1} << 63;  // In no mode an address: not canonical.
+  static constexpr std::size_t kDirectEntries = 8192;
+  static constexpr std::uint64_t kLargePage = 1U << 11;  // In host_and_rights: part of a large page.
+  static constexpr std::uint64_t kPiece = 1U << 10;      // In host_and_rights: a 2 MB piece (realistic geometry).
+  static constexpr unsigned kPieceShift = 21;
+  static constexpr std::uint64_t kRightsMask = (1U << 6) - 1;
+
+  // A set-associative array with true LRU inside a set.
+  struct Array {
+    struct Slot {
+      Entry entry;  // Tag and host address name a 4 KB page, or a 2 MB piece.
+      std::uint64_t used = 0;
+    };
+    Array(std::size_t set_count, std::size_t way_count)
+        : sets(set_count), ways(way_count), slots(set_count * way_count) {}
+    Slot* find(std::uint64_t number, std::uint64_t tag, std::uint64_t global_tag);
+    Slot& victim(std::uint64_t number, std::uint64_t tag);
+    void forget(std::uint64_t number, std::uint64_t tag, std::uint64_t global_tag);
+
+    std::size_t sets;
+    std::size_t ways;
+    std::vector<Slot> slots;
+  };
+  struct Realistic {
+    Array small{16, 4};     // 4 KB pages.
+    Array large{8, 4};      // Larger pages, by 2 MB pieces.
+    Array second{128, 12};  // Both.
+    std::uint64_t clock = 0;
+    Entry result;  // What the last hit on a 2 MB piece means for its 4 KB page.
+  };
+
+  static std::size_t direct_index(VirtualAddress va) { return (va.value() >> kPageShift) & (kDirectEntries - 1); }
+  const Entry* find_realistic(VirtualAddress va, Asid asid);
+  const Entry* insert_realistic(VirtualAddress va, Asid tag, const Translation& translation, const Entry& entry);
+  const Entry* piece_of(const Entry& piece, VirtualAddress va);
+  void forget_realistic(VirtualAddress va, Asid asid);
+  template <class Visit>
+  void for_each(Visit&& visit);
+
+  TlbGeometry geometry_;
+  FrameOrder order_;
+  bool any_large_ = false;  // Since the last full flush: [T3] then needs a search.
+  std::unique_ptr<Entry[]> direct_;
+  std::unique_ptr<Realistic> realistic_;
+};
+
+}  // namespace pagoda::machine

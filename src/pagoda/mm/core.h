@@ -1,0 +1,85 @@
+// What all parts of one memory manager share. A plain bundle: the manager owns it, the parts hold a reference.
+#pragma once
+
+#include "pagoda/machine/machine.h"
+#include "pagoda/machine/page_walker.h"
+#include "pagoda/machine/processor.h"
+#include "pagoda/mm/counters.h"
+#include "pagoda/mm/events.h"
+#include "pagoda/mm/pfn/pfn_database.h"
+#include "pagoda/mm/pte/pte_codec.h"
+#include "pagoda/mm/store/commit.h"
+#include "pagoda/mm/store/paging_file.h"
+#include "pagoda/mm/store/pending_io.h"
+#include "pagoda/mm/tunables.h"
+
+namespace pagoda::mm {
+
+using machine::Processor;
+
+// Makes room when frames have run out: the manager, which knows all spaces and the writer.
+class ShortageRelief {
+ public:
+  enum class Outcome : std::uint8_t {
+    kTryAgain,
+    kYield,     // The processor is blocked until something changes: give it back to the event loop.
+    kHopeless,  // Nothing can be trimmed, written or waited for.
+  };
+  virtual ~ShortageRelief() = default;
+  // Tries to make `pages` frames available: trims, writes, waits for transfers. Takes locks, so the caller holds none.
+  virtual Outcome relieve(Processor& cpu, PageCount pages) = 0;
+};
+
+struct Core {
+  Core(machine::Machine& the_machine, const Tunables& the_tunables, unsigned the_depth)
+      : machine(the_machine),
+        mode(the_machine.paging()),
+        depth(the_depth),
+        tunables(the_tunables),
+        codec(mode),
+        pfns(the_machine, codec, paging_files, the_depth),
+        commit(the_machine.frame_count() - the_tunables.commit_reserve, paging_files) {}
+
+  machine::Machine& machine;
+  const machine::PagingMode& mode;
+  const unsigned depth;  // 0 the host's manager, 1 a guest's.
+  const Tunables tunables;
+  const PteCodec codec;
+  PagingFiles paging_files;  // Guarded by pfns.lock; set up before the first fault.
+  PfnDatabase pfns;
+  CommitLedger commit PAGODA_GUARDED_BY(pfns.lock);
+  PendingIo io PAGODA_GUARDED_BY(pfns.lock);
+  Counters counters PAGODA_GUARDED_BY(pfns.lock);  // Faults are counted by their spaces.
+  EventSink* events = nullptr;
+  ShortageRelief* shortage = nullptr;  // Set once by the manager.
+
+  // Entries of page tables, by address, in the machine's width.
+  [[nodiscard]] RawPte load(const Processor& cpu, PhysicalAddress pte) const {
+    return machine::load_entry(cpu.physical(), mode, pte);
+  }
+
+  void note(const Processor& cpu, EventKind kind, PhysicalAddress pte, Pfn frame, std::uint64_t detail = 0) const {
+    if (events != nullptr) [[unlikely]]
+      events->on_event({cpu.now(), kind, pte, frame, detail});
+  }
+};
+
+// Repeats an operation that changed nothing for want of frames until it succeeds, fails otherwise, or has to wait under
+// an event loop (kPending). No lock may be held around it.
+template <class Operation>
+auto with_memory(Core& core, Processor& cpu, Operation&& operation) -> decltype(operation()) {
+  for (;;) {
+    auto result = operation();
+    if (result || result.error() != Status::kNoMemory) return result;
+    switch (core.shortage->relieve(cpu, kFaultReserve)) {
+      case ShortageRelief::Outcome::kTryAgain:
+        continue;
+      case ShortageRelief::Outcome::kYield:
+        return fail(Status::kPending);
+      case ShortageRelief::Outcome::kHopeless:
+        return result;
+    }
+  }
+}
+
+}  // namespace pagoda::mm

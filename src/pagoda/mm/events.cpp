@@ -1,0 +1,33 @@
+#include "pagoda/mm/events.h"
+
+namespace pagoda::mm {
+
+std::string_view name(EventKind kind) {
+  switch (kind) {
+    case EventKind::kDemandZero:
+      return "demand zero";
+    case EventKind::kReadStarted:
+      return "read started";
+    case EventKind::kRescued:
+      return "rescued";
+    case EventKind::kMapped:
+      return "mapped";
+    case EventKind::kFirstWrite:
+      return "first write";
+    case EventKind::kEvicted:
+      return "evicted";
+    case EventKind::kWriteStarted:
+      return "write started";
+    case EventKind::kWriteFailed:
+      return "write failed";
+    case EventKind::kReadFailed:
+      return "read failed";
+    case EventKind::kRemoved:
+      return "removed";
+    case EventKind::kProtected:
+      return "protected";
+  }
+  return "";
+}
+
+}  // namespace pagoda::mm

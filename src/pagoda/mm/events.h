@@ -1,0 +1,41 @@
+// What happened to pages, one event at a time, for whoever wants to watch: the history of a page, the inspector, tests.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "pagoda/base/units.h"
+
+namespace pagoda::mm {
+
+enum class EventKind : std::uint8_t {
+  kDemandZero,    // A fresh page.
+  kReadStarted,   // From its slot into the frame.
+  kRescued,       // From standby, modified or a write under way.
+  kMapped,        // Read before, now in the working set.
+  kFirstWrite,    // Became dirty; its slot, if any, was freed.
+  kEvicted,       // Left the working set.
+  kWriteStarted,  // To the slot.
+  kWriteFailed,   // Stays in memory, dirty.
+  kReadFailed,    // The access gets an in-page error.
+  kRemoved,       // Decommitted or released.
+  kProtected,
+};
+std::string_view name(EventKind kind);
+
+struct Event {
+  Time time;
+  EventKind kind = EventKind::kDemandZero;
+  PhysicalAddress pte;       // Names the page.
+  Pfn frame = kNoPfn;        // Where it is or was.
+  std::uint64_t detail = 0;  // The PTE before, or the original PTE.
+};
+
+// Called with locks held: must return soon and must not call back.
+class EventSink {
+ public:
+  virtual ~EventSink() = default;
+  virtual void on_event(const Event& event) = 0;
+};
+
+}  // namespace pagoda::mm

@@ -1,0 +1,48 @@
+// A page fault on its way: what the parts of the resolver share. One way in (`resolve`), a file for each way a page
+// comes.
+//
+//   resolve -> check access -> demand_zero | transition | page_file | first_write
+//
+// Locking: the space's lock is held throughout; the PFN lock is taken inside, and never while a disk works.
+// Source: reference/nt.md section 4.
+#pragma once
+
+#include "pagoda/machine/processor.h"
+#include "pagoda/mm/core.h"
+#include "pagoda/mm/space/address_space.h"
+
+namespace pagoda::mm {
+
+// Resolves a fault that the processor raised in the space that it is attached to. kSuccess: repeat the access; else
+// what to raise to the program. Takes all locks itself. Under an event loop the processor may be blocked afterwards.
+Status resolve_fault(AddressSpace& space, Processor& cpu, const machine::PageFault& fault);
+
+namespace fault {
+
+struct Context {
+  AddressSpace& space;
+  Core& core;
+  Processor& cpu;
+  const machine::PageFault& fault;
+  Vpn page;
+  PhysicalAddress pte = PageTables::kNone;
+  RawPte raw = 0;
+  Protection protection = Protection::kNone;  // The page's own, guard included.
+};
+
+struct Outcome {
+  Status status = Status::kSuccess;  // kNoMemory: wait for frames, then fault again.
+  FaultKind kind = FaultKind::kSpurious;
+  bool counted = true;  // False: a fault that was counted before has come back.
+};
+
+Outcome demand_zero(Context& context) PAGODA_REQUIRES(context.space.lock);
+Outcome transition(Context& context) PAGODA_REQUIRES(context.space.lock);
+Outcome page_file(Context& context) PAGODA_REQUIRES(context.space.lock);
+
+// The end of every way: the frame, active and owned by this PTE, is mapped and enters the working set. Room was made
+// before.
+void map(Context& context, Pfn frame, PteCodec::Dirty dirty) PAGODA_REQUIRES(context.space.lock);
+
+}  // namespace fault
+}  // namespace pagoda::mm

@@ -1,0 +1,132 @@
+#include "pagoda/mm/fault/fault.h"
+#include "pagoda/mm/ws/replacement.h"
+
+namespace pagoda::mm {
+namespace fault {
+
+namespace {
+
+using machine::Access;
+
+bool is_write(const Context& c) { return c.fault.access == Access::kWrite; }
+
+// The PTE is valid: another processor was faster, the TLB was stale, the page becomes dirty, or the access is not
+// allowed.
+Outcome valid(Context& c) {
+  if (!allows(c.protection, c.fault.access, c.core.mode.has_no_execute))
+    return {Status::kAccessViolation, FaultKind::kAccessViolation};
+  if (is_write(c) && !PteCodec::is_dirty(c.raw)) {
+    const Pfn frame = c.core.codec.frame(c.raw);
+    {
+      const LockGuard guard(c.core.pfns.lock);
+      c.core.pfns.make_dirty(frame);
+    }
+    c.space.tables().replace(c.cpu, c.pte, c.core.codec.with_dirty(c.raw));
+    c.core.note(c.cpu, EventKind::kFirstWrite, c.pte, frame, c.raw);
+    return {Status::kSuccess, FaultKind::kFirstWrite};
+  }
+  // What this processor's TLB holds for the page is older than the PTE.
+  c.cpu.invalidate_page(c.fault.address, c.space.asid());
+  return {Status::kSuccess, FaultKind::kSpurious};
+}
+
+// The first touch of a guard page takes the guard away and raises it.
+Outcome guard(Context& c) {
+  const Protection unguarded = without_guard(c.protection);
+  const LockGuard guard(c.core.pfns.lock);
+  c.raw = c.core.load(c.cpu, c.pte);
+  if (c.raw == 0) {
+    c.space.tables().store(c.cpu, c.pte, c.core.codec.demand_zero(unguarded));
+  } else {
+    c.space.tables().replace(c.cpu, c.pte, c.core.codec.with_protection(c.raw, unguarded));
+    if (PteCodec::is_transition(c.raw)) {
+      PfnEntry& entry = c.core.pfns.entry(c.core.codec.frame(c.raw));
+      entry.original_pte = c.core.codec.with_protection(entry.original_pte, unguarded);
+    }
+  }
+  return {Status::kGuardPageViolation, FaultKind::kGuard};
+}
+
+Outcome dispatch(Context& c) {
+  if (c.fault.reserved_bit || c.page > c.core.mode.highest_user.vpn())
+    return {Status::kAccessViolation, FaultKind::kAccessViolation};
+
+  c.pte = c.space.tables().find(c.cpu, c.page);
+  c.raw = c.pte == PageTables::kNone ? 0 : c.core.load(c.cpu, c.pte);
+  if (PteCodec::is_valid(c.raw)) {
+    c.protection = c.core.codec.protection(c.core.pfns.entry(c.core.codec.frame(c.raw)).original_pte);
+    return valid(c);
+  }
+
+  const PteKind kind = c.core.codec.kind(c.raw);
+  if (kind == PteKind::kZero) {
+    const Vad* const vad = c.space.vads().find(c.page);
+    if (vad != nullptr) c.protection = AddressSpace::protection_of_zero_pte(*vad);
+  } else if (kind != PteKind::kDecommitted) {
+    c.protection = c.core.codec.protection(c.raw);
+  }
+  if (!allows(c.protection, c.fault.access, c.core.mode.has_no_execute))
+    return {Status::kAccessViolation, FaultKind::kAccessViolation};
+
+  // From here on frames may be needed: all that the fault can need, or none is begun.
+  {
+    const LockGuard guard(c.core.pfns.lock);
+    if (c.core.pfns.available() < kFaultReserve) return {Status::kNoMemory};
+  }
+  if (c.pte == PageTables::kNone) {
+    const auto made = c.space.tables().make(c.cpu, c.page);
+    if (!made) return {Status::kNoMemory};
+    c.pte = *made;
+  }
+  if (is_guard(c.protection)) return guard(c);
+  switch (kind) {
+    case PteKind::kTransition:
+      return transition(c);
+    case PteKind::kPageFile:
+      return page_file(c);
+    default:
+      return demand_zero(c);
+  }
+}
+
+}  // namespace
+
+void map(Context& c, Pfn frame, PteCodec::Dirty dirty) {
+  const RawPte pte = c.core.codec.valid(frame, c.protection, PteCodec::Owner::kUser, dirty);
+  c.space.tables().store(c.cpu, c.pte, pte);
+  c.core.pfns.entry(frame).ws_index = c.space.working_set().insert(c.page, c.pte);
+}
+
+}  // namespace fault
+
+Status resolve_fault(AddressSpace& space, Processor& cpu, const machine::PageFault& page_fault) {
+  Core& core = space.core();
+  cpu.charge(core.machine.costs().fault_handler);
+  // A fault that waits for frames comes back here; NT counts it once.
+  for (;;) {
+    {
+      const LockGuard guard(space.lock);
+      {
+        const LockGuard pfn_guard(core.pfns.lock);
+        if (core.io.next() <= cpu.now()) core.io.complete(cpu.now(), core.pfns);
+      }
+      fault::Context context{
+          .space = space, .core = core, .cpu = cpu, .fault = page_fault, .page = page_fault.address.vpn()};
+      const fault::Outcome outcome = fault::dispatch(context);
+      if (outcome.status != Status::kNoMemory) {
+        if (outcome.counted) ++space.faults()[static_cast<std::size_t>(outcome.kind)];
+        return outcome.status;
+      }
+    }
+    switch (core.shortage->relieve(cpu, kFaultReserve)) {
+      case ShortageRelief::Outcome::kTryAgain:
+        continue;
+      case ShortageRelief::Outcome::kYield:
+        return Status::kSuccess;  // The processor is blocked; the access repeats later.
+      case ShortageRelief::Outcome::kHopeless:
+        return Status::kNoMemory;
+    }
+  }
+}
+
+}  // namespace pagoda::mm

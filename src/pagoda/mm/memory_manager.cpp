@@ -1,0 +1,272 @@
+#include "pagoda/mm/memory_manager.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "pagoda/base/hash.h"
+#include "pagoda/mm/fault/fault.h"
+
+namespace pagoda::mm {
+
+namespace {
+
+// Reference: the NtCreatePagingFile limits of reference/nt.md section 8.
+constexpr ByteCount kSmallestPagingFile = 1_MiB;
+constexpr PageCount kLargestPagingFileX86{(1U << 20) - 1};
+constexpr PageCount kLargestPagingFile{(std::uint64_t{1} << 32) - 1};
+
+// Write transfers that a processor short of pages starts before it waits. A choice.
+constexpr int kTransfersInShortage = 8;
+// Shortages in a row that gain nothing before a fault gives up. High enough for a disk that fails now and then.
+constexpr unsigned kFruitlessShortages = 256;
+// Rounds in which `flush_modified` may make no progress.
+constexpr int kFlushRounds = 64;
+
+}  // namespace
+
+Result<std::unique_ptr<MemoryManager>> MemoryManager::create(machine::Machine& machine,
+                                                             const MemoryManagerConfig& config) {
+  if (machine.frame_count() < kSmallestMachine) return fail(Status::kInsufficientResources);
+  const Tunables tunables = config.tunables.value_or(Tunables::for_memory(machine.frame_count()));
+  if (tunables.commit_reserve >= machine.frame_count()) return fail(Status::kInsufficientResources);
+  std::unique_ptr<MemoryManager> manager(new MemoryManager(machine, tunables, config.depth));
+  for (const PagingFileConfig& file : config.paging_files) PAGODA_TRY(manager->add_paging_file(file));
+  for (Processor* cpu : machine.processors()) cpu->attach(*manager);
+  return manager;
+}
+
+MemoryManager::MemoryManager(machine::Machine& machine, const Tunables& tunables, unsigned depth)
+    : core_(machine, tunables, depth),
+      spaces_(depth),
+      modified_writer_(core_),
+      balance_set_manager_(core_, spaces_),
+      zero_page_thread_(core_),
+      threads_{&modified_writer_, &balance_set_manager_, &zero_page_thread_},
+      asids_(machine::kAsidCount) {
+  core_.shortage = this;
+  asids_.set(static_cast<std::size_t>(machine::kUntagged));
+}
+
+MemoryManager::~MemoryManager() = default;
+
+machine::Asid MemoryManager::take_asid() {
+  const std::size_t asid = asids_.next_clear(1);
+  if (asid == asids_.size()) return machine::kUntagged;  // Flushed at every switch, but right.
+  asids_.set(asid);
+  return machine::Asid{static_cast<std::uint16_t>(asid)};
+}
+
+Result<AddressSpace*> MemoryManager::create_space(Processor& cpu, const SpaceConfig& config) {
+  const WorkingSet::Limits limits = config.limits.value_or(
+      WorkingSet::Limits{.minimum = core_.tunables.working_set_minimum, .maximum = core_.tunables.working_set_maximum});
+  if (limits.minimum > limits.maximum || limits.maximum.is_zero()) return fail(Status::kBadWorkingSetLimit);
+  return with_memory(core_, cpu, [&]() -> Result<AddressSpace*> {
+    PfnDatabase::Taken root{};
+    {
+      const LockGuard guard(core_.pfns.lock);
+      if (core_.pfns.available() < kFaultReserve) return fail(Status::kNoMemory);
+      PAGODA_TRY(core_.commit.charge(1_pages));
+      root = *core_.pfns.take(cpu, Contents::kZeroed);
+      core_.pfns.make_page_table(root.frame, PhysicalAddress(root.frame));
+      ++core_.counters.page_tables_made;
+    }
+    if (!root.zeroed) cpu.physical().zero(root.frame);
+    const LockGuard guard(spaces_.lock);
+    spaces_.spaces.push_back(std::make_unique<AddressSpace>(core_, next_space_id_++, root.frame, take_asid(), limits));
+    return spaces_.spaces.back().get();
+  });
+}
+
+void MemoryManager::destroy_space(Processor& cpu, AddressSpace& space) {
+  for (const AddressSpace* other : attached_) PAGODA_CHECK(other != &space);
+  space.tear_down(cpu);
+  const LockGuard guard(spaces_.lock);
+  {
+    const LockGuard pfn_guard(core_.pfns.lock);
+    core_.pfns.free_page_table(space.root());
+    ++core_.counters.page_tables_freed;
+    core_.commit.give_back(1_pages);
+  }
+  const FaultCounts faults = space.statistics().faults;
+  for (std::size_t kind = 0; kind < kFaultKinds; ++kind) faults_of_the_dead_[kind] += faults[kind];
+  if (space.asid() != machine::kUntagged) asids_.clear(static_cast<std::size_t>(space.asid()));
+  std::erase_if(spaces_.spaces, [&](const auto& candidate) { return candidate.get() == &space; });
+}
+
+void MemoryManager::attach(Processor& cpu, AddressSpace& space) {
+  {
+    const LockGuard guard(space.lock);
+    space.loaded_on(cpu);
+  }
+  attached_[cpu.number()] = &space;
+  cpu.load_root(space.root(), space.asid());
+}
+
+void MemoryManager::detach(Processor& cpu) {
+  attached_[cpu.number()] = nullptr;
+  cpu.load_root(kNoPfn, machine::kUntagged);
+}
+
+Result<> MemoryManager::add_paging_file(const PagingFileConfig& config) {
+  const PageCount largest = core_.mode.format == machine::PteFormat::kX86 ? kLargestPagingFileX86 : kLargestPagingFile;
+  if (config.minimum < kSmallestPagingFile) return fail(Status::kInvalidParameter2);
+  if (config.maximum < config.minimum || pages_of(config.maximum) > largest) return fail(Status::kInvalidParameter3);
+  const auto disks = core_.machine.disks();
+  if (config.disk >= disks.size()) return fail(Status::kInvalidParameter1);
+  if (core_.paging_files.size() == PagingFiles::kMaxFiles) return fail(Status::kTooManyPagingFiles);
+  auto file = disks[config.disk]->create(config.name);
+  if (!file) return std::unexpected(file.error());
+  const PageCount minimum = pages_of(config.minimum);
+  PAGODA_TRY((*file)->resize(bytes_of(minimum)));
+  const LockGuard guard(core_.pfns.lock);
+  return core_.paging_files.add(
+      std::make_unique<PagingFile>(config.name, std::move(*file), minimum, pages_of(config.maximum)));
+}
+
+machine::FaultOutcome MemoryManager::resolve(Processor& cpu, const machine::PageFault& fault) {
+  AddressSpace* const space = attached_[cpu.number()];
+  return space == nullptr ? Status::kAccessViolation : resolve_fault(*space, cpu, fault);
+}
+
+machine::FaultOutcome MemoryManager::refill(Processor& cpu, VirtualAddress va, machine::Access access,
+                                            machine::Privilege privilege) {
+  AddressSpace* const space = attached_[cpu.number()];
+  if (space == nullptr) return Status::kAccessViolation;
+  std::uint64_t loads = 0;
+  const auto walked =
+      machine::walk(cpu.physical(), core_.mode, space->root(), va, access, privilege, cpu.walk_rules(), loads);
+  cpu.charge(core_.machine.costs().walk_load * loads);
+  if (!walked) return resolve_fault(*space, cpu, walked.error());
+  cpu.fill_tlb(va, *walked);
+  return Status::kSuccess;
+}
+
+ShortageRelief::Outcome MemoryManager::relieve(Processor& cpu, PageCount pages) {
+  const auto enough = [&]() PAGODA_REQUIRES(core_.pfns.lock) {
+    core_.io.complete(cpu.now(), core_.pfns);
+    if (core_.pfns.available() < pages) return false;
+    fruitless_ = 0;
+    return true;
+  };
+  {
+    const LockGuard guard(core_.pfns.lock);
+    if (enough()) return Outcome::kTryAgain;
+    ++core_.counters.shortages;
+    if (++fruitless_ > kFruitlessShortages) return Outcome::kHopeless;
+  }
+  balance_set_manager_.trim(cpu, core_.tunables.plenty_free);
+  for (int transfers = 0; transfers < kTransfersInShortage && modified_writer_.write_cluster(cpu); ++transfers) {
+  }
+  Time next = kNever;
+  {
+    const LockGuard guard(core_.pfns.lock);
+    if (enough()) return Outcome::kTryAgain;
+    next = core_.io.next();
+  }
+  if (next == kNever) return Outcome::kHopeless;
+  cpu.wait_until(next);
+  if (cpu.is_blocked()) return Outcome::kYield;
+  complete_io(cpu);
+  return Outcome::kTryAgain;
+}
+
+void MemoryManager::complete_io(const Processor& cpu) {
+  const LockGuard guard(core_.pfns.lock);
+  core_.io.complete(cpu.now(), core_.pfns);
+}
+
+Time MemoryManager::next_completion() const {
+  const LockGuard guard(core_.pfns.lock);
+  return core_.io.next();
+}
+
+bool MemoryManager::flush_modified(Processor& cpu) {
+  for (int round = 0; round < kFlushRounds; ++round) {
+    while (modified_writer_.write_cluster(cpu)) {
+    }
+    for (Time next = next_completion(); next != kNever; next = next_completion()) {
+      cpu.advance_to(next);
+      complete_io(cpu);
+    }
+    const LockGuard guard(core_.pfns.lock);
+    if (core_.pfns.count(PageState::kModified).is_zero()) return true;
+  }
+  return false;
+}
+
+Counters MemoryManager::counters() const {
+  Counters all;
+  {
+    const LockGuard guard(core_.pfns.lock);
+    all = core_.counters;
+    all.pages_repurposed = core_.pfns.repurposed();
+    all.commit_refusals = core_.commit.refusals();
+  }
+  const LockGuard guard(spaces_.lock);
+  all.faults = faults_of_the_dead_;
+  for (const auto& space : spaces_.spaces) {
+    const FaultCounts faults = space->statistics().faults;
+    for (std::size_t kind = 0; kind < kFaultKinds; ++kind) all.faults[kind] += faults[kind];
+  }
+  return all;
+}
+
+FrameCounts MemoryManager::frame_counts() const {
+  const LockGuard guard(core_.pfns.lock);
+  const PfnDatabase& pfns = core_.pfns;
+  FrameCounts counts{.transition = {},
+                     .standby = {},
+                     .modified = pfns.count(PageState::kModified),
+                     .modified_no_write = pfns.count(PageState::kModifiedNoWrite),
+                     .free = pfns.count(PageState::kFree),
+                     .zeroed = pfns.count(PageState::kZeroed),
+                     .bad = pfns.count(PageState::kBad),
+                     .system = 1_pages};
+  PageCount elsewhere = counts.modified + counts.modified_no_write + counts.free + counts.zeroed + counts.bad + 1_pages;
+  for (PagePriority priority = 0; priority < kPagePriorities; ++priority) {
+    counts.standby[priority] = pfns.lists().standby_count(priority);
+    elsewhere += counts.standby[priority];
+  }
+  // Frames in transition are those that a transfer holds, and the few that became active meanwhile.
+  for (const PendingIo::Transfer& transfer : core_.io.transfers())
+    for (const Pfn frame : std::span(transfer.frames).first(transfer.count))
+      if (pfns.entry(frame).state == PageState::kTransition) ++counts.transition;
+  counts.page_tables = PageCount(core_.counters.page_tables_made - core_.counters.page_tables_freed);
+  counts.active = pfns.frames() - elsewhere - counts.transition;
+  return counts;
+}
+
+MemoryManager::CommitInfo MemoryManager::commit() const {
+  const LockGuard guard(core_.pfns.lock);
+  return {core_.commit.charged(), core_.commit.peak(), core_.commit.limit()};
+}
+
+std::uint64_t MemoryManager::state_hash(const Processor& cpu) const {
+  StateHash hash;
+  const LockGuard spaces_guard(spaces_.lock);
+  for (const auto& space : spaces_.spaces) {
+    const AddressSpace::Statistics statistics = space->statistics();
+    hash.add(space->id());
+    hash.add(space->root().value());
+    hash.add(statistics.working_set.value());
+    hash.add(statistics.commit.value());
+    for (const std::uint64_t count : statistics.faults) hash.add(count);
+  }
+  const LockGuard guard(core_.pfns.lock);
+  for (std::uint32_t number = 0; number < core_.pfns.never_used().value(); ++number) {
+    const PfnEntry& entry = core_.pfns.entry(Pfn(number));
+    hash.add(std::as_bytes(std::span(&entry, 1)));
+    if (number > 0 && entry.state != PageState::kFree)
+      hash.add(cpu.physical().bytes(Pfn(number), machine::Access::kRead).bytes());
+  }
+  for (std::size_t file = 0; file < core_.paging_files.size(); ++file) {
+    const PagingFile& paging_file = core_.paging_files[file];
+    for (std::size_t slot = 0; slot < paging_file.slots().size(); ++slot)
+      if (paging_file.slots().test(slot)) hash.add(slot);
+  }
+  hash.add(core_.commit.charged().value());
+  hash.add(core_.io.next().value());
+  return hash.digest();
+}
+
+}  // namespace pagoda::mm

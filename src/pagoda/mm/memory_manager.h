@@ -1,0 +1,131 @@
+// The memory manager: everything below, put together over one machine. NT: Mm.
+//
+//   auto machine = machine::SimMachine::create({...});
+//   auto mm = mm::MemoryManager::create(**machine, {});
+//   auto space = (*mm)->create_space(cpu, {});
+//   (*mm)->attach(cpu, **space);
+//   auto region = (*space)->reserve({.size = 1_MiB, .commit = MemCommit::kYes});
+//   cpu.store<std::uint64_t>(VirtualAddress(region->first), 42);
+//
+// A guest is the same class over a virtual machine, one deeper.
+// Locking: everything here takes its own locks. Order: space list, space, PFN.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "pagoda/machine/machine.h"
+#include "pagoda/machine/processor.h"
+#include "pagoda/mm/core.h"
+#include "pagoda/mm/pfn/zero_page_thread.h"
+#include "pagoda/mm/space/address_space.h"
+#include "pagoda/mm/store/modified_writer.h"
+#include "pagoda/mm/system_thread.h"
+#include "pagoda/mm/ws/balance_set_manager.h"
+
+namespace pagoda::mm {
+
+struct MemoryManagerConfig {
+  std::optional<Tunables> tunables;  // None: Tunables::for_memory of the machine.
+  std::vector<PagingFileConfig> paging_files;
+  unsigned depth = 0;  // 0 on bare hardware, 1 in a guest, and so on.
+};
+
+struct SpaceConfig {
+  std::optional<WorkingSet::Limits> limits;  // None: the tunables' defaults.
+};
+
+// Where every frame is.
+struct FrameCounts {
+  PageCount active;  // Page tables included.
+  PageCount page_tables;
+  PageCount transition;
+  std::array<PageCount, kPagePriorities> standby;
+  PageCount modified;
+  PageCount modified_no_write;
+  PageCount free;
+  PageCount zeroed;  // Frames never used included.
+  PageCount bad;
+  PageCount system;  // Frame 0.
+};
+
+class MemoryManager : public machine::FaultHandler, public ShortageRelief {
+ public:
+  // Takes the machine's frames and its processors' faults; the machine must outlive it. Fails with
+  // kInsufficientResources (fewer than kSmallestMachine frames), or what `add_paging_file` says.
+  static Result<std::unique_ptr<MemoryManager>> create(machine::Machine& machine, const MemoryManagerConfig& config);
+  ~MemoryManager() override;
+
+  // --- Spaces ---
+  // Fails with kCommitmentLimit, kNoMemory, kPending, kBadWorkingSetLimit.
+  Result<AddressSpace*> create_space(Processor& cpu, const SpaceConfig& config);
+  // Gives everything back. No processor may be attached to it.
+  void destroy_space(Processor& cpu, AddressSpace& space);
+  // The processor runs in the space from now on.
+  void attach(Processor& cpu, AddressSpace& space);
+  void detach(Processor& cpu);
+  [[nodiscard]] AddressSpace* attached(const Processor& cpu) const { return attached_[cpu.number()]; }
+
+  // --- Paging files ---
+  // Fails with kInvalidParameter2 (minimum under 1 MB), kInvalidParameter3 (maximum below the minimum or above what a
+  // PTE can name), kTooManyPagingFiles, kDiskFull, kInsufficientResources.
+  Result<> add_paging_file(const PagingFileConfig& config);
+
+  // --- What hardware calls ---
+  machine::FaultOutcome resolve(Processor& cpu, const machine::PageFault& fault) override;
+  machine::FaultOutcome refill(Processor& cpu, VirtualAddress va, machine::Access access,
+                               machine::Privilege privilege) override;
+  ShortageRelief::Outcome relieve(Processor& cpu, PageCount pages) override;
+
+  // --- Its own threads ---
+  // In order of priority; the zero-page thread is last.
+  [[nodiscard]] std::span<SystemThread* const> system_threads() { return threads_; }
+  [[nodiscard]] ModifiedWriter& modified_writer() { return modified_writer_; }
+  [[nodiscard]] BalanceSetManager& balance_set_manager() { return balance_set_manager_; }
+  [[nodiscard]] ZeroPageThread& zero_page_thread() { return zero_page_thread_; }
+  // Ends transfers that completed by the processor's time. Time of the next one: `next_completion`.
+  void complete_io(const Processor& cpu);
+  [[nodiscard]] Time next_completion() const;
+  // Writes every modified page and waits for all transfers. False: some pages are still modified, for want of slots or
+  // of a disk that takes them.
+  bool flush_modified(Processor& cpu);
+
+  // --- Looking ---
+  [[nodiscard]] Counters counters() const;
+  [[nodiscard]] FrameCounts frame_counts() const;
+  struct CommitInfo {
+    PageCount charged;
+    PageCount peak;
+    PageCount limit;
+  };
+  [[nodiscard]] CommitInfo commit() const;
+  [[nodiscard]] Core& core() { return core_; }
+  [[nodiscard]] const Core& core() const { return core_; }
+  [[nodiscard]] SpaceList& spaces() { return spaces_; }
+  void set_event_sink(EventSink* sink) { core_.events = sink; }
+  // A fingerprint of all state and all contents: equal for equal histories.
+  [[nodiscard]] std::uint64_t state_hash(const Processor& cpu) const;
+
+ private:
+  friend struct Corruptor;
+
+  MemoryManager(machine::Machine& machine, const Tunables& tunables, unsigned depth);
+  machine::Asid take_asid() PAGODA_REQUIRES(spaces_.lock);
+
+  Core core_;
+  SpaceList spaces_;
+  ModifiedWriter modified_writer_;
+  BalanceSetManager balance_set_manager_;
+  ZeroPageThread zero_page_thread_;
+  std::array<SystemThread*, 3> threads_;
+  unsigned fruitless_ PAGODA_GUARDED_BY(core_.pfns.lock) = 0;  // Shortages in a row that nothing could relieve.
+  std::array<AddressSpace*, machine::kMaxProcessors> attached_{};
+  Bitmap asids_ PAGODA_GUARDED_BY(spaces_.lock);
+  std::uint32_t next_space_id_ PAGODA_GUARDED_BY(spaces_.lock) = 1;
+  FaultCounts faults_of_the_dead_ PAGODA_GUARDED_BY(spaces_.lock){};
+};
+
+}  // namespace pagoda::mm

@@ -1,0 +1,273 @@
+#include "pagoda/mm/pfn/pfn_database.h"
+
+#include "pagoda/machine/page_walker.h"
+#include "pagoda/mm/store/paging_file.h"
+
+namespace pagoda::mm {
+
+namespace {
+
+// Frame 0 is never given to anybody, so that a zero frame number in an entry is always somebody's mistake. NT keeps it
+// back too.
+constexpr Pfn kFirstUsable{1};
+
+bool is_available(PageState state) {
+  return state == PageState::kZeroed || state == PageState::kFree || state == PageState::kStandby;
+}
+
+}  // namespace
+
+PfnDatabase::PfnDatabase(const machine::Machine& machine, const PteCodec& codec, PagingFiles& paging_files,
+                         unsigned depth)
+    : lock(LockRank(LockClass::kPfn, depth)),
+      codec_(codec),
+      paging_files_(paging_files),
+      frames_(machine.frame_count()),
+      entries_(machine.frame_count().value()),
+      lists_(entries_),
+      never_used_(kFirstUsable),
+      available_(machine.frame_count() - PageCount(kFirstUsable.value())) {
+  PfnEntry& kept_back = entries_[0];
+  kept_back.state = PageState::kActive;
+  kept_back.reference_count = 1;
+  kept_back.share_count = 1;
+  kept_back.ws_index = PfnEntry::kNoWsIndex;
+}
+
+PageCount PfnDatabase::count(PageState state) const {
+  const PageCount listed = lists_.count(state);
+  return state == PageState::kZeroed ? listed + (frames_ - PageCount(never_used_.value())) : listed;
+}
+
+void PfnDatabase::put(Pfn frame, PageState state, PageLists::End end) {
+  lists_.insert(frame, state, end);
+  if (is_available(state)) ++available_;
+}
+
+void PfnDatabase::take_off(Pfn frame) {
+  const PageState state = entry(frame).state;
+  lists_.unlink(frame);
+  if (is_available(state)) --available_;
+}
+
+Result<PfnDatabase::Taken> PfnDatabase::take(machine::Processor& cpu, Contents contents) {
+  const auto from_list = [&](PageState state) {
+    const Pfn frame(lists_.head(state).flink);
+    if (frame != kNoPfn) take_off(frame);
+    return frame;
+  };
+  const auto zeroed = [&] {
+    Pfn frame = from_list(PageState::kZeroed);
+    if (frame == kNoPfn && never_used_.value() < frames_.value()) {
+      frame = never_used_;
+      ++never_used_;
+      --available_;
+    }
+    return frame;
+  };
+
+  Taken taken{.frame = kNoPfn, .zeroed = false};
+  if (contents == Contents::kAny) taken.frame = from_list(PageState::kFree);
+  if (taken.frame == kNoPfn) {
+    taken.frame = zeroed();
+    taken.zeroed = taken.frame != kNoPfn;
+  }
+  if (taken.frame == kNoPfn && contents == Contents::kZeroed) taken.frame = from_list(PageState::kFree);
+  if (taken.frame == kNoPfn) {
+    taken.frame = lists_.oldest_standby();
+    if (taken.frame == kNoPfn) return fail(Status::kNoMemory);
+    repurpose(cpu, taken.frame);
+  }
+  PfnEntry& e = entry(taken.frame);
+  e = PfnEntry{};
+  e.ws_index = PfnEntry::kNoWsIndex;
+  e.state = PageState::kTransition;
+  e.priority = kNormalPriority;
+  return taken;
+}
+
+void PfnDatabase::repurpose(machine::Processor& cpu, Pfn frame) {
+  const PfnEntry& old = entry(frame);
+  take_off(frame);
+  ++repurposed_;
+  machine::store_entry(cpu.physical(), codec_.mode(), old.pte(), old.original_pte);
+  drop_table_share(old.containing_page());
+}
+
+void PfnDatabase::make_active(Pfn frame, PhysicalAddress pte, RawPte original) {
+  PfnEntry& e = entry(frame);
+  PAGODA_DCHECK(e.state == PageState::kTransition && e.reference_count == 0);
+  e.state = PageState::kActive;
+  e.pte_address = pte.value();
+  e.original_pte = original;
+  e.share_count = 1;
+  e.reference_count = 1;
+  add_table_share(pte.pfn());
+}
+
+void PfnDatabase::make_page_table(Pfn frame, PhysicalAddress pte) {
+  PfnEntry& e = entry(frame);
+  PAGODA_DCHECK(e.state == PageState::kTransition && e.reference_count == 0);
+  e.state = PageState::kActive;
+  e.page_table = 1;
+  e.pte_address = pte.value();
+  e.original_pte = codec_.demand_zero(Protection::kReadWrite);
+  e.share_count = 1;
+  e.reference_count = 1;
+  if (pte.pfn() != frame) add_table_share(pte.pfn());
+}
+
+void PfnDatabase::give_back(Pfn frame, Contents contents) {
+  PAGODA_DCHECK(entry(frame).state == PageState::kTransition && entry(frame).reference_count == 0);
+  entry(frame) = PfnEntry{};
+  if (contents == Contents::kZeroed) {
+    put(frame, PageState::kZeroed, PageLists::End::kHead);
+  } else {
+    put(frame, PageState::kFree, PageLists::End::kTail);
+  }
+}
+
+void PfnDatabase::rescue(Pfn frame) {
+  PfnEntry& e = entry(frame);
+  PAGODA_DCHECK(!e.read_in_progress && !e.deleted && e.state != PageState::kActive);
+  if (is_listed(e.state)) take_off(frame);
+  e.state = PageState::kActive;
+  e.awaited = 0;
+  e.ws_index = PfnEntry::kNoWsIndex;
+  e.share_count = 1;
+  ++e.reference_count;
+}
+
+void PfnDatabase::unmap(Pfn frame, PteCodec::Dirty dirty) {
+  PfnEntry& e = entry(frame);
+  PAGODA_DCHECK(e.state == PageState::kActive && e.share_count > 0);
+  if (dirty == PteCodec::Dirty::kYes) make_dirty(frame);
+  if (--e.share_count > 0) return;
+  e.state = PageState::kTransition;
+  drop_reference(frame);
+}
+
+void PfnDatabase::remove(Pfn frame) {
+  PfnEntry& e = entry(frame);
+  PAGODA_DCHECK(!e.deleted);
+  const Pfn table = e.containing_page();
+  free_slot(e);
+  e.deleted = 1;
+  if (e.state == PageState::kActive) {
+    PAGODA_DCHECK_EQ(e.share_count, 1U);
+    e.share_count = 0;
+    e.state = PageState::kTransition;
+    drop_reference(frame);
+  } else if (is_listed(e.state)) {
+    take_off(frame);
+    e.state = PageState::kTransition;
+    e.reference_count = 1;
+    drop_reference(frame);
+  }  // Else I/O is under way, and its end frees the frame.
+  drop_table_share(table);
+}
+
+void PfnDatabase::drop_reference(Pfn frame) {
+  PfnEntry& e = entry(frame);
+  PAGODA_DCHECK_GT(e.reference_count, 0);
+  if (--e.reference_count > 0) return;
+  PAGODA_DCHECK(e.state == PageState::kTransition);
+  if (e.deleted) {
+    e = PfnEntry{};
+    put(frame, PageState::kFree, PageLists::End::kTail);
+  } else {
+    put(frame, e.modified ? PageState::kModified : PageState::kStandby, PageLists::End::kTail);
+  }
+}
+
+void PfnDatabase::make_dirty(Pfn frame) {
+  PfnEntry& e = entry(frame);
+  e.modified = 1;
+  free_slot(e);
+}
+
+void PfnDatabase::free_slot(PfnEntry& e) {
+  if (!codec_.has_slot(e.original_pte)) return;
+  paging_files_.free(codec_.file(e.original_pte), codec_.slot(e.original_pte));
+  e.original_pte = codec_.demand_zero(codec_.protection(e.original_pte));
+}
+
+void PfnDatabase::begin_read(Pfn frame, PhysicalAddress pte, RawPte original) {
+  PfnEntry& e = entry(frame);
+  PAGODA_DCHECK(e.state == PageState::kTransition && e.reference_count == 0);
+  e.pte_address = pte.value();
+  e.original_pte = original;
+  e.reference_count = 1;
+  e.read_in_progress = 1;
+  e.io_completes = kNever.value();
+  add_table_share(pte.pfn());
+}
+
+void PfnDatabase::set_read_completes(Pfn frame, Time completes) {
+  PAGODA_DCHECK(entry(frame).read_in_progress);
+  entry(frame).io_completes = completes.value();
+}
+
+void PfnDatabase::end_read(Pfn frame) {
+  PfnEntry& e = entry(frame);
+  PAGODA_DCHECK(e.read_in_progress && e.reference_count > 0);
+  e.read_in_progress = 0;
+  drop_reference(frame);
+}
+
+void PfnDatabase::abandon_read(Pfn frame) {
+  PfnEntry& e = entry(frame);
+  PAGODA_DCHECK(e.read_in_progress && !e.deleted && e.reference_count == 1);
+  const Pfn table = e.containing_page();
+  e = PfnEntry{};
+  put(frame, PageState::kFree, PageLists::End::kTail);
+  drop_table_share(table);
+}
+
+void PfnDatabase::begin_write(Pfn frame, RawPte original) {
+  PfnEntry& e = entry(frame);
+  PAGODA_DCHECK(e.state == PageState::kModified && !codec_.has_slot(e.original_pte));
+  take_off(frame);
+  e.state = PageState::kTransition;
+  e.reference_count = 1;
+  e.modified = 0;
+  e.write_in_progress = 1;
+  e.original_pte = original;
+}
+
+void PfnDatabase::end_write(Pfn frame, WriteOutcome outcome) {
+  PfnEntry& e = entry(frame);
+  PAGODA_DCHECK(e.write_in_progress && e.reference_count > 0);
+  e.write_in_progress = 0;
+  // Dirtied or removed meanwhile: the slot is gone already, and how the write ended no longer matters.
+  if (outcome == WriteOutcome::kFailed && codec_.has_slot(e.original_pte)) make_dirty(frame);
+  drop_reference(frame);
+}
+
+void PfnDatabase::add_table_share(Pfn table) { ++entry(table).share_count; }
+
+void PfnDatabase::drop_table_share(Pfn table) {
+  PAGODA_DCHECK(entry(table).page_table && entry(table).share_count > 1);
+  --entry(table).share_count;
+}
+
+void PfnDatabase::free_page_table(Pfn frame) {
+  PfnEntry& e = entry(frame);
+  PAGODA_DCHECK(e.page_table && e.share_count == 1 && e.used_entries == 0);
+  const Pfn parent = e.containing_page();
+  e = PfnEntry{};
+  put(frame, PageState::kFree, PageLists::End::kTail);
+  if (parent != frame) drop_table_share(parent);
+}
+
+Pfn PfnDatabase::begin_zeroing() {
+  const Pfn frame(lists_.head(PageState::kFree).flink);
+  if (frame == kNoPfn) return kNoPfn;
+  take_off(frame);
+  entry(frame).state = PageState::kTransition;
+  return frame;
+}
+
+void PfnDatabase::finish_zeroing(Pfn frame) { put(frame, PageState::kZeroed, PageLists::End::kHead); }
+
+}  // namespace pagoda::mm

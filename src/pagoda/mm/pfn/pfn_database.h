@@ -1,0 +1,133 @@
+// The PFN database: every frame's entry, the lists, and the one set of functions through which a frame changes state.
+// NT: MmPfnDatabase.
+//
+// Invariants (mm::check; ids in brackets), beside those of PageLists:
+//   [PF1] Every frame is in one state; the counts of all states add up to the machine's frames.
+//   [PF2] An active page is mapped by exactly `share_count` valid PTEs; its owner PTE is one of them.
+//   [PF3] reference_count = (share_count > 0) + I/O under way + locks.
+//   [PF4] A page table's share count is 1 + its valid and transition entries, its use count the entries that are not
+//   zero. [PF5] Standby, modified and transition pages have an owner PTE in transition form that names them, unless
+//   deleted. [PF6] A modified page has no page-file slot; a clean page that has one is equal to the slot's bytes. [PF7]
+//   Pages on the zeroed list hold zeros.
+// Frames never used yet are a range above the highest used one: they count as zeroed, and neither they nor their
+// entries cost memory.
+//
+// Locking: kPfn, public as `lock`; every function but `entry` needs it. Functions that write a PTE (repurposing) reach
+// frames through the processor's view while holding it: on a guest that may take locks of the host's manager, which
+// rank below. Source: reference/nt.md section 3.
+#pragma once
+
+#include <cstdint>
+
+#include "pagoda/base/lock.h"
+#include "pagoda/base/sparse_array.h"
+#include "pagoda/base/status.h"
+#include "pagoda/base/units.h"
+#include "pagoda/machine/processor.h"
+#include "pagoda/mm/pfn/page_lists.h"
+#include "pagoda/mm/pfn/pfn_entry.h"
+#include "pagoda/mm/pte/pte_codec.h"
+
+namespace pagoda::mm {
+
+class PagingFiles;
+
+enum class Contents : std::uint8_t { kZeroed, kAny };
+
+class PfnDatabase {
+ public:
+  PfnDatabase(const machine::Machine& machine, const PteCodec& codec, PagingFiles& paging_files, unsigned depth);
+
+  mutable Lock lock;  // Ranks below every space's and section's lock.
+
+  [[nodiscard]] PfnEntry& entry(Pfn frame) { return entries_[frame.value()]; }
+  [[nodiscard]] const PfnEntry& entry(Pfn frame) const { return entries_[frame.value()]; }
+  [[nodiscard]] PageCount frames() const { return frames_; }
+  // Frames below were used at least once; those from here on never.
+  [[nodiscard]] Pfn never_used() const PAGODA_REQUIRES(lock) { return never_used_; }
+
+  // --- Counts ---
+  [[nodiscard]] PageCount count(PageState state) const
+      PAGODA_REQUIRES(lock);  // Listed states; frames never used are zeroed.
+  [[nodiscard]] const PageLists& lists() const PAGODA_REQUIRES(lock) { return lists_; }
+  // Zeroed + Free + Standby. NT: MmAvailablePages.
+  [[nodiscard]] PageCount available() const PAGODA_REQUIRES(lock) { return available_; }
+  [[nodiscard]] std::uint64_t repurposed() const PAGODA_REQUIRES(lock) { return repurposed_; }
+
+  // --- Taking a frame for a new owner ---
+  struct Taken {
+    Pfn frame;
+    bool zeroed;
+  };
+  // From the list that matches `contents`, else the other of Zeroed and Free, else the oldest standby page of the
+  // lowest priority after putting its original PTE back. Fails with kNoMemory; whether to wait is the caller's choice.
+  // The frame belongs to nobody until `make_active` or `begin_read`.
+  Result<Taken> take(machine::Processor& cpu, Contents contents) PAGODA_REQUIRES(lock);
+  // A frame taken becomes a page with one valid PTE. The PTE is the caller's to write.
+  void make_active(Pfn frame, PhysicalAddress pte, RawPte original) PAGODA_REQUIRES(lock);
+  // A frame taken becomes a page table (or a root, whose `pte` is its own address).
+  void make_page_table(Pfn frame, PhysicalAddress pte) PAGODA_REQUIRES(lock);
+  // A frame taken was not needed after all.
+  void give_back(Pfn frame, Contents contents) PAGODA_REQUIRES(lock);
+
+  // --- Mapping and unmapping ---
+  // A transition page (standby, modified, or with a write under way) becomes active: its PTE is about to be valid. Not
+  // while it is being read. The share count of the page table does not change: a transition entry counts as a valid one
+  // does.
+  void rescue(Pfn frame) PAGODA_REQUIRES(lock);
+  // The last valid PTE became a transition PTE. `dirty` is the PTE's dirty bit.
+  void unmap(Pfn frame, PteCodec::Dirty dirty) PAGODA_REQUIRES(lock);
+  // The owner's PTE is gone for good: valid (share count 1) or transition before. Frees the slot, and the frame as soon
+  // as nobody references it; takes the entry out of the page table's share count.
+  void remove(Pfn frame) PAGODA_REQUIRES(lock);
+  // Contents are about to differ from the slot's: marks modified and frees the slot.
+  void make_dirty(Pfn frame) PAGODA_REQUIRES(lock);
+
+  // --- I/O ---
+  // A frame taken will receive a page from `original`'s slot; `pte` is about to be in transition form. `completes` may
+  // be set later.
+  void begin_read(Pfn frame, PhysicalAddress pte, RawPte original) PAGODA_REQUIRES(lock);
+  void set_read_completes(Pfn frame, Time completes) PAGODA_REQUIRES(lock);
+  // The bytes are there: to standby, or freed if it was removed meanwhile.
+  void end_read(Pfn frame) PAGODA_REQUIRES(lock);
+  // The read failed. The frame is free again and out of its page table's count; the caller has put the PTE back before.
+  void abandon_read(Pfn frame) PAGODA_REQUIRES(lock);
+  // A page on the modified list is on its way to a slot, which `original` names.
+  void begin_write(Pfn frame, RawPte original) PAGODA_REQUIRES(lock);
+  // The write is done; `status` says how. Clean pages go to standby; failed or dirtied ones back to modified; removed
+  // ones are freed.
+  enum class WriteOutcome : std::uint8_t { kWritten, kFailed };
+  void end_write(Pfn frame, WriteOutcome outcome) PAGODA_REQUIRES(lock);
+
+  // --- Page tables ---
+  void add_table_share(Pfn table) PAGODA_REQUIRES(lock);
+  void drop_table_share(Pfn table) PAGODA_REQUIRES(lock);
+  // A page table without entries goes back to the free list.
+  void free_page_table(Pfn frame) PAGODA_REQUIRES(lock);
+
+  // --- Zeroing ---
+  // The first free page, unlinked, for the zero-page thread; kNoPfn if none. `finish_zeroing` puts it on the zeroed
+  // list.
+  Pfn begin_zeroing() PAGODA_REQUIRES(lock);
+  void finish_zeroing(Pfn frame) PAGODA_REQUIRES(lock);
+
+ private:
+  friend struct Corruptor;  // Tests of the checker.
+
+  void put(Pfn frame, PageState state, PageLists::End end) PAGODA_REQUIRES(lock);
+  void take_off(Pfn frame) PAGODA_REQUIRES(lock);
+  void repurpose(machine::Processor& cpu, Pfn frame) PAGODA_REQUIRES(lock);
+  void drop_reference(Pfn frame) PAGODA_REQUIRES(lock);
+  void free_slot(PfnEntry& entry) PAGODA_REQUIRES(lock);
+
+  const PteCodec& codec_;
+  PagingFiles& paging_files_;
+  const PageCount frames_;
+  SparseArray<PfnEntry> entries_;
+  PageLists lists_ PAGODA_GUARDED_BY(lock);
+  Pfn never_used_ PAGODA_GUARDED_BY(lock);
+  PageCount available_ PAGODA_GUARDED_BY(lock);
+  std::uint64_t repurposed_ PAGODA_GUARDED_BY(lock) = 0;
+};
+
+}  // namespace pagoda::mm

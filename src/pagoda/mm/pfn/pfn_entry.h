@@ -1,0 +1,79 @@
+// The PFN database's entry: who owns a frame and what state it is in. NT: MMPFN.
+//
+//            take                    last unmap                      write done
+//   Zeroed -----------> Active ---------------------> Modified ---------------------> Standby
+//   Free                  ^  |                           ^  | write started             |
+//   Standby (repurposed)  |  | delete                    |  v                           |
+//                         |  +------> Free           Transition (write under way)       |
+//                         +------------------ soft fault --+---------------------------+
+//   Free -> Transition (read under way) -> Standby (read done) -> Active (the faulter comes back)
+//
+// A frame has one owner and one state. The free path, the standby path and the modified path are the only ways out of
+// Active. Share count: valid PTEs that map the frame (a page table: 1 + its valid and transition entries). Reference
+// count: 1 while the share count is above zero, plus 1 for each I/O and lock. Source: reference/nt.md section 3.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "pagoda/base/units.h"
+#include "pagoda/machine/paging_mode.h"
+
+namespace pagoda::mm {
+
+enum class PageState : std::uint8_t {  // NT's numbers: MMLISTS / PageLocation.
+  kZeroed = 0,
+  kFree = 1,
+  kStandby = 2,
+  kModified = 3,
+  kModifiedNoWrite = 4,
+  kBad = 5,
+  kActive = 6,
+  kTransition = 7,
+};
+inline constexpr std::size_t kPageStates = 8;
+std::string_view name(PageState state);
+constexpr bool is_listed(PageState state) { return state < PageState::kActive; }
+
+// Of standby pages; repurposed lowest first (reference/nt.md section 3, Vista and later).
+using PagePriority = std::uint8_t;
+inline constexpr std::size_t kPagePriorities = 8;
+inline constexpr PagePriority kNormalPriority = 5;
+
+struct PfnEntry {
+  // While listed: links. While active: where the working set keeps it, and how many PTEs map it.
+  union {
+    struct {
+      std::uint32_t flink;
+      std::uint32_t blink;
+    };
+    struct {
+      std::uint32_t ws_index;  // kNoWsIndex: in none, such as page tables.
+      std::uint32_t share_count;
+    };
+    std::uint64_t io_completes;  // In transition with a read under way: when its bytes are there.
+  };
+  // The PTE that owns the frame, by its physical address, which also names the page-table page that contains it. Of a
+  // root: the root's own address.
+  std::uint64_t pte_address;
+  machine::RawPte original_pte;  // What the PTE becomes when the frame is repurposed: demand zero or a page-file slot,
+                                 // and the protection.
+  std::uint16_t reference_count;
+  PageState state : 3;
+  std::uint8_t priority : 3;
+  std::uint8_t modified : 1;  // Contents differ from what original_pte names.
+  std::uint8_t read_in_progress : 1;
+  std::uint8_t write_in_progress : 1;
+  std::uint8_t deleted : 1;  // Its PTE is gone; the frame is freed at the last reference. NT: bit 0 of PteAddress.
+  std::uint8_t prototype_pte : 1;  // pte_address is a prototype PTE's.
+  std::uint8_t page_table : 1;
+  std::uint8_t awaited : 1;    // Read for a fault that has not come back yet.
+  std::uint32_t used_entries;  // Of a page table: entries that are not zero. Guarded by the lock of its space.
+
+  static constexpr std::uint32_t kNoWsIndex = ~std::uint32_t{0};
+  [[nodiscard]] PhysicalAddress pte() const { return PhysicalAddress(pte_address); }
+  [[nodiscard]] Pfn containing_page() const { return pte().pfn(); }
+};
+static_assert(sizeof(PfnEntry) == 32);
+
+}  // namespace pagoda::mm

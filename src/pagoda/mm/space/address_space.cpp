@@ -1,0 +1,187 @@
+#include "pagoda/mm/space/address_space.h"
+
+#include <algorithm>
+
+namespace pagoda::mm {
+
+namespace {
+
+// More single invalidations than this cost more than a flush of the space; as SimMachine's shoot-down.
+constexpr std::size_t kSingleInvalidations = 33;
+
+}  // namespace
+
+std::optional<VpnRange> pages_covering(VirtualAddress base, ByteCount size) {
+  const std::uint64_t last = base.value() + size.value() - 1;
+  if (size.is_zero() || last < base.value()) return std::nullopt;
+  const Vpn first = base.vpn();
+  return VpnRange{first, VirtualAddress(last).vpn() - first + 1_pages};
+}
+
+AddressSpace::AddressSpace(Core& core, std::uint32_t id, Pfn root, machine::Asid asid, const WorkingSet::Limits& limits)
+    : lock(LockRank(LockClass::kSpace, core.depth)),
+      core_(core),
+      id_(id),
+      asid_(asid),
+      tables_(core, root),
+      working_set_(core.pfns.frames(), limits),
+      table_charge_(1_pages) {}
+
+VpnRange AddressSpace::user_range() const {
+  const Vpn first(kAllocationGranularity >> kPageShift);
+  // The highest VAD ends 64 KB below the highest user address (reference/nt.md section 1).
+  const Vpn last = (core_.mode.highest_user - ByteCount(kAllocationGranularity)).vpn();
+  return {first, last - first + 1_pages};
+}
+
+Result<Vad*> AddressSpace::region_of(VpnRange pages) {
+  Vad* const vad = vads_.find(pages.first);
+  if (vad == nullptr || pages.last() > vad->range.last()) return fail(Status::kConflictingAddresses);
+  return vad;
+}
+
+AddressSpace::Statistics AddressSpace::statistics() const {
+  const LockGuard guard(lock);
+  return {.working_set = working_set_.size(),
+          .peak_working_set = working_set_.peak(),
+          .commit = commit_,
+          .peak_commit = peak_commit_,
+          .faults = faults_,
+          .insertions = working_set_.insertions()};
+}
+
+void AddressSpace::add_observer(SecondaryMmu& observer) {
+  const LockGuard guard(lock);
+  observers_.push_back(&observer);
+}
+
+void AddressSpace::remove_observer(SecondaryMmu& observer) {
+  const LockGuard guard(lock);
+  std::erase(observers_, &observer);
+}
+
+void AddressSpace::invalidate(Processor& cpu, std::span<const Vpn> pages) {
+  if (pages.size() > kSingleInvalidations) {
+    core_.machine.shoot_down(cpu, loaded_on_, asid_, user_range());
+  } else {
+    for (const Vpn page : pages) core_.machine.shoot_down(cpu, loaded_on_, asid_, {page, 1_pages});
+  }
+  for (SecondaryMmu* observer : observers_)
+    for (const Vpn page : pages) observer->invalidate({page, 1_pages});
+}
+
+void AddressSpace::invalidate_everything(Processor& cpu) {
+  core_.machine.shoot_down(cpu, loaded_on_, asid_, user_range());
+  for (SecondaryMmu* observer : observers_) observer->invalidate(user_range());
+}
+
+bool AddressSpace::test_and_clear_accessed(const Processor& cpu, const Wsle& entry) {
+  bool accessed = PteCodec::is_accessed(core_.load(cpu, entry.pte()));
+  if (accessed) machine::clear_entry_bits(cpu.physical(), core_.mode, entry.pte(), machine::pte_bits::kAccessed);
+  for (SecondaryMmu* observer : observers_) accessed |= observer->test_and_clear_accessed(entry.page());
+  return accessed;
+}
+
+PageCount AddressSpace::tables_spanned(VpnRange pages, const Vad* before, const Vad* after) const {
+  PageCount tables;
+  for (unsigned level = 1; level < core_.mode.levels; ++level) {
+    PageCount first = tables_.table_number(pages.first, level);
+    PageCount end = tables_.table_number(pages.last(), level) + 1_pages;
+    if (before != nullptr && tables_.table_number(before->range.last(), level) == first) ++first;
+    if (after != nullptr && end > first && tables_.table_number(after->range.first, level) + 1_pages == end) --end;
+    tables += end - first;
+  }
+  return tables;
+}
+
+Result<> AddressSpace::charge_commit(PageCount pages) {
+  const LockGuard guard(core_.pfns.lock);
+  return core_.commit.charge(pages);
+}
+
+void AddressSpace::give_back_commit(PageCount pages) {
+  const LockGuard guard(core_.pfns.lock);
+  core_.commit.give_back(pages);
+}
+
+// Takes the VAD's charge and that of the page tables it adds.
+Result<Vad*> AddressSpace::insert_vad(const Vad& vad) {
+  const Vad* const after = vads_.first_ending_after(vad.range.first);
+  const Vad* before = nullptr;
+  if (vads_.size() > 0) before = after != nullptr ? VadTree::previous(after) : vads_.last();
+  const PageCount tables = tables_spanned(vad.range, before, after);
+  PAGODA_TRY(charge_commit(vad.commit_charge + tables));
+  table_charge_ += tables;
+  commit_ += vad.commit_charge;
+  peak_commit_ = std::max(peak_commit_, commit_);
+  return &vads_.insert(vad);
+}
+
+void AddressSpace::erase_vad(Vad& vad) {
+  const PageCount tables = tables_spanned(vad.range, VadTree::previous(&vad), VadTree::next(&vad));
+  table_charge_ -= tables;
+  commit_ -= vad.commit_charge;
+  give_back_commit(vad.commit_charge + tables);
+  vads_.erase(vad);
+}
+
+Protection AddressSpace::current_protection(const Vad& vad, RawPte raw) const {
+  const PteCodec& codec = core_.codec;
+  switch (codec.kind(raw)) {
+    case PteKind::kZero:
+      return protection_of_zero_pte(vad);
+    case PteKind::kDecommitted:
+      return Protection::kNone;
+    case PteKind::kValid:
+      return codec.protection(core_.pfns.entry(codec.frame(raw)).original_pte);
+    default:
+      return codec.protection(raw);
+  }
+}
+
+Result<RegionInfo> AddressSpace::query(const Processor& cpu, VirtualAddress address) {
+  if (address > core_.mode.highest_user) return fail(Status::kInvalidParameter);
+  const LockGuard guard(lock);
+  const Vpn page = address.vpn();
+  const Vad* const vad = vads_.find(page);
+  if (vad == nullptr) {
+    const Vad* const after = vads_.first_ending_after(page);
+    const Vpn end = after != nullptr ? after->range.first : core_.mode.highest_user.vpn() + 1_pages;
+    return RegionInfo{.base = VirtualAddress(page), .size = bytes_of(end - page)};
+  }
+  RegionInfo info{.base = VirtualAddress(page),
+                  .allocation_base = VirtualAddress(vad->range.first),
+                  .allocation_protection = vad->protection};
+  // Pages without a page table are like pages whose entry is zero.
+  std::optional<Protection> region;
+  Vpn end = page;
+  const auto extend = [&](Vpn to, Protection protection) {
+    if (!region) region = protection;
+    if (*region != protection) return false;
+    end = to;
+    return true;
+  };
+  bool same = true;
+  tables_.for_each(cpu, {page, vad->range.end() - page}, [&](Vpn at, PhysicalAddress, RawPte raw) {
+    if (same && at > end) same = extend(at, protection_of_zero_pte(*vad));
+    if (same) same = extend(at + 1_pages, current_protection(*vad, raw));
+  });
+  if (same && end < vad->range.end()) extend(vad->range.end(), protection_of_zero_pte(*vad));
+  info.size = bytes_of(end - page);
+  info.state = *region == Protection::kNone ? MemoryState::kReserved : MemoryState::kCommitted;
+  info.protection = *region;
+  return info;
+}
+
+void AddressSpace::tear_down(Processor& cpu) {
+  const LockGuard guard(lock);
+  while (Vad* const vad = vads_.first()) {
+    free_pages(cpu, *vad, vad->range, 0);
+    erase_vad(*vad);
+  }
+  PAGODA_CHECK_EQ(working_set_.size(), 0_pages);
+  PAGODA_CHECK_EQ(commit_, 0_pages);
+  core_.machine.shoot_down(cpu, loaded_on_, asid_, user_range());
+}
+
+}  // namespace pagoda::mm

@@ -1,0 +1,208 @@
+// Committing, decommitting and protecting pages of a region.
+//
+// A page's state is in its entry where that is not zero, else in its VAD. So whatever differs from the VAD needs an
+// entry, and the page tables for a call's whole range are made first: after that nothing can fail.
+#include <algorithm>
+#include <array>
+
+#include "pagoda/mm/space/address_space.h"
+
+namespace pagoda::mm {
+
+namespace {
+
+// Frames are freed in batches, one shoot-down for each.
+constexpr std::size_t kFreeBatch = 64;
+
+bool is_allowed_on_private(Protection protection) {
+  return protection != Protection::kNone && protection != Protection::kDecommitted && !is_write_copy(protection);
+}
+
+}  // namespace
+
+PageCount AddressSpace::committed_in(const Processor& cpu, const Vad& vad, VpnRange pages) const {
+  PageCount explicit_count;  // Entries that say otherwise than the VAD.
+  const bool by_vad = vad.mem_commit == MemCommit::kYes;
+  tables_.for_each(cpu, pages, [&](Vpn, PhysicalAddress, RawPte raw) {
+    const PteKind kind = core_.codec.kind(raw);
+    if (by_vad ? kind == PteKind::kDecommitted : kind != PteKind::kZero && kind != PteKind::kDecommitted)
+      ++explicit_count;
+  });
+  return by_vad ? pages.count - explicit_count : explicit_count;
+}
+
+Result<> AddressSpace::commit(Processor& cpu, VirtualAddress base, ByteCount size, Protection protection) {
+  if (!is_allowed_on_private(protection)) return fail(Status::kInvalidPageProtection);
+  const auto pages = pages_covering(base, size);
+  if (!pages) return fail(Status::kInvalidParameter4);
+  return with_memory(core_, cpu, [&] {
+    const LockGuard guard(lock);
+    return commit_locked(cpu, *pages, protection);
+  });
+}
+
+Result<> AddressSpace::commit_locked(Processor& cpu, VpnRange pages, Protection protection) {
+  const auto found = region_of(pages);
+  if (!found) return std::unexpected(found.error());
+  Vad& vad = **found;
+  const PageCount promised = pages.count - committed_in(cpu, vad, pages);
+  PAGODA_TRY(charge_commit(promised));
+  if (const auto made = tables_.make_all(cpu, pages); !made) {
+    give_back_commit(promised);
+    return made;
+  }
+  vad.commit_charge += promised;
+  commit_ += promised;
+  peak_commit_ = std::max(peak_commit_, commit_);
+  const bool by_vad = vad.mem_commit == MemCommit::kYes && protection == vad.protection;
+  tables_.for_each(cpu, pages, [&](Vpn, PhysicalAddress pte, RawPte raw) {
+    const PteKind kind = core_.codec.kind(raw);
+    if (kind == PteKind::kDecommitted || (kind == PteKind::kZero && !by_vad))
+      tables_.store(cpu, pte, core_.codec.demand_zero(protection));
+  });
+  // Those that were there already take the protection.
+  static_cast<void>(protect_locked(cpu, pages, protection));
+  return {};
+}
+
+Result<> AddressSpace::decommit(Processor& cpu, VirtualAddress base, ByteCount size) {
+  return with_memory(core_, cpu, [&]() -> Result<> {
+    const LockGuard guard(lock);
+    const auto freed = range_to_free(base, size);
+    if (!freed) return std::unexpected(freed.error());
+    return decommit_locked(cpu, *freed->vad, freed->pages);
+  });
+}
+
+Result<> AddressSpace::decommit_locked(Processor& cpu, Vad& vad, VpnRange pages) {
+  PageCount freed;
+  if (vad.mem_commit == MemCommit::kNo) {
+    freed = free_pages(cpu, vad, pages, 0);
+  } else if (pages == vad.range) {
+    freed = free_pages(cpu, vad, pages, 0);
+    vad.mem_commit = MemCommit::kNo;
+  } else {
+    PAGODA_TRY(tables_.make_all(cpu, pages));
+    freed = free_pages(cpu, vad, pages, core_.codec.decommitted());
+  }
+  vad.commit_charge -= freed;
+  commit_ -= freed;
+  give_back_commit(freed);
+  return {};
+}
+
+PageCount AddressSpace::free_pages(Processor& cpu, const Vad& vad, VpnRange pages, RawPte hole) {
+  const PageCount committed = committed_in(cpu, vad, pages);
+  std::array<Pfn, kFreeBatch> frames;
+  std::array<Vpn, kFreeBatch> mapped;
+  std::size_t frame_count = 0;
+  std::size_t mapped_count = 0;
+  // Entries first, shoot-down second, frames third.
+  const auto flush = [&] {
+    if (mapped_count > 0) invalidate(cpu, std::span(mapped).first(mapped_count));
+    if (frame_count > 0) {
+      const LockGuard guard(core_.pfns.lock);
+      for (const Pfn frame : std::span(frames).first(frame_count)) core_.pfns.remove(frame);
+    }
+    frame_count = 0;
+    mapped_count = 0;
+  };
+  tables_.for_each(
+      cpu, pages,
+      [&](Vpn page, PhysicalAddress pte, RawPte raw) {
+        if (raw == hole) return;
+        if (raw == 0) {
+          tables_.store(cpu, pte, hole);
+          return;
+        }
+        if (PteCodec::is_valid(raw)) {
+          const Pfn frame = core_.codec.frame(raw);
+          working_set_.erase(core_.pfns.entry(frame).ws_index);
+          tables_.store(cpu, pte, hole);
+          frames[frame_count++] = frame;
+          mapped[mapped_count++] = page;
+          core_.note(cpu, EventKind::kRemoved, pte, frame, raw);
+        } else {
+          // Transition and page-file entries change under the PFN lock.
+          const LockGuard guard(core_.pfns.lock);
+          raw = core_.load(cpu, pte);
+          if (PteCodec::is_transition(raw)) {
+            core_.pfns.remove(core_.codec.frame(raw));
+          } else if (core_.codec.has_slot(raw)) {
+            core_.paging_files.free(core_.codec.file(raw), core_.codec.slot(raw));
+          }
+          core_.note(cpu, EventKind::kRemoved, pte, kNoPfn, raw);
+          tables_.store(cpu, pte, hole);
+        }
+        if (frame_count == kFreeBatch) flush();
+      },
+      [&](Vpn page) {
+        flush();
+        if (hole == 0) tables_.free_if_empty(cpu, page);
+      });
+  return committed;
+}
+
+Result<Protection> AddressSpace::protect(Processor& cpu, VirtualAddress base, ByteCount size, Protection protection) {
+  if (!is_allowed_on_private(protection)) return fail(Status::kInvalidPageProtection);
+  const auto pages = pages_covering(base, size);
+  if (!pages) return fail(Status::kInvalidParameter3);
+  return with_memory(core_, cpu, [&]() -> Result<Protection> {
+    const LockGuard guard(lock);
+    const auto region = region_of(*pages);
+    if (!region) return std::unexpected(region.error());
+    if (committed_in(cpu, **region, *pages) != pages->count) return fail(Status::kNotCommitted);
+    PAGODA_TRY(tables_.make_all(cpu, *pages));
+    return protect_locked(cpu, *pages, protection);
+  });
+}
+
+// All pages are committed, and all their entries exist unless they are zero and may stay so.
+Result<Protection> AddressSpace::protect_locked(Processor& cpu, VpnRange pages, Protection protection) {
+  const Vad& vad = **region_of(pages);
+  std::optional<Protection> old;
+  const auto free_if_empty = [&](Vpn page) { tables_.free_if_empty(cpu, page); };
+  const auto change = [&](Vpn page, PhysicalAddress pte, RawPte raw) {
+    const Protection now = current_protection(vad, raw);
+    if (!old) old = now;
+    if (now == protection) return;
+    if (!PteCodec::is_valid(raw)) {
+      const LockGuard guard(core_.pfns.lock);
+      raw = core_.load(cpu, pte);
+      if (raw == 0) {
+        tables_.store(cpu, pte, core_.codec.demand_zero(protection));
+        return;
+      }
+      tables_.replace(cpu, pte, core_.codec.with_protection(raw, protection));
+      if (PteCodec::is_transition(raw)) {
+        PfnEntry& entry = core_.pfns.entry(core_.codec.frame(raw));
+        entry.original_pte = core_.codec.with_protection(entry.original_pte, protection);
+      }
+      return;
+    }
+    const Pfn frame = core_.codec.frame(raw);
+    PfnEntry& entry = core_.pfns.entry(frame);
+    core_.note(cpu, EventKind::kProtected, pte, frame, raw);
+    const auto dirty = PteCodec::is_dirty(raw) ? PteCodec::Dirty::kYes : PteCodec::Dirty::kNo;
+    if (is_mappable(protection)) {
+      tables_.replace(cpu, pte, core_.codec.valid(frame, protection, PteCodec::Owner::kUser, PteCodec::Dirty::kNo));
+      invalidate(cpu, std::span(&page, 1));
+      const LockGuard guard(core_.pfns.lock);
+      entry.original_pte = core_.codec.with_protection(entry.original_pte, protection);
+      // What the dirty bit said goes into the PFN entry; the PTE starts clean, and a next write says so again.
+      if (dirty == PteCodec::Dirty::kYes) core_.pfns.make_dirty(frame);
+      return;
+    }
+    // Nobody may touch it, or a guard stands before it: the page leaves the working set and keeps its contents.
+    working_set_.erase(entry.ws_index);
+    tables_.replace(cpu, pte, core_.codec.transition(frame, protection));
+    invalidate(cpu, std::span(&page, 1));
+    const LockGuard guard(core_.pfns.lock);
+    entry.original_pte = core_.codec.with_protection(entry.original_pte, protection);
+    core_.pfns.unmap(frame, dirty);
+  };
+  tables_.for_each(cpu, pages, change, free_if_empty);
+  return old.value_or(protection_of_zero_pte(vad));
+}
+
+}  // namespace pagoda::mm

@@ -1,0 +1,105 @@
+#include "pagoda/mm/space/page_tables.h"
+
+#include <algorithm>
+
+namespace pagoda::mm {
+
+PageTables::Place PageTables::locate(const Processor& cpu, Vpn page) const {
+  const machine::PagingMode& mode = core_.mode;
+  const VirtualAddress va(page);
+  Pfn table = root_;
+  for (unsigned level = mode.levels; level > 1; --level) {
+    const RawPte raw = core_.load(cpu, mode.entry_address(table, va, level));
+    if (!PteCodec::is_valid(raw)) {
+      const std::uint64_t covered = std::uint64_t{1} << (mode.level[level].shift - kPageShift);
+      return {kNone, Vpn((page.value() / covered + 1) * covered)};
+    }
+    table = mode.frame(raw);
+  }
+  const std::uint64_t entries = mode.entries(1);
+  return {mode.entry_address(table, va, 1), Vpn((page.value() / entries + 1) * entries)};
+}
+
+PhysicalAddress PageTables::find(const Processor& cpu, Vpn page) const { return locate(cpu, page).pte; }
+
+Result<PhysicalAddress> PageTables::make(Processor& cpu, Vpn page) {
+  const machine::PagingMode& mode = core_.mode;
+  const VirtualAddress va(page);
+  Pfn table = root_;
+  for (unsigned level = mode.levels; level > 1; --level) {
+    const PhysicalAddress pte = mode.entry_address(table, va, level);
+    const RawPte raw = core_.load(cpu, pte);
+    if (PteCodec::is_valid(raw)) {
+      table = mode.frame(raw);
+      continue;
+    }
+    PfnDatabase::Taken taken{};
+    {
+      const LockGuard guard(core_.pfns.lock);
+      const auto result = core_.pfns.take(cpu, Contents::kZeroed);
+      if (result) {
+        taken = *result;
+        core_.pfns.make_page_table(taken.frame, pte);
+        ++core_.counters.page_tables_made;
+      } else {
+        taken.frame = kNoPfn;
+      }
+    }
+    if (taken.frame == kNoPfn) {
+      free_if_empty(cpu, page);
+      return fail(Status::kNoMemory);
+    }
+    if (!taken.zeroed) {
+      cpu.physical().zero(taken.frame);
+      cpu.charge(core_.machine.costs().zero_page);
+    }
+    store(cpu, pte, core_.codec.table(taken.frame, level, PteCodec::Owner::kUser));
+    table = taken.frame;
+  }
+  return mode.entry_address(table, va, 1);
+}
+
+Result<> PageTables::make_all(Processor& cpu, VpnRange pages) {
+  const std::uint64_t entries = core_.mode.entries(1);
+  const auto next_table = [entries](Vpn page) { return Vpn((page.value() / entries + 1) * entries); };
+  for (Vpn page = pages.first; page < pages.end(); page = next_table(page)) {
+    if (make(cpu, page)) continue;
+    for (Vpn made = pages.first; made < page; made = next_table(made)) free_if_empty(cpu, made);
+    return fail(Status::kNoMemory);
+  }
+  return {};
+}
+
+void PageTables::store(const Processor& cpu, PhysicalAddress pte, RawPte value) {
+  const RawPte old = core_.load(cpu, pte);
+  PfnEntry& table = core_.pfns.entry(pte.pfn());
+  if (old == 0 && value != 0) ++table.used_entries;
+  if (old != 0 && value == 0) --table.used_entries;
+  machine::store_entry(cpu.physical(), core_.mode, pte, value);
+}
+
+void PageTables::free_if_empty(Processor& cpu, Vpn page) {
+  const machine::PagingMode& mode = core_.mode;
+  const VirtualAddress va(page);
+  std::array<PhysicalAddress, machine::kMaxPagingLevels + 1> entry_of_table;  // By the level of the table.
+  std::array<Pfn, machine::kMaxPagingLevels + 1> table;
+  unsigned lowest = mode.levels;
+  table[lowest] = root_;
+  for (unsigned level = mode.levels; level > 1; --level) {
+    const PhysicalAddress pte = mode.entry_address(table[level], va, level);
+    const RawPte raw = core_.load(cpu, pte);
+    if (!PteCodec::is_valid(raw)) break;
+    lowest = level - 1;
+    entry_of_table[lowest] = pte;
+    table[lowest] = mode.frame(raw);
+  }
+  for (unsigned level = lowest; level < mode.levels; ++level) {
+    if (core_.pfns.entry(table[level]).used_entries != 0) return;
+    store(cpu, entry_of_table[level], 0);
+    const LockGuard guard(core_.pfns.lock);
+    core_.pfns.free_page_table(table[level]);
+    ++core_.counters.page_tables_freed;
+  }
+}
+
+}  // namespace pagoda::mm

@@ -1,0 +1,80 @@
+// The page tables of one address space: made on demand, freed when their last entry goes.
+//
+// Each table's PfnEntry counts its entries that are not zero (used_entries, under the space's lock) and, under the PFN
+// lock, those that are valid or in transition (share count). NT keeps the first count in MMWSL.UsedPageTableEntries or
+// in software PTE bits.
+//
+// Invariants (mm::check):
+//   [PT1] No page table but the root is without entries.
+//   [PT2] Entries above level 1 are zero or point to a page table of this space with the right bits.
+// Locking: the lock of the address space; functions that say so take the PFN lock too.
+#pragma once
+
+#include "pagoda/base/status.h"
+#include "pagoda/base/units.h"
+#include "pagoda/mm/core.h"
+
+namespace pagoda::mm {
+
+class PageTables {
+ public:
+  static constexpr PhysicalAddress kNone{~std::uint64_t{0}};
+
+  PageTables(Core& core, Pfn root) : core_(core), root_(root) {}
+
+  [[nodiscard]] Pfn root() const { return root_; }
+  // Where the level-1 entry of the page lies; kNone if its table does not exist.
+  [[nodiscard]] PhysicalAddress find(const Processor& cpu, Vpn page) const;
+  // The same, making the tables that are missing. Fails with kNoMemory, having made none that stays empty. Takes the
+  // PFN lock.
+  Result<PhysicalAddress> make(Processor& cpu, Vpn page);
+  // Makes all tables that the range needs, so that no later step can fail; or none, and kNoMemory. Takes the PFN lock.
+  Result<> make_all(Processor& cpu, VpnRange pages);
+
+  // Replaces an entry and keeps the use count of its table.
+  void store(const Processor& cpu, PhysicalAddress pte, RawPte value);
+  // Replaces an entry that is not zero by another that is not: the use count stays.
+  void replace(const Processor& cpu, PhysicalAddress pte, RawPte value) {
+    machine::store_entry(cpu.physical(), core_.mode, pte, value);
+  }
+  // Frees the tables of the page that became empty, from the bottom up. Takes the PFN lock.
+  void free_if_empty(Processor& cpu, Vpn page);
+
+  // Calls `visit(page, pte, raw)` for every level-1 entry of the range whose table exists, in order; skips what is
+  // missing in large steps. After each table `leave(page of it)` is called, which may free it.
+  template <class Visit, class Leave>
+  void for_each(const Processor& cpu, VpnRange pages, Visit&& visit, Leave&& leave) const {
+    Vpn page = pages.first;
+    while (page < pages.end()) {
+      const Place at = locate(cpu, page);
+      const Vpn stop = std::min(at.next, pages.end());
+      if (at.pte != kNone) {
+        PhysicalAddress pte = at.pte;
+        for (; page < stop; ++page, pte += ByteCount(core_.mode.entry_bytes)) visit(page, pte, core_.load(cpu, pte));
+        leave(Vpn(stop.value() - 1));
+      }
+      page = stop;
+    }
+  }
+  template <class Visit>
+  void for_each(const Processor& cpu, VpnRange pages, Visit&& visit) const {
+    for_each(cpu, pages, visit, [](Vpn) {});
+  }
+
+  // Page tables that a range would need at most, by level, besides the root: what its VAD is charged.
+  [[nodiscard]] PageCount table_number(Vpn page, unsigned level) const {
+    return PageCount(page.value() >> (core_.mode.level[level + 1].shift - kPageShift));
+  }
+
+ private:
+  struct Place {
+    PhysicalAddress pte;  // kNone: a table is missing.
+    Vpn next;             // The first page that the same answer does not cover.
+  };
+  [[nodiscard]] Place locate(const Processor& cpu, Vpn page) const;
+
+  Core& core_;
+  Pfn root_;
+};
+
+}  // namespace pagoda::mm

@@ -1,0 +1,106 @@
+// Reserving and releasing addresses.
+#include "pagoda/mm/space/address_space.h"
+
+namespace pagoda::mm {
+
+namespace {
+
+constexpr PageCount kGranule{kAllocationGranularity >> kPageShift};
+
+// Private memory has no copy to make: the write-copy rights are refused (reference/nt.md 7.1).
+bool is_allowed_on_private(Protection protection) {
+  return protection != Protection::kNone && protection != Protection::kDecommitted && !is_write_copy(protection);
+}
+
+}  // namespace
+
+Result<VpnRange> AddressSpace::reserve(const ReserveRequest& request) {
+  if (!is_allowed_on_private(request.protection)) return fail(Status::kInvalidPageProtection);
+  const VpnRange limits = user_range();
+  Vad vad;
+  vad.protection = request.protection;
+  vad.mem_commit = request.commit;
+  if (request.base) {
+    if (request.base->vpn() > limits.last()) return fail(Status::kInvalidParameter2);
+    const VirtualAddress base(request.base->value() & ~(kAllocationGranularity - 1));
+    const auto pages = pages_covering(base, request.size + ByteCount(request.base->value() - base.value()));
+    if (request.size.is_zero() || !pages || pages->last() > limits.last()) return fail(Status::kInvalidParameter4);
+    if (!limits.contains(pages->first)) return fail(Status::kInvalidParameter2);
+    vad.range = *pages;
+  } else {
+    if (request.size.is_zero() || pages_of(request.size) > limits.count) return fail(Status::kInvalidParameter4);
+    vad.range.count = pages_of(request.size);
+  }
+
+  const LockGuard guard(lock);
+  if (request.base) {
+    if (vads_.overlaps(vad.range)) return fail(Status::kConflictingAddresses);
+  } else {
+    vad.range.first = request.direction == ReserveRequest::Direction::kBottomUp
+                          ? vads_.find_lowest(vad.range.count, limits, kGranule)
+                          : vads_.find_highest(vad.range.count, limits, kGranule);
+    if (vad.range.first == VadTree::kNoVpn) return fail(Status::kNoMemory);
+  }
+  if (request.commit == MemCommit::kYes) vad.commit_charge = vad.range.count;
+  const auto inserted = insert_vad(vad);
+  if (!inserted) return std::unexpected(inserted.error());
+  return (*inserted)->range;
+}
+
+// What a free or decommit call names: `size` zero means the whole region, which must begin in the page of `base`
+// (reference/nt.md 7.2, in its order).
+Result<AddressSpace::Freed> AddressSpace::range_to_free(VirtualAddress base, ByteCount size) {
+  if (base.vpn() > user_range().last()) return fail(Status::kInvalidParameter2);
+  if (base.value() + size.value() < base.value()) return fail(Status::kInvalidParameter3);
+  Vad* const vad = vads_.find(base.vpn());
+  if (vad == nullptr) return fail(Status::kMemoryNotAllocated);
+  if (size.is_zero()) {
+    if (base.vpn() != vad->range.first) return fail(Status::kFreeVmNotAtBase);
+    return Freed{vad, vad->range};
+  }
+  const VpnRange pages = *pages_covering(base, size);
+  if (pages.last() > vad->range.last()) return fail(Status::kUnableToFreeVm);
+  return Freed{vad, pages};
+}
+
+Result<> AddressSpace::release(Processor& cpu, VirtualAddress base, ByteCount size) {
+  const LockGuard guard(lock);
+  const auto freed = range_to_free(base, size);
+  if (!freed) return std::unexpected(freed.error());
+  Vad& vad = *freed->vad;
+  const VpnRange pages = freed->pages;
+
+  const VpnRange low{vad.range.first, pages.first - vad.range.first};
+  const VpnRange high{pages.end(), vad.range.end() - pages.end()};
+  const PageCount freed_charge = free_pages(cpu, vad, pages, 0);
+  const PageCount low_charge = committed_in(cpu, vad, low);
+  const PageCount high_charge = vad.commit_charge - freed_charge - low_charge;
+
+  const Vad* const before = VadTree::previous(&vad);
+  const Vad* const after = VadTree::next(&vad);
+  const PageCount tables = tables_spanned(vad.range, before, after);
+  PageCount tables_left;
+  if (!low.empty()) tables_left += tables_spanned(low, before, nullptr);
+  if (!high.empty()) {
+    Vad neighbour;
+    neighbour.range = low;
+    tables_left += tables_spanned(high, low.empty() ? before : &neighbour, after);
+  }
+  table_charge_ -= tables - tables_left;
+  commit_ -= freed_charge;
+  give_back_commit(freed_charge + (tables - tables_left));
+
+  if (low.empty() && high.empty()) {
+    vads_.erase(vad);
+    return {};
+  }
+  Vad rest = vad;
+  rest.range = high;
+  rest.commit_charge = high_charge;
+  vads_.shrink(vad, low.empty() ? high : low);
+  vad.commit_charge = low.empty() ? high_charge : low_charge;
+  if (!low.empty() && !high.empty()) vads_.insert(rest);
+  return {};
+}
+
+}  // namespace pagoda::mm

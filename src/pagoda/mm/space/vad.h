@@ -1,0 +1,60 @@
+// A virtual address descriptor: one range of an address space and what was promised about it. NT: MMVAD.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+
+#include "pagoda/base/units.h"
+#include "pagoda/mm/pte/protection.h"
+
+namespace pagoda::mm {
+
+enum class VadType : std::uint8_t {  // NT's numbers (reference/nt.md 5).
+  kNone = 0,
+  kPhysical = 1,
+  kImage = 2,
+  kAwe = 3,
+  kWriteWatch = 4,
+  kLargePages = 5,
+  kRotate = 6,
+  kLargePageSection = 7,
+};
+
+enum class MemCommit : std::uint8_t { kNo, kYes };
+
+// Owned by a VadTree, in whose links it stands. Searches of the tree read the first cache line of a node and no other.
+struct alignas(64) Vad {
+  VpnRange range;  // Changed by VadTree::shrink alone.
+
+ private:
+  friend class VadTree;
+  friend struct VadTreePeer;  // Tests corrupt trees through it.
+
+  // Free pages between the VAD before and this one, from the first 64 KB border on; see vad_tree.h.
+  [[nodiscard]] std::uint64_t gap() const { return gap_and_balance_ >> 8; }
+  void set_gap(std::uint64_t pages) { gap_and_balance_ = pages << 8 | (gap_and_balance_ & 0xFF); }
+  // Of this VAD and all below it.
+  [[nodiscard]] std::uint64_t largest_gap() const { return std::max({gap(), side_gap_[0], side_gap_[1]}); }
+  // Height of the right subtree - height of the left one.
+  [[nodiscard]] int balance() const { return static_cast<std::int8_t>(gap_and_balance_ & 0xFF); }
+  void set_balance(int balance) {
+    gap_and_balance_ = (gap_and_balance_ & ~std::uint64_t{0xFF}) | static_cast<std::uint8_t>(balance);
+  }
+
+  std::uint64_t gap_and_balance_ = 0;  // Balance in bits 0-7: in one word, links and gaps fill the line.
+  // [0] is the lower side, [1] the upper one.
+  std::array<std::uint64_t, 2> side_gap_{};  // The largest gap of each subtree.
+  std::array<Vad*, 2> child_{};
+  Vad* parent_ = nullptr;
+
+ public:
+  PageCount commit_charge;  // Pages promised: all of a committed range, those with entries of a reserved one.
+  Protection protection = Protection::kNoAccess;  // Of pages whose PTE is zero.
+  MemCommit mem_commit = MemCommit::kNo;          // Zero PTEs mean demand zero; otherwise only reserved.
+  VadType type = VadType::kNone;
+  bool is_private = true;
+};
+static_assert(sizeof(Vad) == 2 * 64);
+
+}  // namespace pagoda::mm

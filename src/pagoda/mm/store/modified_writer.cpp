@@ -1,0 +1,122 @@
+#include "pagoda/mm/store/modified_writer.h"
+
+#include <algorithm>
+#include <array>
+
+namespace pagoda::mm {
+
+namespace {
+
+// Transfers in one run, so that a fault storm does not wait for the whole list. A choice.
+constexpr int kTransfersPerRun = 8;
+// After a failed write the next attempt waits, or a dead disk would be asked without end. A choice.
+constexpr Duration kRetryDelay = 10_ms;
+
+}  // namespace
+
+struct ModifiedWriter::Cluster {
+  std::array<Pfn, kMaxTransferPages> frame;
+  std::size_t count = 0;
+  PagingFiles::Slot slot;
+};
+
+bool ModifiedWriter::wanted() const {
+  const PageCount modified = core_.pfns.count(PageState::kModified);
+  if (modified.is_zero() || core_.paging_files.free_slots().is_zero()) return false;
+  return modified > core_.tunables.modified_maximum || core_.pfns.available() < core_.tunables.plenty_free;
+}
+
+Time ModifiedWriter::due(Time now) const {
+  const LockGuard guard(core_.pfns.lock);
+  return wanted() ? std::max(now, not_before_) : kNever;
+}
+
+void ModifiedWriter::run(Processor& cpu) {
+  for (int transfers = 0; transfers < kTransfersPerRun; ++transfers) {
+    {
+      const LockGuard guard(core_.pfns.lock);
+      if (!wanted() || cpu.now() < not_before_) return;
+    }
+    if (!write_cluster(cpu)) return;
+  }
+}
+
+// The head of the list and its neighbours. A neighbour's entry belongs to its space's lock, but one in transition form
+// whose frame is on the modified list and names that entry as its owner cannot change while the PFN lock is held.
+void ModifiedWriter::gather(const Processor& cpu, Cluster& cluster, std::size_t most) {
+  const Pfn head(core_.pfns.lists().head(PageState::kModified).flink);
+  const std::uint64_t width = core_.mode.entry_bytes;
+  const std::uint64_t head_pte = core_.pfns.entry(head).pte_address;
+  const auto modified_at = [&](std::uint64_t pte) -> Pfn {
+    if (PhysicalAddress(pte).pfn() != PhysicalAddress(head_pte).pfn()) return kNoPfn;
+    const RawPte raw = core_.load(cpu, PhysicalAddress(pte));
+    if (!PteCodec::is_transition(raw)) return kNoPfn;
+    const Pfn frame = core_.codec.frame(raw);
+    const PfnEntry& entry = core_.pfns.entry(frame);
+    return entry.state == PageState::kModified && entry.pte_address == pte ? frame : kNoPfn;
+  };
+  std::uint64_t first = head_pte;
+  for (std::size_t n = 1; n < most && modified_at(first - width) != kNoPfn; ++n) first -= width;
+  for (Pfn frame = modified_at(first); frame != kNoPfn && cluster.count < most; frame = modified_at(first)) {
+    cluster.frame[cluster.count++] = frame;
+    first += width;
+  }
+}
+
+bool ModifiedWriter::write_cluster(Processor& cpu) {
+  Cluster cluster;
+  {
+    const LockGuard guard(core_.pfns.lock);
+    if (core_.pfns.count(PageState::kModified).is_zero()) return false;
+    std::size_t most = std::min<std::size_t>(core_.tunables.write_cluster, kMaxTransferPages);
+    if (singles_ > 0) {
+      --singles_;
+      most = 1;
+    }
+    gather(cpu, cluster, most);
+    cluster.slot = core_.paging_files.allocate(PageCount(cluster.count));
+    if (cluster.slot.count.is_zero()) return false;
+    cluster.count = cluster.slot.count.value();  // The longest run that there was.
+    for (std::size_t i = 0; i < cluster.count; ++i) {
+      const PfnEntry& entry = core_.pfns.entry(cluster.frame[i]);
+      core_.pfns.begin_write(cluster.frame[i],
+                             core_.codec.page_file(cluster.slot.file, cluster.slot.first + PageCount(i),
+                                                   core_.codec.protection(entry.original_pte)));
+      core_.note(cpu, EventKind::kWriteStarted, entry.pte(), cluster.frame[i], entry.original_pte);
+    }
+  }
+
+  machine::DiskFile& file = core_.paging_files[cluster.slot.file].file();
+  const FileOffset at(bytes_of(PageCount(cluster.slot.first.value())).value());
+  const auto frames = std::span(cluster.frame).first(cluster.count);
+  const machine::DiskTransfer transfer = file.write(cpu, at, frames);
+
+  const LockGuard guard(core_.pfns.lock);
+  ++core_.counters.page_file_writes;
+  if (transfer.status == Status::kSuccess) {
+    core_.counters.page_file_pages_written += cluster.count;
+    core_.io.add(transfer.completes, PendingIo::Transfer::Kind::kWrite, frames);
+  } else {
+    write_failed(cpu, cluster, transfer.completes);
+    core_.io.add(transfer.completes, PendingIo::Transfer::Kind::kFailedWrite, frames);
+  }
+  return true;
+}
+
+void ModifiedWriter::write_failed(const Processor& cpu, const Cluster& cluster, Time completes) {
+  ++core_.counters.write_errors;
+  not_before_ = std::max(cpu.now(), completes) + kRetryDelay;
+  for (std::size_t i = 0; i < cluster.count; ++i)
+    core_.note(cpu, EventKind::kWriteFailed, core_.pfns.entry(cluster.frame[i]).pte(), cluster.frame[i]);
+  if (cluster.count > 1) {
+    singles_ = cluster.count;  // Whose slot it was the disk did not say.
+  } else {
+    // NT keeps a slot that could not be written out of use (reference/nt.md section 3).
+    core_.paging_files[cluster.slot.file].retire(cluster.slot.first);
+    PfnEntry& entry = core_.pfns.entry(cluster.frame[0]);
+    entry.modified = 1;
+    entry.original_pte = core_.codec.demand_zero(core_.codec.protection(entry.original_pte));
+  }
+}
+
+}  // namespace pagoda::mm

@@ -1,0 +1,38 @@
+// The modified page writer: writes modified pages to paging files, so that they can be repurposed. NT:
+// MiModifiedPageWriter.
+//
+// It takes the page at the head of the modified list and its modified neighbours in the same page table, in the order
+// of their addresses, up to a cluster, into consecutive slots: what was neighbouring in memory can then be read back in
+// one transfer. It runs when there are too many modified pages, or too few available ones. Source: reference/nt.md
+// section 3.
+#pragma once
+
+#include "pagoda/mm/core.h"
+#include "pagoda/mm/system_thread.h"
+
+namespace pagoda::mm {
+
+class ModifiedWriter : public SystemThread {
+ public:
+  explicit ModifiedWriter(Core& core) : core_(core) {}
+
+  [[nodiscard]] std::string_view name() const override { return "modified page writer"; }
+  [[nodiscard]] Time due(Time now) const override;
+  void run(Processor& cpu) override;
+
+  // Starts one transfer; false if no page is modified or no slot is free.
+  bool write_cluster(Processor& cpu);
+
+ private:
+  struct Cluster;
+  [[nodiscard]] bool wanted() const PAGODA_REQUIRES(core_.pfns.lock);
+  void gather(const Processor& cpu, Cluster& cluster, std::size_t most) PAGODA_REQUIRES(core_.pfns.lock);
+  void write_failed(const Processor& cpu, const Cluster& cluster, Time completes) PAGODA_REQUIRES(core_.pfns.lock);
+
+  Core& core_;
+  // After a failed transfer so many are done page by page, so that one bad slot costs one slot.
+  std::size_t singles_ PAGODA_GUARDED_BY(core_.pfns.lock) = 0;
+  Time not_before_ PAGODA_GUARDED_BY(core_.pfns.lock);
+};
+
+}  // namespace pagoda::mm

@@ -1,0 +1,96 @@
+#include "pagoda/mm/ws/replacement.h"
+
+#include <algorithm>
+
+namespace pagoda::mm {
+
+void EvictionBatch::add(Processor& cpu, std::uint32_t slot) {
+  if (count_ == kMost) flush(cpu);
+  Core& core = space_.core();
+  const Wsle entry = space_.working_set()[slot];
+  const RawPte raw = core.load(cpu, entry.pte());
+  PAGODA_DCHECK(PteCodec::is_valid(raw));
+  const Pfn frame = core.codec.frame(raw);
+  const Protection protection = core.codec.protection(core.pfns.entry(frame).original_pte);
+  space_.tables().replace(cpu, entry.pte(), core.codec.transition(frame, protection));
+  space_.working_set().erase(slot);
+  core.note(cpu, EventKind::kEvicted, entry.pte(), frame, raw);
+  pages_[count_] = entry.page();
+  frames_[count_++] = {frame, PteCodec::is_dirty(raw) ? PteCodec::Dirty::kYes : PteCodec::Dirty::kNo};
+}
+
+void EvictionBatch::flush(Processor& cpu) {
+  if (count_ == 0) return;
+  space_.invalidate(cpu, std::span(pages_).first(count_));
+  Core& core = space_.core();
+  const LockGuard guard(core.pfns.lock);
+  for (const Page& page : std::span(frames_).first(count_)) core.pfns.unmap(page.frame, page.dirty);
+  count_ = 0;
+}
+
+void make_room(AddressSpace& space, Processor& cpu) {
+  WorkingSet& ws = space.working_set();
+  if (ws.size() < ws.limits().maximum) return;
+  Core& core = space.core();
+  if (ws.limits().kind == WorkingSet::Limits::Maximum::kSoft) {
+    const LockGuard guard(core.pfns.lock);
+    if (core.pfns.available() >= core.tunables.plenty_free) return;
+  }
+  // The clock: once round clears every accessed bit, so a second round always finds somebody who is not locked.
+  for (std::uint64_t steps = 2 * std::uint64_t{ws.end_slot()} + 1; steps > 0; --steps) {
+    const std::uint32_t slot = ws.advance_hand();
+    if (slot == WorkingSet::kNoSlot) return;
+    Wsle& entry = ws[slot];
+    if (!entry.is_valid() || entry.is_locked()) continue;
+    if (space.test_and_clear_accessed(cpu, entry)) {
+      entry.set_age(0);
+      // The TLB must forget the page, or its next use would not set the bit again.
+      const Vpn page = entry.page();
+      space.invalidate(cpu, std::span(&page, 1));
+      continue;
+    }
+    EvictionBatch batch(space);
+    batch.add(cpu, slot);
+    batch.flush(cpu);
+    const LockGuard guard(core.pfns.lock);
+    ++core.counters.pages_replaced;
+    return;
+  }
+}
+
+void age_working_set(AddressSpace& space, Processor& cpu) {
+  WorkingSet& ws = space.working_set();
+  bool any_accessed = false;
+  for (std::uint32_t slot = 0; slot < ws.end_slot(); ++slot) {
+    Wsle& entry = ws[slot];
+    if (!entry.is_valid()) continue;
+    if (space.test_and_clear_accessed(cpu, entry)) {
+      entry.set_age(0);
+      any_accessed = true;
+    } else {
+      entry.set_age(std::min(entry.age() + 1, Wsle::kOldest));
+    }
+  }
+  if (any_accessed) space.invalidate_everything(cpu);
+}
+
+PageCount trim_working_set(AddressSpace& space, Processor& cpu, PageCount wanted, PageCount floor, unsigned age) {
+  WorkingSet& ws = space.working_set();
+  PageCount trimmed;
+  EvictionBatch batch(space);
+  for (std::uint32_t steps = ws.end_slot(); steps > 0 && trimmed < wanted && ws.size() > floor; --steps) {
+    const std::uint32_t slot = ws.advance_hand();
+    Wsle& entry = ws[slot];
+    if (!entry.is_valid() || entry.is_locked() || entry.age() < age) continue;
+    // Used since the last aging pass: not as old as it looks. At age 0 there is no more mercy.
+    if (age > 0 && PteCodec::is_accessed(space.core().load(cpu, entry.pte()))) continue;
+    batch.add(cpu, slot);
+    ++trimmed;
+  }
+  batch.flush(cpu);
+  const LockGuard guard(space.core().pfns.lock);
+  space.core().counters.pages_trimmed += trimmed.value();
+  return trimmed;
+}
+
+}  // namespace pagoda::mm

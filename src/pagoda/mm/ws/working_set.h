@@ -1,0 +1,108 @@
+// The working set: the pages of a space that are mapped, and how many may be. NT: MMWSL, MMWSLE.
+//
+// Entries keep where the page's PTE lies, so that aging and replacement do not walk. Slots of entries that left are
+// linked for use again. The hand is where the last replacement stopped; it runs over the slots in a circle.
+//
+// Invariants (mm::check):
+//   [WS1] Entries and valid PTEs of the space correspond one to one; an entry's PTE address is where a walk ends.
+//   [WS2] The PFN entry of a private page names its slot.
+//   [WS3] Size, locked count and the chain of free slots agree with the entries.
+// Locking: the lock of the address space. Source: reference/nt.md section 9.
+#pragma once
+
+#include <cstdint>
+
+#include "pagoda/base/sparse_array.h"
+#include "pagoda/base/units.h"
+
+namespace pagoda::mm {
+
+class Wsle {
+ public:
+  static constexpr unsigned kOldest = 3;
+
+  Wsle() = default;
+  Wsle(Vpn page, PhysicalAddress pte) : word_(kValid | page.value() << kVpnShift), pte_(pte.value()) {}
+
+  [[nodiscard]] bool is_valid() const { return (word_ & kValid) != 0; }
+  [[nodiscard]] bool is_locked() const { return (word_ & (kLockedInWs | kLockedInMemory)) != 0; }
+  [[nodiscard]] bool is_locked_in_ws() const { return (word_ & kLockedInWs) != 0; }
+  [[nodiscard]] bool is_locked_in_memory() const { return (word_ & kLockedInMemory) != 0; }
+  [[nodiscard]] unsigned age() const { return static_cast<unsigned>(word_ >> kAgeShift & kOldest); }
+  [[nodiscard]] Vpn page() const { return Vpn(word_ >> kVpnShift); }
+  [[nodiscard]] PhysicalAddress pte() const { return PhysicalAddress(pte_); }
+
+  void set_age(unsigned age) {
+    word_ = (word_ & ~(std::uint64_t{kOldest} << kAgeShift)) | std::uint64_t{age} << kAgeShift;
+  }
+
+ private:
+  friend class WorkingSet;
+  // The bits of NT's MMWSLE (reference/nt.md section 9): 0 valid, 1 locked in the working set, 2 in memory, 10-11 age,
+  // 12 up the page.
+  static constexpr std::uint64_t kValid = 1U << 0;
+  static constexpr std::uint64_t kLockedInWs = 1U << 1;
+  static constexpr std::uint64_t kLockedInMemory = 1U << 2;
+  static constexpr unsigned kAgeShift = 10;
+  static constexpr unsigned kVpnShift = 12;
+
+  std::uint64_t word_ = 0;  // Of a free slot: the next free one above kVpnShift.
+  std::uint64_t pte_ = 0;
+};
+
+enum class LockKind : std::uint8_t { kInWorkingSet = 1, kInMemory = 2 };  // NT's MapType.
+
+class WorkingSet {
+ public:
+  struct Limits {
+    PageCount minimum;
+    PageCount maximum;
+    // Whether the maximum holds even while memory is plentiful. NT: QUOTA_LIMITS_HARDWS_MAX_ENABLE.
+    enum class Maximum : std::uint8_t { kSoft, kHard } kind = Maximum::kSoft;
+  };
+  static constexpr std::uint32_t kNoSlot = ~std::uint32_t{0};
+
+  // `most`: pages that could ever be mapped, which is the machine's frames.
+  WorkingSet(PageCount most, const Limits& limits) : slots_(most.value()), limits_(limits) {}
+
+  std::uint32_t insert(Vpn page, PhysicalAddress pte);
+  void erase(std::uint32_t slot);
+  void lock(std::uint32_t slot, LockKind kind);
+  void unlock(std::uint32_t slot, LockKind kind);
+
+  [[nodiscard]] Wsle& operator[](std::uint32_t slot) { return slots_[slot]; }
+  [[nodiscard]] const Wsle& operator[](std::uint32_t slot) const { return slots_[slot]; }
+  // Slots in use lie below; some below are free.
+  [[nodiscard]] std::uint32_t end_slot() const { return end_slot_; }
+  [[nodiscard]] PageCount size() const { return size_; }
+  [[nodiscard]] PageCount peak() const { return peak_; }
+  [[nodiscard]] PageCount locked() const { return locked_; }
+  [[nodiscard]] std::uint64_t insertions() const { return insertions_; }
+  [[nodiscard]] const Limits& limits() const { return limits_; }
+  void set_limits(const Limits& limits) { limits_ = limits; }
+  // The next slot in the circle, free or not; kNoSlot if there are none.
+  std::uint32_t advance_hand() {
+    if (end_slot_ == 0) return kNoSlot;
+    if (hand_ >= end_slot_) hand_ = 0;
+    return hand_++;
+  }
+  [[nodiscard]] std::uint32_t first_free() const { return first_free_; }
+  [[nodiscard]] std::uint32_t next_free(std::uint32_t slot) const {
+    return static_cast<std::uint32_t>(slots_[slot].word_ >> Wsle::kVpnShift);
+  }
+
+ private:
+  friend struct Corruptor;
+
+  SparseArray<Wsle> slots_;
+  Limits limits_;
+  PageCount size_;
+  PageCount peak_;
+  PageCount locked_;
+  std::uint64_t insertions_ = 0;
+  std::uint32_t end_slot_ = 0;
+  std::uint32_t first_free_ = kNoSlot;
+  std::uint32_t hand_ = 0;
+};
+
+}  // namespace pagoda::mm

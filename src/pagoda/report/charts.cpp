@@ -1,0 +1,348 @@
+#include "pagoda/report/charts.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <functional>
+#include <utility>
+
+#include "pagoda/mm/counters.h"
+#include "pagoda/report/fields.h"
+#include "pagoda/report/story.h"
+#include "pagoda/report/text.h"
+
+namespace pagoda::report {
+namespace {
+
+// Processes whose peaks differ by at most this factor share a vertical scale; beyond it the small ones could not be
+// read.
+constexpr std::uint64_t kSharedScaleFactor = 4;
+
+using Shown = std::vector<std::size_t>;
+using Figure = std::function<std::uint64_t(const sim::Sample&)>;
+
+// A level: how many there are at each shown sample.
+std::vector<std::uint64_t> levels(const sim::RunResult& run, const Shown& shown, const Figure& figure) {
+  std::vector<std::uint64_t> values;
+  for (const std::size_t at : shown) values.push_back(figure(run.samples[at]));
+  return values;
+}
+
+// The growth of a counter since the shown sample before; the first has none.
+std::vector<std::uint64_t> growth(const sim::RunResult& run, const Shown& shown, const Figure& counter) {
+  std::vector<std::uint64_t> values = levels(run, shown, counter);
+  for (std::size_t i = values.size(); i-- > 1;) values[i] -= std::min(values[i], values[i - 1]);
+  if (!values.empty()) values[0] = 0;
+  return values;
+}
+
+// The highest level between one shown sample and the next: thinning must not hide a peak of demand.
+std::vector<std::uint64_t> peaks(const sim::RunResult& run, const Shown& shown, const Figure& figure) {
+  std::vector<std::uint64_t> values;
+  std::size_t from = 0;
+  for (const std::size_t at : shown) {
+    std::uint64_t highest = 0;
+    for (; from <= at; ++from) highest = std::max(highest, figure(run.samples[from]));
+    values.push_back(highest);
+  }
+  return values;
+}
+
+std::uint64_t highest(const std::vector<std::uint64_t>& values) {
+  return values.empty() ? 0 : *std::max_element(values.begin(), values.end());
+}
+
+// Adds a series, or notes that there was nothing of it.
+void add(Chart& chart, Series series) {
+  if (highest(series.values) == 0) {
+    chart.absent.push_back(std::move(series.label));
+  } else {
+    chart.series.push_back(std::move(series));
+  }
+}
+
+std::string_view tone_of(mm::FaultKind kind) {
+  switch (kind) {
+    case mm::FaultKind::kDemandZero:
+      return "active";
+    case mm::FaultKind::kTransitionStandby:
+      return "standby4";
+    case mm::FaultKind::kTransitionModified:
+      return "modified";
+    case mm::FaultKind::kCollided:
+      return "collided";
+    case mm::FaultKind::kPageFile:
+      return "hard";
+    case mm::FaultKind::kFirstWrite:
+      return "firstwrite";
+    case mm::FaultKind::kGuard:
+      return "guard";
+    case mm::FaultKind::kSpurious:
+      return "spurious";
+    case mm::FaultKind::kAccessViolation:
+    case mm::FaultKind::kInPageError:
+      return "violation";
+  }
+  return "spurious";
+}
+
+const FrameField& frame_field(std::string_view key) {
+  return *std::find_if(kFrameFields.begin(), kFrameFields.end(), [key](const auto& field) { return field.key == key; });
+}
+
+ChartSection frames_section(const sim::RunResult& run, const Shown& shown) {
+  Chart chart{.id = "frames",
+              .title = "Page lists",
+              .caption =
+                  "Every frame of the host is in exactly one band. Orange has to be written before it can be "
+                  "reused, green can be reused at once, grey is unused.",
+              .height = "tall",
+              .stacked = true,
+              .top = host_frames(run).value()};
+  const auto add_field = [&](std::string_view key, std::string tone) {
+    const FrameField& field = frame_field(key);
+    add(chart, {.label = std::string(field.label),
+                .tone = std::move(tone),
+                .values = levels(run, shown,
+                                 [&](const sim::Sample& sample) { return (sample.frames.*field.member).value(); })});
+  };
+  add_field("system", "system");
+  add_field("bad", "bad");
+  add_field("active_process", "active");
+  add_field("active_page_tables", "tables");
+  add_field("transition", "transition");
+  add_field("modified", "modified");
+  for (std::size_t priority = kStandbyPriorities; priority-- > 0;) {
+    add(chart, {.label = fmt::format("Standby {}", priority),
+                .tone = fmt::format("standby{}", priority),
+                .values = levels(run, shown, [priority](const sim::Sample& sample) {
+                  return sample.frames.standby[priority].value();
+                })});
+  }
+  add_field("free", "free");
+  add_field("zeroed", "zeroed");
+  if (chart.series.empty()) chart.nothing = "The samples of this run hold no frames.";
+  return {.title = "Where the host's memory was",
+          .lead =
+              "Standby pages still hold their contents: who wants one back gets it without a disk. Priority 0 is "
+              "given away first.",
+          .layout = {},
+          .charts = {std::move(chart)}};
+}
+
+ChartSection faults_section(const sim::RunResult& run, const Shown& shown) {
+  Chart hard{.id = "hard-faults",
+             .title = "Hard faults",
+             .caption = "A program stood still until a disk had answered.",
+             .height = "low",
+             .unit = ChartUnit::kCountPerInterval,
+             .stacked = true};
+  Chart soft{.id = "soft-faults",
+             .title = "Soft faults",
+             .caption = "Served from memory, by kind.",
+             .height = {},
+             .unit = ChartUnit::kCountPerInterval,
+             .stacked = true};
+  for (std::size_t i = 0; i < mm::kFaultKinds; ++i) {
+    const auto kind = static_cast<mm::FaultKind>(i);
+    Series series{.label = std::string(label(kind)),
+                  .tone = std::string(tone_of(kind)),
+                  .values = growth(run, shown, [i](const sim::Sample& sample) { return sample.counters.faults[i]; })};
+    if (mm::is_hard(kind)) {
+      add(hard, std::move(series));
+    } else {
+      add(soft, std::move(series));
+    }
+  }
+  if (hard.series.empty()) hard.nothing = "None: no fault of this run needed a read from a disk.";
+  if (soft.series.empty()) soft.nothing = "None in this run.";
+  return {.title = "Page faults",
+          .lead =
+              "Faults per second. The two charts have scales of their own: a hard fault waits for a disk, which takes "
+              "far longer than a soft one.",
+          .layout = {},
+          .charts = {std::move(hard), std::move(soft)}};
+}
+
+Chart process_chart(const sim::RunResult& run, const Shown& shown, std::size_t index) {
+  const sim::ProcessResult& process = run.processes[index];
+  const auto of = [index](const sim::Sample& sample) {
+    return index < sample.processes.size() ? sample.processes[index] : sim::ProcessSample{};
+  };
+  Chart chart{.id = fmt::format("process-{}", index + 1),
+              .title = process.name,
+              .caption = fmt::format("Touched {} in all; {} hard faults.", bytes_text(process.footprint),
+                                     grouped(hard_faults(process.faults))),
+              .height = "small"};
+  chart.series.push_back(
+      {.label = "Working set", .tone = "active", .values = levels(run, shown, [of](const auto& sample) {
+                                                   return of(sample).working_set.value();
+                                                 })});
+  chart.series.push_back({.label = "Demand",
+                          .tone = "demand",
+                          .style = SeriesStyle::kDemand,
+                          .values = peaks(run, shown, [of](const auto& sample) { return of(sample).demand.value(); })});
+  if (highest(chart.series[0].values) == 0 && highest(chart.series[1].values) == 0) {
+    chart.nothing = "It had no memory at any sample of this run.";
+  }
+  if (is_finished(process) && process.finished < run.end) chart.marks.push_back({process.finished, "finished"});
+  return chart;
+}
+
+ChartSection processes_section(const sim::RunResult& run, const Shown& shown) {
+  ChartSection section{
+      .title = "Each program: what it had and what it wanted", .lead = {}, .layout = "multiples", .charts = {}};
+  std::uint64_t largest = 0;
+  std::uint64_t smallest = ~std::uint64_t{0};
+  for (std::size_t i = 0; i < run.processes.size(); ++i) {
+    Chart chart = process_chart(run, shown, i);
+    const std::uint64_t peak = std::max(highest(chart.series[0].values), highest(chart.series[1].values));
+    if (chart.drawn()) {
+      largest = std::max(largest, peak);
+      smallest = std::min(smallest, peak);
+    }
+    section.charts.push_back(std::move(chart));
+  }
+  const bool shared = largest / kSharedScaleFactor <= smallest;
+  if (shared) {
+    for (Chart& chart : section.charts) chart.reach = largest;
+  }
+  section.lead = fmt::format(
+      "Demand is how many different pages the program touched between two samples. Where it lies above the working set "
+      "the "
+      "gap is shaded: these pages had to come from somewhere. {}",
+      section.charts.size() < 2 ? ""
+      : shared                  ? "All have the same scale."
+                                : "Each has a scale of its own.");
+  return section;
+}
+
+ChartSection page_file_section(const sim::RunResult& run, const Shown& shown) {
+  Chart traffic{.id = "page-file-traffic",
+                .title = "Page-file traffic",
+                .caption = "Bytes per second; neighbours that a cluster brought in are included.",
+                .height = {},
+                .unit = ChartUnit::kPagesPerInterval};
+  add(traffic, {.label = "Read",
+                .tone = "hard",
+                .style = SeriesStyle::kArea,
+                .values = growth(run, shown, [](const auto& sample) { return sample.counters.page_file_pages_read; })});
+  add(traffic,
+      {.label = "Written",
+       .tone = "written",
+       .style = SeriesStyle::kLine,
+       .values = growth(run, shown, [](const auto& sample) { return sample.counters.page_file_pages_written; })});
+  if (traffic.series.empty()) traffic.nothing = "None: nothing was read from a page file or written to one.";
+
+  Chart use{.id = "page-file-use",
+            .title = "Page-file use",
+            .caption = "Slots that hold a page, against the size of all page files.",
+            .height = "small"};
+  add(use, {.label = "Used", .tone = "written", .values = levels(run, shown, [](const auto& sample) {
+                                                  return sample.page_file_used.value();
+                                                })});
+  add(use, {.label = "Size",
+            .tone = "limit",
+            .style = SeriesStyle::kDashed,
+            .values = levels(run, shown, [](const auto& sample) { return sample.page_file_size.value(); })});
+  if (use.series.empty()) use.nothing = "This host has no page file.";
+  return {.title = "Page files", .lead = {}, .layout = {}, .charts = {std::move(traffic), std::move(use)}};
+}
+
+ChartSection commit_section(const sim::RunResult& run, const Shown& shown) {
+  Chart chart{.id = "commit", .title = "Commit charge", .caption = {}, .height = "small"};
+  add(chart, {.label = "Charge", .tone = "active", .values = levels(run, shown, [](const auto& sample) {
+                                                     return sample.commit_charge.value();
+                                                   })});
+  add(chart, {.label = "Limit",
+              .tone = "limit",
+              .style = SeriesStyle::kDashed,
+              .values = levels(run, shown, [](const auto& sample) { return sample.commit_limit.value(); })});
+  if (chart.series.empty()) chart.nothing = "Nothing was committed.";
+  chart.caption = "Memory that was promised, against what memory and page files can hold together.";
+  return {.title = "Commit", .lead = {}, .layout = {}, .charts = {std::move(chart)}};
+}
+
+std::string_view name_of(SeriesStyle style) {
+  switch (style) {
+    case SeriesStyle::kArea:
+      return "area";
+    case SeriesStyle::kLine:
+      return "line";
+    case SeriesStyle::kDashed:
+      return "dashed";
+    case SeriesStyle::kDemand:
+      return "demand";
+  }
+  return {};
+}
+
+std::string_view name_of(ChartUnit unit) {
+  switch (unit) {
+    case ChartUnit::kPages:
+      return "pages";
+    case ChartUnit::kPagesPerInterval:
+      return "pages_per_interval";
+    case ChartUnit::kCountPerInterval:
+      return "count_per_interval";
+  }
+  return {};
+}
+
+Json to_json(const Chart& chart) {
+  Json series = Json::array();
+  for (const Series& one : chart.series) {
+    series.push_back(
+        Json{{"label", one.label}, {"tone", one.tone}, {"style", name_of(one.style)}, {"values", one.values}});
+  }
+  Json marks = Json::array();
+  for (const Mark& mark : chart.marks) marks.push_back(Json{{"time_ns", mark.time.value()}, {"label", mark.label}});
+  return Json{
+      {"id", chart.id},
+      {"unit", name_of(chart.unit)},
+      {"per_interval", chart.unit != ChartUnit::kPages},
+      {"stacked", chart.stacked},
+      {"top", chart.top},
+      {"reach", chart.reach},
+      {"series", std::move(series)},
+      {"marks", std::move(marks)},
+  };
+}
+
+}  // namespace
+
+std::vector<std::size_t> shown_samples(const sim::RunResult& run) {
+  Shown shown;
+  const std::size_t count = run.samples.size();
+  if (count == 0) return shown;
+  const std::size_t step = (count + kShownSamplesMax - 1) / kShownSamplesMax;
+  for (std::size_t at = 0; at + 1 < count; at += step) shown.push_back(at);
+  shown.push_back(count - 1);
+  return shown;
+}
+
+std::vector<ChartSection> make_charts(const sim::RunResult& run) {
+  if (run.samples.size() < 2 || run.samples.front().time == run.samples.back().time) return {};
+  const Shown shown = shown_samples(run);
+  std::vector<ChartSection> sections;
+  sections.push_back(frames_section(run, shown));
+  sections.push_back(faults_section(run, shown));
+  if (!run.processes.empty()) sections.push_back(processes_section(run, shown));
+  sections.push_back(page_file_section(run, shown));
+  sections.push_back(commit_section(run, shown));
+  return sections;
+}
+
+Json charts_to_json(const sim::RunResult& run, const std::vector<ChartSection>& sections) {
+  Json times = Json::array();
+  for (const std::size_t at : shown_samples(run)) times.push_back(run.samples[at].time.value());
+  Json charts = Json::array();
+  for (const ChartSection& section : sections) {
+    for (const Chart& chart : section.charts) {
+      if (chart.drawn()) charts.push_back(to_json(chart));
+    }
+  }
+  return Json{{"page_bytes", kPageBytes}, {"time_ns", std::move(times)}, {"charts", std::move(charts)}};
+}
+
+}  // namespace pagoda::report

@@ -1,0 +1,71 @@
+// The fields of a FrameCensus and of the counters, as tables that JSON, charts and HTML share. A field that is added to
+// either struct without an entry here does not compile.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string_view>
+
+#include "pagoda/mm/counters.h"
+#include "pagoda/sim/run_result.h"
+
+namespace pagoda::report {
+
+struct FrameField {
+  std::string_view key;
+  std::string_view label;
+  PageCount sim::FrameCensus::* member;
+};
+// All but the standby lists.
+inline constexpr std::array<FrameField, 8> kFrameFields{{
+    {"active_process", "Active: working sets", &sim::FrameCensus::active_process},
+    {"active_page_tables", "Active: page tables", &sim::FrameCensus::active_page_tables},
+    {"transition", "Transition (I/O under way)", &sim::FrameCensus::transition},
+    {"modified", "Modified", &sim::FrameCensus::modified},
+    {"free", "Free", &sim::FrameCensus::free},
+    {"zeroed", "Zeroed", &sim::FrameCensus::zeroed},
+    {"bad", "Bad", &sim::FrameCensus::bad},
+    {"system", "System", &sim::FrameCensus::system},
+}};
+inline constexpr std::size_t kStandbyPriorities = std::tuple_size_v<decltype(sim::FrameCensus::standby)>;
+static_assert(sizeof(sim::FrameCensus) == (kFrameFields.size() + kStandbyPriorities) * sizeof(PageCount));
+
+struct CounterField {
+  std::string_view key;
+  std::string_view label;
+  std::string_view meaning;
+  std::uint64_t mm::Counters::* member;
+};
+// All but the faults by kind.
+inline constexpr std::array<CounterField, 15> kCounterFields{{
+    {"page_file_reads", "Page-file reads", "operations", &mm::Counters::page_file_reads},
+    {"page_file_pages_read", "Pages read", "from page files, neighbours in a cluster included",
+     &mm::Counters::page_file_pages_read},
+    {"page_file_writes", "Page-file writes", "operations", &mm::Counters::page_file_writes},
+    {"page_file_pages_written", "Pages written", "to page files", &mm::Counters::page_file_pages_written},
+    {"read_errors", "Read errors", "operations that a disk failed", &mm::Counters::read_errors},
+    {"write_errors", "Write errors", "operations that a disk failed", &mm::Counters::write_errors},
+    {"pages_zeroed_in_fault", "Zeroed in a fault",
+     "pages, by the faulting processor: the zero-page thread was too slow", &mm::Counters::pages_zeroed_in_fault},
+    {"pages_zeroed_by_thread", "Zeroed in advance", "pages, by the zero-page thread",
+     &mm::Counters::pages_zeroed_by_thread},
+    {"pages_repurposed", "Repurposed", "standby pages that got a new owner", &mm::Counters::pages_repurposed},
+    {"pages_replaced", "Replaced", "pages that left a working set because it was full", &mm::Counters::pages_replaced},
+    {"pages_trimmed", "Trimmed", "pages that the balance set manager took from a working set",
+     &mm::Counters::pages_trimmed},
+    {"shortages", "Shortages", "faults that found no free page and had to wait", &mm::Counters::shortages},
+    {"commit_refusals", "Commit refusals", "requests beyond the commit limit", &mm::Counters::commit_refusals},
+    {"page_tables_made", "Page tables made", "pages", &mm::Counters::page_tables_made},
+    {"page_tables_freed", "Page tables freed", "pages", &mm::Counters::page_tables_freed},
+}};
+static_assert(sizeof(mm::Counters) == sizeof(mm::FaultCounts) + kCounterFields.size() * sizeof(std::uint64_t));
+
+// For people; mm::name gives the name for programs.
+constexpr std::string_view label(mm::FaultKind kind) {
+  constexpr std::array<std::string_view, mm::kFaultKinds> kLabels{
+      "Demand zero", "From standby", "From modified", "Collided",         "From a page file (hard)",
+      "First write", "Guard page",   "Spurious",      "Access violation", "In-page error (hard)"};
+  return kLabels[static_cast<std::size_t>(kind)];
+}
+
+}  // namespace pagoda::report

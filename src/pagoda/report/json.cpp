@@ -1,0 +1,219 @@
+#include "pagoda/report/json.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <string_view>
+
+#include "pagoda/mm/counters.h"
+#include "pagoda/report/fields.h"
+#include "pagoda/report/write_file.h"
+
+namespace pagoda::report {
+namespace {
+
+Json to_json(const mm::FaultCounts& faults) {
+  Json out = Json::object();
+  for (std::size_t kind = 0; kind < faults.size(); ++kind)
+    out[mm::name(static_cast<mm::FaultKind>(kind))] = faults[kind];
+  return out;
+}
+
+Json to_json(const mm::Counters& counters) {
+  Json out = Json::object();
+  out["faults"] = to_json(counters.faults);
+  for (const CounterField& field : kCounterFields) out[field.key] = counters.*field.member;
+  return out;
+}
+
+Json to_json(const sim::ProcessResult& process) {
+  return Json{
+      {"name", process.name},
+      {"program", process.program},
+      {"footprint_pages", process.footprint.value()},
+      {"working_set_minimum_pages", process.working_set_minimum.value()},
+      {"working_set_maximum_pages", process.working_set_maximum.value()},
+      {"peak_working_set_pages", process.peak_working_set.value()},
+      {"peak_commit_pages", process.peak_commit.value()},
+      {"operations", process.operations},
+      {"references", process.references},
+      {"cpu_ns", process.cpu_time.value()},
+      {"wait_ns", process.wait_time.value()},
+      {"finished_ns", process.finished == kNever ? Json(nullptr) : Json(process.finished.value())},
+      {"faults", to_json(process.faults)},
+      {"in_page_errors", process.in_page_errors},
+      {"loads_verified", process.loads_verified},
+  };
+}
+
+Json to_json(const sim::DiskResult& disk) {
+  return Json{
+      {"name", disk.name},
+      {"capacity_bytes", disk.capacity.value()},
+      {"used_bytes", disk.used.value()},
+      {"reads", disk.reads},
+      {"writes", disk.writes},
+      {"read_bytes", disk.bytes_read.value()},
+      {"written_bytes", disk.bytes_written.value()},
+      {"errors", disk.errors},
+      {"busy_ns", disk.busy.value()},
+  };
+}
+
+Json to_json(const sim::PageFileResult& file) {
+  return Json{
+      {"name", file.name},
+      {"disk", file.disk},
+      {"minimum_bytes", file.minimum.value()},
+      {"maximum_bytes", file.maximum.value()},
+      {"size_bytes", file.size.value()},
+      {"used_pages", file.used.value()},
+      {"peak_used_pages", file.peak_used.value()},
+  };
+}
+
+Json to_json(const sim::ProcessorResult& processor) {
+  return Json{
+      {"busy_ns", processor.busy.value()},  {"idle_ns", processor.idle.value()},  {"tlb_hits", processor.tlb_hits},
+      {"tlb_misses", processor.tlb_misses}, {"walk_loads", processor.walk_loads}, {"shootdowns", processor.shootdowns},
+  };
+}
+
+template <class Items>
+Json list_of(const Items& items) {
+  Json out = Json::array();
+  for (const auto& item : items) out.push_back(to_json(item));
+  return out;
+}
+
+// One figure over all samples.
+template <class Get>
+Json column(const std::vector<sim::Sample>& samples, Get get) {
+  Json out = Json::array();
+  for (const sim::Sample& sample : samples) out.push_back(static_cast<std::uint64_t>(get(sample)));
+  return out;
+}
+
+template <class Get>  // Gives the FaultCounts of a sample.
+Json fault_columns(const std::vector<sim::Sample>& samples, Get get) {
+  Json out = Json::object();
+  for (std::size_t kind = 0; kind < mm::kFaultKinds; ++kind) {
+    out[mm::name(static_cast<mm::FaultKind>(kind))] =
+        column(samples, [&](const sim::Sample& sample) { return get(sample)[kind]; });
+  }
+  return out;
+}
+
+Json frame_columns(const std::vector<sim::Sample>& samples) {
+  Json out = Json::object();
+  for (const FrameField& field : kFrameFields) {
+    out[fmt::format("{}_pages", field.key)] =
+        column(samples, [&](const sim::Sample& sample) { return (sample.frames.*field.member).value(); });
+  }
+  Json standby = Json::array();
+  for (std::size_t priority = 0; priority < kStandbyPriorities; ++priority) {
+    standby.push_back(
+        column(samples, [&](const sim::Sample& sample) { return sample.frames.standby[priority].value(); }));
+  }
+  out["standby_pages"] = std::move(standby);
+  return out;
+}
+
+Json counter_columns(const std::vector<sim::Sample>& samples) {
+  Json out = Json::object();
+  out["faults"] = fault_columns(samples, [](const sim::Sample& sample) { return sample.counters.faults; });
+  for (const CounterField& field : kCounterFields) {
+    out[field.key] = column(samples, [&](const sim::Sample& sample) { return sample.counters.*field.member; });
+  }
+  return out;
+}
+
+Json process_columns(const std::vector<sim::Sample>& samples, std::size_t process) {
+  // A sample from before the process was there has no entry for it.
+  const auto of = [process](const sim::Sample& sample) {
+    return process < sample.processes.size() ? sample.processes[process] : sim::ProcessSample{};
+  };
+  return Json{
+      {"working_set_pages", column(samples, [&](const auto& sample) { return of(sample).working_set.value(); })},
+      {"demand_pages", column(samples, [&](const auto& sample) { return of(sample).demand.value(); })},
+      {"private_commit_pages", column(samples, [&](const auto& sample) { return of(sample).private_commit.value(); })},
+      {"faults", fault_columns(samples, [&](const auto& sample) { return of(sample).faults; })},
+  };
+}
+
+Json samples_to_json(const sim::RunResult& run) {
+  const std::vector<sim::Sample>& samples = run.samples;
+  Json processes = Json::array();
+  for (std::size_t i = 0; i < run.processes.size(); ++i) processes.push_back(process_columns(samples, i));
+  return Json{
+      {"time_ns", column(samples, [](const auto& sample) { return sample.time.value(); })},
+      {"frames", frame_columns(samples)},
+      {"commit_charge_pages", column(samples, [](const auto& sample) { return sample.commit_charge.value(); })},
+      {"commit_limit_pages", column(samples, [](const auto& sample) { return sample.commit_limit.value(); })},
+      {"page_file_used_pages", column(samples, [](const auto& sample) { return sample.page_file_used.value(); })},
+      {"page_file_size_pages", column(samples, [](const auto& sample) { return sample.page_file_size.value(); })},
+      {"counters", counter_columns(samples)},
+      {"processes", std::move(processes)},
+  };
+}
+
+void print(const Json& json, std::size_t depth, std::string& out) {
+  const auto scalar = [](const Json& item) { return !item.is_structured(); };
+  if (scalar(json) || json.empty() || (json.is_array() && std::all_of(json.begin(), json.end(), scalar))) {
+    out += json.dump(-1, ' ', false, Json::error_handler_t::replace);
+    return;
+  }
+  out += json.is_array() ? '[' : '{';
+  for (auto item = json.begin(); item != json.end(); ++item) {
+    if (item != json.begin()) out += ',';
+    out += '\n';
+    out.append(2 * (depth + 1), ' ');
+    if (json.is_object()) out += Json(item.key()).dump() + ": ";
+    print(*item, depth + 1, out);
+  }
+  out += '\n';
+  out.append(2 * depth, ' ');
+  out += json.is_array() ? ']' : '}';
+}
+
+}  // namespace
+
+Json to_json(const sim::RunResult& run) {
+  return Json{
+      {"schema", kJsonSchema},
+      {"version", kJsonVersion},
+      {"scenario", run.scenario},
+      {"title", run.title},
+      {"description", run.description},
+      {"seed", run.seed},
+      {"memory_bytes", run.memory.value()},
+      {"paging", run.paging},
+      {"tlb", run.tlb},
+      {"refill", run.refill},
+      {"verified", run.verified},
+      {"end_ns", run.end.value()},
+      {"commit_peak_pages", run.commit_peak.value()},
+      {"state_hash", fmt::format("{:016x}", run.state_hash)},
+      {"wall_seconds", run.wall_seconds},
+      {"counters", to_json(run.counters)},
+      {"processes", list_of(run.processes)},
+      {"disks", list_of(run.disks)},
+      {"page_files", list_of(run.page_files)},
+      {"processors", list_of(run.processors)},
+      {"incidents", run.incidents},
+      {"samples", samples_to_json(run)},
+  };
+}
+
+std::string json_text(const Json& json) {
+  std::string out;
+  print(json, 0, out);
+  return out + "\n";
+}
+
+Input<> write_json(const std::filesystem::path& path, const sim::RunResult& run) {
+  return write_file(path, json_text(to_json(run)));
+}
+
+}  // namespace pagoda::report

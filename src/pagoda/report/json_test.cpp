@@ -1,0 +1,232 @@
+#include "pagoda/report/json.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <limits>
+#include <set>
+#include <sstream>
+#include <string>
+
+#include "pagoda/report/testing/sample_run.h"
+
+namespace pagoda::report {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr std::uint64_t kLargest = std::numeric_limits<std::uint64_t>::max();
+
+// Drops what stands before an object that docs/report-json.md describes once for all its places; the arrays of such an
+// object's columns are described by their element.
+std::string documented_path(const std::string& path) {
+  for (const std::string shared : {"faults.", "counters."}) {
+    const std::size_t at = path.rfind(shared);
+    if (at == std::string::npos || (at > 0 && path[at - 1] != '.')) continue;
+    std::string rest = path.substr(at);
+    if (rest.ends_with("[]")) rest.resize(rest.size() - 2);
+    return rest;
+  }
+  return path;
+}
+
+void collect(const Json& json, const std::string& path, std::set<std::string>& keys) {
+  if (json.is_object()) {
+    for (const auto& [key, value] : json.items()) {
+      const std::string inner = path.empty() ? key : path + "." + key;
+      keys.insert(documented_path(inner));
+      collect(value, inner, keys);
+    }
+  } else if (json.is_array()) {
+    for (const Json& item : json) {
+      if (!item.is_object()) keys.insert(documented_path(path + "[]"));
+      collect(item, path + "[]", keys);
+    }
+  }
+}
+
+std::set<std::string> emitted_keys(const sim::RunResult& run) {
+  std::set<std::string> keys;
+  collect(to_json(run), "", keys);
+  return keys;
+}
+
+// The keys in the first column of the tables of a document.
+std::set<std::string> documented_keys(std::istream& document) {
+  std::set<std::string> keys;
+  for (std::string line; std::getline(document, line);) {
+    if (!line.starts_with("| `")) continue;
+    const std::size_t end = line.find('`', 3);
+    const std::string key = line.substr(3, end - 3);
+    EXPECT_TRUE(keys.insert(key).second) << key << " is documented twice";
+  }
+  return keys;
+}
+
+std::string read_file(const std::filesystem::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+}
+
+TEST(ReportJson, EveryEmittedKeyIsDocumentedAndEveryDocumentedKeyIsEmitted) {
+  std::ifstream document(std::filesystem::path(PAGODA_SOURCE_DIR) / "docs" / "report-json.md");
+  ASSERT_TRUE(document) << "docs/report-json.md is missing";
+  EXPECT_EQ(documented_keys(document), emitted_keys(testing::overcommitted_run()));
+}
+
+TEST(ReportJson, TheComparisonOfKeysNoticesADifference) {
+  std::istringstream document("| key |\n| `schema` | string | |\n| `no_such_key` | string | |\n");
+  const std::set<std::string> documented = documented_keys(document);
+  const std::set<std::string> emitted = emitted_keys(testing::overcommitted_run());
+  EXPECT_TRUE(documented.contains("no_such_key"));
+  EXPECT_FALSE(emitted.contains("no_such_key"));
+  EXPECT_TRUE(emitted.contains("faults.page_file"));
+  EXPECT_TRUE(emitted.contains("samples.frames.standby_pages[][]"));
+  EXPECT_FALSE(emitted.contains("samples.counters.page_file_reads"));
+}
+
+TEST(ReportJson, ValuesSurviveTheWayThroughText) {
+  const sim::RunResult run = testing::overcommitted_run();
+  const Json json = to_json(run);
+  EXPECT_EQ(Json::parse(json_text(json)), json);
+}
+
+TEST(ReportJson, EveryFieldGoesToItsOwnKey) {
+  sim::RunResult run;
+  run.scenario = "a.toml";
+  run.title = "title";
+  run.description = "description";
+  run.seed = kLargest;
+  run.memory = 1_MiB;
+  run.paging = "pae";
+  run.tlb = "large";
+  run.refill = "software";
+  run.verified = true;
+  run.end = Time(101);
+  run.commit_peak = 102_pages;
+  run.state_hash = 0xABC;
+  run.wall_seconds = 1.5;
+  for (std::size_t i = 0; i < mm::kFaultKinds; ++i) run.counters.faults[i] = 200 + i;
+  run.counters.page_file_reads = 301;
+  run.counters.page_file_pages_read = 302;
+  run.counters.page_file_writes = 303;
+  run.counters.page_file_pages_written = 304;
+  run.counters.read_errors = 305;
+  run.counters.write_errors = 306;
+  run.counters.pages_zeroed_in_fault = 307;
+  run.counters.pages_zeroed_by_thread = 308;
+  run.counters.pages_repurposed = 309;
+  run.counters.pages_replaced = 310;
+  run.counters.pages_trimmed = 311;
+  run.counters.shortages = 312;
+  run.counters.commit_refusals = 313;
+  run.counters.page_tables_made = 314;
+  run.counters.page_tables_freed = 315;
+  mm::FaultCounts faults{};
+  for (std::size_t i = 0; i < mm::kFaultKinds; ++i) faults[i] = 400 + i;
+  run.processes = {{"p", "program", 501_pages, 502_pages, 503_pages, 504_pages, 505_pages, 506, 507, Duration(508),
+                    Duration(509), Time(510), faults, 511, 512}};
+  run.disks = {{"d", 601_B, 602_B, 603, 604, 605_B, 606_B, 607, Duration(608)}};
+  run.page_files = {{"f", "d", 701_B, 702_B, 703_B, 704_pages, 705_pages}};
+  run.processors = {{Duration(801), Duration(802), 803, 804, 805, 806}};
+  run.incidents = {"one", "two"};
+  sim::Sample sample;
+  sample.time = Time(900);
+  sample.frames = {901_pages, 902_pages, 903_pages, 904_pages, {}, 905_pages, 906_pages, 907_pages, 908_pages};
+  for (std::size_t i = 0; i < 8; ++i) sample.frames.standby[i] = PageCount(910 + i);
+  sample.commit_charge = 921_pages;
+  sample.commit_limit = 922_pages;
+  sample.page_file_used = 923_pages;
+  sample.page_file_size = 924_pages;
+  sample.counters = run.counters;
+  sample.processes = {{931_pages, 932_pages, 933_pages, faults}};
+  run.samples = {sample};
+
+  const Json expected = Json::parse(R"({
+    "schema": "pagoda-run", "version": 1, "scenario": "a.toml", "title": "title", "description": "description",
+    "seed": 18446744073709551615, "memory_bytes": 1048576, "paging": "pae", "tlb": "large", "refill": "software",
+    "verified": true, "end_ns": 101, "commit_peak_pages": 102, "state_hash": "0000000000000abc", "wall_seconds": 1.5,
+    "counters": {
+      "faults": {"demand_zero": 200, "transition_standby": 201, "transition_modified": 202, "collided": 203,
+        "page_file": 204, "first_write": 205, "guard": 206, "spurious": 207, "access_violation": 208,
+        "in_page_error": 209},
+      "page_file_reads": 301, "page_file_pages_read": 302, "page_file_writes": 303, "page_file_pages_written": 304,
+      "read_errors": 305, "write_errors": 306, "pages_zeroed_in_fault": 307, "pages_zeroed_by_thread": 308,
+      "pages_repurposed": 309, "pages_replaced": 310, "pages_trimmed": 311, "shortages": 312, "commit_refusals": 313,
+      "page_tables_made": 314, "page_tables_freed": 315},
+    "processes": [{"name": "p", "program": "program", "footprint_pages": 501, "working_set_minimum_pages": 502,
+      "working_set_maximum_pages": 503, "peak_working_set_pages": 504, "peak_commit_pages": 505, "operations": 506,
+      "references": 507, "cpu_ns": 508, "wait_ns": 509, "finished_ns": 510,
+      "faults": {"demand_zero": 400, "transition_standby": 401, "transition_modified": 402, "collided": 403,
+        "page_file": 404, "first_write": 405, "guard": 406, "spurious": 407, "access_violation": 408,
+        "in_page_error": 409},
+      "in_page_errors": 511, "loads_verified": 512}],
+    "disks": [{"name": "d", "capacity_bytes": 601, "used_bytes": 602, "reads": 603, "writes": 604, "read_bytes": 605,
+      "written_bytes": 606, "errors": 607, "busy_ns": 608}],
+    "page_files": [{"name": "f", "disk": "d", "minimum_bytes": 701, "maximum_bytes": 702, "size_bytes": 703,
+      "used_pages": 704, "peak_used_pages": 705}],
+    "processors": [{"busy_ns": 801, "idle_ns": 802, "tlb_hits": 803, "tlb_misses": 804, "walk_loads": 805,
+      "shootdowns": 806}],
+    "incidents": ["one", "two"],
+    "samples": {
+      "time_ns": [900],
+      "frames": {"active_process_pages": [901], "active_page_tables_pages": [902], "transition_pages": [903],
+        "modified_pages": [904], "free_pages": [905], "zeroed_pages": [906], "bad_pages": [907], "system_pages": [908],
+        "standby_pages": [[910], [911], [912], [913], [914], [915], [916], [917]]},
+      "commit_charge_pages": [921], "commit_limit_pages": [922], "page_file_used_pages": [923],
+      "page_file_size_pages": [924],
+      "counters": {
+        "faults": {"demand_zero": [200], "transition_standby": [201], "transition_modified": [202], "collided": [203],
+          "page_file": [204], "first_write": [205], "guard": [206], "spurious": [207], "access_violation": [208],
+          "in_page_error": [209]},
+        "page_file_reads": [301], "page_file_pages_read": [302], "page_file_writes": [303],
+        "page_file_pages_written": [304], "read_errors": [305], "write_errors": [306], "pages_zeroed_in_fault": [307],
+        "pages_zeroed_by_thread": [308], "pages_repurposed": [309], "pages_replaced": [310], "pages_trimmed": [311],
+        "shortages": [312], "commit_refusals": [313], "page_tables_made": [314], "page_tables_freed": [315]},
+      "processes": [{"working_set_pages": [931], "demand_pages": [932], "private_commit_pages": [933],
+        "faults": {"demand_zero": [400], "transition_standby": [401], "transition_modified": [402], "collided": [403],
+          "page_file": [404], "first_write": [405], "guard": [406], "spurious": [407], "access_violation": [408],
+          "in_page_error": [409]}}]}
+  })");
+  EXPECT_EQ(to_json(run), expected) << Json::diff(to_json(run), expected).dump(1);
+}
+
+TEST(ReportJson, AProcessThatDidNotFinishHasNull) {
+  sim::RunResult run;
+  run.processes.emplace_back();
+  run.processes[0].finished = kNever;
+  EXPECT_TRUE(to_json(run)["processes"][0]["finished_ns"].is_null());
+}
+
+TEST(ReportJson, SamplesFromBeforeAProcessHoldZeroForIt) {
+  sim::RunResult run;
+  run.processes.resize(2);
+  run.samples.resize(2);
+  run.samples[1].processes = {{7_pages, 8_pages, 9_pages, {}}, {17_pages, 18_pages, 19_pages, {}}};
+  EXPECT_EQ(to_json(run)["samples"]["processes"][1]["demand_pages"], Json::parse("[0, 18]"));
+}
+
+TEST(ReportJson, ColumnsStandOnOneLineEach) {
+  const std::string text = json_text(to_json(testing::overcommitted_run()));
+  EXPECT_THAT(text, HasSubstr("\n    \"commit_limit_pages\": [393216,393216,"));
+  EXPECT_TRUE(text.ends_with("}\n"));
+}
+
+TEST(ReportJson, HostileNamesGiveValidJson) {
+  const Json json = Json::parse(json_text(to_json(testing::hostile_run())));
+  EXPECT_EQ(json["title"], testing::kHostileNames[0]);
+  EXPECT_THAT(json["processes"][3]["program"].get<std::string>(), HasSubstr("not UTF-8"));
+}
+
+TEST(ReportJson, WritesTheFileThatItPromises) {
+  const auto path = std::filesystem::path(::testing::TempDir()) / "pagoda_report_json_test.json";
+  ASSERT_TRUE(write_json(path, testing::overcommitted_run()));
+  EXPECT_EQ(read_file(path), json_text(to_json(testing::overcommitted_run())));
+  std::filesystem::remove(path);
+}
+
+}  // namespace
+}  // namespace pagoda::report

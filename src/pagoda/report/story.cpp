@@ -1,0 +1,255 @@
+#include "pagoda/report/story.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <string_view>
+#include <vector>
+
+#include "pagoda/report/text.h"
+
+namespace pagoda::report {
+namespace {
+
+// Shares of waiting that lie within this many percentage points count as alike: nobody suffered most.
+constexpr double kAlikePoints = 5;
+// More unfinished processes than this are counted, not named.
+constexpr std::size_t kNamesMax = 3;
+
+// "Four programs", at the start of a sentence.
+std::string programs(std::size_t count) {
+  static constexpr std::array<std::string_view, 13> kWords{"No",    "One",   "Two",  "Three", "Four",   "Five",  "Six",
+                                                           "Seven", "Eight", "Nine", "Ten",   "Eleven", "Twelve"};
+  const std::string number = count < kWords.size() ? std::string(kWords[count]) : grouped(count);
+  return number + (count == 1 ? " program" : " programs");
+}
+
+std::uint64_t count_of(const mm::FaultCounts& faults, mm::FaultKind kind) {
+  return faults[static_cast<std::size_t>(kind)];
+}
+
+std::string joined(const std::vector<std::string>& parts) {
+  std::string out;
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    if (i > 0) out += i + 1 == parts.size() ? " and " : ", ";
+    out += parts[i];
+  }
+  return out;
+}
+
+// What follows a statement, each part after a semicolon.
+std::string sentence(std::string statement, const std::vector<std::string>& more) {
+  for (const std::string& part : more) statement += "; " + part;
+  return statement + ".";
+}
+
+std::string tell_size(const sim::RunResult& run) {
+  const PageCount frames = host_frames(run);
+  const PageCount touched = total_footprint(run);
+  const std::string host = fmt::format("{} ({})", counted(frames.value(), "frame"), bytes_text(run.memory));
+  if (run.processes.empty()) return fmt::format("No program ran on this host of {}.", host);
+  const std::string who = programs(run.processes.size());
+  if (touched.is_zero()) return fmt::format("{} ran and touched no memory of a host with {}.", who, host);
+
+  std::string verdict;
+  if (touched == frames) {
+    verdict = "exactly as much as it has";
+  } else if (touched > frames) {
+    verdict = overcommit_text(run) + " what it has";
+  } else {
+    verdict = overcommit_text(run) + " of what it has";
+  }
+  return fmt::format("{} touched {} ({}){} on a host with {}: {}.", who, counted(touched.value(), "page"),
+                     bytes_text(touched), run.processes.size() > 1 ? " in all" : "", host, verdict);
+}
+
+std::string tell_faults(const sim::RunResult& run) {
+  const mm::Counters& counters = run.counters;
+  const std::uint64_t total = total_faults(counters.faults);
+  const std::uint64_t hard = hard_faults(counters.faults);
+
+  std::string statement;
+  if (total == 0) {
+    statement = "Not one access faulted";
+  } else if (hard == 0) {
+    statement = total == 1
+                    ? "The one page fault was soft: it needed no read from a disk"
+                    : fmt::format("All {} page faults were soft: none needed a read from a disk", grouped(total));
+  } else if (hard == total) {
+    statement = total == 1 ? "The one page fault was hard: it had to wait for a disk"
+                           : fmt::format("All {} page faults were hard: they had to wait for a disk", grouped(total));
+  } else {
+    statement = fmt::format("{} of {} page faults ({}) were hard, which means that they had to wait for a disk",
+                            grouped(hard), grouped(total), percent_text(hard, total));
+    if (hard == 1) {
+      statement =
+          fmt::format("One of {} page faults was hard, which means that it had to wait for a disk", grouped(total));
+    }
+  }
+
+  std::vector<std::string> more;
+  const std::uint64_t read = counters.page_file_pages_read;
+  const std::uint64_t written = counters.page_file_pages_written;
+  if (read > 0 && written > 0) {
+    more.push_back(fmt::format("{} came back from the page files and {} were written to them", counted(read, "page"),
+                               grouped(written)));
+  } else if (read > 0) {
+    more.push_back(fmt::format("{} came back from the page files", counted(read, "page")));
+  } else if (written > 0) {
+    more.push_back(fmt::format("{} went to the page files and none came back", counted(written, "page")));
+  } else if (total > 0) {
+    more.emplace_back("the page files were not used");
+  }
+  if (counters.read_errors + counters.write_errors > 0) {
+    std::vector<std::string> errors;
+    if (counters.read_errors > 0) errors.push_back(counted(counters.read_errors, "read"));
+    if (counters.write_errors > 0) errors.push_back(counted(counters.write_errors, "write"));
+    more.push_back(fmt::format("{} failed on a disk", joined(errors)));
+  }
+  if (const std::uint64_t lost = count_of(counters.faults, mm::FaultKind::kInPageError); lost > 0) {
+    more.push_back(fmt::format("{} ended in an in-page error", counted(lost, "access", "accesses")));
+  }
+  if (const std::uint64_t refused = count_of(counters.faults, mm::FaultKind::kAccessViolation); refused > 0) {
+    more.push_back(fmt::format("{} ended in an access violation", counted(refused, "access", "accesses")));
+  }
+  if (counters.commit_refusals > 0) {
+    more.push_back(fmt::format("memory was refused {} because the commit limit was reached",
+                               counted(counters.commit_refusals, "time")));
+  }
+  return sentence(std::move(statement), more);
+}
+
+struct Share {
+  const sim::ProcessResult* process;
+  double waiting;  // Percent of its time.
+};
+
+// Who waited most, or that nobody stands out. Nothing for a single process or when nobody waited.
+std::string tell_sufferer(const sim::RunResult& run) {
+  std::vector<Share> shares;
+  for (const sim::ProcessResult& process : run.processes) {
+    const Duration time = process.cpu_time + process.wait_time;
+    if (time.is_zero()) continue;
+    const auto whole = static_cast<double>(time.value());
+    shares.push_back({&process, 100 * static_cast<double>(process.wait_time.value()) / whole});
+  }
+  if (shares.size() < 2) return {};
+  const auto [least, most] = std::minmax_element(shares.begin(), shares.end(), [](const Share& a, const Share& b) {
+    if (a.waiting != b.waiting) return a.waiting < b.waiting;
+    return a.process->wait_time < b.process->wait_time;
+  });
+  if (most->process->wait_time.is_zero()) return {};
+  const auto share_of = [](const Share& share) {
+    return percent_text(share.process->wait_time.value(), (share.process->cpu_time + share.process->wait_time).value());
+  };
+  if (most->waiting - least->waiting < kAlikePoints) {
+    const std::string low = share_of(*least);
+    const std::string high = share_of(*most);
+    return low == high ? fmt::format("each waited {} of its time", low)
+                       : fmt::format("no program stands out, the shares lie between {} and {}", low, high);
+  }
+  return fmt::format("{} suffered most and waited {} of its time", most->process->name, share_of(*most));
+}
+
+std::string tell_ending(const sim::RunResult& run) {
+  const std::uint64_t open = unfinished_processes(run);
+  const std::string end = duration_text(run.end - Time(0));
+  if (open == 0) {
+    Time last;
+    for (const sim::ProcessResult& process : run.processes) last = std::max(last, process.finished);
+    return fmt::format("{} after {} of virtual time",
+                       run.processes.size() == 1 ? "it finished" : "all of them finished, the last", time_text(last));
+  }
+  const std::string when = fmt::format("finished when the run was ended at {}", end);
+  if (run.processes.size() == 1) return "it had not " + when;
+  if (open == run.processes.size()) return "none of them had " + when;
+  if (open > kNamesMax) return fmt::format("{} of them had not {}", grouped(open), when);
+  std::vector<std::string> names;
+  for (const sim::ProcessResult& process : run.processes) {
+    if (!is_finished(process)) names.push_back(process.name);
+  }
+  return fmt::format("{} had not {}", joined(names), when);
+}
+
+std::string tell_waiting(const sim::RunResult& run) {
+  if (run.processes.empty()) {
+    return fmt::format("The run ended after {} of virtual time.", duration_text(run.end - Time(0)));
+  }
+  Duration cpu;
+  Duration wait;
+  for (const sim::ProcessResult& process : run.processes) {
+    cpu += process.cpu_time;
+    wait += process.wait_time;
+  }
+  const bool one = run.processes.size() == 1;
+  std::string statement = one ? "The program" : "The programs";
+  std::vector<std::string> more;
+  if (cpu.is_zero() && wait.is_zero()) {
+    statement += " spent no time at all";
+  } else if (wait.is_zero()) {
+    statement += fmt::format(" computed for {} and never waited for a disk or for memory", duration_text(cpu));
+  } else {
+    statement +=
+        fmt::format(" computed for {} and waited {} for disks or memory, {} of {} time", duration_text(cpu),
+                    duration_text(wait), percent_text(wait.value(), (cpu + wait).value()), one ? "its" : "their");
+    if (std::string sufferer = tell_sufferer(run); !sufferer.empty()) more.push_back(std::move(sufferer));
+  }
+  more.push_back(tell_ending(run));
+  return sentence(std::move(statement), more);
+}
+
+}  // namespace
+
+std::uint64_t total_faults(const mm::FaultCounts& faults) {
+  std::uint64_t sum = 0;
+  for (const std::uint64_t count : faults) sum += count;
+  return sum;
+}
+
+std::uint64_t hard_faults(const mm::FaultCounts& faults) {
+  std::uint64_t sum = 0;
+  for (std::size_t kind = 0; kind < faults.size(); ++kind) {
+    if (mm::is_hard(static_cast<mm::FaultKind>(kind))) sum += faults[kind];
+  }
+  return sum;
+}
+
+std::uint64_t soft_faults(const mm::FaultCounts& faults) { return total_faults(faults) - hard_faults(faults); }
+
+PageCount host_frames(const sim::RunResult& run) { return PageCount(run.memory / kPageSize); }
+
+PageCount total_footprint(const sim::RunResult& run) {
+  PageCount sum;
+  for (const sim::ProcessResult& process : run.processes) sum += process.footprint;
+  return sum;
+}
+
+std::string overcommit_text(const sim::RunResult& run) {
+  const std::uint64_t frames = host_frames(run).value();
+  const std::uint64_t touched = total_footprint(run).value();
+  if (frames == 0) return "an unknown part";
+  if (touched < frames) return percent_text(touched, frames);
+  const double ratio = static_cast<double>(touched) / static_cast<double>(frames);
+  if (touched > frames && ratio < 1.005) return "slightly more than 1 time";
+  return ratio >= 100 ? decimal_text(ratio) + " times" : fmt::format("{:.{}f} times", ratio, ratio < 10 ? 2 : 1);
+}
+
+bool is_finished(const sim::ProcessResult& process) { return process.finished != kNever; }
+
+std::uint64_t unfinished_processes(const sim::RunResult& run) {
+  return static_cast<std::uint64_t>(
+      std::count_if(run.processes.begin(), run.processes.end(), [](const auto& p) { return !is_finished(p); }));
+}
+
+Story tell(const sim::RunResult& run) {
+  return {.size = tell_size(run), .faults = tell_faults(run), .waiting = tell_waiting(run)};
+}
+
+std::string command_to_repeat(const sim::RunResult& run) {
+  return fmt::format("pagoda run {} --seed {}{}", shell_quoted(run.scenario), run.seed,
+                     run.verified ? " --verify" : "");
+}
+
+}  // namespace pagoda::report

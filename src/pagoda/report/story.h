@@ -1,0 +1,42 @@
+// What happened in a run, in three sentences that a person understands; and the sums that more than one part of a
+// report shows.
+//
+// Pure functions of a RunResult. Every sentence is true of every run: without processes, without faults, with errors,
+// cut short.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+
+#include "pagoda/mm/counters.h"
+#include "pagoda/sim/run_result.h"
+
+namespace pagoda::report {
+
+std::uint64_t total_faults(const mm::FaultCounts& faults);
+std::uint64_t hard_faults(const mm::FaultCounts& faults);
+std::uint64_t soft_faults(const mm::FaultCounts& faults);
+
+PageCount host_frames(const sim::RunResult& run);
+PageCount total_footprint(const sim::RunResult& run);
+// The sum of the footprints against the host's memory: "2.0 times", "41%".
+std::string overcommit_text(const sim::RunResult& run);
+
+bool is_finished(const sim::ProcessResult& process);
+std::uint64_t unfinished_processes(const sim::RunResult& run);
+
+// Plain text, not escaped: names of processes stand in it as the scenario wrote them.
+struct Story {
+  std::string size;     // What the programs touched, against what the host has.
+  std::string faults;   // How many faults, how many of them hard, what the page file saw, what went wrong.
+  std::string waiting;  // Computing against waiting, who suffered most, who did not finish.
+
+  [[nodiscard]] std::array<std::string, 3> sentences() const { return {size, faults, waiting}; }
+};
+Story tell(const sim::RunResult& run);
+
+// The command line that repeats the run, apart from where its report goes.
+std::string command_to_repeat(const sim::RunResult& run);
+
+}  // namespace pagoda::report

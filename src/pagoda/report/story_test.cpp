@@ -1,0 +1,151 @@
+#include "pagoda/report/story.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "pagoda/report/testing/sample_run.h"
+
+namespace pagoda::report {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::EndsWith;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+sim::ProcessResult process(const char* name, PageCount footprint, Duration cpu, Duration wait, Time finished) {
+  sim::ProcessResult result;
+  result.name = name;
+  result.footprint = footprint;
+  result.cpu_time = cpu;
+  result.wait_time = wait;
+  result.finished = finished;
+  return result;
+}
+
+sim::RunResult run_of(std::vector<sim::ProcessResult> processes) {
+  sim::RunResult run;
+  run.scenario = "a.toml";
+  run.memory = 4_MiB;  // 1,024 frames.
+  run.end = Time(10'000'000'000);
+  run.processes = std::move(processes);
+  return run;
+}
+
+const Time kAtTheEnd(10'000'000'000);
+
+TEST(Story, AnOvercommittedHost) {
+  sim::RunResult run =
+      run_of({process("sort", 1536_pages, 2_s, 6_s, kAtTheEnd), process("idle", 512_pages, 2_s, 0_s, kNever)});
+  testing::count_of(run.counters.faults, mm::FaultKind::kDemandZero) = 2048;
+  testing::count_of(run.counters.faults, mm::FaultKind::kPageFile) = 512;
+  run.counters.page_file_pages_read = 1600;
+  run.counters.page_file_pages_written = 900;
+  const Story story = tell(run);
+  EXPECT_EQ(
+      story.size,
+      "Two programs touched 2,048 pages (8 MiB) in all on a host with 1,024 frames (4 MiB): 2.00 times what it has.");
+  EXPECT_EQ(story.faults,
+            "512 of 2,560 page faults (20%) were hard, which means that they had to wait for a disk; 1,600 pages came "
+            "back from the "
+            "page files and 900 were written to them.");
+  EXPECT_EQ(story.waiting,
+            "The programs computed for 4 s and waited 6 s for disks or memory, 60% of their time; sort suffered most "
+            "and waited 75% of "
+            "its time; idle had not finished when the run was ended at 10 s.");
+}
+
+TEST(Story, SizesAgainstTheHost) {
+  const auto size = [](PageCount footprint) {
+    return tell(run_of({process("p", footprint, 1_s, 0_s, kAtTheEnd)})).size;
+  };
+  EXPECT_EQ(size(0_pages), "One program ran and touched no memory of a host with 1,024 frames (4 MiB).");
+  EXPECT_EQ(size(1_pages),
+            "One program touched 1 page (4 KiB) on a host with 1,024 frames (4 MiB): under 0.1% of what it has.");
+  EXPECT_THAT(size(512_pages), EndsWith(": 50% of what it has."));
+  EXPECT_THAT(size(1024_pages), EndsWith(": exactly as much as it has."));
+  EXPECT_THAT(size(1025_pages), EndsWith(": slightly more than 1 time what it has."));
+  EXPECT_THAT(size(1127_pages), EndsWith(": 1.10 times what it has."));
+  EXPECT_THAT(size(12800_pages), EndsWith(": 12.5 times what it has."));
+}
+
+TEST(Story, NoProcesses) {
+  const Story story = tell(run_of({}));
+  EXPECT_EQ(story.size, "No program ran on this host of 1,024 frames (4 MiB).");
+  EXPECT_EQ(story.faults, "Not one access faulted.");
+  EXPECT_EQ(story.waiting, "The run ended after 10 s of virtual time.");
+}
+
+TEST(Story, NoHardFaults) {
+  sim::RunResult run = run_of(
+      {process("a", 1_pages, 1_s, 0_s, Time(3'000'000'000)), process("b", 1_pages, 1_s, 0_s, Time(4'000'000'000))});
+  testing::count_of(run.counters.faults, mm::FaultKind::kDemandZero) = 2000;
+  EXPECT_EQ(tell(run).faults,
+            "All 2,000 page faults were soft: none needed a read from a disk; the page files were not used.");
+  EXPECT_EQ(tell(run).waiting,
+            "The programs computed for 2 s and never waited for a disk or for memory; all of them finished, the last "
+            "after 4 s of "
+            "virtual time.");
+  run.counters.page_file_pages_written = 1;
+  EXPECT_THAT(tell(run).faults, EndsWith("; 1 page went to the page files and none came back."));
+}
+
+TEST(Story, SingleFaults) {
+  sim::RunResult run = run_of({});
+  testing::count_of(run.counters.faults, mm::FaultKind::kGuard) = 1;
+  EXPECT_THAT(tell(run).faults, HasSubstr("The one page fault was soft"));
+  testing::count_of(run.counters.faults, mm::FaultKind::kPageFile) = 1;
+  EXPECT_THAT(tell(run).faults, HasSubstr("One of 2 page faults was hard"));
+  testing::count_of(run.counters.faults, mm::FaultKind::kGuard) = 0;
+  EXPECT_THAT(tell(run).faults, HasSubstr("The one page fault was hard"));
+  testing::count_of(run.counters.faults, mm::FaultKind::kPageFile) = 2;
+  EXPECT_THAT(tell(run).faults, HasSubstr("All 2 page faults were hard"));
+}
+
+TEST(Story, ErrorsAreTold) {
+  sim::RunResult run = run_of({process("a", 1_pages, 1_s, 1_s, kAtTheEnd)});
+  testing::count_of(run.counters.faults, mm::FaultKind::kInPageError) = 3;
+  testing::count_of(run.counters.faults, mm::FaultKind::kAccessViolation) = 1;
+  run.counters.read_errors = 3;
+  run.counters.write_errors = 1;
+  run.counters.commit_refusals = 2;
+  EXPECT_THAT(
+      tell(run).faults,
+      AllOf(HasSubstr("3 reads and 1 write failed on a disk"), HasSubstr("3 accesses ended in an in-page error"),
+            HasSubstr("1 access ended in an access violation"), HasSubstr("memory was refused 2 times")));
+}
+
+TEST(Story, NobodySuffersMostWhenAllAreAlike) {
+  const sim::RunResult run =
+      run_of({process("a", 1_pages, 100_ms, 70_ms, kAtTheEnd), process("b", 1_pages, 100_ms, 72_ms, kAtTheEnd)});
+  EXPECT_THAT(tell(run).waiting, AllOf(HasSubstr("no program stands out, the shares lie between 41.2% and 41.9%"),
+                                       Not(HasSubstr("suffered"))));
+}
+
+TEST(Story, OneProgramIsNotComparedWithItself) {
+  EXPECT_EQ(tell(run_of({process("a", 1_pages, 1_s, 3_s, kNever)})).waiting,
+            "The program computed for 1 s and waited 3 s for disks or memory, 75% of its time; it had not finished "
+            "when the run was ended "
+            "at 10 s.");
+  EXPECT_EQ(tell(run_of({process("a", 1_pages, 0_s, 0_s, kAtTheEnd)})).waiting,
+            "The program spent no time at all; it finished after 10 s of virtual time.");
+}
+
+TEST(Story, ManyUnfinishedProgramsAreCounted) {
+  std::vector<sim::ProcessResult> processes(6, process("a", 1_pages, 1_s, 0_s, kNever));
+  EXPECT_THAT(tell(run_of(processes)).waiting, HasSubstr("none of them had finished when"));
+  processes[0].finished = Time(1);
+  EXPECT_THAT(tell(run_of(processes)).waiting, HasSubstr("5 of them had not finished when"));
+}
+
+TEST(Story, TheCommandRepeatsTheRun) {
+  sim::RunResult run = run_of({});
+  run.seed = 7;
+  EXPECT_EQ(command_to_repeat(run), "pagoda run a.toml --seed 7");
+  run.scenario = "my host.toml";
+  run.verified = true;
+  EXPECT_EQ(command_to_repeat(run), "pagoda run 'my host.toml' --seed 7 --verify");
+}
+
+}  // namespace
+}  // namespace pagoda::report

@@ -1,0 +1,127 @@
+#include "pagoda/report/summary.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <string_view>
+#include <vector>
+
+#include "pagoda/report/story.h"
+#include "pagoda/report/text.h"
+
+namespace pagoda::report {
+namespace {
+
+constexpr std::size_t kNameWidth = 22;
+
+// Breaks at spaces; every line after the first is indented by `indent`.
+std::string wrapped(std::string_view text, std::size_t indent) {
+  std::string out;
+  std::size_t column = 0;
+  while (!text.empty()) {
+    const std::size_t space = text.find(' ');
+    const std::string_view word = text.substr(0, space);
+    const std::size_t width = width_of(word);
+    if (column > indent && column + 1 + width > kSummaryWidth) {
+      out += '\n' + std::string(indent, ' ');
+      column = indent;
+    } else if (column > 0) {
+      out += ' ';
+      ++column;
+    }
+    out += word;
+    column += width;
+    text.remove_prefix(space == std::string_view::npos ? text.size() : space + 1);
+  }
+  return out + '\n';
+}
+
+std::string padded_left(std::string_view text, std::size_t width) {
+  const std::size_t used = width_of(text);
+  return std::string(width > used ? width - used : 0, ' ') + std::string(text);
+}
+
+std::string padded_right(std::string_view text, std::size_t width) {
+  const std::size_t used = width_of(text);
+  return std::string(text) + std::string(width > used ? width - used : 0, ' ');
+}
+
+// Columns as wide as their widest cell; the first is aligned left, the others right.
+std::string aligned(const std::vector<std::vector<std::string>>& rows) {
+  std::vector<std::size_t> widths(rows.front().size(), 0);
+  for (const auto& row : rows) {
+    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], width_of(row[i]));
+  }
+  std::string out;
+  for (const auto& row : rows) {
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      out += i == 0 ? padded_right(row[i], widths[i]) : "   " + padded_left(row[i], widths[i]);
+    }
+    out += '\n';
+  }
+  return out;
+}
+
+std::string processes(const sim::RunResult& run) {
+  std::vector<const sim::ProcessResult*> shown;
+  for (const sim::ProcessResult& process : run.processes) shown.push_back(&process);
+  const bool cut = shown.size() > kSummaryProcessesMax;
+  if (cut) {
+    std::sort(shown.begin(), shown.end(), [](const auto* a, const auto* b) {
+      return a->wait_time != b->wait_time ? a->wait_time > b->wait_time : a < b;  // Ties: as in the scenario.
+    });
+    shown.resize(kSummaryProcessesMax);
+  }
+  std::vector<std::vector<std::string>> rows{
+      {"process", "footprint", "peak working set", "hard faults", "soft faults", "waiting", "finished"}};
+  for (const sim::ProcessResult* process : shown) {
+    rows.push_back({shortened(escape_terminal(process->name), kNameWidth), bytes_text(process->footprint),
+                    bytes_text(process->peak_working_set), grouped(hard_faults(process->faults)),
+                    grouped(soft_faults(process->faults)),
+                    percent_text(process->wait_time.value(), (process->cpu_time + process->wait_time).value()),
+                    is_finished(*process) ? time_text(process->finished) : "no"});
+  }
+  std::string out = aligned(rows);
+  if (cut) out += fmt::format("... and {} more that waited less\n", grouped(run.processes.size() - shown.size()));
+  return out;
+}
+
+std::string page_file_line(const sim::RunResult& run) {
+  if (run.page_files.empty()) return "none";
+  PageCount peak;
+  ByteCount size;
+  for (const sim::PageFileResult& file : run.page_files) {
+    peak += file.peak_used;
+    size += file.size;
+  }
+  const mm::Counters& counters = run.counters;
+  return fmt::format("{} read in {}, {} written in {}; peak use {} of {}",
+                     bytes_text(PageCount(counters.page_file_pages_read)), counted(counters.page_file_reads, "read"),
+                     bytes_text(PageCount(counters.page_file_pages_written)),
+                     counted(counters.page_file_writes, "write"), bytes_text(peak), bytes_text(size));
+}
+
+}  // namespace
+
+std::string summary_text(const sim::RunResult& run) {
+  const auto line = [](std::string_view what, std::string_view text) {
+    return wrapped(fmt::format("{:<11}{}", what, text), 11);
+  };
+  std::string out = escape_terminal(run.title.empty() ? run.scenario : run.title) + "\n\n";
+  for (const std::string& sentence : tell(run).sentences()) out += wrapped(escape_terminal(sentence), 0);
+  out += '\n';
+  if (!run.processes.empty()) out += processes(run) + '\n';
+  out += line("page files", page_file_line(run));
+  const PageCount limit = run.samples.empty() ? PageCount(0) : run.samples.back().commit_limit;
+  out += line("commit", fmt::format("peak {}{}", bytes_text(run.commit_peak),
+                                    limit.is_zero() ? "" : fmt::format(" of {}", bytes_text(limit))));
+  if (!run.incidents.empty()) {
+    out += line("incidents", fmt::format("{}, the first: {}", grouped(run.incidents.size()),
+                                         shortened(escape_terminal(run.incidents.front()), 2 * kSummaryWidth)));
+  }
+  out += line("run", fmt::format("{} of virtual time in {}, seed {}, state {:016x}", duration_text(run.end - Time(0)),
+                                 seconds_text(run.wall_seconds), run.seed, run.state_hash));
+  return out;
+}
+
+}  // namespace pagoda::report
