@@ -73,6 +73,7 @@ constexpr PageCount pages_of(ByteCount bytes) {
   return PageCount((bytes.value() >> kPageShift) + ((bytes.value() & kPageOffsetMask) != 0 ? 1 : 0));
 }
 
+// NOLINTBEGIN(bugprone-crtp-constructor-accessibility): a place by itself is a plain value.
 // A place: places of one kind subtract to a distance, and a place moves by a distance.
 template <class Tag, class Distance, class Rep>
 class Place {
@@ -128,6 +129,7 @@ class Address : public Place<Self, ByteCount, std::uint64_t> {
     return self = self + d;
   }
 };
+// NOLINTEND(bugprone-crtp-constructor-accessibility)
 
 class VirtualAddress : public Address<VirtualAddress> {
  public:

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
@@ -213,7 +214,7 @@ void print_info(const std::string& path, const sim::TraceInfo& info, const std::
   fmt::print("  {:>6} {:>8} {:>10} {:>10}  mean as part of all pages\n", "window", "windows", "mean", "largest");
   for (const sim::WorkingSetPoint& point : curve) {
     const double part = info.pages.is_zero() ? 0 : point.mean_pages / static_cast<double>(info.pages.value());
-    const auto width = std::min(kBarWidth, static_cast<std::size_t>(part * kBarWidth + 0.5));
+    const auto width = std::min(kBarWidth, static_cast<std::size_t>(std::lround(part * kBarWidth)));
     fmt::print("  {:>5}M {:>8} {:>10.1f} {:>10}  {}{} {:.0f} %\n", point.window >> 20, grouped(point.windows),
                point.mean_pages, grouped(point.largest.value()), std::string(width, '#'),
                std::string(kBarWidth - width, '.'), part * 100);

@@ -5,6 +5,7 @@
 // failed transfer has moved nothing that may be relied on and takes its time like any other.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -34,6 +35,9 @@ class DiskFile {
   // size.
   virtual DiskTransfer read(Processor& cpu, FileOffset at, std::span<const Pfn> frames) = 0;
   virtual DiskTransfer write(Processor& cpu, FileOffset at, std::span<const Pfn> frames) = 0;
+  // What the file holds at `at`, for checkers and inspectors: takes no time, is not counted and never injected. False
+  // if the bytes are not there.
+  [[nodiscard]] virtual bool peek(FileOffset at, std::span<std::byte> into) const = 0;
 };
 
 class Disk {

@@ -42,7 +42,7 @@ std::expected<Translation, PageFault> walk(const PhysicalView& memory, const Pag
 
   struct Step {
     PhysicalAddress address;
-    RawPte entry;
+    RawPte entry = 0;
   };
   std::array<Step, kMaxPagingLevels + 1> steps;
   RawPte rights = kWrite | kUser;

@@ -28,7 +28,7 @@ std::uint64_t rights_of(const Translation& t, bool write_protect) {
 
 Tlb::Tlb(TlbGeometry geometry, FrameOrder order) : geometry_(geometry), order_(order) {
   if (geometry == TlbGeometry::kLarge) {
-    direct_ = std::make_unique<Entry[]>(kDirectEntries);
+    direct_.resize(kDirectEntries);
   } else {
     realistic_ = std::make_unique<Realistic>();
   }

@@ -77,9 +77,9 @@ class Tlb {
   // Entries in use; for tests and for `mm::check`, which compares each with the tables.
   struct Held {
     VirtualAddress page;
-    Asid asid;  // kGlobalAsid: every space.
-    std::uint64_t rights;
-    std::byte* host;
+    Asid asid = kUntagged;  // kGlobalAsid: every space.
+    std::uint64_t rights = 0;
+    std::byte* host = nullptr;
   };
   [[nodiscard]] std::vector<Held> held() const;
 
@@ -125,8 +125,8 @@ class Tlb {
 
   TlbGeometry geometry_;
   FrameOrder order_;
-  bool any_large_ = false;  // Since the last full flush: [T3] then needs a search.
-  std::unique_ptr<Entry[]> direct_;
+  bool any_large_ = false;     // Since the last full flush: [T3] then needs a search.
+  std::vector<Entry> direct_;  // Empty in the realistic geometry.
   std::unique_ptr<Realistic> realistic_;
 };
 

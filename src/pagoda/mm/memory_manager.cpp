@@ -24,6 +24,10 @@ constexpr int kFlushRounds = 64;
 
 }  // namespace
 
+PageCount largest_paging_file(const machine::PagingMode& mode) {
+  return mode.format == machine::PteFormat::kX86 ? kLargestPagingFileX86 : kLargestPagingFile;
+}
+
 Result<std::unique_ptr<MemoryManager>> MemoryManager::create(machine::Machine& machine,
                                                              const MemoryManagerConfig& config) {
   if (machine.frame_count() < kSmallestMachine) return fail(Status::kInsufficientResources);
@@ -108,9 +112,8 @@ void MemoryManager::detach(Processor& cpu) {
 }
 
 Result<> MemoryManager::add_paging_file(const PagingFileConfig& config) {
-  const PageCount largest = core_.mode.format == machine::PteFormat::kX86 ? kLargestPagingFileX86 : kLargestPagingFile;
   if (config.minimum < kSmallestPagingFile) return fail(Status::kInvalidParameter2);
-  if (config.maximum < config.minimum || pages_of(config.maximum) > largest) return fail(Status::kInvalidParameter3);
+  if (config.maximum < config.minimum || pages_of(config.maximum) > largest_paging_file(core_.mode)) return fail(Status::kInvalidParameter3);
   const auto disks = core_.machine.disks();
   if (config.disk >= disks.size()) return fail(Status::kInvalidParameter1);
   if (core_.paging_files.size() == PagingFiles::kMaxFiles) return fail(Status::kTooManyPagingFiles);

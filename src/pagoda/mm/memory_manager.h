@@ -52,6 +52,9 @@ struct FrameCounts {
   PageCount system;  // Frame 0.
 };
 
+// The most pages that a paging file may have where PTEs have the mode's form (reference/nt.md section 8).
+PageCount largest_paging_file(const machine::PagingMode& mode);
+
 class MemoryManager : public machine::FaultHandler, public ShortageRelief {
  public:
   // Takes the machine's frames and its processors' faults; the machine must outlive it. Fails with

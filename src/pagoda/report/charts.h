@@ -20,10 +20,10 @@ enum class SeriesStyle : std::uint8_t {
 };
 
 struct Series {
-  std::string label = {};
-  std::string tone = {};  // The colour: a custom property of page.css.
+  std::string label;
+  std::string tone;  // The colour: a custom property of page.css.
   SeriesStyle style = SeriesStyle::kArea;
-  std::vector<std::uint64_t> values = {};  // One for each shown sample.
+  std::vector<std::uint64_t> values;  // One for each shown sample.
 };
 
 enum class ChartUnit : std::uint8_t {
@@ -33,32 +33,32 @@ enum class ChartUnit : std::uint8_t {
 };
 
 struct Mark {
-  Time time = {};
-  std::string label = {};
+  Time time;
+  std::string label;
 };
 
 struct Chart {
-  std::string id = {};
-  std::string title = {};
-  std::string caption = {};      // What there is to see in it.
-  std::string_view height = {};  // A class of page.css: "tall", "low", "small" or nothing.
+  std::string id;
+  std::string title;
+  std::string caption;      // What there is to see in it.
+  std::string_view height;  // A class of page.css: "tall", "low", "small" or nothing.
   ChartUnit unit = ChartUnit::kPages;
   bool stacked = false;
-  std::uint64_t top = 0;                 // Where the vertical axis ends; 0: somewhere above the largest value.
-  std::uint64_t reach = 0;               // What the vertical axis has to contain, whatever the values.
-  std::vector<Series> series = {};       // None is zero throughout, unless it is there to compare with.
-  std::vector<std::string> absent = {};  // Labels of series that were left out because they are zero throughout.
-  std::vector<Mark> marks = {};
-  std::string nothing = {};  // Instead of a chart: why there is none.
+  std::uint64_t top = 0;            // Where the vertical axis ends; 0: somewhere above the largest value.
+  std::uint64_t reach = 0;          // What the vertical axis has to contain, whatever the values.
+  std::vector<Series> series;       // None is zero throughout, unless it is there to compare with.
+  std::vector<std::string> absent;  // Labels of series that were left out because they are zero throughout.
+  std::vector<Mark> marks;
+  std::string nothing;  // Instead of a chart: why there is none.
 
   [[nodiscard]] bool drawn() const { return nothing.empty(); }
 };
 
 struct ChartSection {
-  std::string title = {};
-  std::string lead = {};
-  std::string_view layout = {};  // A class of page.css: "pair", "multiples" or nothing.
-  std::vector<Chart> charts = {};
+  std::string title;
+  std::string lead;
+  std::string_view layout;  // A class of page.css: "pair", "multiples" or nothing.
+  std::vector<Chart> charts;
 };
 
 // More samples than this are thinned: a screen has no more columns to show them in.

@@ -64,6 +64,7 @@ std::string aligned(const std::vector<std::vector<std::string>>& rows) {
 
 std::string processes(const sim::RunResult& run) {
   std::vector<const sim::ProcessResult*> shown;
+  shown.reserve(run.processes.size());
   for (const sim::ProcessResult& process : run.processes) shown.push_back(&process);
   const bool cut = shown.size() > kSummaryProcessesMax;
   if (cut) {

@@ -33,7 +33,7 @@ class OpenFile {
   }
 
   // Each gives 0 or an errno.
-  int write(std::string_view content) {
+  int write(std::string_view content) const {
     while (!content.empty()) {
       const ssize_t written = ::write(descriptor_, content.data(), content.size());
       if (written < 0 && errno == EINTR) continue;

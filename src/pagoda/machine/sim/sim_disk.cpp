@@ -45,6 +45,16 @@ class SimDiskFile : public DiskFile {
   DiskTransfer write(Processor& cpu, FileOffset at, std::span<const Pfn> frames) override {
     return transfer(cpu, at, frames, FaultInjection::Direction::kWrite);
   }
+  [[nodiscard]] bool peek(FileOffset at, std::span<std::byte> into) const override {
+    while (!into.empty()) {
+      const ssize_t n = pread(fd_, into.data(), into.size(), static_cast<off_t>(at.value()));
+      if (n < 0 && errno == EINTR) continue;
+      if (n <= 0) return false;
+      at += ByteCount(static_cast<std::uint64_t>(n));
+      into = into.subspan(static_cast<std::size_t>(n));
+    }
+    return true;
+  }
 
  private:
   DiskTransfer transfer(Processor& cpu, FileOffset at, std::span<const Pfn> frames,
@@ -77,7 +87,7 @@ class SimDiskFile : public DiskFile {
   // At most kFramesPerCall frames, all of them held until their bytes have moved.
   bool move_some(const PhysicalView& memory, FileOffset at, std::span<const Pfn> frames, bool reads) const {
     std::array<std::optional<FrameView>, kFramesPerCall> views;
-    std::array<iovec, kFramesPerCall> pieces;
+    std::array<iovec, kFramesPerCall> pieces{};
     for (std::size_t i = 0; i < frames.size(); ++i) {
       views[i].emplace(memory.bytes(frames[i], reads ? Access::kWrite : Access::kRead));
       pieces[i] = {views[i]->data(), kPageBytes};

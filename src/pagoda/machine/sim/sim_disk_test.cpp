@@ -1,7 +1,12 @@
 #include "pagoda/machine/sim/sim_disk.h"
 
 #include <gtest/gtest.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <cerrno>
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <numeric>
@@ -9,6 +14,45 @@
 
 #include "pagoda/machine/sim/sim_machine.h"
 #include "pagoda/machine/testing/page_tables.h"
+
+namespace {
+
+// What the next transfers are allowed: POSIX lets them move less than they were asked to, and be interrupted.
+struct Host {
+  std::size_t bytes_per_call = SIZE_MAX;
+  bool interrupts = false;
+  std::uint64_t calls = 0;
+} host;
+
+template <class Move>
+ssize_t move_pieces(const iovec* pieces, int count, off_t at, Move&& move) {
+  ++host.calls;
+  if (host.interrupts && host.calls % 2 == 1) {
+    errno = EINTR;
+    return -1;
+  }
+  ssize_t done = 0;
+  for (int i = 0; i < count; ++i) {
+    const std::size_t left = host.bytes_per_call - static_cast<std::size_t>(done);
+    const std::size_t wanted = std::min(pieces[i].iov_len, left);
+    if (wanted == 0) break;
+    const ssize_t n = move(pieces[i].iov_base, wanted, at + done);
+    if (n < 0) return done > 0 ? done : n;
+    done += n;
+    if (static_cast<std::size_t>(n) < wanted) break;
+  }
+  return done;
+}
+
+}  // namespace
+
+// In the place of the C library's.
+extern "C" ssize_t preadv(int fd, const iovec* pieces, int count, off_t at) {
+  return move_pieces(pieces, count, at, [fd](void* to, std::size_t n, off_t from) { return pread(fd, to, n, from); });
+}
+extern "C" ssize_t pwritev(int fd, const iovec* pieces, int count, off_t at) {
+  return move_pieces(pieces, count, at, [fd](void* from, std::size_t n, off_t to) { return pwrite(fd, from, n, to); });
+}
 
 namespace pagoda::machine {
 namespace {
@@ -82,6 +126,35 @@ TEST(SimDisk, BytesComeBackFromADirectory) {
   expect_round_trip(std::move(model));
   EXPECT_TRUE(std::filesystem::is_empty(directory));  // Files without a name.
   std::filesystem::remove(directory);
+}
+
+TEST(SimDisk, ShortAndInterruptedTransfersGoOnWhereTheyEnded) {
+  for (const std::size_t bytes : {std::size_t{1000}, std::size_t{4096}, std::size_t{10'000}}) {
+    host = {.bytes_per_call = bytes, .interrupts = true};
+    expect_round_trip(round_model());
+    EXPECT_GT(host.calls, 100U);
+    host = {};
+  }
+}
+
+TEST(SimDisk, ManyFramesAreFewCalls) {
+  Rig s;
+  ASSERT_TRUE(s.file->resize(1_MiB));
+  const std::vector<Pfn> frames(150, Pfn(9));
+  host = {};
+  static_cast<void>(s.file->write(s.cpu, kStart, frames));
+  EXPECT_EQ(host.calls, 3U);  // 64 frames a call.
+  EXPECT_EQ(s.disk.counts().writes, 1U);
+}
+
+TEST(SimDisk, AFileThatEndsTooEarlyIsAnIoError) {
+  Rig s;
+  ASSERT_TRUE(s.file->resize(1_MiB));
+  const std::vector<Pfn> one(1, Pfn(9));
+  host = {.bytes_per_call = 0};  // As at the end of the host's file.
+  EXPECT_EQ(s.file->read(s.cpu, kStart, one).status, Status::kIoDeviceError);
+  host = {};
+  EXPECT_EQ(s.disk.counts().errors, 1U);
 }
 
 TEST(SimDisk, ADirectoryThatIsNotThereIsRefused) {

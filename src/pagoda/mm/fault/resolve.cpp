@@ -15,7 +15,8 @@ bool is_write(const Context& c) { return c.fault.access == Access::kWrite; }
 Outcome valid(Context& c) {
   if (!allows(c.protection, c.fault.access, c.core.mode.has_no_execute))
     return {Status::kAccessViolation, FaultKind::kAccessViolation};
-  if (is_write(c) && !PteCodec::is_dirty(c.raw)) {
+  // Write, not Dirty: a kernel that ignores write protection dirties a page without being let in.
+  if (is_write(c) && (c.raw & machine::pte_bits::kWrite) == 0) {
     const Pfn frame = c.core.codec.frame(c.raw);
     {
       const LockGuard guard(c.core.pfns.lock);

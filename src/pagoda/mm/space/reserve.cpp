@@ -23,10 +23,10 @@ Result<VpnRange> AddressSpace::reserve(const ReserveRequest& request) {
   if (request.base) {
     if (request.base->vpn() > limits.last()) return fail(Status::kInvalidParameter2);
     const VirtualAddress base(request.base->value() & ~(kAllocationGranularity - 1));
-    const auto pages = pages_covering(base, request.size + ByteCount(request.base->value() - base.value()));
-    if (request.size.is_zero() || !pages || pages->last() > limits.last()) return fail(Status::kInvalidParameter4);
-    if (!limits.contains(pages->first)) return fail(Status::kInvalidParameter2);
-    vad.range = *pages;
+    const auto pages = pages_covering(*request.base, request.size);
+    if (!pages || pages->last() > limits.last()) return fail(Status::kInvalidParameter4);
+    if (!limits.contains(base.vpn())) return fail(Status::kInvalidParameter2);
+    vad.range = {base.vpn(), pages->end() - base.vpn()};
   } else {
     if (request.size.is_zero() || pages_of(request.size) > limits.count) return fail(Status::kInvalidParameter4);
     vad.range.count = pages_of(request.size);
@@ -80,7 +80,7 @@ Result<> AddressSpace::release(Processor& cpu, VirtualAddress base, ByteCount si
   const Vad* const after = VadTree::next(&vad);
   const PageCount tables = tables_spanned(vad.range, before, after);
   PageCount tables_left;
-  if (!low.empty()) tables_left += tables_spanned(low, before, nullptr);
+  if (!low.empty()) tables_left += tables_spanned(low, before, after);
   if (!high.empty()) {
     Vad neighbour;
     neighbour.range = low;

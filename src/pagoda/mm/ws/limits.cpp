@@ -31,7 +31,7 @@ PageCount AddressSpace::empty(Processor& cpu) {
 
 Result<> AddressSpace::lock_pages(Processor& cpu, VirtualAddress base, ByteCount size, LockKind kind) {
   const auto pages = pages_covering(base, size);
-  if (!pages) return fail(Status::kInvalidParameter);
+  if (!pages || pages->last() > user_range().last()) return fail(Status::kInvalidParameter);
   bool was_locked = false;
   for (Vpn page = pages->first; page < pages->end();) {
     {
@@ -71,7 +71,7 @@ Result<> AddressSpace::lock_pages(Processor& cpu, VirtualAddress base, ByteCount
 
 Result<> AddressSpace::unlock_pages(Processor& cpu, VirtualAddress base, ByteCount size, LockKind kind) {
   const auto pages = pages_covering(base, size);
-  if (!pages) return fail(Status::kInvalidParameter);
+  if (!pages || pages->last() > user_range().last()) return fail(Status::kInvalidParameter);
   const LockGuard guard(lock);
   PageCount locked;
   const auto slot_of = [&](RawPte raw) { return core_.pfns.entry(core_.codec.frame(raw)).ws_index; };

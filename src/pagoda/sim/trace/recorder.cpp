@@ -20,8 +20,6 @@
 #include "pagoda/sim/trace/trace_reader.h"
 #include "pagoda/sim/trace/trace_reducer.h"
 
-extern char** environ;
-
 namespace pagoda::sim {
 
 namespace {
@@ -77,6 +75,7 @@ class IgnoreInterrupts {
 // Runs `arguments` and returns its wait status.
 Input<int> run_to_end(const std::vector<std::string>& arguments) {
   std::vector<char*> argv;
+  argv.reserve(arguments.size() + 1);
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
   const IgnoreInterrupts ignore;
@@ -144,7 +143,7 @@ Input<std::string> find_trace_plugin() {
 }
 
 Input<std::string> find_program(const std::string& name) {
-  const std::string path = name.find('/') != std::string::npos ? name : search_path(name);
+  std::string path = name.find('/') != std::string::npos ? name : search_path(name);
   if (path.empty()) return bad_input(fmt::format("{}: is not in PATH; give the path of the program", name));
   std::array<unsigned char, 20> start{};
   std::ifstream file(path, std::ios::binary);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <numeric>
+#include <ranges>
 
 #include "pagoda/base/check.h"
 
@@ -40,8 +41,8 @@ class MaximumSet {
   // Needs a set that is not empty.
   [[nodiscard]] std::uint64_t largest() const {
     std::uint64_t value = 0;
-    for (auto level = levels_.rbegin(); level != levels_.rend(); ++level) {
-      value = value * 64 + 63 - static_cast<unsigned>(std::countl_zero((*level)[value]));
+    for (const auto& level : std::views::reverse(levels_)) {
+      value = value * 64 + 63 - static_cast<unsigned>(std::countl_zero(level[value]));
     }
     return value;
   }

@@ -205,9 +205,11 @@ Input<HeaderState> parse_header(const std::string& name, std::span<const std::ui
     if (bytes.size() > kHeaderBytesMax) return bad_header(name, "it is too long");
     return state;
   }
-  const bool first_right = info.ranges.empty() || info.ranges.front().first.value() == *values[kFirstPage];
-  const bool last_right = info.ranges.empty() || info.ranges.back().last().value() == *values[kLastPage];
-  if (!first_right || !last_right) return bad_header(name, "first and last page do not match the ranges");
+  if (info.pages.value() > info.records) return bad_header(name, "it has more pages than records");
+  const std::uint64_t first = info.ranges.empty() ? 0 : info.ranges.front().first.value();
+  const std::uint64_t last = info.ranges.empty() ? 0 : info.ranges.back().last().value();
+  if (first != *values[kFirstPage] || last != *values[kLastPage])
+    return bad_header(name, "first and last page do not match the ranges");
   header.length += used;
   return HeaderState::kComplete;
 }

@@ -1,0 +1,22 @@
+// The figures of `pagoda bench`, one function for each name. bench/register.cpp lists them.
+#pragma once
+
+#include "pagoda/base/input_error.h"
+#include "pagoda/cli/bench_command.h"
+
+namespace pagoda::bench {
+
+using cli::BenchOptions;
+using cli::BenchOutput;
+
+Input<> demand_zero_fault(const BenchOptions& options, BenchOutput& out);
+Input<> soft_fault(const BenchOptions& options, BenchOutput& out);
+Input<> hard_fault_cpu(const BenchOptions& options, BenchOutput& out);
+Input<> tlb_hit_load(const BenchOptions& options, BenchOutput& out);
+Input<> fault_scale_memory(const BenchOptions& options, BenchOutput& out);
+Input<> vad_place(const BenchOptions& options, BenchOutput& out);
+Input<> vad_scale(const BenchOptions& options, BenchOutput& out);
+Input<> trace_replay(const BenchOptions& options, BenchOutput& out);
+Input<> replacement(const BenchOptions& options, BenchOutput& out);
+
+}  // namespace pagoda::bench

@@ -1,0 +1,53 @@
+// The same work done by the Linux kernel that we run on: the peers of our faults and reservations.
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "pagoda/base/units.h"
+
+namespace pagoda::bench {
+
+// Nanoseconds a page for the first write to each page of fresh private anonymous memory of 4 KB pages.
+double linux_first_touch(PageCount pages);
+
+// A memfd whose pages exist.
+class PopulatedFile {
+ public:
+  explicit PopulatedFile(PageCount pages);
+  PopulatedFile(const PopulatedFile&) = delete;
+  PopulatedFile& operator=(const PopulatedFile&) = delete;
+  ~PopulatedFile();
+
+  // Nanoseconds a page for the first write to each page of a fresh shared mapping of it. A write fault maps one page,
+  // where a read fault may map 16 around it.
+  [[nodiscard]] double touch_fresh_mapping() const;
+
+ private:
+  PageCount pages_;
+  int fd_;
+};
+
+// Many private anonymous mappings of 64 KB with a page of nothing between them, so that no two become one.
+class ManyMappings {
+ public:
+  explicit ManyMappings(std::size_t count);
+  ManyMappings(const ManyMappings&) = delete;
+  ManyMappings& operator=(const ManyMappings&) = delete;
+  ~ManyMappings();
+
+  // Nanoseconds for one munmap and one mmap: batch by batch the mappings numbered are unmapped in the order given, then
+  // as many are mapped in the holes from the lowest up.
+  double churn(std::vector<std::size_t> numbers, std::size_t batch);
+
+ private:
+  static constexpr std::size_t kBytes = 64 * 1024;
+  static constexpr std::size_t kStride = kBytes + kPageBytes;
+  [[nodiscard]] std::byte* place(std::size_t number) const { return arena_ + number * kStride; }
+  static void map(std::byte* at);
+
+  std::size_t count_;
+  std::byte* arena_;
+};
+
+}  // namespace pagoda::bench

@@ -1,0 +1,35 @@
+// All benchmarks, in the order in which they run.
+#include "bench/figures.h"
+
+namespace pagoda::bench {
+
+namespace {
+
+const cli::BenchRegistration kRegistration({
+    {.name = "demand_zero_fault",
+     .what = "first write to a fresh page; beside Linux's first touch of anonymous memory",
+     .run = demand_zero_fault},
+    {.name = "soft_fault", .what = "a page back from standby; beside Linux's minor fault", .run = soft_fault},
+    {.name = "hard_fault_cpu",
+     .what = "a page back from a paging file, without the disk and the moving of bytes",
+     .run = hard_fault_cpu},
+    {.name = "tlb_hit_load", .what = "8-byte loads that hit; beside a bare software TLB", .run = tlb_hit_load},
+    {.name = "fault_scale_memory",
+     .what = "first writes on a 64 MiB host against a 1 TiB host",
+     .run = fault_scale_memory},
+    {.name = "vad_place",
+     .what = "reserve and release 64 KB among 50,000 regions; beside mmap and munmap",
+     .run = vad_place},
+    {.name = "vad_scale", .what = "the same among 1,000,000 regions against 1,000", .run = vad_scale},
+    {.name = "trace_replay",
+     .what = "references of real programs whose memory fits; beside an LRU list",
+     .run = trace_replay},
+    {.name = "replacement",
+     .what = "pages brought in by real programs in too little memory; beside LRU, OPT, CLOCK, FIFO",
+     .by_default = cli::Benchmark::Default::kNo,
+     .run = replacement},
+});
+
+}  // namespace
+
+}  // namespace pagoda::bench

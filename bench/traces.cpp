@@ -1,0 +1,93 @@
+#include "bench/traces.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <system_error>
+
+#include "bench/harness.h"
+
+namespace pagoda::bench {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kSuffix = ".vmpt.zst";
+constexpr const char* kUsualFolder = "data/traces";
+
+// Guest-physical traces begin at page 0, where no program's memory may lie: everything moves up by 256 MiB.
+constexpr PageCount kMoved{0x10000};
+constexpr PageCount kGranule{kAllocationGranularity >> kPageShift};
+
+// data/traces beside `start` or above it.
+fs::path search_upwards(fs::path start) {
+  std::error_code error;
+  for (;; start = start.parent_path()) {
+    if (fs::is_directory(start / kUsualFolder, error)) return start / kUsualFolder;
+    if (start == start.parent_path()) return {};
+  }
+}
+
+fs::path usual_folder() {
+  std::error_code error;
+  const fs::path program = fs::read_symlink("/proc/self/exe", error);
+  if (!error) {
+    if (fs::path found = search_upwards(program.parent_path()); !found.empty()) return found;
+  }
+  return search_upwards(fs::current_path(error));
+}
+
+}  // namespace
+
+Input<TraceFolder> TraceFolder::find(const cli::BenchOptions& options) {
+  const fs::path folder = options.traces.empty() ? usual_folder() : fs::path(options.traces);
+  if (folder.empty()) return bad_input("bench: no data/traces beside or above this program; name it with --traces DIR");
+  TraceFolder traces{.path = folder.string(), .names = {}};
+  std::error_code error;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
+    const std::string name = entry.path().filename().string();
+    if (name.ends_with(kSuffix)) traces.names.push_back(name.substr(0, name.size() - kSuffix.size()));
+  }
+  if (error) return bad_input(fmt::format("{}: cannot be read: {}", traces.path, error.message()));
+  if (traces.names.empty()) return bad_input(fmt::format("{}: holds no trace (*{})", traces.path, kSuffix));
+  std::ranges::sort(traces.names);
+  return traces;
+}
+
+Input<sim::Trace> TraceFolder::load(std::string_view name) const {
+  return sim::Trace::load(fmt::format("{}/{}{}", path, name, kSuffix));
+}
+
+Replay::Replay(const sim::Trace& trace)
+    : pages_(trace.info().pages),
+      cycles_per_record_(trace.info().references / std::max<std::uint64_t>(trace.info().records, 1)) {
+  for (const VpnRange& range : trace.info().ranges) {
+    const Vpn first((range.first + kMoved).value() / kGranule.value() * kGranule.value());
+    const PageCount count = range.end() + kMoved - first;
+    if (!regions_.empty() && first < regions_.back().end()) {
+      regions_.back().count = first + count - regions_.back().first;
+    } else {
+      regions_.push_back({first, count});
+    }
+  }
+  accesses_.reserve(trace.size());
+  for (std::size_t i = 0; i < trace.size(); ++i) {
+    // Some word of the page; which one changes nothing but keeps the bytes from lying all in one line.
+    const std::uint64_t offset = i * sizeof(std::uint64_t) % kPageBytes;
+    const std::uint64_t address = (VirtualAddress(trace.page(i) + kMoved) + ByteCount(offset)).value();
+    accesses_.push_back(address | (trace.access(i).writes() ? kWrites : 0));
+  }
+}
+
+void Replay::commit(Host& host) const {
+  for (const VpnRange& region : regions_) {
+    must(host.space().reserve({.base = VirtualAddress(region.first),
+                               .size = bytes_of(region.count),
+                               .commit = mm::MemCommit::kYes}),
+         "region of the trace");
+  }
+}
+
+}  // namespace pagoda::bench

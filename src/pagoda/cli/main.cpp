@@ -1,0 +1,45 @@
+// The program `pagoda`: a subcommand for each job.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <exception>
+#include <string>
+
+#include "pagoda/base/version.h"
+#include "pagoda/cli/bench_command.h"
+#include "pagoda/cli/exit_codes.h"
+#include "pagoda/cli/run_command.h"
+#include "pagoda/cli/trace_command.h"
+
+int main(int argc, char** argv) {
+  using namespace pagoda;
+  CLI::App app(
+      "Pagoda is a virtual memory manager in user space: the design of the NT memory manager over real page tables, real\n"
+      "page contents and real page files. It replays what programs do with memory on a host that has too little of it, and\n"
+      "shows where every page went.",
+      "pagoda");
+  app.footer(
+      "Start here:\n"
+      "  pagoda run scenarios/host.toml --report host.html   simulate, then open host.html\n"
+      "  pagoda trace record -o my.vmpt.zst -- ls -l         record a program of yours to replay\n"
+      "  pagoda bench                                        how fast this is here, beside Linux\n"
+      "`pagoda COMMAND --help` says more. Exit status: 0 done, 1 done with a bad outcome, 2 bad input.");
+  app.set_version_flag("--version", fmt::format("pagoda {}", kVersion));
+  app.require_subcommand(1);
+  int exit_code = cli::kExitSuccess;
+  cli::add_run_command(app, exit_code);
+  cli::add_trace_command(app, exit_code);
+  cli::add_bench_command(app, exit_code);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help and --version.
+    fmt::print(stderr, "pagoda: {}; see pagoda --help\n", error.what());
+    return cli::kExitBadInput;
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "pagoda: {}\n", error.what());
+    return cli::kExitFailed;
+  }
+  return exit_code;
+}

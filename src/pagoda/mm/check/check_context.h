@@ -1,0 +1,140 @@
+// What the parts of the checker share: the findings, and what is known of each frame and slot when page tables, lists
+// and transfers have been walked.
+//
+//   lists, transfers (PFN lock) -> each space: tables, entries, VADs, working set (its lock) -> frames, slots, commit
+//   (PFN lock) -> TLBs
+//
+// No part trusts what it reads: frame numbers, slots and links are compared with what there is before they are
+// followed, and every loop has a bound that does not depend on the data checked. Nothing here takes a frame by its
+// number without `is_used`.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "pagoda/mm/check/check.h"
+
+namespace pagoda::mm::checking {
+
+// Every rule, in the order in which the headers state them. A rule that is not here does not compile.
+inline constexpr std::array<std::string_view, 35> kRules{
+    "PL1", "PL2", "PL3", "PL4",                                     // pfn/page_lists.h
+    "PF1", "PF2", "PF3", "PF4", "PF5", "PF6", "PF7", "PF8", "PF9",  // pfn/pfn_database.h
+    "PT1", "PT2", "PT3", "PT4",                                     // space/page_tables.h
+    "VT1", "VT2", "VT3", "VT4",                                     // space/vad_tree.h
+    "AS1", "AS2", "AS3", "AS4",                                     // space/address_space.h
+    "WS1", "WS2", "WS3",                                            // ws/working_set.h
+    "SL1", "SL2", "SL3", "CM1", "CM2",                              // store/paging_file.h, store/commit.h
+    "IO1",                                                          // store/pending_io.h
+    "TL1",                                                          // check/check.h
+};
+
+class Rule {
+ public:
+  // Known rules only: at compile time anything else is an error.
+  constexpr explicit Rule(std::string_view id) : id_(id) {
+    for (const std::string_view known : kRules)
+      if (known == id) return;
+    PAGODA_CHECK(false);
+  }
+  [[nodiscard]] constexpr std::string_view id() const { return id_; }
+
+ private:
+  std::string_view id_;
+};
+consteval Rule operator""_rule(const char* id, std::size_t length) { return Rule(std::string_view(id, length)); }
+
+// What the walks found out about a frame.
+struct FrameFacts {
+  std::uint32_t valid = 0;       // Level-1 entries that map it.
+  std::uint32_t transition = 0;  // Entries in transition form that name it.
+  std::uint32_t tables = 0;      // Entries that name it as a page table; a space's root counts as one.
+  std::uint16_t reads = 0;       // Transfers that hold it.
+  std::uint16_t writes = 0;
+  bool owner_is_valid = false;  // The entry at its PTE address was seen, maps it or names it in transition.
+  bool owner_is_transition = false;
+  bool dirty = false;  // An entry that maps it says so.
+  bool listed = false;
+};
+
+// A level-1 entry that is not zero.
+struct Leaf {
+  Vpn page;
+  PhysicalAddress pte;
+  RawPte raw;
+};
+
+// Somebody says that a page is in a slot: an entry, or a frame's original PTE.
+struct SlotName {
+  unsigned file;
+  PageFileSlot slot;
+  PhysicalAddress pte;  // Of the entry, or of the frame's owner.
+  Pfn frame;            // kNoPfn: the entry itself says so.
+};
+
+// Where a read-only walk ended.
+struct Place {
+  PhysicalAddress pte;
+  RawPte raw;
+  RawPte rights;  // User and Write of all levels together, no-execute of any.
+};
+
+class Context {
+ public:
+  Context(MemoryManager& the_manager, const Processor& the_cpu, Pfn never_used);
+
+  MemoryManager& manager;
+  Core& core;
+  const Processor& cpu;
+  std::vector<FrameFacts> frames;  // Of every frame used so far.
+  std::vector<SlotName> slots;
+  std::vector<Leaf> leaves;  // Of the space that is being checked, by address.
+  PageCount charge;          // Of all spaces.
+  std::uint64_t page_tables = 0;
+
+  void find(Rule rule, std::string text);
+  std::vector<Finding> take_findings() { return std::move(findings_); }
+
+  [[nodiscard]] bool is_used(Pfn frame) const { return frame.value() < frames.size(); }
+  FrameFacts& facts(Pfn frame) { return frames[frame.value()]; }
+  [[nodiscard]] const PfnEntry& entry(Pfn frame) const { return core.pfns.entry(frame); }
+  // The frame that an entry names, if it was ever used. All bits of the entry count, not only those of a Pfn.
+  [[nodiscard]] std::optional<Pfn> frame_of(RawPte raw) const;
+  // The page's entry in the tables below `root`; nothing where a table is missing or not a table. Sets no bits.
+  [[nodiscard]] std::optional<Place> walk(Pfn root, Vpn page) const;
+  // Also of frames never used, none of which may be asked for above.
+  [[nodiscard]] bool is_zero(Pfn frame) const;
+
+  // Witnesses.
+  [[nodiscard]] std::string text_of(Pfn frame) const;
+  [[nodiscard]] std::string text_of(const Leaf& leaf) const;
+
+ private:
+  // A broken structure breaks many rules at once: the first few findings of each say what there is to say.
+  static constexpr std::uint32_t kMostOfOneRule = 16;
+
+  std::vector<Finding> findings_;
+  std::array<std::uint32_t, kRules.size()> found_{};
+};
+
+// --- The parts ---
+void check_lists(Context& c) PAGODA_REQUIRES(c.core.pfns.lock);
+void check_transfers(Context& c) PAGODA_REQUIRES(c.core.pfns.lock);
+// Takes the space's lock.
+void check_space(Context& c, AddressSpace& space);
+void check_tables(Context& c, Pfn root);  // Fills `leaves`.
+void check_entries(Context& c);
+void check_vads(Context& c, AddressSpace& space, PageCount commit) PAGODA_REQUIRES(space.lock);
+void check_working_set(Context& c, AddressSpace& space) PAGODA_REQUIRES(space.lock);
+void check_frames(Context& c) PAGODA_REQUIRES(c.core.pfns.lock);
+void check_contents(Context& c) PAGODA_REQUIRES(c.core.pfns.lock);
+void check_slots(Context& c) PAGODA_REQUIRES(c.core.pfns.lock);
+void check_commit(Context& c) PAGODA_REQUIRES(c.core.pfns.lock);
+void check_tlbs(Context& c, const SpaceList& spaces) PAGODA_REQUIRES(spaces.lock);
+
+}  // namespace pagoda::mm::checking

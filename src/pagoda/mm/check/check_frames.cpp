@@ -1,0 +1,158 @@
+// PF1 to PF5, PF9, PT2, PT4: every frame's entry against what the walks found. PF6 to PF8: against its contents.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <span>
+
+#include "pagoda/mm/check/check_context.h"
+
+namespace pagoda::mm::checking {
+
+namespace {
+
+bool is_page(const PfnEntry& e) {  // Of some space, in memory: not a page table, and not the frame that nobody gets.
+  return e.page_table == 0 && e.state != PageState::kZeroed && e.state != PageState::kFree &&
+         e.state != PageState::kBad;
+}
+
+void check_active(Context& c, Pfn frame) {
+  const PfnEntry& e = c.entry(frame);
+  const FrameFacts& facts = c.facts(frame);
+  if (e.page_table != 0) {
+    ++c.page_tables;
+    if (facts.tables == 0) c.find("PT2"_rule, c.text_of(frame) + " is in no space's tables");
+    return;
+  }
+  if (e.share_count == 0 || facts.valid != e.share_count || !facts.owner_is_valid) {
+    c.find("PF2"_rule, fmt::format("{} is mapped by {} entries, its owner {}", c.text_of(frame), facts.valid,
+                                   facts.owner_is_valid ? "among them" : "not among them"));
+  }
+}
+
+void check_owner(Context& c, Pfn frame) {
+  const PfnEntry& e = c.entry(frame);
+  const FrameFacts& facts = c.facts(frame);
+  const std::uint32_t expected = e.deleted != 0 ? 0 : 1;
+  if (facts.transition != expected || facts.owner_is_transition != (expected == 1)) {
+    c.find("PF5"_rule, fmt::format("{} is named by {} transition entries, its owner {}", c.text_of(frame),
+                                   facts.transition, facts.owner_is_transition ? "among them" : "not among them"));
+  }
+}
+
+void check_counts(Context& c, Pfn frame) {
+  const PfnEntry& e = c.entry(frame);
+  const unsigned mapped = e.state == PageState::kActive ? 1 : 0;
+  const bool in_transition = e.state == PageState::kTransition;
+  const bool flags_fit = (e.read_in_progress == 0 || in_transition) && (e.deleted == 0 || in_transition) &&
+                         (e.page_table == 0 || mapped == 1) && e.prototype_pte == 0 &&
+                         (e.awaited == 0 || in_transition || e.state == PageState::kStandby);
+  if (e.reference_count != mapped + e.read_in_progress + e.write_in_progress || !flags_fit ||
+      (in_transition && e.reference_count == 0)) {
+    c.find("PF3"_rule, c.text_of(frame) + " has not the references that its state and flags say");
+  }
+}
+
+bool is_all_zero(const PfnEntry& e) {
+  static const PfnEntry kUntouched{};
+  return std::memcmp(&e, &kUntouched, sizeof e) == 0;
+}
+
+void check_never_used(Context& c) {
+  // A sample: all of them would cost what they save.
+  constexpr std::uint64_t kSample = 16;
+  const std::uint64_t first = c.frames.size();
+  const std::uint64_t end = c.core.pfns.frames().value();
+  const auto check = [&](std::uint64_t number) {
+    const Pfn frame(static_cast<std::uint32_t>(number));
+    if (!is_all_zero(c.entry(frame))) c.find("PF9"_rule, c.text_of(frame) + " was never used");
+  };
+  for (std::uint64_t number = first; number < std::min(first + kSample, end); ++number) check(number);
+  if (end > first + kSample) check(end - 1);
+}
+
+using StateCounts = std::array<std::uint64_t, kPageStates>;
+
+void check_state_counts(Context& c, const StateCounts& counts) PAGODA_REQUIRES(c.core.pfns.lock) {
+  const auto count = [&](PageState state) { return counts[static_cast<std::size_t>(state)]; };
+  const PfnDatabase& pfns = c.core.pfns;
+  if (pfns.never_used().value() == 0 || pfns.never_used().value() > pfns.frames().value()) {
+    c.find("PF1"_rule, fmt::format("frames from {} on are said to be unused, of {}", to_string(pfns.never_used()),
+                                   to_string(pfns.frames())));
+  }
+  const std::uint64_t untouched = pfns.frames().value() - c.frames.size();
+  const std::uint64_t available =
+      count(PageState::kZeroed) + count(PageState::kFree) + count(PageState::kStandby) + untouched;
+  if (pfns.available().value() != available) {
+    c.find("PF1"_rule, fmt::format("{} frames are zeroed, {} free, {} on standby, {} were never used; {} are said to "
+                                   "be available",
+                                   count(PageState::kZeroed), count(PageState::kFree), count(PageState::kStandby),
+                                   untouched, pfns.available().value()));
+  }
+  for (std::size_t i = 0; i < static_cast<std::size_t>(PageState::kActive); ++i) {
+    const auto state = static_cast<PageState>(i);
+    const std::uint64_t expected = counts[i] + (state == PageState::kZeroed ? untouched : 0);
+    if (pfns.count(state).value() != expected) {
+      c.find("PF1"_rule,
+             fmt::format("{} frames are {}, the database counts {}", expected, name(state), pfns.count(state).value()));
+    }
+  }
+}
+
+}  // namespace
+
+void check_frames(Context& c) {
+  StateCounts counts{};
+  for (std::uint32_t number = 1; number < c.frames.size(); ++number) {
+    const Pfn frame(number);
+    const PfnEntry& e = c.entry(frame);
+    ++counts[static_cast<std::size_t>(e.state)];
+    if (!is_listed(e.state)) check_counts(c, frame);
+    if (e.state == PageState::kActive) {
+      check_active(c, frame);
+    } else if (is_page(e)) {
+      check_owner(c, frame);
+    }
+    if (is_page(e) && c.core.codec.has_slot(e.original_pte))
+      c.slots.push_back({c.core.codec.file(e.original_pte), c.core.codec.slot(e.original_pte), e.pte(), frame});
+  }
+  check_state_counts(c, counts);
+  check_never_used(c);
+  const std::uint64_t tables = c.core.counters.page_tables_made - c.core.counters.page_tables_freed;
+  if (tables != c.page_tables) {
+    c.find("PT4"_rule, fmt::format("{} frames are page tables; {} were made and {} freed", c.page_tables,
+                                   c.core.counters.page_tables_made, c.core.counters.page_tables_freed));
+  }
+}
+
+void check_contents(Context& c) {
+  std::array<std::byte, kPageBytes> slot;
+  for (std::uint32_t number = 1; number < c.frames.size(); ++number) {
+    const Pfn frame(number);
+    const PfnEntry& e = c.entry(frame);
+    if (e.state == PageState::kZeroed && !c.is_zero(frame))
+      c.find("PF7"_rule, c.text_of(frame) + " is on the zeroed list and holds something");
+    if (!is_page(e)) continue;
+    const bool has_slot = c.core.codec.has_slot(e.original_pte);
+    if ((e.modified != 0 && has_slot) || (e.modified != 0 && e.state == PageState::kStandby) ||
+        (e.modified == 0 && e.state == PageState::kModified)) {
+      c.find("PF6"_rule, c.text_of(frame) + " is both clean and dirty");
+    }
+    // The rest is about clean pages. Bytes under way are promised to nobody yet.
+    if (e.modified != 0 || c.facts(frame).dirty || e.deleted != 0 || e.read_in_progress != 0 ||
+        e.write_in_progress != 0)
+      continue;
+    if (!has_slot) {
+      if (!c.is_zero(frame)) c.find("PF8"_rule, c.text_of(frame) + " is clean, has no slot, and holds something");
+      continue;
+    }
+    const unsigned file = c.core.codec.file(e.original_pte);
+    const FileOffset at(bytes_of(PageCount(c.core.codec.slot(e.original_pte).value())).value());
+    if (file >= c.core.paging_files.size() || !c.core.paging_files[file].file().peek(at, slot)) continue;  // SL2.
+    const machine::FrameView view = c.cpu.physical().bytes(frame, machine::Access::kRead);
+    if (std::memcmp(view.data(), slot.data(), kPageBytes) != 0)
+      c.find("PF6"_rule, c.text_of(frame) + " is clean and differs from its slot");
+  }
+}
+
+}  // namespace pagoda::mm::checking

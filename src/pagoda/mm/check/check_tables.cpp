@@ -1,0 +1,168 @@
+// PT1, PT2, PF4: page tables against the database's entries for them. PT3: every level-1 entry against the page that it
+// names.
+#include <fmt/format.h>
+
+#include <cstring>
+
+#include "pagoda/mm/check/check_context.h"
+
+namespace pagoda::mm::checking {
+
+namespace {
+
+class Walk {
+ public:
+  explicit Walk(Context& c) : c_(c), mode_(c.core.mode) {}
+
+  // Checks the table and everything below it; `first` is the first page that it translates. The depth is that of the
+  // paging mode, and no table is entered twice.
+  void table(Pfn frame, unsigned level, Vpn first) {
+    const machine::FrameView view = c_.cpu.physical().bytes(frame, machine::Access::kRead);
+    const std::uint64_t pages = mode_.coverage(level).value() / kPageBytes;
+    std::uint32_t used = 0;
+    std::uint32_t counted = 0;  // Valid and transition entries.
+    for (std::uint64_t i = 0; i < mode_.entries(level); ++i) {
+      RawPte raw = 0;  // Little-endian, as the machine is.
+      std::memcpy(&raw, view.data() + i * mode_.entry_bytes, mode_.entry_bytes);
+      if (raw == 0) continue;
+      ++used;
+      if (PteCodec::is_valid(raw) || PteCodec::is_transition(raw)) ++counted;
+      const Leaf entry{Vpn(first.value() + i * pages), PhysicalAddress(frame) + ByteCount(i * mode_.entry_bytes), raw};
+      if (level == 1) {
+        c_.leaves.push_back(entry);
+      } else {
+        directory_entry(entry, level);
+      }
+    }
+    const PfnEntry& e = c_.entry(frame);
+    if (e.used_entries != used)
+      c_.find("PF4"_rule, fmt::format("{} has {} entries that are not zero", c_.text_of(frame), used));
+    if (e.share_count != counted + 1)
+      c_.find("PF4"_rule, fmt::format("{} has {} valid and transition entries", c_.text_of(frame), counted));
+    if (used == 0 && level < mode_.levels)
+      c_.find("PT1"_rule, fmt::format("{} of level {} for {} is empty", c_.text_of(frame), level,
+                                      to_string(VirtualAddress(first))));
+  }
+
+ private:
+  void directory_entry(const Leaf& entry, unsigned level) {
+    const auto below = c_.frame_of(entry.raw);
+    if (!PteCodec::is_valid(entry.raw) || !below) {
+      c_.find("PT2"_rule, fmt::format("level {}: {} points to no page table", level, c_.text_of(entry)));
+      return;
+    }
+    if (entry.raw != c_.core.codec.table(*below, level, PteCodec::Owner::kUser))
+      c_.find("PT2"_rule,
+              fmt::format("level {}: {} has the wrong bits for {}", level, c_.text_of(entry), to_string(*below)));
+    const PfnEntry& e = c_.entry(*below);
+    const bool is_table = e.page_table != 0 && e.state == PageState::kActive;
+    const bool is_owner = e.pte() == entry.pte;
+    if (!is_table || !is_owner)
+      c_.find("PT2"_rule, fmt::format("level {}: {} points to {}", level, c_.text_of(entry), c_.text_of(*below)));
+    if (++c_.facts(*below).tables > 1) {
+      c_.find("PT2"_rule, fmt::format("level {}: {} points to a table that another entry points to, {}", level,
+                                      c_.text_of(entry), c_.text_of(*below)));
+      return;
+    }
+    if (is_table || is_owner) table(*below, level - 1, entry.page);
+  }
+
+  Context& c_;
+  const machine::PagingMode& mode_;
+};
+
+void check_valid(Context& c, const Leaf& leaf) {
+  const auto frame = c.frame_of(leaf.raw);
+  if (!frame) {
+    c.find("PT3"_rule, c.text_of(leaf) + " maps a frame never used");
+    return;
+  }
+  const PfnEntry& e = c.entry(*frame);
+  FrameFacts& facts = c.facts(*frame);
+  ++facts.valid;
+  if (e.pte() == leaf.pte) facts.owner_is_valid = true;
+  if (PteCodec::is_dirty(leaf.raw)) facts.dirty = true;
+  if (e.state != PageState::kActive || e.page_table != 0) {
+    c.find("PF2"_rule, fmt::format("{} maps {}", c.text_of(leaf), c.text_of(*frame)));
+    return;
+  }
+  const Protection protection = c.core.codec.protection(e.original_pte);
+  const auto dirty = PteCodec::is_dirty(leaf.raw) ? PteCodec::Dirty::kYes : PteCodec::Dirty::kNo;
+  if (!is_mappable(protection) || (leaf.raw | machine::pte_bits::kAccessed) !=
+                                      c.core.codec.valid(*frame, protection, PteCodec::Owner::kUser, dirty)) {
+    c.find("PT3"_rule, fmt::format("{} has not the rights of {}", c.text_of(leaf), c.text_of(*frame)));
+  }
+  if ((leaf.raw & machine::pte_bits::kWrite) != 0 && e.modified == 0)
+    c.find("PF6"_rule, fmt::format("{} lets the processor write to {}", c.text_of(leaf), c.text_of(*frame)));
+}
+
+void check_transition(Context& c, const Leaf& leaf) {
+  const auto frame = c.frame_of(leaf.raw);
+  if (!frame) {
+    c.find("PT3"_rule, c.text_of(leaf) + " names a frame never used");
+    return;
+  }
+  const PfnEntry& e = c.entry(*frame);
+  FrameFacts& facts = c.facts(*frame);
+  ++facts.transition;
+  if (e.pte() == leaf.pte) facts.owner_is_transition = true;
+  const bool in_memory = e.state == PageState::kStandby || e.state == PageState::kModified ||
+                         e.state == PageState::kModifiedNoWrite || e.state == PageState::kTransition;
+  if (!in_memory || e.deleted != 0) {
+    c.find("PF5"_rule, fmt::format("{} names {}", c.text_of(leaf), c.text_of(*frame)));
+    return;
+  }
+  if (leaf.raw != c.core.codec.transition(*frame, c.core.codec.protection(e.original_pte)))
+    c.find("PT3"_rule, fmt::format("{} has not the rights of {}", c.text_of(leaf), c.text_of(*frame)));
+}
+
+}  // namespace
+
+void check_tables(Context& c, Pfn root) {
+  c.leaves.clear();
+  if (!c.is_used(root)) {
+    c.find("PT2"_rule, "the root is " + to_string(root) + ", a frame never used");
+    return;
+  }
+  const PfnEntry& e = c.entry(root);
+  if (e.state != PageState::kActive || e.page_table == 0 || e.pte() != PhysicalAddress(root))
+    c.find("PT2"_rule, "the root is " + c.text_of(root));
+  if (++c.facts(root).tables > 1) {
+    c.find("PT2"_rule, "the root is a page table already, " + c.text_of(root));
+    return;
+  }
+  Walk(c).table(root, c.core.mode.levels, Vpn(0));
+}
+
+void check_entries(Context& c) {
+  const PteCodec& codec = c.core.codec;
+  for (const Leaf& leaf : c.leaves) {
+    RawPte right = leaf.raw;
+    switch (codec.kind(leaf.raw)) {
+      case PteKind::kValid:
+        check_valid(c, leaf);
+        break;
+      case PteKind::kTransition:
+        check_transition(c, leaf);
+        break;
+      case PteKind::kPageFile:
+        c.slots.push_back({codec.file(leaf.raw), codec.slot(leaf.raw), leaf.pte, kNoPfn});
+        right = codec.page_file(codec.file(leaf.raw), codec.slot(leaf.raw), codec.protection(leaf.raw));
+        break;
+      case PteKind::kDemandZero:
+        right = codec.protection(leaf.raw) == Protection::kNone ? 0 : codec.demand_zero(codec.protection(leaf.raw));
+        break;
+      case PteKind::kDecommitted:
+        right = codec.decommitted();
+        break;
+      case PteKind::kZero:
+      case PteKind::kPrototype:
+      case PteKind::kSubsection:
+        right = 0;  // There are no sections.
+        break;
+    }
+    if (leaf.raw != right) c.find("PT3"_rule, c.text_of(leaf) + " is in a form that no page takes");
+  }
+}
+
+}  // namespace pagoda::mm::checking

@@ -1,0 +1,82 @@
+// TL1: what every processor's TLB holds against the page tables as they are now. AS4: address-space tags.
+#include <fmt/format.h>
+
+#include "pagoda/mm/check/check_context.h"
+
+namespace pagoda::mm::checking {
+
+namespace {
+
+using machine::Access;
+using machine::Privilege;
+using machine::Tlb;
+namespace pte_bits = machine::pte_bits;
+
+// What a TLB may keep of the entry: writing only once it is dirty, since the first write has to walk.
+std::uint64_t rights_now(const Context& c, const Processor& cpu, const Place& place) {
+  if (!PteCodec::is_valid(place.raw)) return 0;
+  std::uint64_t rights = 0;
+  const auto add = [&](Access access, bool kernel, bool user) {
+    if (kernel) rights |= Tlb::right(access, Privilege::kKernel);
+    if (user) rights |= Tlb::right(access, Privilege::kUser);
+  };
+  const machine::WalkRules& rules = cpu.walk_rules();
+  const bool user = (place.rights & pte_bits::kUser) != 0;
+  const bool writable = (place.rights & pte_bits::kWrite) != 0;
+  const bool executable =
+      !c.core.mode.has_no_execute || !rules.no_execute || (place.rights & pte_bits::kNoExecute) == 0;
+  add(Access::kRead, true, user);
+  if (PteCodec::is_dirty(place.raw)) add(Access::kWrite, writable || !rules.write_protect, writable && user);
+  if (executable) add(Access::kExecute, true, user);
+  return rights;
+}
+
+// By its tag; of untagged spaces the one that the processor runs in, since loading a root drops the others' entries.
+const AddressSpace* space_of(const SpaceList& spaces, const Processor& cpu, machine::Asid asid)
+    PAGODA_REQUIRES(spaces.lock) {
+  for (const auto& space : spaces.spaces) {
+    if (space->asid() == asid && (asid != machine::kUntagged || space->root() == cpu.root())) return space.get();
+  }
+  return nullptr;
+}
+
+void check_tlb(Context& c, const SpaceList& spaces, const Processor& cpu) PAGODA_REQUIRES(spaces.lock) {
+  for (const Tlb::Held& held : cpu.tlb().held()) {
+    const auto asid = static_cast<unsigned>(held.asid);
+    const AddressSpace* const space = space_of(spaces, cpu, held.asid);
+    if (space == nullptr) {
+      c.find("TL1"_rule, fmt::format("processor {} remembers {} of tag {}, which no space has", cpu.number(),
+                                     to_string(held.page), asid));
+      continue;
+    }
+    const auto place = c.walk(space->root(), held.page.vpn());
+    const std::uint64_t allowed = place ? rights_now(c, cpu, *place) : 0;
+    const auto frame = place ? c.frame_of(place->raw) : std::nullopt;
+    const bool same_bytes = frame && cpu.physical().bytes(*frame, Access::kRead).data() == held.host;
+    if (allowed == 0 || (held.rights & ~allowed) != 0 || !same_bytes) {
+      c.find("TL1"_rule,
+             fmt::format("processor {} remembers {} of space {} with rights {:#x}{}; the tables allow {:#x}: {}",
+                         cpu.number(), to_string(held.page), space->id(), held.rights,
+                         same_bytes || allowed == 0 ? "" : " in another frame", allowed,
+                         place ? c.text_of(Leaf{held.page.vpn(), place->pte, place->raw}) : "no page table"));
+    }
+  }
+}
+
+}  // namespace
+
+void check_tlbs(Context& c, const SpaceList& spaces) {
+  std::vector<bool> taken(machine::kAsidCount);
+  for (const auto& space : spaces.spaces) {
+    const auto asid = static_cast<std::size_t>(space->asid());
+    if (space->asid() == machine::kUntagged) continue;
+    if (asid >= taken.size() || taken[asid]) {
+      c.find("AS4"_rule, fmt::format("space {} has tag {}, which another one has or none may have", space->id(), asid));
+      continue;
+    }
+    taken[asid] = true;
+  }
+  for (const Processor* cpu : c.core.machine.processors()) check_tlb(c, spaces, *cpu);
+}
+
+}  // namespace pagoda::mm::checking

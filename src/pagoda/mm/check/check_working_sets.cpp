@@ -1,0 +1,81 @@
+// WS1 to WS3: a working set against the valid entries of its space.
+#include <fmt/format.h>
+
+#include "pagoda/mm/check/check_context.h"
+
+namespace pagoda::mm::checking {
+
+namespace {
+
+// From the entries to the working set.
+std::uint64_t check_valid_entries(Context& c, const AddressSpace& space, const WorkingSet& ws) {
+  std::uint64_t valid = 0;
+  for (const Leaf& leaf : c.leaves) {
+    const auto frame = c.frame_of(leaf.raw);
+    if (!PteCodec::is_valid(leaf.raw) || !frame) continue;
+    ++valid;
+    const std::uint32_t slot = c.entry(*frame).ws_index;
+    if (slot >= ws.end_slot() || !ws[slot].is_valid() || ws[slot].page() != leaf.page) {
+      c.find("WS2"_rule, fmt::format("space {}: {} maps {}, whose working-set slot {} is not that page's", space.id(),
+                                     c.text_of(leaf), c.text_of(*frame), slot));
+    }
+  }
+  return valid;
+}
+
+void check_free_slots(Context& c, const AddressSpace& space, const WorkingSet& ws, std::uint64_t in_use) {
+  std::uint64_t free = 0;
+  for (std::uint32_t slot = ws.first_free(); slot != WorkingSet::kNoSlot; slot = ws.next_free(slot)) {
+    if (slot >= ws.end_slot() || ws[slot].is_valid()) {
+      c.find("WS3"_rule,
+             fmt::format("space {}: the chain of free slots leads to slot {}, which is not free", space.id(), slot));
+      return;
+    }
+    if (++free > ws.end_slot()) {
+      c.find("WS3"_rule, fmt::format("space {}: the chain of free slots runs in a circle", space.id()));
+      return;
+    }
+  }
+  if (in_use + free != ws.end_slot()) {
+    c.find("WS3"_rule, fmt::format("space {}: {} working-set slots are in use and {} free, of {}", space.id(), in_use,
+                                   free, ws.end_slot()));
+  }
+}
+
+}  // namespace
+
+void check_working_set(Context& c, AddressSpace& space) {
+  const WorkingSet& ws = space.working_set();
+  if (ws.end_slot() > c.core.pfns.frames().value()) {
+    c.find("WS3"_rule, fmt::format("space {}: the working set goes to slot {}, more than there are frames", space.id(),
+                                   ws.end_slot()));
+    return;
+  }
+  const std::uint64_t valid = check_valid_entries(c, space, ws);
+  std::uint64_t in_use = 0;
+  std::uint64_t locked = 0;
+  for (std::uint32_t slot = 0; slot < ws.end_slot(); ++slot) {
+    const Wsle& wsle = ws[slot];
+    if (!wsle.is_valid()) continue;
+    ++in_use;
+    if (wsle.is_locked()) ++locked;
+    const VirtualAddress va(wsle.page());
+    const auto place = c.walk(space.root(), wsle.page());
+    if (va > c.core.mode.highest_user || !place || place->pte != wsle.pte() || !PteCodec::is_valid(place->raw)) {
+      c.find("WS1"_rule, fmt::format("space {}: slot {} keeps {} at {}; a walk finds {}", space.id(), slot,
+                                     to_string(va), to_string(wsle.pte()),
+                                     place ? c.text_of(Leaf{wsle.page(), place->pte, place->raw}) : "no page table"));
+    }
+  }
+  if (in_use != valid) {
+    c.find("WS1"_rule,
+           fmt::format("space {}: {} pages are in the working set, {} entries are valid", space.id(), in_use, valid));
+  }
+  if (ws.size().value() != in_use || ws.locked().value() != locked) {
+    c.find("WS3"_rule, fmt::format("space {}: the working set counts {}, {} of them locked; its slots have {} and {}",
+                                   space.id(), to_string(ws.size()), ws.locked().value(), in_use, locked));
+  }
+  check_free_slots(c, space, ws, in_use);
+}
+
+}  // namespace pagoda::mm::checking

@@ -1,0 +1,180 @@
+// For tests: a small machine with a memory manager and one space, and short ways to look inside.
+//
+//   TestMachine t({.frames = PageCount(128)});
+//   const VirtualAddress base = t.commit(PageCount(16));
+//   t.put(base, 1, 42);
+//   EXPECT_EQ(t.kind(base + kPageSize), PteKind::kValid);
+//   EXPECT_EQ(t.check(), "");
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "pagoda/machine/sim/sim_machine.h"
+#include "pagoda/mm/check/check.h"
+#include "pagoda/mm/memory_manager.h"
+
+namespace pagoda::mm::testing {
+
+// What the tests use in place of Tunables::for_memory: numbers small enough to reason about.
+inline Tunables small_tunables() {
+  return {.minimum_free = PageCount(10),
+          .plenty_free = PageCount(16),
+          .modified_maximum = PageCount(16),
+          .commit_reserve = PageCount(16)};
+}
+
+struct TestMachineConfig {
+  PageCount frames{256};
+  machine::PteFormat paging = machine::PteFormat::kAmd64;
+  machine::TlbRefill refill = machine::TlbRefill::kHardware;
+  machine::TlbGeometry tlb = machine::TlbGeometry::kLarge;
+  unsigned processors = 1;
+  Tunables tunables = small_tunables();
+  std::vector<machine::DiskModel> disks{{}};
+  std::vector<PagingFileConfig> paging_files{{.name = "pagefile.sys", .disk = 0, .minimum = 4_MiB, .maximum = 4_MiB}};
+  std::optional<WorkingSet::Limits> limits;
+};
+
+class TestMachine {
+ public:
+  explicit TestMachine(const TestMachineConfig& config = {})
+      : machine_(*machine::SimMachine::create({.frames = config.frames,
+                                               .paging = config.paging,
+                                               .processors = config.processors,
+                                               .tlb = config.tlb,
+                                               .refill = config.refill,
+                                               .disks = config.disks})),
+        manager_(*MemoryManager::create(*machine_, {.tunables = config.tunables, .paging_files = config.paging_files})),
+        space_(*manager_->create_space(cpu(), {.limits = config.limits})) {
+    for (unsigned number = 0; number < config.processors; ++number) manager_->attach(cpu(number), *space_);
+  }
+
+  [[nodiscard]] machine::SimMachine& machine() { return *machine_; }
+  [[nodiscard]] MemoryManager& manager() { return *manager_; }
+  [[nodiscard]] Core& core() { return manager_->core(); }
+  [[nodiscard]] Processor& cpu(unsigned number = 0) { return machine_->processor(number); }
+  [[nodiscard]] AddressSpace& space() { return *space_; }
+  [[nodiscard]] machine::FaultInjection& injection(unsigned disk = 0) { return machine_->sim_disk(disk).injection(); }
+  [[nodiscard]] AddressSpace& add_space(const std::optional<WorkingSet::Limits>& limits = std::nullopt) {
+    return **manager_->create_space(cpu(), {.limits = limits});
+  }
+
+  // --- Memory of the space ---
+  VirtualAddress reserve(PageCount pages, MemCommit commit = MemCommit::kNo,
+                         Protection protection = Protection::kReadWrite) {
+    return VirtualAddress(
+        space_->reserve({.size = bytes_of(pages), .protection = protection, .commit = commit})->first);
+  }
+  VirtualAddress commit(PageCount pages, Protection protection = Protection::kReadWrite) {
+    return reserve(pages, MemCommit::kYes, protection);
+  }
+  static VirtualAddress page(VirtualAddress base, std::uint64_t number) { return base + bytes_of(PageCount(number)); }
+  // One word of a page; the status of the access.
+  Status put(VirtualAddress base, std::uint64_t page_number, std::uint64_t value, unsigned on = 0) {
+    const auto result = cpu(on).store<std::uint64_t>(page(base, page_number), value);
+    return result ? Status::kSuccess : result.error();
+  }
+  Result<std::uint64_t> get(VirtualAddress base, std::uint64_t page_number, unsigned on = 0) {
+    return cpu(on).load<std::uint64_t>(page(base, page_number));
+  }
+  Status touch(VirtualAddress va, machine::Access access = machine::Access::kRead, unsigned on = 0) {
+    const auto result = cpu(on).touch(va, access);
+    return result ? Status::kSuccess : result.error();
+  }
+  // A word into each page, the page's number plus `first`.
+  void fill(VirtualAddress base, PageCount pages, std::uint64_t first = 1) {
+    for (std::uint64_t i = 0; i < pages.value(); ++i) PAGODA_CHECK(put(base, i, first + i) == Status::kSuccess);
+  }
+  // How many pages do not hold what `fill` wrote.
+  std::uint64_t differences(VirtualAddress base, PageCount pages, std::uint64_t first = 1) {
+    std::uint64_t wrong = 0;
+    for (std::uint64_t i = 0; i < pages.value(); ++i) {
+      const auto value = get(base, i);
+      if (!value || *value != first + i) ++wrong;
+    }
+    return wrong;
+  }
+
+  // --- Where pages are ---
+  [[nodiscard]] RawPte pte(VirtualAddress va) {
+    const LockGuard guard(space_->lock);
+    const PhysicalAddress at = space_->tables().find(cpu(), va.vpn());
+    return at == PageTables::kNone ? 0 : core().load(cpu(), at);
+  }
+  [[nodiscard]] PteKind kind(VirtualAddress va) { return core().codec.kind(pte(va)); }
+  // Of a valid or transition page; kNoPfn elsewhere.
+  [[nodiscard]] Pfn frame(VirtualAddress va) {
+    const RawPte raw = pte(va);
+    return PteCodec::is_valid(raw) || PteCodec::is_transition(raw) ? core().codec.frame(raw) : kNoPfn;
+  }
+  [[nodiscard]] PfnEntry& entry(VirtualAddress va) { return core().pfns.entry(frame(va)); }
+  [[nodiscard]] PageState state(VirtualAddress va) { return entry(va).state; }
+  [[nodiscard]] PageCount count(PageState state) {
+    const LockGuard guard(core().pfns.lock);
+    return core().pfns.count(state);
+  }
+  [[nodiscard]] PageCount available() {
+    const LockGuard guard(core().pfns.lock);
+    return core().pfns.available();
+  }
+  [[nodiscard]] PageCount slots_used() {
+    const LockGuard guard(core().pfns.lock);
+    return core().paging_files.used();
+  }
+  [[nodiscard]] std::uint64_t faults(FaultKind kind) {
+    return manager_->counters().faults[static_cast<std::size_t>(kind)];
+  }
+  // Faults of all kinds.
+  [[nodiscard]] std::uint64_t faults() {
+    std::uint64_t all = 0;
+    for (const std::uint64_t count : manager_->counters().faults) all += count;
+    return all;
+  }
+  [[nodiscard]] PageCount resident() { return space_->statistics().working_set; }
+
+  // --- Moving pages ---
+  // Everything out of the working set, written, and its transfers done: pages are clean and on standby.
+  void page_out() {
+    space_->empty(cpu());
+    PAGODA_CHECK(manager_->flush_modified(cpu()));
+  }
+  // The same, and the frames given to others meanwhile: the pages are in paging files only.
+  void push_out() {
+    page_out();
+    const LockGuard guard(core().pfns.lock);
+    std::vector<Pfn> held;  // Frames given back at once would be taken again.
+    while (core().pfns.lists().oldest_standby() != kNoPfn)
+      held.push_back(core().pfns.take(cpu(), Contents::kAny)->frame);
+    for (const Pfn frame : held) core().pfns.give_back(frame, Contents::kAny);
+  }
+  // Ends all transfers under way, at the time when the last of them completes.
+  void finish_io(unsigned on = 0) {
+    for (Time next = manager_->next_completion(); next != kNever; next = manager_->next_completion()) {
+      cpu(on).advance_to(next);
+      manager_->complete_io(cpu(on));
+    }
+  }
+
+  // What the checker finds; empty for a healthy machine.
+  [[nodiscard]] std::string check() { return check_manager(*manager_, cpu()); }
+  static std::string check_manager(MemoryManager& manager, const Processor& cpu) {
+#if __has_include("pagoda/mm/check/check.cpp")
+    return to_string(mm::check(manager, cpu));
+#else
+    static_cast<void>(manager);
+    static_cast<void>(cpu);
+    return "";
+#endif
+  }
+
+ private:
+  std::unique_ptr<machine::SimMachine> machine_;
+  std::unique_ptr<MemoryManager> manager_;
+  AddressSpace* space_;
+};
+
+}  // namespace pagoda::mm::testing

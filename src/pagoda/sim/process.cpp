@@ -1,0 +1,210 @@
+#include "pagoda/sim/process.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "pagoda/base/random.h"
+
+namespace pagoda::sim {
+
+namespace {
+
+constexpr std::size_t kBatch = 4096;
+// How often the clock is looked at, in operations: time passes in steps of a microsecond or so.
+constexpr std::size_t kClockStride = 16;
+// Incidents of one process that are told one by one.
+constexpr std::uint64_t kIncidentsTold = 20;
+
+// Which word of its page an operation touches: all of them in turn, in an order that leaves no neighbourhood.
+std::size_t word_of(std::uint64_t operation) { return static_cast<std::size_t>(operation * 197 % ProgramMemory::kWords); }
+
+}  // namespace
+
+Process::Process(const ProcessConfig& config, std::unique_ptr<Program> program, std::uint64_t seed, const Options& options)
+    : config_(config),
+      options_(options),
+      seed_(seed),
+      program_(std::move(program)),
+      memory_(program_->pages()),
+      ready_at_(config.start),
+      batch_(kBatch) {
+  result_.name = config.name;
+  result_.program = program_->describe();
+  result_.finished = kNever;
+}
+
+bool Process::start(mm::MemoryManager& manager, machine::Processor& cpu, std::vector<std::string>& incidents) {
+  const auto refuse = [&](std::string_view what, Status status) {
+    incidents.push_back(fmt::format("{}: {}: {} ({}) for {}", to_string(cpu.now()), config_.name, what, to_string(status),
+                                    to_string(bytes_of(memory_.committed()))));
+    state_ = State::kDone;
+    return false;
+  };
+  const auto space = manager.create_space(cpu, {.limits = config_.limits});
+  if (!space) {
+    if (space.error() == Status::kPending) {
+      state_ = State::kNotStarted;
+      ready_at_ = cpu.take_blocked_until();
+      return false;
+    }
+    return refuse("no address space", space.error());
+  }
+  space_ = *space;
+  const mm::WorkingSet::Limits limits = [&] {
+    const LockGuard guard(space_->lock);
+    return space_->working_set().limits();
+  }();
+  result_.working_set_minimum = limits.minimum;
+  result_.working_set_maximum = limits.maximum;
+  if (const auto reserved = memory_.reserve(*space_, cpu.machine().paging()); !reserved) {
+    last_ = space_->statistics();
+    manager.destroy_space(cpu, *space_);
+    space_ = nullptr;
+    return refuse("its memory was refused", reserved.error());
+  }
+  state_ = State::kReady;
+  ready_at_ = cpu.now();
+  return true;
+}
+
+Input<bool> Process::fetch_next() {
+  if (batch_at_ < batch_size_) return true;
+  const std::uint64_t left = options_.operations_most - result_.operations;
+  const auto count = program_->next(std::span(batch_).first(std::min<std::uint64_t>(kBatch, left)));
+  if (!count) return std::unexpected(count.error());
+  batch_at_ = 0;
+  batch_size_ = *count;
+  return batch_size_ > 0;
+}
+
+bool Process::compare(std::uint32_t page, std::size_t word, std::uint64_t value) {
+  checksum_ = Random::mix(checksum_ ^ value);
+  if (!options_.verify) return true;
+  ++result_.loads_verified;
+  const std::uint64_t expected = memory_.model(page)[word];
+  if (value == expected) return true;
+  mismatch_.emplace(page, fmt::format("{}: {} at {}: loaded {:#018x}, stored was {:#018x} (operation {})", config_.name,
+                                      to_string(memory_.address(page)), word * sizeof(value), value, expected,
+                                      result_.operations));
+  return false;
+}
+
+// What a loader would have put there: the page's first contents, one store for the whole page.
+Status Process::fill(machine::Processor& cpu, std::uint32_t page) {
+  ProgramMemory::PageModel words;
+  for (std::size_t i = 0; i < words.size(); ++i) words[i] = Random::mix(seed_ + page * ProgramMemory::kWords + i);
+  const auto stored = cpu.store(memory_.address(page), std::as_bytes(std::span(words)));
+  if (!stored) return stored.error();
+  if (options_.verify) memory_.model(page) = words;
+  return Status::kSuccess;
+}
+
+Status Process::execute(machine::Processor& cpu, const Operation& operation, bool first_touch) {
+  if (first_touch) filling_ = true;
+  if (filling_) {
+    if (const Status status = fill(cpu, operation.page); status != Status::kSuccess) return status;
+    filling_ = false;
+  }
+  const std::size_t word = word_of(result_.operations);
+  const VirtualAddress va = memory_.address(operation.page) + ByteCount(word * sizeof(std::uint64_t));
+  if (operation.access.executes()) {
+    if (const auto fetched = cpu.fetch(va); !fetched) return fetched.error();
+    ++accesses_;
+  }
+  if (operation.access.reads() || operation.access.executes()) {
+    const auto loaded = cpu.load<std::uint64_t>(va);
+    if (!loaded) return loaded.error();
+    ++accesses_;
+    if (!compare(operation.page, word, *loaded)) return Status::kSuccess;
+  }
+  if (operation.access.writes()) {
+    const std::uint64_t value = Random::mix(seed_ ^ result_.operations);
+    if (const auto stored = cpu.store(va, value); !stored) return stored.error();
+    ++accesses_;
+    if (options_.verify) memory_.model(operation.page)[word] = value;
+  }
+  return Status::kSuccess;
+}
+
+Input<> Process::run(machine::Processor& cpu, Time horizon, std::uint32_t interval, std::vector<std::string>& incidents,
+                     const PageHistory* history) {
+  const Time began = cpu.now();
+  const machine::CostModel& costs = cpu.machine().costs();
+  for (std::size_t step = 1;; ++step) {
+    const auto more = fetch_next();
+    if (!more) return std::unexpected(more.error());
+    if (!*more) {
+      state_ = State::kDone;
+      result_.finished = cpu.now();
+      break;
+    }
+    const Operation& operation = batch_[batch_at_];
+    const bool first_touch = memory_.touch(operation.page, interval);
+    if (first_touch) ++result_.footprint;
+    const Status status = execute(cpu, operation, first_touch);
+    if (mismatch_) {
+      std::string text = "wrong contents: " + mismatch_->second + "\n";
+      if (history != nullptr) {
+        const LockGuard guard(space_->lock);
+        text += history->of(space_->tables().find(cpu, memory_.address(mismatch_->first).vpn()));
+      }
+      return bad_input(std::move(text));
+    }
+    if (status == Status::kPending) {
+      state_ = State::kWaiting;
+      ready_at_ = cpu.take_blocked_until();
+      result_.wait_time += ready_at_ > cpu.now() ? ready_at_ - cpu.now() : 0_ns;
+      break;
+    }
+    cpu.charge(costs.reference * operation.references);
+    if (status != Status::kSuccess) {
+      // The access failed for good: the program is told, and goes on with its next operation.
+      filling_ = false;
+      if (++result_.in_page_errors <= kIncidentsTold)
+        incidents.push_back(fmt::format("{}: {}: {} at {}", to_string(cpu.now()), config_.name, to_string(status),
+                                        to_string(memory_.address(operation.page))));
+      const Time told_at = cpu.take_blocked_until();
+      if (told_at > cpu.now()) {
+        state_ = State::kWaiting;
+        ready_at_ = told_at;
+        result_.wait_time += told_at - cpu.now();
+      }
+    }
+    ++result_.operations;
+    result_.references += operation.references;
+    ++batch_at_;
+    if (state_ == State::kWaiting || (step % kClockStride == 0 && cpu.now() >= horizon)) break;
+  }
+  result_.cpu_time += cpu.now() - began;
+  return {};
+}
+
+void Process::finish(mm::MemoryManager& manager, machine::Processor& cpu) {
+  if (space_ == nullptr) return;
+  last_ = space_->statistics();
+  manager.destroy_space(cpu, *space_);
+  space_ = nullptr;
+}
+
+ProcessSample Process::sample() {
+  const mm::AddressSpace::Statistics now = space_ != nullptr ? space_->statistics() : last_;
+  ProcessSample sample{.working_set = now.working_set, .demand = memory_.take_touched(), .private_commit = now.commit, .faults = now.faults};
+  if (space_ == nullptr) {
+    sample.working_set = 0_pages;
+    sample.private_commit = 0_pages;
+  }
+  return sample;
+}
+
+ProcessResult Process::result() const {
+  ProcessResult result = result_;
+  const mm::AddressSpace::Statistics statistics = space_ != nullptr ? space_->statistics() : last_;
+  result.peak_working_set = statistics.peak_working_set;
+  result.peak_commit = statistics.peak_commit;
+  result.faults = statistics.faults;
+  return result;
+}
+
+}  // namespace pagoda::sim

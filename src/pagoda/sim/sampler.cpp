@@ -1,0 +1,60 @@
+#include "pagoda/sim/sampler.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace pagoda::sim {
+
+void Sampler::add(Time time, const mm::MemoryManager& manager, std::vector<ProcessSample> processes) {
+  const mm::FrameCounts frames = manager.frame_counts();
+  const mm::MemoryManager::CommitInfo commit = manager.commit();
+  Sample sample{.time = time,
+                .frames = {.active_process = frames.active - frames.page_tables,
+                           .active_page_tables = frames.page_tables,
+                           .transition = frames.transition,
+                           .modified = frames.modified + frames.modified_no_write,
+                           .standby = frames.standby,
+                           .free = frames.free,
+                           .zeroed = frames.zeroed,
+                           .bad = frames.bad,
+                           .system = frames.system},
+                .commit_charge = commit.charged,
+                .commit_limit = commit.limit,
+                .page_file_used = {},
+                .page_file_size = {},
+                .counters = manager.counters(),
+                .processes = std::move(processes)};
+  const mm::PagingFiles& files = manager.core().paging_files;
+  for (std::size_t file = 0; file < files.size(); ++file) {
+    sample.page_file_used += files[file].used();
+    sample.page_file_size += files[file].size();
+  }
+  samples_.push_back(std::move(sample));
+  ++interval_number_;
+}
+
+// Demand over a joined interval is at least the larger half; distinct pages of both cannot be told any more.
+void Sampler::thin() {
+  if (samples_.size() < kMost) return;
+  for (std::size_t i = 1; i < samples_.size(); ++i) {
+    if (i % 2 == 0) continue;
+    if (i + 1 == samples_.size()) break;
+    for (std::size_t process = 0; process < samples_[i].processes.size(); ++process) {
+      PageCount& demand = samples_[i + 1].processes[process].demand;
+      demand = std::max(demand, samples_[i].processes[process].demand);
+    }
+  }
+  std::vector<Sample> kept;
+  kept.reserve(samples_.size() / 2 + 1);
+  for (std::size_t i = 0; i < samples_.size(); i += 2) kept.push_back(std::move(samples_[i]));
+  samples_ = std::move(kept);
+  interval_ = interval_ * 2;
+  next_ = samples_.size();
+}
+
+void Sampler::finish(Time end, const mm::MemoryManager& manager, std::vector<ProcessSample> processes) {
+  if (!samples_.empty() && samples_.back().time == end) return;
+  add(end, manager, std::move(processes));
+}
+
+}  // namespace pagoda::sim

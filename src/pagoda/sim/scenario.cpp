@@ -1,0 +1,252 @@
+#include "pagoda/sim/scenario.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <set>
+
+#include "pagoda/sim/toml.h"
+
+namespace pagoda::sim {
+
+namespace {
+
+constexpr std::uint64_t kCopiesMost = 1000;
+constexpr std::uint64_t kOperationsMost = std::uint64_t{1} << 40;
+// A generator keeps a few bytes for each page; this much memory is more than any run here can page through.
+constexpr ByteCount kGeneratorMost = 1_TiB;
+
+class ScenarioReader {
+ public:
+  ScenarioReader(const toml::table& root, const std::string& path) : root_(root, path, "", error_) {
+    scenario_.file = path;
+    folder_ = std::filesystem::path(path).parent_path();
+  }
+
+  Input<Scenario> read() {
+    scenario_.title = root_.text("title", std::filesystem::path(scenario_.file).stem().string());
+    scenario_.description = root_.text("description", "");
+    scenario_.seed = root_.number("seed", 1);
+    root_.require("host");
+    root_.table("host", [this](TomlTable& t) { read_host(t); });
+    root_.tables("disk", [this](TomlTable& t) { read_disk(t); });
+    root_.tables("page_file", [this](TomlTable& t) { read_page_file(t); });
+    scenario_.manager.tunables = mm::Tunables::for_memory(scenario_.machine.frames);
+    root_.table("memory_manager", [this](TomlTable& t) { read_tunables(t); });
+    root_.require("process");
+    root_.tables("process", [this](TomlTable& t) { read_process(t); });
+    root_.table("run", [this](TomlTable& t) {
+      if (t.has("until")) scenario_.until = Time{} + t.duration("until", 0_ns);
+    });
+    root_.finish();
+    check_whole();
+    if (error_) return std::unexpected(*error_);
+    return std::move(scenario_);
+  }
+
+ private:
+  void read_host(TomlTable& t) {
+    machine::SimMachineConfig& machine = scenario_.machine;
+    t.require("memory");
+    machine.frames = t.pages("memory", machine.frames);
+    machine.paging = static_cast<machine::PteFormat>(t.choice("paging", {"x86", "pae", "amd64"}, 2));
+    machine.tlb = static_cast<machine::TlbGeometry>(t.choice("tlb", {"large", "realistic"}, 0));
+    machine.refill = static_cast<machine::TlbRefill>(t.choice("refill", {"hardware", "software"}, 0));
+    machine.processors = static_cast<unsigned>(t.number("processors", 1, 1, machine::kMaxProcessors));
+    const PageCount most = machine::paging_mode(machine.paging).max_frames();
+    if (machine.frames > most || machine.frames.value() >= kNoPfn.value()) {
+      t.wrong("memory", fmt::format("{} is more than {} paging can address ({}); use less, or paging = \"amd64\"",
+                                    to_string(bytes_of(machine.frames)), machine::paging_mode(machine.paging).name,
+                                    to_string(bytes_of(most))));
+    }
+    if (machine.frames < mm::kSmallestMachine) {
+      t.wrong("memory", fmt::format("a host of {} is too small to start; give it {} or more",
+                                    to_string(bytes_of(machine.frames)), to_string(bytes_of(mm::kSmallestMachine))));
+    }
+  }
+
+  void read_disk(TomlTable& t) {
+    machine::DiskModel disk;
+    t.require("name");
+    disk.name = t.text("name", disk.name);
+    for (const machine::DiskModel& other : scenario_.machine.disks)
+      if (other.name == disk.name) t.wrong("name", fmt::format("there is a disk \"{}\" already", disk.name));
+    t.require("capacity");
+    disk.capacity = t.size("capacity", disk.capacity);
+    disk.latency = t.duration("latency", disk.latency);
+    disk.bandwidth_per_second = t.size("bandwidth", disk.bandwidth_per_second);
+    if (disk.bandwidth_per_second.is_zero()) t.wrong("bandwidth", "must be above zero bytes a second");
+    disk.depth = static_cast<unsigned>(t.number("depth", disk.depth, 1, 1024));
+    const std::string store = t.text("store", "file");
+    if (store == "file") {
+      std::error_code none;
+      disk.directory = std::filesystem::temp_directory_path(none);
+    } else if (store != "memory") {
+      disk.directory = folder_ / store;
+      if (!std::filesystem::is_directory(disk.directory))
+        t.wrong("store", fmt::format("\"{}\" is not a folder; name one, or \"file\" or \"memory\"", store));
+    }
+    DiskInjection injection;
+    injection.read_errors = t.real("read_errors", 0, 0, 1);
+    injection.write_errors = t.real("write_errors", 0, 0, 1);
+    if (t.has("fail_operation")) injection.fail_operation = t.number("fail_operation", 1, 1);
+    scenario_.machine.disks.push_back(std::move(disk));
+    scenario_.injections.push_back(injection);
+  }
+
+  void read_page_file(TomlTable& t) {
+    mm::PagingFileConfig file;
+    file.name = t.text("name", file.name);
+    t.require("disk");
+    const std::string disk = t.text("disk", "");
+    const auto& disks = scenario_.machine.disks;
+    const auto found = std::ranges::find(disks, disk, &machine::DiskModel::name);
+    t.require("minimum");
+    file.minimum = t.size("minimum", 1_MiB);
+    file.maximum = t.size("maximum", file.minimum);
+    if (file.minimum < 1_MiB) t.wrong("minimum", "a paging file has at least 1MiB");
+    if (file.maximum < file.minimum) t.wrong("maximum", "is below the minimum");
+    const auto largest = mm::largest_paging_file(machine::paging_mode(scenario_.machine.paging));
+    if (pages_of(file.maximum) > largest)
+      t.wrong("maximum", fmt::format("is more than a PTE can name; at most {}", to_string(bytes_of(largest))));
+    if (found == disks.end()) {
+      t.wrong("disk", fmt::format("there is no disk \"{}\"; add a [[disk]] with that name before it", disk));
+    } else {
+      file.disk = static_cast<unsigned>(found - disks.begin());
+      if (file.maximum > found->capacity)
+        t.wrong(t.has("maximum") ? "maximum" : "minimum",
+                fmt::format("{} is more than its disk \"{}\" holds ({}); make one smaller or the other larger",
+                            to_string(file.maximum), disk, to_string(found->capacity)));
+    }
+    if (scenario_.manager.paging_files.size() == mm::PagingFiles::kMaxFiles)
+      t.wrong("name", fmt::format("there are {} paging files already, the most there can be", mm::PagingFiles::kMaxFiles));
+    scenario_.manager.paging_files.push_back(std::move(file));
+  }
+
+  void read_tunables(TomlTable& t) {
+    mm::Tunables& tunables = *scenario_.manager.tunables;
+    tunables.read_cluster = static_cast<unsigned>(t.number("read_cluster", tunables.read_cluster, 1, mm::kMaxTransferPages));
+    tunables.write_cluster =
+        static_cast<unsigned>(t.number("write_cluster", tunables.write_cluster, 1, mm::kMaxTransferPages));
+    tunables.minimum_free = t.pages("minimum_free", tunables.minimum_free);
+    tunables.plenty_free = t.pages("plenty_free", tunables.plenty_free);
+    tunables.modified_maximum = t.pages("modified_maximum", tunables.modified_maximum);
+    tunables.commit_reserve = t.pages("commit_reserve", tunables.commit_reserve);
+    tunables.balance_period = t.duration("balance_period", tunables.balance_period);
+    if (tunables.balance_period == 0_ns) t.wrong("balance_period", "must be above zero");
+    if (tunables.plenty_free < tunables.minimum_free) t.wrong("plenty_free", "is below minimum_free");
+    if (tunables.minimum_free < mm::kFaultReserve)
+      t.wrong("minimum_free", fmt::format("must be at least {}", to_string(bytes_of(mm::kFaultReserve))));
+    if (tunables.plenty_free >= scenario_.machine.frames / 2) t.wrong("plenty_free", "must be below half of the memory");
+    if (tunables.commit_reserve >= scenario_.machine.frames) t.wrong("commit_reserve", "must be below the memory");
+  }
+
+  void read_process(TomlTable& t) {
+    ProcessConfig process;
+    t.require("name");
+    process.name = t.text("name", "");
+    process.where = t.where();
+    process.start = Time{} + t.duration("start", 0_ns);
+    t.table("working_set", [&](TomlTable& ws) {
+      const mm::Tunables& defaults = *scenario_.manager.tunables;
+      mm::WorkingSet::Limits limits{.minimum = ws.pages("minimum", defaults.working_set_minimum),
+                                    .maximum = ws.pages("maximum", defaults.working_set_maximum)};
+      if (ws.flag("hard", false)) limits.kind = mm::WorkingSet::Limits::Maximum::kHard;
+      if (limits.minimum > limits.maximum) ws.wrong("minimum", "is above the maximum; lower it or raise the maximum");
+      if (limits.maximum.is_zero()) ws.wrong("maximum", "must be at least one page");
+      process.limits = limits;
+    });
+    t.require("program");
+    t.table("program", [&](TomlTable& p) { read_program(p, process); });
+    const std::uint64_t copies = t.number("copies", 1, 1, kCopiesMost);
+    for (std::uint64_t copy = 1; copy <= copies; ++copy) {
+      ProcessConfig one = process;
+      if (copies > 1) one.name = fmt::format("{}-{}", process.name, copy);
+      if (!names_.insert(one.name).second) t.wrong("name", fmt::format("there is a process \"{}\" already", one.name));
+      scenario_.processes.push_back(std::move(one));
+    }
+  }
+
+  void read_program(TomlTable& p, ProcessConfig& process) {
+    p.require("kind");
+    static const std::vector<std::string_view> kKinds{"sequential", "uniform", "zipf", "phases", "trace"};
+    const std::size_t kind = p.choice("kind", kKinds, 0);
+    if (kKinds[kind] == "trace") {
+      p.require("file");
+      process.program = TraceConfig{.file = (folder_ / p.text("file", "")).lexically_normal().string(),
+                                    .repeat = p.number("repeat", 1, 1, 1'000'000)};
+      return;
+    }
+    GeneratorConfig generator{.kind = static_cast<GeneratorConfig::Kind>(kind)};
+    p.require("memory");
+    generator.memory = p.pages("memory", 1_pages);
+    if (generator.memory.is_zero() || bytes_of(generator.memory) > kGeneratorMost)
+      p.wrong("memory", fmt::format("must be from 4KiB to {}", to_string(kGeneratorMost)));
+    p.require("operations");
+    generator.operations = p.number("operations", 1, 1, kOperationsMost);
+    generator.writes = p.real("writes", generator.writes, 0, 1);
+    generator.references = p.number("references", generator.references, 1, 1'000'000'000);
+    if (kKinds[kind] == "zipf") generator.theta = p.real("theta", generator.theta, 0, 10);
+    if (kKinds[kind] == "phases") {
+      p.require("window");
+      generator.window = p.pages("window", 1_pages);
+      if (generator.window.is_zero() || generator.window > generator.memory) p.wrong("window", "must be from 4KiB to the memory");
+      p.require("phase_operations");
+      generator.phase_operations = p.number("phase_operations", 1, 1);
+    }
+    process.program = generator;
+  }
+
+  // What no single key can tell.
+  void check_whole() {
+    PageCount minimums;
+    for (const ProcessConfig& process : scenario_.processes)
+      minimums += process.limits ? process.limits->minimum : scenario_.manager.tunables->working_set_minimum;
+    const PageCount usable = scenario_.machine.frames - std::min(scenario_.machine.frames, scenario_.manager.tunables->commit_reserve);
+    if (!error_ && minimums > usable) {
+      error_ = InputError{fmt::format(
+          "{}: host.memory: the working-set minimums of the processes ({}) are more than the host can keep ({}); lower "
+          "process.working_set.minimum or raise host.memory",
+          scenario_.file, to_string(bytes_of(minimums)), to_string(bytes_of(usable)))};
+    }
+    std::vector<ByteCount> promised(scenario_.machine.disks.size());
+    for (const mm::PagingFileConfig& file : scenario_.manager.paging_files) {
+      if (error_) return;
+      promised[file.disk] += file.minimum;
+      const machine::DiskModel& disk = scenario_.machine.disks[file.disk];
+      if (promised[file.disk] > disk.capacity)
+        error_ = InputError{fmt::format("{}: page_file.minimum: the minimums of the paging files on disk \"{}\" are more than it holds ({})",
+                                        scenario_.file, disk.name, to_string(disk.capacity))};
+    }
+  }
+
+  std::optional<InputError> error_;
+  TomlTable root_;
+  Scenario scenario_;
+  std::filesystem::path folder_;
+  std::set<std::string> names_;
+};
+
+}  // namespace
+
+Input<Scenario> parse_scenario(const std::string& text, const std::string& path) {
+  try {
+    const toml::table root = toml::parse(text, path);
+    return ScenarioReader(root, path).read();
+  } catch (const toml::parse_error& error) {
+    return bad_input(fmt::format("{}:{}: not TOML: {}", path, error.source().begin.line, error.description()));
+  }
+}
+
+Input<Scenario> load_scenario(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return bad_input(fmt::format("{}: cannot be read; name a scenario file, such as scenarios/host.toml", path));
+  std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  if (file.bad()) return bad_input(fmt::format("{}: reading failed", path));
+  return parse_scenario(text, path);
+}
+
+}  // namespace pagoda::sim

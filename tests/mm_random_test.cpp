@@ -1,0 +1,155 @@
+// Random operations on small machines, against a model of plain maps (tests/support/mm_operations.h).
+//
+// Each sequence runs in a child process, so that a failed assertion too is a finding: the operations lie in memory that
+// both share. A failing sequence is shrunk by leaving out operations and printed as a regression test.
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <new>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "tests/support/mm_operations.h"
+
+namespace pagoda::mm::testing {
+namespace {
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kSanitized = true;
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+constexpr bool kSanitized = true;
+#else
+constexpr bool kSanitized = false;
+#endif
+#else
+constexpr bool kSanitized = false;
+#endif
+#ifdef NDEBUG
+constexpr std::size_t kSlowness = kSanitized ? 10 : 1;
+#else
+constexpr std::size_t kSlowness = 10;
+#endif
+
+constexpr std::size_t kMostOperations = 200'000;
+constexpr int kMostShrinks = 400;
+
+// What a child leaves behind.
+struct Blackboard {
+  World world;
+  std::size_t count;  // Operations begun.
+  char message[4096];
+  Operation operations[kMostOperations];
+};
+static_assert(std::is_trivially_copyable_v<Operation> && std::is_trivially_copyable_v<World>);
+
+Blackboard& blackboard() {
+  static Blackboard& board = *[] {
+    void* memory = mmap(nullptr, sizeof(Blackboard), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    PAGODA_CHECK(memory != MAP_FAILED);
+    return static_cast<Blackboard*>(memory);
+  }();
+  return board;
+}
+
+// Runs `body` in a child; what it returns, or how the child died.
+std::string in_child(const std::function<std::string()>& body) {
+  Blackboard& board = blackboard();
+  board.message[0] = '\0';
+  const pid_t child = fork();
+  if (child == 0) {
+    const std::string message = body();
+    std::strncpy(board.message, message.c_str(), sizeof board.message - 1);
+    _exit(message.empty() ? 0 : 1);
+  }
+  int status = 0;
+  if (child < 0 || waitpid(child, &status, 0) != child) return "no child";
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return "";
+  if (board.message[0] != '\0') return board.message;
+  return WIFSIGNALED(status) ? "died of signal " + std::to_string(WTERMSIG(status)) : "died";
+}
+
+std::string replay_in_child(const World& world, const std::vector<Operation>& operations) {
+  return in_child([&] { return replay(world, operations); });
+}
+
+// Leaves out runs of operations, long ones first, as long as the rest still fails.
+std::vector<Operation> shrink(const World& world, std::vector<Operation> operations) {
+  int tries = 0;
+  for (std::size_t length = operations.size() / 2; length > 0; length = length == 1 ? 0 : length / 2) {
+    for (std::size_t at = 0; at < operations.size() && ++tries < kMostShrinks;) {
+      std::vector<Operation> fewer(operations.begin(), operations.begin() + static_cast<std::ptrdiff_t>(at));
+      const std::size_t after = std::min(at + length, operations.size());
+      fewer.insert(fewer.end(), operations.begin() + static_cast<std::ptrdiff_t>(after), operations.end());
+      if (replay_in_child(world, fewer).empty()) {
+        at += length;
+      } else {
+        operations = std::move(fewer);
+      }
+    }
+  }
+  return operations;
+}
+
+void expect_agreement(
+    std::uint64_t seed, std::size_t operations, std::size_t check_every,
+    const std::function<void(World&)>& change = [](World&) {}) {
+  Blackboard& board = blackboard();
+  Random random(seed);
+  board.world = World::random(random);
+  change(board.world);
+  const std::string message = in_child([&] {
+    Interpreter interpreter(board.world);
+    for (std::size_t i = 0; i < operations; ++i) {
+      Operation& operation = *new (&board.operations[i]) Operation(interpreter.next(random));
+      board.count = i + 1;
+      if (auto difference = interpreter.perform(operation); !difference.empty()) return difference;
+      if ((i + 1) % check_every != 0) continue;
+      if (auto findings = interpreter.check(); !findings.empty()) return findings;
+    }
+    return interpreter.finish();
+  });
+  if (message.empty()) return;
+  const World world = board.world;
+  const std::vector<Operation> failing(&board.operations[0], &board.operations[board.count]);
+  const std::vector<Operation> shortest = shrink(world, failing);
+  ADD_FAILURE() << "seed " << seed << ": " << message << "\nshrunk to " << shortest.size() << " operations:\n"
+                << replay_in_child(world, shortest) << "\n"
+                << as_test(world, shortest);
+}
+
+// A million operations in all.
+class MmRandom : public ::testing::TestWithParam<std::uint64_t> {};
+INSTANTIATE_TEST_SUITE_P(Seeds, MmRandom, ::testing::Range<std::uint64_t>(0, 20));
+
+TEST_P(MmRandom, AgreesWithTheModelAfterEachOperation) {
+  for (std::uint64_t i = 0; i < 10; ++i) {
+    expect_agreement(1000 + GetParam() * 10 + i, 1000 / kSlowness, 1);
+    if (HasFailure()) return;
+  }
+}
+
+TEST_P(MmRandom, AgreesWithTheModelOverLongRuns) { expect_agreement(1 + GetParam(), 30'000 / kSlowness, 100); }
+
+TEST(MmRandomLarge, AgreesWithTheModelOnALargerMachine) {
+  expect_agreement(77, 200'000 / kSlowness, 5000, [](World& world) {
+    world.frames = 1000;
+    world.spaces = 3;
+    world.processors = 2;
+    world.paging_files = 2;
+    world.file_maximum = 2000;
+    world.commit_reserve = 64;
+    world.minimum_free = 26;
+    world.plenty_free = 64;
+  });
+}
+
+}  // namespace
+}  // namespace pagoda::mm::testing
