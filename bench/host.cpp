@@ -25,7 +25,7 @@ HostConfig HostConfig::quiet(PageCount frames) {
                     .paging_file = {},
                     .tunables = mm::Tunables::for_memory(frames),
                     .limits = {.minimum = PageCount(50), .maximum = frames}};
-  config.tunables.commit_reserve = PageCount(16);
+  config.tunables.commit_reserve = PageCount(0);
   config.tunables.read_cluster = 1;
   return config;
 }

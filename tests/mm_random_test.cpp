@@ -35,7 +35,7 @@ constexpr bool kSanitized = false;
 #ifdef NDEBUG
 constexpr std::size_t kSlowness = kSanitized ? 10 : 1;
 #else
-constexpr std::size_t kSlowness = 10;
+constexpr std::size_t kSlowness = H7;
 #endif
 
 constexpr std::size_t kMostOperations = 200'000;
@@ -45,6 +45,7 @@ constexpr int kMostShrinks = 400;
 struct Blackboard {
   World world;
   std::size_t count;  // Operations begun.
+  Counters counters;  // Of all sequences that agreed.
   char message[4096];
   Operation operations[kMostOperations];
 };
@@ -98,6 +99,21 @@ std::vector<Operation> shrink(const World& world, std::vector<Operation> operati
   return operations;
 }
 
+void add(Counters& sum, const Counters& more) {
+  for (std::size_t kind = 0; kind < kFaultKinds; ++kind) sum.faults[kind] += more.faults[kind];
+  sum.page_file_pages_read += more.page_file_pages_read;
+  sum.page_file_pages_written += more.page_file_pages_written;
+  sum.read_errors += more.read_errors;
+  sum.write_errors += more.write_errors;
+  sum.pages_zeroed_by_thread += more.pages_zeroed_by_thread;
+  sum.pages_repurposed += more.pages_repurposed;
+  sum.pages_replaced += more.pages_replaced;
+  sum.pages_trimmed += more.pages_trimmed;
+  sum.shortages += more.shortages;
+  sum.commit_refusals += more.commit_refusals;
+  sum.page_tables_freed += more.page_tables_freed;
+}
+
 void expect_agreement(
     std::uint64_t seed, std::size_t operations, std::size_t check_every,
     const std::function<void(World&)>& change = [](World&) {}) {
@@ -114,7 +130,9 @@ void expect_agreement(
       if ((i + 1) % check_every != 0) continue;
       if (auto findings = interpreter.check(); !findings.empty()) return findings;
     }
-    return interpreter.finish();
+    std::string difference = interpreter.finish();
+    add(board.counters, interpreter.counters());
+    return difference;
   });
   if (message.empty()) return;
   const World world = board.world;
@@ -137,6 +155,39 @@ TEST_P(MmRandom, AgreesWithTheModelAfterEachOperation) {
 }
 
 TEST_P(MmRandom, AgreesWithTheModelOverLongRuns) { expect_agreement(1 + GetParam(), 30'000 / kSlowness, 100); }
+
+// A random test that never pages proves nothing: this one sees every kind of fault and every way out of a shortage.
+TEST(MmRandomLarge, ReachesEveryCornerOfTheManager) {
+  blackboard().counters = {};
+  for (std::uint64_t seed = 0; seed < 12; ++seed) {
+    expect_agreement(5000 + seed, 3000, 1000, [&](World& world) {
+      world.processors = 2;
+      world.yields = seed % 2 == 0;
+      world.read_errors = seed % 3 == 0 ? 0.05 : 0;
+      world.write_errors = seed % 3 == 1 ? 0.05 : 0;
+    });
+  }
+  const Counters& c = blackboard().counters;
+  for (std::size_t kind = 0; kind < kFaultKinds; ++kind) {
+    if (static_cast<FaultKind>(kind) == FaultKind::kSpurious) continue;  // Takes two threads.
+    EXPECT_GT(c.faults[kind], 0U) << name(static_cast<FaultKind>(kind));
+  }
+  EXPECT_GT(c.page_file_pages_read, 1000U);
+  EXPECT_GT(c.page_file_pages_written, 1000U);
+  EXPECT_GT(c.read_errors, 10U);
+  EXPECT_GT(c.write_errors, 10U);
+  EXPECT_GT(c.pages_zeroed_by_thread, 100U);
+  EXPECT_GT(c.pages_repurposed, 1000U);
+  EXPECT_GT(c.pages_replaced, 100U);
+  EXPECT_GT(c.pages_trimmed, 1000U);
+  EXPECT_GT(c.shortages, 10U);
+  EXPECT_GT(c.commit_refusals, 10U);
+  EXPECT_GT(c.page_tables_freed, 100U);
+  if (HasFailure()) {
+    for (std::size_t kind = 0; kind < kFaultKinds; ++kind)
+      ADD_FAILURE() << name(static_cast<FaultKind>(kind)) << " " << c.faults[kind];
+  }
+}
 
 TEST(MmRandomLarge, AgreesWithTheModelOnALargerMachine) {
   expect_agreement(77, 200'000 / kSlowness, 5000, [](World& world) {

@@ -274,7 +274,10 @@ auto Interpreter::settle(const Operation& operation, Call&& call) -> std::option
       return result;
     }
     PAGODA_CHECK(blocked);
-    if ((operation.value & kGivesUp) != 0) return std::nullopt;
+    if ((operation.value & kGivesUp) != 0) {
+      given_up_ = operation;
+      return std::nullopt;
+    }
     cpu.advance_to(cpu.take_blocked_until());
   }
   return fail(Status::kPending);
@@ -289,6 +292,7 @@ std::string Interpreter::perform(const Operation& operation) {
   if (operation.cpu >= world_.processors || operation.space >= world_.spaces) return "";
   Space& space = spaces_[operation.space];
   Processor& cpu = machine_->processor(operation.cpu);
+  given_up_.reset();
   if (cpu.is_blocked()) cpu.advance_to(cpu.take_blocked_until());
   if (operation.kind == Kind::kRecreate) return recreate(operation, space);
   if (space.manager == nullptr) return "";
@@ -622,7 +626,7 @@ std::string Interpreter::lock(const Operation& operation, Space& space) {
   if (status == Status::kNoMemory && broke_promise_) return "";
 
   Status expected = Status::kSuccess;
-  if (!pages || operation.address >> kPageShift > highest_user()) {
+  if (!pages || pages->end() - 1 > highest_user()) {
     expected = Status::kInvalidParameter;
   } else if (region_of(space, *pages) == space.regions.end()) {
     expected = Status::kAccessViolation;
@@ -657,7 +661,7 @@ std::string Interpreter::unlock(const Operation& operation, Space& space) {
   const bool in_memory = (operation.value & kInMemory) != 0;
   const auto pages = covering(operation.address, operation.size);
   Status expected = Status::kSuccess;
-  if (!pages || operation.address >> kPageShift > highest_user()) {
+  if (!pages || pages->end() - 1 > highest_user()) {
     expected = Status::kInvalidParameter;
   } else {
     for (std::uint64_t at = pages->first; at < pages->end() && expected == Status::kSuccess; ++at) {
@@ -838,6 +842,13 @@ Operation Interpreter::next(Random& random) const {
   }();
 
   Operation o;
+  if (given_up_ && random.chance(0.5)) {
+    // Another processor wants the same while the first still waits.
+    o = *given_up_;
+    o.cpu = (o.cpu + 1) % world_.processors;
+    o.value &= ~std::uint64_t{kGivesUp};
+    return o;
+  }
   std::uint64_t chosen = random.below(kTotal);
   for (const Weight& weight : kWeights) {
     o.kind = weight.kind;
@@ -856,6 +867,7 @@ Operation Interpreter::next(Random& random) const {
   const Space& space = spaces_[o.space];
   std::uint64_t page = kWindow + random.below(kWindowPages);
   std::uint64_t count = 1 + random.below(random.chance(0.8) ? 8 : 96);
+  if (o.kind == Kind::kReserve && random.chance(0.3)) count = 1 + random.below(400);
   if (o.kind != Kind::kReserve && !space.regions.empty() && random.chance(0.9)) {
     auto region = space.regions.begin();
     std::advance(region, static_cast<std::ptrdiff_t>(random.below(space.regions.size())));

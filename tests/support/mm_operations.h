@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -100,6 +101,7 @@ class Interpreter {
   std::string finish();
   // An operation that makes sense now, most of the time.
   Operation next(Random& random) const;
+  [[nodiscard]] Counters counters() const { return manager_->counters(); }
 
  private:
   struct Page {
@@ -170,6 +172,7 @@ class Interpreter {
   std::unique_ptr<MemoryManager> manager_;
   std::vector<Space> spaces_;
   bool broke_promise_ = false;  // Was over its limit at some time.
+  std::optional<Operation> given_up_;  // By the operation before.
 };
 
 // Performs all, checking after each `check_every`, and ends; what differs first.

@@ -14,6 +14,7 @@
 #include "pagoda/report/html.h"
 #include "pagoda/report/json.h"
 #include "pagoda/report/summary.h"
+#include "pagoda/report/write_file.h"
 #include "pagoda/sim/scenario.h"
 #include "pagoda/sim/simulation.h"
 
@@ -70,20 +71,17 @@ int refuse(const InputError& error) {
 // A folder that is missing is made; a name that cannot be written is refused before the run, not after it.
 Input<> prepare_output(const std::string& file) {
   if (file.empty()) return {};
-  const std::filesystem::path folder = std::filesystem::absolute(file).parent_path();
   std::error_code error;
-  std::filesystem::create_directories(folder, error);
-  if (error || access(folder.c_str(), W_OK) != 0 || std::filesystem::is_directory(file))
-    return bad_input(fmt::format("{}: cannot be written; name a file in a folder that can", file));
-  return {};
+  std::filesystem::create_directories(std::filesystem::absolute(file).parent_path(), error);
+  if (error) return bad_input(fmt::format("{}: its folder cannot be made: {}", file, error.message()));
+  return report::check_writable(file);
 }
 
 int run(const RunArguments& arguments, bool seed_given) {
+  if (!arguments.json.empty() && arguments.json == arguments.report)
+    return refuse({fmt::format("{}: named for --json and for --report; name two files", arguments.json)});
   const auto scenario = sim::load_scenario(arguments.scenario);
   if (!scenario) return refuse(scenario.error());
-  for (const std::string& file : {arguments.report, arguments.json})
-    if (const auto prepared = prepare_output(file); !prepared) return refuse(prepared.error());
-
   ProgressLine progress(!arguments.quiet);
   sim::RunOptions options{.verify = arguments.verify, .progress = [&](std::uint64_t done, std::uint64_t total, Time now) {
                             progress.update(done, total, now);
@@ -92,6 +90,9 @@ int run(const RunArguments& arguments, bool seed_given) {
   if (arguments.operations > 0) options.operations_most = arguments.operations;
   auto simulation = sim::Simulation::create(*scenario, std::move(options));
   if (!simulation) return refuse(simulation.error());
+  // Folders are made only for a run that can begin.
+  for (const std::string& file : {arguments.report, arguments.json})
+    if (const auto prepared = prepare_output(file); !prepared) return refuse(prepared.error());
   const auto result = (*simulation)->run();
   progress.clear();
   if (!result) {

@@ -204,6 +204,7 @@ ProcessResult Process::result() const {
   result.peak_working_set = statistics.peak_working_set;
   result.peak_commit = statistics.peak_commit;
   result.faults = statistics.faults;
+  result.checksum = checksum_;
   return result;
 }
 

@@ -59,6 +59,7 @@ struct ProcessResult {
   mm::FaultCounts faults{};
   std::uint64_t in_page_errors = 0;
   std::uint64_t loads_verified = 0;  // With --verify.
+  std::uint64_t checksum = 0;        // Of all values that it loaded, in order: the same on every machine.
 };
 
 struct DiskResult {

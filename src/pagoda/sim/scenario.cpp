@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -18,6 +19,13 @@ constexpr std::uint64_t kCopiesMost = 1000;
 constexpr std::uint64_t kOperationsMost = std::uint64_t{1} << 40;
 // A generator keeps a few bytes for each page; this much memory is more than any run here can page through.
 constexpr ByteCount kGeneratorMost = 1_TiB;
+// Slower disks would make virtual time overflow in a long run.
+constexpr Duration kLatencyMost = 10_s;
+constexpr ByteCount kBandwidthLeast = 1_KiB;
+// Faster than that the balance set manager does nothing but look.
+constexpr Duration kBalancePeriodLeast = 100_us;
+// References that one operation stands for, at most: a third of a millisecond.
+constexpr std::uint64_t kReferencesMost = 1'000'000;
 
 class ScenarioReader {
  public:
@@ -42,6 +50,7 @@ class ScenarioReader {
       if (t.has("until")) scenario_.until = Time{} + t.duration("until", 0_ns);
     });
     root_.finish();
+    if (!error_ && scenario_.processes.empty()) root_.wrong("process", "is empty; add a [[process]]");
     check_whole();
     if (error_) return std::unexpected(*error_);
     return std::move(scenario_);
@@ -56,8 +65,8 @@ class ScenarioReader {
     machine.tlb = static_cast<machine::TlbGeometry>(t.choice("tlb", {"large", "realistic"}, 0));
     machine.refill = static_cast<machine::TlbRefill>(t.choice("refill", {"hardware", "software"}, 0));
     machine.processors = static_cast<unsigned>(t.number("processors", 1, 1, machine::kMaxProcessors));
-    const PageCount most = machine::paging_mode(machine.paging).max_frames();
-    if (machine.frames > most || machine.frames.value() >= kNoPfn.value()) {
+    const PageCount most = std::min(machine::paging_mode(machine.paging).max_frames(), PageCount(kNoPfn.value() - 1));
+    if (machine.frames > most) {
       t.wrong("memory", fmt::format("{} is more than {} paging can address ({}); use less, or paging = \"amd64\"",
                                     to_string(bytes_of(machine.frames)), machine::paging_mode(machine.paging).name,
                                     to_string(bytes_of(most))));
@@ -76,9 +85,10 @@ class ScenarioReader {
       if (other.name == disk.name) t.wrong("name", fmt::format("there is a disk \"{}\" already", disk.name));
     t.require("capacity");
     disk.capacity = t.size("capacity", disk.capacity);
-    disk.latency = t.duration("latency", disk.latency);
+    if (disk.capacity < kPageSize) t.wrong("capacity", "must be at least 4KiB");
+    disk.latency = t.duration("latency", disk.latency, 0_ns, kLatencyMost);
     disk.bandwidth_per_second = t.size("bandwidth", disk.bandwidth_per_second);
-    if (disk.bandwidth_per_second.is_zero()) t.wrong("bandwidth", "must be above zero bytes a second");
+    if (disk.bandwidth_per_second < kBandwidthLeast) t.wrong("bandwidth", "must be at least 1KiB (a second)");
     disk.depth = static_cast<unsigned>(t.number("depth", disk.depth, 1, 1024));
     const std::string store = t.text("store", "file");
     if (store == "file") {
@@ -113,7 +123,7 @@ class ScenarioReader {
     if (pages_of(file.maximum) > largest)
       t.wrong("maximum", fmt::format("is more than a PTE can name; at most {}", to_string(bytes_of(largest))));
     if (found == disks.end()) {
-      t.wrong("disk", fmt::format("there is no disk \"{}\"; add a [[disk]] with that name before it", disk));
+      t.wrong("disk", fmt::format("there is no disk \"{}\"; add a [[disk]] with that name", disk));
     } else {
       file.disk = static_cast<unsigned>(found - disks.begin());
       if (file.maximum > found->capacity)
@@ -135,8 +145,7 @@ class ScenarioReader {
     tunables.plenty_free = t.pages("plenty_free", tunables.plenty_free);
     tunables.modified_maximum = t.pages("modified_maximum", tunables.modified_maximum);
     tunables.commit_reserve = t.pages("commit_reserve", tunables.commit_reserve);
-    tunables.balance_period = t.duration("balance_period", tunables.balance_period);
-    if (tunables.balance_period == 0_ns) t.wrong("balance_period", "must be above zero");
+    tunables.balance_period = t.duration("balance_period", tunables.balance_period, kBalancePeriodLeast);
     if (tunables.plenty_free < tunables.minimum_free) t.wrong("plenty_free", "is below minimum_free");
     if (tunables.minimum_free < mm::kFaultReserve)
       t.wrong("minimum_free", fmt::format("must be at least {}", to_string(bytes_of(mm::kFaultReserve))));
@@ -152,8 +161,10 @@ class ScenarioReader {
     process.start = Time{} + t.duration("start", 0_ns);
     t.table("working_set", [&](TomlTable& ws) {
       const mm::Tunables& defaults = *scenario_.manager.tunables;
-      mm::WorkingSet::Limits limits{.minimum = ws.pages("minimum", defaults.working_set_minimum),
-                                    .maximum = ws.pages("maximum", defaults.working_set_maximum)};
+      // A limit that is not given makes room for the one that is.
+      mm::WorkingSet::Limits limits{.minimum = ws.pages("minimum", defaults.working_set_minimum), .maximum = {}};
+      limits.maximum = ws.pages("maximum", std::max(defaults.working_set_maximum, limits.minimum));
+      if (!ws.has("minimum")) limits.minimum = std::min(limits.minimum, limits.maximum);
       if (ws.flag("hard", false)) limits.kind = mm::WorkingSet::Limits::Maximum::kHard;
       if (limits.minimum > limits.maximum) ws.wrong("minimum", "is above the maximum; lower it or raise the maximum");
       if (limits.maximum.is_zero()) ws.wrong("maximum", "must be at least one page");
@@ -188,7 +199,7 @@ class ScenarioReader {
     p.require("operations");
     generator.operations = p.number("operations", 1, 1, kOperationsMost);
     generator.writes = p.real("writes", generator.writes, 0, 1);
-    generator.references = p.number("references", generator.references, 1, 1'000'000'000);
+    generator.references = p.number("references", generator.references, 1, kReferencesMost);
     if (kKinds[kind] == "zipf") generator.theta = p.real("theta", generator.theta, 0, 10);
     if (kKinds[kind] == "phases") {
       p.require("window");
@@ -230,14 +241,24 @@ class ScenarioReader {
   std::set<std::string> names_;
 };
 
+// Names that a message quotes may hold anything.
+std::string one_line(std::string message) {
+  for (char& c : message)
+    if (std::iscntrl(static_cast<unsigned char>(c)) != 0) c = ' ';
+  return message;
+}
+
 }  // namespace
 
 Input<Scenario> parse_scenario(const std::string& text, const std::string& path) {
   try {
     const toml::table root = toml::parse(text, path);
-    return ScenarioReader(root, path).read();
+    auto scenario = ScenarioReader(root, path).read();
+    if (!scenario) return bad_input(one_line(scenario.error().message));
+    return scenario;
   } catch (const toml::parse_error& error) {
-    return bad_input(fmt::format("{}:{}: not TOML: {}", path, error.source().begin.line, error.description()));
+    return bad_input(
+        one_line(fmt::format("{}:{}: not TOML: {}", path, error.source().begin.line, error.description())));
   }
 }
 

@@ -219,7 +219,8 @@ Input<RunResult> Simulation::run() {
   PAGODA_TRY(loop());
   Time end;
   for (const Cpu& cpu : cpus_) end = std::max(end, cpu.processor->now());
-  if (scenario_.until != kNever) end = std::min(std::max(end, scenario_.until), end);
+  const auto unfinished = [](const auto& process) { return process->state() != Process::State::kDone; };
+  if (scenario_.until != kNever && std::ranges::any_of(processes_, unfinished)) end = std::max(end, scenario_.until);
   sample_until(end);
   report_progress(end);
   RunResult run = result(end);

@@ -74,9 +74,9 @@ class Simulation {
   const Scenario scenario_;
   const RunOptions options_;
   const std::uint64_t seed_;
+  PageHistory history_;  // The manager reports to it.
   std::unique_ptr<machine::SimMachine> machine_;
   std::unique_ptr<mm::MemoryManager> manager_;
-  PageHistory history_;
   std::vector<std::unique_ptr<Process>> processes_;
   std::vector<Cpu> cpus_;
   Sampler sampler_;

@@ -148,11 +148,11 @@ PageCount TomlTable::pages(std::string_view key, PageCount fallback) {
   return pages_of(bytes);
 }
 
-Duration TomlTable::duration(std::string_view key, Duration fallback) {
+Duration TomlTable::duration(std::string_view key, Duration fallback, Duration least, Duration most) {
   if (find(key) == nullptr) return fallback;
   const auto parsed = parse_duration(text(key, ""));
-  if (parsed) return *parsed;
-  wrong(key, parsed.error().message);
+  if (parsed && *parsed >= least && *parsed <= most) return *parsed;
+  wrong(key, parsed ? fmt::format("must be from {} to {}", to_string(least), to_string(most)) : parsed.error().message);
   return fallback;
 }
 

@@ -25,6 +25,9 @@ Input<Duration> parse_duration(std::string_view text);
 // reader reads all keys in a row and asks once.
 class TomlTable {
  public:
+  // Longer than any run here, and far from where virtual time would overflow.
+  static constexpr Duration kLongest = 1'000'000_s;
+
   TomlTable(const toml::table& table, std::string file, std::string path, std::optional<InputError>& error);
 
   std::string text(std::string_view key, std::string fallback);
@@ -35,10 +38,10 @@ class TomlTable {
   ByteCount size(std::string_view key, ByteCount fallback);
   // Whole pages: anything else is an error.
   PageCount pages(std::string_view key, PageCount fallback);
-  Duration duration(std::string_view key, Duration fallback);
+  Duration duration(std::string_view key, Duration fallback, Duration least = 0_ns, Duration most = kLongest);
   // One of the names; returns its place.
   std::size_t choice(std::string_view key, const std::vector<std::string_view>& names, std::size_t fallback);
-  [[nodiscard]] bool has(std::string_view key) const { return table_.contains(key); }
+  [[nodiscard]] bool has(std::string_view key) { return find(key) != nullptr; }
   // Makes a missing key an error.
   void require(std::string_view key);
   // Tables below: one, or an array of them, each given to `read`.

@@ -187,6 +187,22 @@ TEST(SimDisk, MovesFramesThatAreReachedOneByOne) {
   EXPECT_TRUE(reach.balanced());
 }
 
+TEST(SimDisk, PeekingIsNoTransfer) {
+  Rig s;
+  ASSERT_TRUE(s.file->resize(8_KiB));
+  const Pfn frame(9);
+  s.fill(frame, 1);
+  ASSERT_EQ(s.file->write(s.cpu, FileOffset(0x1000), std::span(&frame, 1)).status, Status::kSuccess);
+  const Time before = s.cpu.now();
+  std::vector<std::byte> page(kPageBytes);
+  ASSERT_TRUE(s.file->peek(FileOffset(0x1000), page));
+  const FrameView written = s.cpu.physical().bytes(frame, Access::kRead);
+  EXPECT_TRUE(std::ranges::equal(page, written.bytes()));
+  EXPECT_EQ(s.disk.counts().reads, 0U);
+  EXPECT_EQ(s.disk.injection().operations(), 1U);
+  EXPECT_EQ(s.cpu.now(), before);
+}
+
 // --- Time ---
 
 TEST(SimDisk, ATransferTakesLatencyAndBandwidth) {

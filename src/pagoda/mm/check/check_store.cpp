@@ -70,11 +70,16 @@ void check_commit(Context& c) {
            fmt::format("{} are charged, above the peak of {}", to_string(ledger.charged()), to_string(ledger.peak())));
   }
   PageCount limit = c.core.pfns.frames() - c.core.tunables.commit_reserve;
-  for (std::size_t file = 0; file < c.core.paging_files.size(); ++file) {
-    const PagingFile& paging_file = c.core.paging_files[file];
-    const PageCount unusable = paging_file.retired() + 1_pages;
-    const PageCount size = pages_of(paging_file.file().size());
-    if (size > unusable) limit += size - unusable;
+  for (std::size_t number = 0; number < c.core.paging_files.size(); ++number) {
+    const PagingFile& file = c.core.paging_files[number];
+    const PageCount unusable = file.retired() + 1_pages;
+    const PageCount on_disk = pages_of(file.file().size());
+    if (unusable > file.size() || unusable > on_disk) {
+      c.find("CM2"_rule, fmt::format("paging file {} has {} slots, {} of them unusable", number, file.slots().size(),
+                                     unusable.value()));
+      return;  // The ledger cannot say what its limit is.
+    }
+    limit += on_disk - unusable;
   }
   if (ledger.limit() != limit) {
     c.find("CM2"_rule,

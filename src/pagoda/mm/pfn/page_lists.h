@@ -3,8 +3,10 @@
 //
 // Invariants (check; ids in brackets):
 //   [PL1] A page is on exactly the list that its state (and, on standby, its priority) names; on none if Active or
-//   Transition. [PL2] Forward walk, backward walk and count agree for every list. [PL3] A listed page has reference
-//   count 0; its link fields are the links.
+//         Transition.
+//   [PL2] Forward walk, backward walk and count agree for every list.
+//   [PL3] A listed page has reference count 0; its link fields are the links.
+//   [PL4] Zeroed and free pages have no owner, no original PTE and no flags.
 // Locking: the PFN lock of the manager, throughout; PfnDatabase, the only user, holds it.
 #pragma once
 

@@ -6,9 +6,13 @@
 //   [PF2] An active page is mapped by exactly `share_count` valid PTEs; its owner PTE is one of them.
 //   [PF3] reference_count = (share_count > 0) + I/O under way + locks.
 //   [PF4] A page table's share count is 1 + its valid and transition entries, its use count the entries that are not
-//   zero. [PF5] Standby, modified and transition pages have an owner PTE in transition form that names them, unless
-//   deleted. [PF6] A modified page has no page-file slot; a clean page that has one is equal to the slot's bytes. [PF7]
-//   Pages on the zeroed list hold zeros.
+//         zero.
+//   [PF5] Standby, modified and transition pages have an owner PTE in transition form that names them, unless deleted.
+//   [PF6] A modified page has no page-file slot; a clean page that has one is equal to the slot's bytes, and no valid
+//         PTE lets the processor write to it.
+//   [PF7] Pages on the zeroed list hold zeros.
+//   [PF8] A clean page without a slot holds zeros: it was never written.
+//   [PF9] Entries of frames never used are all zero bytes.
 // Frames never used yet are a range above the highest used one: they count as zeroed, and neither they nor their
 // entries cost memory.
 //

@@ -10,8 +10,10 @@
 // Invariants (mm::check), beside those of VadTree, PageTables and WorkingSet:
 //   [AS1] Every entry that is not zero lies inside a VAD.
 //   [AS2] Each VAD's charge is the number of its committed pages; the space's charge is the sum, the page tables that
-//   its VADs span,
-//         and the root.
+//         its VADs span, and the root.
+//   [AS3] VADs lie between the first 64 KB and the highest user address less 64 KB, with a protection that private
+//         memory may have; decommitted entries are in committed VADs only.
+//   [AS4] No two spaces have the same tag, unless they have none.
 // Locking: `lock` guards all parts; lower-ranked locks (PFN) are taken inside. Source: reference/nt.md sections 5, 7
 // and 9.
 #pragma once
@@ -67,7 +69,8 @@ class AddressSpace {
   // reach), kInvalidPageProtection, kConflictingAddresses (base taken), kNoMemory (no gap), kCommitmentLimit.
   Result<VpnRange> reserve(const ReserveRequest& request);
   // Promises memory for pages of one region; those already committed keep their contents and take the protection. Fails
-  // with kConflictingAddresses (not inside one region), kInvalidPageProtection, kCommitmentLimit, kNoMemory, kPending.
+  // with kInvalidPageProtection, kInvalidParameter2 (base out of reach), kInvalidParameter4 (no size, or it wraps),
+  // kConflictingAddresses (not inside one region), kCommitmentLimit, kNoMemory, kPending.
   Result<> commit(Processor& cpu, VirtualAddress base, ByteCount size, Protection protection);
   // Takes the promise and the contents back; the region stays reserved. Size zero: the whole region that begins at
   // `base`. Fails with kMemoryNotAllocated, kUnableToFreeVm (past the region), kFreeVmNotAtBase, kNoMemory, kPending.
@@ -75,7 +78,8 @@ class AddressSpace {
   // Gives addresses back, whole pages of one region, which may split it. Statuses as for decommit.
   Result<> release(Processor& cpu, VirtualAddress base, ByteCount size);
   // Changes the rights of committed pages of one region; returns those of the first before. Fails with
-  // kInvalidPageProtection, kInvalidParameter3, kConflictingAddresses, kNotCommitted, kNoMemory, kPending.
+  // kInvalidPageProtection, kInvalidParameter2 (base out of reach), kInvalidParameter3 (no size, or it wraps),
+  // kConflictingAddresses, kNotCommitted, kNoMemory, kPending.
   Result<Protection> protect(Processor& cpu, VirtualAddress base, ByteCount size, Protection protection);
   // Fails with kInvalidParameter above the highest user address.
   [[nodiscard]] Result<RegionInfo> query(const Processor& cpu, VirtualAddress address);
@@ -85,11 +89,13 @@ class AddressSpace {
   Result<> set_limits(Processor& cpu, const WorkingSet::Limits& limits);
   // Every page that is not locked leaves. Returns how many did.
   PageCount empty(Processor& cpu);
-  // Makes the pages resident and keeps them so until unlocked. Fails with kAccessViolation (not accessible),
-  // kWorkingSetQuota (more than the minimum less 8 pages, reference/nt.md 7.5), kInPageError, kNoMemory, kPending, and
-  // kWasLocked, a success in NT: some page was locked already; all are now.
+  // Makes the pages resident and keeps them so until unlocked. Fails with kInvalidParameter (no size, or out of reach),
+  // kAccessViolation (not accessible), kWorkingSetQuota (with the pages that are locked already, more than the minimum
+  // less 8: reference/nt.md 7.5), kGuardPageViolation (and the guard is gone), kInPageError, kNoMemory, kPending, having
+  // locked nothing; and with kWasLocked, a success in NT: some page was locked already; all are now.
   Result<> lock_pages(Processor& cpu, VirtualAddress base, ByteCount size, LockKind kind);
-  // Fails with kNotLocked if any page is not locked that way, having changed nothing.
+  // Fails with kInvalidParameter (no size, or out of reach), or kNotLocked if any page is not locked that way, having
+  // changed nothing.
   Result<> unlock_pages(Processor& cpu, VirtualAddress base, ByteCount size, LockKind kind);
 
   // --- Watching ---
@@ -156,6 +162,10 @@ class AddressSpace {
   Result<Protection> protect_locked(Processor& cpu, VpnRange pages, Protection protection) PAGODA_REQUIRES(lock);
   // The rights that an entry of a region carries by now.
   [[nodiscard]] Protection current_protection(const Vad& vad, RawPte raw) const;
+  // Where the working set keeps the page; WorkingSet::kNoSlot if it is not mapped.
+  [[nodiscard]] std::uint32_t working_set_slot(const Processor& cpu, Vpn page) const PAGODA_REQUIRES(lock);
+  // Whether the pages may be locked, before any is.
+  Result<> may_lock(const Processor& cpu, VpnRange pages) PAGODA_REQUIRES(lock);
   // Pages named by a free or decommit call, and their region.
   struct Freed {
     Vad* vad;

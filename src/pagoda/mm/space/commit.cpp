@@ -33,6 +33,7 @@ PageCount AddressSpace::committed_in(const Processor& cpu, const Vad& vad, VpnRa
 
 Result<> AddressSpace::commit(Processor& cpu, VirtualAddress base, ByteCount size, Protection protection) {
   if (!is_allowed_on_private(protection)) return fail(Status::kInvalidPageProtection);
+  if (base.vpn() > user_range().last()) return fail(Status::kInvalidParameter2);
   const auto pages = pages_covering(base, size);
   if (!pages) return fail(Status::kInvalidParameter4);
   return with_memory(core_, cpu, [&] {
@@ -145,6 +146,7 @@ PageCount AddressSpace::free_pages(Processor& cpu, const Vad& vad, VpnRange page
 
 Result<Protection> AddressSpace::protect(Processor& cpu, VirtualAddress base, ByteCount size, Protection protection) {
   if (!is_allowed_on_private(protection)) return fail(Status::kInvalidPageProtection);
+  if (base.vpn() > user_range().last()) return fail(Status::kInvalidParameter2);
   const auto pages = pages_covering(base, size);
   if (!pages) return fail(Status::kInvalidParameter3);
   return with_memory(core_, cpu, [&]() -> Result<Protection> {

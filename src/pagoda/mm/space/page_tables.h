@@ -6,7 +6,10 @@
 //
 // Invariants (mm::check):
 //   [PT1] No page table but the root is without entries.
-//   [PT2] Entries above level 1 are zero or point to a page table of this space with the right bits.
+//   [PT2] Entries above level 1 are zero or point to a page table of this space with the right bits; every page-table
+//         frame is a root or pointed to once, by its owner.
+//   [PT3] A level-1 entry is zero, demand zero, a hole, a slot, or names a frame with the rights of its original PTE.
+//   [PT4] Page-table frames are as many as were made and not freed.
 // Locking: the lock of the address space; functions that say so take the PFN lock too.
 #pragma once
 

@@ -30,6 +30,7 @@ struct alignas(64) Vad {
  private:
   friend class VadTree;
   friend struct VadTreePeer;  // Tests corrupt trees through it.
+  friend struct Corruptor;    // Tests of mm::check.
 
   // Free pages between the VAD before and this one, from the first 64 KB border on; see vad_tree.h.
   [[nodiscard]] std::uint64_t gap() const { return gap_and_balance_ >> 8; }

@@ -66,6 +66,7 @@ class VadTree {
 
  private:
   friend struct VadTreePeer;
+  friend struct Corruptor;  // Tests of mm::check.
   struct Checker;
 
   Vad* find_slowly(Vpn page);

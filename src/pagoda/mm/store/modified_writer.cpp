@@ -9,6 +9,9 @@ namespace {
 
 // Transfers in one run, so that a fault storm does not wait for the whole list. A choice.
 constexpr int kTransfersPerRun = 8;
+// While memory is merely not plentiful the writer waits until so much of the modified maximum has gathered: neighbours leave their
+// working set one after the other, and what is written together can be read back together. A choice.
+constexpr std::uint64_t kWorthwhileShare = 4;
 // After a failed write the next attempt waits, or a dead disk would be asked without end. A choice.
 constexpr Duration kRetryDelay = 10_ms;
 
@@ -23,7 +26,9 @@ struct ModifiedWriter::Cluster {
 bool ModifiedWriter::wanted() const {
   const PageCount modified = core_.pfns.count(PageState::kModified);
   if (modified.is_zero() || core_.paging_files.free_slots().is_zero()) return false;
-  return modified > core_.tunables.modified_maximum || core_.pfns.available() < core_.tunables.plenty_free;
+  const PageCount available = core_.pfns.available();
+  if (modified > core_.tunables.modified_maximum || available < core_.tunables.minimum_free) return true;
+  return available < core_.tunables.plenty_free && modified >= core_.tunables.modified_maximum / kWorthwhileShare;
 }
 
 Time ModifiedWriter::due(Time now) const {

@@ -4,6 +4,9 @@
 // Whoever runs mm code calls `complete` with its clock first; an event loop, which always runs the processor furthest
 // behind, so never lets a page arrive early.
 //
+// Invariants (mm::check):
+//   [IO1] A frame with a read (a write) under way is in exactly one read (write) transfer, all others in none; a read
+//         ends when the frame's entry says, and none before the next one.
 // Locking: the PFN lock.
 #pragma once
 

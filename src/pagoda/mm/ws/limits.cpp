@@ -29,42 +29,63 @@ PageCount AddressSpace::empty(Processor& cpu) {
   return trim_working_set(*this, cpu, working_set_.size(), 0_pages, 0);
 }
 
+std::uint32_t AddressSpace::working_set_slot(const Processor& cpu, Vpn page) const {
+  const PhysicalAddress pte = tables_.find(cpu, page);
+  const RawPte raw = pte == PageTables::kNone ? 0 : core_.load(cpu, pte);
+  return PteCodec::is_valid(raw) ? core_.pfns.entry(core_.codec.frame(raw)).ws_index : WorkingSet::kNoSlot;
+}
+
+// In the order of reference/nt.md 7.5.
+Result<> AddressSpace::may_lock(const Processor& cpu, VpnRange pages) {
+  const auto region = region_of(pages);
+  if (!region) return fail(Status::kAccessViolation);
+  PageCount new_locks;
+  for (Vpn page = pages.first; page < pages.end(); ++page) {
+    const PhysicalAddress pte = tables_.find(cpu, page);
+    const RawPte raw = pte == PageTables::kNone ? 0 : core_.load(cpu, pte);
+    if (base_of(current_protection(**region, raw)) == Protection::kNone) return fail(Status::kAccessViolation);
+    const std::uint32_t slot = working_set_slot(cpu, page);
+    if (slot == WorkingSet::kNoSlot || !working_set_[slot].is_locked()) ++new_locks;
+  }
+  if (working_set_.locked() + new_locks + kUnlockable > working_set_.limits().minimum)
+    return fail(Status::kWorkingSetQuota);
+  return {};
+}
+
 Result<> AddressSpace::lock_pages(Processor& cpu, VirtualAddress base, ByteCount size, LockKind kind) {
   const auto pages = pages_covering(base, size);
   if (!pages || pages->last() > user_range().last()) return fail(Status::kInvalidParameter);
+  {
+    const LockGuard guard(lock);
+    PAGODA_TRY(may_lock(cpu, *pages));
+  }
   bool was_locked = false;
+  std::vector<Vpn> newly_locked;
   for (Vpn page = pages->first; page < pages->end();) {
     {
       const LockGuard guard(lock);
-      if (page == pages->first) {
-        // The quota first, so that a refusal locks nothing.
-        if (working_set_.locked() + pages->count + kUnlockable > working_set_.limits().minimum)
-          return fail(Status::kWorkingSetQuota);
-        const auto region = region_of(*pages);
-        if (!region) return fail(Status::kAccessViolation);
-        bool accessible = true;
-        for (Vpn at = page; at < pages->end() && accessible; ++at) {
-          const PhysicalAddress pte = tables_.find(cpu, at);
-          const RawPte raw = pte == PageTables::kNone ? 0 : core_.load(cpu, pte);
-          accessible = base_of(current_protection(**region, raw)) != Protection::kNone;
+      if (const std::uint32_t slot = working_set_slot(cpu, page); slot != WorkingSet::kNoSlot) {
+        if (working_set_[slot].is_locked(kind)) {
+          was_locked = true;
+        } else {
+          working_set_.lock(slot, kind);
+          newly_locked.push_back(page);
         }
-        if (!accessible) return fail(Status::kAccessViolation);
-      }
-      const PhysicalAddress pte = tables_.find(cpu, page);
-      const RawPte raw = pte == PageTables::kNone ? 0 : core_.load(cpu, pte);
-      if (PteCodec::is_valid(raw)) {
-        const std::uint32_t slot = core_.pfns.entry(core_.codec.frame(raw)).ws_index;
-        const Wsle& entry = working_set_[slot];
-        was_locked |= kind == LockKind::kInMemory ? entry.is_locked_in_memory() : entry.is_locked_in_ws();
-        working_set_.lock(slot, kind);
         ++page;
         continue;
       }
     }
     const machine::PageFault fault{VirtualAddress(page), machine::Access::kRead, machine::Privilege::kUser, false,
                                    false};
-    if (const Status status = resolve_fault(*this, cpu, fault); status != Status::kSuccess) return fail(status);
-    if (cpu.is_blocked()) return fail(Status::kPending);
+    Status status = resolve_fault(*this, cpu, fault);
+    if (status == Status::kSuccess && cpu.is_blocked()) status = Status::kPending;
+    if (status == Status::kSuccess) continue;
+    const LockGuard guard(lock);
+    for (const Vpn locked : newly_locked) {
+      const std::uint32_t slot = working_set_slot(cpu, locked);
+      if (slot != WorkingSet::kNoSlot && working_set_[slot].is_locked(kind)) working_set_.unlock(slot, kind);
+    }
+    return fail(status);
   }
   return was_locked ? fail(Status::kWasLocked) : Result<>{};
 }
@@ -77,8 +98,7 @@ Result<> AddressSpace::unlock_pages(Processor& cpu, VirtualAddress base, ByteCou
   const auto slot_of = [&](RawPte raw) { return core_.pfns.entry(core_.codec.frame(raw)).ws_index; };
   tables_.for_each(cpu, *pages, [&](Vpn, PhysicalAddress, RawPte raw) {
     if (!PteCodec::is_valid(raw)) return;
-    const Wsle& entry = working_set_[slot_of(raw)];
-    if (kind == LockKind::kInMemory ? entry.is_locked_in_memory() : entry.is_locked_in_ws()) ++locked;
+    if (working_set_[slot_of(raw)].is_locked(kind)) ++locked;
   });
   if (locked != pages->count) return fail(Status::kNotLocked);
   tables_.for_each(cpu, *pages, [&](Vpn, PhysicalAddress, RawPte raw) { working_set_.unlock(slot_of(raw), kind); });

@@ -17,6 +17,8 @@
 
 namespace pagoda::mm {
 
+enum class LockKind : std::uint8_t { kInWorkingSet = 1, kInMemory = 2 };  // NT's MapType.
+
 class Wsle {
  public:
   static constexpr unsigned kOldest = 3;
@@ -28,6 +30,9 @@ class Wsle {
   [[nodiscard]] bool is_locked() const { return (word_ & (kLockedInWs | kLockedInMemory)) != 0; }
   [[nodiscard]] bool is_locked_in_ws() const { return (word_ & kLockedInWs) != 0; }
   [[nodiscard]] bool is_locked_in_memory() const { return (word_ & kLockedInMemory) != 0; }
+  [[nodiscard]] bool is_locked(LockKind kind) const {
+    return kind == LockKind::kInMemory ? is_locked_in_memory() : is_locked_in_ws();
+  }
   [[nodiscard]] unsigned age() const { return static_cast<unsigned>(word_ >> kAgeShift & kOldest); }
   [[nodiscard]] Vpn page() const { return Vpn(word_ >> kVpnShift); }
   [[nodiscard]] PhysicalAddress pte() const { return PhysicalAddress(pte_); }
@@ -38,6 +43,7 @@ class Wsle {
 
  private:
   friend class WorkingSet;
+  friend struct Corruptor;
   // The bits of NT's MMWSLE (reference/nt.md section 9): 0 valid, 1 locked in the working set, 2 in memory, 10-11 age,
   // 12 up the page.
   static constexpr std::uint64_t kValid = 1U << 0;
@@ -49,8 +55,6 @@ class Wsle {
   std::uint64_t word_ = 0;  // Of a free slot: the next free one above kVpnShift.
   std::uint64_t pte_ = 0;
 };
-
-enum class LockKind : std::uint8_t { kInWorkingSet = 1, kInMemory = 2 };  // NT's MapType.
 
 class WorkingSet {
  public:

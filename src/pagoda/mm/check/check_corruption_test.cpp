@@ -1,0 +1,422 @@
+// The checker seen failing: for every rule, a healthy manager is corrupted and the rule's id expected.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <set>
+#include <vector>
+
+#include "pagoda/base/random.h"
+#include "pagoda/mm/check/check.h"
+#include "pagoda/mm/check/check_context.h"
+#include "pagoda/mm/testing/test_machine.h"
+
+namespace pagoda::mm {
+
+// Reaches what no public function does.
+struct Corruptor {
+  static PageLists::Head& head(Core& core, PageState state) PAGODA_NO_THREAD_SAFETY {
+    PageLists& lists = core.pfns.lists_;
+    return lists.heads_[PageLists::index(state, kNormalPriority)];
+  }
+  static PageCount& available(Core& core) PAGODA_NO_THREAD_SAFETY { return core.pfns.available_; }
+  static Pfn& never_used(Core& core) PAGODA_NO_THREAD_SAFETY { return core.pfns.never_used_; }
+  static PageCount& commit(AddressSpace& space) PAGODA_NO_THREAD_SAFETY { return space.commit_; }
+  static PageCount& table_charge(AddressSpace& space) PAGODA_NO_THREAD_SAFETY { return space.table_charge_; }
+  static WorkingSet& working_set(AddressSpace& space) PAGODA_NO_THREAD_SAFETY { return space.working_set_; }
+  static VadTree& vads(AddressSpace& space) PAGODA_NO_THREAD_SAFETY { return space.vads_; }
+  static Bitmap& asids(MemoryManager& manager) PAGODA_NO_THREAD_SAFETY { return manager.asids_; }
+  static PageCount& size(WorkingSet& ws) { return ws.size_; }
+  static PageCount& locked(WorkingSet& ws) { return ws.locked_; }
+  static std::uint32_t& end_slot(WorkingSet& ws) { return ws.end_slot_; }
+  static std::uint32_t& first_free(WorkingSet& ws) { return ws.first_free_; }
+  static std::uint64_t& word(Wsle& wsle) { return wsle.word_; }
+  static std::uint64_t& pte(Wsle& wsle) { return wsle.pte_; }
+  static Bitmap& slots(PagingFile& file) { return file.slots_; }
+  static PageCount& retired(PagingFile& file) { return file.retired_; }
+  static void unbalance(Vad& vad) { vad.set_balance(vad.balance() + 1); }
+  static void lose_parent(Vad& vad) { vad.parent_ = &vad; }
+};
+
+namespace {
+
+using testing::TestMachine;
+
+// Pages in every state, a read and a write under way; every frame was used, since only then any is repurposed.
+// kMostUnused: the regions alone.
+enum class Frames : std::uint8_t { kAllUsed, kMostUnused };
+
+class Scene : public TestMachine {
+ public:
+  explicit Scene(machine::PteFormat paging = machine::PteFormat::kAmd64, Frames frames = Frames::kAllUsed)
+      : TestMachine({.paging = paging}) {
+    region_ = commit(PageCount(32));
+    far_region_ = reserve(PageCount(core().mode.entries(1) * 2));
+    if (frames == Frames::kMostUnused) return;
+    // One page between them, so that none is read or written as another's neighbour.
+    const auto write = [&](VirtualAddress va) { PAGODA_CHECK(put(va, 0, 1) == Status::kSuccess); };
+    for (const VirtualAddress va : {paged(), reading(), standby(), writing(), at(18)}) write(va);
+    push_out();
+    PAGODA_CHECK(space().decommit(cpu(), at(18), bytes_of(PageCount(2))).has_value());
+    write(standby());
+    page_out();
+    write(writing());
+    space().empty(cpu());
+    PAGODA_CHECK(manager().modified_writer().write_cluster(cpu()));
+    write(modified());
+    space().empty(cpu());
+    write(dirty());
+    PAGODA_CHECK(touch(clean()) == Status::kSuccess);
+    {
+      const LockGuard guard(core().pfns.lock);
+      const Pfn frame = core().pfns.begin_zeroing();
+      cpu().physical().zero(frame);
+      core().pfns.finish_zeroing(frame);
+    }
+    cpu().set_waiting(Processor::Waiting::kYields);
+    PAGODA_CHECK(touch(reading()) == Status::kPending);
+  }
+
+  [[nodiscard]] VirtualAddress at(std::uint64_t number) const { return page(region_, number); }
+  [[nodiscard]] VirtualAddress dirty() const { return at(0); }
+  [[nodiscard]] VirtualAddress clean() const { return at(2); }
+  [[nodiscard]] VirtualAddress modified() const { return at(4); }
+  [[nodiscard]] VirtualAddress standby() const { return at(6); }
+  [[nodiscard]] VirtualAddress paged() const { return at(8); }
+  [[nodiscard]] VirtualAddress reading() const { return at(10); }
+  [[nodiscard]] VirtualAddress writing() const { return at(12); }
+  [[nodiscard]] VirtualAddress hole() const { return at(18); }
+  [[nodiscard]] VirtualAddress untouched() const { return at(24); }
+  [[nodiscard]] VirtualAddress far_region() const { return far_region_; }
+
+  [[nodiscard]] PhysicalAddress pte_address(VirtualAddress va) {
+    const LockGuard guard(space().lock);
+    return space().tables().find(cpu(), va.vpn());
+  }
+  // Changes an entry and keeps the use count, as a wild store would not.
+  void store(VirtualAddress va, RawPte raw) {
+    const PhysicalAddress pte = pte_address(va);
+    const LockGuard guard(space().lock);
+    space().tables().store(cpu(), pte, raw);
+  }
+  // The entry of the given level, bare.
+  [[nodiscard]] PhysicalAddress directory_entry(VirtualAddress va, unsigned level) {
+    Pfn table = space().root();
+    for (unsigned at = core().mode.levels; at > level; --at)
+      table = core().codec.frame(core().load(cpu(), core().mode.entry_address(table, va, at)));
+    return core().mode.entry_address(table, va, level);
+  }
+  void store_entry(PhysicalAddress entry, RawPte raw) {
+    machine::store_entry(cpu().physical(), core().mode, entry, raw);
+  }
+  void flip(PhysicalAddress entry, RawPte bits) { store_entry(entry, core().load(cpu(), entry) ^ bits); }
+  [[nodiscard]] PfnEntry& frame_entry(Pfn frame) { return core().pfns.entry(frame); }
+  [[nodiscard]] PfnEntry& table_entry(VirtualAddress va) { return frame_entry(pte_address(va).pfn()); }
+  void scribble(Pfn frame) { cpu().physical().bytes(frame, machine::Access::kWrite).bytes()[77] ^= std::byte{1}; }
+  [[nodiscard]] Pfn first_on(PageState state) { return Pfn(Corruptor::head(core(), state).flink); }
+  [[nodiscard]] Vad& vad() { return *Corruptor::vads(space()).find(region_.vpn()); }
+  [[nodiscard]] Vad& far_vad() { return *Corruptor::vads(space()).find(far_region_.vpn()); }
+  [[nodiscard]] WorkingSet& working_set() { return Corruptor::working_set(space()); }
+  [[nodiscard]] Wsle& wsle(VirtualAddress va) { return working_set()[entry(va).ws_index]; }
+  [[nodiscard]] PagingFile& file() { return core().paging_files[0]; }
+
+ private:
+  VirtualAddress region_;
+  VirtualAddress far_region_;
+};
+
+struct Corruption {
+  const char* rule;
+  const char* what;  // For the test's name.
+  void (*corrupt)(Scene& s);
+  Frames frames = Frames::kAllUsed;
+};
+
+void PrintTo(const Corruption& corruption, std::ostream* out) { *out << corruption.rule << corruption.what; }
+
+namespace pte_bits = machine::pte_bits;
+
+const Corruption kCorruptions[] = {
+    // --- Lists ---
+    {"PL1", "StateOfAnotherList", [](Scene& s) { s.entry(s.standby()).state = PageState::kModified; }},
+    {"PL1", "ListedAndActive", [](Scene& s) { s.entry(s.standby()).state = PageState::kActive; }},
+    {"PL1", "OnNoList", [](Scene& s) { s.entry(s.reading()).state = PageState::kStandby; }},
+    {"PL1", "AnotherPriority", [](Scene& s) { s.entry(s.standby()).priority = 2; }},
+    {"PL2", "BackLink", [](Scene& s) { s.frame_entry(s.first_on(PageState::kFree)).blink = 3; }},
+    {"PL2", "Circle",
+     [](Scene& s) {
+       const Pfn first = s.first_on(PageState::kFree);
+       s.frame_entry(first).flink = first.value();
+     }},
+    {"PL2", "LinkOutOfMemory", [](Scene& s) { s.frame_entry(s.first_on(PageState::kFree)).flink = 0xFFFFFFF0; }},
+    {"PL2", "Count", [](Scene& s) { ++Corruptor::head(s.core(), PageState::kFree).count; }},
+    {"PL2", "LastPage", [](Scene& s) { Corruptor::head(s.core(), PageState::kFree).blink = kNoPfn.value(); }},
+    {"PL3", "Referenced", [](Scene& s) { s.entry(s.standby()).reference_count = 1; }},
+    {"PL4", "FreeWithOwner", [](Scene& s) { s.frame_entry(s.first_on(PageState::kFree)).pte_address = 0x1000; }},
+    {"PL4", "ZeroedWithOriginal", [](Scene& s) { s.frame_entry(s.first_on(PageState::kZeroed)).original_pte = 0x80; }},
+
+    // --- Frames ---
+    {"PF1", "Available", [](Scene& s) { ++Corruptor::available(s.core()); }},
+    {"PF1", "MoreFramesThanMemory", [](Scene& s) { Corruptor::never_used(s.core()) = Pfn(1000); }},
+    {"PF2", "ShareCount", [](Scene& s) { s.entry(s.dirty()).share_count = 2; }},
+    {"PF2", "Unmapped", [](Scene& s) { s.store(s.clean(), s.core().codec.demand_zero(Protection::kReadWrite)); }},
+    {"PF2", "OwnerElsewhere", [](Scene& s) { s.entry(s.dirty()).pte_address += 64; }},
+    {"PF2", "FreeFrameMapped",
+     [](Scene& s) {
+       s.store(s.untouched(), s.core().codec.valid(s.first_on(PageState::kFree), Protection::kReadWrite,
+                                                   PteCodec::Owner::kUser, PteCodec::Dirty::kNo));
+     }},
+    {"PF3", "OneTooMany", [](Scene& s) { ++s.entry(s.dirty()).reference_count; }},
+    {"PF3", "NobodyHoldsIt", [](Scene& s) { s.entry(s.writing()).reference_count = 0; }},
+    {"PF3", "DeletedAndActive", [](Scene& s) { s.entry(s.dirty()).deleted = 1; }},
+    {"PF4", "UsedEntries", [](Scene& s) { ++s.table_entry(s.dirty()).used_entries; }},
+    {"PF4", "TableShares", [](Scene& s) { --s.table_entry(s.dirty()).share_count; }},
+    {"PF4", "RootShares", [](Scene& s) { ++s.frame_entry(s.space().root()).share_count; }},
+    {"PF5", "OwnerForgot", [](Scene& s) { s.store(s.standby(), s.core().codec.demand_zero(Protection::kReadWrite)); }},
+    {"PF5", "TwoOwners", [](Scene& s) { s.store(s.untouched(), s.pte(s.modified())); }},
+    {"PF5", "DeletedAndNamed", [](Scene& s) { s.entry(s.writing()).deleted = 1; }},
+    {"PF5", "TransitionToActive",
+     [](Scene& s) { s.store(s.untouched(), s.core().codec.transition(s.frame(s.dirty()), Protection::kReadWrite)); }},
+    {"PF6", "SlotDiffers", [](Scene& s) { s.scribble(s.frame(s.standby())); }},
+    {"PF6", "ModifiedWithSlot", [](Scene& s) { s.entry(s.standby()).modified = 1; }},
+    {"PF6", "CleanOnModifiedList", [](Scene& s) { s.entry(s.modified()).modified = 0; }},
+    {"PF6", "CleanAndWritable", [](Scene& s) { s.entry(s.dirty()).modified = 0; }},
+    {"PF7", "Scribbled", [](Scene& s) { s.scribble(s.first_on(PageState::kZeroed)); }},
+    {"PF8", "Scribbled", [](Scene& s) { s.scribble(s.frame(s.clean())); }},
+    {"PF9", "First", [](Scene& s) { s.frame_entry(Corruptor::never_used(s.core())).reference_count = 1; },
+     Frames::kMostUnused},
+    {"PF9", "Last", [](Scene& s) { s.frame_entry(Pfn(255)).modified = 1; }, Frames::kMostUnused},
+
+    // --- Page tables ---
+    {"PT1", "Empty",
+     [](Scene& s) {
+       const LockGuard guard(s.space().lock);
+       ASSERT_TRUE(s.space().tables().make(s.cpu(), s.far_region().vpn() + PageCount(600)));
+     }},
+    {"PT2", "Rights", [](Scene& s) { s.flip(s.directory_entry(s.dirty(), 2), pte_bits::kUser); }},
+    {"PT2", "FrameOutOfMemory", [](Scene& s) { s.flip(s.directory_entry(s.dirty(), 2), RawPte{1} << 40); }},
+    {"PT2", "NotPresent", [](Scene& s) { s.flip(s.directory_entry(s.dirty(), 2), pte_bits::kValid); }},
+    {"PT2", "Circle",
+     [](Scene& s) {
+       s.store_entry(s.directory_entry(s.dirty(), 3),
+                     s.core().codec.table(s.space().root(), 3, PteCodec::Owner::kUser));
+     }},
+    {"PT2", "PointsToPage",
+     [](Scene& s) {
+       s.store_entry(s.directory_entry(s.dirty(), 2),
+                     s.core().codec.table(s.frame(s.dirty()), 2, PteCodec::Owner::kUser));
+     }},
+    {"PT2", "TableOfNobody",
+     [](Scene& s) {
+       const LockGuard guard(s.core().pfns.lock);
+       const auto taken = s.core().pfns.take(s.cpu(), Contents::kZeroed);
+       s.core().pfns.make_page_table(taken->frame, PhysicalAddress(taken->frame));
+     }},
+    {"PT2", "RootIsNone", [](Scene& s) { s.frame_entry(s.space().root()).page_table = 0; }},
+    {"PT3", "Caching", [](Scene& s) { s.flip(s.pte_address(s.dirty()), pte_bits::kCacheDisable); }},
+    {"PT3", "Writable", [](Scene& s) { s.flip(s.pte_address(s.clean()), pte_bits::kWrite); }},
+    {"PT3", "RightsOfTransition",
+     [](Scene& s) { s.store(s.standby(), s.core().codec.transition(s.frame(s.standby()), Protection::kReadOnly)); }},
+    {"PT3", "FrameOutOfMemory", [](Scene& s) { s.flip(s.pte_address(s.dirty()), RawPte{1} << 45); }},
+    {"PT3", "Prototype", [](Scene& s) { s.store(s.untouched(), soft_bits::kPrototype | RawPte{5} << 20); }},
+    {"PT3", "StrayBits", [](Scene& s) { s.store(s.untouched(), 0x1E); }},
+    {"PT4", "MoreMade",
+     [](Scene& s) {
+       const LockGuard guard(s.core().pfns.lock);
+       ++s.core().counters.page_tables_made;
+     }},
+
+    // --- Spaces ---
+    {"VT1", "Empty", [](Scene& s) { s.vad().range.count = 0_pages; }},
+    {"VT1", "Overlap", [](Scene& s) { s.vad().range.count = PageCount(10000); }},
+    {"VT2", "Balance", [](Scene& s) { Corruptor::unbalance(s.vad()); }},
+    {"VT3", "Gap", [](Scene& s) { s.vad().range = {s.vad().range.first + PageCount(16), PageCount(16)}; }},
+    {"VT4", "Parent", [](Scene& s) { Corruptor::lose_parent(s.vad()); }},
+    {"AS1", "EntriesOutside",
+     [](Scene& s) { Corruptor::vads(s.space()).shrink(s.vad(), {s.vad().range.first, PageCount(4)}); }},
+    {"AS2", "RegionCharge", [](Scene& s) { ++s.vad().commit_charge; }},
+    {"AS2", "SpaceCharge", [](Scene& s) { ++Corruptor::commit(s.space()); }},
+    {"AS2", "TableCharge", [](Scene& s) { ++Corruptor::table_charge(s.space()); }},
+    {"AS3", "WriteCopy", [](Scene& s) { s.far_vad().protection = Protection::kWriteCopy; }},
+    {"AS3", "HoleInReserved", [](Scene& s) { s.vad().mem_commit = MemCommit::kNo; }},
+    {"AS4", "SameTag",
+     [](Scene& s) {
+       Corruptor::asids(s.manager()).clear(static_cast<std::size_t>(s.space().asid()));
+       static_cast<void>(s.add_space());
+     }},
+
+    // --- Working sets ---
+    {"WS1", "PteAddress", [](Scene& s) { Corruptor::pte(s.wsle(s.dirty())) += 8; }},
+    {"WS1", "PageNotMapped",
+     [](Scene& s) { s.store(s.dirty(), s.core().codec.transition(s.frame(s.dirty()), Protection::kReadWrite)); }},
+    {"WS1", "MappedAndNotIn", [](Scene& s) { s.working_set().erase(s.entry(s.dirty()).ws_index); }},
+    {"WS2", "AnotherSlot", [](Scene& s) { s.entry(s.dirty()).ws_index = s.entry(s.clean()).ws_index; }},
+    {"WS2", "NoSlot", [](Scene& s) { s.entry(s.dirty()).ws_index = PfnEntry::kNoWsIndex; }},
+    {"WS3", "Size", [](Scene& s) { ++Corruptor::size(s.working_set()); }},
+    {"WS3", "Locked", [](Scene& s) { ++Corruptor::locked(s.working_set()); }},
+    {"WS3", "FreeChainLeadsToUsed",
+     [](Scene& s) { Corruptor::first_free(s.working_set()) = s.entry(s.dirty()).ws_index; }},
+    {"WS3", "FreeChainCircle",
+     [](Scene& s) {
+       WorkingSet& ws = s.working_set();
+       Corruptor::word(ws[ws.first_free()]) = std::uint64_t{ws.first_free()} << 12;
+     }},
+    {"WS3", "FreeChainCut", [](Scene& s) { Corruptor::first_free(s.working_set()) = WorkingSet::kNoSlot; }},
+    {"WS3", "EndOutOfMemory", [](Scene& s) { Corruptor::end_slot(s.working_set()) = 1 << 20; }},
+
+    // --- Paging files and commit ---
+    {"SL1", "LeakedSlot",
+     [](Scene& s) {
+       const LockGuard guard(s.core().pfns.lock);
+       s.core().paging_files.allocate(1_pages);
+     }},
+    {"SL1", "NamedAndFree", [](Scene& s) { s.file().free(s.core().codec.slot(s.pte(s.paged()))); }},
+    {"SL1", "NamedTwice", [](Scene& s) { s.store(s.untouched(), s.pte(s.paged())); }},
+    {"SL1", "SlotZero", [](Scene& s) { Corruptor::slots(s.file()).clear(0); }},
+    {"SL2", "OutOfFile",
+     [](Scene& s) {
+       s.store(s.untouched(), s.core().codec.page_file(0, PageFileSlot(70000), Protection::kReadWrite));
+     }},
+    {"SL2", "NoSuchFile",
+     [](Scene& s) { s.store(s.untouched(), s.core().codec.page_file(9, PageFileSlot(1), Protection::kReadWrite)); }},
+    {"SL3", "FileGrew", [](Scene& s) { ASSERT_TRUE(s.file().file().resize(8_MiB)); }},
+    {"CM1", "Charge",
+     [](Scene& s) {
+       const LockGuard guard(s.core().pfns.lock);
+       ASSERT_TRUE(s.core().commit.charge(1_pages));
+     }},
+    {"CM2", "MoreSlotsThanFile", [](Scene& s) { Corruptor::slots(s.file()).resize(s.file().slots().size() + 100); }},
+    {"CM2", "MoreRetiredThanSlots", [](Scene& s) { Corruptor::retired(s.file()) = PageCount(1 << 20); }},
+
+    // --- Transfers and TLBs ---
+    {"IO1", "TransferOfNobody",
+     [](Scene& s) {
+       const LockGuard guard(s.core().pfns.lock);
+       const Pfn frame = s.frame(s.standby());
+       s.core().io.add(Time(1), PendingIo::Transfer::Kind::kRead, std::span(&frame, 1));
+     }},
+    {"IO1", "TransferOfNoFrame",
+     [](Scene& s) {
+       const LockGuard guard(s.core().pfns.lock);
+       const Pfn frame(12345678);
+       s.core().io.add(Time(1), PendingIo::Transfer::Kind::kWrite, std::span(&frame, 1));
+     }},
+    {"IO1", "FlagWithoutTransfer", [](Scene& s) { s.entry(s.modified()).write_in_progress = 1; }},
+    {"IO1", "AnotherTime", [](Scene& s) { ++s.entry(s.reading()).io_completes; }},
+    {"TL1", "LessPermissiveNow", [](Scene& s) { s.flip(s.pte_address(s.dirty()), pte_bits::kWrite); }},
+    {"TL1", "CleanNow", [](Scene& s) { s.flip(s.pte_address(s.dirty()), pte_bits::kDirty); }},
+    {"TL1", "NotPresentNow", [](Scene& s) { s.flip(s.pte_address(s.clean()), pte_bits::kValid); }},
+    {"TL1", "AnotherFrame", [](Scene& s) { s.store(s.dirty(), s.pte(s.clean())); }},
+    {"TL1", "DeadSpace",
+     [](Scene& s) {
+       s.cpu().load_root(s.space().root(), machine::Asid{77});
+       s.cpu().fill_tlb(s.dirty(), {.frame = s.frame(s.dirty()), .user = true, .entry = s.pte_address(s.dirty())});
+     }},
+};
+
+class CheckFinds : public ::testing::TestWithParam<Corruption> {};
+
+INSTANTIATE_TEST_SUITE_P(Corruptions, CheckFinds, ::testing::ValuesIn(kCorruptions),
+                         [](const ::testing::TestParamInfo<Corruption>& test) {
+                           return std::string(test.param.rule) + test.param.what;
+                         });
+
+TEST_P(CheckFinds, TheBrokenRule) {
+  Scene scene(machine::PteFormat::kAmd64, GetParam().frames);
+  ASSERT_EQ(scene.check(), "");
+  GetParam().corrupt(scene);
+  const std::vector<Finding> findings = check(scene.manager(), scene.cpu());
+  EXPECT_GT(std::ranges::count(findings, GetParam().rule, &Finding::rule), 0) << to_string(findings);
+}
+
+TEST(CheckRules, EachHasACorruption) {
+  std::set<std::string_view> broken;
+  for (const Corruption& corruption : kCorruptions) broken.insert(corruption.rule);
+  for (const std::string_view rule : checking::kRules) EXPECT_TRUE(broken.contains(rule)) << rule;
+  EXPECT_EQ(broken.size(), checking::kRules.size());
+}
+
+TEST(CheckRules, SceneHasPagesInAllStates) {
+  Scene s;
+  EXPECT_EQ(s.state(s.dirty()), PageState::kActive);
+  EXPECT_EQ(s.state(s.clean()), PageState::kActive);
+  EXPECT_EQ(s.state(s.modified()), PageState::kModified);
+  EXPECT_EQ(s.state(s.standby()), PageState::kStandby);
+  EXPECT_EQ(s.kind(s.paged()), PteKind::kPageFile);
+  EXPECT_EQ(s.entry(s.reading()).read_in_progress, 1);
+  EXPECT_EQ(s.entry(s.writing()).write_in_progress, 1);
+  EXPECT_EQ(s.kind(s.hole()), PteKind::kDecommitted);
+  EXPECT_EQ(s.kind(s.untouched()), PteKind::kZero);
+}
+
+// Wild stores into what the checker reads: it ends, reads nothing outside, and what is put back is clean again.
+class CheckSurvives : public ::testing::TestWithParam<machine::PteFormat> {};
+
+INSTANTIATE_TEST_SUITE_P(AllModes, CheckSurvives,
+                         ::testing::Values(machine::PteFormat::kX86, machine::PteFormat::kPae,
+                                           machine::PteFormat::kAmd64),
+                         [](const ::testing::TestParamInfo<machine::PteFormat>& test) {
+                           return std::string(machine::paging_mode(test.param).name);
+                         });
+
+TEST_P(CheckSurvives, WildStores) {
+  Scene s(GetParam());
+  Random random(1);
+  const auto wild = [&](auto& word) {
+    using Word = std::remove_reference_t<decltype(word)>;
+    const Word before = word;
+    switch (random.below(4)) {
+      case 0:
+        word = static_cast<Word>(random.next());
+        break;
+      case 1:
+        word = static_cast<Word>(word ^ Word{1} << random.below(sizeof(Word) * 8));
+        break;
+      case 2:
+        word = static_cast<Word>(random.below(300));
+        break;
+      default:
+        word = 0;
+    }
+    check(s.manager(), s.cpu());
+    word = before;
+  };
+  std::vector<Pfn> tables;
+  for (std::uint32_t number = 1; number < Corruptor::never_used(s.core()).value(); ++number)
+    if (s.frame_entry(Pfn(number)).page_table != 0) tables.push_back(Pfn(number));
+  WorkingSet& ws = s.working_set();
+  for (int round = 0; round < 3000; ++round) {
+    switch (random.below(5)) {
+      case 0: {
+        const machine::FrameView view =
+            s.cpu().physical().bytes(tables[random.below(tables.size())], machine::Access::kWrite);
+        wild(reinterpret_cast<std::uint64_t*>(view.data())[random.below(kPageBytes / sizeof(std::uint64_t))]);
+        break;
+      }
+      case 1: {  // An entry that is used.
+        const auto va = s.at(2 * random.below(10));
+        const machine::FrameView view = s.cpu().physical().bytes(s.pte_address(va).pfn(), machine::Access::kWrite);
+        wild(*reinterpret_cast<std::uint32_t*>(view.data() + s.pte_address(va).page_offset()));
+        break;
+      }
+      case 2: {
+        PfnEntry& entry = s.frame_entry(Pfn(static_cast<std::uint32_t>(random.below(40))));
+        wild(reinterpret_cast<std::uint64_t*>(&entry)[random.below(sizeof entry / sizeof(std::uint64_t))]);
+        break;
+      }
+      case 3: {
+        PageLists::Head& head = Corruptor::head(
+            s.core(), static_cast<PageState>(random.below(static_cast<std::uint64_t>(PageState::kActive))));
+        wild(random.below(2) == 0 ? head.flink : head.blink);
+        break;
+      }
+      default: {
+        Wsle& wsle = ws[static_cast<std::uint32_t>(random.below(ws.end_slot()))];
+        wild(random.below(2) == 0 ? Corruptor::word(wsle) : Corruptor::pte(wsle));
+      }
+    }
+  }
+  EXPECT_EQ(s.check(), "");
+}
+
+}  // namespace
+}  // namespace pagoda::mm
