@@ -819,22 +819,22 @@ Operation Interpreter::next(Random& random) const {
     unsigned weight;
   };
   static constexpr std::array<Weight, Operation::kKinds> kWeights{{{Kind::kReserve, 60},
-                                                            {Kind::kCommit, 60},
-                                                            {Kind::kDecommit, 25},
-                                                            {Kind::kRelease, 30},
-                                                            {Kind::kProtect, 50},
-                                                            {Kind::kLoad, 280},
-                                                            {Kind::kStore, 280},
-                                                            {Kind::kFetch, 20},
-                                                            {Kind::kQuery, 30},
-                                                            {Kind::kEmpty, 8},
-                                                            {Kind::kSetLimits, 8},
-                                                            {Kind::kLock, 20},
-                                                            {Kind::kUnlock, 15},
-                                                            {Kind::kRunThreads, 60},
-                                                            {Kind::kAdvance, 45},
-                                                            {Kind::kFlush, 5},
-                                                            {Kind::kRecreate, 4}}};
+                                                                   {Kind::kCommit, 60},
+                                                                   {Kind::kDecommit, 25},
+                                                                   {Kind::kRelease, 30},
+                                                                   {Kind::kProtect, 50},
+                                                                   {Kind::kLoad, 280},
+                                                                   {Kind::kStore, 280},
+                                                                   {Kind::kFetch, 20},
+                                                                   {Kind::kQuery, 30},
+                                                                   {Kind::kEmpty, 8},
+                                                                   {Kind::kSetLimits, 8},
+                                                                   {Kind::kLock, 20},
+                                                                   {Kind::kUnlock, 15},
+                                                                   {Kind::kRunThreads, 60},
+                                                                   {Kind::kAdvance, 45},
+                                                                   {Kind::kFlush, 5},
+                                                                   {Kind::kRecreate, 4}}};
   static constexpr unsigned kTotal = [] {
     unsigned total = 0;
     for (const Weight& weight : kWeights) total += weight.weight;

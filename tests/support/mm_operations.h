@@ -171,7 +171,7 @@ class Interpreter {
   std::unique_ptr<machine::SimMachine> machine_;
   std::unique_ptr<MemoryManager> manager_;
   std::vector<Space> spaces_;
-  bool broke_promise_ = false;  // Was over its limit at some time.
+  bool broke_promise_ = false;         // Was over its limit at some time.
   std::optional<Operation> given_up_;  // By the operation before.
 };
 

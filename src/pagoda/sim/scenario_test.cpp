@@ -127,10 +127,10 @@ TEST(Scenario, OneWorkingSetLimitMakesRoomForItself) {
 }
 
 TEST(Scenario, TracesAreFoundFromTheScenariosFolder) {
-  const auto scenario = parse_scenario(
-      replaced(std::string(kSmall), R"({ kind = "uniform", memory = "1MiB", operations = 100 })",
-               R"({ kind = "trace", file = "../data/t.zst", repeat = 4 })"),
-      "some/folder/s.toml");
+  const auto scenario =
+      parse_scenario(replaced(std::string(kSmall), R"({ kind = "uniform", memory = "1MiB", operations = 100 })",
+                              R"({ kind = "trace", file = "../data/t.zst", repeat = 4 })"),
+                     "some/folder/s.toml");
   ASSERT_TRUE(scenario) << scenario.error().message;
   const auto& trace = std::get<TraceConfig>(scenario->processes[0].program);
   EXPECT_EQ(trace.file, "some/data/t.zst");
@@ -152,10 +152,12 @@ const Bad kBad[] = {
     {"read_cluster = 8", "cluster = 8", {"bad.toml:16: memory_manager.cluster: is not a known key", "read_cluster"}},
     {"name = \"a\"", "name = \"a\"\nnice = 1", {"bad.toml:19: process.nice: is not a known key", "start"}},
     {"minimum = \"64KiB\"", "min = \"64KiB\"", {"bad.toml:19: process.working_set.min: is not a known key", "hard"}},
-    {"operations = 100", "operations = 100, theta = 1",
+    {"operations = 100",
+     "operations = 100, theta = 1",
      {"bad.toml:20: process.program.theta: is not a known key", "writes"}},
     {"until = \"1s\"", "for = \"1s\"", {"bad.toml:22: run.for: is not a known key; known here: until"}},
-    {"\"uniform\", memory = \"1MiB\", operations = 100", "\"trace\", file = \"t\", memory = \"1MiB\"",
+    {"\"uniform\", memory = \"1MiB\", operations = 100",
+     "\"trace\", file = \"t\", memory = \"1MiB\"",
      {"bad.toml:20: process.program.memory: is not a known key", "repeat"}},
     // Wrong types.
     {"title = \"Small\"", "title = 1", {"bad.toml:1: title: must be text in quotes"}},
@@ -165,19 +167,23 @@ const Bad kBad[] = {
     {"memory = \"4MiB\"", "memory = 4", {"bad.toml:4: host.memory: must be text in quotes"}},
     {"processors = 1", "processors = 65", {"bad.toml:6: host.processors: must be a whole number from 1 to 64"}},
     {"processors = 1", "processors = 0", {"bad.toml:6: host.processors: must be a whole number from 1"}},
-    {"paging = \"amd64\"", "paging = \"arm\"",
-     {"bad.toml:5: host.paging: \"arm\" is not one of x86, pae, amd64"}},
-    {"capacity = \"16MiB\"", "capacity = \"16MiB\"\nread_errors = 1.5",
+    {"paging = \"amd64\"", "paging = \"arm\"", {"bad.toml:5: host.paging: \"arm\" is not one of x86, pae, amd64"}},
+    {"capacity = \"16MiB\"",
+     "capacity = \"16MiB\"\nread_errors = 1.5",
      {"bad.toml:10: disk.read_errors: must be a number from 0 to 1"}},
-    {"capacity = \"16MiB\"", "capacity = \"16MiB\"\nwrite_errors = \"0.1\"",
+    {"capacity = \"16MiB\"",
+     "capacity = \"16MiB\"\nwrite_errors = \"0.1\"",
      {"bad.toml:10: disk.write_errors: must be a number from 0 to 1"}},
-    {"maximum = \"1MiB\"", "maximum = \"1MiB\", hard = 1",
+    {"maximum = \"1MiB\"",
+     "maximum = \"1MiB\", hard = 1",
      {"bad.toml:19: process.working_set.hard: must be true or false"}},
-    {"{ kind = \"uniform\", memory = \"1MiB\", operations = 100 }", "\"uniform\"",
+    {"{ kind = \"uniform\", memory = \"1MiB\", operations = 100 }",
+     "\"uniform\"",
      {"bad.toml:20: process.program: must be a table"}},
     {"[[disk]]", "[disk]", {"bad.toml:7: disk: must be an array of tables: [[disk]]"}},
     {"[run]", "[[run]]", {"bad.toml:21: run: must be a table: [run]"}},
-    {"kind = \"uniform\"", "kind = \"random\"",
+    {"kind = \"uniform\"",
+     "kind = \"random\"",
      {"bad.toml:20: process.program.kind: \"random\" is not one of sequential, uniform, zipf, phases, trace"}},
     // Wrong units and numbers out of range.
     {"memory = \"4MiB\"", "memory = \"4MB\"", {"bad.toml:4: host.memory: ", "unknown unit \"MB\"", "\"64MiB\""}},
@@ -191,48 +197,61 @@ const Bad kBad[] = {
     {"memory = \"4MiB\"", "memory = \"1000001B\"", {"bad.toml:4: host.memory: must be a multiple of 4KiB"}},
     {"until = \"1s\"", "until = \"9000000000s\"", {"bad.toml:22: run.until: must be from 0 ns to 1000000.000 s"}},
     {"operations = 100", "operations = 0", {"bad.toml:20: process.program.operations: must be a whole number from 1"}},
-    {"operations = 100", "operations = 100, references = 1_000_000_000",
+    {"operations = 100",
+     "operations = 100, references = 1_000_000_000",
      {"bad.toml:20: process.program.references: must be a whole number from 1 to 1000000"}},
-    {"\"uniform\", memory = \"1MiB\"", "\"uniform\", memory = \"0B\"",
+    {"\"uniform\", memory = \"1MiB\"",
+     "\"uniform\", memory = \"0B\"",
      {"bad.toml:20: process.program.memory: must be from 4KiB"}},
-    {"\"uniform\", memory = \"1MiB\"", "\"uniform\", memory = \"2TiB\"",
+    {"\"uniform\", memory = \"1MiB\"",
+     "\"uniform\", memory = \"2TiB\"",
      {"bad.toml:20: process.program.memory: must be from 4KiB to 1 TiB"}},
     // What does not go together.
-    {"memory = \"4MiB\"", "memory = \"252KiB\"",
+    {"memory = \"4MiB\"",
+     "memory = \"252KiB\"",
      {"bad.toml:4: host.memory: a host of 252 KiB is too small to start; give it 256 KiB or more"}},
-    {"memory = \"4MiB\"\npaging = \"amd64\"", "memory = \"8GiB\"\npaging = \"x86\"",
+    {"memory = \"4MiB\"\npaging = \"amd64\"",
+     "memory = \"8GiB\"\npaging = \"x86\"",
      {"bad.toml:4: host.memory: 8 GiB is more than x86 paging can address (4 GiB)", "amd64"}},
-    {"memory = \"4MiB\"\npaging = \"amd64\"", "memory = \"512GiB\"\npaging = \"pae\"",
+    {"memory = \"4MiB\"\npaging = \"amd64\"",
+     "memory = \"512GiB\"\npaging = \"pae\"",
      {"bad.toml:4: host.memory: 512 GiB is more than pae paging can address (256 GiB)"}},
     {"memory = \"4MiB\"", "memory = \"32TiB\"", {"bad.toml:4: host.memory: 32 TiB is more than amd64 paging can"}},
-    {"maximum = \"8MiB\"", "maximum = \"17MiB\"",
+    {"maximum = \"8MiB\"",
+     "maximum = \"17MiB\"",
      {"bad.toml:14: page_file.maximum: 17 MiB is more than its disk \"ssd\" holds (16 MiB); make one smaller"}},
-    {"minimum = \"4MiB\"\nmaximum = \"8MiB\"", "minimum = \"17MiB\"",
+    {"minimum = \"4MiB\"\nmaximum = \"8MiB\"",
+     "minimum = \"17MiB\"",
      {"bad.toml:13: page_file.minimum: 17 MiB is more than its disk \"ssd\" holds (16 MiB)"}},
     {"maximum = \"8MiB\"", "maximum = \"3MiB\"", {"bad.toml:14: page_file.maximum: is below the minimum"}},
     {"minimum = \"4MiB\"", "minimum = \"1023KiB\"", {"bad.toml:13: page_file.minimum: ", "at least 1MiB"}},
-    {"[memory_manager]", "[[page_file]]\ndisk = \"ssd\"\nminimum = \"13MiB\"\n[memory_manager]",
+    {"[memory_manager]",
+     "[[page_file]]\ndisk = \"ssd\"\nminimum = \"13MiB\"\n[memory_manager]",
      {"bad.toml: page_file.minimum: the minimums of the paging files on disk \"ssd\" are more than it holds (16 MiB)"}},
     {"disk = \"ssd\"", "disk = \"hdd\"", {"bad.toml:12: page_file.disk: there is no disk \"hdd\"; add a [[disk]]"}},
-    {"[[page_file]]", "[[disk]]\nname = \"ssd\"\ncapacity = \"1MiB\"\n[[page_file]]",
+    {"[[page_file]]",
+     "[[disk]]\nname = \"ssd\"\ncapacity = \"1MiB\"\n[[page_file]]",
      {"bad.toml:12: disk.name: there is a disk \"ssd\" already"}},
     {"capacity = \"16MiB\"", "capacity = \"0B\"", {"bad.toml:9: disk.capacity: must be at least 4KiB"}},
-    {"capacity = \"16MiB\"", "capacity = \"16MiB\"\nstore = \"no-such-folder\"",
+    {"capacity = \"16MiB\"",
+     "capacity = \"16MiB\"\nstore = \"no-such-folder\"",
      {"bad.toml:10: disk.store: \"no-such-folder\" is not a folder", "\"memory\""}},
-    {"minimum = \"64KiB\"", "minimum = \"2MiB\"",
+    {"minimum = \"64KiB\"",
+     "minimum = \"2MiB\"",
      {"bad.toml:19: process.working_set.minimum: is above the maximum; lower it or raise the maximum"}},
     {"maximum = \"1MiB\"", "maximum = \"0B\"", {"bad.toml:19: process.working_set.m"}},
-    {"minimum = \"64KiB\", maximum = \"1MiB\"", "minimum = \"4MiB\"",
+    {"minimum = \"64KiB\", maximum = \"1MiB\"",
+     "minimum = \"4MiB\"",
      {"bad.toml: host.memory: the working-set minimums of the processes (4 MiB) are more than the host can keep",
       "lower process.working_set.minimum or raise host.memory"}},
-    {"name = \"a\"", "name = \"a\"\ncopies = 100",
-     {"bad.toml: host.memory: the working-set minimums", "(6400 KiB)"}},
+    {"name = \"a\"", "name = \"a\"\ncopies = 100", {"bad.toml: host.memory: the working-set minimums", "(6400 KiB)"}},
     {"read_cluster = 8", "plenty_free = \"2MiB\"", {"bad.toml:16: memory_manager.plenty_free: must be below half"}},
     {"read_cluster = 8", "commit_reserve = \"4MiB\"", {"bad.toml:16: memory_manager.commit_reserve: must be below"}},
     {"read_cluster = 8", "minimum_free = \"4KiB\"", {"bad.toml:16: memory_manager.minimum_free: must be at least"}},
     {"read_cluster = 8", "balance_period = \"0s\"", {"bad.toml:16: memory_manager.balance_period: must be from 100"}},
     {"read_cluster = 8", "read_cluster = 17", {"bad.toml:16: memory_manager.read_cluster: must be a whole number"}},
-    {"kind = \"uniform\", memory = \"1MiB\"", "kind = \"phases\", memory = \"1MiB\", window = \"2MiB\"",
+    {"kind = \"uniform\", memory = \"1MiB\"",
+     "kind = \"phases\", memory = \"1MiB\", window = \"2MiB\"",
      {"bad.toml:20: process.program.window: must be from 4KiB to the memory"}},
     // What is missing.
     {"[host]\nmemory = \"4MiB\"\npaging = \"amd64\"\nprocessors = 1\n", "", {"host: is missing"}},
@@ -245,17 +264,22 @@ const Bad kBad[] = {
     {"kind = \"uniform\", ", "", {"bad.toml:20: process.program.kind: is missing"}},
     {", operations = 100", "", {"bad.toml:20: process.program.operations: is missing"}},
     {"kind = \"uniform\"", "kind = \"phases\"", {"bad.toml:20: process.program.window: is missing"}},
-    {"kind = \"uniform\", memory = \"1MiB\", operations = 100", "kind = \"trace\"",
+    {"kind = \"uniform\", memory = \"1MiB\", operations = 100",
+     "kind = \"trace\"",
      {"bad.toml:20: process.program.file: is missing"}},
     // The same name twice.
-    {"[run]", "[[process]]\nname = \"a\"\nprogram = { kind = \"uniform\", memory = \"4KiB\", operations = 1 }\n[run]",
+    {"[run]",
+     "[[process]]\nname = \"a\"\nprogram = { kind = \"uniform\", memory = \"4KiB\", operations = 1 }\n[run]",
      {"bad.toml:22: process.name: there is a process \"a\" already"}},
     {"seed = 7", "seed = 7\nseed = 8", {"bad.toml:3: not TOML: "}},
     // Not TOML, and names that would break the line.
     {"seed = 7", "seed 7", {"bad.toml:2: not TOML: "}},
     {"[host]", "[host", {"bad.toml:3: not TOML: "}},
     {"title = \"Small\"", "title = \"Small", {"bad.toml:1: not TOML: "}},
-    {"", "\x7f" "ELF\x02\x01\x01", {"bad.toml:1: not TOML: "}},
+    {"",
+     "\x7f"
+     "ELF\x02\x01\x01",
+     {"bad.toml:1: not TOML: "}},
     {"", "\xff\xfe\n", {"bad.toml:1: not TOML: "}},
     {"disk = \"ssd\"", "disk = \"a\\nb\"", {"bad.toml:12: page_file.disk: there is no disk \"a b\""}},
     {"seed = 7", "\"a\\r\\nb\" = 7", {"bad.toml:2: a  b: is not a known key"}},
@@ -309,10 +333,10 @@ class BadTrace : public testing::Test {
   }
   // What a simulation says to a process that plays the file.
   std::string refusal_of(std::string_view file) {
-    const auto scenario = parse_scenario(
-        replaced(std::string(kSmall), "{ kind = \"uniform\", memory = \"1MiB\", operations = 100 }",
-                 fmt::format("{{ kind = \"trace\", file = \"{}\" }}", file)),
-        (folder_ / "s.toml").string());
+    const auto scenario =
+        parse_scenario(replaced(std::string(kSmall), "{ kind = \"uniform\", memory = \"1MiB\", operations = 100 }",
+                                fmt::format("{{ kind = \"trace\", file = \"{}\" }}", file)),
+                       (folder_ / "s.toml").string());
     EXPECT_TRUE(scenario) << scenario.error().message;
     const auto simulation = Simulation::create(*scenario, {});
     return simulation ? "accepted" : simulation.error().message;
@@ -426,9 +450,9 @@ Keys documented_keys(const std::string& document) {
       EXPECT_EQ(cells.size(), 4U) << line;
       keys[section].insert(key);
     } else if (cells.size() == 5) {
-      for (const std::string& kind :
-           cells[1] == "all" ? std::vector<std::string>{"sequential", "uniform", "zipf", "phases", "trace"}
-                             : split(cells[1], ", "))
+      for (const std::string& kind : cells[1] == "all"
+                                         ? std::vector<std::string>{"sequential", "uniform", "zipf", "phases", "trace"}
+                                         : split(cells[1], ", "))
         keys[fmt::format("process.program({})", kind)].insert(key);
     }
   }

@@ -290,8 +290,8 @@ const Corruption kCorruptions[] = {
     // --- Transfers and TLBs ---
     {"IO1", "TransferOfNobody",
      [](Scene& s) {
-       const LockGuard guard(s.core().pfns.lock);
        const Pfn frame = s.frame(s.standby());
+       const LockGuard guard(s.core().pfns.lock);
        s.core().io.add(Time(1), PendingIo::Transfer::Kind::kRead, std::span(&frame, 1));
      }},
     {"IO1", "TransferOfNoFrame",

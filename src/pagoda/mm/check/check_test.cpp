@@ -84,6 +84,8 @@ TEST_P(CheckHealthy, TransfersUnderWay) {
   ASSERT_TRUE(t.manager().modified_writer().write_cluster(t.cpu()));
   t.cpu().set_waiting(Processor::Waiting::kYields);
   ASSERT_EQ(t.touch(base), Status::kPending);
+  ASSERT_NE(t.cpu().take_blocked_until(), Time{});
+  t.cpu().set_waiting(Processor::Waiting::kAdvancesClock);
   EXPECT_EQ(t.check(), "");
   // Written to, protected and removed while it happens.
   ASSERT_EQ(t.put(base, 16, 7), Status::kSuccess);

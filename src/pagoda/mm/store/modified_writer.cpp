@@ -46,12 +46,14 @@ void ModifiedWriter::run(Processor& cpu) {
   }
 }
 
-// The head of the list and its neighbours. A neighbour's entry belongs to its space's lock, but one in transition form
-// whose frame is on the modified list and names that entry as its owner cannot change while the PFN lock is held.
-void ModifiedWriter::gather(const Processor& cpu, Cluster& cluster, std::size_t most) {
+// Adds the page at the head of the modified list and its modified neighbours, in the order of their addresses, as far as there are slots
+// left, and starts their write. A neighbour's entry belongs to its space's lock, but one in transition form whose frame is on the
+// modified list and names that entry as its owner cannot change while the PFN lock is held.
+void ModifiedWriter::gather(const Processor& cpu, Cluster& cluster) {
   const Pfn head(core_.pfns.lists().head(PageState::kModified).flink);
   const std::uint64_t width = core_.mode.entry_bytes;
   const std::uint64_t head_pte = core_.pfns.entry(head).pte_address;
+  const std::size_t most = cluster.slot.count.value() - cluster.count;
   const auto modified_at = [&](std::uint64_t pte) -> Pfn {
     if (PhysicalAddress(pte).pfn() != PhysicalAddress(head_pte).pfn()) return kNoPfn;
     const RawPte raw = core_.load(cpu, PhysicalAddress(pte));
@@ -60,11 +62,16 @@ void ModifiedWriter::gather(const Processor& cpu, Cluster& cluster, std::size_t 
     const PfnEntry& entry = core_.pfns.entry(frame);
     return entry.state == PageState::kModified && entry.pte_address == pte ? frame : kNoPfn;
   };
-  std::uint64_t first = head_pte;
-  for (std::size_t n = 1; n < most && modified_at(first - width) != kNoPfn; ++n) first -= width;
-  for (Pfn frame = modified_at(first); frame != kNoPfn && cluster.count < most; frame = modified_at(first)) {
+  std::uint64_t pte = head_pte;
+  for (std::size_t n = 1; n < most && modified_at(pte - width) != kNoPfn; ++n) pte -= width;
+  for (std::size_t n = 0; n < most; ++n, pte += width) {
+    const Pfn frame = modified_at(pte);
+    if (frame == kNoPfn) return;
+    const Protection protection = core_.codec.protection(core_.pfns.entry(frame).original_pte);
+    const PageFileSlot slot = cluster.slot.first + PageCount(cluster.count);
+    core_.pfns.begin_write(frame, core_.codec.page_file(cluster.slot.file, slot, protection));
+    core_.note(cpu, EventKind::kWriteStarted, PhysicalAddress(pte), frame, core_.pfns.entry(frame).original_pte);
     cluster.frame[cluster.count++] = frame;
-    first += width;
   }
 }
 
@@ -72,23 +79,16 @@ bool ModifiedWriter::write_cluster(Processor& cpu) {
   Cluster cluster;
   {
     const LockGuard guard(core_.pfns.lock);
-    if (core_.pfns.count(PageState::kModified).is_zero()) return false;
     std::size_t most = std::min<std::size_t>(core_.tunables.write_cluster, kMaxTransferPages);
     if (singles_ > 0) {
       --singles_;
       most = 1;
     }
-    gather(cpu, cluster, most);
-    cluster.slot = core_.paging_files.allocate(PageCount(cluster.count));
+    const PageCount wanted = std::min(core_.pfns.count(PageState::kModified), PageCount(most));
+    if (wanted.is_zero()) return false;
+    cluster.slot = core_.paging_files.allocate(wanted);  // The longest run that there is.
     if (cluster.slot.count.is_zero()) return false;
-    cluster.count = cluster.slot.count.value();  // The longest run that there was.
-    for (std::size_t i = 0; i < cluster.count; ++i) {
-      const PfnEntry& entry = core_.pfns.entry(cluster.frame[i]);
-      core_.pfns.begin_write(cluster.frame[i],
-                             core_.codec.page_file(cluster.slot.file, cluster.slot.first + PageCount(i),
-                                                   core_.codec.protection(entry.original_pte)));
-      core_.note(cpu, EventKind::kWriteStarted, entry.pte(), cluster.frame[i], entry.original_pte);
-    }
+    while (cluster.count < cluster.slot.count.value()) gather(cpu, cluster);
   }
 
   machine::DiskFile& file = core_.paging_files[cluster.slot.file].file();

@@ -26,7 +26,7 @@ class ModifiedWriter : public SystemThread {
  private:
   struct Cluster;
   [[nodiscard]] bool wanted() const PAGODA_REQUIRES(core_.pfns.lock);
-  void gather(const Processor& cpu, Cluster& cluster, std::size_t most) PAGODA_REQUIRES(core_.pfns.lock);
+  void gather(const Processor& cpu, Cluster& cluster) PAGODA_REQUIRES(core_.pfns.lock);
   void write_failed(const Processor& cpu, const Cluster& cluster, Time completes) PAGODA_REQUIRES(core_.pfns.lock);
 
   Core& core_;

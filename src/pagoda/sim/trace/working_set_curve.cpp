@@ -65,6 +65,7 @@ class WindowCounter {
 Input<std::vector<WorkingSetPoint>> working_set_curve(TraceReader& reader, std::span<const std::uint64_t> windows) {
   reader.rewind();
   std::vector<WindowCounter> counters;
+  counters.reserve(windows.size());
   for (const std::uint64_t window : windows) counters.emplace_back(window, reader.info().pages.value());
   DensePages dense(reader.info().ranges);
   std::array<TraceRecord, kBatch> batch;
@@ -87,6 +88,7 @@ Input<std::vector<WorkingSetPoint>> working_set_curve(TraceReader& reader, std::
     }
   }
   std::vector<WorkingSetPoint> curve;
+  curve.reserve(counters.size());
   for (WindowCounter& counter : counters) curve.push_back(counter.finish(at));
   return curve;
 }
