@@ -10,6 +10,14 @@ if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
   set(CMAKE_BUILD_TYPE Release)
 endif()
 
+# Checks in inline functions are on or off for a library and its users together, whatever NDEBUG says in theirs.
+if(CMAKE_BUILD_TYPE STREQUAL "Debug")
+  set(PAGODA_DCHECKS 1)
+else()
+  set(PAGODA_DCHECKS 0)
+endif()
+add_compile_definitions(PAGODA_DCHECKS=${PAGODA_DCHECKS})
+
 find_program(PAGODA_CCACHE ccache)
 mark_as_advanced(PAGODA_CCACHE)
 if(PAGODA_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)

@@ -93,6 +93,7 @@ function(pagoda_library target)
     ${target} PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/src> $<BUILD_INTERFACE:${PROJECT_BINARY_DIR}/generated>
                      $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
   target_compile_features(${target} PUBLIC cxx_std_23)
+  target_compile_definitions(${target} INTERFACE PAGODA_DCHECKS=${PAGODA_DCHECKS})
   set_target_properties(${target} PROPERTIES OUTPUT_NAME pagoda EXPORT_NAME pagoda)
 
   include(CMakePackageConfigHelpers)

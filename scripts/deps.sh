@@ -5,8 +5,8 @@
 pagoda_run_packages=(
   g++ cmake ninja-build pkg-config
   libfmt-dev libcli11-dev libtomlplusplus-dev nlohmann-json3-dev
-  libxxhash-dev liblz4-dev libzstd-dev
-  libbenchmark-dev  # `pagoda bench` is part of the binary.
+  libxxhash-dev libzstd-dev
+  libbenchmark-dev robin-map-dev  # `pagoda bench` is part of the binary; a hash map for one of its peers.
   libjs-chart.js    # Inlined in the report.
 )
 
@@ -17,8 +17,6 @@ pagoda_test_packages=(
   llvm-19           # llvm-symbolizer: line numbers in what the sanitizers report.
   chromium          # Opens the report.
   qemu-user zstd    # Record and pack traces of real programs.
-  libglib2.0-dev    # Needed by QEMU's plugin header.
-  libabsl-dev       # A peer to measure against.
 )
 
 pagoda_say() { echo "pagoda: $*"; }

@@ -1,7 +1,8 @@
 // Assertions. A failed check is a bug of ours: it prints the place, the expression and both operands, and aborts. What
 // a caller, a guest or a disk does wrong is never checked this way; that is a Status.
 //
-// PAGODA_CHECK* are always on; PAGODA_DCHECK* only without NDEBUG. Both are O(1): whole-structure proofs live in
+// PAGODA_CHECK* are always on; PAGODA_DCHECK* only in debug builds
+// (PAGODA_DCHECKS, which a library and its users share). Both are O(1): whole-structure proofs live in
 // mm::check.
 #pragma once
 
@@ -61,7 +62,13 @@ template <class A, class B>
 #define PAGODA_CHECK_GT(a, b) PAGODA_CHECK_OP_(a, >, b)
 #define PAGODA_CHECK_GE(a, b) PAGODA_CHECK_OP_(a, >=, b)
 
-#ifdef NDEBUG
+#if !defined(PAGODA_DCHECKS) && defined(NDEBUG)
+#define PAGODA_DCHECKS 0
+#elif !defined(PAGODA_DCHECKS)
+#define PAGODA_DCHECKS 1
+#endif
+
+#if !PAGODA_DCHECKS
 #define PAGODA_DCHECK_OFF_(x) static_cast<void>(sizeof(static_cast<bool>(x)))
 #define PAGODA_DCHECK(condition) PAGODA_DCHECK_OFF_(condition)
 #define PAGODA_DCHECK_EQ(a, b) PAGODA_DCHECK_OFF_((a) == (b))

@@ -11,6 +11,8 @@
 #include <cstdint>
 #include <mutex>
 
+#include "pagoda/base/check.h"
+
 #if defined(__clang__)
 #define PAGODA_THREAD_ANNOTATION(x) __attribute__((x))
 #else
@@ -54,14 +56,14 @@ class PAGODA_CAPABILITY("mutex") Lock {
   Lock& operator=(const Lock&) = delete;
 
   void take() PAGODA_ACQUIRE() {
-#ifndef NDEBUG
+#if PAGODA_DCHECKS
     detail::note_taken(rank_.order());
 #endif
     mutex_.lock();
   }
   void release() PAGODA_RELEASE() {
     mutex_.unlock();
-#ifndef NDEBUG
+#if PAGODA_DCHECKS
     detail::note_released(rank_.order());
 #endif
   }

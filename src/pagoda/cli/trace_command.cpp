@@ -21,6 +21,7 @@
 
 #include "pagoda/base/input_error.h"
 #include "pagoda/base/units.h"
+#include "pagoda/cli/exit_codes.h"
 #include "pagoda/sim/trace/lackey_import.h"
 #include "pagoda/sim/trace/recorder.h"
 #include "pagoda/sim/trace/trace_reader.h"
@@ -33,7 +34,6 @@ namespace pagoda::cli {
 
 namespace {
 
-constexpr int kExitBadInput = 2;
 constexpr std::uint32_t kZstdMagic = 0xFD2FB528;
 constexpr std::size_t kRangesShown = 8;
 constexpr std::size_t kBarWidth = 40;

@@ -140,6 +140,16 @@ Result<> Processor::store(VirtualAddress va, std::span<const std::byte> from, Pr
                        [&](std::byte* host, std::size_t at, std::size_t n) { std::memcpy(host, from.data() + at, n); });
 }
 
+Status Processor::load_slowly(VirtualAddress va, std::span<std::byte> into, Privilege privilege) {
+  const auto loaded = load(va, into, privilege);
+  return loaded ? Status::kSuccess : loaded.error();
+}
+
+Status Processor::store_slowly(VirtualAddress va, std::span<const std::byte> from, Privilege privilege) {
+  const auto stored = store(va, from, privilege);
+  return stored ? Status::kSuccess : stored.error();
+}
+
 Result<> Processor::fetch(VirtualAddress va, Privilege privilege) { return touch(va, Access::kExecute, privilege); }
 
 Result<> Processor::touch(VirtualAddress va, Access access, Privilege privilege) {

@@ -92,26 +92,34 @@ class Processor {
   [[nodiscard]] const Tlb& tlb() const { return tlb_; }
 
   // --- What a program does ---
-  // One aligned or unaligned word. Fails with what the handler raised, or kPending under an event loop: repeat it then.
+  // One aligned or unaligned word. (What a user may touch the kernel may touch too, there being no SMAP: a hit does not ask
+  // for the privilege.) Fails with what the handler raised, or kPending under an event loop: repeat it then.
   template <class T>
   Result<T> load(VirtualAddress va, Privilege privilege = Privilege::kUser) {
+    const Tlb::Hit& hit = tlb_.user_read(va);
     T value;
-    const Tlb::Entry* entry = tlb_.find(va, asid_);
-    if (entry != nullptr && entry->allows(Tlb::right(Access::kRead, privilege)) && fits<T>(va)) [[likely]] {
-      std::memcpy(&value, entry->host(va), sizeof(T));
+    if (hit.covers<sizeof(T)>(va, asid_)) [[likely]] {
+      std::memcpy(&value, hit.host(va), sizeof(T));
       return value;
     }
-    PAGODA_TRY(load(va, std::as_writable_bytes(std::span(&value, 1)), privilege));
-    return value;
+    T slow;  // Another variable: the address of `value` never escapes.
+    if (const Status status = load_slowly(va, std::as_writable_bytes(std::span(&slow, 1)), privilege);
+        status != Status::kSuccess)
+      return fail(status);
+    return slow;
   }
   template <class T>
   Result<> store(VirtualAddress va, T value, Privilege privilege = Privilege::kUser) {
-    const Tlb::Entry* entry = tlb_.find(va, asid_);
-    if (entry != nullptr && entry->allows(Tlb::right(Access::kWrite, privilege)) && fits<T>(va)) [[likely]] {
-      std::memcpy(entry->host(va), &value, sizeof(T));
+    const Tlb::Hit& hit = tlb_.user_write(va);
+    if (hit.covers<sizeof(T)>(va, asid_)) [[likely]] {
+      std::memcpy(hit.host(va), &value, sizeof(T));
       return {};
     }
-    return store(va, std::as_bytes(std::span(&value, 1)), privilege);
+    const T slow = value;
+    if (const Status status = store_slowly(va, std::as_bytes(std::span(&slow, 1)), privilege);
+        status != Status::kSuccess)
+      return fail(status);
+    return {};
   }
   // Any run of bytes. A failure part of the way leaves the pages before it done; repeating the whole is right.
   Result<> load(VirtualAddress va, std::span<std::byte> into, Privilege privilege = Privilege::kUser);
@@ -124,10 +132,8 @@ class Processor {
  private:
   friend class SimMachine;  // Shoot-downs.
 
-  template <class T>
-  static bool fits(VirtualAddress va) {
-    return va.page_offset() <= kPageBytes - sizeof(T);
-  }
+  Status load_slowly(VirtualAddress va, std::span<std::byte> into, Privilege privilege);
+  Status store_slowly(VirtualAddress va, std::span<const std::byte> from, Privilege privilege);
   Result<std::byte*> translate(VirtualAddress va, Access access, Privilege privilege);
   Result<std::byte*> translate_slowly(VirtualAddress va, Access access, Privilege privilege);
   const Tlb::Entry& remember(VirtualAddress va, const Translation& translation, Access use);

@@ -26,12 +26,8 @@ std::uint64_t rights_of(const Translation& t, bool write_protect) {
 
 }  // namespace
 
-Tlb::Tlb(TlbGeometry geometry, FrameOrder order) : geometry_(geometry), order_(order) {
-  if (geometry == TlbGeometry::kLarge) {
-    direct_.resize(kDirectEntries);
-  } else {
-    realistic_ = std::make_unique<Realistic>();
-  }
+Tlb::Tlb(TlbGeometry geometry, FrameOrder order) : geometry_(geometry), order_(order), direct_(kDirectEntries), user_reads_(kDirectEntries), user_writes_(kDirectEntries) {
+  if (geometry == TlbGeometry::kRealistic) realistic_ = std::make_unique<Realistic>();
 }
 
 const Tlb::Entry& Tlb::insert(VirtualAddress va, Asid asid, const Translation& translation, std::byte* host,
@@ -45,16 +41,25 @@ const Tlb::Entry& Tlb::insert(VirtualAddress va, Asid asid, const Translation& t
     any_large_ = true;
     flags |= kLargePage;
   }
-  const Entry entry{tag_of(va.page_base().value(), tag), reinterpret_cast<std::uintptr_t>(host) | flags};
+  const std::uint64_t page = va.page_base().value();
+  const Entry entry{tag_of(page, tag), (reinterpret_cast<std::uintptr_t>(host) - page) | flags};
   if (geometry_ == TlbGeometry::kRealistic) return *insert_realistic(va, tag, translation, entry);
-  return direct_[direct_index(va)] = entry;
+  set_direct(direct_index(va), entry);
+  return direct_[direct_index(va)];
+}
+
+void Tlb::set_direct(std::size_t index, const Entry& entry) {
+  direct_[index] = entry;
+  const Hit hit{entry.tag, entry.addend_and_rights & ~kPageOffsetMask};
+  user_reads_[index] = entry.allows(right(Access::kRead, Privilege::kUser)) ? hit : Hit{};
+  user_writes_[index] = entry.allows(right(Access::kWrite, Privilege::kUser)) ? hit : Hit{};
 }
 
 void Tlb::invalidate_page(VirtualAddress va, Asid asid) {
   const std::uint64_t page = va.page_base().value();
   if (geometry_ == TlbGeometry::kLarge) {
-    Entry& entry = direct_[direct_index(va)];
-    if (entry.tag == tag_of(page, asid) || entry.tag == tag_of(page, kGlobalAsid)) entry = Entry{};
+    const Entry& entry = direct_[direct_index(va)];
+    if (entry.tag == tag_of(page, asid) || entry.tag == tag_of(page, kGlobalAsid)) set_direct(direct_index(va), Entry{});
   } else {
     forget_realistic(va, asid);
   }
@@ -63,7 +68,7 @@ void Tlb::invalidate_page(VirtualAddress va, Asid asid) {
   // legal.
   for_each([&](Entry& entry) {
     const Asid owner{static_cast<std::uint16_t>(entry.tag & kAsidMask)};
-    if ((entry.host_and_rights & kLargePage) != 0 && (owner == asid || owner == kGlobalAsid) &&
+    if ((entry.addend_and_rights & kLargePage) != 0 && (owner == asid || owner == kGlobalAsid) &&
         entry.tag >> kLargestPageShift == page >> kLargestPageShift)
       entry = Entry{};
   });
@@ -81,7 +86,7 @@ void Tlb::invalidate_range(VpnRange pages, Asid asid) {
     const Asid owner{static_cast<std::uint16_t>(entry.tag & kAsidMask)};
     // A large page may begin before its entry and end after it, inside the same 1 GB.
     const std::uint64_t around =
-        (entry.host_and_rights & kLargePage) != 0 ? (std::uint64_t{1} << (kLargestPageShift - kPageShift)) - 1 : 0;
+        (entry.addend_and_rights & kLargePage) != 0 ? (std::uint64_t{1} << (kLargestPageShift - kPageShift)) - 1 : 0;
     const bool in_range =
         (vpn(entry.tag) | around) >= pages.first.value() && (vpn(entry.tag) & ~around) < pages.end().value();
     if (owner == asid || (owner == kGlobalAsid && in_range)) entry = Entry{};
@@ -96,7 +101,11 @@ void Tlb::invalidate_all() {
 template <class Visit>
 void Tlb::for_each(Visit&& visit) {
   if (geometry_ == TlbGeometry::kLarge) {
-    for (std::size_t i = 0; i < kDirectEntries; ++i) visit(direct_[i]);
+    for (std::size_t i = 0; i < kDirectEntries; ++i) {
+      if (direct_[i].tag == kEmpty) continue;
+      visit(direct_[i]);
+      if (direct_[i].tag == kEmpty) set_direct(i, Entry{});
+    }
     return;
   }
   for (Array* array : {&realistic_->small, &realistic_->large, &realistic_->second})
@@ -107,11 +116,11 @@ std::vector<Tlb::Held> Tlb::held() const {
   std::vector<Held> result;
   const_cast<Tlb*>(this)->for_each([&](const Entry& entry) {
     if (entry.tag == kEmpty) return;
-    const std::uint64_t bytes = (entry.host_and_rights & kPiece) != 0 ? std::uint64_t{1} << kPieceShift : kPageBytes;
+    const std::uint64_t bytes = (entry.addend_and_rights & kPiece) != 0 ? std::uint64_t{1} << kPieceShift : kPageBytes;
     for (std::uint64_t offset = 0; offset < bytes; offset += kPageBytes) {
-      result.push_back({VirtualAddress((entry.tag & ~kPageOffsetMask) + offset),
-                        Asid{static_cast<std::uint16_t>(entry.tag & kAsidMask)}, entry.host_and_rights & kAllRights,
-                        reinterpret_cast<std::byte*>((entry.host_and_rights & ~kPageOffsetMask) + offset)});
+      const VirtualAddress page((entry.tag & ~kPageOffsetMask) + offset);
+      result.push_back({page, Asid{static_cast<std::uint16_t>(entry.tag & kAsidMask)},
+                        entry.addend_and_rights & kAllRights, entry.host(page)});
     }
   });
   return result;
@@ -158,8 +167,7 @@ Tlb::Array::Slot& Tlb::Array::victim(std::uint64_t number, std::uint64_t tag) {
 }
 
 const Tlb::Entry* Tlb::piece_of(const Entry& piece, VirtualAddress va) {
-  const std::uint64_t within = va.page_base().value() & ((std::uint64_t{1} << kPieceShift) - 1);
-  realistic_->result = Entry{va.page_base().value() | (piece.tag & kAsidMask), piece.host_and_rights + within};
+  realistic_->result = Entry{va.page_base().value() | (piece.tag & kAsidMask), piece.addend_and_rights};
   return &realistic_->result;
 }
 
@@ -169,7 +177,7 @@ const Tlb::Entry* Tlb::find_realistic(VirtualAddress va, Asid asid) {
   const std::uint64_t piece = va.value() >> kPieceShift << kPieceShift;
   const auto look = [&](Array& array, std::uint64_t base, unsigned shift, bool is_piece) -> Array::Slot* {
     Array::Slot* slot = array.find(base >> shift, tag_of(base, asid), tag_of(base, kGlobalAsid));
-    if (slot == nullptr || ((slot->entry.host_and_rights & kPiece) != 0) != is_piece) return nullptr;
+    if (slot == nullptr || ((slot->entry.addend_and_rights & kPiece) != 0) != is_piece) return nullptr;
     slot->used = ++r.clock;
     return slot;
   };
@@ -198,8 +206,7 @@ const Tlb::Entry* Tlb::insert_realistic(VirtualAddress va, Asid tag, const Trans
     return &slot.entry;
   }
   const std::uint64_t number = va.value() >> kPieceShift;
-  const std::uint64_t within = va.page_base().value() & ((std::uint64_t{1} << kPieceShift) - 1);
-  const Entry piece{tag_of(number << kPieceShift, tag), (entry.host_and_rights - within) | kPiece};
+  const Entry piece{tag_of(number << kPieceShift, tag), entry.addend_and_rights | kPiece};
   r.second.victim(number, piece.tag) = {piece, ++r.clock};
   r.large.victim(number, piece.tag) = {piece, r.clock};
   return piece_of(piece, va);

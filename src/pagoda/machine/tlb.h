@@ -34,14 +34,15 @@ enum class FrameOrder : std::uint8_t { kContiguous, kScattered };
 
 class Tlb {
  public:
-  // One page: its tag (page address and Asid), and the host address of its bytes with the rights in the low 12 bits.
+  // One page: its tag (page address and Asid), and what to add to an address of the page to get the host address of its
+  // bytes, with the rights in the low 12 bits.
   struct Entry {
     std::uint64_t tag = kEmpty;
-    std::uint64_t host_and_rights = 0;
+    std::uint64_t addend_and_rights = 0;
 
-    [[nodiscard]] bool allows(std::uint64_t right) const { return (host_and_rights & right) != 0; }
+    [[nodiscard]] bool allows(std::uint64_t right) const { return (addend_and_rights & right) != 0; }
     [[nodiscard]] std::byte* host(VirtualAddress va) const {
-      return reinterpret_cast<std::byte*>((host_and_rights & ~kPageOffsetMask) + va.page_offset());
+      return reinterpret_cast<std::byte*>((addend_and_rights & ~kPageOffsetMask) + va.value());
     }
   };
 
@@ -52,14 +53,30 @@ class Tlb {
 
   explicit Tlb(TlbGeometry geometry, FrameOrder order = FrameOrder::kContiguous);
 
+  // The shortest way, for loads and stores of a program in user mode: the space's own entry in the large geometry, if it
+  // allows that. A miss says nothing; ask `find`.
+  struct Hit {
+    std::uint64_t tag = kEmpty;
+    std::uint64_t addend = 0;
+
+    // Whether it translates all of the bytes from `va` on, when it was found by `va`. It is the last byte's page that is
+    // compared: the page after that of `va` has another place in the array, so bytes on two pages never match.
+    template <std::size_t Bytes>
+    [[nodiscard]] bool covers(VirtualAddress va, Asid asid) const {
+      static_assert(Bytes > 0 && Bytes <= kPageBytes);
+      return tag == (((va.value() + (Bytes - 1)) & ~kPageOffsetMask) | static_cast<std::uint64_t>(asid));
+    }
+    [[nodiscard]] std::byte* host(VirtualAddress va) const { return reinterpret_cast<std::byte*>(addend + va.value()); }
+  };
+  [[nodiscard]] const Hit& user_read(VirtualAddress va) const { return user_reads_[direct_index(va)]; }
+  [[nodiscard]] const Hit& user_write(VirtualAddress va) const { return user_writes_[direct_index(va)]; }
+
   // The entry that translates `va` for the space, or null. In the realistic geometry a hit counts as a use.
   const Entry* find(VirtualAddress va, Asid asid) {
-    if (geometry_ == TlbGeometry::kRealistic) [[unlikely]]
-      return find_realistic(va, asid);
+    if (geometry_ == TlbGeometry::kRealistic) return find_realistic(va, asid);
     const std::uint64_t page = va.value() & ~kPageOffsetMask;
     const Entry& entry = direct_[direct_index(va)];
-    if (entry.tag == (page | static_cast<std::uint64_t>(asid))) [[likely]]
-      return &entry;
+    if (entry.tag == (page | static_cast<std::uint64_t>(asid))) return &entry;
     return entry.tag == (page | static_cast<std::uint64_t>(kGlobalAsid)) ? &entry : nullptr;
   }
 
@@ -86,15 +103,15 @@ class Tlb {
  private:
   static constexpr std::uint64_t kEmpty = std::uint64_t{1} << 63;  // In no mode an address: not canonical.
   static constexpr std::size_t kDirectEntries = 8192;
-  static constexpr std::uint64_t kLargePage = 1U << 11;  // In host_and_rights: part of a large page.
-  static constexpr std::uint64_t kPiece = 1U << 10;      // In host_and_rights: a 2 MB piece (realistic geometry).
+  static constexpr std::uint64_t kLargePage = 1U << 11;  // In addend_and_rights: part of a large page.
+  static constexpr std::uint64_t kPiece = 1U << 10;      // In addend_and_rights: a 2 MB piece (realistic geometry).
   static constexpr unsigned kPieceShift = 21;
   static constexpr std::uint64_t kRightsMask = (1U << 6) - 1;
 
   // A set-associative array with true LRU inside a set.
   struct Array {
     struct Slot {
-      Entry entry;  // Tag and host address name a 4 KB page, or a 2 MB piece.
+      Entry entry;  // Its tag names a 4 KB page, or a 2 MB piece.
       std::uint64_t used = 0;
     };
     Array(std::size_t set_count, std::size_t way_count)
@@ -120,13 +137,18 @@ class Tlb {
   const Entry* insert_realistic(VirtualAddress va, Asid tag, const Translation& translation, const Entry& entry);
   const Entry* piece_of(const Entry& piece, VirtualAddress va);
   void forget_realistic(VirtualAddress va, Asid asid);
+  // Visits every entry, which the visitor may clear.
   template <class Visit>
   void for_each(Visit&& visit);
+  // The only way to change a direct-mapped entry: the shortest way follows.
+  void set_direct(std::size_t index, const Entry& entry);
 
   TlbGeometry geometry_;
   FrameOrder order_;
   bool any_large_ = false;     // Since the last full flush: [T3] then needs a search.
-  std::vector<Entry> direct_;  // Empty in the realistic geometry.
+  std::vector<Entry> direct_;  // This and what follows from it stay empty in the realistic geometry.
+  std::vector<Hit> user_reads_;
+  std::vector<Hit> user_writes_;
   std::unique_ptr<Realistic> realistic_;
 };
 

@@ -155,9 +155,12 @@ ShortageRelief::Outcome MemoryManager::relieve(Processor& cpu, PageCount pages) 
     const LockGuard guard(core_.pfns.lock);
     if (enough()) return Outcome::kTryAgain;
     ++core_.counters.shortages;
-    if (++fruitless_ > kFruitlessShortages) return Outcome::kHopeless;
+    if (++fruitless_ > kFruitlessShortages) {
+      fruitless_ = 0;  // The next fault tries anew: the disk may have recovered.
+      return Outcome::kHopeless;
+    }
   }
-  balance_set_manager_.trim(cpu, core_.tunables.plenty_free);
+  const PageCount trimmed = balance_set_manager_.trim(cpu, core_.tunables.plenty_free);
   for (int transfers = 0; transfers < kTransfersInShortage && modified_writer_.write_cluster(cpu); ++transfers) {
   }
   Time next = kNever;
@@ -166,7 +169,8 @@ ShortageRelief::Outcome MemoryManager::relieve(Processor& cpu, PageCount pages) 
     if (enough()) return Outcome::kTryAgain;
     next = core_.io.next();
   }
-  if (next == kNever) return Outcome::kHopeless;
+  // With every slot in use what was trimmed may all be modified, and clean pages are still in working sets: go on.
+  if (next == kNever) return trimmed.is_zero() ? Outcome::kHopeless : Outcome::kTryAgain;
   cpu.wait_until(next);
   if (cpu.is_blocked()) return Outcome::kYield;
   complete_io(cpu);

@@ -114,7 +114,9 @@ TEST(ProgramMemory, TouchIsTheFirstOnlyOnceAndCountsDistinctPages) {
 }
 
 TEST(ProgramMemory, TheModelBeginsAsZerosAndRemembers) {
+  TestMachine t;
   ProgramMemory memory({{Vpn(0x10), 2_pages}});
+  ASSERT_TRUE(memory.reserve(t.space(), t.machine().paging()));
   EXPECT_EQ(memory.model(1)[511], 0U);
   memory.model(1)[511] = 42;
   EXPECT_EQ(memory.model(1)[511], 42U);

@@ -3,10 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <set>
 
 #include "pagoda/sim/toml.h"
@@ -265,8 +265,11 @@ Input<Scenario> parse_scenario(const std::string& text, const std::string& path)
 Input<Scenario> load_scenario(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   if (!file) return bad_input(fmt::format("{}: cannot be read; name a scenario file, such as scenarios/host.toml", path));
-  std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-  if (file.bad()) return bad_input(fmt::format("{}: reading failed", path));
+  std::string text;
+  std::array<char, 4096> part{};
+  while (file.read(part.data(), part.size()), file.gcount() > 0)
+    text.append(part.data(), static_cast<std::size_t>(file.gcount()));
+  if (file.bad()) return bad_input(fmt::format("{}: cannot be read; name a file, not a folder", path));
   return parse_scenario(text, path);
 }
 

@@ -10,6 +10,8 @@ namespace pagoda::sim {
 
 namespace {
 
+constexpr std::size_t kFractionDigits = 19;
+
 struct Unit {
   std::string_view name;
   std::uint64_t value;
@@ -44,13 +46,20 @@ Input<std::uint64_t> parse_quantity(std::string_view text, std::span<const Unit>
   unsigned __int128 value = static_cast<unsigned __int128>(whole) * unit->value;
   if (error != std::errc() || end != before.data() + before.size()) return refuse("is out of range or not a number");
   if (dot != std::string_view::npos) {
-    const std::string_view after = number.substr(dot + 1);
-    unsigned __int128 scale = unit->value;
+    std::string_view after = number.substr(dot + 1);
+    while (after.ends_with('0')) after.remove_suffix(1);
+    // More digits would overflow; nobody means them.
+    if (after.find('.') != std::string_view::npos || after.size() > kFractionDigits)
+      return refuse("is not a whole number of the smallest unit");
+    unsigned __int128 part = 0;
+    std::uint64_t scale = 1;
     for (const char digit : after) {
-      if (digit < '0' || digit > '9' || scale % 10 != 0) return refuse("is not a whole number of the smallest unit");
-      scale /= 10;
-      value += scale * static_cast<unsigned>(digit - '0');
+      part = part * 10 + static_cast<unsigned>(digit - '0');
+      scale *= 10;
     }
+    part *= unit->value;
+    if (part % scale != 0) return refuse("is not a whole number of the smallest unit");
+    value += part / scale;
   }
   if (value > ~std::uint64_t{0} >> 1) return refuse("is too large");
   return static_cast<std::uint64_t>(value);

@@ -66,12 +66,12 @@ struct FrameFacts {
 struct Leaf {
   Vpn page;
   PhysicalAddress pte;
-  RawPte raw;
+  RawPte raw = 0;
 };
 
 // Somebody says that a page is in a slot: an entry, or a frame's original PTE.
 struct SlotName {
-  unsigned file;
+  unsigned file = 0;
   PageFileSlot slot;
   PhysicalAddress pte;  // Of the entry, or of the frame's owner.
   Pfn frame;            // kNoPfn: the entry itself says so.
@@ -80,8 +80,8 @@ struct SlotName {
 // Where a read-only walk ended.
 struct Place {
   PhysicalAddress pte;
-  RawPte raw;
-  RawPte rights;  // User and Write of all levels together, no-execute of any.
+  RawPte raw = 0;
+  RawPte rights = 0;  // User and Write of all levels together, no-execute of any.
 };
 
 class Context {

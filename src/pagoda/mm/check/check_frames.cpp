@@ -54,8 +54,7 @@ void check_counts(Context& c, Pfn frame) {
 }
 
 bool is_all_zero(const PfnEntry& e) {
-  static const PfnEntry kUntouched{};
-  return std::memcmp(&e, &kUntouched, sizeof e) == 0;
+  return std::ranges::all_of(std::as_bytes(std::span(&e, 1)), [](std::byte b) { return b == std::byte{0}; });
 }
 
 void check_never_used(Context& c) {
@@ -75,27 +74,26 @@ using StateCounts = std::array<std::uint64_t, kPageStates>;
 
 void check_state_counts(Context& c, const StateCounts& counts) PAGODA_REQUIRES(c.core.pfns.lock) {
   const auto count = [&](PageState state) { return counts[static_cast<std::size_t>(state)]; };
-  const PfnDatabase& pfns = c.core.pfns;
-  if (pfns.never_used().value() == 0 || pfns.never_used().value() > pfns.frames().value()) {
-    c.find("PF1"_rule, fmt::format("frames from {} on are said to be unused, of {}", to_string(pfns.never_used()),
-                                   to_string(pfns.frames())));
+  if (c.core.pfns.never_used().value() == 0 || c.core.pfns.never_used().value() > c.core.pfns.frames().value()) {
+    c.find("PF1"_rule, fmt::format("frames from {} on are said to be unused, of {}",
+                                   to_string(c.core.pfns.never_used()), to_string(c.core.pfns.frames())));
     return;  // The database's own counts are made of it.
   }
-  const std::uint64_t untouched = pfns.frames().value() - c.frames.size();
+  const std::uint64_t untouched = c.core.pfns.frames().value() - c.frames.size();
   const std::uint64_t available =
       count(PageState::kZeroed) + count(PageState::kFree) + count(PageState::kStandby) + untouched;
-  if (pfns.available().value() != available) {
+  if (c.core.pfns.available().value() != available) {
     c.find("PF1"_rule, fmt::format("{} frames are zeroed, {} free, {} on standby, {} were never used; {} are said to "
                                    "be available",
                                    count(PageState::kZeroed), count(PageState::kFree), count(PageState::kStandby),
-                                   untouched, pfns.available().value()));
+                                   untouched, c.core.pfns.available().value()));
   }
   for (std::size_t i = 0; i < static_cast<std::size_t>(PageState::kActive); ++i) {
     const auto state = static_cast<PageState>(i);
     const std::uint64_t expected = counts[i] + (state == PageState::kZeroed ? untouched : 0);
-    if (pfns.count(state).value() != expected) {
-      c.find("PF1"_rule,
-             fmt::format("{} frames are {}, the database counts {}", expected, name(state), pfns.count(state).value()));
+    if (c.core.pfns.count(state).value() != expected) {
+      c.find("PF1"_rule, fmt::format("{} frames are {}, the database counts {}", expected, name(state),
+                                     c.core.pfns.count(state).value()));
     }
   }
 }
@@ -127,7 +125,7 @@ void check_frames(Context& c) {
 }
 
 void check_contents(Context& c) {
-  std::array<std::byte, kPageBytes> slot;
+  std::array<std::byte, kPageBytes> slot{};
   for (std::uint32_t number = 1; number < c.frames.size(); ++number) {
     const Pfn frame(number);
     const PfnEntry& e = c.entry(frame);

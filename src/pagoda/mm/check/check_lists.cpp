@@ -66,7 +66,7 @@ void check_list(Context& c, PageState state, PagePriority priority) PAGODA_REQUI
 void check_lists(Context& c) {
   for (const PageState state : {PageState::kZeroed, PageState::kFree, PageState::kStandby, PageState::kModified,
                                 PageState::kModifiedNoWrite, PageState::kBad}) {
-    const std::size_t lists = state == PageState::kStandby ? kPagePriorities : 1;
+    const PagePriority lists = state == PageState::kStandby ? PagePriority{kPagePriorities} : PagePriority{1};
     for (PagePriority priority = 0; priority < lists; ++priority) check_list(c, state, priority);
   }
   for (std::uint32_t number = 0; number < c.frames.size(); ++number) {

@@ -60,14 +60,14 @@ void check_slots(Context& c) {
 }
 
 void check_commit(Context& c) {
-  const CommitLedger& ledger = c.core.commit;
-  if (ledger.charged() != c.charge) {
+  const PageCount charged = c.core.commit.charged();
+  const PageCount peak = c.core.commit.peak();
+  if (charged != c.charge) {
     c.find("CM1"_rule,
-           fmt::format("{} are charged, the spaces' charges are {}", to_string(ledger.charged()), to_string(c.charge)));
+           fmt::format("{} are charged, the spaces' charges are {}", to_string(charged), to_string(c.charge)));
   }
-  if (ledger.peak() < ledger.charged()) {
-    c.find("CM1"_rule,
-           fmt::format("{} are charged, above the peak of {}", to_string(ledger.charged()), to_string(ledger.peak())));
+  if (peak < charged) {
+    c.find("CM1"_rule, fmt::format("{} are charged, above the peak of {}", to_string(charged), to_string(peak)));
   }
   PageCount limit = c.core.pfns.frames() - c.core.tunables.commit_reserve;
   for (std::size_t number = 0; number < c.core.paging_files.size(); ++number) {
@@ -81,9 +81,9 @@ void check_commit(Context& c) {
     }
     limit += on_disk - unusable;
   }
-  if (ledger.limit() != limit) {
-    c.find("CM2"_rule,
-           fmt::format("the limit is {}; usable frames and slots are {}", to_string(ledger.limit()), to_string(limit)));
+  if (c.core.commit.limit() != limit) {
+    c.find("CM2"_rule, fmt::format("the limit is {}; usable frames and slots are {}", to_string(c.core.commit.limit()),
+                                   to_string(limit)));
   }
 }
 

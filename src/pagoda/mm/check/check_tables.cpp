@@ -87,12 +87,16 @@ void check_valid(Context& c, const Leaf& leaf) {
     return;
   }
   const Protection protection = c.core.codec.protection(e.original_pte);
-  const auto dirty = PteCodec::is_dirty(leaf.raw) ? PteCodec::Dirty::kYes : PteCodec::Dirty::kNo;
-  if (!is_mappable(protection) || (leaf.raw | machine::pte_bits::kAccessed) !=
-                                      c.core.codec.valid(*frame, protection, PteCodec::Owner::kUser, dirty)) {
+  // Write comes with Dirty. Dirty may come alone, from a kernel that ignores write protection.
+  const bool writable = (leaf.raw & machine::pte_bits::kWrite) != 0;
+  const RawPte free_bits = machine::pte_bits::kAccessed | (writable ? 0 : machine::pte_bits::kDirty);
+  if (!is_mappable(protection) ||
+      ((leaf.raw ^ c.core.codec.valid(*frame, protection, PteCodec::Owner::kUser,
+                                      writable ? PteCodec::Dirty::kYes : PteCodec::Dirty::kNo)) &
+       ~free_bits) != 0) {
     c.find("PT3"_rule, fmt::format("{} has not the rights of {}", c.text_of(leaf), c.text_of(*frame)));
   }
-  if ((leaf.raw & machine::pte_bits::kWrite) != 0 && e.modified == 0)
+  if (writable && e.modified == 0)
     c.find("PF6"_rule, fmt::format("{} lets the processor write to {}", c.text_of(leaf), c.text_of(*frame)));
 }
 

@@ -225,6 +225,26 @@ TEST_P(CheckHealthy, LockedPages) {
   EXPECT_EQ(t.check(), "");
 }
 
+TEST_P(CheckHealthy, KernelThatIgnoresWriteProtection) {
+  TestMachine t(config());
+  const VirtualAddress base = t.commit(PageCount(8));
+  ASSERT_EQ(t.put(base, 0, 1), Status::kSuccess);
+  t.push_out();
+  ASSERT_TRUE(t.get(base, 0));
+  ASSERT_TRUE(t.get(base, 1));
+  t.cpu().set_walk_rules({.write_protect = false});
+  for (const std::uint64_t page : {0U, 1U}) {
+    ASSERT_TRUE(t.cpu().store<std::uint64_t>(TestMachine::page(base, page), 42, machine::Privilege::kKernel));
+  }
+  EXPECT_EQ(t.check(), "");
+  ASSERT_EQ(t.put(base, 0, 43), Status::kSuccess);  // Dirty already, but not by the program.
+  EXPECT_EQ(t.check(), "");
+  t.push_out();
+  EXPECT_EQ(t.get(base, 0), 43U);
+  EXPECT_EQ(t.get(base, 1), 42U);
+  EXPECT_EQ(t.check(), "");
+}
+
 TEST_P(CheckHealthy, ShortOfMemory) {
   TestMachineConfig small = config();
   small.frames = PageCount(96);

@@ -61,7 +61,7 @@ class PfnDatabase {
   // --- Taking a frame for a new owner ---
   struct Taken {
     Pfn frame;
-    bool zeroed;
+    bool zeroed = false;
   };
   // From the list that matches `contents`, else the other of Zeroed and Free, else the oldest standby page of the
   // lowest priority after putting its original PTE back. Fails with kNoMemory; whether to wait is the caller's choice.

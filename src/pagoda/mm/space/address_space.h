@@ -62,7 +62,8 @@ class AddressSpace {
 
   [[nodiscard]] std::uint32_t id() const { return id_; }
   [[nodiscard]] machine::Asid asid() const { return asid_; }
-  [[nodiscard]] Pfn root() const { return tables_.root(); }
+  // Never changes, so that no lock is needed.
+  [[nodiscard]] Pfn root() const PAGODA_NO_THREAD_SAFETY { return tables_.root(); }
 
   // --- Promises (space/reserve.cpp, space/commit.cpp) ---
   // A new region on 64 KB. Fails with kInvalidParameter4 (no or too large size), kInvalidParameter2 (base out of
@@ -168,7 +169,7 @@ class AddressSpace {
   Result<> may_lock(const Processor& cpu, VpnRange pages) PAGODA_REQUIRES(lock);
   // Pages named by a free or decommit call, and their region.
   struct Freed {
-    Vad* vad;
+    Vad* vad = nullptr;
     VpnRange pages;
   };
   Result<Freed> range_to_free(VirtualAddress base, ByteCount size) PAGODA_REQUIRES(lock);

@@ -85,9 +85,16 @@ class TestMachine {
     const auto result = cpu(on).touch(va, access);
     return result ? Status::kSuccess : result.error();
   }
+  // The same where nothing may go wrong.
+  void must_put(VirtualAddress base, std::uint64_t page_number, std::uint64_t value, unsigned on = 0) {
+    PAGODA_CHECK_EQ(put(base, page_number, value, on), Status::kSuccess);
+  }
+  void must_touch(VirtualAddress va, machine::Access access = machine::Access::kRead, unsigned on = 0) {
+    PAGODA_CHECK_EQ(touch(va, access, on), Status::kSuccess);
+  }
   // A word into each page, the page's number plus `first`.
   void fill(VirtualAddress base, PageCount pages, std::uint64_t first = 1) {
-    for (std::uint64_t i = 0; i < pages.value(); ++i) PAGODA_CHECK(put(base, i, first + i) == Status::kSuccess);
+    for (std::uint64_t i = 0; i < pages.value(); ++i) must_put(base, i, first + i);
   }
   // How many pages do not hold what `fill` wrote.
   std::uint64_t differences(VirtualAddress base, PageCount pages, std::uint64_t first = 1) {

@@ -1,0 +1,271 @@
+// The binary, as a person or a script runs it: exit statuses, what goes where, and what is left behind.
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace pagoda::cli {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::Not;
+using testing::StartsWith;
+
+constexpr std::string_view kSmall = R"([host]
+memory = "1MiB"
+[[disk]]
+name = "d"
+capacity = "16MiB"
+store = "memory"
+[[page_file]]
+disk = "d"
+minimum = "8MiB"
+[[process]]
+name = "a"
+program = { kind = "zipf", memory = "1536KiB", operations = 5000 }
+)";
+
+class Cli : public testing::Test {
+ protected:
+  struct Ran {
+    int status = -1;
+    std::string out;
+    std::string error;
+  };
+
+  Cli() {
+    std::string name = (std::filesystem::temp_directory_path() / "pagoda-cli-XXXXXX").string();
+    EXPECT_NE(mkdtemp(name.data()), nullptr);
+    root_ = name;
+    std::filesystem::create_directory(root_ / "work");
+    std::filesystem::create_directory(root_ / "tmp");
+  }
+  ~Cli() override { std::filesystem::remove_all(root_); }
+
+  // Runs the binary in the folder for work, with its output in files and its temporary files in a folder of their own.
+  Ran run(const std::string& arguments) const {
+    const std::string command =
+        fmt::format("cd '{0}/work' && TMPDIR='{0}/tmp' '{1}' {2} >'{0}/out' 2>'{0}/err' </dev/null", root_.string(),
+                    PAGODA_BINARY, arguments);
+    const int status = std::system(command.c_str());
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, slurp(root_ / "out"), slurp(root_ / "err")};
+  }
+  std::string write(const std::string& name, std::string_view text) const {
+    std::ofstream(root_ / "work" / name, std::ios::binary) << text;
+    return name;
+  }
+  std::filesystem::path file(std::string_view name) const { return root_ / "work" / name; }
+  // Everything below the folder for work, and what is left of temporary files.
+  std::set<std::string> files() const {
+    std::set<std::string> all;
+    for (const char* folder : {"work", "tmp"})
+      for (const auto& entry : std::filesystem::recursive_directory_iterator(root_ / folder))
+        all.insert(std::filesystem::relative(entry.path(), root_).string());
+    return all;
+  }
+  static std::string slurp(const std::filesystem::path& path) {
+    std::ifstream stream(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(stream), {}};
+  }
+  static std::string replaced(std::string_view text, std::string_view from, std::string_view to) {
+    std::string result(text);
+    const std::size_t at = result.find(from);
+    EXPECT_NE(at, std::string::npos) << from;
+    return result.replace(at, from.size(), to);
+  }
+  // One line for a person, exit status 2, no new file.
+  void expect_refused(const std::string& arguments, const std::vector<std::string>& parts) const {
+    SCOPED_TRACE(arguments);
+    const auto before = files();
+    const Ran ran = run(arguments);
+    EXPECT_EQ(ran.status, 2);
+    EXPECT_EQ(ran.out, "");
+    EXPECT_EQ(std::ranges::count(ran.error, '\n'), 1) << ran.error;
+    EXPECT_THAT(ran.error, AllOf(StartsWith("pagoda: "), testing::EndsWith("\n")));
+    for (const std::string& part : parts) EXPECT_THAT(ran.error, HasSubstr(part));
+    EXPECT_EQ(files(), before);
+  }
+
+ private:
+  std::filesystem::path root_;
+};
+
+TEST_F(Cli, HelpOfEveryCommandTeaches) {
+  const struct {
+    const char* command;
+    std::vector<const char*> parts;
+  } cases[] = {
+      {"--help", {"virtual memory manager", "run", "trace", "bench", "pagoda run scenarios/host.toml", "Exit status"}},
+      {"run --help",
+       {"Example", "--report", "--json", "--seed", "--operations", "--verify", "--quiet", "scenarios.md"}},
+      {"trace --help", {"record", "import", "info"}},
+      {"trace record --help", {"Example"}},
+      {"trace import --help", {"Example"}},
+      {"trace info --help", {"Example"}},
+      {"bench --help", {"--json"}},
+  };
+  for (const auto& [command, parts] : cases) {
+    const Ran ran = run(command);
+    EXPECT_EQ(ran.status, 0) << command;
+    EXPECT_EQ(ran.error, "") << command;
+    for (const char* part : parts) EXPECT_THAT(ran.out, HasSubstr(part)) << command;
+  }
+}
+
+TEST_F(Cli, VersionIsOneLine) {
+  const Ran ran = run("--version");
+  EXPECT_EQ(ran.status, 0);
+  EXPECT_THAT(ran.out, testing::MatchesRegex("pagoda [0-9]+\\.[0-9]+\\.[0-9]+\n"));
+  EXPECT_EQ(ran.error, "");
+}
+
+TEST_F(Cli, WhatItDoesNotKnowIsRefused) {
+  expect_refused("", {"pagoda --help"});
+  expect_refused("frobnicate", {"frobnicate"});
+  expect_refused("--frobnicate", {"frobnicate"});
+  expect_refused("run", {"scenario"});
+  expect_refused("run --frobnicate s.toml", {"frobnicate"});
+  expect_refused("run one.toml two.toml", {"two.toml"});
+  expect_refused("trace", {"--help"});
+  expect_refused("trace frobnicate", {"frobnicate"});
+  write("s.toml", kSmall);
+  for (const char* number : {"0", "-1", "many", "99999999999999999999"})
+    expect_refused(fmt::format("run s.toml --operations {}", number), {"--operations"});
+  for (const char* number : {"-1", "x", "18446744073709551616"})
+    expect_refused(fmt::format("run s.toml --seed {}", number), {"--seed"});
+}
+
+TEST_F(Cli, BadScenariosLeaveNothingBehind) {
+  const struct {
+    std::string_view from;
+    std::string_view to;
+    std::vector<std::string> parts;
+  } cases[] = {
+      {"[host]", "[hots]", {"bad.toml:1: "}},
+      {"[[disk]]", "[[disk]]\ncolour = 1", {"bad.toml:4: disk.colour: is not a known key"}},
+      {"\"1MiB\"", "\"1MB\"", {"bad.toml:2: host.memory: ", "unknown unit", "64MiB"}},
+      {"\"1MiB\"", "\"99999999TiB\"", {"bad.toml:2: host.memory: ", "too large"}},
+      {"\"1MiB\"", "\"4KiB\"", {"bad.toml:2: host.memory: ", "too small"}},
+      {"\"8MiB\"", "\"17MiB\"", {"bad.toml:9: page_file.minimum: ", "more than its disk"}},
+      {"name = \"a\"",
+       "name = \"a\"\nworking_set = { minimum = \"8KiB\", maximum = \"4KiB\" }",
+       {"bad.toml:12: process.working_set.minimum: is above the maximum"}},
+      {"kind = \"zipf\", memory = \"1536KiB\", operations = 5000",
+       "kind = \"trace\", file = \"missing.zst\"",
+       {"bad.toml:10: process \"a\": ", "missing.zst"}},
+      {"kind = \"zipf\", memory = \"1536KiB\", operations = 5000",
+       "kind = \"trace\", file = \"cut.zst\"",
+       {"bad.toml:10: process \"a\": ", "cut.zst"}},
+      {"[host]", "[host", {"bad.toml:1: not TOML"}},
+      {"[host]", "{\"host\": {}}", {"bad.toml:1: not TOML"}},
+  };
+  const std::string trace = slurp(std::filesystem::path(PAGODA_SOURCE_DIR) / "data/traces/gzip.vmpt.zst");
+  write("cut.zst", std::string_view(trace).substr(0, trace.size() / 3));
+  for (const auto& [from, to, parts] : cases) {
+    write("bad.toml", replaced(kSmall, from, to));
+    expect_refused("run bad.toml --json new/out.json --report new/out.html", parts);
+  }
+  expect_refused("run missing.toml --json out.json", {"missing.toml", "cannot be read"});
+  expect_refused("run . --json out.json", {"pagoda: ."});
+  write("binary.toml", std::string_view("\0\1\2\xff", 4));
+  expect_refused("run binary.toml --json out.json", {"binary.toml:1: not TOML"});
+}
+
+TEST_F(Cli, RunWritesBothReports) {
+  write("s.toml", kSmall);
+  const Ran ran = run("run s.toml --json a/b/out.json --report a/out.html --verify");
+  ASSERT_EQ(ran.status, 0) << ran.error;
+  const auto json = nlohmann::json::parse(slurp(file("a/b/out.json")));
+  EXPECT_EQ(json["schema"], "pagoda-run");
+  EXPECT_EQ(json["verified"], true);
+  EXPECT_EQ(json["processes"][0]["operations"], 5000);
+  const std::string hash = json["state_hash"].get<std::string>();
+  EXPECT_EQ(hash.size(), 16U);
+  EXPECT_THAT(slurp(file("a/out.html")), AllOf(HasSubstr("<html"), HasSubstr("</html>")));
+  EXPECT_THAT(ran.out, AllOf(HasSubstr("state " + hash), HasSubstr("every load was as stored"),
+                             HasSubstr("Report: " + std::filesystem::canonical(file("a/out.html")).string())));
+  EXPECT_EQ(files(),
+            (std::set<std::string>{"work/s.toml", "work/a", "work/a/b", "work/a/b/out.json", "work/a/out.html"}));
+}
+
+TEST_F(Cli, APipeGetsNoProgress) {
+  write("s.toml", replaced(kSmall, "operations = 5000", "operations = 200_000"));
+  const Ran ran = run("run s.toml");
+  EXPECT_EQ(ran.status, 0);
+  EXPECT_EQ(ran.error, "");
+  EXPECT_NE(ran.out, "");
+  EXPECT_THAT(ran.out, AllOf(Not(HasSubstr("\r")), Not(HasSubstr("\x1b"))));
+}
+
+TEST_F(Cli, QuietSaysNothing) {
+  write("s.toml", kSmall);
+  const Ran ran = run("run s.toml --quiet --json out.json");
+  EXPECT_EQ(ran.status, 0);
+  EXPECT_EQ(ran.out, "");
+  EXPECT_EQ(ran.error, "");
+  EXPECT_TRUE(std::filesystem::exists(file("out.json")));
+}
+
+TEST_F(Cli, OutputThatCannotBeWrittenIsRefusedBeforeTheRun) {
+  // A run of hours: it ends only if it never begins.
+  write("s.toml", replaced(kSmall, "operations = 5000", "operations = 1_000_000_000_000"));
+  write("file", "");
+  std::filesystem::create_directory(file("folder"));
+  for (const char* option : {"--json", "--report"}) {
+    for (const char* path : {"file/out", "folder", "folder/", "/proc/pagoda/out", "/dev/null/out"})
+      expect_refused(fmt::format("run s.toml {} {}", option, path), {path});
+  }
+  expect_refused("run s.toml --json same --report same", {"same", "two files"});
+}
+
+TEST_F(Cli, AnOldReportStaysWhenTheRunIsRefused) {
+  write("s.toml", "nonsense");
+  write("out.json", "old");
+  expect_refused("run s.toml --json out.json", {"s.toml:1"});
+  EXPECT_EQ(slurp(file("out.json")), "old");
+}
+
+TEST_F(Cli, OutputMayBeADevice) {
+  write("s.toml", kSmall);
+  const Ran ran = run("run s.toml --quiet --json /dev/stdout");
+  EXPECT_EQ(ran.status, 0) << ran.error;
+  EXPECT_EQ(nlohmann::json::parse(ran.out)["schema"], "pagoda-run");
+}
+
+TEST_F(Cli, SeedAndOperationsGoBeforeTheScenarios) {
+  write("s.toml", kSmall);
+  EXPECT_EQ(run("run s.toml --quiet --seed 9 --operations 77 --json out.json").status, 0);
+  const auto json = nlohmann::json::parse(slurp(file("out.json")));
+  EXPECT_EQ(json["seed"], 9);
+  EXPECT_EQ(json["processes"][0]["operations"], 77);
+}
+
+TEST_F(Cli, TheShippedScenarioIsTheSameRunTwice) {
+  const std::string scenario = std::string(PAGODA_SOURCE_DIR) + "/scenarios/host.toml";
+  nlohmann::json results[2];
+  for (int i = 0; i < 2; ++i) {
+    const Ran ran = run(fmt::format("run '{}' --operations 20000 --quiet --json {}.json", scenario, i));
+    ASSERT_EQ(ran.status, 0) << ran.error;
+    results[i] = nlohmann::json::parse(slurp(file(fmt::format("{}.json", i))));
+    results[i].erase("wall_seconds");
+  }
+  EXPECT_EQ(results[0]["state_hash"], results[1]["state_hash"]);
+  EXPECT_EQ(results[0], results[1]);
+  for (const auto& process : results[0]["processes"]) EXPECT_EQ(process["operations"], 20000);
+}
+
+}  // namespace
+}  // namespace pagoda::cli

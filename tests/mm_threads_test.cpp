@@ -1,0 +1,152 @@
+// Real threads, each with its own processor and space, in one manager: locks and atomics hold. To be run under the
+// thread sanitizer. There is memory enough, so that no page is taken from a space by another's processor.
+#include <gtest/gtest.h>
+
+#include <array>
+#include <stop_token>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "pagoda/mm/testing/test_machine.h"
+
+namespace pagoda::mm::testing {
+namespace {
+
+constexpr unsigned kThreads = 4;
+
+TestMachineConfig roomy(machine::TlbRefill refill) {
+  TestMachineConfig config{.frames = PageCount(8192), .refill = refill, .processors = kThreads};
+  config.tunables = {};
+  return config;
+}
+
+// What one thread does: regions come and go, pages are committed, stored to, read, protected, taken out of the working
+// set, rescued, decommitted. Returns how many words were not what they should be.
+std::uint64_t program(TestMachine& t, AddressSpace& space, unsigned number) {
+  constexpr std::uint64_t kPages = 200;
+  Processor& cpu = t.cpu(number);
+  std::uint64_t wrong = 0;
+  Random random(number);
+  for (int round = 0; round < 12; ++round) {
+    const auto region = space.reserve({.size = bytes_of(PageCount(kPages))});
+    if (!region) return ~std::uint64_t{0};
+    const VirtualAddress base(region->first);
+    for (std::uint64_t page = 0; page < kPages; page += 20) {
+      const auto done =
+          space.commit(cpu, TestMachine::page(base, page), bytes_of(PageCount(20)), Protection::kReadWrite);
+      if (!done) ++wrong;
+    }
+    std::vector<std::uint64_t> model(kPages);
+    for (int step = 0; step < 1500; ++step) {
+      const std::uint64_t page = random.below(kPages);
+      const VirtualAddress va = TestMachine::page(base, page);
+      if (random.chance(0.4)) {
+        model[page] = random.next();
+        if (!cpu.store<std::uint64_t>(va, model[page])) ++wrong;
+      } else if (const auto loaded = cpu.load<std::uint64_t>(va); !loaded || *loaded != model[page]) {
+        ++wrong;
+      }
+      if (step % 100 == 0) {
+        if (!space.decommit(cpu, va, kPageSize) || !space.commit(cpu, va, kPageSize, Protection::kReadWrite)) ++wrong;
+        model[page] = 0;
+      }
+      if (step % 70 == 0 &&
+          (!space.protect(cpu, va, kPageSize, Protection::kNoAccess) || cpu.load<std::uint64_t>(va).has_value() ||
+           !space.protect(cpu, va, kPageSize, Protection::kReadWrite)))
+        ++wrong;
+      if (step % 500 == 0) space.empty(cpu);
+    }
+    if (!space.release(cpu, base, ByteCount(0))) ++wrong;
+  }
+  return wrong;
+}
+
+class MmThreads : public ::testing::TestWithParam<machine::TlbRefill> {};
+std::string name_of(const ::testing::TestParamInfo<machine::TlbRefill>& refill) {
+  return refill.param == machine::TlbRefill::kHardware ? "Hardware" : "Software";
+}
+INSTANTIATE_TEST_SUITE_P(Refills, MmThreads,
+                         ::testing::Values(machine::TlbRefill::kHardware, machine::TlbRefill::kSoftware), name_of);
+
+TEST_P(MmThreads, SpacesOfTheirOwnDoNotDisturbEachOther) {
+  TestMachine t(roomy(GetParam()));
+  std::array<AddressSpace*, kThreads> spaces{&t.space()};
+  for (unsigned i = 1; i < kThreads; ++i) spaces[i] = &t.add_space();
+  for (unsigned i = 0; i < kThreads; ++i) t.manager().attach(t.cpu(i), *spaces[i]);
+
+  std::array<std::uint64_t, kThreads> wrong{};
+  {
+    std::vector<std::jthread> threads;
+    for (unsigned i = 0; i < kThreads; ++i) threads.emplace_back([&, i] { wrong[i] = program(t, *spaces[i], i); });
+  }
+  for (unsigned i = 0; i < kThreads; ++i) EXPECT_EQ(wrong[i], 0U) << "thread " << i;
+  EXPECT_EQ(t.check(), "");
+  for (unsigned i = 0; i < kThreads; ++i) t.manager().detach(t.cpu(i));
+  for (AddressSpace* space : spaces) t.manager().destroy_space(t.cpu(), *space);
+  EXPECT_EQ(t.manager().commit().charged, 0_pages);
+  EXPECT_EQ(t.check(), "");
+}
+
+TEST_P(MmThreads, SpacesAreMadeAndDestroyedByManyAtOnce) {
+  TestMachine t(roomy(GetParam()));
+  t.manager().detach(t.cpu(0));
+  std::array<std::uint64_t, kThreads> wrong{};
+  {
+    std::vector<std::jthread> threads;
+    for (unsigned i = 0; i < kThreads; ++i) {
+      threads.emplace_back([&, i] {
+        Processor& cpu = t.cpu(i);
+        for (std::uint64_t round = 0; round < 60; ++round) {
+          const auto space = t.manager().create_space(cpu, {});
+          if (!space) {
+            ++wrong[i];
+            continue;
+          }
+          t.manager().attach(cpu, **space);
+          const auto region = (*space)->reserve({.size = 64_KiB, .commit = MemCommit::kYes});
+          const VirtualAddress base(region->first);
+          for (std::uint64_t page = 0; page < 16; ++page)
+            if (!cpu.store<std::uint64_t>(TestMachine::page(base, page), round * 100 + page)) ++wrong[i];
+          for (std::uint64_t page = 0; page < 16; ++page)
+            if (cpu.load<std::uint64_t>(TestMachine::page(base, page)) != round * 100 + page) ++wrong[i];
+          t.manager().detach(cpu);
+          t.manager().destroy_space(cpu, **space);
+        }
+      });
+    }
+  }
+  for (unsigned i = 0; i < kThreads; ++i) EXPECT_EQ(wrong[i], 0U) << "thread " << i;
+  EXPECT_EQ(t.check(), "");
+}
+
+// Counters, the clock of the I/O and the zero-page thread are read and run beside the programs.
+TEST_P(MmThreads, TheZeroPageThreadRunsBesidePrograms) {
+  TestMachine t(roomy(GetParam()));
+  std::array<AddressSpace*, kThreads - 1> spaces{&t.space()};
+  for (unsigned i = 1; i < spaces.size(); ++i) spaces[i] = &t.add_space();
+  for (unsigned i = 0; i < spaces.size(); ++i) t.manager().attach(t.cpu(i), *spaces[i]);
+  Processor& idle = t.cpu(kThreads - 1);
+  t.manager().detach(idle);
+
+  std::array<std::uint64_t, kThreads> wrong{};
+  {
+    std::jthread zeroer([&](const std::stop_token& stop) {
+      while (!stop.stop_requested()) {
+        if (t.manager().zero_page_thread().due(idle.now()) <= idle.now()) t.manager().zero_page_thread().run(idle);
+        static_cast<void>(t.manager().counters());
+        static_cast<void>(t.manager().frame_counts());
+        std::this_thread::yield();
+      }
+    });
+    std::vector<std::jthread> threads;
+    for (unsigned i = 0; i < spaces.size(); ++i) threads.emplace_back([&, i] { wrong[i] = program(t, *spaces[i], i); });
+    threads.clear();
+  }
+  for (unsigned i = 0; i < spaces.size(); ++i) EXPECT_EQ(wrong[i], 0U) << "thread " << i;
+  EXPECT_GT(t.manager().counters().pages_zeroed_by_thread, 0U);
+  EXPECT_EQ(t.check(), "");
+}
+
+}  // namespace
+}  // namespace pagoda::mm::testing
