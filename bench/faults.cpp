@@ -142,9 +142,9 @@ Input<> fault_scale_memory(const BenchOptions&, BenchOutput& out) {
   row.more["resident_bytes_1_tib_host"] = (large_made - small_made).value();
   row.more["resident_bytes_1_tib_arena_after"] = large.machine().memory().resident().value();
   out.row(row);
-  out.text(fmt::format("  a 1 TiB host costs {} when it starts; after {} pages were touched over and over its frames take {}",
-                       to_string(large_made - small_made), kSomePages.value(),
-                       to_string(large.machine().memory().resident())));
+  out.text(fmt::format(
+      "  a 1 TiB host costs {} when it starts; after {} pages were touched over and over its frames take {}",
+      to_string(large_made - small_made), kSomePages.value(), to_string(large.machine().memory().resident())));
   return {};
 }
 

@@ -83,7 +83,8 @@ Figures take_turns(const std::vector<Round>& contestants) {
     if (++figures.rounds < kFewestRounds) continue;
     figures.of.clear();
     for (const std::vector<double>& of_one : samples) figures.of.push_back(figure_of(of_one));
-    // 1.25 / 0.6745 times the half quartile distance over the root of n: the standard error of a normal sample's median.
+    // 1.25 / 0.6745 times the half quartile distance over the root of n: the standard error of a normal sample's
+    // median.
     const auto is_firm = [&](const Figure& figure) {
       return 1.86 * figure.spread / std::sqrt(static_cast<double>(figures.rounds)) < kFirm;
     };

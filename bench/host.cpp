@@ -77,8 +77,7 @@ void Host::write_each(VirtualAddress base, PageCount pages) {
 void Host::read_each(VirtualAddress base, PageCount pages) {
   machine::Processor& processor = cpu();
   const VirtualAddress end = base + bytes_of(pages);
-  for (VirtualAddress at = base; at < end; at += kPageSize)
-    must(processor.load<std::uint64_t>(at), "load");
+  for (VirtualAddress at = base; at < end; at += kPageSize) must(processor.load<std::uint64_t>(at), "load");
 }
 
 void Host::use_every_frame() {

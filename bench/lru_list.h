@@ -45,7 +45,15 @@ class LruList {
     std::uint32_t previous = 0;
     std::uint32_t next = 0;
   };
-  tsl::robin_map<std::uint64_t, std::uint32_t> places_;
+  // The library's default hash is the number itself, with which pages that lie far apart collide (measured: up to 15
+  // times slower on virtual traces). Fibonacci hashing; the high half decides, and the table looks at the low bits.
+  struct Hash {
+    std::size_t operator()(std::uint64_t page) const {
+      const std::uint64_t product = page * 0x9E3779B97F4A7C15;
+      return product ^ product >> 32;
+    }
+  };
+  tsl::robin_map<std::uint64_t, std::uint32_t, Hash> places_;
   std::vector<Node> nodes_;
 };
 

@@ -92,10 +92,11 @@ Misses count_misses(const std::vector<std::uint32_t>& pages, std::uint32_t page_
                        .fifo = sim::count_fifo_misses(pages, page_count, frames)};
   if (counted.lru != expected.lru || counted.opt != expected.opt || counted.clock != expected.clock ||
       counted.fifo != expected.fifo) {
-    out.failure(fmt::format("replacement: {} in {} frames: LRU, OPT, CLOCK, FIFO miss {}, {}, {}, {}; known are {}, "
-                            "{}, {}, {}: the trace or an oracle is not what it was",
-                            expected.trace, expected.frames, counted.lru, counted.opt, counted.clock, counted.fifo,
-                            expected.lru, expected.opt, expected.clock, expected.fifo));
+    out.failure(
+        fmt::format("replacement: {} in {} frames: LRU, OPT, CLOCK, FIFO miss {}, {}, {}, {}; known are {}, "
+                    "{}, {}, {}: the trace or an oracle is not what it was",
+                    expected.trace, expected.frames, counted.lru, counted.opt, counted.clock, counted.fifo,
+                    expected.lru, expected.opt, expected.clock, expected.fifo));
   }
   return counted;
 }
@@ -139,7 +140,8 @@ Input<> replacement(const BenchOptions& options, BenchOutput& out) {
       out.text(fmt::format(kLayout, name, misses.frames, alone.brought_in, misses.lru, misses.opt, misses.clock,
                            misses.fifo, fmt::format("{:.3f}", part(alone.brought_in, misses.lru)), whole.missed,
                            fmt::format("{:.3f}", part(whole.missed, misses.lru)), whole.pages_read, whole.rescued));
-      cli::BenchRow row = count_row(fmt::format("replacement/{}/{}", name, misses.frames), alone.brought_in, misses.lru);
+      cli::BenchRow row =
+          count_row(fmt::format("replacement/{}/{}", name, misses.frames), alone.brought_in, misses.lru);
       row.more = {{"opt", misses.opt},
                   {"clock", misses.clock},
                   {"fifo", misses.fifo},
@@ -162,8 +164,10 @@ Input<> replacement(const BenchOptions& options, BenchOutput& out) {
                        fmt::format("{:.3f}", part(alone_sum.brought_in, sum.lru)), whole_sum.missed,
                        fmt::format("{:.3f}", part(whole_sum.missed, sum.lru)), whole_sum.pages_read,
                        whole_sum.rescued));
-  out.text("ours: working set of N pages, every page that enters it counts. whole: N frames of memory with standby list,");
-  out.text("trimming and clustered reads; only pages that were nowhere in memory count. read: pages from the paging file.");
+  out.text(
+      "ours: working set of N pages, every page that enters it counts. whole: N frames of memory with standby list,");
+  out.text(
+      "trimming and clustered reads; only pages that were nowhere in memory count. read: pages from the paging file.");
   cli::BenchRow row = count_row("replacement", alone_sum.brought_in, sum.lru);
   row.floor = 1 / kMostOfLru;
   row.more = {{"opt", sum.opt}, {"clock", sum.clock}, {"fifo", sum.fifo}};

@@ -15,6 +15,7 @@ namespace {
 // Every access through the processor; real bytes. Returns nanoseconds for each.
 double replay(Host& host, const Replay& trace) {
   host.fresh_space();
+  host.zero_free_frames();  // The machine was idle before the program began.
   trace.commit(host);
   machine::Processor& cpu = host.cpu();
   std::uint64_t sum = 0;
@@ -73,8 +74,7 @@ Input<> trace_replay(const BenchOptions& options, BenchOutput& out) {
     // Frames for all of it, its page tables and a margin; all of them touched before.
     Host host(HostConfig::quiet(trace.pages() + trace.pages() / 8 + PageCount(2048)));
     host.use_every_frame();
-    const Figures figures =
-        take_turns({[&] { return replay(host, trace); }, [&] { return list(trace); }});
+    const Figures figures = take_turns({[&] { return replay(host, trace); }, [&] { return list(trace); }});
     const auto count = static_cast<double>(trace.accesses().size());
     ours_ns += figures.of[0].median * count;
     peer_ns += figures.of[1].median * count;

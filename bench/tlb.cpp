@@ -75,18 +75,16 @@ void compare(std::string name, Host& host, BareTlb& bare, const std::vector<std:
              BenchOutput& out) {
   machine::Processor& cpu = host.cpu();
   const std::uint64_t misses = cpu.counts().tlb_misses;
-  const Figures figures = take_turns({[&] {
-                                        return time_loads(addresses, [&cpu](std::uint64_t address) {
-                                          const auto value = cpu.load<std::uint64_t>(VirtualAddress(address));
-                                          if (!value) [[unlikely]]
-                                            give_up("load", value.error());
-                                          return *value;
-                                        });
-                                      },
-                                      [&] {
-                                        return time_loads(
-                                            addresses, [&bare](std::uint64_t address) { return bare.load(address); });
-                                      }});
+  const Figures figures = take_turns(
+      {[&] {
+         return time_loads(addresses, [&cpu](std::uint64_t address) {
+           const auto value = cpu.load<std::uint64_t>(VirtualAddress(address));
+           if (!value) [[unlikely]]
+             give_up("load", value.error());
+           return *value;
+         });
+       },
+       [&] { return time_loads(addresses, [&bare](std::uint64_t address) { return bare.load(address); }); }});
   if (cpu.counts().tlb_misses != misses) out.failure(name + ": some loads missed the TLB");
   cli::BenchRow row = cost_row(std::move(name), figures.of[0].median, figures.of[1].median,
                                "bare software TLB, nothing behind it", figures);

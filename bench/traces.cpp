@@ -74,8 +74,8 @@ Replay::Replay(const sim::Trace& trace)
   }
   accesses_.reserve(trace.size());
   for (std::size_t i = 0; i < trace.size(); ++i) {
-    // Some word of the page; which one changes nothing but keeps the bytes from lying all in one line.
-    const std::uint64_t offset = i * sizeof(std::uint64_t) % kPageBytes;
+    // One word of each page, at a different place in each, so that they do not all lie in the same sets of a cache.
+    const std::uint64_t offset = trace.dense(i) * std::uint64_t{72} % kPageBytes;
     const std::uint64_t address = (VirtualAddress(trace.page(i) + kMoved) + ByteCount(offset)).value();
     accesses_.push_back(address | (trace.access(i).writes() ? kWrites : 0));
   }
@@ -83,9 +83,8 @@ Replay::Replay(const sim::Trace& trace)
 
 void Replay::commit(Host& host) const {
   for (const VpnRange& region : regions_) {
-    must(host.space().reserve({.base = VirtualAddress(region.first),
-                               .size = bytes_of(region.count),
-                               .commit = mm::MemCommit::kYes}),
+    must(host.space().reserve(
+             {.base = VirtualAddress(region.first), .size = bytes_of(region.count), .commit = mm::MemCommit::kYes}),
          "region of the trace");
   }
 }

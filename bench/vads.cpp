@@ -93,16 +93,15 @@ Input<> vad_scale(const BenchOptions&, BenchOutput& out) {
   ManyRegions many(kMany);
   ManyRegions few(kFew);
   Random random(1);
-  const Figures figures =
-      take_turns({[&] { return many.churn(pick(kMany, kPairs, random), kBatch); },
-                  [&] {
-                    // As many pairs as the other: in several turns, each over different regions.
-                    double sum = 0;
-                    constexpr std::size_t kTurns = 4;
-                    for (std::size_t turn = 0; turn < kTurns; ++turn)
-                      sum += few.churn(pick(kFew, kPairs / kTurns, random), kBatch);
-                    return sum / kTurns;
-                  }});
+  const Figures figures = take_turns({[&] { return many.churn(pick(kMany, kPairs, random), kBatch); },
+                                      [&] {
+                                        // As many pairs as the other: in several turns, each over different regions.
+                                        double sum = 0;
+                                        constexpr std::size_t kTurns = 4;
+                                        for (std::size_t turn = 0; turn < kTurns; ++turn)
+                                          sum += few.churn(pick(kFew, kPairs / kTurns, random), kBatch);
+                                        return sum / kTurns;
+                                      }});
   cli::BenchRow row = cost_row("vad_scale", figures.of[0].median, figures.of[1].median, "self", figures);
   row.floor = 0.1;
   row.more["regions"] = kMany;

@@ -411,11 +411,11 @@ TEST(Simulation, ADiskThatTakesNoWriteKeepsPagesInMemory) {
 // Every disk operation of a short run fails once.
 TEST(Simulation, AnyOneDiskOperationMayFail) {
   const std::string processes =
-      process("a", "kind = 'zipf', memory = '768KiB', operations = 1200, writes = 0.5") +
-      process("b", "kind = 'phases', memory = '512KiB', operations = 1200, window = '64KiB', phase_operations = 150");
+      process("a", "kind = 'zipf', memory = '1MiB', operations = 1500, writes = 0.5") +
+      process("b", "kind = 'phases', memory = '768KiB', operations = 1500, window = '128KiB', phase_operations = 150");
   std::uint64_t count = 0;
   {
-    CheckedRun clean(scenario_text({}, processes));
+    CheckedRun clean(scenario_text({.processors = 2}, processes));
     clean.go();
     EXPECT_EQ(clean.result.disks[0].errors, 0U);
     count = clean.simulation->machine().sim_disk().injection().operations();
@@ -428,9 +428,9 @@ TEST(Simulation, AnyOneDiskOperationMayFail) {
   for (std::uint64_t nth = 1; nth <= count; ++nth) {
     SCOPED_TRACE(fmt::format("operation {} of {}", nth, count));
     const std::string disk = fmt::format("fail_operation = {}\n", nth);
-    CheckedRun run(scenario_text({.disk = disk}, processes));
+    CheckedRun run(scenario_text({.processors = 2, .disk = disk}, processes));
     const RunResult& result = run.go();
-    for (const ProcessResult& process : result.processes) EXPECT_EQ(process.operations, 1200U);
+    for (const ProcessResult& process : result.processes) EXPECT_EQ(process.operations, 1500U);
     EXPECT_EQ(result.counters.read_errors + result.counters.write_errors, 1U);
     EXPECT_EQ(result.disks[0].errors, 1U);
     // A write that fails is nobody's business; a read that fails is told to whoever needed it.

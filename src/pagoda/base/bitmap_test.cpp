@@ -168,7 +168,7 @@ TEST(BitmapDeathTest, ShrinkingOverSetBitsDies) {
   EXPECT_DEATH(bitmap.resize(80), "check failed");
 }
 
-#ifndef NDEBUG
+#if PAGODA_DCHECKS
 TEST(BitmapDeathTest, SettingTwiceDies) {
   Bitmap bitmap(10);
   bitmap.set(3);

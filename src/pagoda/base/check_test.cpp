@@ -26,7 +26,7 @@ TEST(Check, EvaluatesOperandsOnce) {
 TEST(Check, DcheckEvaluatesNothingInRelease) {
   int calls = 0;
   PAGODA_DCHECK_EQ(++calls, 1);
-#ifdef NDEBUG
+#if !PAGODA_DCHECKS
   EXPECT_EQ(calls, 0);
 #else
   EXPECT_EQ(calls, 1);

@@ -76,7 +76,7 @@ TEST(Lock, ThreadsHaveTheirOwnOrder) {
   std::jthread([&space] { const LockGuard low(space); });  // What another thread holds is no business of this one.
 }
 
-#ifndef NDEBUG
+#if PAGODA_DCHECKS
 void take_both(Lock& first, Lock& second) {
   const LockGuard a(first);
   const LockGuard b(second);

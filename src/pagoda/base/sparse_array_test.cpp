@@ -55,7 +55,7 @@ TEST(SparseArray, MayBeEmpty) {
   EXPECT_EQ(none.size(), 0U);
 }
 
-#ifndef NDEBUG
+#if PAGODA_DCHECKS
 TEST(SparseArrayDeathTest, IndexOutOfRangeDies) {
   SparseArray<int> numbers(10);
   EXPECT_DEATH(numbers[10] = 1, "check failed");

@@ -145,7 +145,7 @@ TEST(Units, TimesPrintInTheUnitThatFits) {
   EXPECT_EQ(to_string(kNever), "never");
 }
 
-#ifndef NDEBUG
+#if PAGODA_DCHECKS
 TEST(UnitsDeathTest, SubtractionBelowZeroDies) {
   EXPECT_DEATH(static_cast<void>(1_KiB - 2_KiB), "check failed.*1024 .*against 2048");
   EXPECT_DEATH(static_cast<void>(Pfn(1) - Pfn(2)), "check failed.*1 .*against 2");

@@ -21,7 +21,8 @@ constexpr int kExitBadInput = 2;
 
 constexpr const char* kBenchHelp =
     "Measure how fast Pagoda is and how well it chooses, each figure beside a peer in the same run.\n"
-    "A ratio above 1 means that we are better. Figures and peers take turns, and the medians are shown; they vary with\n"
+    "A ratio above 1 means that we are better. Figures and peers take turns, and the medians are shown; they vary "
+    "with\n"
     "the machine, their ratio much less. docs/benchmarks.md says what each one measures and what limits it.\n";
 
 constexpr const char* kTableLayout = "{:<30} {:>8} {:>11} {:>11} {:>7} {:>6} {:<4}  {}\n";
@@ -64,8 +65,8 @@ class Printer : public BenchOutput {
       fmt::print(kTableLayout, "name", "unit", "ours", "peer", "ratio", "floor", "ok", "peer_name");
     below_floor_ |= row.is_below_floor();
     const char* const verdict = row.is_below_floor() ? "NO" : "yes";
-    fmt::print(kTableLayout, row.name, row.unit, figure(row.ours), figure(row.peer), ratio(row.ratio),
-               ratio(row.floor), row.floor ? verdict : "", row.peer_name);
+    fmt::print(kTableLayout, row.name, row.unit, figure(row.ours), figure(row.peer), ratio(row.ratio), ratio(row.floor),
+               row.floor ? verdict : "", row.peer_name);
     std::fflush(stdout);
     json_.push_back(to_json(row));
   }
@@ -113,7 +114,8 @@ Input<std::vector<const Benchmark*>> choose(const std::vector<std::string>& name
   }
   for (const std::string& name : names) {
     if (std::ranges::find(registered(), name, &Benchmark::name) == registered().end())
-      return bad_input(fmt::format("bench: there is no benchmark '{}'; `pagoda bench --list` shows what there is", name));
+      return bad_input(
+          fmt::format("bench: there is no benchmark '{}'; `pagoda bench --list` shows what there is", name));
   }
   return chosen;
 }

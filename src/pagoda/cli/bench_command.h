@@ -52,7 +52,7 @@ struct BenchOptions {
 
 struct Benchmark {
   std::string_view name;
-  std::string_view what;  // One line.
+  std::string_view what;                                               // One line.
   enum class Default : bool { kNo, kYes } by_default = Default::kYes;  // Runs when no name was given.
   Input<> (*run)(const BenchOptions& options, BenchOutput& out) = nullptr;
 };

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <charconv>
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
@@ -62,6 +63,15 @@ class ProgressLine {
   const std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
   std::chrono::steady_clock::time_point last_;
 };
+
+// A whole number that fits, checked here because CLI11 takes "-1" for 2^64 - 1. Returns what is wrong.
+std::string check_whole_number(const std::string& text, std::uint64_t least) {
+  constexpr std::uint64_t kMost = ~std::uint64_t{0} >> 1;
+  std::uint64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error == std::errc() && end == text.data() + text.size() && number >= least && number <= kMost) return "";
+  return fmt::format("\"{}\" is not a whole number from {} to {}", text, least, kMost);
+}
 
 int refuse(const InputError& error) {
   fmt::print(stderr, "pagoda: {}\n", error.message);
@@ -128,10 +138,12 @@ void add_run_command(CLI::App& app, int& exit_code) {
   command->add_option("scenario", arguments->scenario, "Scenario file (TOML)")->required()->type_name("FILE");
   command->add_option("--report", arguments->report, "Write one self-contained HTML page")->type_name("FILE.html");
   command->add_option("--json", arguments->json, "Write everything as JSON")->type_name("FILE.json");
-  const CLI::Option* seed = command->add_option("--seed", arguments->seed, "Instead of the scenario's seed");
+  const CLI::Option* seed = command->add_option("--seed", arguments->seed, "Instead of the scenario's seed")
+                                ->type_name("N")
+                                ->check([](const std::string& text) { return check_whole_number(text, 0); });
   command->add_option("--operations", arguments->operations, "Only the first so many operations of each process")
       ->type_name("N")
-      ->check(CLI::PositiveNumber);
+      ->check([](const std::string& text) { return check_whole_number(text, 1); });
   command->add_flag("--verify", arguments->verify, "Compare every load with what was stored there; stop at the first difference");
   command->add_flag("--quiet", arguments->quiet, "No progress, no summary");
   command->callback([arguments, seed, &exit_code] { exit_code = run(*arguments, seed->count() > 0); });

@@ -97,7 +97,7 @@ TEST(PhysicalMemory, MoreThanTheHostHasAddressesForIsRefused) {
   EXPECT_EQ(memory.error(), Status::kInsufficientResources);
 }
 
-#ifndef NDEBUG
+#if PAGODA_DCHECKS
 TEST(PhysicalViewDeathTest, FramesThatDoNotExistDie) {
   auto memory = PhysicalMemory::create(PageCount(kFrames));
   const PhysicalView view = memory->view();

@@ -95,7 +95,8 @@ bool Process::compare(std::uint32_t page, std::size_t word, std::uint64_t value)
 Status Process::fill(machine::Processor& cpu, std::uint32_t page) {
   ProgramMemory::PageModel words;
   for (std::size_t i = 0; i < words.size(); ++i) words[i] = Random::mix(seed_ + page * ProgramMemory::kWords + i);
-  const auto stored = cpu.store(memory_.address(page), std::as_bytes(std::span(words)));
+  const std::span<const std::byte> bytes = std::as_bytes(std::span(words));
+  const auto stored = cpu.store(memory_.address(page), bytes);
   if (!stored) return stored.error();
   if (options_.verify) memory_.model(page) = words;
   return Status::kSuccess;

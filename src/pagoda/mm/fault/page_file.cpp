@@ -45,7 +45,7 @@ Cluster choose(const Context& c, std::size_t most) {
 }
 
 // Takes frames and puts the entries into transition. Frames for neighbours are taken only while memory is not short.
-bool prepare(Context& c, Cluster& cluster) {
+bool prepare(Context& c, Cluster& cluster) PAGODA_REQUIRES(c.space.lock) {
   const LockGuard guard(c.core.pfns.lock);
   if (c.core.pfns.available() < PageCount(cluster.count) + c.core.tunables.minimum_free && cluster.count > 1) {
     cluster = Cluster{.pte = {c.pte}, .raw = {c.raw}, .frame = {}, .count = 1, .wanted = 0};
@@ -64,7 +64,7 @@ bool prepare(Context& c, Cluster& cluster) {
   return true;
 }
 
-void put_back(Context& c, const Cluster& cluster, std::size_t i) PAGODA_REQUIRES(c.core.pfns.lock) {
+void put_back(Context& c, const Cluster& cluster, std::size_t i) PAGODA_REQUIRES(c.space.lock, c.core.pfns.lock) {
   c.space.tables().replace(c.cpu, cluster.pte[i], cluster.raw[i]);
   c.core.pfns.abandon_read(cluster.frame[i]);
 }

@@ -219,11 +219,6 @@ TEST(PfnDatabase, RemovalFreesFromEveryList) {
 
 // --- Taking ---
 
-struct Take {
-  PfnDatabase::Taken taken;
-  PageState from;
-};
-
 // Takes a frame and gives it to nobody.
 std::vector<Pfn> take(TestMachine& t, Contents contents, std::size_t count) {
   const LockGuard guard(t.core().pfns.lock);
@@ -236,12 +231,12 @@ void give_back(TestMachine& t, const std::vector<Pfn>& frames, Contents contents
   for (const Pfn frame : frames) t.core().pfns.give_back(frame, contents);
 }
 
-// A machine whose frames were all used once: none is zeroed, `free` of them are free, all others taken.
-std::vector<Pfn> use_up(TestMachine& t, Contents contents = Contents::kAny) {
+// Takes every frame that there is.
+std::vector<Pfn> use_up(TestMachine& t) {
   std::vector<Pfn> frames;
   for (;;) {
     const LockGuard guard(t.core().pfns.lock);
-    const auto taken = t.core().pfns.take(t.cpu(), contents);
+    const auto taken = t.core().pfns.take(t.cpu(), Contents::kAny);
     if (!taken) return frames;
     frames.push_back(taken->frame);
   }
@@ -305,10 +300,7 @@ TEST(PfnDatabase, TakeRepurposesTheOldestStandbyPageOfTheLowestPriority) {
     const auto old = t.space().protect(t.cpu(), TestMachine::page(base, page), kPageSize, Protection::kNoAccess);
     ASSERT_TRUE(old);
     ASSERT_TRUE(t.space().protect(t.cpu(), TestMachine::page(base, page), kPageSize, Protection::kReadWrite));
-    if (page == 3) {
-      const LockGuard guard(t.core().pfns.lock);
-      t.entry(TestMachine::page(base, page)).priority = 1;  // Modified pages are not ordered by it.
-    }
+    if (page == 3) t.entry(TestMachine::page(base, page)).priority = 1;  // Modified pages are not ordered by it.
     ASSERT_TRUE(t.manager().modified_writer().write_cluster(t.cpu()));
     t.finish_io();
   }

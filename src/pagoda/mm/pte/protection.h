@@ -35,9 +35,13 @@ inline constexpr std::uint8_t kProtectionWriteCombine = 0x18;
 inline constexpr std::uint8_t kProtectionModifiers = 0x18;
 
 constexpr std::uint8_t bits(Protection p) { return static_cast<std::uint8_t>(p); }
-constexpr Protection base_of(Protection p) { return static_cast<Protection>(bits(p) & kProtectionBase); }
+constexpr Protection protection_from_bits(unsigned five_bits) {
+  // Each of the 32 values is one, also those without a name: a base with a modifier.
+  return static_cast<Protection>(five_bits & 0x1F);  // NOLINT(clang-analyzer-optin.core.EnumCastOutOfRange)
+}
+constexpr Protection base_of(Protection p) { return protection_from_bits(bits(p) & kProtectionBase); }
 constexpr Protection with_modifier(Protection p, std::uint8_t modifier) {
-  return static_cast<Protection>(bits(base_of(p)) | modifier);
+  return protection_from_bits(bits(base_of(p)) | modifier);
 }
 constexpr bool is_guard(Protection p) {
   return (bits(p) & kProtectionModifiers) == kProtectionGuard && base_of(p) != Protection::kNone;

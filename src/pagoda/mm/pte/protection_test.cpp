@@ -10,7 +10,7 @@ namespace {
 
 using machine::Access;
 
-constexpr Protection protection(unsigned bits) { return static_cast<Protection>(bits); }
+constexpr Protection protection(unsigned bits) { return protection_from_bits(bits); }
 
 // reference/nt.md 7.1 and 2.2, said once more: rule by rule, and by name.
 Result<Protection> expected_from_page(std::uint32_t page) {

@@ -75,7 +75,7 @@ RawPte PteCodec::table(Pfn frame, unsigned level, Owner owner) const {
 Protection PteCodec::pointer_protection(RawPte pte) const {
   if (is_lookup_needed(pte)) return low_protection(pte);
   if (is_x86()) return Protection::kNone;
-  return static_cast<Protection>(pte >> kProtoProtectionShift & kProtectionMask);
+  return protection_from_bits(static_cast<unsigned>(pte >> kProtoProtectionShift & kProtectionMask));
 }
 
 RawPte PteCodec::with_protection(RawPte pte, Protection protection, PteHome home) const {

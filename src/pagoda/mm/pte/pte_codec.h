@@ -185,7 +185,7 @@ class PteCodec {
   static constexpr RawPte kProtectionMask = 0x1F;
 
   static constexpr Protection low_protection(RawPte pte) {
-    return static_cast<Protection>(pte >> kProtectionShift & kProtectionMask);
+    return protection_from_bits(static_cast<unsigned>(pte >> kProtectionShift & kProtectionMask));
   }
   static constexpr RawPte cache_bits(Protection p) {
     if (is_no_cache(p)) return machine::pte_bits::kCacheDisable;

@@ -22,12 +22,21 @@ using OneEntry = PteCodec::OneEntry;
 using ReadOnly = PteCodec::ReadOnly;
 namespace pte_bits = machine::pte_bits;
 
-constexpr Protection protection(unsigned bits) { return static_cast<Protection>(bits); }
+constexpr Protection protection(unsigned bits) { return protection_from_bits(bits); }
 
-const PteCodec kX86(kX86Paging);
-const PteCodec kPae(kPaePaging);
-const PteCodec kAmd64(kAmd64Paging);
-const std::array kCodecs{&kX86, &kPae, &kAmd64};
+const PteCodec& x86() {
+  static const PteCodec codec(kX86Paging);
+  return codec;
+}
+const PteCodec& pae() {
+  static const PteCodec codec(kPaePaging);
+  return codec;
+}
+const PteCodec& amd64() {
+  static const PteCodec codec(kAmd64Paging);
+  return codec;
+}
+std::array<const PteCodec*, 3> all_codecs() { return {&x86(), &pae(), &amd64()}; }
 
 bool is_x86(const PteCodec& codec) { return codec.mode().format == PteFormat::kX86; }
 
@@ -37,57 +46,57 @@ TEST(PteCodec, GoldenVectorsOfX86) {
   constexpr VirtualAddress kPrototype(0xE1000000 + 0x12348);
   constexpr VirtualAddress kAboveStart(0x81000000 + 0x1238);
   constexpr VirtualAddress kBelowEnd(0xFFBE0000 - 0x1238);
-  EXPECT_EQ(kX86.demand_zero(Protection::kReadWrite), 0x00000080U);
-  EXPECT_EQ(kX86.page_file(1, PageFileSlot(0x123), Protection::kReadWrite), 0x00123082U);
-  EXPECT_EQ(kX86.transition(Pfn(0xABC), Protection::kReadWrite), 0x00ABC880U);
-  EXPECT_EQ(kX86.prototype(kPrototype, Protection::kNone, ReadOnly::kNo), 0x00048CA4U);
-  EXPECT_EQ(kX86.subsection(kBelowEnd, Protection::kReadOnly), 0x0001242EU);
-  EXPECT_EQ(kX86.subsection(kAboveStart, Protection::kReadOnly), 0x8001242EU);
-  EXPECT_EQ(kX86.lookup_needed(Protection::kReadWrite), 0xFFFFF480U);
+  EXPECT_EQ(x86().demand_zero(Protection::kReadWrite), 0x00000080U);
+  EXPECT_EQ(x86().page_file(1, PageFileSlot(0x123), Protection::kReadWrite), 0x00123082U);
+  EXPECT_EQ(x86().transition(Pfn(0xABC), Protection::kReadWrite), 0x00ABC880U);
+  EXPECT_EQ(x86().prototype(kPrototype, Protection::kNone, ReadOnly::kNo), 0x00048CA4U);
+  EXPECT_EQ(x86().subsection(kBelowEnd, Protection::kReadOnly), 0x0001242EU);
+  EXPECT_EQ(x86().subsection(kAboveStart, Protection::kReadOnly), 0x8001242EU);
+  EXPECT_EQ(x86().lookup_needed(Protection::kReadWrite), 0xFFFFF480U);
 
-  EXPECT_EQ(kX86.prototype_address(0x00048CA4), kPrototype);
-  EXPECT_EQ(kX86.subsection_address(0x0001242E), kBelowEnd);
-  EXPECT_EQ(kX86.subsection_address(0x8001242E), kAboveStart);
+  EXPECT_EQ(x86().prototype_address(0x00048CA4), kPrototype);
+  EXPECT_EQ(x86().subsection_address(0x0001242E), kBelowEnd);
+  EXPECT_EQ(x86().subsection_address(0x8001242E), kAboveStart);
 }
 
 TEST(PteCodec, GoldenVectorsOfAmd64) {
   constexpr VirtualAddress kPrototype(0xFFFFF8A000012348);
-  EXPECT_EQ(kAmd64.page_file(1, PageFileSlot(0x123), Protection::kReadWrite), 0x0000012300000082U);
-  EXPECT_EQ(kAmd64.lookup_needed(Protection::kReadWrite), 0xFFFFFFFF00000480U);
-  EXPECT_EQ(kAmd64.prototype(kPrototype, Protection::kNone, ReadOnly::kNo), 0xF8A0000123480400U);
-  EXPECT_EQ(kAmd64.valid(Pfn(0x1234), Protection::kReadWrite, Owner::kUser, Dirty::kYes), 0x8000000001234867U);
+  EXPECT_EQ(amd64().page_file(1, PageFileSlot(0x123), Protection::kReadWrite), 0x0000012300000082U);
+  EXPECT_EQ(amd64().lookup_needed(Protection::kReadWrite), 0xFFFFFFFF00000480U);
+  EXPECT_EQ(amd64().prototype(kPrototype, Protection::kNone, ReadOnly::kNo), 0xF8A0000123480400U);
+  EXPECT_EQ(amd64().valid(Pfn(0x1234), Protection::kReadWrite, Owner::kUser, Dirty::kYes), 0x8000000001234867U);
 
-  EXPECT_EQ(kAmd64.prototype_address(0xF8A0000123480400), kPrototype);
+  EXPECT_EQ(amd64().prototype_address(0xF8A0000123480400), kPrototype);
 }
 
 // The same by the layouts of reference/nt.md 2.3, where it gives no vector.
 TEST(PteCodec, LayoutsOfPae) {
-  EXPECT_EQ(kPae.demand_zero(Protection::kReadWrite), 0x80U);
-  EXPECT_EQ(kPae.page_file(1, PageFileSlot(0x123), Protection::kReadWrite), 0x0000012300000082U);
-  EXPECT_EQ(kPae.transition(Pfn(0x3FFFFFF), Protection::kReadWrite), 0x0000003FFFFFF880U);
-  EXPECT_EQ(kPae.prototype(VirtualAddress(0xE1012348), Protection::kReadWrite, ReadOnly::kYes), 0xE101234800002500U);
-  EXPECT_EQ(kPae.subsection(VirtualAddress(0x81001238), Protection::kReadOnly), 0x8100123800000420U);
-  EXPECT_EQ(kPae.lookup_needed(Protection::kReadWrite), 0xFFFFFFFF00000480U);
+  EXPECT_EQ(pae().demand_zero(Protection::kReadWrite), 0x80U);
+  EXPECT_EQ(pae().page_file(1, PageFileSlot(0x123), Protection::kReadWrite), 0x0000012300000082U);
+  EXPECT_EQ(pae().transition(Pfn(0x3FFFFFF), Protection::kReadWrite), 0x0000003FFFFFF880U);
+  EXPECT_EQ(pae().prototype(VirtualAddress(0xE1012348), Protection::kReadWrite, ReadOnly::kYes), 0xE101234800002500U);
+  EXPECT_EQ(pae().subsection(VirtualAddress(0x81001238), Protection::kReadOnly), 0x8100123800000420U);
+  EXPECT_EQ(pae().lookup_needed(Protection::kReadWrite), 0xFFFFFFFF00000480U);
 }
 
 TEST(PteCodec, LayoutsOfAmd64) {
-  EXPECT_EQ(kAmd64.transition(Pfn(0xABC), Protection::kReadWrite), 0x0000000000ABC880U);
-  EXPECT_EQ(kAmd64.prototype(VirtualAddress(0xFFFFF8A000012348), Protection::kReadWrite, ReadOnly::kYes),
+  EXPECT_EQ(amd64().transition(Pfn(0xABC), Protection::kReadWrite), 0x0000000000ABC880U);
+  EXPECT_EQ(amd64().prototype(VirtualAddress(0xFFFFF8A000012348), Protection::kReadWrite, ReadOnly::kYes),
             0xF8A0000123482500U);
-  EXPECT_EQ(kAmd64.subsection(VirtualAddress(0xFFFFFA8000001238), Protection::kReadOnly), 0xFA80000012380420U);
+  EXPECT_EQ(amd64().subsection(VirtualAddress(0xFFFFFA8000001238), Protection::kReadOnly), 0xFA80000012380420U);
 }
 
 TEST(PteCodec, FreeSystemPtes) {
-  EXPECT_EQ(kX86.free_system(0xABCDE, OneEntry::kNo), 0xABCDE000U);
-  EXPECT_EQ(kX86.free_system(0xABCDE, OneEntry::kYes), 0xABCDE002U);
-  EXPECT_EQ(kPae.free_system(0xABCDE, OneEntry::kYes), 0x000ABCDE00000002U);
-  EXPECT_EQ(kAmd64.free_system(0xFFFFFFFF, OneEntry::kNo), 0xFFFFFFFF00000000U);
+  EXPECT_EQ(x86().free_system(0xABCDE, OneEntry::kNo), 0xABCDE000U);
+  EXPECT_EQ(x86().free_system(0xABCDE, OneEntry::kYes), 0xABCDE002U);
+  EXPECT_EQ(pae().free_system(0xABCDE, OneEntry::kYes), 0x000ABCDE00000002U);
+  EXPECT_EQ(amd64().free_system(0xFFFFFFFF, OneEntry::kNo), 0xFFFFFFFF00000000U);
 }
 
 // --- Valid ---
 
 TEST(PteCodec, ValidBitsOfEveryMappableProtection) {
-  for (const PteCodec* codec : kCodecs) {
+  for (const PteCodec* codec : all_codecs()) {
     for (unsigned bits = 0; bits < 32; ++bits) {
       const Protection p = protection(bits);
       if (!is_mappable(p)) continue;
@@ -122,7 +131,7 @@ TEST(PteCodec, ValidBitsOfEveryMappableProtection) {
 }
 
 TEST(PteCodec, EntriesOfTheHardwareBreakNoReservedBit) {
-  for (const PteCodec* codec : kCodecs) {
+  for (const PteCodec* codec : all_codecs()) {
     const PagingMode& mode = codec->mode();
     const Pfn highest(static_cast<std::uint32_t>(std::min<std::uint64_t>(mode.max_frames().value(), 1ULL << 32) - 1));
     for (const Owner owner : {Owner::kUser, Owner::kKernel}) {
@@ -144,13 +153,13 @@ TEST(PteCodec, EntriesOfTheHardwareBreakNoReservedBit) {
   }
 }
 
-TEST(PteCodec, TableEntryOfPaeRoot) { EXPECT_EQ(kPae.table(Pfn(0x123), 3, Owner::kUser), 0x123001U); }
-TEST(PteCodec, TableEntryOfUser) { EXPECT_EQ(kAmd64.table(Pfn(0x123), 4, Owner::kUser), 0x123867U); }
+TEST(PteCodec, TableEntryOfPaeRoot) { EXPECT_EQ(pae().table(Pfn(0x123), 3, Owner::kUser), 0x123001U); }
+TEST(PteCodec, TableEntryOfUser) { EXPECT_EQ(amd64().table(Pfn(0x123), 4, Owner::kUser), 0x123867U); }
 
 // --- What is what ---
 
 TEST(PteCodec, DecodesPrototypeBeforeTransition) {
-  for (const PteCodec* codec : kCodecs) {
+  for (const PteCodec* codec : all_codecs()) {
     EXPECT_EQ(codec->kind(0), PteKind::kZero);
     EXPECT_EQ(codec->kind(0x400), PteKind::kPrototype);
     EXPECT_EQ(codec->kind(0xC00), PteKind::kPrototype);  // Bit 11 then belongs to the address or the protection.
@@ -167,7 +176,7 @@ TEST(PteCodec, DecodesPrototypeBeforeTransition) {
 }
 
 TEST(PteCodec, SlotZeroIsDemandZero) {
-  for (const PteCodec* codec : kCodecs) {
+  for (const PteCodec* codec : all_codecs()) {
     const RawPte zero = codec->demand_zero(Protection::kReadWrite);
     EXPECT_EQ(codec->kind(zero), PteKind::kDemandZero);
     EXPECT_FALSE(codec->has_slot(zero));
@@ -184,37 +193,35 @@ TEST(PteCodec, SlotZeroIsDemandZero) {
 }
 
 TEST(PteCodec, SlotsReachAsFarAsTheFieldDoes) {
-  const RawPte x86 = kX86.page_file(15, PageFileSlot(0xFFFFF), Protection::kReadWrite);
-  EXPECT_EQ(x86, 0xFFFFF09EU);
-  EXPECT_EQ(kX86.slot(x86), PageFileSlot(0xFFFFF));
-  const RawPte amd64 = kAmd64.page_file(15, PageFileSlot(0xFFFFFFFF), Protection::kReadWrite);
-  EXPECT_EQ(amd64, 0xFFFFFFFF0000009EU);
-  EXPECT_EQ(kAmd64.slot(amd64), PageFileSlot(0xFFFFFFFF));
+  EXPECT_EQ(x86().page_file(15, PageFileSlot(0xFFFFF), Protection::kReadWrite), 0xFFFFF09EU);
+  EXPECT_EQ(x86().slot(0xFFFFF09E), PageFileSlot(0xFFFFF));
+  EXPECT_EQ(amd64().page_file(15, PageFileSlot(0xFFFFFFFF), Protection::kReadWrite), 0xFFFFFFFF0000009EU);
+  EXPECT_EQ(amd64().slot(0xFFFFFFFF0000009E), PageFileSlot(0xFFFFFFFF));
 }
 
 TEST(PteCodec, UseCountOfAmd64IsNoSlot) {
-  const RawPte pte = kAmd64.demand_zero(Protection::kReadWrite) | 0x3FF << 12;
-  EXPECT_EQ(kAmd64.kind(pte), PteKind::kDemandZero);
-  EXPECT_FALSE(kAmd64.has_slot(pte));
+  const RawPte pte = amd64().demand_zero(Protection::kReadWrite) | 0x3FF << 12;
+  EXPECT_EQ(amd64().kind(pte), PteKind::kDemandZero);
+  EXPECT_FALSE(amd64().has_slot(pte));
 }
 
-#ifndef NDEBUG
+#if PAGODA_DCHECKS
 TEST(PteCodecDeathTest, RefusesWhatTheFieldsCannotHold) {
-  EXPECT_DEATH((void)kX86.page_file(0, PageFileSlot(0x100000), Protection::kReadWrite), "1U << 20");
-  EXPECT_DEATH((void)kX86.page_file(16, PageFileSlot(1), Protection::kReadWrite), "file < 16U");
-  EXPECT_DEATH((void)kX86.page_file(0, PageFileSlot(0), Protection::kReadWrite), "slot.value");
-  EXPECT_DEATH((void)kX86.transition(Pfn(0x100000), Protection::kReadWrite), "frame_mask_");
-  EXPECT_DEATH((void)kPae.transition(Pfn(0x4000000), Protection::kReadWrite), "frame_mask_");
-  EXPECT_DEATH((void)kX86.prototype(VirtualAddress(0xE0FFFFFC), Protection::kNone, ReadOnly::kNo), "Reach");
-  EXPECT_DEATH((void)kX86.subsection(VirtualAddress(0x81000000 + (1U << 27)), Protection::kReadOnly), "Reach");
-  EXPECT_DEATH((void)kAmd64.prototype(VirtualAddress(0xFFFFF8A000012344), Protection::kNone, ReadOnly::kNo), "% ");
-  EXPECT_DEATH((void)kAmd64.valid(Pfn(1), Protection::kNoAccess, Owner::kUser, Dirty::kNo), "is_mappable");
+  EXPECT_DEATH((void)x86().page_file(0, PageFileSlot(0x100000), Protection::kReadWrite), "1U << 20");
+  EXPECT_DEATH((void)x86().page_file(16, PageFileSlot(1), Protection::kReadWrite), "file < 16U");
+  EXPECT_DEATH((void)x86().page_file(0, PageFileSlot(0), Protection::kReadWrite), "slot.value");
+  EXPECT_DEATH((void)x86().transition(Pfn(0x100000), Protection::kReadWrite), "frame_mask_");
+  EXPECT_DEATH((void)pae().transition(Pfn(0x4000000), Protection::kReadWrite), "frame_mask_");
+  EXPECT_DEATH((void)x86().prototype(VirtualAddress(0xE0FFFFFC), Protection::kNone, ReadOnly::kNo), "Reach");
+  EXPECT_DEATH((void)x86().subsection(VirtualAddress(0x81000000 + (1U << 27)), Protection::kReadOnly), "Reach");
+  EXPECT_DEATH((void)amd64().prototype(VirtualAddress(0xFFFFF8A000012344), Protection::kNone, ReadOnly::kNo), "% ");
+  EXPECT_DEATH((void)amd64().valid(Pfn(1), Protection::kNoAccess, Owner::kUser, Dirty::kNo), "is_mappable");
 }
 #endif
 
 // --- Round trips ---
 
-const PteCodec& any_codec() { return *kCodecs[*rc::gen::inRange<std::size_t>(0, 3)]; }
+const PteCodec& any_codec() { return *all_codecs()[*rc::gen::inRange<std::size_t>(0, 3)]; }
 Protection any_protection() { return protection(*rc::gen::inRange(0U, 32U)); }
 Pfn any_frame(const PteCodec& codec) {
   const std::uint64_t frames = std::min<std::uint64_t>(codec.mode().max_frames().value(), 1ULL << 32);
@@ -299,7 +306,7 @@ RC_GTEST_PROP(PteCodec, SubsectionRoundTrip, ()) {
 }
 
 TEST(PteCodec, SmallFormsRoundTripInEveryProtection) {
-  for (const PteCodec* codec : kCodecs) {
+  for (const PteCodec* codec : all_codecs()) {
     for (unsigned bits = 0; bits < 32; ++bits) {
       const Protection p = protection(bits);
       SCOPED_TRACE(std::string(codec->mode().name) + " " + to_string(p));
@@ -323,19 +330,19 @@ TEST(PteCodec, SmallFormsRoundTripInEveryProtection) {
 
 TEST(PteCodec, DescribesInWords) {
   const auto guarded = with_modifier(Protection::kReadWrite, kProtectionGuard);
-  EXPECT_EQ(kAmd64.describe(0), "zero");
-  EXPECT_EQ(kAmd64.describe(0x8000000001234867), "valid pfn:0x1234 ---DA--UW-V");
-  EXPECT_EQ(kX86.describe(0x0A0B1163), "valid pfn:0xa0b1 -G-DA--KWEV");  // The debugger's own (reference/nt.md 14).
-  EXPECT_EQ(kX86.describe(kX86.valid(Pfn(0x12), Protection::kExecuteWriteCopy, Owner::kUser, Dirty::kNo)),
+  EXPECT_EQ(amd64().describe(0), "zero");
+  EXPECT_EQ(amd64().describe(0x8000000001234867), "valid pfn:0x1234 ---DA--UW-V");
+  EXPECT_EQ(x86().describe(0x0A0B1163), "valid pfn:0xa0b1 -G-DA--KWEV");  // The debugger's own (reference/nt.md 14).
+  EXPECT_EQ(x86().describe(x86().valid(Pfn(0x12), Protection::kExecuteWriteCopy, Owner::kUser, Dirty::kNo)),
             "valid pfn:0x12 C---A--UREV");
-  EXPECT_EQ(kX86.describe(0x00123082), "page file 1 slot:0x123 RW");
-  EXPECT_EQ(kX86.describe(0x00ABC880), "transition pfn:0xabc RW");
-  EXPECT_EQ(kX86.describe(kX86.demand_zero(guarded)), "demand zero RW|GUARD");
-  EXPECT_EQ(kX86.describe(kX86.decommitted()), "decommitted");
-  EXPECT_EQ(kX86.describe(0x00048CA4), "prototype va:0xe1012348");
-  EXPECT_EQ(kAmd64.describe(0xF8A0000123482500), "prototype va:0xfffff8a000012348 RW read-only");
-  EXPECT_EQ(kX86.describe(0xFFFFF480), "prototype by VAD RW");
-  EXPECT_EQ(kX86.describe(0x8001242E, PteHome::kSegment), "subsection va:0x81001238 RO");
+  EXPECT_EQ(x86().describe(0x00123082), "page file 1 slot:0x123 RW");
+  EXPECT_EQ(x86().describe(0x00ABC880), "transition pfn:0xabc RW");
+  EXPECT_EQ(x86().describe(x86().demand_zero(guarded)), "demand zero RW|GUARD");
+  EXPECT_EQ(x86().describe(x86().decommitted()), "decommitted");
+  EXPECT_EQ(x86().describe(0x00048CA4), "prototype va:0xe1012348");
+  EXPECT_EQ(amd64().describe(0xF8A0000123482500), "prototype va:0xfffff8a000012348 RW read-only");
+  EXPECT_EQ(x86().describe(0xFFFFF480), "prototype by VAD RW");
+  EXPECT_EQ(x86().describe(0x8001242E, PteHome::kSegment), "subsection va:0x81001238 RO");
 }
 
 TEST(PteCodec, EveryKindHasAName) {

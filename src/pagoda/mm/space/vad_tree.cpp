@@ -151,6 +151,7 @@ void VadTree::erase(Vad& vad) {
   unsigned side = above != nullptr && above->child_[kUpper] == &vad ? kUpper : kLower;
   if (vad.child_[kLower] != nullptr && vad.child_[kUpper] != nullptr) {
     // `after` is the lowest node of the upper side; it takes this node's place.
+    PAGODA_CHECK(after != nullptr);
     if (after->parent_ == &vad) {
       above = after;
       side = kUpper;

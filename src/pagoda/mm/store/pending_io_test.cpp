@@ -31,6 +31,8 @@ class PendingIoTest : public ::testing::Test {
     const Pfn frame = t_.core().pfns.take(t_.cpu(), Contents::kAny)->frame;
     t_.core().pfns.begin_read(frame, pte, raw);
     t_.space().tables().replace(t_.cpu(), pte, t_.core().codec.transition(frame, Protection::kReadWrite));
+    const FileOffset at(bytes_of(PageCount(t_.core().codec.slot(raw).value())).value());
+    EXPECT_EQ(t_.core().paging_files[0].file().read(t_.cpu(), at, std::span(&frame, 1)).status, Status::kSuccess);
     return frame;
   }
   std::vector<Pfn> standby() {
