@@ -127,8 +127,8 @@ Input<> fault_scale_memory(const BenchOptions&, BenchOutput& out) {
   const ByteCount large_made = own_resident_memory();
   // A large host has always frames that were never used; zeroing those that were freed makes both take the same ones
   // again and again.
-  const auto round_of = [](Host& host) {
-    return [&host] {
+  const auto round_of = [kSomePages](Host& host) {
+    return [&host, kSomePages] {
       host.zero_free_frames();
       return first_writes(host, kSomePages);
     };

@@ -40,7 +40,7 @@ class Pinned {
   Pinned& operator=(const Pinned&) = delete;
 
  private:
-  cpu_set_t before_;
+  cpu_set_t before_{};
   bool known_ = false;
 };
 

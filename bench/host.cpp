@@ -94,7 +94,7 @@ void Host::zero_free_frames() {
 }
 
 void Host::put_on_standby() {
-  space_->empty(cpu());
+  static_cast<void>(space_->empty(cpu()));
   if (!manager_->flush_modified(cpu())) give_up("writing modified pages", Status::kDiskFull);
 }
 

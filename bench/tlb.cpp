@@ -24,8 +24,9 @@ constexpr std::size_t kLoads = 1 << 20;  // In a round.
 class BareTlb {
  public:
   // Keeps `pages` pages from `base` on, at consecutive host addresses.
-  BareTlb(VirtualAddress base, PageCount pages) : bytes_(bytes_of(pages).value()) {
-    memory_ = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  BareTlb(VirtualAddress base, PageCount pages)
+      : bytes_(bytes_of(pages).value()),
+        memory_(mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)) {
     if (memory_ == MAP_FAILED) give_up("mmap", Status::kInsufficientResources);
     madvise(memory_, bytes_, MADV_HUGEPAGE);  // As our frames are.
     std::memset(memory_, 1, bytes_);

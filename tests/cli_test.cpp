@@ -50,28 +50,28 @@ class Cli : public testing::Test {
     std::string name = (std::filesystem::temp_directory_path() / "pagoda-cli-XXXXXX").string();
     EXPECT_NE(mkdtemp(name.data()), nullptr);
     root_ = name;
-    std::filesystem::create_directory(root_ / "work");
+    std::filesystem::create_directory(root_ / "desk");
     std::filesystem::create_directory(root_ / "tmp");
   }
   ~Cli() override { std::filesystem::remove_all(root_); }
 
-  // Runs the binary in the folder for work, with its output in files and its temporary files in a folder of their own.
+  // Runs the binary in the working folder, with its output in files and its temporary files in a folder of their own.
   Ran run(const std::string& arguments) const {
     const std::string command =
-        fmt::format("cd '{0}/work' && TMPDIR='{0}/tmp' '{1}' {2} >'{0}/out' 2>'{0}/err' </dev/null", root_.string(),
+        fmt::format("cd '{0}/desk' && TMPDIR='{0}/tmp' '{1}' {2} >'{0}/out' 2>'{0}/err' </dev/null", root_.string(),
                     PAGODA_BINARY, arguments);
     const int status = std::system(command.c_str());
     return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, slurp(root_ / "out"), slurp(root_ / "err")};
   }
   std::string write(const std::string& name, std::string_view text) const {
-    std::ofstream(root_ / "work" / name, std::ios::binary) << text;
+    std::ofstream(root_ / "desk" / name, std::ios::binary) << text;
     return name;
   }
-  std::filesystem::path file(std::string_view name) const { return root_ / "work" / name; }
-  // Everything below the folder for work, and what is left of temporary files.
+  std::filesystem::path file(std::string_view name) const { return root_ / "desk" / name; }
+  // Everything below the working folder, and what is left of temporary files.
   std::set<std::string> files() const {
     std::set<std::string> all;
-    for (const char* folder : {"work", "tmp"})
+    for (const char* folder : {"desk", "tmp"})
       for (const auto& entry : std::filesystem::recursive_directory_iterator(root_ / folder))
         all.insert(std::filesystem::relative(entry.path(), root_).string());
     return all;
@@ -198,7 +198,7 @@ TEST_F(Cli, RunWritesBothReports) {
   EXPECT_THAT(ran.out, AllOf(HasSubstr("state " + hash), HasSubstr("every load was as stored"),
                              HasSubstr("Report: " + std::filesystem::canonical(file("a/out.html")).string())));
   EXPECT_EQ(files(),
-            (std::set<std::string>{"work/s.toml", "work/a", "work/a/b", "work/a/b/out.json", "work/a/out.html"}));
+            (std::set<std::string>{"desk/s.toml", "desk/a", "desk/a/b", "desk/a/b/out.json", "desk/a/out.html"}));
 }
 
 TEST_F(Cli, APipeGetsNoProgress) {

@@ -26,14 +26,17 @@ T value_of(Result<T> result, const char* what) {
 }  // namespace
 
 int main() {
-  const auto machine = value_of(machine::SimMachine::create({.frames = pages_of(4_MiB), .disks = {{.name = "ssd"}}}), "machine");
+  const auto machine =
+      value_of(machine::SimMachine::create({.frames = pages_of(4_MiB), .disks = {{.name = "ssd"}}}), "machine");
   const auto manager = value_of(
-      mm::MemoryManager::create(*machine, {.paging_files = {{.disk = 0, .minimum = 8_MiB, .maximum = 16_MiB}}}), "manager");
+      mm::MemoryManager::create(*machine, {.paging_files = {{.disk = 0, .minimum = 8_MiB, .maximum = 16_MiB}}}),
+      "manager");
   machine::Processor& cpu = machine->processor();
 
   mm::AddressSpace* const space = value_of(manager->create_space(cpu, {}), "space");
   manager->attach(cpu, *space);
-  const VpnRange region = value_of(space->reserve({.size = bytes_of(kPages), .commit = mm::MemCommit::kYes}), "reserve");
+  const VpnRange region =
+      value_of(space->reserve({.size = bytes_of(kPages), .commit = mm::MemCommit::kYes}), "reserve");
 
   const auto word_of = [&](PageCount page) { return VirtualAddress(region.first + page); };
   for (PageCount page; page < kPages; ++page)
@@ -42,9 +45,11 @@ int main() {
     if (value_of(cpu.load<std::uint64_t>(word_of(page)), "load") != page.value()) return 1;
 
   const mm::Counters counters = manager->counters();
-  std::printf("pagoda %s: %s of pages through %s of memory: %llu pages written to the paging file, %llu read back; %zu findings\n",
-              kVersion, to_string(bytes_of(kPages)).c_str(), to_string(bytes_of(machine->frame_count())).c_str(),
-              static_cast<unsigned long long>(counters.page_file_pages_written),
-              static_cast<unsigned long long>(counters.page_file_pages_read), mm::check(*manager, cpu).size());
+  std::printf(
+      "pagoda %s: %s of pages through %s of memory: %llu pages written to the paging file, %llu read back; %zu "
+      "findings\n",
+      kVersion, to_string(bytes_of(kPages)).c_str(), to_string(bytes_of(machine->frame_count())).c_str(),
+      static_cast<unsigned long long>(counters.page_file_pages_written),
+      static_cast<unsigned long long>(counters.page_file_pages_read), mm::check(*manager, cpu).size());
   return mm::check(*manager, cpu).empty() ? 0 : 1;
 }

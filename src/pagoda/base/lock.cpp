@@ -33,4 +33,9 @@ void note_released(std::uint16_t order) {
   --held.count;
 }
 
+void check_held(std::uint16_t order) {
+  const auto* const end = held.orders.data() + held.count;
+  PAGODA_CHECK(std::find(static_cast<const std::uint16_t*>(held.orders.data()), end, order) != end);
+}
+
 }  // namespace pagoda::detail

@@ -25,6 +25,7 @@
 #define PAGODA_EXCLUDES(...) PAGODA_THREAD_ANNOTATION(locks_excluded(__VA_ARGS__))
 #define PAGODA_ACQUIRE(...) PAGODA_THREAD_ANNOTATION(acquire_capability(__VA_ARGS__))
 #define PAGODA_RELEASE(...) PAGODA_THREAD_ANNOTATION(release_capability(__VA_ARGS__))
+#define PAGODA_ASSERT_CAPABILITY(...) PAGODA_THREAD_ANNOTATION(assert_capability(__VA_ARGS__))
 #define PAGODA_RETURN_CAPABILITY(x) PAGODA_THREAD_ANNOTATION(lock_returned(x))
 #define PAGODA_NO_THREAD_SAFETY PAGODA_THREAD_ANNOTATION(no_thread_safety_analysis)
 
@@ -47,6 +48,7 @@ namespace detail {
 // The run-time check of ranks (debug builds). Aborts on a lock taken out of order, with both ranks.
 void note_taken(std::uint16_t order);
 void note_released(std::uint16_t order);
+void check_held(std::uint16_t order);
 }  // namespace detail
 
 class PAGODA_CAPABILITY("mutex") Lock {
@@ -65,6 +67,13 @@ class PAGODA_CAPABILITY("mutex") Lock {
     mutex_.unlock();
 #if PAGODA_DCHECKS
     detail::note_released(rank_.order());
+#endif
+  }
+  // Tells the analysis, where it cannot see it (in lambdas, through references), that this thread holds the lock; debug
+  // builds check that it holds one of this rank.
+  void assert_held() const PAGODA_ASSERT_CAPABILITY() {
+#if PAGODA_DCHECKS
+    detail::check_held(rank_.order());
 #endif
   }
   [[nodiscard]] LockRank rank() const { return rank_; }

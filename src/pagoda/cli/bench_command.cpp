@@ -10,14 +10,12 @@
 #include <ranges>
 #include <utility>
 
+#include "pagoda/cli/exit_codes.h"
 #include "pagoda/report/write_file.h"
 
 namespace pagoda::cli {
 
 namespace {
-
-constexpr int kExitBelowFloor = 1;
-constexpr int kExitBadInput = 2;
 
 constexpr const char* kBenchHelp =
     "Measure how fast Pagoda is and how well it chooses, each figure beside a peer in the same run.\n"
@@ -125,7 +123,7 @@ int run(const CommandLine& line) {
     for (const Benchmark& benchmark : registered())
       fmt::print("{:<20} {}{}\n", benchmark.name, benchmark.what,
                  benchmark.by_default == Benchmark::Default::kYes ? "" : " (only when named)");
-    return 0;
+    return kExitSuccess;
   }
   const auto chosen = choose(line.names);
   if (!chosen) return report_error(chosen.error());
@@ -140,12 +138,12 @@ int run(const CommandLine& line) {
     if (const Input<> written = report::write_file(line.json, printer.json()); !written)
       return report_error(written.error());
   }
-  return printer.failed() || (line.check && printer.below_floor()) ? kExitBelowFloor : 0;
+  return printer.failed() || (line.check && printer.below_floor()) ? kExitFailed : kExitSuccess;
 }
 
 }  // namespace
 
-BenchRegistration::BenchRegistration(std::vector<Benchmark> benchmarks) {
+BenchRegistration::BenchRegistration(const std::vector<Benchmark>& benchmarks) {
   for (const Benchmark& benchmark : benchmarks) registered().push_back(benchmark);
 }
 

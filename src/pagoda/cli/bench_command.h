@@ -60,7 +60,7 @@ struct Benchmark {
 // For a static initializer: makes the benchmarks known, in this order.
 class BenchRegistration {
  public:
-  explicit BenchRegistration(std::vector<Benchmark> benchmarks);
+  explicit BenchRegistration(const std::vector<Benchmark>& benchmarks);
 };
 
 // Adds the subcommand to `app`. When it was chosen, parsing runs it and sets `exit_code`: 0; 1 when --check was given

@@ -4,7 +4,8 @@
 namespace pagoda::cli {
 
 inline constexpr int kExitSuccess = 0;
-inline constexpr int kExitFailed = 1;    // The work was done and its outcome is bad: wrong contents, a figure below its floor.
+inline constexpr int kExitFailed =
+    1;  // The work was done and its outcome is bad: wrong contents, a figure below its floor.
 inline constexpr int kExitBadInput = 2;  // What was asked for makes no sense or cannot be read.
 
 }  // namespace pagoda::cli

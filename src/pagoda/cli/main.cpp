@@ -15,8 +15,10 @@
 int main(int argc, char** argv) {
   using namespace pagoda;
   CLI::App app(
-      "Pagoda is a virtual memory manager in user space: the design of the NT memory manager over real page tables, real\n"
-      "page contents and real page files. It replays what programs do with memory on a host that has too little of it, and\n"
+      "Pagoda is a virtual memory manager in user space: the design of the NT memory manager over real page tables, "
+      "real\n"
+      "page contents and real page files. It replays what programs do with memory on a host that has too little of it, "
+      "and\n"
       "shows where every page went.",
       "pagoda");
   app.footer(

@@ -93,9 +93,9 @@ int run(const RunArguments& arguments, bool seed_given) {
   const auto scenario = sim::load_scenario(arguments.scenario);
   if (!scenario) return refuse(scenario.error());
   ProgressLine progress(!arguments.quiet);
-  sim::RunOptions options{.verify = arguments.verify, .progress = [&](std::uint64_t done, std::uint64_t total, Time now) {
-                            progress.update(done, total, now);
-                          }};
+  sim::RunOptions options{
+      .verify = arguments.verify,
+      .progress = [&](std::uint64_t done, std::uint64_t total, Time now) { progress.update(done, total, now); }};
   if (seed_given) options.seed = arguments.seed;
   if (arguments.operations > 0) options.operations_most = arguments.operations;
   auto simulation = sim::Simulation::create(*scenario, std::move(options));
@@ -119,9 +119,9 @@ int run(const RunArguments& arguments, bool seed_given) {
   if (arguments.quiet) return kExitSuccess;
   fmt::print("{}", report::summary_text(*result));
   fmt::print("\n{:.1f} s of computing for {} of virtual time; state {:016x}{}\n", result->wall_seconds,
-             to_string(result->end - Time{}), result->state_hash,
-             arguments.verify ? "; every load was as stored" : "");
-  if (!arguments.report.empty()) fmt::print("Report: {}\n", std::filesystem::absolute(arguments.report).lexically_normal().string());
+             to_string(result->end - Time{}), result->state_hash, arguments.verify ? "; every load was as stored" : "");
+  if (!arguments.report.empty())
+    fmt::print("Report: {}\n", std::filesystem::absolute(arguments.report).lexically_normal().string());
   return kExitSuccess;
 }
 
@@ -133,7 +133,8 @@ void add_run_command(CLI::App& app, int& exit_code) {
   command->footer(
       "Example:\n"
       "  pagoda run scenarios/host.toml --report host.html\n"
-      "Three recorded programs share a host with half the memory that they touch. Open host.html to see what became of\n"
+      "Three recorded programs share a host with half the memory that they touch. Open host.html to see what became "
+      "of\n"
       "their pages. docs/scenarios.md describes scenario files, docs/report-json.md what --json writes.");
   command->add_option("scenario", arguments->scenario, "Scenario file (TOML)")->required()->type_name("FILE");
   command->add_option("--report", arguments->report, "Write one self-contained HTML page")->type_name("FILE.html");
@@ -144,7 +145,8 @@ void add_run_command(CLI::App& app, int& exit_code) {
   command->add_option("--operations", arguments->operations, "Only the first so many operations of each process")
       ->type_name("N")
       ->check([](const std::string& text) { return check_whole_number(text, 1); });
-  command->add_flag("--verify", arguments->verify, "Compare every load with what was stored there; stop at the first difference");
+  command->add_flag("--verify", arguments->verify,
+                    "Compare every load with what was stored there; stop at the first difference");
   command->add_flag("--quiet", arguments->quiet, "No progress, no summary");
   command->callback([arguments, seed, &exit_code] { exit_code = run(*arguments, seed->count() > 0); });
 }

@@ -92,8 +92,8 @@ class Processor {
   [[nodiscard]] const Tlb& tlb() const { return tlb_; }
 
   // --- What a program does ---
-  // One aligned or unaligned word. (What a user may touch the kernel may touch too, there being no SMAP: a hit does not ask
-  // for the privilege.) Fails with what the handler raised, or kPending under an event loop: repeat it then.
+  // One aligned or unaligned word. (What a user may touch the kernel may touch too, there being no SMAP: a hit does not
+  // ask for the privilege.) Fails with what the handler raised, or kPending under an event loop: repeat it then.
   template <class T>
   Result<T> load(VirtualAddress va, Privilege privilege = Privilege::kUser) {
     const Tlb::Hit& hit = tlb_.user_read(va);

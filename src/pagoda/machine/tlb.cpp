@@ -26,7 +26,12 @@ std::uint64_t rights_of(const Translation& t, bool write_protect) {
 
 }  // namespace
 
-Tlb::Tlb(TlbGeometry geometry, FrameOrder order) : geometry_(geometry), order_(order), direct_(kDirectEntries), user_reads_(kDirectEntries), user_writes_(kDirectEntries) {
+Tlb::Tlb(TlbGeometry geometry, FrameOrder order)
+    : geometry_(geometry),
+      order_(order),
+      direct_(kDirectEntries),
+      user_reads_(kDirectEntries),
+      user_writes_(kDirectEntries) {
   if (geometry == TlbGeometry::kRealistic) realistic_ = std::make_unique<Realistic>();
 }
 
@@ -59,7 +64,8 @@ void Tlb::invalidate_page(VirtualAddress va, Asid asid) {
   const std::uint64_t page = va.page_base().value();
   if (geometry_ == TlbGeometry::kLarge) {
     const Entry& entry = direct_[direct_index(va)];
-    if (entry.tag == tag_of(page, asid) || entry.tag == tag_of(page, kGlobalAsid)) set_direct(direct_index(va), Entry{});
+    if (entry.tag == tag_of(page, asid) || entry.tag == tag_of(page, kGlobalAsid))
+      set_direct(direct_index(va), Entry{});
   } else {
     forget_realistic(va, asid);
   }

@@ -53,14 +53,14 @@ class Tlb {
 
   explicit Tlb(TlbGeometry geometry, FrameOrder order = FrameOrder::kContiguous);
 
-  // The shortest way, for loads and stores of a program in user mode: the space's own entry in the large geometry, if it
-  // allows that. A miss says nothing; ask `find`.
+  // The shortest way, for loads and stores of a program in user mode: the space's own entry in the large geometry, if
+  // it allows that. A miss says nothing; ask `find`.
   struct Hit {
     std::uint64_t tag = kEmpty;
     std::uint64_t addend = 0;
 
-    // Whether it translates all of the bytes from `va` on, when it was found by `va`. It is the last byte's page that is
-    // compared: the page after that of `va` has another place in the array, so bytes on two pages never match.
+    // Whether it translates all of the bytes from `va` on, when it was found by `va`. It is the last byte's page that
+    // is compared: the page after that of `va` has another place in the array, so bytes on two pages never match.
     template <std::size_t Bytes>
     [[nodiscard]] bool covers(VirtualAddress va, Asid asid) const {
       static_assert(Bytes > 0 && Bytes <= kPageBytes);

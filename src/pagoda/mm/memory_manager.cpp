@@ -113,7 +113,8 @@ void MemoryManager::detach(Processor& cpu) {
 
 Result<> MemoryManager::add_paging_file(const PagingFileConfig& config) {
   if (config.minimum < kSmallestPagingFile) return fail(Status::kInvalidParameter2);
-  if (config.maximum < config.minimum || pages_of(config.maximum) > largest_paging_file(core_.mode)) return fail(Status::kInvalidParameter3);
+  if (config.maximum < config.minimum || pages_of(config.maximum) > largest_paging_file(core_.mode))
+    return fail(Status::kInvalidParameter3);
   const auto disks = core_.machine.disks();
   if (config.disk >= disks.size()) return fail(Status::kInvalidParameter1);
   if (core_.paging_files.size() == PagingFiles::kMaxFiles) return fail(Status::kTooManyPagingFiles);
@@ -155,6 +156,9 @@ ShortageRelief::Outcome MemoryManager::relieve(Processor& cpu, PageCount pages) 
     const LockGuard guard(core_.pfns.lock);
     if (enough()) return Outcome::kTryAgain;
     ++core_.counters.shortages;
+    const std::uint64_t progress = core_.counters.page_file_pages_written + core_.pfns.repurposed();
+    if (progress != progress_) fruitless_ = 0;
+    progress_ = progress;
     if (++fruitless_ > kFruitlessShortages) {
       fruitless_ = 0;  // The next fault tries anew: the disk may have recovered.
       return Outcome::kHopeless;
@@ -220,26 +224,25 @@ Counters MemoryManager::counters() const {
 
 FrameCounts MemoryManager::frame_counts() const {
   const LockGuard guard(core_.pfns.lock);
-  const PfnDatabase& pfns = core_.pfns;
   FrameCounts counts{.transition = {},
                      .standby = {},
-                     .modified = pfns.count(PageState::kModified),
-                     .modified_no_write = pfns.count(PageState::kModifiedNoWrite),
-                     .free = pfns.count(PageState::kFree),
-                     .zeroed = pfns.count(PageState::kZeroed),
-                     .bad = pfns.count(PageState::kBad),
+                     .modified = core_.pfns.count(PageState::kModified),
+                     .modified_no_write = core_.pfns.count(PageState::kModifiedNoWrite),
+                     .free = core_.pfns.count(PageState::kFree),
+                     .zeroed = core_.pfns.count(PageState::kZeroed),
+                     .bad = core_.pfns.count(PageState::kBad),
                      .system = 1_pages};
   PageCount elsewhere = counts.modified + counts.modified_no_write + counts.free + counts.zeroed + counts.bad + 1_pages;
   for (PagePriority priority = 0; priority < kPagePriorities; ++priority) {
-    counts.standby[priority] = pfns.lists().standby_count(priority);
+    counts.standby[priority] = core_.pfns.lists().standby_count(priority);
     elsewhere += counts.standby[priority];
   }
   // Frames in transition are those that a transfer holds, and the few that became active meanwhile.
   for (const PendingIo::Transfer& transfer : core_.io.transfers())
     for (const Pfn frame : std::span(transfer.frames).first(transfer.count))
-      if (pfns.entry(frame).state == PageState::kTransition) ++counts.transition;
+      if (core_.pfns.entry(frame).state == PageState::kTransition) ++counts.transition;
   counts.page_tables = PageCount(core_.counters.page_tables_made - core_.counters.page_tables_freed);
-  counts.active = pfns.frames() - elsewhere - counts.transition;
+  counts.active = core_.pfns.frames() - elsewhere - counts.transition;
   return counts;
 }
 

@@ -125,6 +125,8 @@ class MemoryManager : public machine::FaultHandler, public ShortageRelief {
   ZeroPageThread zero_page_thread_;
   std::array<SystemThread*, 3> threads_;
   unsigned fruitless_ PAGODA_GUARDED_BY(core_.pfns.lock) = 0;  // Shortages in a row that nothing could relieve.
+  std::uint64_t progress_ PAGODA_GUARDED_BY(core_.pfns.lock) =
+      0;  // Pages written and repurposed, at the last shortage.
   std::array<AddressSpace*, machine::kMaxProcessors> attached_{};
   Bitmap asids_ PAGODA_GUARDED_BY(spaces_.lock);
   std::uint32_t next_space_id_ PAGODA_GUARDED_BY(spaces_.lock) = 1;

@@ -62,9 +62,11 @@ class Uniform : public Generator {
 
 class Zipf : public Generator {
  public:
-  Zipf(const GeneratorConfig& config, std::uint64_t seed) : Generator(config, seed), page_of_rank_(config.memory.value()) {
+  Zipf(const GeneratorConfig& config, std::uint64_t seed)
+      : Generator(config, seed), page_of_rank_(config.memory.value()) {
     std::iota(page_of_rank_.begin(), page_of_rank_.end(), 0U);
-    for (std::size_t i = page_of_rank_.size(); i > 1; --i) std::swap(page_of_rank_[i - 1], page_of_rank_[random_.below(i)]);
+    for (std::size_t i = page_of_rank_.size(); i > 1; --i)
+      std::swap(page_of_rank_[i - 1], page_of_rank_[random_.below(i)]);
     double sum = 0;
     cumulative_.reserve(page_of_rank_.size());
     for (std::size_t rank = 1; rank <= page_of_rank_.size(); ++rank)
@@ -100,10 +102,14 @@ class Phases : public Generator {
 
 std::unique_ptr<Program> make_generator(const GeneratorConfig& config, std::uint64_t seed) {
   switch (config.kind) {
-    case GeneratorConfig::Kind::kSequential: return std::make_unique<Sequential>(config, seed);
-    case GeneratorConfig::Kind::kUniform: return std::make_unique<Uniform>(config, seed);
-    case GeneratorConfig::Kind::kZipf: return std::make_unique<Zipf>(config, seed);
-    case GeneratorConfig::Kind::kPhases: return std::make_unique<Phases>(config, seed);
+    case GeneratorConfig::Kind::kSequential:
+      return std::make_unique<Sequential>(config, seed);
+    case GeneratorConfig::Kind::kUniform:
+      return std::make_unique<Uniform>(config, seed);
+    case GeneratorConfig::Kind::kZipf:
+      return std::make_unique<Zipf>(config, seed);
+    case GeneratorConfig::Kind::kPhases:
+      return std::make_unique<Phases>(config, seed);
   }
   return nullptr;
 }

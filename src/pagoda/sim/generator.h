@@ -20,11 +20,11 @@ struct GeneratorConfig {
   enum class Kind : std::uint8_t { kSequential, kUniform, kZipf, kPhases } kind = Kind::kUniform;
   PageCount memory;
   std::uint64_t operations = 0;
-  double writes = 0.3;                  // Share of operations that store.
-  std::uint64_t references = 1000;      // Raw references that one operation stands for.
-  double theta = 0.99;                  // zipf. YCSB's default skew (Cooper et al. 2010).
-  PageCount window;                     // phases.
-  std::uint64_t phase_operations = 0;   // phases.
+  double writes = 0.3;                 // Share of operations that store.
+  std::uint64_t references = 1000;     // Raw references that one operation stands for.
+  double theta = 0.99;                 // zipf. YCSB's default skew (Cooper et al. 2010).
+  PageCount window;                    // phases.
+  std::uint64_t phase_operations = 0;  // phases.
 };
 
 // The configuration was validated by whoever read it; `seed` decides everything random.

@@ -1,4 +1,5 @@
-// What happened to every page, kept so that a wrong byte can be explained: `--verify` prints the whole history of the page that lied.
+// What happened to every page, kept so that a wrong byte can be explained: `--verify` prints the whole history of the
+// page that lied.
 #pragma once
 
 #include <string>

@@ -18,11 +18,14 @@ constexpr std::size_t kClockStride = 16;
 constexpr std::uint64_t kIncidentsTold = 20;
 
 // Which word of its page an operation touches: all of them in turn, in an order that leaves no neighbourhood.
-std::size_t word_of(std::uint64_t operation) { return static_cast<std::size_t>(operation * 197 % ProgramMemory::kWords); }
+std::size_t word_of(std::uint64_t operation) {
+  return static_cast<std::size_t>(operation * 197 % ProgramMemory::kWords);
+}
 
 }  // namespace
 
-Process::Process(const ProcessConfig& config, std::unique_ptr<Program> program, std::uint64_t seed, const Options& options)
+Process::Process(const ProcessConfig& config, std::unique_ptr<Program> program, std::uint64_t seed,
+                 const Options& options)
     : config_(config),
       options_(options),
       seed_(seed),
@@ -37,8 +40,8 @@ Process::Process(const ProcessConfig& config, std::unique_ptr<Program> program, 
 
 bool Process::start(mm::MemoryManager& manager, machine::Processor& cpu, std::vector<std::string>& incidents) {
   const auto refuse = [&](std::string_view what, Status status) {
-    incidents.push_back(fmt::format("{}: {}: {} ({}) for {}", to_string(cpu.now()), config_.name, what, to_string(status),
-                                    to_string(bytes_of(memory_.committed()))));
+    incidents.push_back(fmt::format("{}: {}: {} ({}) for {}", to_string(cpu.now()), config_.name, what,
+                                    to_string(status), to_string(bytes_of(memory_.committed()))));
     state_ = State::kDone;
     return false;
   };
@@ -85,9 +88,9 @@ bool Process::compare(std::uint32_t page, std::size_t word, std::uint64_t value)
   ++result_.loads_verified;
   const std::uint64_t expected = memory_.model(page)[word];
   if (value == expected) return true;
-  mismatch_.emplace(page, fmt::format("{}: {} at {}: loaded {:#018x}, stored was {:#018x} (operation {})", config_.name,
-                                      to_string(memory_.address(page)), word * sizeof(value), value, expected,
-                                      result_.operations));
+  mismatch_.emplace(
+      page, fmt::format("{}: {} at {}: loaded {:#018x}, stored was {:#018x} (operation {})", config_.name,
+                        to_string(memory_.address(page)), word * sizeof(value), value, expected, result_.operations));
   return false;
 }
 
@@ -191,7 +194,10 @@ void Process::finish(mm::MemoryManager& manager, machine::Processor& cpu) {
 
 ProcessSample Process::sample() {
   const mm::AddressSpace::Statistics now = space_ != nullptr ? space_->statistics() : last_;
-  ProcessSample sample{.working_set = now.working_set, .demand = memory_.take_touched(), .private_commit = now.commit, .faults = now.faults};
+  ProcessSample sample{.working_set = now.working_set,
+                       .demand = memory_.take_touched(),
+                       .private_commit = now.commit,
+                       .faults = now.faults};
   if (space_ == nullptr) {
     sample.working_set = 0_pages;
     sample.private_commit = 0_pages;

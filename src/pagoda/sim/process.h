@@ -1,4 +1,5 @@
-// A process of a run: a program in an address space, executed operation by operation on whatever processor the event loop lends.
+// A process of a run: a program in an address space, executed operation by operation on whatever processor the event
+// loop lends.
 #pragma once
 
 #include <cstdint>
@@ -31,10 +32,11 @@ class Process {
 
   Process(const ProcessConfig& config, std::unique_ptr<Program> program, std::uint64_t seed, const Options& options);
 
-  // Makes the address space and commits the program's memory. False: refused, with the reason in `incidents`; the process is done.
+  // Makes the address space and commits the program's memory. False: refused, with the reason in `incidents`; the
+  // process is done.
   bool start(mm::MemoryManager& manager, machine::Processor& cpu, std::vector<std::string>& incidents);
-  // Executes until the processor's clock reaches `horizon`, the program waits or ends. What happened is in `state`. Fails only if the
-  // program's input does, or on a mismatch.
+  // Executes until the processor's clock reaches `horizon`, the program waits or ends. What happened is in `state`.
+  // Fails only if the program's input does, or on a mismatch.
   Input<> run(machine::Processor& cpu, Time horizon, std::uint32_t interval, std::vector<std::string>& incidents,
               const PageHistory* history);
   void finish(mm::MemoryManager& manager, machine::Processor& cpu);
@@ -71,7 +73,7 @@ class Process {
   std::vector<Operation> batch_;
   std::size_t batch_at_ = 0;
   std::size_t batch_size_ = 0;
-  bool filling_ = false;     // The current operation's page still lacks its first contents.
+  bool filling_ = false;        // The current operation's page still lacks its first contents.
   std::uint64_t accesses_ = 0;  // Loads, stores and fetches done.
   std::uint64_t checksum_ = 0;  // Of all values loaded.
   std::optional<std::pair<std::uint32_t, std::string>> mismatch_;

@@ -1,4 +1,5 @@
-// A program of a scenario: a stream of operations over a set of pages. What it is (a recorded trace, a generator) stays behind this.
+// A program of a scenario: a stream of operations over a set of pages. What it is (a recorded trace, a generator) stays
+// behind this.
 #pragma once
 
 #include <cstddef>

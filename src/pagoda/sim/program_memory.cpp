@@ -38,9 +38,8 @@ Result<> ProgramMemory::reserve(mm::AddressSpace& space, const machine::PagingMo
   const bool own_addresses = regions.front().first.value() >= kGranulePages && regions.back().last() <= highest;
   std::size_t run = 0;
   for (const VpnRange& region : regions) {
-    mm::ReserveRequest request{.size = bytes_of(region.count),
-                               .protection = mm::Protection::kExecuteReadWrite,
-                               .commit = mm::MemCommit::kYes};
+    mm::ReserveRequest request{
+        .size = bytes_of(region.count), .protection = mm::Protection::kExecuteReadWrite, .commit = mm::MemCommit::kYes};
     if (own_addresses) request.base = VirtualAddress(region.first);
     const auto reserved = space.reserve(request);
     if (!reserved) return std::unexpected(reserved.error());

@@ -1,5 +1,5 @@
-// The pages of one running program: where they lie in its address space, when each was last touched, and, with --verify, what was
-// stored in them.
+// The pages of one running program: where they lie in its address space, when each was last touched, and, with
+// --verify, what was stored in them.
 #pragma once
 
 #include <array>
@@ -22,8 +22,8 @@ class ProgramMemory {
   // `pages` as in Program::pages.
   explicit ProgramMemory(const std::vector<VpnRange>& pages);
 
-  // Reserves and commits all of it, whole 64 KB units: at the program's own addresses where they fit into the space, else packed from
-  // the bottom. Fails as AddressSpace::reserve does; the space then keeps what was reserved before.
+  // Reserves and commits all of it, whole 64 KB units: at the program's own addresses where they fit into the space,
+  // else packed from the bottom. Fails as AddressSpace::reserve does; the space then keeps what was reserved before.
   Result<> reserve(mm::AddressSpace& space, const machine::PagingMode& mode);
   // Pages that `reserve` commits.
   [[nodiscard]] PageCount committed() const { return committed_; }
@@ -59,8 +59,8 @@ class ProgramMemory {
 
   std::vector<VpnRange> program_pages_;
   PageCount committed_;
-  std::vector<Vpn> page_;                    // By dense number.
-  std::vector<std::uint32_t> last_interval_; // By dense number; intervals count from 1.
+  std::vector<Vpn> page_;                     // By dense number.
+  std::vector<std::uint32_t> last_interval_;  // By dense number; intervals count from 1.
   std::uint64_t touched_ = 0;
   std::vector<std::unique_ptr<PageModel>> model_;
 };

@@ -1,5 +1,5 @@
-// Samples of a run at even distances of virtual time, however long it gets: when there are too many, every second one goes and the
-// distance doubles.
+// Samples of a run at even distances of virtual time, however long it gets: when there are too many, every second one
+// goes and the distance doubles.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,11 @@ class Sampler {
   // The next moment at which a sample is due.
   [[nodiscard]] Time due() const { return Time{} + interval_ * static_cast<std::uint64_t>(next_); }
   // Takes a sample for that moment. Demand is counted from one sample to the next.
-  void take(const mm::MemoryManager& manager, std::vector<ProcessSample> processes) { add(due(), manager, std::move(processes)); ++next_; thin(); }
+  void take(const mm::MemoryManager& manager, std::vector<ProcessSample> processes) {
+    add(due(), manager, std::move(processes));
+    ++next_;
+    thin();
+  }
   // The last one, at the end of the run.
   void finish(Time end, const mm::MemoryManager& manager, std::vector<ProcessSample> processes);
   // Numbers the intervals for programs' touches; from 1.

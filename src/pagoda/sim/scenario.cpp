@@ -132,13 +132,15 @@ class ScenarioReader {
                             to_string(file.maximum), disk, to_string(found->capacity)));
     }
     if (scenario_.manager.paging_files.size() == mm::PagingFiles::kMaxFiles)
-      t.wrong("name", fmt::format("there are {} paging files already, the most there can be", mm::PagingFiles::kMaxFiles));
+      t.wrong("name",
+              fmt::format("there are {} paging files already, the most there can be", mm::PagingFiles::kMaxFiles));
     scenario_.manager.paging_files.push_back(std::move(file));
   }
 
   void read_tunables(TomlTable& t) {
     mm::Tunables& tunables = *scenario_.manager.tunables;
-    tunables.read_cluster = static_cast<unsigned>(t.number("read_cluster", tunables.read_cluster, 1, mm::kMaxTransferPages));
+    tunables.read_cluster =
+        static_cast<unsigned>(t.number("read_cluster", tunables.read_cluster, 1, mm::kMaxTransferPages));
     tunables.write_cluster =
         static_cast<unsigned>(t.number("write_cluster", tunables.write_cluster, 1, mm::kMaxTransferPages));
     tunables.minimum_free = t.pages("minimum_free", tunables.minimum_free);
@@ -149,7 +151,8 @@ class ScenarioReader {
     if (tunables.plenty_free < tunables.minimum_free) t.wrong("plenty_free", "is below minimum_free");
     if (tunables.minimum_free < mm::kFaultReserve)
       t.wrong("minimum_free", fmt::format("must be at least {}", to_string(bytes_of(mm::kFaultReserve))));
-    if (tunables.plenty_free >= scenario_.machine.frames / 2) t.wrong("plenty_free", "must be below half of the memory");
+    if (tunables.plenty_free >= scenario_.machine.frames / 2)
+      t.wrong("plenty_free", "must be below half of the memory");
     if (tunables.commit_reserve >= scenario_.machine.frames) t.wrong("commit_reserve", "must be below the memory");
   }
 
@@ -204,7 +207,8 @@ class ScenarioReader {
     if (kKinds[kind] == "phases") {
       p.require("window");
       generator.window = p.pages("window", 1_pages);
-      if (generator.window.is_zero() || generator.window > generator.memory) p.wrong("window", "must be from 4KiB to the memory");
+      if (generator.window.is_zero() || generator.window > generator.memory)
+        p.wrong("window", "must be from 4KiB to the memory");
       p.require("phase_operations");
       generator.phase_operations = p.number("phase_operations", 1, 1);
     }
@@ -216,7 +220,8 @@ class ScenarioReader {
     PageCount minimums;
     for (const ProcessConfig& process : scenario_.processes)
       minimums += process.limits ? process.limits->minimum : scenario_.manager.tunables->working_set_minimum;
-    const PageCount usable = scenario_.machine.frames - std::min(scenario_.machine.frames, scenario_.manager.tunables->commit_reserve);
+    const PageCount usable =
+        scenario_.machine.frames - std::min(scenario_.machine.frames, scenario_.manager.tunables->commit_reserve);
     if (!error_ && minimums > usable) {
       error_ = InputError{fmt::format(
           "{}: host.memory: the working-set minimums of the processes ({}) are more than the host can keep ({}); lower "
@@ -229,8 +234,9 @@ class ScenarioReader {
       promised[file.disk] += file.minimum;
       const machine::DiskModel& disk = scenario_.machine.disks[file.disk];
       if (promised[file.disk] > disk.capacity)
-        error_ = InputError{fmt::format("{}: page_file.minimum: the minimums of the paging files on disk \"{}\" are more than it holds ({})",
-                                        scenario_.file, disk.name, to_string(disk.capacity))};
+        error_ = InputError{fmt::format(
+            "{}: page_file.minimum: the minimums of the paging files on disk \"{}\" are more than it holds ({})",
+            scenario_.file, disk.name, to_string(disk.capacity))};
     }
   }
 
@@ -264,7 +270,8 @@ Input<Scenario> parse_scenario(const std::string& text, const std::string& path)
 
 Input<Scenario> load_scenario(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
-  if (!file) return bad_input(fmt::format("{}: cannot be read; name a scenario file, such as scenarios/host.toml", path));
+  if (!file)
+    return bad_input(fmt::format("{}: cannot be read; name a scenario file, such as scenarios/host.toml", path));
   std::string text;
   std::array<char, 4096> part{};
   while (file.read(part.data(), part.size()), file.gcount() > 0)

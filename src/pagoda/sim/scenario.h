@@ -39,7 +39,7 @@ struct Scenario {
   std::string title;
   std::string description;
   std::uint64_t seed = 1;
-  machine::SimMachineConfig machine;  // Disks included.
+  machine::SimMachineConfig machine;      // Disks included.
   std::vector<DiskInjection> injections;  // As machine.disks.
   mm::MemoryManagerConfig manager;        // Paging files and tunables.
   std::vector<ProcessConfig> processes;

@@ -25,7 +25,8 @@ constexpr std::uint64_t kProgressStride = 512;
 Input<std::unique_ptr<Program>> open_program(const ProcessConfig& process, std::uint64_t seed) {
   if (const auto* trace = std::get_if<TraceConfig>(&process.program)) {
     auto program = TraceProgram::open(trace->file, trace->repeat);
-    if (!program) return bad_input(fmt::format("{}: process \"{}\": {}", process.where, process.name, program.error().message));
+    if (!program)
+      return bad_input(fmt::format("{}: process \"{}\": {}", process.where, process.name, program.error().message));
     return std::move(*program);
   }
   return make_generator(std::get<GeneratorConfig>(process.program), seed);
@@ -47,8 +48,9 @@ Input<std::unique_ptr<Simulation>> Simulation::create(const Scenario& scenario, 
   }
 
   auto machine = machine::SimMachine::create(scenario.machine);
-  if (!machine) return bad_input(fmt::format("{}: host: {} cannot be had here ({})", scenario.file,
-                                             to_string(bytes_of(scenario.machine.frames)), to_string(machine.error())));
+  if (!machine)
+    return bad_input(fmt::format("{}: host: {} cannot be had here ({})", scenario.file,
+                                 to_string(bytes_of(scenario.machine.frames)), to_string(machine.error())));
   for (std::size_t disk = 0; disk < scenario.injections.size(); ++disk) {
     machine::FaultInjection injection(Random::mix(seed ^ (disk + 1)));
     injection.read_error_rate = scenario.injections[disk].read_errors;
@@ -57,9 +59,11 @@ Input<std::unique_ptr<Simulation>> Simulation::create(const Scenario& scenario, 
     (*machine)->sim_disk(static_cast<unsigned>(disk)).injection() = injection;
   }
   auto manager = mm::MemoryManager::create(**machine, scenario.manager);
-  if (!manager) return bad_input(fmt::format("{}: the host does not start: {}; give it more memory or smaller paging files",
-                                             scenario.file, to_string(manager.error())));
-  return std::unique_ptr<Simulation>(new Simulation(scenario, std::move(options), std::move(*machine), std::move(*manager), std::move(processes)));
+  if (!manager)
+    return bad_input(fmt::format("{}: the host does not start: {}; give it more memory or smaller paging files",
+                                 scenario.file, to_string(manager.error())));
+  return std::unique_ptr<Simulation>(
+      new Simulation(scenario, std::move(options), std::move(*machine), std::move(*manager), std::move(processes)));
 }
 
 Simulation::Simulation(const Scenario& scenario, RunOptions options, std::unique_ptr<machine::SimMachine> machine,
@@ -149,7 +153,8 @@ Input<> Simulation::run_slice(Cpu& cpu) {
   Time horizon = std::min({processor.now() + kSlice, cpu.quantum_end, scenario_.until});
   horizon = std::max(horizon, processor.now() + 1_ns);
   const std::uint64_t accesses = cpu.running->accesses();
-  PAGODA_TRY(cpu.running->run(processor, horizon, sampler_.interval_number(), incidents_, options_.verify ? &history_ : nullptr));
+  PAGODA_TRY(cpu.running->run(processor, horizon, sampler_.interval_number(), incidents_,
+                              options_.verify ? &history_ : nullptr));
   cpu.accesses += cpu.running->accesses() - accesses;
   if (cpu.running->state() != Process::State::kRunning) {
     put_down(cpu);
@@ -189,8 +194,8 @@ Input<> Simulation::loop() {
     const Time busy_now = busy != nullptr ? busy->processor->now() : kNever;
     if (busy == nullptr && waiting == nullptr) return {};
 
-    // What happens first: a waiting process gets an idle processor, the system has something to do while all wait, or the busy
-    // processor that is furthest behind goes on.
+    // What happens first: a waiting process gets an idle processor, the system has something to do while all wait, or
+    // the busy processor that is furthest behind goes on.
     if (waiting != nullptr && idle != nullptr && waiting->ready_at() <= busy_now) {
       if (busy == nullptr) {
         const Time event = next_system_event(idle->processor->now());

@@ -1,9 +1,10 @@
-// One run of a scenario: the machine, its memory manager, the processes, and the event loop that moves them through virtual time.
+// One run of a scenario: the machine, its memory manager, the processes, and the event loop that moves them through
+// virtual time.
 //
-// The loop always runs the busy processor that is furthest behind, for at most a slice, so that no processor sees another's future by
-// more than that. Processors without work are brought up to the time at which they get some. The manager's threads run when they are
-// due on the processor that is about to run; the zero-page thread only in idle time.
-// Deterministic: same scenario and seed, same run, bit for bit.
+// The loop always runs the busy processor that is furthest behind, for at most a slice, so that no processor sees
+// another's future by more than that. Processors without work are brought up to the time at which they get some. The
+// manager's threads run when they are due on the processor that is about to run; the zero-page thread only in idle
+// time. Deterministic: same scenario and seed, same run, bit for bit.
 #pragma once
 
 #include <functional>
@@ -25,8 +26,8 @@ namespace pagoda::sim {
 
 struct RunOptions {
   bool verify = false;
-  std::optional<std::uint64_t> seed;                     // Instead of the scenario's.
-  std::uint64_t operations_most = ~std::uint64_t{0};     // Of each process.
+  std::optional<std::uint64_t> seed;                  // Instead of the scenario's.
+  std::uint64_t operations_most = ~std::uint64_t{0};  // Of each process.
   // Called now and then with operations done, operations in all, and virtual time.
   std::function<void(std::uint64_t, std::uint64_t, Time)> progress;
 };
@@ -36,7 +37,8 @@ class Simulation {
   // Opens programs and builds the host. Fails with one line that says what is wrong.
   static Input<std::unique_ptr<Simulation>> create(const Scenario& scenario, RunOptions options);
 
-  // To the end: all programs done, or the scenario's time is up. Fails if a program's input does, or on wrong contents (--verify).
+  // To the end: all programs done, or the scenario's time is up. Fails if a program's input does, or on wrong contents
+  // (--verify).
   Input<RunResult> run();
 
   [[nodiscard]] mm::MemoryManager& manager() { return *manager_; }

@@ -68,7 +68,8 @@ Input<std::uint64_t> parse_quantity(std::string_view text, std::span<const Unit>
 }  // namespace
 
 Input<ByteCount> parse_size(std::string_view text) {
-  static constexpr Unit kUnits[] = {{"B", 1}, {"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 1ULL << 40}};
+  static constexpr Unit kUnits[] = {
+      {"B", 1}, {"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 1ULL << 40}};
   const auto value = parse_quantity(text, kUnits, "64MiB");
   if (!value) return std::unexpected(value.error());
   return ByteCount(*value);

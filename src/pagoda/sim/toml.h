@@ -1,4 +1,5 @@
-// Strict reading of TOML: every key is asked for by name and type, and one that nobody asked for is an error, as is a wrong unit.
+// Strict reading of TOML: every key is asked for by name and type, and one that nobody asked for is an error, as is a
+// wrong unit.
 #pragma once
 
 #include <toml++/toml.h>
@@ -21,8 +22,8 @@ Input<ByteCount> parse_size(std::string_view text);
 // "65us", "1.5ms", "2s".
 Input<Duration> parse_duration(std::string_view text);
 
-// One table of a file. The first thing that is wrong is kept, and everything after it is read as its default; `finish` says it. So a
-// reader reads all keys in a row and asks once.
+// One table of a file. The first thing that is wrong is kept, and everything after it is read as its default; `finish`
+// says it. So a reader reads all keys in a row and asks once.
 class TomlTable {
  public:
   // Longer than any run here, and far from where virtual time would overflow.

@@ -30,9 +30,8 @@ Input<std::size_t> TraceProgram::next(std::span<Operation> operations) {
   for (std::size_t i = 0; i < *count; ++i) {
     const std::uint64_t page = dense_.find(batch_[i].page);
     PAGODA_CHECK_NE(page, DensePages::kUnknown);  // The reader counted its pages from these records.
-    operations[i] = {.page = static_cast<std::uint32_t>(page),
-                     .access = batch_[i].access,
-                     .references = batch_[i].raw_references};
+    operations[i] = {
+        .page = static_cast<std::uint32_t>(page), .access = batch_[i].access, .references = batch_[i].raw_references};
   }
   return count;
 }

@@ -12,7 +12,7 @@ bool is_write(const Context& c) { return c.fault.access == Access::kWrite; }
 
 // The PTE is valid: another processor was faster, the TLB was stale, the page becomes dirty, or the access is not
 // allowed.
-Outcome valid(Context& c) {
+Outcome valid(Context& c) PAGODA_REQUIRES(c.space.lock) {
   if (!allows(c.protection, c.fault.access, c.core.mode.has_no_execute))
     return {Status::kAccessViolation, FaultKind::kAccessViolation};
   // Write, not Dirty: a kernel that ignores write protection dirties a page without being let in.
@@ -32,7 +32,7 @@ Outcome valid(Context& c) {
 }
 
 // The first touch of a guard page takes the guard away and raises it.
-Outcome guard(Context& c) {
+Outcome guard(Context& c) PAGODA_REQUIRES(c.space.lock) {
   const Protection unguarded = without_guard(c.protection);
   const LockGuard guard(c.core.pfns.lock);
   c.raw = c.core.load(c.cpu, c.pte);
@@ -48,7 +48,7 @@ Outcome guard(Context& c) {
   return {Status::kGuardPageViolation, FaultKind::kGuard};
 }
 
-Outcome dispatch(Context& c) {
+Outcome dispatch(Context& c) PAGODA_REQUIRES(c.space.lock) {
   if (c.fault.reserved_bit || c.page > c.core.mode.highest_user.vpn())
     return {Status::kAccessViolation, FaultKind::kAccessViolation};
 
@@ -106,16 +106,16 @@ Status resolve_fault(AddressSpace& space, Processor& cpu, const machine::PageFau
   // A fault that waits for frames comes back here; NT counts it once.
   for (;;) {
     {
-      const LockGuard guard(space.lock);
-      {
-        const LockGuard pfn_guard(core.pfns.lock);
-        if (core.io.next() <= cpu.now()) core.io.complete(cpu.now(), core.pfns);
-      }
+      const LockGuard guard(core.pfns.lock);
+      if (core.io.next() <= cpu.now()) core.io.complete(cpu.now(), core.pfns);
+    }
+    {
       fault::Context context{
           .space = space, .core = core, .cpu = cpu, .fault = page_fault, .page = page_fault.address.vpn()};
+      const LockGuard guard(context.space.lock);
       const fault::Outcome outcome = fault::dispatch(context);
       if (outcome.status != Status::kNoMemory) {
-        if (outcome.counted) ++space.faults()[static_cast<std::size_t>(outcome.kind)];
+        if (outcome.counted) ++context.space.faults()[static_cast<std::size_t>(outcome.kind)];
         return outcome.status;
       }
     }

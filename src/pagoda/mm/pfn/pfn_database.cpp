@@ -52,11 +52,13 @@ void PfnDatabase::take_off(Pfn frame) {
 
 Result<PfnDatabase::Taken> PfnDatabase::take(machine::Processor& cpu, Contents contents) {
   const auto from_list = [&](PageState state) {
+    lock.assert_held();
     const Pfn frame(lists_.head(state).flink);
     if (frame != kNoPfn) take_off(frame);
     return frame;
   };
   const auto zeroed = [&] {
+    lock.assert_held();
     Pfn frame = from_list(PageState::kZeroed);
     if (frame == kNoPfn && never_used_.value() < frames_.value()) {
       frame = never_used_;

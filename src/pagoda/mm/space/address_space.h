@@ -92,8 +92,8 @@ class AddressSpace {
   PageCount empty(Processor& cpu);
   // Makes the pages resident and keeps them so until unlocked. Fails with kInvalidParameter (no size, or out of reach),
   // kAccessViolation (not accessible), kWorkingSetQuota (with the pages that are locked already, more than the minimum
-  // less 8: reference/nt.md 7.5), kGuardPageViolation (and the guard is gone), kInPageError, kNoMemory, kPending, having
-  // locked nothing; and with kWasLocked, a success in NT: some page was locked already; all are now.
+  // less 8: reference/nt.md 7.5), kGuardPageViolation (and the guard is gone), kInPageError, kNoMemory, kPending,
+  // having locked nothing; and with kWasLocked, a success in NT: some page was locked already; all are now.
   Result<> lock_pages(Processor& cpu, VirtualAddress base, ByteCount size, LockKind kind);
   // Fails with kInvalidParameter (no size, or out of reach), or kNotLocked if any page is not locked that way, having
   // changed nothing.
@@ -147,7 +147,8 @@ class AddressSpace {
   // The region that holds the whole range.
   Result<Vad*> region_of(VpnRange pages) PAGODA_REQUIRES(lock);
   // Page tables that the range spans and no neighbour does.
-  [[nodiscard]] PageCount tables_spanned(VpnRange pages, const Vad* before, const Vad* after) const;
+  [[nodiscard]] PageCount tables_spanned(VpnRange pages, const Vad* before, const Vad* after) const
+      PAGODA_REQUIRES(lock);
   Result<> charge_commit(PageCount pages) PAGODA_REQUIRES(lock);
   void give_back_commit(PageCount pages) PAGODA_REQUIRES(lock);
   Result<Vad*> insert_vad(const Vad& vad) PAGODA_REQUIRES(lock);

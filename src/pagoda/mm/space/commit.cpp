@@ -57,6 +57,7 @@ Result<> AddressSpace::commit_locked(Processor& cpu, VpnRange pages, Protection 
   peak_commit_ = std::max(peak_commit_, commit_);
   const bool by_vad = vad.mem_commit == MemCommit::kYes && protection == vad.protection;
   tables_.for_each(cpu, pages, [&](Vpn, PhysicalAddress pte, RawPte raw) {
+    lock.assert_held();
     const PteKind kind = core_.codec.kind(raw);
     if (kind == PteKind::kDecommitted || (kind == PteKind::kZero && !by_vad))
       tables_.store(cpu, pte, core_.codec.demand_zero(protection));
@@ -100,6 +101,7 @@ PageCount AddressSpace::free_pages(Processor& cpu, const Vad& vad, VpnRange page
   std::size_t mapped_count = 0;
   // Entries first, shoot-down second, frames third.
   const auto flush = [&] {
+    lock.assert_held();
     if (mapped_count > 0) invalidate(cpu, std::span(mapped).first(mapped_count));
     if (frame_count > 0) {
       const LockGuard guard(core_.pfns.lock);
@@ -111,6 +113,7 @@ PageCount AddressSpace::free_pages(Processor& cpu, const Vad& vad, VpnRange page
   tables_.for_each(
       cpu, pages,
       [&](Vpn page, PhysicalAddress pte, RawPte raw) {
+        lock.assert_held();
         if (raw == hole) return;
         if (raw == 0) {
           tables_.store(cpu, pte, hole);
@@ -139,6 +142,7 @@ PageCount AddressSpace::free_pages(Processor& cpu, const Vad& vad, VpnRange page
       },
       [&](Vpn page) {
         flush();
+        lock.assert_held();
         if (hole == 0) tables_.free_if_empty(cpu, page);
       });
   return committed;
@@ -163,8 +167,12 @@ Result<Protection> AddressSpace::protect(Processor& cpu, VirtualAddress base, By
 Result<Protection> AddressSpace::protect_locked(Processor& cpu, VpnRange pages, Protection protection) {
   const Vad& vad = **region_of(pages);
   std::optional<Protection> old;
-  const auto free_if_empty = [&](Vpn page) { tables_.free_if_empty(cpu, page); };
+  const auto free_if_empty = [&](Vpn page) {
+    lock.assert_held();
+    tables_.free_if_empty(cpu, page);
+  };
   const auto change = [&](Vpn page, PhysicalAddress pte, RawPte raw) {
+    lock.assert_held();
     const Protection now = current_protection(vad, raw);
     if (!old) old = now;
     if (now == protection) return;

@@ -9,8 +9,8 @@ namespace {
 
 // Transfers in one run, so that a fault storm does not wait for the whole list. A choice.
 constexpr int kTransfersPerRun = 8;
-// While memory is merely not plentiful the writer waits until so much of the modified maximum has gathered: neighbours leave their
-// working set one after the other, and what is written together can be read back together. A choice.
+// While memory is merely not plentiful the writer waits until so much of the modified maximum has gathered: neighbours
+// leave their working set one after the other, and what is written together can be read back together. A choice.
 constexpr std::uint64_t kWorthwhileShare = 4;
 // After a failed write the next attempt waits, or a dead disk would be asked without end. A choice.
 constexpr Duration kRetryDelay = 10_ms;
@@ -46,9 +46,10 @@ void ModifiedWriter::run(Processor& cpu) {
   }
 }
 
-// Adds the page at the head of the modified list and its modified neighbours, in the order of their addresses, as far as there are slots
-// left, and starts their write. A neighbour's entry belongs to its space's lock, but one in transition form whose frame is on the
-// modified list and names that entry as its owner cannot change while the PFN lock is held.
+// Adds the page at the head of the modified list and its modified neighbours, in the order of their addresses, as far
+// as there are slots left, and starts their write. A neighbour's entry belongs to its space's lock, but one in
+// transition form whose frame is on the modified list and names that entry as its owner cannot change while the PFN
+// lock is held.
 void ModifiedWriter::gather(const Processor& cpu, Cluster& cluster) {
   const Pfn head(core_.pfns.lists().head(PageState::kModified).flink);
   const std::uint64_t width = core_.mode.entry_bytes;

@@ -50,7 +50,10 @@ PageCount BalanceSetManager::trim(Processor& cpu, PageCount goal) {
     const PageCount minimum = ws.limits().minimum;
     candidates.push_back({space.get(), ws.size() > minimum ? ws.size() - minimum : 0_pages});
   }
-  std::ranges::stable_sort(candidates, std::ranges::greater{}, &Candidate::above);
+  // Equals in the order of their creation: the same run every time.
+  std::ranges::sort(candidates, [](const Candidate& a, const Candidate& b) {
+    return a.above != b.above ? a.above > b.above : a.space->id() < b.space->id();
+  });
 
   PageCount trimmed;
   const auto pass = [&](unsigned age, bool to_minimum) {

@@ -97,11 +97,15 @@ Result<> AddressSpace::unlock_pages(Processor& cpu, VirtualAddress base, ByteCou
   PageCount locked;
   const auto slot_of = [&](RawPte raw) { return core_.pfns.entry(core_.codec.frame(raw)).ws_index; };
   tables_.for_each(cpu, *pages, [&](Vpn, PhysicalAddress, RawPte raw) {
+    lock.assert_held();
     if (!PteCodec::is_valid(raw)) return;
     if (working_set_[slot_of(raw)].is_locked(kind)) ++locked;
   });
   if (locked != pages->count) return fail(Status::kNotLocked);
-  tables_.for_each(cpu, *pages, [&](Vpn, PhysicalAddress, RawPte raw) { working_set_.unlock(slot_of(raw), kind); });
+  tables_.for_each(cpu, *pages, [&](Vpn, PhysicalAddress, RawPte raw) {
+    lock.assert_held();
+    working_set_.unlock(slot_of(raw), kind);
+  });
   return {};
 }
 

@@ -5,6 +5,7 @@
 namespace pagoda::mm {
 
 void EvictionBatch::add(Processor& cpu, std::uint32_t slot) {
+  space_.lock.assert_held();
   if (count_ == kMost) flush(cpu);
   Core& core = space_.core();
   const Wsle entry = space_.working_set()[slot];
@@ -20,6 +21,7 @@ void EvictionBatch::add(Processor& cpu, std::uint32_t slot) {
 }
 
 void EvictionBatch::flush(Processor& cpu) {
+  space_.lock.assert_held();
   if (count_ == 0) return;
   space_.invalidate(cpu, std::span(pages_).first(count_));
   Core& core = space_.core();

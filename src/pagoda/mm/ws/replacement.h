@@ -22,9 +22,10 @@ class EvictionBatch {
   EvictionBatch& operator=(const EvictionBatch&) = delete;
   ~EvictionBatch() { PAGODA_DCHECK_EQ(count_, std::size_t{0}); }
 
-  void add(Processor& cpu, std::uint32_t slot) PAGODA_REQUIRES(space_.lock);
-  // To be called before the lock is released.
-  void flush(Processor& cpu) PAGODA_REQUIRES(space_.lock);
+  // With the space's lock held.
+  void add(Processor& cpu, std::uint32_t slot);
+  // The same; to be called before the lock is released.
+  void flush(Processor& cpu);
 
  private:
   static constexpr std::size_t kMost = 64;
