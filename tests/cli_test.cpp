@@ -195,8 +195,8 @@ TEST_F(Cli, RunWritesBothReports) {
   const std::string hash = json["state_hash"].get<std::string>();
   EXPECT_EQ(hash.size(), 16U);
   EXPECT_THAT(slurp(file("a/out.html")), AllOf(HasSubstr("<html"), HasSubstr("</html>")));
-  EXPECT_THAT(ran.out, AllOf(HasSubstr("state " + hash), HasSubstr("every load was as stored"),
-                             HasSubstr("Report: " + std::filesystem::canonical(file("a/out.html")).string())));
+  EXPECT_THAT(ran.out, AllOf(HasSubstr("state " + hash), HasSubstr("every load returned what was stored"),
+                             HasSubstr("report     " + std::filesystem::canonical(file("a/out.html")).string())));
   EXPECT_EQ(files(),
             (std::set<std::string>{"desk/s.toml", "desk/a", "desk/a/b", "desk/a/b/out.json", "desk/a/out.html"}));
 }

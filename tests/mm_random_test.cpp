@@ -21,21 +21,11 @@
 namespace pagoda::mm::testing {
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kSanitized = true;
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-constexpr bool kSanitized = true;
-#else
-constexpr bool kSanitized = false;
-#endif
-#else
-constexpr bool kSanitized = false;
-#endif
+// A million operations in all where code is optimised.
 #ifdef NDEBUG
-constexpr std::size_t kSlowness = kSanitized ? 10 : 1;
+constexpr std::size_t kSlowness = 1;
 #else
-constexpr std::size_t kSlowness = kSanitized ? 10 : 2;
+constexpr std::size_t kSlowness = 2;
 #endif
 
 constexpr std::size_t kMostOperations = 200'000;
@@ -143,7 +133,6 @@ void expect_agreement(
                 << as_test(world, shortest);
 }
 
-// A million operations in all.
 class MmRandom : public ::testing::TestWithParam<std::uint64_t> {};
 INSTANTIATE_TEST_SUITE_P(Seeds, MmRandom, ::testing::Range<std::uint64_t>(0, 20));
 

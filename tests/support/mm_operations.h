@@ -78,9 +78,13 @@ struct Operation {
   std::uint64_t address = 0;
   std::uint64_t size = 0;
   Protection protection = Protection::kReadWrite;
-  // kReserve: bit 0 committed, bit 1 wherever there is room, bit 2 top down. kLock, kUnlock: bit 0 in memory. All: bit
-  // 8, under `yields`: what would wait is given up.
-  std::uint64_t value = 0;
+  std::uint64_t value = 0;  // Also the bits below.
+
+  static constexpr std::uint64_t kCommitted = 1;     // kReserve.
+  static constexpr std::uint64_t kAnywhere = 2;      // kReserve: wherever there is room,
+  static constexpr std::uint64_t kTopDown = 4;       // from the top.
+  static constexpr std::uint64_t kInMemory = 1;      // kLock, kUnlock.
+  static constexpr std::uint64_t kGivesUp = 1 << 8;  // All, under `yields`: what would wait is not done at all.
 };
 
 // As initializers of C++.

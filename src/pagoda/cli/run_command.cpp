@@ -118,10 +118,9 @@ int run(const RunArguments& arguments, bool seed_given) {
   }
   if (arguments.quiet) return kExitSuccess;
   fmt::print("{}", report::summary_text(*result));
-  fmt::print("\n{:.1f} s of computing for {} of virtual time; state {:016x}{}\n", result->wall_seconds,
-             to_string(result->end - Time{}), result->state_hash, arguments.verify ? "; every load was as stored" : "");
+  if (arguments.verify) fmt::print("verified   every load returned what was stored there\n");
   if (!arguments.report.empty())
-    fmt::print("Report: {}\n", std::filesystem::absolute(arguments.report).lexically_normal().string());
+    fmt::print("report     {}\n", std::filesystem::absolute(arguments.report).lexically_normal().string());
   return kExitSuccess;
 }
 

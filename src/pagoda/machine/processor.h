@@ -16,6 +16,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <type_traits>
 
 #include "pagoda/base/status.h"
 #include "pagoda/base/units.h"
@@ -39,6 +40,10 @@ class FaultHandler {
   // raise.
   virtual FaultOutcome refill(Processor& cpu, VirtualAddress va, Access access, Privilege privilege) = 0;
 };
+
+// What moves in one load or store. Not a span, which means the bytes that it points to.
+template <class T>
+concept Word = std::is_arithmetic_v<T>;
 
 class Processor {
  public:
@@ -94,7 +99,7 @@ class Processor {
   // --- What a program does ---
   // One aligned or unaligned word. (What a user may touch the kernel may touch too, there being no SMAP: a hit does not
   // ask for the privilege.) Fails with what the handler raised, or kPending under an event loop: repeat it then.
-  template <class T>
+  template <Word T>
   Result<T> load(VirtualAddress va, Privilege privilege = Privilege::kUser) {
     const Tlb::Hit& hit = tlb_.user_read(va);
     T value;
@@ -108,7 +113,7 @@ class Processor {
       return fail(status);
     return slow;
   }
-  template <class T>
+  template <Word T>
   Result<> store(VirtualAddress va, T value, Privilege privilege = Privilege::kUser) {
     const Tlb::Hit& hit = tlb_.user_write(va);
     if (hit.covers<sizeof(T)>(va, asid_)) [[likely]] {

@@ -82,7 +82,7 @@ Result<AddressSpace*> MemoryManager::create_space(Processor& cpu, const SpaceCon
 }
 
 void MemoryManager::destroy_space(Processor& cpu, AddressSpace& space) {
-  for (const AddressSpace* other : attached_) PAGODA_CHECK(other != &space);
+  for (const auto& other : attached_) PAGODA_CHECK(other.load(std::memory_order_relaxed) != &space);
   space.tear_down(cpu);
   const LockGuard guard(spaces_.lock);
   {
@@ -128,13 +128,13 @@ Result<> MemoryManager::add_paging_file(const PagingFileConfig& config) {
 }
 
 machine::FaultOutcome MemoryManager::resolve(Processor& cpu, const machine::PageFault& fault) {
-  AddressSpace* const space = attached_[cpu.number()];
+  AddressSpace* const space = attached(cpu);
   return space == nullptr ? Status::kAccessViolation : resolve_fault(*space, cpu, fault);
 }
 
 machine::FaultOutcome MemoryManager::refill(Processor& cpu, VirtualAddress va, machine::Access access,
                                             machine::Privilege privilege) {
-  AddressSpace* const space = attached_[cpu.number()];
+  AddressSpace* const space = attached(cpu);
   if (space == nullptr) return Status::kAccessViolation;
   std::uint64_t loads = 0;
   const auto walked =

@@ -12,6 +12,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <span>
@@ -70,7 +71,9 @@ class MemoryManager : public machine::FaultHandler, public ShortageRelief {
   // The processor runs in the space from now on.
   void attach(Processor& cpu, AddressSpace& space);
   void detach(Processor& cpu);
-  [[nodiscard]] AddressSpace* attached(const Processor& cpu) const { return attached_[cpu.number()]; }
+  [[nodiscard]] AddressSpace* attached(const Processor& cpu) const {
+    return attached_[cpu.number()].load(std::memory_order_relaxed);
+  }
 
   // --- Paging files ---
   // Fails with kInvalidParameter2 (minimum under 1 MB), kInvalidParameter3 (maximum below the minimum or above what a
@@ -127,7 +130,8 @@ class MemoryManager : public machine::FaultHandler, public ShortageRelief {
   unsigned fruitless_ PAGODA_GUARDED_BY(core_.pfns.lock) = 0;  // Shortages in a row that nothing could relieve.
   std::uint64_t progress_ PAGODA_GUARDED_BY(core_.pfns.lock) =
       0;  // Pages written and repurposed, at the last shortage.
-  std::array<AddressSpace*, machine::kMaxProcessors> attached_{};
+  // Each written by its processor's thread; read by others only to refuse a space that is in use.
+  std::array<std::atomic<AddressSpace*>, machine::kMaxProcessors> attached_{};
   Bitmap asids_ PAGODA_GUARDED_BY(spaces_.lock);
   std::uint32_t next_space_id_ PAGODA_GUARDED_BY(spaces_.lock) = 1;
   FaultCounts faults_of_the_dead_ PAGODA_GUARDED_BY(spaces_.lock){};

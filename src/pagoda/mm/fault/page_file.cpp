@@ -44,10 +44,11 @@ Cluster choose(const Context& c, std::size_t most) {
   return cluster;
 }
 
-// Takes frames and puts the entries into transition. Frames for neighbours are taken only while memory is not short.
+// Takes frames and puts the entries into transition. Frames for neighbours are taken only beyond the faults' reserve: they
+// cost a standby page each, which is what they will be themselves.
 bool prepare(Context& c, Cluster& cluster) PAGODA_REQUIRES(c.space.lock) {
   const LockGuard guard(c.core.pfns.lock);
-  if (c.core.pfns.available() < PageCount(cluster.count) + c.core.tunables.minimum_free && cluster.count > 1) {
+  if (c.core.pfns.available() < PageCount(cluster.count) + kFaultReserve && cluster.count > 1) {
     cluster = Cluster{.pte = {c.pte}, .raw = {c.raw}, .frame = {}, .count = 1, .wanted = 0};
   }
   for (std::size_t i = 0; i < cluster.count; ++i) {

@@ -15,7 +15,8 @@ namespace {
 constexpr std::size_t kFreeBatch = 64;
 
 bool is_allowed_on_private(Protection protection) {
-  return protection != Protection::kNone && protection != Protection::kDecommitted && !is_write_copy(protection);
+  return (base_of(protection) != Protection::kNone || protection == Protection::kNoAccess) &&
+         !is_write_copy(protection);
 }
 
 }  // namespace

@@ -9,7 +9,8 @@ constexpr PageCount kGranule{kAllocationGranularity >> kPageShift};
 
 // Private memory has no copy to make: the write-copy rights are refused (reference/nt.md 7.1).
 bool is_allowed_on_private(Protection protection) {
-  return protection != Protection::kNone && protection != Protection::kDecommitted && !is_write_copy(protection);
+  return (base_of(protection) != Protection::kNone || protection == Protection::kNoAccess) &&
+         !is_write_copy(protection);
 }
 
 }  // namespace

@@ -61,6 +61,7 @@ TEST(Reserve, RefusesInNtsOrder) {
        {.size = 0_B, .protection = Protection::kExecuteWriteCopy},
        Status::kInvalidPageProtection},
       {"no protection", {.size = 1_B, .protection = Protection::kNone}, Status::kInvalidPageProtection},
+      {"no rights but a modifier", {.size = 1_B, .protection = Protection{0x08}}, Status::kInvalidPageProtection},
       {"decommitted", {.size = 1_B, .protection = Protection::kDecommitted}, Status::kInvalidPageProtection},
       {"base above the highest VAD", {.base = beyond, .size = 0_B}, Status::kInvalidParameter2},
       {"base beyond all", {.base = VirtualAddress(~std::uint64_t{0}), .size = 1_B}, Status::kInvalidParameter2},
