@@ -32,7 +32,7 @@ void check_message(const std::string& message) {
 std::vector<std::uint8_t> make_file(const std::uint8_t* data, std::size_t size) {
   if (size == 0) return {};
   const std::uint8_t kind = *data % 3;
-  const std::vector<std::uint8_t> rest(data + 1, data + size);
+  std::vector<std::uint8_t> rest(data + 1, data + size);
   if (kind == 0) return rest;
   std::vector<std::uint8_t> file(ZSTD_compressBound(rest.size()));
   file.resize(ZSTD_compress(file.data(), file.size(), rest.data(), rest.size(), 1));

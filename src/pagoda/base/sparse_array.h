@@ -36,6 +36,7 @@ class SparseArray {
   [[nodiscard]] std::size_t size() const { return size_; }
   T& operator[](std::size_t index) {
     PAGODA_DCHECK_LT(index, size_);
+    // NOLINTNEXTLINE(clang-analyzer-core.uninitialized.UndefReturn): an index below the size means that there are data.
     return data_[index];
   }
   const T& operator[](std::size_t index) const {

@@ -37,7 +37,8 @@ int main(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help and --version.
-    if (argc > 1 && argv[1][0] != '-' && app.get_subcommands([&](const CLI::App* command) { return command->get_name() == argv[1]; }).empty()) {
+    if (argc > 1 && argv[1][0] != '-' &&
+        app.get_subcommands([&](const CLI::App* command) { return command->get_name() == argv[1]; }).empty()) {
       fmt::print(stderr, "pagoda: there is no command \"{}\"; see pagoda --help\n", argv[1]);
     } else {
       fmt::print(stderr, "pagoda: {}; see pagoda --help\n", error.what());

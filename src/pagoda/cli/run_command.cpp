@@ -53,7 +53,7 @@ class ProgressLine {
                to_string(now - Time{}));
     std::fflush(stderr);
   }
-  void clear() {
+  void clear() const {
     if (shown_) fmt::print(stderr, "\r\x1b[K");
     std::fflush(stderr);
   }

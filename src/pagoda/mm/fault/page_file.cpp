@@ -9,9 +9,9 @@ namespace pagoda::mm::fault {
 namespace {
 
 struct Cluster {
-  std::array<PhysicalAddress, kMaxTransferPages> pte;
-  std::array<RawPte, kMaxTransferPages> raw;
-  std::array<Pfn, kMaxTransferPages> frame;
+  std::array<PhysicalAddress, kMaxTransferPages> pte{};
+  std::array<RawPte, kMaxTransferPages> raw{};
+  std::array<Pfn, kMaxTransferPages> frame{};
   std::size_t count = 0;
   std::size_t wanted = 0;  // Which of them the access needs.
 };
@@ -44,8 +44,8 @@ Cluster choose(const Context& c, std::size_t most) {
   return cluster;
 }
 
-// Takes frames and puts the entries into transition. Frames for neighbours are taken only beyond the faults' reserve: they
-// cost a standby page each, which is what they will be themselves.
+// Takes frames and puts the entries into transition. Frames for neighbours are taken only beyond the faults' reserve:
+// they cost a standby page each, which is what they will be themselves.
 bool prepare(Context& c, Cluster& cluster) PAGODA_REQUIRES(c.space.lock) {
   const LockGuard guard(c.core.pfns.lock);
   if (c.core.pfns.available() < PageCount(cluster.count) + kFaultReserve && cluster.count > 1) {

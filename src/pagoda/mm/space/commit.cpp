@@ -64,7 +64,7 @@ Result<> AddressSpace::commit_locked(Processor& cpu, VpnRange pages, Protection 
       tables_.store(cpu, pte, core_.codec.demand_zero(protection));
   });
   // Those that were there already take the protection.
-  static_cast<void>(protect_locked(cpu, pages, protection));
+  PAGODA_TRY(protect_locked(cpu, pages, protection));
   return {};
 }
 

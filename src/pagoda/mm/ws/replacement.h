@@ -31,7 +31,7 @@ class EvictionBatch {
   static constexpr std::size_t kMost = 64;
   struct Page {
     Pfn frame;
-    PteCodec::Dirty dirty;
+    PteCodec::Dirty dirty = PteCodec::Dirty::kNo;
   };
   AddressSpace& space_;
   std::array<Vpn, kMost> pages_;

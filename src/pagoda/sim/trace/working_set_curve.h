@@ -8,6 +8,7 @@
 // of sliding.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -25,7 +26,7 @@ struct WorkingSetPoint {
   PageCount largest;
 };
 
-inline constexpr std::uint64_t kWorkingSetWindows[] = {1 << 20, 4 << 20, 16 << 20, 64 << 20, 256 << 20};
+inline constexpr std::array<std::uint64_t, 5> kWorkingSetWindows{1 << 20, 4 << 20, 16 << 20, 64 << 20, 256 << 20};
 
 // One pass over `reader`, from its front. Fails as reading fails.
 Input<std::vector<WorkingSetPoint>> working_set_curve(TraceReader& reader,
