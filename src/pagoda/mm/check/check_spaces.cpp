@@ -2,14 +2,11 @@
 #include <fmt/format.h>
 
 #include "pagoda/mm/check/check_context.h"
+#include "pagoda/mm/space/private_protection.h"
 
 namespace pagoda::mm::checking {
 
 namespace {
-
-bool is_allowed_on_private(Protection protection) {
-  return base_of(protection) != Protection::kNone ? !is_write_copy(protection) : protection == Protection::kNoAccess;
-}
 
 // Page tables that the space's regions span, each once. `vads` ascend.
 class SpannedTables {

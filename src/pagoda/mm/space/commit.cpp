@@ -6,6 +6,7 @@
 #include <array>
 
 #include "pagoda/mm/space/address_space.h"
+#include "pagoda/mm/space/private_protection.h"
 
 namespace pagoda::mm {
 
@@ -13,11 +14,6 @@ namespace {
 
 // Frames are freed in batches, one shoot-down for each.
 constexpr std::size_t kFreeBatch = 64;
-
-bool is_allowed_on_private(Protection protection) {
-  return (base_of(protection) != Protection::kNone || protection == Protection::kNoAccess) &&
-         !is_write_copy(protection);
-}
 
 }  // namespace
 

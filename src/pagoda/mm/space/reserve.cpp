@@ -1,17 +1,12 @@
 // Reserving and releasing addresses.
 #include "pagoda/mm/space/address_space.h"
+#include "pagoda/mm/space/private_protection.h"
 
 namespace pagoda::mm {
 
 namespace {
 
 constexpr PageCount kGranule{kAllocationGranularity >> kPageShift};
-
-// Private memory has no copy to make: the write-copy rights are refused (reference/nt.md 7.1).
-bool is_allowed_on_private(Protection protection) {
-  return (base_of(protection) != Protection::kNone || protection == Protection::kNoAccess) &&
-         !is_write_copy(protection);
-}
 
 }  // namespace
 
