@@ -39,7 +39,7 @@ class Bytes {
   std::uint64_t take(std::size_t count) {
     std::uint64_t value = 0;
     const std::size_t there = std::min(count, bytes_.size());
-    std::memcpy(&value, bytes_.data(), there);
+    if (there > 0) std::memcpy(&value, bytes_.data(), there);  // No bytes have no address.
     bytes_ = bytes_.subspan(there);
     return value;
   }

@@ -107,7 +107,15 @@ class ReportBrowser : public testing::Test {
     if (!folder_.empty()) fs::remove_all(folder_, ignored);
   }
 
+  // On a busy machine Chromium's virtual time can run out before its first animation frame, in which the page checks
+  // itself: a page that said nothing is opened again.
   Visit visit(const std::string& page, const std::string& window = "1200,2400") const {
+    Visit result = visit_once(page, window);
+    for (int again = 0; again < 2 && result.data("self-check").empty(); ++again) result = visit_once(page, window);
+    return result;
+  }
+
+  Visit visit_once(const std::string& page, const std::string& window) const {
     const fs::path file = folder_ / "report.html";
     std::ofstream(file, std::ios::binary) << page;
     const fs::path profile = folder_ / "profile";
