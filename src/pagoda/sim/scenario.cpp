@@ -186,9 +186,9 @@ class ScenarioReader {
 
   void read_program(TomlTable& p, ProcessConfig& process) {
     p.require("kind");
-    static const std::vector<std::string_view> kKinds{"sequential", "uniform", "zipf", "phases", "trace"};
-    const std::size_t kind = p.choice("kind", kKinds, 0);
-    if (kKinds[kind] == "trace") {
+    static const std::vector<std::string_view> kinds{"sequential", "uniform", "zipf", "phases", "trace"};
+    const std::size_t kind = p.choice("kind", kinds, 0);
+    if (kinds[kind] == "trace") {
       p.require("file");
       process.program = TraceConfig{.file = (folder_ / p.text("file", "")).lexically_normal().string(),
                                     .repeat = p.number("repeat", 1, 1, 1'000'000)};
@@ -203,8 +203,8 @@ class ScenarioReader {
     generator.operations = p.number("operations", 1, 1, kOperationsMost);
     generator.writes = p.real("writes", generator.writes, 0, 1);
     generator.references = p.number("references", generator.references, 1, kReferencesMost);
-    if (kKinds[kind] == "zipf") generator.theta = p.real("theta", generator.theta, 0, 10);
-    if (kKinds[kind] == "phases") {
+    if (kinds[kind] == "zipf") generator.theta = p.real("theta", generator.theta, 0, 10);
+    if (kinds[kind] == "phases") {
       p.require("window");
       generator.window = p.pages("window", 1_pages);
       if (generator.window.is_zero() || generator.window > generator.memory)

@@ -174,6 +174,7 @@ Input<> Simulation::run_slice(Cpu& cpu) {
 void Simulation::sample_until(Time time) {
   while (sampler_.due() <= time) {
     std::vector<ProcessSample> samples;
+    samples.reserve(processes_.size());
     for (const auto& process : processes_) samples.push_back(process->sample());
     sampler_.take(*manager_, std::move(samples));
   }

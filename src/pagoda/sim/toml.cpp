@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <array>
 #include <charconv>
 #include <span>
 
@@ -68,15 +69,15 @@ Input<std::uint64_t> parse_quantity(std::string_view text, std::span<const Unit>
 }  // namespace
 
 Input<ByteCount> parse_size(std::string_view text) {
-  static constexpr Unit kUnits[] = {
-      {"B", 1}, {"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 1ULL << 40}};
+  static constexpr std::array kUnits{Unit{"B", 1}, Unit{"KiB", 1 << 10}, Unit{"MiB", 1 << 20}, Unit{"GiB", 1 << 30},
+                                     Unit{"TiB", 1ULL << 40}};
   const auto value = parse_quantity(text, kUnits, "64MiB");
   if (!value) return std::unexpected(value.error());
   return ByteCount(*value);
 }
 
 Input<Duration> parse_duration(std::string_view text) {
-  static constexpr Unit kUnits[] = {{"ns", 1}, {"us", 1'000}, {"ms", 1'000'000}, {"s", 1'000'000'000}};
+  static constexpr std::array kUnits{Unit{"ns", 1}, Unit{"us", 1'000}, Unit{"ms", 1'000'000}, Unit{"s", 1'000'000'000}};
   const auto value = parse_quantity(text, kUnits, "65us");
   if (!value) return std::unexpected(value.error());
   return Duration(*value);
