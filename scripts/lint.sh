@@ -57,7 +57,7 @@ tidy() {
 # NDEBUG is off: the run-time checks of debug builds are code, too.
 thread_safety() {
   files '.*\.(h|cpp)' src | xargs -0 -r -n 4 -P "$jobs" "clang++-$version" -x c++ -std=c++23 -fsyntax-only -I src -I . \
-    -I "$build/generated" -Wall -Wextra -Wconversion -Wno-sign-conversion -Wshadow -Wno-missing-field-initializers \
+    -I "$build/generated" "-DPAGODA_SOURCE_DIR=\"$PWD\"" -Wall -Wextra -Wconversion -Wno-sign-conversion -Wshadow -Wno-missing-field-initializers \
     -Wthread-safety -Werror -Wno-pragma-once-outside-header
 }
 
