@@ -117,8 +117,8 @@ void Simulation::idle_until(Cpu& cpu, Time time) {
 Time Simulation::next_system_event(Time now) const {
   Time first = manager_->next_completion();
   // What is due now was done just now; what it left over needs an event to go on.
-  for (const mm::SystemThread* thread : {static_cast<const mm::SystemThread*>(&manager_->modified_writer()),
-                                         static_cast<const mm::SystemThread*>(&manager_->balance_set_manager())}) {
+  for (const mm::SystemThread* thread : manager_->system_threads()) {
+    if (thread == &manager_->zero_page_thread()) continue;
     const Time due = thread->due(now);
     if (due > now) first = std::min(first, due);
   }
@@ -171,13 +171,15 @@ Input<> Simulation::run_slice(Cpu& cpu) {
   return {};
 }
 
+std::vector<ProcessSample> Simulation::sample_processes() {
+  std::vector<ProcessSample> samples;
+  samples.reserve(processes_.size());
+  for (const auto& process : processes_) samples.push_back(process->sample());
+  return samples;
+}
+
 void Simulation::sample_until(Time time) {
-  while (sampler_.due() <= time) {
-    std::vector<ProcessSample> samples;
-    samples.reserve(processes_.size());
-    for (const auto& process : processes_) samples.push_back(process->sample());
-    sampler_.take(*manager_, std::move(samples));
-  }
+  while (sampler_.due() <= time) sampler_.take(*manager_, sample_processes());
 }
 
 void Simulation::report_progress(Time now) {
@@ -248,16 +250,14 @@ RunResult Simulation::result(Time end) {
                 .counters = manager_->counters(),
                 .commit_peak = manager_->commit().peak,
                 .incidents = incidents_};
-  std::vector<ProcessSample> last;
   StateHash hash;
   hash.add(manager_->state_hash(*cpus_.front().processor));
   for (const auto& process : processes_) {
     run.processes.push_back(process->result());
-    last.push_back(process->sample());
     hash.add(process->checksum());
     hash.add(process->operations());
   }
-  sampler_.finish(end, *manager_, std::move(last));
+  sampler_.finish(end, *manager_, sample_processes());
   run.samples = sampler_.samples();
   for (const Cpu& cpu : cpus_) {
     const machine::Processor::Counts& counts = cpu.processor->counts();

@@ -69,6 +69,7 @@ class Simulation {
   // The earliest of what will happen without any program: a completion, a thread that becomes due.
   [[nodiscard]] Time next_system_event(Time now) const;
   Input<> run_slice(Cpu& cpu);
+  [[nodiscard]] std::vector<ProcessSample> sample_processes();
   void sample_until(Time time);
   void report_progress(Time now);
   RunResult result(Time end);
