@@ -164,8 +164,8 @@ class AddressSpace {
   Result<Protection> protect_locked(Processor& cpu, VpnRange pages, Protection protection) PAGODA_REQUIRES(lock);
   // The rights that an entry of a region carries by now.
   [[nodiscard]] Protection current_protection(const Vad& vad, RawPte raw) const;
-  // Where the working set keeps the page; WorkingSet::kNoSlot if it is not mapped.
-  [[nodiscard]] std::uint32_t working_set_slot(const Processor& cpu, Vpn page) const PAGODA_REQUIRES(lock);
+  // Where the working set keeps the page of an entry; WorkingSet::kNoSlot if it is not mapped.
+  [[nodiscard]] std::uint32_t working_set_slot(RawPte raw) const PAGODA_REQUIRES(lock);
   // Whether the pages may be locked, before any is.
   Result<> may_lock(const Processor& cpu, VpnRange pages) PAGODA_REQUIRES(lock);
   // Pages named by a free or decommit call, and their region.

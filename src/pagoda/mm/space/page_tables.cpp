@@ -22,6 +22,11 @@ PageTables::Place PageTables::locate(const Processor& cpu, Vpn page) const {
 
 PhysicalAddress PageTables::find(const Processor& cpu, Vpn page) const { return locate(cpu, page).pte; }
 
+RawPte PageTables::read(const Processor& cpu, Vpn page) const {
+  const PhysicalAddress pte = find(cpu, page);
+  return pte == kNone ? 0 : core_.load(cpu, pte);
+}
+
 Result<PhysicalAddress> PageTables::make(Processor& cpu, Vpn page) {
   const machine::PagingMode& mode = core_.mode;
   const VirtualAddress va(page);

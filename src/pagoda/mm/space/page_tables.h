@@ -28,6 +28,8 @@ class PageTables {
   [[nodiscard]] Pfn root() const { return root_; }
   // Where the level-1 entry of the page lies; kNone if its table does not exist.
   [[nodiscard]] PhysicalAddress find(const Processor& cpu, Vpn page) const;
+  // That entry; zero, which asks the VAD, if its table does not exist.
+  [[nodiscard]] RawPte read(const Processor& cpu, Vpn page) const;
   // The same, making the tables that are missing. Fails with kNoMemory, having made none that stays empty. Takes the
   // PFN lock.
   Result<PhysicalAddress> make(Processor& cpu, Vpn page);

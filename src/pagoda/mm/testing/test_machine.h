@@ -109,8 +109,7 @@ class TestMachine {
   // --- Where pages are ---
   [[nodiscard]] RawPte pte(VirtualAddress va) {
     const LockGuard guard(space_->lock);
-    const PhysicalAddress at = space_->tables().find(cpu(), va.vpn());
-    return at == PageTables::kNone ? 0 : core().load(cpu(), at);
+    return space_->tables().read(cpu(), va.vpn());
   }
   [[nodiscard]] PteKind kind(VirtualAddress va) { return core().codec.kind(pte(va)); }
   // Of a valid or transition page; kNoPfn elsewhere.

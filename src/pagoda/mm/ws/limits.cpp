@@ -29,9 +29,7 @@ PageCount AddressSpace::empty(Processor& cpu) {
   return trim_working_set(*this, cpu, working_set_.size(), 0_pages, 0);
 }
 
-std::uint32_t AddressSpace::working_set_slot(const Processor& cpu, Vpn page) const {
-  const PhysicalAddress pte = tables_.find(cpu, page);
-  const RawPte raw = pte == PageTables::kNone ? 0 : core_.load(cpu, pte);
+std::uint32_t AddressSpace::working_set_slot(RawPte raw) const {
   return PteCodec::is_valid(raw) ? core_.pfns.entry(core_.codec.frame(raw)).ws_index : WorkingSet::kNoSlot;
 }
 
@@ -41,10 +39,9 @@ Result<> AddressSpace::may_lock(const Processor& cpu, VpnRange pages) {
   if (!region) return fail(Status::kAccessViolation);
   PageCount new_locks;
   for (Vpn page = pages.first; page < pages.end(); ++page) {
-    const PhysicalAddress pte = tables_.find(cpu, page);
-    const RawPte raw = pte == PageTables::kNone ? 0 : core_.load(cpu, pte);
+    const RawPte raw = tables_.read(cpu, page);
     if (base_of(current_protection(**region, raw)) == Protection::kNone) return fail(Status::kAccessViolation);
-    const std::uint32_t slot = working_set_slot(cpu, page);
+    const std::uint32_t slot = working_set_slot(raw);
     if (slot == WorkingSet::kNoSlot || !working_set_[slot].is_locked()) ++new_locks;
   }
   if (working_set_.locked() + new_locks + kUnlockable > working_set_.limits().minimum)
@@ -64,7 +61,7 @@ Result<> AddressSpace::lock_pages(Processor& cpu, VirtualAddress base, ByteCount
   for (Vpn page = pages->first; page < pages->end();) {
     {
       const LockGuard guard(lock);
-      if (const std::uint32_t slot = working_set_slot(cpu, page); slot != WorkingSet::kNoSlot) {
+      if (const std::uint32_t slot = working_set_slot(tables_.read(cpu, page)); slot != WorkingSet::kNoSlot) {
         if (working_set_[slot].is_locked(kind)) {
           was_locked = true;
         } else {
@@ -82,7 +79,7 @@ Result<> AddressSpace::lock_pages(Processor& cpu, VirtualAddress base, ByteCount
     if (status == Status::kSuccess) continue;
     const LockGuard guard(lock);
     for (const Vpn locked : newly_locked) {
-      const std::uint32_t slot = working_set_slot(cpu, locked);
+      const std::uint32_t slot = working_set_slot(tables_.read(cpu, locked));
       if (slot != WorkingSet::kNoSlot && working_set_[slot].is_locked(kind)) working_set_.unlock(slot, kind);
     }
     return fail(status);
@@ -95,16 +92,15 @@ Result<> AddressSpace::unlock_pages(Processor& cpu, VirtualAddress base, ByteCou
   if (!pages || pages->last() > user_range().last()) return fail(Status::kInvalidParameter);
   const LockGuard guard(lock);
   PageCount locked;
-  const auto slot_of = [&](RawPte raw) { return core_.pfns.entry(core_.codec.frame(raw)).ws_index; };
   tables_.for_each(cpu, *pages, [&](Vpn, PhysicalAddress, RawPte raw) {
     lock.assert_held();
-    if (!PteCodec::is_valid(raw)) return;
-    if (working_set_[slot_of(raw)].is_locked(kind)) ++locked;
+    const std::uint32_t slot = working_set_slot(raw);
+    if (slot != WorkingSet::kNoSlot && working_set_[slot].is_locked(kind)) ++locked;
   });
   if (locked != pages->count) return fail(Status::kNotLocked);
   tables_.for_each(cpu, *pages, [&](Vpn, PhysicalAddress, RawPte raw) {
     lock.assert_held();
-    working_set_.unlock(slot_of(raw), kind);
+    working_set_.unlock(working_set_slot(raw), kind);
   });
   return {};
 }
