@@ -10,8 +10,30 @@ std::string_view name(Status status) {
       return "STATUS_SUCCESS";
     case Status::kPending:
       return "STATUS_PENDING";
+    case Status::kPageFaultTransition:
+      return "STATUS_PAGE_FAULT_TRANSITION";
+    case Status::kPageFaultDemandZero:
+      return "STATUS_PAGE_FAULT_DEMAND_ZERO";
+    case Status::kPageFaultCopyOnWrite:
+      return "STATUS_PAGE_FAULT_COPY_ON_WRITE";
+    case Status::kPageFaultGuardPage:
+      return "STATUS_PAGE_FAULT_GUARD_PAGE";
+    case Status::kPageFaultPagingFile:
+      return "STATUS_PAGE_FAULT_PAGING_FILE";
+    case Status::kFileLockedWithWriters:
+      return "STATUS_FILE_LOCKED_WITH_WRITERS";
+    case Status::kWorkingSetLimitRange:
+      return "STATUS_WORKING_SET_LIMIT_RANGE";
+    case Status::kImageNotAtBase:
+      return "STATUS_IMAGE_NOT_AT_BASE";
+    case Status::kWasLocked:
+      return "STATUS_WAS_LOCKED";
     case Status::kGuardPageViolation:
       return "STATUS_GUARD_PAGE_VIOLATION";
+    case Status::kBufferOverflow:
+      return "STATUS_BUFFER_OVERFLOW";
+    case Status::kPartialCopy:
+      return "STATUS_PARTIAL_COPY";
     case Status::kInvalidInfoClass:
       return "STATUS_INVALID_INFO_CLASS";
     case Status::kInfoLengthMismatch:
@@ -36,20 +58,54 @@ std::string_view name(Status status) {
       return "STATUS_NOT_MAPPED_VIEW";
     case Status::kUnableToFreeVm:
       return "STATUS_UNABLE_TO_FREE_VM";
+    case Status::kUnableToDeleteSection:
+      return "STATUS_UNABLE_TO_DELETE_SECTION";
+    case Status::kInvalidViewSize:
+      return "STATUS_INVALID_VIEW_SIZE";
+    case Status::kInvalidFileForSection:
+      return "STATUS_INVALID_FILE_FOR_SECTION";
     case Status::kAlreadyCommitted:
       return "STATUS_ALREADY_COMMITTED";
     case Status::kAccessDenied:
       return "STATUS_ACCESS_DENIED";
+    case Status::kObjectTypeMismatch:
+      return "STATUS_OBJECT_TYPE_MISMATCH";
     case Status::kNotLocked:
       return "STATUS_NOT_LOCKED";
     case Status::kNotCommitted:
       return "STATUS_NOT_COMMITTED";
+    case Status::kObjectNameInvalid:
+      return "STATUS_OBJECT_NAME_INVALID";
+    case Status::kObjectNameNotFound:
+      return "STATUS_OBJECT_NAME_NOT_FOUND";
+    case Status::kObjectNameCollision:
+      return "STATUS_OBJECT_NAME_COLLISION";
+    case Status::kSectionTooBig:
+      return "STATUS_SECTION_TOO_BIG";
+    case Status::kQuotaExceeded:
+      return "STATUS_QUOTA_EXCEEDED";
     case Status::kInvalidPageProtection:
       return "STATUS_INVALID_PAGE_PROTECTION";
+    case Status::kSectionNotImage:
+      return "STATUS_SECTION_NOT_IMAGE";
     case Status::kBadWorkingSetLimit:
       return "STATUS_BAD_WORKING_SET_LIMIT";
+    case Status::kIncompatibleFileMap:
+      return "STATUS_INCOMPATIBLE_FILE_MAP";
+    case Status::kSectionProtection:
+      return "STATUS_SECTION_PROTECTION";
+    case Status::kFileLockConflict:
+      return "STATUS_FILE_LOCK_CONFLICT";
+    case Status::kPrivilegeNotHeld:
+      return "STATUS_PRIVILEGE_NOT_HELD";
+    case Status::kInvalidImageFormat:
+      return "STATUS_INVALID_IMAGE_FORMAT";
     case Status::kDiskFull:
       return "STATUS_DISK_FULL";
+    case Status::kSectionNotExtended:
+      return "STATUS_SECTION_NOT_EXTENDED";
+    case Status::kNotMappedData:
+      return "STATUS_NOT_MAPPED_DATA";
     case Status::kTooManyPagingFiles:
       return "STATUS_TOO_MANY_PAGING_FILES";
     case Status::kInsufficientResources:
@@ -72,16 +128,44 @@ std::string_view name(Status status) {
       return "STATUS_INVALID_PARAMETER_5";
     case Status::kInvalidParameter6:
       return "STATUS_INVALID_PARAMETER_6";
+    case Status::kInvalidParameter7:
+      return "STATUS_INVALID_PARAMETER_7";
+    case Status::kInvalidParameter8:
+      return "STATUS_INVALID_PARAMETER_8";
+    case Status::kInvalidParameter9:
+      return "STATUS_INVALID_PARAMETER_9";
+    case Status::kInvalidParameter10:
+      return "STATUS_INVALID_PARAMETER_10";
+    case Status::kInvalidParameter11:
+      return "STATUS_INVALID_PARAMETER_11";
+    case Status::kInvalidParameter12:
+      return "STATUS_INVALID_PARAMETER_12";
+    case Status::kStackOverflow:
+      return "STATUS_STACK_OVERFLOW";
+    case Status::kProcessIsTerminating:
+      return "STATUS_PROCESS_IS_TERMINATING";
+    case Status::kMappedFileSizeZero:
+      return "STATUS_MAPPED_FILE_SIZE_ZERO";
+    case Status::kPagefileQuotaExceeded:
+      return "STATUS_PAGEFILE_QUOTA_EXCEEDED";
     case Status::kCommitmentLimit:
       return "STATUS_COMMITMENT_LIMIT";
+    case Status::kInvalidImageNotMz:
+      return "STATUS_INVALID_IMAGE_NOT_MZ";
+    case Status::kInvalidAddress:
+      return "STATUS_INVALID_ADDRESS";
     case Status::kNoPagefile:
       return "STATUS_NO_PAGEFILE";
+    case Status::kFloppyVolume:
+      return "STATUS_FLOPPY_VOLUME";
     case Status::kIoDeviceError:
       return "STATUS_IO_DEVICE_ERROR";
-    case Status::kWasLocked:
-      return "STATUS_WAS_LOCKED";
-    case Status::kWorkingSetLimitRange:
-      return "STATUS_WORKING_SET_LIMIT_RANGE";
+    case Status::kMappedAlignment:
+      return "STATUS_MAPPED_ALIGNMENT";
+    case Status::kUserMappedFile:
+      return "STATUS_USER_MAPPED_FILE";
+    case Status::kCommitmentMinimum:
+      return "STATUS_COMMITMENT_MINIMUM";
   }
   return "";
 }

@@ -25,6 +25,7 @@
 
 #include "pagoda/base/lock.h"
 #include "pagoda/mm/core.h"
+#include "pagoda/mm/section/section.h"
 #include "pagoda/mm/space/page_tables.h"
 #include "pagoda/mm/space/secondary_mmu.h"
 #include "pagoda/mm/space/vad_tree.h"
@@ -43,6 +44,7 @@ struct ReserveRequest {
 };
 
 enum class MemoryState : std::uint8_t { kFree, kReserved, kCommitted };
+enum class MemoryType : std::uint8_t { kPrivate, kMapped, kImage };
 
 // A run of pages with equal state and protection. NT: MEMORY_BASIC_INFORMATION.
 struct RegionInfo {
@@ -52,6 +54,7 @@ struct RegionInfo {
   Protection protection = Protection::kNoAccess;  // Of committed pages.
   VirtualAddress allocation_base;                 // Of reserved and committed ones.
   Protection allocation_protection = Protection::kNone;
+  MemoryType type = MemoryType::kPrivate;
 };
 
 class AddressSpace {
@@ -84,6 +87,21 @@ class AddressSpace {
   Result<Protection> protect(Processor& cpu, VirtualAddress base, ByteCount size, Protection protection);
   // Fails with kInvalidParameter above the highest user address.
   [[nodiscard]] Result<RegionInfo> query(const Processor& cpu, VirtualAddress address);
+
+  // --- Views (section/view.cpp) ---
+  // Maps a part of a section. What depends on the section's and the view's parameters is checked in NT's order
+  // (reference/nt.md 6.2). Fails with kInvalidParameter3 (base or end out of reach), kMappedAlignment,
+  // kSectionProtection, kInvalidViewSize, kInvalidParameter5 (commit larger than the view), kInvalidParameter9 (reserve
+  // on paging-file sections), kConflictingAddresses, kNoMemory (no gap), kCommitmentLimit, kInsufficientResources.
+  Result<VpnRange> map_view(Processor& cpu, Section& section, const ViewRequest& request);
+  // Takes away the view that contains the address. Fails with kNotMappedView.
+  enum class After : std::uint8_t { kNothing, kPlaceholder };
+  Result<> unmap_view(Processor& cpu, VirtualAddress address, After after = After::kNothing);
+  // Writes the modified pages of a view of a file's data, and waits; size zero: to the end of the view. Returns the
+  // pages. Fails with kNotMappedView, kNotMappedData (not a data file's), kInvalidParameter, kIoDeviceError.
+  Result<VpnRange> flush_view(Processor& cpu, VirtualAddress base, ByteCount size);
+  // The file that the address is mapped from. Fails with kInvalidAddress.
+  Result<std::shared_ptr<FileStream>> mapped_file(VirtualAddress address);
 
   // --- Working set (ws/limits.cpp) ---
   // Fails with kBadWorkingSetLimit (minimum above maximum) or kInsufficientResources (more than the machine can keep).

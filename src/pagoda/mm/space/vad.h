@@ -23,6 +23,12 @@ enum class VadType : std::uint8_t {  // NT's numbers (reference/nt.md 5).
 
 enum class MemCommit : std::uint8_t { kNo, kYes };
 
+class ControlArea;
+struct VadExtra;
+
+// What a fork does with a view. NT's numbers: ViewShare, ViewUnmap.
+enum class Inherit : std::uint8_t { kShare = 1, kUnmap = 2 };
+
 // Owned by a VadTree, in whose links it stands. Searches of the tree read the first cache line of a node and no other.
 struct alignas(64) Vad {
   VpnRange range;  // Changed by VadTree::shrink alone.
@@ -50,11 +56,20 @@ struct alignas(64) Vad {
   Vad* parent_ = nullptr;
 
  public:
-  PageCount commit_charge;  // Pages promised: all of a committed range, those with entries of a reserved one.
+  PageCount commit_charge;  // Pages promised: all of a committed range, those with entries of a reserved one; of a view
+                            // those that are, or become when written, private.
+  ControlArea* control_area = nullptr;            // Of a view.
+  PageCount section_page;                         // Of a view: where in the section it begins.
+  VadExtra* extra = nullptr;                      // What few regions need; see space/vad_extra.h. Owned by the space.
   Protection protection = Protection::kNoAccess;  // Of pages whose PTE is zero.
   MemCommit mem_commit = MemCommit::kNo;          // Zero PTEs mean demand zero; otherwise only reserved.
   VadType type = VadType::kNone;
+  Inherit inherit = Inherit::kShare;
   bool is_private = true;
+  bool no_change = false;         // Protect fails. NT: NoChange.
+  bool placeholder = false;       // Holds addresses for a later region and has no pages.
+  bool extendable = false;        // A view that may exceed its section. NT: ExtendableFile.
+  bool tables_on_demand = false;  // A view so large that its page tables are not charged before they are made.
 };
 static_assert(sizeof(Vad) == 2 * 64);
 

@@ -1,0 +1,82 @@
+// A section: memory that several processes can map. What a handle refers to; the control area below has the pages.
+// NT: SECTION.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+#include "pagoda/base/units.h"
+#include "pagoda/mm/pte/protection.h"
+#include "pagoda/mm/section/file_stream.h"
+#include "pagoda/mm/space/vad.h"
+
+namespace pagoda::mm {
+
+class ControlArea;
+
+enum class SectionKind : std::uint8_t {
+  kPagingFile,  // Contents go to the paging files.
+  kData,        // A file's bytes.
+  kImage,       // A PE image.
+};
+
+// Attributes of a section beyond its kind. NT: SEC_.
+struct SectionFlags {
+  bool reserve = false;  // SEC_RESERVE: pages are committed one by one, for all views; only of paging-file sections.
+  bool based = false;    // SEC_BASED: the same address in every process.
+  bool no_change = false;
+  bool no_cache = false;
+  bool write_combine = false;
+  bool large_pages = false;
+};
+
+struct SectionRequest {
+  std::shared_ptr<FileStream> file;  // None: paging-file backed.
+  SectionKind kind = SectionKind::kPagingFile;
+  ByteCount size;  // Zero for a file: its size.
+  Protection protection = Protection::kReadWrite;
+  SectionFlags flags;
+};
+
+class Section {
+ public:
+  [[nodiscard]] ControlArea& control_area() const { return *control_area_; }
+  [[nodiscard]] SectionKind kind() const { return kind_; }
+  // Of a file section to the byte; else whole pages.
+  [[nodiscard]] ByteCount size() const { return size_; }
+  [[nodiscard]] Protection protection() const { return protection_; }  // NT: InitialPageProtection.
+  [[nodiscard]] const SectionFlags& flags() const { return flags_; }
+  [[nodiscard]] std::optional<VirtualAddress> based_at() const { return based_at_; }
+
+ private:
+  friend class Sections;
+
+  ControlArea* control_area_ = nullptr;
+  SectionKind kind_ = SectionKind::kPagingFile;
+  ByteCount size_;
+  Protection protection_ = Protection::kNoAccess;
+  SectionFlags flags_;
+  std::optional<VirtualAddress> based_at_;
+};
+
+// Whether a view of the protection may be made of a section of the other, and later be changed to it.
+// Source: reference/nt.md 6.1, the last table.
+[[nodiscard]] bool is_compatible(Protection section, Protection view);
+
+// What a view is asked to be. NT: NtMapViewOfSection's parameters.
+struct ViewRequest {
+  std::optional<VirtualAddress> base;     // 64 KB aligned; none: the manager chooses.
+  std::optional<VirtualAddress> highest;  // Of a view that the manager places: its last byte is not above.
+  ByteCount offset;                       // Into the section; 64 KB aligned.
+  ByteCount size;                         // Zero: to the end of the section.
+  ByteCount commit;                       // Of a SEC_RESERVE section: so much of the view's start.
+  Protection protection = Protection::kReadWrite;
+  enum class Direction : std::uint8_t { kBottomUp, kTopDown } direction = Direction::kBottomUp;
+  Inherit inherit = Inherit::kUnmap;
+  bool no_change = false;             // SEC_NO_CHANGE: protect fails from now on.
+  bool extendable = false;            // MEM_RESERVE: may exceed the section, which may grow into it.
+  bool replaces_placeholder = false;  // MEM_REPLACE_PLACEHOLDER: exactly one placeholder, which it replaces.
+};
+
+}  // namespace pagoda::mm
