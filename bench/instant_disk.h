@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <filesystem>
 #include <memory>
 #include <string>
 
@@ -17,6 +18,9 @@ class InstantDisk : public machine::Disk {
   [[nodiscard]] ByteCount used() const override { return {}; }
   [[nodiscard]] const Counts& counts() const override { return counts_; }
   Result<std::unique_ptr<machine::DiskFile>> create(const std::string& file_name) override;
+  // Has the size of the host's file; a new one is not made on the host.
+  Result<std::unique_ptr<machine::DiskFile>> open(const std::filesystem::path& path, machine::FileAccess access,
+                                                  machine::FileCreation creation) override;
 
  private:
   std::string name_ = "instant";

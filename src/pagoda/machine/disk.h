@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <span>
 #include <string>
@@ -18,25 +19,37 @@
 namespace pagoda::machine {
 
 struct DiskTransfer {
-  Status status = Status::kSuccess;  // kIoDeviceError: the transfer failed.
-  Time completes;                    // When the requester learns it.
+  // kIoDeviceError: the transfer failed. kAccessDenied: a write to a file that is only read; it was not even begun.
+  Status status = Status::kSuccess;
+  Time completes;  // When the requester learns it.
 };
 
-// A file on a disk, as far as paging needs one: pages at offsets.
+enum class FileAccess : std::uint8_t { kRead, kReadWrite };
+enum class FileCreation : std::uint8_t {
+  kOpenExisting,  // NT: FILE_OPEN.
+  kOpenOrCreate,  // NT: FILE_OPEN_IF; a new file is empty.
+  kCreateNew,     // NT: FILE_CREATE.
+};
+
+// A file on a disk, as far as paging needs one: pages at offsets. It need not end with a whole page: the last frame of
+// a transfer may reach past the end. What is read there is zero, and what is written there goes nowhere.
 class DiskFile {
  public:
   virtual ~DiskFile() = default;
 
   [[nodiscard]] virtual Disk& disk() = 0;
   [[nodiscard]] virtual ByteCount size() const = 0;
-  // Grows (new bytes read as zero) or shrinks. Fails with kDiskFull and changes nothing.
+  // Whether it may be resized and written.
+  [[nodiscard]] virtual bool writable() const = 0;
+  // Grows (new bytes read as zero) or shrinks. Fails with kAccessDenied (not writable) or kDiskFull and changes
+  // nothing.
   virtual Result<> resize(ByteCount size) = 0;
-  // Moves whole frames from or to consecutive pages at `at`, one transfer, queued at `cpu`'s time. Needs at + frames <=
-  // size.
+  // Moves whole frames from or to consecutive pages at `at`, one transfer, queued at `cpu`'s time. Every frame begins
+  // before the end of the file; `at` need not be a multiple of a page (the sections of an image are not).
   virtual DiskTransfer read(Processor& cpu, FileOffset at, std::span<const Pfn> frames) = 0;
   virtual DiskTransfer write(Processor& cpu, FileOffset at, std::span<const Pfn> frames) = 0;
-  // What the file holds at `at`, for checkers and inspectors: takes no time, is not counted and never injected. False
-  // if the bytes are not there.
+  // What the file holds at `at`, for checkers and inspectors: takes no time, is not counted and never injected. Past
+  // the end it is zero, as far as a transfer reaches; false if the bytes are not there.
   [[nodiscard]] virtual bool peek(FileOffset at, std::span<std::byte> into) const = 0;
 };
 
@@ -59,6 +72,13 @@ class Disk {
   // A new, empty file; freed with its space when the last owner lets go. Fails with kInsufficientResources if the host
   // refuses.
   virtual Result<std::unique_ptr<DiskFile>> create(const std::string& file_name) = 0;
+  // A file of the host, which stays when the last owner lets go. Its size is read once: nobody else may change it
+  // meanwhile. What it has when it is opened takes no space of the disk; what it grows by does, while it is open. Fails
+  // with kObjectNameNotFound, kObjectNameCollision (kCreateNew, and it is there), kAccessDenied (the host refuses, or
+  // the file is being executed), kInvalidFileForSection (a directory, a device: no regular file),
+  // kInsufficientResources.
+  virtual Result<std::unique_ptr<DiskFile>> open(const std::filesystem::path& path, FileAccess access,
+                                                 FileCreation creation) = 0;
 };
 
 }  // namespace pagoda::machine

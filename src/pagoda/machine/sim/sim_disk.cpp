@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -9,32 +10,40 @@
 #include <array>
 #include <cerrno>
 #include <cstdlib>
+#include <cstring>
 #include <optional>
 #include <utility>
 
 namespace pagoda::machine {
 
-// Bytes in a host file without a name: gone with the process, whatever ends it.
+// Bytes in a host file: one without a name, gone with the process, whatever ends it; or one that was there already.
 class SimDiskFile : public DiskFile {
  public:
-  SimDiskFile(SimDisk& disk, int fd) : disk_(disk), fd_(fd) {}
+  // Takes `fd`, a file of `size` bytes, over.
+  SimDiskFile(SimDisk& disk, int fd, FileAccess access, ByteCount size)
+      : disk_(disk), fd_(fd), access_(access), size_when_opened_(size), size_(size) {}
   SimDiskFile(const SimDiskFile&) = delete;
   SimDiskFile& operator=(const SimDiskFile&) = delete;
   ~SimDiskFile() override {
-    disk_.give_space(size_);
+    disk_.give_space(space_of(size_));
     close(fd_);
   }
 
   Disk& disk() override { return disk_; }
   [[nodiscard]] ByteCount size() const override { return size_; }
 
+  [[nodiscard]] bool writable() const override { return access_ == FileAccess::kReadWrite; }
+
   Result<> resize(ByteCount size) override {
-    if (size > size_) PAGODA_TRY(disk_.take_space(size - size_));
+    if (!writable()) return fail(Status::kAccessDenied);
+    const ByteCount before = space_of(size_);
+    const ByteCount after = space_of(size);
+    if (after > before) PAGODA_TRY(disk_.take_space(after - before));
     if (ftruncate(fd_, static_cast<off_t>(size.value())) != 0) {
-      if (size > size_) disk_.give_space(size - size_);
+      if (after > before) disk_.give_space(after - before);
       return fail(Status::kDiskFull);
     }
-    if (size < size_) disk_.give_space(size_ - size);
+    if (after < before) disk_.give_space(before - after);
     size_ = size;
     return {};
   }
@@ -46,6 +55,14 @@ class SimDiskFile : public DiskFile {
     return transfer(cpu, at, frames, FaultInjection::Direction::kWrite);
   }
   [[nodiscard]] bool peek(FileOffset at, std::span<std::byte> into) const override {
+    const FileOffset file_end(size_.value());
+    const FileOffset end = at + ByteCount(into.size());
+    const bool in_last_page = end.value() <= bytes_of(pages_of(size_)).value();
+    const bool in_last_frame = at < file_end && end < file_end + kPageSize;
+    if (end < at || !(in_last_page || in_last_frame)) return false;
+    const std::size_t past = end > file_end ? std::min(into.size(), (end - file_end).value()) : 0;
+    std::ranges::fill(into.last(past), std::byte{0});
+    into = into.first(into.size() - past);
     while (!into.empty()) {
       const ssize_t n = pread(fd_, into.data(), into.size(), static_cast<off_t>(at.value()));
       if (n < 0 && errno == EINTR) continue;
@@ -60,8 +77,9 @@ class SimDiskFile : public DiskFile {
   DiskTransfer transfer(Processor& cpu, FileOffset at, std::span<const Pfn> frames,
                         FaultInjection::Direction direction) {
     const ByteCount bytes = bytes_of(PageCount(frames.size()));
-    PAGODA_CHECK_LE((at + bytes).value(), size_.value());
+    PAGODA_CHECK_LT((at + bytes).value(), (size_ + kPageSize).value());
     const bool reads = direction == FaultInjection::Direction::kRead;
+    if (!reads && !writable()) return {.status = Status::kAccessDenied, .completes = cpu.now()};
     Disk::Counts& counts = disk_.counts_;
     ++(reads ? counts.reads : counts.writes);
     (reads ? counts.bytes_read : counts.bytes_written) += bytes;
@@ -84,13 +102,16 @@ class SimDiskFile : public DiskFile {
     return true;
   }
 
-  // At most kFramesPerCall frames, all of them held until their bytes have moved.
+  // At most kFramesPerCall frames, all of them held until their bytes have moved. Only the last can pass the file's
+  // end.
   bool move_some(const PhysicalView& memory, FileOffset at, std::span<const Pfn> frames, bool reads) const {
     std::array<std::optional<FrameView>, kFramesPerCall> views;
     std::array<iovec, kFramesPerCall> pieces{};
     for (std::size_t i = 0; i < frames.size(); ++i) {
       views[i].emplace(memory.bytes(frames[i], reads ? Access::kWrite : Access::kRead));
-      pieces[i] = {views[i]->data(), kPageBytes};
+      const std::size_t left = size_.value() - (at.value() + i * kPageBytes);
+      pieces[i] = {views[i]->data(), std::min(kPageBytes, left)};
+      if (reads) std::memset(views[i]->data() + pieces[i].iov_len, 0, kPageBytes - pieces[i].iov_len);
     }
     auto offset = static_cast<off_t>(at.value());
     for (std::span<iovec> left(pieces.data(), frames.size()); !left.empty();) {
@@ -120,8 +141,15 @@ class SimDiskFile : public DiskFile {
   // Choice: 256 KB a call; its arrays take 3 KB of stack.
   static constexpr std::size_t kFramesPerCall = 64;
 
+  // What a file of that size takes of the disk: what it had when it was opened is the host's affair.
+  [[nodiscard]] ByteCount space_of(ByteCount size) const {
+    return size > size_when_opened_ ? size - size_when_opened_ : ByteCount();
+  }
+
   SimDisk& disk_;
-  int fd_;
+  const int fd_;
+  const FileAccess access_;
+  const ByteCount size_when_opened_;
   ByteCount size_;
 };
 
@@ -137,6 +165,38 @@ int open_nameless(const std::filesystem::path& directory) {
   return named;
 }
 
+int open_flags(FileAccess access, FileCreation creation) {
+  // Without O_NONBLOCK a pipe without a writer would wait for one.
+  int flags = O_CLOEXEC | O_NOCTTY | O_NONBLOCK | (access == FileAccess::kRead ? O_RDONLY : O_RDWR);
+  if (creation != FileCreation::kOpenExisting) flags |= O_CREAT;
+  if (creation == FileCreation::kCreateNew) flags |= O_EXCL;
+  return flags;
+}
+
+Status status_of_open(int error) {
+  switch (error) {
+    case ENOENT:
+    case ENOTDIR:
+    case ENAMETOOLONG:
+    case ELOOP:
+    case EINVAL:  // A name that the file system cannot have.
+      return Status::kObjectNameNotFound;
+    case EEXIST:
+      return Status::kObjectNameCollision;
+    case EACCES:
+    case EPERM:
+    case EROFS:
+    case ETXTBSY:
+      return Status::kAccessDenied;
+    case EISDIR:
+    case ENXIO:  // A socket, or a pipe that nobody reads.
+    case ENODEV:
+      return Status::kInvalidFileForSection;
+    default:
+      return Status::kInsufficientResources;
+  }
+}
+
 }  // namespace
 
 SimDisk::SimDisk(DiskModel model) : model_(std::move(model)), slot_free_(std::max(model_.depth, 1U)) {}
@@ -145,7 +205,20 @@ Result<std::unique_ptr<DiskFile>> SimDisk::create(const std::string& file_name) 
   const int fd =
       model_.directory.empty() ? memfd_create(file_name.c_str(), MFD_CLOEXEC) : open_nameless(model_.directory);
   if (fd < 0) return fail(Status::kInsufficientResources);
-  return std::make_unique<SimDiskFile>(*this, fd);
+  return std::make_unique<SimDiskFile>(*this, fd, FileAccess::kReadWrite, ByteCount());
+}
+
+Result<std::unique_ptr<DiskFile>> SimDisk::open(const std::filesystem::path& path, FileAccess access,
+                                                FileCreation creation) {
+  if (path.native().contains('\0')) return fail(Status::kObjectNameNotFound);  // The host would open something else.
+  const int fd = ::open(path.c_str(), open_flags(access, creation), 0666);
+  if (fd < 0) return fail(status_of_open(errno));
+  struct stat facts{};
+  if (fstat(fd, &facts) != 0 || !S_ISREG(facts.st_mode)) {
+    close(fd);
+    return fail(Status::kInvalidFileForSection);
+  }
+  return std::make_unique<SimDiskFile>(*this, fd, access, ByteCount(static_cast<std::uint64_t>(facts.st_size)));
 }
 
 Result<> SimDisk::take_space(ByteCount bytes) {

@@ -1,7 +1,8 @@
 // A disk of the simulated machine: real bytes, modelled time.
 //
 // The time of a transfer: it waits for one of `depth` slots, takes `latency`, and then the channel, which all transfers
-// share, at `bandwidth`. Bytes are in a real file of the host, or in memory for tests.
+// share, at `bandwidth`. Bytes are in a real file of the host, or in memory for tests; those of opened files are where
+// the host has them.
 #pragma once
 
 #include <filesystem>
@@ -32,6 +33,8 @@ class SimDisk : public Disk {
   [[nodiscard]] ByteCount used() const override { return used_; }
   [[nodiscard]] const Counts& counts() const override { return counts_; }
   Result<std::unique_ptr<DiskFile>> create(const std::string& file_name) override;
+  Result<std::unique_ptr<DiskFile>> open(const std::filesystem::path& path, FileAccess access,
+                                         FileCreation creation) override;
 
   FaultInjection& injection() { return injection_; }
 
