@@ -17,6 +17,7 @@ pagoda_test_packages=(
   llvm-19           # llvm-symbolizer: line numbers in what the sanitizers report.
   chromium          # Opens the report.
   qemu-user zstd    # Record and pack traces of real programs.
+  libz-mingw-w64    # PE32 and PE32+ images, 0.3 MB.
 )
 
 pagoda_say() { echo "pagoda: $*"; }
