@@ -165,7 +165,6 @@ Result<PeFormat> format_of(std::uint16_t magic, PeMachine machine) {
 Result<> read_optional_header(HeaderWindow& headers, const Places& places, ImageLayout& layout) {
   namespace oh = optional_header;
   const std::uint64_t header_bytes = places.section_table - places.optional_header;
-  if (header_bytes < oh::kPe32Bytes) return fail(Status::kInvalidImageFormat);
   const auto magic = headers.get(places.optional_header, sizeof(std::uint16_t));
   if (!magic) return fail(magic.error());
   const auto format = format_of(magic->u16(oh::kMagic), layout.machine);
@@ -206,11 +205,8 @@ bool is_plausible(const ImageLayout& layout, ByteCount file_size) {
   if (section_alignment < file_alignment) return false;
   if (file_alignment != section_alignment && (file_alignment % kSectorBytes != 0 || is_flat(layout))) return false;
   const std::uint64_t size = layout.size_of_image.value();
-  if (size == 0 || size > kImageBytesMax) return false;
-  // A larger alignment than the largest image: the end of such an image would not fit.
-  if (section_alignment > kImageBytesMax) return false;
-  const ByteCount headers = layout.size_of_headers;
-  if (headers.is_zero() || headers >= layout.size_of_image || headers > file_size) return false;
+  if (size > kImageBytesMax) return false;
+  if (layout.size_of_headers.is_zero() || layout.size_of_headers > file_size) return false;
   const std::uint64_t base = layout.base.value();
   const std::uint64_t limit = layout.format == PeFormat::kPe32 ? std::uint64_t{1} << 32 : ~kPageOffsetMask;
   return base % kBaseAlignment == 0 && base <= limit - round_up(size, std::max(section_alignment, kPageBytes));
@@ -245,7 +241,7 @@ void back_with_file(ImageSubsection& subsection, std::uint64_t begin, std::uint6
   subsection.file_bytes = std::min(ByteCount(std::min(end, file_size.value()) - begin), bytes_of(subsection.pages));
 }
 
-// Takes the subsection's place behind those that are there. `address` is where it must be.
+// Behind those that are there, which must be where `address` says.
 Result<ImageSubsection> next_subsection(const ImageLayout& layout, std::uint64_t address, std::uint64_t size,
                                         Protection protection) {
   const ByteCount expected = layout.subsections.empty()
@@ -253,9 +249,7 @@ Result<ImageSubsection> next_subsection(const ImageLayout& layout, std::uint64_t
                                  : bytes_of(layout.subsections.back().first_page + layout.subsections.back().pages +
                                             layout.subsections.back().unused_pages);
   const std::uint64_t aligned = round_up(size, layout.section_alignment.value());
-  const std::uint64_t image_end = round_up(layout.size_of_image.value(), layout.section_alignment.value());
-  if (address != expected.value() || size == 0 || aligned > image_end - address)
-    return fail(Status::kInvalidImageFormat);
+  if (address != expected.value() || size == 0) return fail(Status::kInvalidImageFormat);
   return ImageSubsection{.first_page = whole_pages(address),
                          .pages = whole_pages(size),
                          .unused_pages = whole_pages(aligned) - whole_pages(size),

@@ -373,7 +373,7 @@ TEST(PeImage, MisuseOfTheHeaders) {
           {"no magic", poke(at::kMagic, 0, 2)},
           {"a ROM image", poke(at::kMagic, 0x107, 2)},
           {"an object file", poke(at::kCharacteristics, 0, 2)},
-          {"no sections", poke(at::kSectionCount, 0, 2)},
+          {"no sections", both(poke(at::kSectionCount, 0, 2), poke(at::kSizeOfImage, 0x1000, 4))},
           {"97 sections", poke(at::kSectionCount, 97, 2)},
           {"65535 sections", poke(at::kSectionCount, 65535, 2)},
           {"a section too many", poke(at::kSectionCount, 4, 2)},
@@ -456,6 +456,8 @@ TEST(PeImage, MisuseOfFlatImages) {
     pe.add({.name = ".data", .flags = kPeData, .bytes = pe_bytes(0x80, 2)});
     return pe;
   };
+  const auto unaligned = both(poke_section(1, at::kVirtualAddress, 0x310),
+                              both(poke_section(1, at::kRawSize, 0), poke_section(1, at::kVirtualSize, 0x10)));
   const auto shift_raw = [](File& file, PeFormat format) {
     PeBuilder::poke(file, at::section(format, 0) + at::kRawOffset, 0x80, 4);
   };
@@ -469,7 +471,11 @@ TEST(PeImage, MisuseOfFlatImages) {
           {"raw data is not where the section is", shift_raw},
           {"sections out of order", swap},
           {"over the headers", poke_section(0, at::kVirtualAddress, 0x80)},
-          {"not aligned", both(poke_section(1, at::kVirtualAddress, 0x310), poke_section(1, at::kRawSize, 0))},
+          {"not aligned", unaligned},
+          {"header size 0", poke(at::kSizeOfHeaders, 0, 4)},
+          {"header size of the image", poke(at::kSizeOfHeaders, 0x380, 4)},
+          {"header size past the file", poke(at::kSizeOfHeaders, 0x10'0000, 4)},
+          {"image size 0", poke(at::kSizeOfImage, 0, 4)},
           {"past the image", poke_section(1, at::kVirtualSize, 0x1000)},
           {"no size at all", both(poke_section(1, at::kVirtualSize, 0), poke_section(1, at::kRawSize, 0))},
           {"raw data past the file", poke_section(1, at::kRawSize, 0x81)},
@@ -477,6 +483,85 @@ TEST(PeImage, MisuseOfFlatImages) {
           {"image size that is no end", poke(at::kSizeOfImage, 0x180, 4)},
       },
       flat);
+}
+
+// The misuses whose only fault is the one that is named: all else of the image agrees with it.
+
+PeBuilder only_bss(PeFormat format, std::uint32_t size) {
+  PeBuilder pe(format);
+  pe.add({.name = ".bss", .flags = kPeBss, .virtual_size = size});
+  return pe;
+}
+
+TEST(PeImage, ThePeHeaderLiesOnFourBytes) {
+  for (const PeFormat format : kFormats) {
+    for (const std::size_t shift : {1U, 2U, 3U, 4U, 8U}) {
+      File file = small_image(format).build();
+      std::copy_backward(file.begin() + 64, file.begin() + 0x1F0, file.begin() + 0x1F0 + static_cast<int>(shift));
+      PeBuilder::poke(file, at::kPeOffset, 64 + shift, 4);
+      EXPECT_EQ(parse_pe_image(file).has_value(), shift % 4 == 0) << shift;
+    }
+  }
+}
+
+TEST(PeImage, TheOptionalHeaderHasItsFixedPart) {
+  for (const PeFormat format : kFormats) {
+    const std::size_t fixed = format == PeFormat::kPe32 ? 96 : 112;
+    for (const std::size_t bytes : {fixed - 1, fixed, fixed + 3}) {
+      File file = small_image(format).build();
+      const auto table = file.begin() + static_cast<std::ptrdiff_t>(at::section(format, 0));
+      std::copy_n(table, 120, file.begin() + static_cast<std::ptrdiff_t>(at::kOptionalHeader + bytes));
+      PeBuilder::poke(file, at::kOptionalHeaderBytes, bytes, 2);
+      EXPECT_EQ(parse_pe_image(file).has_value(), bytes >= fixed) << bytes;
+    }
+  }
+}
+
+TEST(PeImage, TheFileHasTheWholeSectionTable) {
+  for (const PeFormat format : kFormats) {
+    File file = only_bss(format, 0x1000).build();
+    PeBuilder::poke(file, at::kSizeOfHeaders, 0x100, 4);
+    for (std::size_t size = 0x100; size < file.size(); ++size) {
+      const File cut(file.begin(), file.begin() + static_cast<std::ptrdiff_t>(size));
+      ASSERT_EQ(parse_pe_image(cut).has_value(), size >= at::section(format, 1)) << size;
+    }
+  }
+}
+
+TEST(PeImage, TheFileHasAllHeaders) {
+  for (const std::uint64_t size : {0x200U, 0x201U}) {
+    File file = only_bss(PeFormat::kPe32, 0x1000).build();
+    PeBuilder::poke(file, at::kSizeOfHeaders, size, 4);
+    EXPECT_EQ(parse_pe_image(file).has_value(), size == file.size());
+  }
+}
+
+TEST(PeImage, AnAlignmentThatIsNoPowerOfTwoIsRefusedWhateverTheSizes) {
+  // Rounding with a mask of 0x2FFF makes 0x1000 of the headers, 0x4000 of the section, and 0x5000 of the image.
+  File file = only_bss(PeFormat::kPe32, 0x2000).build();
+  PeBuilder::poke(file, at::kSectionAlignment, 0x3000, 4);
+  EXPECT_FALSE(parse_pe_image(file));
+}
+
+TEST(PeImage, FlatImagesHaveOneAlignment) {
+  PeBuilder pe(PeFormat::kPe32);
+  pe.section_alignment = pe.file_alignment = 0x800;
+  pe.add({.name = ".text", .flags = kPeText, .bytes = pe_bytes(0x800, 1)});
+  File file = pe.build();
+  static_cast<void>(parse_sound(file));
+  PeBuilder::poke(file, at::kFileAlignment, 0x200, 4);
+  EXPECT_FALSE(parse_pe_image(file));
+}
+
+TEST(PeImage, TheLargestImage) {
+  EXPECT_EQ(parse_sound(only_bss(PeFormat::kPe32Plus, 0x76FF'F000).build()).size_of_image, ByteCount(0x7700'0000));
+  EXPECT_FALSE(parse_pe_image(only_bss(PeFormat::kPe32Plus, 0x76FF'F001).build()));
+}
+
+TEST(PeImage, ASectionWithoutSizeIsRefusedAtTheEndToo) {
+  PeBuilder pe = small_image(PeFormat::kPe32);
+  pe.add({.name = ".none"});
+  EXPECT_FALSE(parse_pe_image(pe.build()));
 }
 
 // --- Any bytes ---
