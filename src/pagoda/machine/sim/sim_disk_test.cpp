@@ -546,9 +546,19 @@ TEST(SimDiskFiles, OnlyWhatAFileGrowsByTakesSpace) {
     EXPECT_EQ(std::filesystem::file_size(files / "file"), 5'000U);
     ASSERT_TRUE((*file)->resize(16_MiB + 5'000_B));
     EXPECT_EQ(s.disk.used(), 16_MiB);
-    // More than the host's files can have.
-    EXPECT_EQ((*file)->resize(ByteCount(std::uint64_t{1} << 63)).error(), Status::kDiskFull);
   }
+  EXPECT_EQ(s.disk.used(), 0_B);
+}
+
+TEST(SimDiskFiles, WhatTheHostRefusesTakesNoSpace) {
+  const HostFiles files;
+  DiskModel model = round_model();
+  model.capacity = ByteCount(~std::uint64_t{0});
+  Rig s(model);
+  const auto file = s.disk.open(files.make("file", 5'000), kReadWrite, kExisting);
+  ASSERT_TRUE(file);
+  EXPECT_EQ((*file)->resize(ByteCount(std::uint64_t{1} << 63)).error(), Status::kDiskFull);
+  EXPECT_EQ((*file)->size(), 5'000_B);
   EXPECT_EQ(s.disk.used(), 0_B);
 }
 
