@@ -8,6 +8,7 @@
 #include "pagoda/mm/events.h"
 #include "pagoda/mm/pfn/pfn_database.h"
 #include "pagoda/mm/pte/pte_codec.h"
+#include "pagoda/mm/section/prototype_pool.h"
 #include "pagoda/mm/store/commit.h"
 #include "pagoda/mm/store/paging_file.h"
 #include "pagoda/mm/store/pending_io.h"
@@ -16,6 +17,8 @@
 namespace pagoda::mm {
 
 using machine::Processor;
+
+class Sections;
 
 // Makes room when frames have run out: the manager, which knows all spaces and the writer.
 class ShortageRelief {
@@ -38,7 +41,10 @@ struct Core {
         tunables(the_tunables),
         codec(mode),
         pfns(the_machine, codec, paging_files, the_depth),
-        commit(the_machine.frame_count() - the_tunables.commit_reserve, paging_files) {}
+        prototypes(pfns, codec),
+        commit(the_machine.frame_count() - the_tunables.commit_reserve, paging_files) {
+    pfns.set_prototype_pages(prototypes);
+  }
 
   machine::Machine& machine;
   const machine::PagingMode& mode;
@@ -47,11 +53,13 @@ struct Core {
   const PteCodec codec;
   PagingFiles paging_files;  // Guarded by pfns.lock; set up before the first fault.
   PfnDatabase pfns;
+  PrototypePool prototypes;
   CommitLedger commit PAGODA_GUARDED_BY(pfns.lock);
   PendingIo io PAGODA_GUARDED_BY(pfns.lock);
   Counters counters PAGODA_GUARDED_BY(pfns.lock);  // Faults are counted by their spaces.
   EventSink* events = nullptr;
   ShortageRelief* shortage = nullptr;  // Set once by the manager.
+  Sections* sections = nullptr;        // The same.
 
   // Entries of page tables, by address, in the machine's width.
   [[nodiscard]] RawPte load(const Processor& cpu, PhysicalAddress pte) const {

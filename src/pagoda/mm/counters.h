@@ -15,21 +15,27 @@ enum class FaultKind : std::uint8_t {
   kTransitionModified,  // Rescued from modified, or while it was being written.
   kCollided,            // Waited for a read that somebody else had started.
   kPageFile,            // Read from a paging file: hard. NT: STATUS_PAGE_FAULT_PAGING_FILE.
+  kMappedFile,          // Read from a file that is mapped: hard.
+  kShared,              // Another mapping had the page in memory already.
+  kCopyOnWrite,         // A private copy was made. NT: STATUS_PAGE_FAULT_COPY_ON_WRITE.
   kFirstWrite,          // A clean page became dirty; its paging-file slot was freed.
   kGuard,               // A guard page was hit for the first time. NT: STATUS_PAGE_FAULT_GUARD_PAGE.
   kSpurious,            // The PTE already allowed the access: a stale TLB entry, or another processor was faster.
   kAccessViolation,
   kInPageError,  // The disk failed the read that this access needed.
 };
-inline constexpr std::size_t kFaultKinds = 10;
+inline constexpr std::size_t kFaultKinds = 13;
 
 constexpr std::string_view name(FaultKind kind) {
   constexpr std::array<std::string_view, kFaultKinds> kNames{
-      "demand_zero", "transition_standby", "transition_modified", "collided",     "page_file", "first_write",
-      "guard",       "spurious",           "access_violation",    "in_page_error"};
+      "demand_zero",  "transition_standby", "transition_modified", "collided", "page_file", "mapped_file",
+      "shared",       "copy_on_write",      "first_write",         "guard",    "spurious",  "access_violation",
+      "in_page_error"};
   return kNames[static_cast<std::size_t>(kind)];
 }
-constexpr bool is_hard(FaultKind kind) { return kind == FaultKind::kPageFile || kind == FaultKind::kInPageError; }
+constexpr bool is_hard(FaultKind kind) {
+  return kind == FaultKind::kPageFile || kind == FaultKind::kMappedFile || kind == FaultKind::kInPageError;
+}
 
 using FaultCounts = std::array<std::uint64_t, kFaultKinds>;
 
@@ -40,6 +46,10 @@ struct Counters {
   std::uint64_t page_file_pages_read = 0;  // Neighbours that a cluster brought in included.
   std::uint64_t page_file_writes = 0;      // Operations.
   std::uint64_t page_file_pages_written = 0;
+  std::uint64_t mapped_file_reads = 0;  // Operations.
+  std::uint64_t mapped_file_pages_read = 0;
+  std::uint64_t mapped_file_writes = 0;  // Operations.
+  std::uint64_t mapped_file_pages_written = 0;
   std::uint64_t read_errors = 0;  // Operations that a disk failed.
   std::uint64_t write_errors = 0;
   std::uint64_t pages_zeroed_in_fault = 0;  // By the faulting processor; the zero-page thread was not fast enough.

@@ -12,6 +12,8 @@ std::string_view name(EventKind kind) {
       return "rescued";
     case EventKind::kMapped:
       return "mapped";
+    case EventKind::kCopied:
+      return "copied";
     case EventKind::kFirstWrite:
       return "first write";
     case EventKind::kEvicted:

@@ -13,6 +13,7 @@ enum class EventKind : std::uint8_t {
   kReadStarted,   // From its slot into the frame.
   kRescued,       // From standby, modified or a write under way.
   kMapped,        // Read before, now in the working set.
+  kCopied,        // A write made a private copy of a shared page.
   kFirstWrite,    // Became dirty; its slot, if any, was freed.
   kEvicted,       // Left the working set.
   kWriteStarted,  // To the slot.

@@ -42,12 +42,16 @@ Result<std::unique_ptr<MemoryManager>> MemoryManager::create(machine::Machine& m
 MemoryManager::MemoryManager(machine::Machine& machine, const Tunables& tunables, unsigned depth)
     : core_(machine, tunables, depth),
       spaces_(depth),
+      sections_(core_),
       modified_writer_(core_),
+      mapped_writer_(core_),
       balance_set_manager_(core_, spaces_),
       zero_page_thread_(core_),
-      threads_{&modified_writer_, &balance_set_manager_, &zero_page_thread_},
+      segment_reaper_(core_, sections_),
+      threads_{&segment_reaper_, &modified_writer_, &mapped_writer_, &balance_set_manager_, &zero_page_thread_},
       asids_(machine::kAsidCount) {
   core_.shortage = this;
+  core_.sections = &sections_;
   asids_.set(static_cast<std::size_t>(machine::kUntagged));
 }
 
@@ -156,7 +160,8 @@ ShortageRelief::Outcome MemoryManager::relieve(Processor& cpu, PageCount pages) 
     const LockGuard guard(core_.pfns.lock);
     if (enough()) return Outcome::kTryAgain;
     ++core_.counters.shortages;
-    const std::uint64_t progress = core_.counters.page_file_pages_written + core_.pfns.repurposed();
+    const std::uint64_t progress =
+        core_.counters.page_file_pages_written + core_.counters.mapped_file_pages_written + core_.pfns.repurposed();
     if (progress != progress_) fruitless_ = 0;
     progress_ = progress;
     if (++fruitless_ > kFruitlessShortages) {
@@ -165,7 +170,9 @@ ShortageRelief::Outcome MemoryManager::relieve(Processor& cpu, PageCount pages) 
     }
   }
   const PageCount trimmed = balance_set_manager_.trim(cpu, core_.tunables.plenty_free);
-  for (int transfers = 0; transfers < kTransfersInShortage && modified_writer_.write_cluster(cpu); ++transfers) {
+  for (int transfers = 0; transfers < kTransfersInShortage; ++transfers) {
+    const bool to_paging_file = modified_writer_.write_cluster(cpu);
+    if (!mapped_writer_.write_cluster(cpu) && !to_paging_file) break;
   }
   Time next = kNever;
   {
@@ -194,6 +201,9 @@ Time MemoryManager::next_completion() const {
 bool MemoryManager::flush_modified(Processor& cpu) {
   for (int round = 0; round < kFlushRounds; ++round) {
     while (modified_writer_.write_cluster(cpu)) {
+    }
+    // Failed pages come back to their list when their transfer ends, so that this ends too.
+    while (mapped_writer_.write_cluster(cpu)) {
     }
     for (Time next = next_completion(); next != kNever; next = next_completion()) {
       cpu.advance_to(next);
@@ -224,7 +234,8 @@ Counters MemoryManager::counters() const {
 
 FrameCounts MemoryManager::frame_counts() const {
   const LockGuard guard(core_.pfns.lock);
-  FrameCounts counts{.transition = {},
+  FrameCounts counts{.prototypes = {},
+                     .transition = {},
                      .standby = {},
                      .modified = core_.pfns.count(PageState::kModified),
                      .modified_no_write = core_.pfns.count(PageState::kModifiedNoWrite),
@@ -242,6 +253,7 @@ FrameCounts MemoryManager::frame_counts() const {
     for (const Pfn frame : std::span(transfer.frames).first(transfer.count))
       if (core_.pfns.entry(frame).state == PageState::kTransition) ++counts.transition;
   counts.page_tables = PageCount(core_.counters.page_tables_made - core_.counters.page_tables_freed);
+  counts.prototypes = core_.prototypes.pages();
   counts.active = core_.pfns.frames() - elsewhere - counts.transition;
   return counts;
 }

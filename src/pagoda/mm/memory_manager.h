@@ -22,7 +22,10 @@
 #include "pagoda/machine/processor.h"
 #include "pagoda/mm/core.h"
 #include "pagoda/mm/pfn/zero_page_thread.h"
+#include "pagoda/mm/section/sections.h"
+#include "pagoda/mm/section/segment_reaper.h"
 #include "pagoda/mm/space/address_space.h"
+#include "pagoda/mm/store/mapped_writer.h"
 #include "pagoda/mm/store/modified_writer.h"
 #include "pagoda/mm/system_thread.h"
 #include "pagoda/mm/ws/balance_set_manager.h"
@@ -43,6 +46,7 @@ struct SpaceConfig {
 struct FrameCounts {
   PageCount active;  // Page tables included.
   PageCount page_tables;
+  PageCount prototypes;  // Pages of prototype PTEs.
   PageCount transition;
   std::array<PageCount, kPagePriorities> standby;
   PageCount modified;
@@ -90,13 +94,14 @@ class MemoryManager : public machine::FaultHandler, public ShortageRelief {
   // In order of priority; the zero-page thread is last.
   [[nodiscard]] std::span<SystemThread* const> system_threads() { return threads_; }
   [[nodiscard]] ModifiedWriter& modified_writer() { return modified_writer_; }
+  [[nodiscard]] MappedWriter& mapped_writer() { return mapped_writer_; }
   [[nodiscard]] BalanceSetManager& balance_set_manager() { return balance_set_manager_; }
   [[nodiscard]] ZeroPageThread& zero_page_thread() { return zero_page_thread_; }
   // Ends transfers that completed by the processor's time. Time of the next one: `next_completion`.
   void complete_io(const Processor& cpu);
   [[nodiscard]] Time next_completion() const;
-  // Writes every modified page and waits for all transfers. False: some pages are still modified, for want of slots or
-  // of a disk that takes them.
+  // Writes every modified page, to paging files and to its file, and waits for all transfers. False: some pages are
+  // still modified, for want of slots or of a disk that takes them.
   bool flush_modified(Processor& cpu);
 
   // --- Looking ---
@@ -111,6 +116,7 @@ class MemoryManager : public machine::FaultHandler, public ShortageRelief {
   [[nodiscard]] Core& core() { return core_; }
   [[nodiscard]] const Core& core() const { return core_; }
   [[nodiscard]] SpaceList& spaces() { return spaces_; }
+  [[nodiscard]] Sections& sections() { return sections_; }
   void set_event_sink(EventSink* sink) { core_.events = sink; }
   // A fingerprint of all state and all contents: equal for equal histories.
   [[nodiscard]] std::uint64_t state_hash(const Processor& cpu) const;
@@ -123,10 +129,13 @@ class MemoryManager : public machine::FaultHandler, public ShortageRelief {
 
   Core core_;
   SpaceList spaces_;
+  Sections sections_;
   ModifiedWriter modified_writer_;
+  MappedWriter mapped_writer_;
   BalanceSetManager balance_set_manager_;
   ZeroPageThread zero_page_thread_;
-  std::array<SystemThread*, 3> threads_;
+  SegmentReaper segment_reaper_;
+  std::array<SystemThread*, 5> threads_;
   unsigned fruitless_ PAGODA_GUARDED_BY(core_.pfns.lock) = 0;  // Shortages in a row that nothing could relieve.
   std::uint64_t progress_ PAGODA_GUARDED_BY(core_.pfns.lock) =
       0;  // Pages written and repurposed, at the last shortage.

@@ -29,6 +29,10 @@ std::vector<Finding> check(MemoryManager& manager, const Processor& cpu) {
   }
   for (const auto& space : list.spaces) check_space(c, *space);
   {
+    const LockGuard guard(manager.sections().lock);
+    check_sections(c, manager.sections());
+  }
+  {
     const LockGuard guard(c.core.pfns.lock);
     check_frames(c);
     check_contents(c);

@@ -12,6 +12,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -22,12 +23,14 @@
 namespace pagoda::mm::checking {
 
 // Every rule, in the order in which the headers state them. A rule that is not here does not compile.
-inline constexpr std::array<std::string_view, 35> kRules{
+inline constexpr std::array<std::string_view, 42> kRules{
     "PL1", "PL2", "PL3", "PL4",                                     // pfn/page_lists.h
     "PF1", "PF2", "PF3", "PF4", "PF5", "PF6", "PF7", "PF8", "PF9",  // pfn/pfn_database.h
     "PT1", "PT2", "PT3", "PT4",                                     // space/page_tables.h
     "VT1", "VT2", "VT3", "VT4",                                     // space/vad_tree.h
     "AS1", "AS2", "AS3", "AS4",                                     // space/address_space.h
+    "CA1", "CA2", "CA3", "CA4",                                     // section/control_area.h
+    "PP1", "PP2", "PP3",                                            // section/prototype_pool.h
     "WS1", "WS2", "WS3",                                            // ws/working_set.h
     "SL1", "SL2", "SL3", "CM1", "CM2",                              // store/paging_file.h, store/commit.h
     "IO1",                                                          // store/pending_io.h
@@ -94,8 +97,11 @@ class Context {
   std::vector<FrameFacts> frames;  // Of every frame used so far.
   std::vector<SlotName> slots;
   std::vector<Leaf> leaves;  // Of the space that is being checked, by address.
-  PageCount charge;          // Of all spaces.
+  PageCount charge;          // Of all spaces, control areas and clones.
   std::uint64_t page_tables = 0;
+  std::uint64_t prototype_pages = 0;
+  std::vector<VirtualAddress> clone_names;            // Prototype PTEs of clones, once for each entry that names one.
+  std::map<const ControlArea*, std::uint32_t> views;  // VADs that name it.
 
   void find(Rule rule, std::string text);
   std::vector<Finding> take_findings() { return std::move(findings_); }
@@ -128,9 +134,11 @@ void check_transfers(Context& c) PAGODA_REQUIRES(c.core.pfns.lock);
 // Takes the space's lock.
 void check_space(Context& c, AddressSpace& space);
 void check_tables(Context& c, Pfn root);  // Fills `leaves`.
-void check_entries(Context& c);
+void check_entries(Context& c, AddressSpace& space) PAGODA_REQUIRES(space.lock);
 void check_vads(Context& c, AddressSpace& space, PageCount commit) PAGODA_REQUIRES(space.lock);
 void check_working_set(Context& c, AddressSpace& space) PAGODA_REQUIRES(space.lock);
+// Takes the PFN lock.
+void check_sections(Context& c, Sections& sections) PAGODA_REQUIRES(sections.lock);
 void check_frames(Context& c) PAGODA_REQUIRES(c.core.pfns.lock);
 void check_contents(Context& c) PAGODA_REQUIRES(c.core.pfns.lock);
 void check_slots(Context& c) PAGODA_REQUIRES(c.core.pfns.lock);

@@ -20,6 +20,7 @@ void check_active(Context& c, Pfn frame) {
   const PfnEntry& e = c.entry(frame);
   const FrameFacts& facts = c.facts(frame);
   if (e.page_table != 0) {
+    if (e.prototype_pte != 0) return;  // check_sections.
     ++c.page_tables;
     if (facts.tables == 0) c.find("PT2"_rule, c.text_of(frame) + " is in no space's tables");
     return;
@@ -44,8 +45,11 @@ void check_counts(Context& c, Pfn frame) {
   const PfnEntry& e = c.entry(frame);
   const unsigned mapped = e.state == PageState::kActive ? 1 : 0;
   const bool in_transition = e.state == PageState::kTransition;
+  // The page that contains its owner holds prototype PTEs exactly if it says that its owner is one.
+  const bool owner_fits =
+      !c.is_used(e.containing_page()) || (c.entry(e.containing_page()).prototype_pte != 0) == (e.prototype_pte != 0);
   const bool flags_fit = (e.read_in_progress == 0 || in_transition) && (e.deleted == 0 || in_transition) &&
-                         (e.page_table == 0 || mapped == 1) && e.prototype_pte == 0 &&
+                         (e.page_table == 0 || mapped == 1) && owner_fits &&
                          (e.awaited == 0 || in_transition || e.state == PageState::kStandby);
   if (e.reference_count != mapped + e.read_in_progress + e.write_in_progress || !flags_fit ||
       (in_transition && e.reference_count == 0)) {
@@ -124,6 +128,28 @@ void check_frames(Context& c) {
   }
 }
 
+namespace {
+
+// Whether a page that came from a file holds what the file does.
+bool equals_file(const Context& c, Pfn frame) PAGODA_REQUIRES(c.core.pfns.lock) {
+  const PhysicalAddress pte = c.entry(frame).pte();
+  const ControlArea* const area = c.core.prototypes.owner_of(pte);
+  if (area == nullptr || area->file() == nullptr) return false;
+  const PageCount page = area->page_of(c.core.codec, c.core.prototypes.address_of(pte));
+  const Subsection& subsection = area->subsection_of(page);
+  const FileOffset at = subsection.offset_of(page);
+  std::uint64_t bytes = area->file()->size().value() - std::min(area->file()->size().value(), at.value());
+  if (area->kind() == SectionKind::kImage)
+    bytes = std::min(bytes, (subsection.file_bytes - bytes_of(page - subsection.first)).value());
+  std::array<std::byte, kPageBytes> expected{};
+  bytes = std::min(bytes, kPageBytes);
+  if (bytes > 0 && !area->file()->file().peek(at, std::span(expected).first(bytes))) return false;
+  const machine::FrameView view = c.cpu.physical().bytes(frame, machine::Access::kRead);
+  return std::memcmp(view.data(), expected.data(), kPageBytes) == 0;
+}
+
+}  // namespace
+
 void check_contents(Context& c) {
   std::array<std::byte, kPageBytes> slot{};
   for (std::uint32_t number = 1; number < c.frames.size(); ++number) {
@@ -141,6 +167,10 @@ void check_contents(Context& c) {
     if (e.modified != 0 || c.facts(frame).dirty || e.deleted != 0 || e.read_in_progress != 0 ||
         e.write_in_progress != 0)
       continue;
+    if (e.maps_file()) {
+      if (!equals_file(c, frame)) c.find("PF8"_rule, c.text_of(frame) + " is clean and differs from its file");
+      continue;
+    }
     if (!has_slot) {
       if (!c.is_zero(frame)) c.find("PF8"_rule, c.text_of(frame) + " is clean, has no slot, and holds something");
       continue;

@@ -7,7 +7,11 @@ namespace pagoda::mm::checking {
 
 namespace {
 
-std::string list_name(PageState state, PagePriority priority) {
+// Modified pages of files have a list of their own.
+enum class For : std::uint8_t { kAnybody, kFiles };
+
+std::string list_name(PageState state, PagePriority priority, For whom) {
+  if (whom == For::kFiles) return "modified pages of files";
   return state == PageState::kStandby ? fmt::format("standby {}", priority) : std::string(name(state));
 }
 
@@ -20,9 +24,10 @@ void check_listed(Context& c, Pfn frame) {
     c.find("PL4"_rule, fmt::format("{} belongs to nobody and remembers an owner", c.text_of(frame)));
 }
 
-void check_list(Context& c, PageState state, PagePriority priority) PAGODA_REQUIRES(c.core.pfns.lock) {
-  const PageLists::Head& head = c.core.pfns.lists().head(state, priority);
-  const std::string where = list_name(state, priority);
+void check_list(Context& c, PageState state, PagePriority priority, For whom) PAGODA_REQUIRES(c.core.pfns.lock) {
+  const PageLists::Head& head =
+      whom == For::kFiles ? c.core.pfns.lists().modified_of_files() : c.core.pfns.lists().head(state, priority);
+  const std::string where = list_name(state, priority, whom);
   std::uint32_t before = kNoPfn.value();
   std::size_t seen = 0;
   for (std::uint32_t at = head.flink; at != kNoPfn.value(); at = c.entry(Pfn(at)).flink) {
@@ -40,7 +45,8 @@ void check_list(Context& c, PageState state, PagePriority priority) PAGODA_REQUI
     c.facts(frame).listed = true;
     ++seen;
     const PfnEntry& e = c.entry(frame);
-    if (e.state != state || (state == PageState::kStandby && e.priority != priority)) {
+    if (e.state != state || (state == PageState::kStandby && e.priority != priority) ||
+        (state == PageState::kModified && e.maps_file() != (whom == For::kFiles))) {
       c.find("PL1"_rule,
              fmt::format("{} of priority {} is on the {} list", c.text_of(frame), unsigned{e.priority}, where));
       if (!is_listed(e.state)) return;  // Its links mean something else.
@@ -67,8 +73,9 @@ void check_lists(Context& c) {
   for (const PageState state : {PageState::kZeroed, PageState::kFree, PageState::kStandby, PageState::kModified,
                                 PageState::kModifiedNoWrite, PageState::kBad}) {
     const PagePriority lists = state == PageState::kStandby ? PagePriority{kPagePriorities} : PagePriority{1};
-    for (PagePriority priority = 0; priority < lists; ++priority) check_list(c, state, priority);
+    for (PagePriority priority = 0; priority < lists; ++priority) check_list(c, state, priority, For::kAnybody);
   }
+  check_list(c, PageState::kModified, 0, For::kFiles);
   for (std::uint32_t number = 0; number < c.frames.size(); ++number) {
     const Pfn frame(number);
     if (is_listed(c.entry(frame).state) && !c.frames[number].listed)

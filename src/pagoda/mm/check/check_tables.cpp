@@ -71,7 +71,7 @@ class Walk {
   const machine::PagingMode& mode_;
 };
 
-void check_valid(Context& c, const Leaf& leaf) {
+void check_valid(Context& c, const Leaf& leaf, AddressSpace& space) PAGODA_REQUIRES(space.lock) {
   const auto frame = c.frame_of(leaf.raw);
   if (!frame) {
     c.find("PT3"_rule, c.text_of(leaf) + " maps a frame never used");
@@ -86,17 +86,27 @@ void check_valid(Context& c, const Leaf& leaf) {
     c.find("PF2"_rule, fmt::format("{} maps {}", c.text_of(leaf), c.text_of(*frame)));
     return;
   }
-  const Protection protection = c.core.codec.protection(e.original_pte);
+  const bool shared = PteCodec::is_shared(leaf.raw);
+  Protection protection = c.core.codec.protection(e.original_pte);
+  if (shared) {
+    const std::uint32_t slot = space.working_set().find_shared(leaf.page);
+    protection = slot == WorkingSet::kNoSlot ? Protection::kNone : space.working_set()[slot].protection();
+    if (c.core.prototypes.is_clone(e.pte())) c.clone_names.push_back(c.core.prototypes.address_of(e.pte()));
+  }
+  if (shared != (e.prototype_pte != 0))
+    c.find("PF2"_rule, fmt::format("{} maps {}, of which one is shared", c.text_of(leaf), c.text_of(*frame)));
   // Write comes with Dirty. Dirty may come alone, from a kernel that ignores write protection.
   const bool writable = (leaf.raw & machine::pte_bits::kWrite) != 0;
   const RawPte free_bits = machine::pte_bits::kAccessed | (writable ? 0 : machine::pte_bits::kDirty);
   if (!is_mappable(protection) ||
-      ((leaf.raw ^ c.core.codec.valid(*frame, protection, PteCodec::Owner::kUser,
-                                      writable ? PteCodec::Dirty::kYes : PteCodec::Dirty::kNo)) &
+      ((leaf.raw ^ (c.core.codec.valid(*frame, protection, PteCodec::Owner::kUser,
+                                       writable ? PteCodec::Dirty::kYes : PteCodec::Dirty::kNo) |
+                    (shared ? soft_bits::kPrototype : 0))) &
        ~free_bits) != 0) {
     c.find("PT3"_rule, fmt::format("{} has not the rights of {}", c.text_of(leaf), c.text_of(*frame)));
   }
-  if (writable && e.modified == 0)
+  // Of a file's page that was flushed through another view: this entry says that it may be dirty again.
+  if (writable && e.modified == 0 && !e.maps_file())
     c.find("PF6"_rule, fmt::format("{} lets the processor write to {}", c.text_of(leaf), c.text_of(*frame)));
 }
 
@@ -138,13 +148,22 @@ void check_tables(Context& c, Pfn root) {
   Walk(c).table(root, c.core.mode.levels, Vpn(0));
 }
 
-void check_entries(Context& c) {
+// A pointer to a prototype PTE, or the form that says that the VAD knows.
+RawPte right_pointer(Context& c, const Leaf& leaf) {
+  const PteCodec& codec = c.core.codec;
+  const Protection protection = codec.protection(leaf.raw);
+  if (codec.is_lookup_needed(leaf.raw)) return codec.lookup_needed(protection);
+  const VirtualAddress address = codec.prototype_address(leaf.raw);
+  return codec.prototype(address, protection, PteCodec::ReadOnly::kNo);
+}
+
+void check_entries(Context& c, AddressSpace& space) {
   const PteCodec& codec = c.core.codec;
   for (const Leaf& leaf : c.leaves) {
     RawPte right = leaf.raw;
     switch (codec.kind(leaf.raw)) {
       case PteKind::kValid:
-        check_valid(c, leaf);
+        check_valid(c, leaf, space);
         break;
       case PteKind::kTransition:
         check_transition(c, leaf);
@@ -159,10 +178,12 @@ void check_entries(Context& c) {
       case PteKind::kDecommitted:
         right = codec.decommitted();
         break;
-      case PteKind::kZero:
       case PteKind::kPrototype:
+        right = right_pointer(c, leaf);
+        break;
+      case PteKind::kZero:
       case PteKind::kSubsection:
-        right = 0;  // There are no sections.
+        right = 0;
         break;
     }
     if (leaf.raw != right) c.find("PT3"_rule, c.text_of(leaf) + " is in a form that no page takes");

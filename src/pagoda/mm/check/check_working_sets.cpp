@@ -14,7 +14,11 @@ std::uint64_t check_valid_entries(Context& c, const AddressSpace& space, const W
     const auto frame = c.frame_of(leaf.raw);
     if (!PteCodec::is_valid(leaf.raw) || !frame) continue;
     ++valid;
-    const std::uint32_t slot = c.entry(*frame).ws_index;
+    const bool shared = PteCodec::is_shared(leaf.raw);
+    const std::uint32_t slot = shared ? ws.find_shared(leaf.page) : c.entry(*frame).ws_index;
+    if (slot != WorkingSet::kNoSlot && slot < ws.end_slot() && ws[slot].is_valid() && ws[slot].is_shared() != shared)
+      c.find("WS2"_rule, fmt::format("space {}: slot {} and {} disagree whether the page is shared", space.id(), slot,
+                                     c.text_of(leaf)));
     if (slot >= ws.end_slot() || !ws[slot].is_valid() || ws[slot].page() != leaf.page) {
       c.find("WS2"_rule, fmt::format("space {}: {} maps {}, whose working-set slot {} is not that page's", space.id(),
                                      c.text_of(leaf), c.text_of(*frame), slot));
@@ -46,7 +50,7 @@ void check_free_slots(Context& c, const AddressSpace& space, const WorkingSet& w
 
 void check_working_set(Context& c, AddressSpace& space) {
   const WorkingSet& ws = space.working_set();
-  if (ws.end_slot() > c.core.pfns.frames().value()) {
+  if (ws.end_slot() > c.core.pfns.frames().value() * WorkingSet::kSlotsPerFrame) {
     c.find("WS3"_rule, fmt::format("space {}: the working set goes to slot {}, more than there are frames", space.id(),
                                    ws.end_slot()));
     return;

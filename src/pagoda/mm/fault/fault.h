@@ -1,7 +1,8 @@
 // A page fault on its way: what the parts of the resolver share. One way in (`resolve`), a file for each way a page
 // comes.
 //
-//   resolve -> check access -> demand_zero | transition | page_file | first_write
+//   resolve -> check access -> demand_zero | transition | page_file | prototype | copy_on_write | first write
+//                                                                      |-> page_file | mapped file
 //
 // Locking: the space's lock is held throughout; the PFN lock is taken inside, and never while a disk works.
 // Source: reference/nt.md section 4.
@@ -28,6 +29,9 @@ struct Context {
   PhysicalAddress pte = PageTables::kNone;
   RawPte raw = 0;
   Protection protection = Protection::kNone;  // The page's own, guard included.
+  VirtualAddress prototype;                   // Of a page that is shared: its prototype PTE.
+  ControlArea* control_area = nullptr;        // Its segment; null: it is a clone's.
+  PageCount section_page;                     // Where in the segment.
 };
 
 struct Outcome {
@@ -38,11 +42,18 @@ struct Outcome {
 
 Outcome demand_zero(Context& context) PAGODA_REQUIRES(context.space.lock);
 Outcome transition(Context& context) PAGODA_REQUIRES(context.space.lock);
-Outcome page_file(Context& context) PAGODA_REQUIRES(context.space.lock);
+// Reads the page of the entry, which is this PTE or its prototype.
+Outcome page_file(Context& context, PhysicalAddress pte, PteHome home) PAGODA_REQUIRES(context.space.lock);
+// The PTE leads to a prototype PTE, which `context.prototype` names.
+Outcome prototype(Context& context) PAGODA_REQUIRES(context.space.lock);
+// The PTE is valid, and a write to it makes a private copy.
+Outcome copy_on_write(Context& context) PAGODA_REQUIRES(context.space.lock);
 
 // The end of every way: the frame, active and owned by this PTE, is mapped and enters the working set. Room was made
 // before.
 void map(Context& context, Pfn frame, PteCodec::Dirty dirty) PAGODA_REQUIRES(context.space.lock);
+// The same of a frame that a prototype PTE owns, which counts this mapping already.
+void map_shared(Context& context, Pfn frame, PteCodec::Dirty dirty) PAGODA_REQUIRES(context.space.lock);
 
 }  // namespace fault
 }  // namespace pagoda::mm

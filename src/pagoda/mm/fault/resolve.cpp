@@ -17,6 +17,7 @@ Outcome valid(Context& c) PAGODA_REQUIRES(c.space.lock) {
     return {Status::kAccessViolation, FaultKind::kAccessViolation};
   // Write, not Dirty: a kernel that ignores write protection dirties a page without being let in.
   if (is_write(c) && (c.raw & machine::pte_bits::kWrite) == 0) {
+    if (is_write_copy(c.protection)) return copy_on_write(c);
     const Pfn frame = c.core.codec.frame(c.raw);
     {
       const LockGuard guard(c.core.pfns.lock);
@@ -37,7 +38,9 @@ Outcome guard(Context& c) PAGODA_REQUIRES(c.space.lock) {
   const LockGuard guard(c.core.pfns.lock);
   c.raw = c.core.load(c.cpu, c.pte);
   if (c.raw == 0) {
-    c.space.tables().store(c.cpu, c.pte, c.core.codec.demand_zero(unguarded));
+    c.space.tables().store(
+        c.cpu, c.pte,
+        c.control_area != nullptr ? c.core.codec.lookup_needed(unguarded) : c.core.codec.demand_zero(unguarded));
   } else {
     c.space.tables().replace(c.cpu, c.pte, c.core.codec.with_protection(c.raw, unguarded));
     if (PteCodec::is_transition(c.raw)) {
@@ -48,6 +51,21 @@ Outcome guard(Context& c) PAGODA_REQUIRES(c.space.lock) {
   return {Status::kGuardPageViolation, FaultKind::kGuard};
 }
 
+// Where the page's prototype PTE is, if it has one.
+bool locate_prototype(Context& c, const Vad& vad) PAGODA_REQUIRES(c.space.lock) {
+  const LockGuard guard(c.core.pfns.lock);
+  if (vad.control_area == nullptr) {
+    if (c.core.codec.kind(c.raw) != PteKind::kPrototype) return false;
+    c.prototype = c.core.codec.prototype_address(c.raw);
+    return true;
+  }
+  c.control_area = vad.control_area;
+  c.section_page = vad.section_page + (c.page - vad.range.first);
+  if (c.section_page >= c.control_area->pages()) return false;
+  c.prototype = c.control_area->prototype_of(c.core.codec, c.section_page);
+  return true;
+}
+
 Outcome dispatch(Context& c) PAGODA_REQUIRES(c.space.lock) {
   if (c.fault.reserved_bit || c.page > c.core.mode.highest_user.vpn())
     return {Status::kAccessViolation, FaultKind::kAccessViolation};
@@ -55,14 +73,20 @@ Outcome dispatch(Context& c) PAGODA_REQUIRES(c.space.lock) {
   c.pte = c.space.tables().find(c.cpu, c.page);
   c.raw = c.pte == PageTables::kNone ? 0 : c.core.load(c.cpu, c.pte);
   if (PteCodec::is_valid(c.raw)) {
-    c.protection = c.core.codec.protection(c.core.pfns.entry(c.core.codec.frame(c.raw)).original_pte);
+    c.protection = c.space.protection_of_valid(c.page, c.raw);
     return valid(c);
   }
 
   const PteKind kind = c.core.codec.kind(c.raw);
-  if (kind == PteKind::kZero) {
+  bool shared = false;
+  if (kind == PteKind::kZero || kind == PteKind::kPrototype) {
     const Vad* const vad = c.space.vads().find(c.page);
-    if (vad != nullptr) c.protection = AddressSpace::protection_of_zero_pte(*vad);
+    if (vad != nullptr) {
+      shared = locate_prototype(c, *vad);
+      c.protection = c.space.current_protection(c.cpu, *vad, c.page, c.raw);
+      if (vad->control_area != nullptr && !shared)
+        c.protection = Protection::kNone;  // Beyond what an extendable view has.
+    }
   } else if (kind != PteKind::kDecommitted) {
     c.protection = c.core.codec.protection(c.raw);
   }
@@ -80,11 +104,12 @@ Outcome dispatch(Context& c) PAGODA_REQUIRES(c.space.lock) {
     c.pte = *made;
   }
   if (is_guard(c.protection)) return guard(c);
+  if (shared) return prototype(c);
   switch (kind) {
     case PteKind::kTransition:
       return transition(c);
     case PteKind::kPageFile:
-      return page_file(c);
+      return page_file(c, c.pte, PteHome::kPageTable);
     default:
       return demand_zero(c);
   }
@@ -96,6 +121,12 @@ void map(Context& c, Pfn frame, PteCodec::Dirty dirty) {
   const RawPte pte = c.core.codec.valid(frame, c.protection, PteCodec::Owner::kUser, dirty);
   c.space.tables().store(c.cpu, c.pte, pte);
   c.core.pfns.entry(frame).ws_index = c.space.working_set().insert(c.page, c.pte);
+}
+
+void map_shared(Context& c, Pfn frame, PteCodec::Dirty dirty) {
+  const RawPte pte = c.core.codec.valid(frame, c.protection, PteCodec::Owner::kUser, dirty) | soft_bits::kPrototype;
+  c.space.tables().store(c.cpu, c.pte, pte);
+  c.space.working_set().insert_shared(c.page, c.pte, c.protection);
 }
 
 }  // namespace fault

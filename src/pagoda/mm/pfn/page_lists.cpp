@@ -35,7 +35,7 @@ void PageLists::insert(Pfn page, PageState state, End end) {
   PAGODA_DCHECK(is_listed(state));
   PAGODA_DCHECK_EQ(entry.reference_count, 0);
   entry.state = state;
-  Head& head = heads_[index(state, entry.priority)];
+  Head& head = heads_[index(entry, state)];
   if (end == End::kTail) {
     entry.flink = kNone;
     entry.blink = head.blink;
@@ -53,7 +53,7 @@ void PageLists::insert(Pfn page, PageState state, End end) {
 void PageLists::unlink(Pfn page) {
   const PfnEntry& entry = entries_[page.value()];
   PAGODA_DCHECK(is_listed(entry.state));
-  Head& head = heads_[index(entry.state, entry.priority)];
+  Head& head = heads_[index(entry, entry.state)];
   PAGODA_DCHECK_GT(head.count, 0U);
   (entry.blink == kNone ? head.flink : entries_[entry.blink].flink) = entry.flink;
   (entry.flink == kNone ? head.blink : entries_[entry.flink].blink) = entry.blink;
@@ -61,6 +61,8 @@ void PageLists::unlink(Pfn page) {
 }
 
 PageCount PageLists::count(PageState state) const {
+  if (state == PageState::kModified)
+    return PageCount(std::uint64_t{heads_[index(state, 0)].count} + modified_of_files().count);
   if (state != PageState::kStandby) return PageCount(heads_[index(state, 0)].count);
   PageCount all;
   for (PagePriority priority = 0; priority < kPagePriorities; ++priority) all += standby_count(priority);

@@ -1,5 +1,5 @@
 // The lists of physical pages that nobody references (NT: MMPFNLIST): Zeroed, Free, Standby by priority, Modified,
-// ModifiedNoWrite, Bad.
+// ModifiedNoWrite, Bad. Modified pages of files have a list of their own, since another writer takes them.
 //
 // Invariants (check; ids in brackets):
 //   [PL1] A page is on exactly the list that its state (and, on standby, its priority) names; on none if Active or
@@ -42,15 +42,21 @@ class PageLists {
   [[nodiscard]] PageCount standby_count(PagePriority priority) const {
     return PageCount(heads_[index(PageState::kStandby, priority)].count);
   }
+  // Modified pages that go to a file; `head(kModified)` has those that go to paging files.
+  [[nodiscard]] const Head& modified_of_files() const { return heads_[kModifiedOfFiles]; }
   // The first page of the lowest standby priority that has one, or kNoPfn.
   [[nodiscard]] Pfn oldest_standby() const;
 
  private:
   friend struct Corruptor;  // Tests of the checker.
   // Standby priority 0 takes the place of its state; priorities 1 to 7 stand behind the states.
-  static constexpr std::size_t kHeads = kPageStates + kPagePriorities - 1;
+  static constexpr std::size_t kModifiedOfFiles = kPageStates + kPagePriorities - 1;
+  static constexpr std::size_t kHeads = kModifiedOfFiles + 1;
   static constexpr std::size_t index(PageState state, PagePriority priority) {
     return state == PageState::kStandby && priority > 0 ? kPageStates + priority - 1 : static_cast<std::size_t>(state);
+  }
+  static std::size_t index(const PfnEntry& entry, PageState state) {
+    return state == PageState::kModified && entry.maps_file() ? kModifiedOfFiles : index(state, entry.priority);
   }
 
   SparseArray<PfnEntry>& entries_;

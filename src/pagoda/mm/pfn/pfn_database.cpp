@@ -101,6 +101,7 @@ void PfnDatabase::make_active(Pfn frame, PhysicalAddress pte, RawPte original) {
   PAGODA_DCHECK(e.state == PageState::kTransition && e.reference_count == 0);
   e.state = PageState::kActive;
   e.pte_address = pte.value();
+  e.prototype_pte = entry(pte.pfn()).prototype_pte;
   e.original_pte = original;
   e.share_count = 1;
   e.reference_count = 1;
@@ -117,6 +118,19 @@ void PfnDatabase::make_page_table(Pfn frame, PhysicalAddress pte) {
   e.share_count = 1;
   e.reference_count = 1;
   if (pte.pfn() != frame) add_table_share(pte.pfn());
+}
+
+void PfnDatabase::make_prototype_page(Pfn frame, std::uint32_t pool_page, std::uint64_t owner) {
+  PfnEntry& e = entry(frame);
+  PAGODA_DCHECK(e.state == PageState::kTransition && e.reference_count == 0);
+  e.state = PageState::kActive;
+  e.page_table = 1;
+  e.prototype_pte = 1;
+  e.pte_address = PhysicalAddress(frame).value();
+  e.original_pte = owner;
+  e.used_entries = pool_page;
+  e.share_count = 1;
+  e.reference_count = 1;
 }
 
 void PfnDatabase::give_back(Pfn frame, Contents contents) {
@@ -149,6 +163,25 @@ void PfnDatabase::unmap(Pfn frame, PteCodec::Dirty dirty) {
   drop_reference(frame);
 }
 
+void PfnDatabase::share(Pfn frame, Pfn table) {
+  PfnEntry& e = entry(frame);
+  PAGODA_DCHECK(e.state == PageState::kActive && e.prototype_pte);
+  ++e.share_count;
+  add_table_share(table);
+}
+
+void PfnDatabase::unshare(const machine::Processor& cpu, Pfn frame, Pfn table, PteCodec::Dirty dirty) {
+  PfnEntry& e = entry(frame);
+  PAGODA_DCHECK(e.state == PageState::kActive && e.prototype_pte && e.share_count > 0);
+  if (dirty == PteCodec::Dirty::kYes) make_dirty(frame);
+  drop_table_share(table);
+  if (--e.share_count > 0) return;
+  machine::store_entry(cpu.physical(), codec_.mode(), e.pte(),
+                       codec_.transition(frame, codec_.protection(e.original_pte, PteHome::kSegment)));
+  e.state = PageState::kTransition;
+  drop_reference(frame);
+}
+
 void PfnDatabase::remove(Pfn frame) {
   PfnEntry& e = entry(frame);
   PAGODA_DCHECK(!e.deleted);
@@ -169,6 +202,17 @@ void PfnDatabase::remove(Pfn frame) {
   drop_table_share(table);
 }
 
+void PfnDatabase::drop_prototype(const machine::Processor& cpu, PhysicalAddress pte) {
+  const RawPte raw = machine::load_entry(cpu.physical(), codec_.mode(), pte);
+  PAGODA_DCHECK(!PteCodec::is_valid(raw));
+  machine::store_entry(cpu.physical(), codec_.mode(), pte, 0);
+  if (PteCodec::is_transition(raw)) {
+    remove(codec_.frame(raw));
+  } else if (codec_.has_slot(raw)) {
+    paging_files_.free(codec_.file(raw), codec_.slot(raw));
+  }
+}
+
 void PfnDatabase::drop_reference(Pfn frame) {
   PfnEntry& e = entry(frame);
   PAGODA_DCHECK_GT(e.reference_count, 0);
@@ -186,6 +230,8 @@ void PfnDatabase::make_dirty(Pfn frame) {
   PfnEntry& e = entry(frame);
   e.modified = 1;
   free_slot(e);
+  if (e.maps_file() && !prototype_pages_->writes_back(e.containing_page()))
+    e.original_pte = codec_.demand_zero(codec_.protection(e.original_pte, PteHome::kSegment));
 }
 
 void PfnDatabase::free_slot(PfnEntry& e) {
@@ -198,6 +244,7 @@ void PfnDatabase::begin_read(Pfn frame, PhysicalAddress pte, RawPte original) {
   PfnEntry& e = entry(frame);
   PAGODA_DCHECK(e.state == PageState::kTransition && e.reference_count == 0);
   e.pte_address = pte.value();
+  e.prototype_pte = entry(pte.pfn()).prototype_pte;
   e.original_pte = original;
   e.reference_count = 1;
   e.read_in_progress = 1;
@@ -226,12 +273,26 @@ void PfnDatabase::abandon_read(Pfn frame) {
   drop_table_share(table);
 }
 
+void PfnDatabase::hold(Pfn frame) {
+  PfnEntry& e = entry(frame);
+  PAGODA_DCHECK(!e.read_in_progress && !e.deleted);
+  if (is_listed(e.state)) {
+    take_off(frame);
+    e.state = PageState::kTransition;
+    e.reference_count = 0;
+  }
+  ++e.reference_count;
+}
+
+void PfnDatabase::let_go(Pfn frame, PteCodec::Dirty dirty) {
+  if (dirty == PteCodec::Dirty::kYes) make_dirty(frame);
+  drop_reference(frame);
+}
+
 void PfnDatabase::begin_write(Pfn frame, RawPte original) {
   PfnEntry& e = entry(frame);
-  PAGODA_DCHECK(e.state == PageState::kModified && !codec_.has_slot(e.original_pte));
-  take_off(frame);
-  e.state = PageState::kTransition;
-  e.reference_count = 1;
+  PAGODA_DCHECK(e.modified && !e.write_in_progress && !codec_.has_slot(e.original_pte));
+  hold(frame);
   e.modified = 0;
   e.write_in_progress = 1;
   e.original_pte = original;
@@ -242,20 +303,26 @@ void PfnDatabase::end_write(Pfn frame, WriteOutcome outcome) {
   PAGODA_DCHECK(e.write_in_progress && e.reference_count > 0);
   e.write_in_progress = 0;
   // Dirtied or removed meanwhile: the slot is gone already, and how the write ended no longer matters.
-  if (outcome == WriteOutcome::kFailed && codec_.has_slot(e.original_pte)) make_dirty(frame);
+  if (outcome == WriteOutcome::kFailed && (codec_.has_slot(e.original_pte) || e.maps_file())) make_dirty(frame);
   drop_reference(frame);
 }
 
-void PfnDatabase::add_table_share(Pfn table) { ++entry(table).share_count; }
+void PfnDatabase::add_table_share(Pfn table) {
+  PfnEntry& e = entry(table);
+  ++e.share_count;
+  if (e.prototype_pte) prototype_pages_->entry_resident(table);
+}
 
 void PfnDatabase::drop_table_share(Pfn table) {
-  PAGODA_DCHECK(entry(table).page_table && entry(table).share_count > 1);
-  --entry(table).share_count;
+  PfnEntry& e = entry(table);
+  PAGODA_DCHECK(e.page_table && e.share_count > 1);
+  --e.share_count;
+  if (e.prototype_pte) prototype_pages_->entry_left(table);
 }
 
 void PfnDatabase::free_page_table(Pfn frame) {
   PfnEntry& e = entry(frame);
-  PAGODA_DCHECK(e.page_table && e.share_count == 1 && e.used_entries == 0);
+  PAGODA_DCHECK(e.page_table && e.share_count == 1 && (e.used_entries == 0 || e.prototype_pte));
   const Pfn parent = e.containing_page();
   e = PfnEntry{};
   put(frame, PageState::kFree, PageLists::End::kTail);

@@ -6,12 +6,12 @@
 //   [PF2] An active page is mapped by exactly `share_count` valid PTEs; its owner PTE is one of them.
 //   [PF3] reference_count = (share_count > 0) + I/O under way + locks.
 //   [PF4] A page table's share count is 1 + its valid and transition entries, its use count the entries that are not
-//         zero.
+//         zero; that of a page of prototype PTEs is 1 + its valid and transition entries.
 //   [PF5] Standby, modified and transition pages have an owner PTE in transition form that names them, unless deleted.
 //   [PF6] A modified page has no page-file slot; a clean page that has one is equal to the slot's bytes, and no valid
 //         PTE lets the processor write to it.
 //   [PF7] Pages on the zeroed list hold zeros.
-//   [PF8] A clean page without a slot holds zeros: it was never written.
+//   [PF8] A clean page without a slot holds zeros: it was never written; or what its file has, if it comes from one.
 //   [PF9] Entries of frames never used are all zero bytes.
 // Frames never used yet are a range above the highest used one: they count as zeroed, and neither they nor their
 // entries cost memory.
@@ -30,6 +30,7 @@
 #include "pagoda/machine/processor.h"
 #include "pagoda/mm/pfn/page_lists.h"
 #include "pagoda/mm/pfn/pfn_entry.h"
+#include "pagoda/mm/pfn/prototype_pages.h"
 #include "pagoda/mm/pte/pte_codec.h"
 
 namespace pagoda::mm {
@@ -71,6 +72,8 @@ class PfnDatabase {
   void make_active(Pfn frame, PhysicalAddress pte, RawPte original) PAGODA_REQUIRES(lock);
   // A frame taken becomes a page table (or a root, whose `pte` is its own address).
   void make_page_table(Pfn frame, PhysicalAddress pte) PAGODA_REQUIRES(lock);
+  // A frame taken becomes a page of prototype PTEs of the owner, the pool's page of the number.
+  void make_prototype_page(Pfn frame, std::uint32_t pool_page, std::uint64_t owner) PAGODA_REQUIRES(lock);
   // A frame taken was not needed after all.
   void give_back(Pfn frame, Contents contents) PAGODA_REQUIRES(lock);
 
@@ -81,9 +84,15 @@ class PfnDatabase {
   void rescue(Pfn frame) PAGODA_REQUIRES(lock);
   // The last valid PTE became a transition PTE. `dirty` is the PTE's dirty bit.
   void unmap(Pfn frame, PteCodec::Dirty dirty) PAGODA_REQUIRES(lock);
+  // A page that a prototype PTE owns, active already, gets one more valid PTE, in the page table.
+  void share(Pfn frame, Pfn table) PAGODA_REQUIRES(lock);
+  // One of the valid PTEs of such a page is gone. With the last one its prototype PTE becomes a transition entry.
+  void unshare(const machine::Processor& cpu, Pfn frame, Pfn table, PteCodec::Dirty dirty) PAGODA_REQUIRES(lock);
   // The owner's PTE is gone for good: valid (share count 1) or transition before. Frees the slot, and the frame as soon
   // as nobody references it; takes the entry out of the page table's share count.
   void remove(Pfn frame) PAGODA_REQUIRES(lock);
+  // What a prototype PTE that is not valid holds goes for good: its page, its slot. The entry becomes zero.
+  void drop_prototype(const machine::Processor& cpu, PhysicalAddress pte) PAGODA_REQUIRES(lock);
   // Contents are about to differ from the slot's: marks modified and frees the slot.
   void make_dirty(Pfn frame) PAGODA_REQUIRES(lock);
 
@@ -96,7 +105,10 @@ class PfnDatabase {
   void end_read(Pfn frame) PAGODA_REQUIRES(lock);
   // The read failed. The frame is free again and out of its page table's count; the caller has put the PTE back before.
   void abandon_read(Pfn frame) PAGODA_REQUIRES(lock);
-  // A page on the modified list is on its way to a slot, which `original` names.
+  // Keeps a page that is in memory, and not being read, where it is: one more reference. Listed pages leave their list.
+  void hold(Pfn frame) PAGODA_REQUIRES(lock);
+  void let_go(Pfn frame, PteCodec::Dirty dirty) PAGODA_REQUIRES(lock);
+  // A modified page, on its list or active, is on its way to a slot or a place in a file, which `original` names.
   void begin_write(Pfn frame, RawPte original) PAGODA_REQUIRES(lock);
   // The write is done; `status` says how. Clean pages go to standby; failed or dirtied ones back to modified; removed
   // ones are freed.
@@ -106,8 +118,9 @@ class PfnDatabase {
   // --- Page tables ---
   void add_table_share(Pfn table) PAGODA_REQUIRES(lock);
   void drop_table_share(Pfn table) PAGODA_REQUIRES(lock);
-  // A page table without entries goes back to the free list.
+  // A page table without entries goes back to the free list; so does a page of prototype PTEs.
   void free_page_table(Pfn frame) PAGODA_REQUIRES(lock);
+  void set_prototype_pages(PrototypePages& pages) { prototype_pages_ = &pages; }
 
   // --- Zeroing ---
   // The first free page, unlinked, for the zero-page thread; kNoPfn if none. `finish_zeroing` puts it on the zeroed
@@ -126,6 +139,7 @@ class PfnDatabase {
 
   const PteCodec& codec_;
   PagingFiles& paging_files_;
+  PrototypePages* prototype_pages_ = nullptr;  // Set once, before the first section.
   const PageCount frames_;
   SparseArray<PfnEntry> entries_;
   PageLists lists_ PAGODA_GUARDED_BY(lock);

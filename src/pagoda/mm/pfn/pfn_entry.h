@@ -54,7 +54,7 @@ struct PfnEntry {
     std::uint64_t io_completes;  // In transition with a read under way: when its bytes are there.
   };
   // The PTE that owns the frame, by its physical address, which also names the page-table page that contains it. Of a
-  // root: the root's own address.
+  // root and of a page of prototype PTEs: its own address.
   std::uint64_t pte_address;
   machine::RawPte original_pte;  // What the PTE becomes when the frame is repurposed: demand zero or a page-file slot,
                                  // and the protection.
@@ -65,14 +65,21 @@ struct PfnEntry {
   std::uint8_t read_in_progress : 1;
   std::uint8_t write_in_progress : 1;
   std::uint8_t deleted : 1;  // Its PTE is gone; the frame is freed at the last reference. NT: bit 0 of PteAddress.
-  std::uint8_t prototype_pte : 1;  // pte_address is a prototype PTE's.
+  std::uint8_t prototype_pte : 1;  // pte_address is a prototype PTE's; of a page table: it holds prototype PTEs.
   std::uint8_t page_table : 1;
-  std::uint8_t awaited : 1;    // Read for a fault that has not come back yet.
-  std::uint32_t used_entries;  // Of a page table: entries that are not zero. Guarded by the lock of its space.
+  std::uint8_t awaited : 1;  // Read for a fault that has not come back yet.
+  // Of a page table: entries that are not zero, guarded by the lock of its space. Of a page of prototype PTEs: which
+  // page of their pool it is.
+  std::uint32_t used_entries;
 
   static constexpr std::uint32_t kNoWsIndex = ~std::uint32_t{0};
   [[nodiscard]] PhysicalAddress pte() const { return PhysicalAddress(pte_address); }
   [[nodiscard]] Pfn containing_page() const { return pte().pfn(); }
+  // Its contents come from a file and go back there: the original PTE is a subsection's.
+  [[nodiscard]] bool maps_file() const { return (original_pte & kSubsectionForm) != 0; }
+
+ private:
+  static constexpr machine::RawPte kSubsectionForm = 1U << 10;  // No other original PTE has the bit: pte_codec.h.
 };
 static_assert(sizeof(PfnEntry) == 32);
 

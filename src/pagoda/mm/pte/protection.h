@@ -74,6 +74,16 @@ constexpr bool is_writable(Protection p) {
 constexpr bool is_write_copy(Protection p) {
   return base_of(p) == Protection::kWriteCopy || base_of(p) == Protection::kExecuteWriteCopy;
 }
+// What a page with a write-copy protection has once it was written to.
+constexpr Protection unshared(Protection p) {
+  return is_write_copy(p) ? protection_from_bits(bits(p) ^ bits(Protection::kWriteCopy) ^ bits(Protection::kReadWrite))
+                          : p;
+}
+// What private memory has once a fork shares it.
+constexpr Protection shared_by_fork(Protection p) {
+  return is_writable(p) ? protection_from_bits(bits(p) ^ bits(Protection::kWriteCopy) ^ bits(Protection::kReadWrite))
+                        : p;
+}
 constexpr bool is_executable(Protection p) { return (bits(p) & 2) != 0 && base_of(p) != Protection::kNone; }
 // Whether a valid PTE can carry it: no page that nobody may touch, and none whose guard has not been hit, is ever
 // mapped.

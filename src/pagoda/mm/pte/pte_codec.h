@@ -113,6 +113,8 @@ class PteCodec {
   static constexpr bool is_dirty(RawPte valid) { return (valid & machine::pte_bits::kDirty) != 0; }
   static constexpr bool is_accessed(RawPte valid) { return (valid & machine::pte_bits::kAccessed) != 0; }
   static constexpr bool is_software_writable(RawPte valid) { return (valid & soft_bits::kWritable) != 0; }
+  // Of a page that a prototype PTE owns.
+  static constexpr bool is_shared(RawPte valid) { return (valid & soft_bits::kPrototype) != 0; }
   static constexpr bool is_copy_on_write(RawPte valid) { return (valid & soft_bits::kCopyOnWrite) != 0; }
 
   // --- Valid and transition ---

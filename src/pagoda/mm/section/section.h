@@ -58,6 +58,7 @@ class Section {
   Protection protection_ = Protection::kNoAccess;
   SectionFlags flags_;
   std::optional<VirtualAddress> based_at_;
+  std::uint32_t references_ = 1;
 };
 
 // Whether a view of the protection may be made of a section of the other, and later be changed to it.

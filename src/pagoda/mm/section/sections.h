@@ -17,7 +17,9 @@
 #include "pagoda/base/lock.h"
 #include "pagoda/base/status.h"
 #include "pagoda/mm/core.h"
+#include "pagoda/mm/section/control_area.h"
 #include "pagoda/mm/section/section.h"
+#include "pagoda/mm/space/vad_tree.h"
 
 namespace pagoda::mm {
 
@@ -62,6 +64,59 @@ class Sections {
   // Drops every control area that nobody uses, after writing what is modified: what a shortage of pool, or a test, asks
   // for. Returns how many went.
   std::size_t drop_unused(Processor& cpu);
+  // Ends control areas that nobody uses and whose last page left memory. Called by whoever makes or ends sections and
+  // views, and by the dereference thread.
+  void reap(Processor& cpu);
+
+  // --- For the rest of mm ---
+  // A view of the control area came or went.
+  void view_mapped(ControlArea& area) PAGODA_REQUIRES(core_.pfns.lock) { ++area.mapped_views; }
+  void view_unmapped(Processor& cpu, ControlArea& area);
+  // Commits pages of a SEC_RESERVE segment for all its views. Fails with kCommitmentLimit, kNoMemory (try again).
+  Result<> commit(Processor& cpu, ControlArea& area, PageCount first, PageCount count);
+  // A page of a file's data in memory and held there (one reference) until `let_go`. Fails with kInPageError,
+  // kNoMemory, kPending.
+  Result<Pfn> hold(Processor& cpu, ControlArea& area, PageCount page);
+  void let_go(Pfn frame, PteCodec::Dirty dirty);
+  [[nodiscard]] const Subsection* subsection_at(VirtualAddress address) const;
+
+  mutable Lock lock;
+  [[nodiscard]] const std::vector<std::unique_ptr<ControlArea>>& areas() const PAGODA_REQUIRES(lock) { return areas_; }
+  [[nodiscard]] std::size_t section_count() const PAGODA_REQUIRES(lock) { return sections_.size(); }
+  [[nodiscard]] const std::vector<std::unique_ptr<Section>>& sections() const PAGODA_REQUIRES(lock) {
+    return sections_;
+  }
+
+ private:
+  friend struct Corruptor;
+
+  Result<ControlArea*> area_for(Processor& cpu, const SectionRequest& request, PageCount pages) PAGODA_REQUIRES(lock);
+  ControlArea& new_area(SectionKind kind, const SectionFlags& flags, std::shared_ptr<FileStream> file)
+      PAGODA_REQUIRES(lock);
+  // Adds pages at the end of the segment, from `subsection`'s place. Fails with kInsufficientResources.
+  Result<> grow(Processor& cpu, ControlArea& area, PageCount pages) PAGODA_REQUIRES(lock);
+  Result<> charge(ControlArea& area, PageCount pages, PageCount prototypes) PAGODA_REQUIRES(lock);
+  Subsection& add_subsection(ControlArea& area, const Subsection& what) PAGODA_REQUIRES(lock);
+  void end_if_unused(Processor& cpu, ControlArea& area) PAGODA_REQUIRES(lock);
+  void destroy(Processor& cpu, ControlArea& area) PAGODA_REQUIRES(lock);
+  Result<> may_truncate_locked(const FileStream& file, ByteCount size) const PAGODA_REQUIRES(lock);
+  Result<> cut(Processor& cpu, ControlArea& area, ByteCount size) PAGODA_REQUIRES(lock);
+  // The control area of the file's data, made if there is none.
+  Result<ControlArea*> data_of(Processor& cpu, const std::shared_ptr<FileStream>& file) PAGODA_REQUIRES(lock);
+  // Moves bytes page by page: `move(bytes of the page, done before, how many)`.
+  template <class Move>
+  Result<ByteCount> transfer(Processor& cpu, const std::shared_ptr<FileStream>& file, FileOffset offset,
+                             std::size_t bytes, PteCodec::Dirty dirty, Move&& move);
+  [[nodiscard]] bool is_used(const ControlArea& area) const;
+  Result<> file_for(const SectionRequest& request, ByteCount size) PAGODA_REQUIRES(lock);
+
+  Core& core_;
+  std::vector<std::unique_ptr<ControlArea>> areas_ PAGODA_GUARDED_BY(lock);
+  std::vector<std::unique_ptr<Section>> sections_ PAGODA_GUARDED_BY(lock);
+  std::vector<Subsection*> subsections_ PAGODA_GUARDED_BY(lock);  // By the place of their address; null: free.
+  std::vector<std::uint32_t> free_subsections_ PAGODA_GUARDED_BY(lock);
+  std::uint32_t next_area_ PAGODA_GUARDED_BY(lock) = 1;
+  VadTree based_ PAGODA_GUARDED_BY(lock);  // Addresses of SEC_BASED sections, the same in all processes.
 };
 
 }  // namespace pagoda::mm

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "pagoda/mm/section/sections.h"
+
 namespace pagoda::mm {
 
 namespace {
@@ -94,6 +96,20 @@ PageCount AddressSpace::tables_spanned(VpnRange pages, const Vad* before, const 
   return tables;
 }
 
+const Vad* AddressSpace::previous_charged(const Vad* vad) {
+  while (vad != nullptr && vad->tables_on_demand) vad = VadTree::previous(vad);
+  return vad;
+}
+
+const Vad* AddressSpace::next_charged(const Vad* vad) {
+  while (vad != nullptr && vad->tables_on_demand) vad = VadTree::next(vad);
+  return vad;
+}
+
+PageCount AddressSpace::tables_charged(const Vad& vad, const Vad* before, const Vad* after) const {
+  return vad.tables_on_demand ? 0_pages : tables_spanned(vad.range, previous_charged(before), next_charged(after));
+}
+
 Result<> AddressSpace::charge_commit(PageCount pages) {
   const LockGuard guard(core_.pfns.lock);
   return core_.commit.charge(pages);
@@ -109,7 +125,7 @@ Result<Vad*> AddressSpace::insert_vad(const Vad& vad) {
   const Vad* const after = vads_.first_ending_after(vad.range.first);
   const Vad* before = nullptr;
   if (vads_.size() > 0) before = after != nullptr ? VadTree::previous(after) : vads_.last();
-  const PageCount tables = tables_spanned(vad.range, before, after);
+  const PageCount tables = tables_charged(vad, before, after);
   PAGODA_TRY(charge_commit(vad.commit_charge + tables));
   table_charge_ += tables;
   commit_ += vad.commit_charge;
@@ -118,22 +134,51 @@ Result<Vad*> AddressSpace::insert_vad(const Vad& vad) {
 }
 
 void AddressSpace::erase_vad(Vad& vad) {
-  const PageCount tables = tables_spanned(vad.range, VadTree::previous(&vad), VadTree::next(&vad));
+  const PageCount tables = tables_charged(vad, VadTree::previous(&vad), VadTree::next(&vad));
   table_charge_ -= tables;
   commit_ -= vad.commit_charge;
   give_back_commit(vad.commit_charge + tables);
   vads_.erase(vad);
 }
 
-Protection AddressSpace::current_protection(const Vad& vad, RawPte raw) const {
+RawPte AddressSpace::unmapped_form(Pfn frame, RawPte raw, const Wsle& wsle) const {
+  const PfnEntry& entry = core_.pfns.entry(frame);
+  if (!PteCodec::is_shared(raw)) return core_.codec.transition(frame, core_.codec.protection(entry.original_pte));
+  const LockGuard guard(core_.pfns.lock);
+  if (core_.codec.protection(entry.original_pte, PteHome::kSegment) != wsle.protection())
+    return core_.codec.lookup_needed(wsle.protection());
+  return core_.codec.prototype(core_.prototypes.address_of(entry.pte()), wsle.protection(), PteCodec::ReadOnly::kNo);
+}
+
+Protection AddressSpace::protection_of_view(const Vad& vad, Vpn page) const {
+  const ControlArea& area = *vad.control_area;
+  if (area.kind() != SectionKind::kImage) return vad.protection;
+  return area.subsection_of(vad.section_page + (page - vad.range.first)).protection;  // Images do not grow.
+}
+
+Protection AddressSpace::protection_of_pointer(const Processor& cpu, const Vad& vad, Vpn page, RawPte raw) const {
+  if (const Protection own = core_.codec.protection(raw); own != Protection::kNone) return own;
+  // x86 pointers have no room for it: it is the prototype's.
+  const LockGuard guard(core_.pfns.lock);
+  if (vad.control_area != nullptr)
+    return vad.control_area->subsection_of(vad.section_page + (page - vad.range.first)).protection;
+  const RawPte prototype = core_.load(cpu, core_.prototypes.find(core_.codec.prototype_address(raw)));
+  return PteCodec::is_valid(prototype)
+             ? core_.codec.protection(core_.pfns.entry(core_.codec.frame(prototype)).original_pte, PteHome::kSegment)
+             : core_.codec.protection(prototype, PteHome::kSegment);
+}
+
+Protection AddressSpace::current_protection(const Processor& cpu, const Vad& vad, Vpn page, RawPte raw) const {
   const PteCodec& codec = core_.codec;
   switch (codec.kind(raw)) {
     case PteKind::kZero:
-      return protection_of_zero_pte(vad);
+      return protection_of_zero_pte(vad, page);
     case PteKind::kDecommitted:
       return Protection::kNone;
     case PteKind::kValid:
-      return codec.protection(core_.pfns.entry(codec.frame(raw)).original_pte);
+      return protection_of_valid(page, raw);
+    case PteKind::kPrototype:
+      return protection_of_pointer(cpu, vad, page, raw);
     default:
       return codec.protection(raw);
   }
@@ -152,7 +197,6 @@ Result<RegionInfo> AddressSpace::query(const Processor& cpu, VirtualAddress addr
   RegionInfo info{.base = VirtualAddress(page),
                   .allocation_base = VirtualAddress(vad->range.first),
                   .allocation_protection = vad->protection};
-  // Pages without a page table are like pages whose entry is zero.
   std::optional<Protection> region;
   Vpn end = page;
   const auto extend = [&](Vpn to, Protection protection) {
@@ -161,15 +205,25 @@ Result<RegionInfo> AddressSpace::query(const Processor& cpu, VirtualAddress addr
     end = to;
     return true;
   };
+  // Pages without a page table are like pages whose entry is zero.
+  const auto extend_by_default = [&](Vpn to) {
+    while (end < to) {
+      const DefaultRun run = default_run(cpu, *vad, end);
+      if (!extend(std::min(run.end, to), run.protection)) return false;
+    }
+    return true;
+  };
   bool same = true;
   tables_.for_each(cpu, {page, vad->range.end() - page}, [&](Vpn at, PhysicalAddress, RawPte raw) {
-    if (same && at > end) same = extend(at, protection_of_zero_pte(*vad));
-    if (same) same = extend(at + 1_pages, current_protection(*vad, raw));
+    lock.assert_held();
+    if (!same || raw == 0) return;
+    same = extend_by_default(at) && extend(at + 1_pages, current_protection(cpu, *vad, at, raw));
   });
-  if (same && end < vad->range.end()) extend(vad->range.end(), protection_of_zero_pte(*vad));
+  if (same) extend_by_default(vad->range.end());
   info.size = bytes_of(end - page);
   info.state = *region == Protection::kNone ? MemoryState::kReserved : MemoryState::kCommitted;
   info.protection = *region;
+  if (!vad->is_private) info.type = vad->type == VadType::kImage ? MemoryType::kImage : MemoryType::kMapped;
   return info;
 }
 
@@ -177,7 +231,9 @@ void AddressSpace::tear_down(Processor& cpu) {
   const LockGuard guard(lock);
   while (Vad* const vad = vads_.first()) {
     free_pages(cpu, *vad, vad->range, 0);
+    ControlArea* const area = vad->control_area;
     erase_vad(*vad);
+    if (area != nullptr) core_.sections->view_unmapped(cpu, *area);
   }
   PAGODA_CHECK_EQ(working_set_.size(), 0_pages);
   PAGODA_CHECK_EQ(commit_, 0_pages);

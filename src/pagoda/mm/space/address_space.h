@@ -151,10 +151,25 @@ class AddressSpace {
   bool test_and_clear_accessed(const Processor& cpu, const Wsle& entry) PAGODA_REQUIRES(lock);
   // A processor loads the root.
   void loaded_on(const Processor& cpu) PAGODA_REQUIRES(lock) { loaded_on_.add(cpu.number()); }
-  // What a page whose PTE is zero may be used for; kNone if it is not committed.
-  [[nodiscard]] static Protection protection_of_zero_pte(const Vad& vad) {
+  // What a page whose PTE is zero may be used for; kNone if it is not committed. Of a view: what its section says, as
+  // far as it is known without looking at prototype PTEs.
+  [[nodiscard]] Protection protection_of_zero_pte(const Vad& vad, Vpn page) const {
+    if (vad.control_area != nullptr) [[unlikely]]
+      return protection_of_view(vad, page);
     return vad.mem_commit == MemCommit::kYes ? vad.protection : Protection::kNone;
   }
+  // The rights that a valid entry's mapping has.
+  [[nodiscard]] Protection protection_of_valid(Vpn page, RawPte raw) const PAGODA_REQUIRES(lock) {
+    if (PteCodec::is_shared(raw)) return working_set_[working_set_.find_shared(page)].protection();
+    return core_.codec.protection(core_.pfns.entry(core_.codec.frame(raw)).original_pte);
+  }
+  // The rights that an entry of a region carries by now.
+  [[nodiscard]] Protection current_protection(const Processor& cpu, const Vad& vad, Vpn page, RawPte raw) const
+      PAGODA_REQUIRES(lock);
+  // What the valid entry of a page becomes when the page leaves the working set: a transition entry; of a shared page a
+  // pointer to its prototype PTE, or, where the rights differ from the prototype's, what says that the VAD knows. Takes
+  // the PFN lock for a shared page.
+  [[nodiscard]] RawPte unmapped_form(Pfn frame, RawPte raw, const Wsle& wsle) const;
   // Takes everything apart; the manager frees the root afterwards.
   void tear_down(Processor& cpu);
 
@@ -167,6 +182,12 @@ class AddressSpace {
   // Page tables that the range spans and no neighbour does.
   [[nodiscard]] PageCount tables_spanned(VpnRange pages, const Vad* before, const Vad* after) const
       PAGODA_REQUIRES(lock);
+  // The same for a region that is or will be there, between these neighbours. Views whose tables are not charged do not
+  // count; there are few of them, since each is large.
+  [[nodiscard]] PageCount tables_charged(const Vad& vad, const Vad* before, const Vad* after) const
+      PAGODA_REQUIRES(lock);
+  [[nodiscard]] static const Vad* previous_charged(const Vad* vad);
+  [[nodiscard]] static const Vad* next_charged(const Vad* vad);
   Result<> charge_commit(PageCount pages) PAGODA_REQUIRES(lock);
   void give_back_commit(PageCount pages) PAGODA_REQUIRES(lock);
   Result<Vad*> insert_vad(const Vad& vad) PAGODA_REQUIRES(lock);
@@ -180,10 +201,40 @@ class AddressSpace {
   Result<> commit_locked(Processor& cpu, VpnRange pages, Protection protection) PAGODA_REQUIRES(lock);
   Result<> decommit_locked(Processor& cpu, Vad& vad, VpnRange pages) PAGODA_REQUIRES(lock);
   Result<Protection> protect_locked(Processor& cpu, VpnRange pages, Protection protection) PAGODA_REQUIRES(lock);
-  // The rights that an entry of a region carries by now.
-  [[nodiscard]] Protection current_protection(const Vad& vad, RawPte raw) const;
+  void protect_entry(Processor& cpu, Vpn page, PhysicalAddress pte, RawPte raw, Protection protection)
+      PAGODA_REQUIRES(lock);
+  // Whether the region as a whole lets its pages have the protection.
+  [[nodiscard]] Result<> may_protect(const Vad& vad, Protection protection) const PAGODA_REQUIRES(lock);
+  // Pages that a fork shares get copies, since a clone's page has one protection for all who share it. Fails with
+  // kNoMemory, kPending, kInPageError; some may have their copies then.
+  Result<> make_private(Processor& cpu, VpnRange pages) PAGODA_REQUIRES(lock);
+  void free_mapped(const Processor& cpu, PhysicalAddress pte, RawPte raw) PAGODA_REQUIRES(lock, core_.pfns.lock);
+  void drop_clone(const Processor& cpu, VirtualAddress prototype) PAGODA_REQUIRES(lock, core_.pfns.lock);
+  // Of views (section/view.cpp).
+  [[nodiscard]] PageCount committed_in_view(const Processor& cpu, const Vad& vad, VpnRange pages) const
+      PAGODA_REQUIRES(lock);
+  // Pages of the part of a view that are private or become so when written.
+  [[nodiscard]] PageCount charged_in_view(const Processor& cpu, const Vad& vad, VpnRange pages) const
+      PAGODA_REQUIRES(lock);
+  Result<> commit_view(Processor& cpu, Vad& vad, VpnRange pages, Protection protection) PAGODA_REQUIRES(lock);
+  Result<Protection> protect_view(Processor& cpu, Vad& vad, VpnRange pages, Protection protection)
+      PAGODA_REQUIRES(lock);
+  void protect_shared_entry(Processor& cpu, const Vad& vad, Vpn page, PhysicalAddress pte, RawPte raw,
+                            Protection protection) PAGODA_REQUIRES(lock);
+  // The range and the rights of a view that is asked for.
+  Result<Vad> place_view(const Section& section, const ViewRequest& request) PAGODA_REQUIRES(lock);
+  // Pages from `page` on whose entries are zero have these rights, up to the end of the region.
+  struct DefaultRun {
+    Vpn end;
+    Protection protection = Protection::kNone;  // kNone: not committed.
+  };
+  [[nodiscard]] DefaultRun default_run(const Processor& cpu, const Vad& vad, Vpn page) const;
+  // What a page of a view may be used for as long as its entry says nothing else.
+  [[nodiscard]] Protection protection_of_view(const Vad& vad, Vpn page) const;
+  // Of the prototype PTE that an entry points to.
+  [[nodiscard]] Protection protection_of_pointer(const Processor& cpu, const Vad& vad, Vpn page, RawPte raw) const;
   // Where the working set keeps the page of an entry; WorkingSet::kNoSlot if it is not mapped.
-  [[nodiscard]] std::uint32_t working_set_slot(RawPte raw) const PAGODA_REQUIRES(lock);
+  [[nodiscard]] std::uint32_t working_set_slot(Vpn page, RawPte raw) const PAGODA_REQUIRES(lock);
   // Whether the pages may be locked, before any is.
   Result<> may_lock(const Processor& cpu, VpnRange pages) PAGODA_REQUIRES(lock);
   // Pages named by a free or decommit call, and their region.

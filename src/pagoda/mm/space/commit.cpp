@@ -18,6 +18,7 @@ constexpr std::size_t kFreeBatch = 64;
 }  // namespace
 
 PageCount AddressSpace::committed_in(const Processor& cpu, const Vad& vad, VpnRange pages) const {
+  if (vad.control_area != nullptr) return committed_in_view(cpu, vad, pages);
   PageCount explicit_count;  // Entries that say otherwise than the VAD.
   const bool by_vad = vad.mem_commit == MemCommit::kYes;
   tables_.for_each(cpu, pages, [&](Vpn, PhysicalAddress, RawPte raw) {
@@ -33,8 +34,11 @@ Result<> AddressSpace::commit(Processor& cpu, VirtualAddress base, ByteCount siz
   if (base.vpn() > user_range().last()) return fail(Status::kInvalidParameter2);
   const auto pages = pages_covering(base, size);
   if (!pages) return fail(Status::kInvalidParameter4);
-  return with_memory(core_, cpu, [&] {
+  return with_memory(core_, cpu, [&]() -> Result<> {
     const LockGuard guard(lock);
+    const auto region = region_of(*pages);
+    if (!region) return std::unexpected(region.error());
+    if ((*region)->control_area != nullptr) return commit_view(cpu, **region, *pages, protection);
     return commit_locked(cpu, *pages, protection);
   });
 }
@@ -45,9 +49,11 @@ Result<> AddressSpace::commit_locked(Processor& cpu, VpnRange pages, Protection 
   Vad& vad = **found;
   const PageCount promised = pages.count - committed_in(cpu, vad, pages);
   PAGODA_TRY(charge_commit(promised));
-  if (const auto made = tables_.make_all(cpu, pages); !made) {
+  auto ready = tables_.make_all(cpu, pages);
+  if (ready) ready = make_private(cpu, pages);
+  if (!ready) {
     give_back_commit(promised);
-    return made;
+    return ready;
   }
   vad.commit_charge += promised;
   commit_ += promised;
@@ -90,22 +96,40 @@ Result<> AddressSpace::decommit_locked(Processor& cpu, Vad& vad, VpnRange pages)
   return {};
 }
 
+// A clone's page has one PTE fewer that names it.
+void AddressSpace::drop_clone(const Processor& cpu, VirtualAddress prototype) {
+  core_.commit.give_back(core_.prototypes.drop_clone_reference(cpu, prototype));
+}
+
+// A page that was mapped goes: a private one for good, a shared one as far as this space is concerned.
+void AddressSpace::free_mapped(const Processor& cpu, PhysicalAddress pte, RawPte raw) {
+  const Pfn frame = core_.codec.frame(raw);
+  if (!PteCodec::is_shared(raw)) {
+    core_.pfns.remove(frame);
+    return;
+  }
+  const PhysicalAddress prototype = core_.pfns.entry(frame).pte();
+  core_.pfns.unshare(cpu, frame, pte.pfn(), PteCodec::is_dirty(raw) ? PteCodec::Dirty::kYes : PteCodec::Dirty::kNo);
+  if (core_.prototypes.is_clone(prototype)) drop_clone(cpu, core_.prototypes.address_of(prototype));
+}
+
 PageCount AddressSpace::free_pages(Processor& cpu, const Vad& vad, VpnRange pages, RawPte hole) {
   const PageCount committed = committed_in(cpu, vad, pages);
-  std::array<Pfn, kFreeBatch> frames;
+  struct Mapped {
+    PhysicalAddress pte;
+    RawPte raw = 0;
+  };
+  std::array<Mapped, kFreeBatch> entries;
   std::array<Vpn, kFreeBatch> mapped;
-  std::size_t frame_count = 0;
-  std::size_t mapped_count = 0;
+  std::size_t count = 0;
   // Entries first, shoot-down second, frames third.
   const auto flush = [&] {
     lock.assert_held();
-    if (mapped_count > 0) invalidate(cpu, std::span(mapped).first(mapped_count));
-    if (frame_count > 0) {
-      const LockGuard guard(core_.pfns.lock);
-      for (const Pfn frame : std::span(frames).first(frame_count)) core_.pfns.remove(frame);
-    }
-    frame_count = 0;
-    mapped_count = 0;
+    if (count == 0) return;
+    invalidate(cpu, std::span(mapped).first(count));
+    const LockGuard guard(core_.pfns.lock);
+    for (const Mapped& entry : std::span(entries).first(count)) free_mapped(cpu, entry.pte, entry.raw);
+    count = 0;
   };
   tables_.for_each(
       cpu, pages,
@@ -117,12 +141,11 @@ PageCount AddressSpace::free_pages(Processor& cpu, const Vad& vad, VpnRange page
           return;
         }
         if (PteCodec::is_valid(raw)) {
-          const Pfn frame = core_.codec.frame(raw);
-          working_set_.erase(core_.pfns.entry(frame).ws_index);
+          working_set_.erase(working_set_slot(page, raw));
           tables_.store(cpu, pte, hole);
-          frames[frame_count++] = frame;
-          mapped[mapped_count++] = page;
-          core_.note(cpu, EventKind::kRemoved, pte, frame, raw);
+          entries[count] = {pte, raw};
+          mapped[count++] = page;
+          core_.note(cpu, EventKind::kRemoved, pte, core_.codec.frame(raw), raw);
         } else {
           // Transition and page-file entries change under the PFN lock.
           const LockGuard guard(core_.pfns.lock);
@@ -131,11 +154,13 @@ PageCount AddressSpace::free_pages(Processor& cpu, const Vad& vad, VpnRange page
             core_.pfns.remove(core_.codec.frame(raw));
           } else if (core_.codec.has_slot(raw)) {
             core_.paging_files.free(core_.codec.file(raw), core_.codec.slot(raw));
+          } else if (vad.is_private && core_.codec.kind(raw) == PteKind::kPrototype) {
+            drop_clone(cpu, core_.codec.prototype_address(raw));
           }
           core_.note(cpu, EventKind::kRemoved, pte, kNoPfn, raw);
           tables_.store(cpu, pte, hole);
         }
-        if (frame_count == kFreeBatch) flush();
+        if (count == kFreeBatch) flush();
       },
       [&](Vpn page) {
         flush();
@@ -145,8 +170,10 @@ PageCount AddressSpace::free_pages(Processor& cpu, const Vad& vad, VpnRange page
   return committed;
 }
 
+// In the order of reference/nt.md 7.3.
 Result<Protection> AddressSpace::protect(Processor& cpu, VirtualAddress base, ByteCount size, Protection protection) {
-  if (!is_allowed_on_private(protection)) return fail(Status::kInvalidPageProtection);
+  if (base_of(protection) == Protection::kNone && protection != Protection::kNoAccess)
+    return fail(Status::kInvalidPageProtection);
   if (base.vpn() > user_range().last()) return fail(Status::kInvalidParameter2);
   const auto pages = pages_covering(base, size);
   if (!pages) return fail(Status::kInvalidParameter3);
@@ -154,62 +181,81 @@ Result<Protection> AddressSpace::protect(Processor& cpu, VirtualAddress base, By
     const LockGuard guard(lock);
     const auto region = region_of(*pages);
     if (!region) return std::unexpected(region.error());
-    if (committed_in(cpu, **region, *pages) != pages->count) return fail(Status::kNotCommitted);
+    Vad& vad = **region;
+    if (committed_in(cpu, vad, *pages) != pages->count) return fail(Status::kNotCommitted);
+    PAGODA_TRY(may_protect(vad, protection));
+    if (vad.control_area != nullptr) return protect_view(cpu, vad, *pages, protection);
     PAGODA_TRY(tables_.make_all(cpu, *pages));
+    PAGODA_TRY(make_private(cpu, *pages));
     return protect_locked(cpu, *pages, protection);
   });
+}
+
+Result<> AddressSpace::may_protect(const Vad& vad, Protection protection) const {
+  if (vad.control_area == nullptr) {
+    if (!is_allowed_on_private(protection)) return fail(Status::kInvalidParameter4);
+  } else {
+    if (is_no_cache(protection) || is_write_combine(protection)) return fail(Status::kInvalidParameter4);
+    if (!is_compatible(vad.section_protection, protection)) return fail(Status::kSectionProtection);
+  }
+  return vad.no_change ? fail(Status::kInvalidPageProtection) : Result<>{};
 }
 
 // All pages are committed, and all their entries exist unless they are zero and may stay so.
 Result<Protection> AddressSpace::protect_locked(Processor& cpu, VpnRange pages, Protection protection) {
   const Vad& vad = **region_of(pages);
   std::optional<Protection> old;
-  const auto free_if_empty = [&](Vpn page) {
-    lock.assert_held();
-    tables_.free_if_empty(cpu, page);
-  };
-  const auto change = [&](Vpn page, PhysicalAddress pte, RawPte raw) {
-    lock.assert_held();
-    const Protection now = current_protection(vad, raw);
-    if (!old) old = now;
-    if (now == protection) return;
-    if (!PteCodec::is_valid(raw)) {
-      const LockGuard guard(core_.pfns.lock);
-      raw = core_.load(cpu, pte);
-      if (raw == 0) {
-        tables_.store(cpu, pte, core_.codec.demand_zero(protection));
-        return;
-      }
-      tables_.replace(cpu, pte, core_.codec.with_protection(raw, protection));
-      if (PteCodec::is_transition(raw)) {
-        PfnEntry& entry = core_.pfns.entry(core_.codec.frame(raw));
-        entry.original_pte = core_.codec.with_protection(entry.original_pte, protection);
-      }
+  tables_.for_each(
+      cpu, pages,
+      [&](Vpn page, PhysicalAddress pte, RawPte raw) {
+        lock.assert_held();
+        const Protection now = current_protection(cpu, vad, page, raw);
+        if (!old) old = now;
+        if (now != protection) protect_entry(cpu, page, pte, raw, protection);
+      },
+      [&](Vpn page) {
+        lock.assert_held();
+        tables_.free_if_empty(cpu, page);
+      });
+  return old.value_or(protection_of_zero_pte(vad, pages.first));
+}
+
+// The page of the entry is private.
+void AddressSpace::protect_entry(Processor& cpu, Vpn page, PhysicalAddress pte, RawPte raw, Protection protection) {
+  if (!PteCodec::is_valid(raw)) {
+    const LockGuard guard(core_.pfns.lock);
+    raw = core_.load(cpu, pte);
+    if (raw == 0) {
+      tables_.store(cpu, pte, core_.codec.demand_zero(protection));
       return;
     }
-    const Pfn frame = core_.codec.frame(raw);
-    PfnEntry& entry = core_.pfns.entry(frame);
-    core_.note(cpu, EventKind::kProtected, pte, frame, raw);
-    const auto dirty = PteCodec::is_dirty(raw) ? PteCodec::Dirty::kYes : PteCodec::Dirty::kNo;
-    if (is_mappable(protection)) {
-      tables_.replace(cpu, pte, core_.codec.valid(frame, protection, PteCodec::Owner::kUser, PteCodec::Dirty::kNo));
-      invalidate(cpu, std::span(&page, 1));
-      const LockGuard guard(core_.pfns.lock);
+    tables_.replace(cpu, pte, core_.codec.with_protection(raw, protection));
+    if (PteCodec::is_transition(raw)) {
+      PfnEntry& entry = core_.pfns.entry(core_.codec.frame(raw));
       entry.original_pte = core_.codec.with_protection(entry.original_pte, protection);
-      // What the dirty bit said goes into the PFN entry; the PTE starts clean, and a next write says so again.
-      if (dirty == PteCodec::Dirty::kYes) core_.pfns.make_dirty(frame);
-      return;
     }
-    // Nobody may touch it, or a guard stands before it: the page leaves the working set and keeps its contents.
-    working_set_.erase(entry.ws_index);
-    tables_.replace(cpu, pte, core_.codec.transition(frame, protection));
+    return;
+  }
+  const Pfn frame = core_.codec.frame(raw);
+  PfnEntry& entry = core_.pfns.entry(frame);
+  core_.note(cpu, EventKind::kProtected, pte, frame, raw);
+  const auto dirty = PteCodec::is_dirty(raw) ? PteCodec::Dirty::kYes : PteCodec::Dirty::kNo;
+  if (is_mappable(protection)) {
+    tables_.replace(cpu, pte, core_.codec.valid(frame, protection, PteCodec::Owner::kUser, PteCodec::Dirty::kNo));
     invalidate(cpu, std::span(&page, 1));
     const LockGuard guard(core_.pfns.lock);
     entry.original_pte = core_.codec.with_protection(entry.original_pte, protection);
-    core_.pfns.unmap(frame, dirty);
-  };
-  tables_.for_each(cpu, pages, change, free_if_empty);
-  return old.value_or(protection_of_zero_pte(vad));
+    // What the dirty bit said goes into the PFN entry; the PTE starts clean, and a next write says so again.
+    if (dirty == PteCodec::Dirty::kYes) core_.pfns.make_dirty(frame);
+    return;
+  }
+  // Nobody may touch it, or a guard stands before it: the page leaves the working set and keeps its contents.
+  working_set_.erase(entry.ws_index);
+  tables_.replace(cpu, pte, core_.codec.transition(frame, protection));
+  invalidate(cpu, std::span(&page, 1));
+  const LockGuard guard(core_.pfns.lock);
+  entry.original_pte = core_.codec.with_protection(entry.original_pte, protection);
+  core_.pfns.unmap(frame, dirty);
 }
 
 }  // namespace pagoda::mm

@@ -36,8 +36,7 @@ TEST(Commit, CommitAndProtectRefuseInNtsOrder) {
     Status protect;
   };
   const std::vector<Row> rows{
-      {"write-copy", beyond, 0_B, Protection::kWriteCopy, Status::kInvalidPageProtection,
-       Status::kInvalidPageProtection},
+      {"write-copy", beyond, 0_B, Protection::kWriteCopy, Status::kInvalidPageProtection, Status::kInvalidParameter2},
       {"no protection", beyond, 0_B, Protection::kNone, Status::kInvalidPageProtection, Status::kInvalidPageProtection},
       {"base out of reach", beyond, 0_B, Protection::kReadWrite, Status::kInvalidParameter2,
        Status::kInvalidParameter2},
@@ -52,6 +51,7 @@ TEST(Commit, CommitAndProtectRefuseInNtsOrder) {
     EXPECT_EQ(status_of(t.space().protect(t.cpu(), row.base, row.size, row.protection)), row.protect) << row.mistake;
     EXPECT_EQ(status_of(t.space().commit(t.cpu(), row.base, row.size, row.protection)), row.commit) << row.mistake;
   }
+  EXPECT_EQ(status_of(t.space().protect(t.cpu(), base, 32_KiB, Protection::kWriteCopy)), Status::kInvalidParameter4);
   EXPECT_EQ(status_of(t.space().protect(t.cpu(), base, 36_KiB, Protection::kReadOnly)), Status::kNotCommitted);
   EXPECT_EQ(t.put(base, 0, 1), Status::kSuccess) << "a refused protect changes nothing";
   EXPECT_EQ(t.check(), "");

@@ -50,12 +50,10 @@ Result<AddressSpace::Freed> AddressSpace::range_to_free(VirtualAddress base, Byt
   if (base.value() + size.value() < base.value()) return fail(Status::kInvalidParameter3);
   Vad* const vad = vads_.find(base.vpn());
   if (vad == nullptr) return fail(Status::kMemoryNotAllocated);
-  if (size.is_zero()) {
-    if (base.vpn() != vad->range.first) return fail(Status::kFreeVmNotAtBase);
-    return Freed{vad, vad->range};
-  }
-  const VpnRange pages = *pages_covering(base, size);
+  const VpnRange pages = size.is_zero() ? vad->range : *pages_covering(base, size);
   if (pages.last() > vad->range.last()) return fail(Status::kUnableToFreeVm);
+  if (!vad->is_private) return fail(Status::kUnableToDeleteSection);
+  if (size.is_zero() && base.vpn() != vad->range.first) return fail(Status::kFreeVmNotAtBase);
   return Freed{vad, pages};
 }
 
@@ -72,8 +70,8 @@ Result<> AddressSpace::release(Processor& cpu, VirtualAddress base, ByteCount si
   const PageCount low_charge = committed_in(cpu, vad, low);
   const PageCount high_charge = vad.commit_charge - freed_charge - low_charge;
 
-  const Vad* const before = VadTree::previous(&vad);
-  const Vad* const after = VadTree::next(&vad);
+  const Vad* const before = previous_charged(VadTree::previous(&vad));
+  const Vad* const after = next_charged(VadTree::next(&vad));
   const PageCount tables = tables_spanned(vad.range, before, after);
   PageCount tables_left;
   if (!low.empty()) tables_left += tables_spanned(low, before, after);

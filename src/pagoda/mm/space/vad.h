@@ -61,8 +61,9 @@ struct alignas(64) Vad {
   ControlArea* control_area = nullptr;            // Of a view.
   PageCount section_page;                         // Of a view: where in the section it begins.
   VadExtra* extra = nullptr;                      // What few regions need; see space/vad_extra.h. Owned by the space.
-  Protection protection = Protection::kNoAccess;  // Of pages whose PTE is zero.
-  MemCommit mem_commit = MemCommit::kNo;          // Zero PTEs mean demand zero; otherwise only reserved.
+  Protection protection = Protection::kNoAccess;  // Of pages whose PTE is zero; of an image's view its section's.
+  Protection section_protection = Protection::kNoAccess;  // Of a view: what it may be changed to must be compatible.
+  MemCommit mem_commit = MemCommit::kNo;                  // Zero PTEs mean demand zero; otherwise only reserved.
   VadType type = VadType::kNone;
   Inherit inherit = Inherit::kShare;
   bool is_private = true;

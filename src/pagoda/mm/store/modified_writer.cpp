@@ -24,7 +24,7 @@ struct ModifiedWriter::Cluster {
 };
 
 bool ModifiedWriter::wanted() const {
-  const PageCount modified = core_.pfns.count(PageState::kModified);
+  const PageCount modified(core_.pfns.lists().head(PageState::kModified).count);
   if (modified.is_zero() || core_.paging_files.free_slots().is_zero()) return false;
   const PageCount available = core_.pfns.available();
   if (modified > core_.tunables.modified_maximum || available < core_.tunables.minimum_free) return true;
@@ -61,7 +61,7 @@ void ModifiedWriter::gather(const Processor& cpu, Cluster& cluster) {
     if (!PteCodec::is_transition(raw)) return kNoPfn;
     const Pfn frame = core_.codec.frame(raw);
     const PfnEntry& entry = core_.pfns.entry(frame);
-    return entry.state == PageState::kModified && entry.pte_address == pte ? frame : kNoPfn;
+    return entry.state == PageState::kModified && entry.pte_address == pte && !entry.maps_file() ? frame : kNoPfn;
   };
   std::uint64_t pte = head_pte;
   for (std::size_t n = 1; n < most && modified_at(pte - width) != kNoPfn; ++n) pte -= width;
@@ -85,7 +85,8 @@ bool ModifiedWriter::write_cluster(Processor& cpu) {
       --singles_;
       most = 1;
     }
-    const PageCount wanted = std::min(core_.pfns.count(PageState::kModified), PageCount(most));
+    const PageCount wanted =
+        std::min<PageCount>(PageCount(core_.pfns.lists().head(PageState::kModified).count), PageCount(most));
     if (wanted.is_zero()) return false;
     cluster.slot = core_.paging_files.allocate(wanted);  // The longest run that there is.
     if (cluster.slot.count.is_zero()) return false;

@@ -29,7 +29,8 @@ PageCount AddressSpace::empty(Processor& cpu) {
   return trim_working_set(*this, cpu, working_set_.size(), 0_pages, 0);
 }
 
-std::uint32_t AddressSpace::working_set_slot(RawPte raw) const {
+std::uint32_t AddressSpace::working_set_slot(Vpn page, RawPte raw) const {
+  if (PteCodec::is_valid(raw) && PteCodec::is_shared(raw)) return working_set_.find_shared(page);
   return PteCodec::is_valid(raw) ? core_.pfns.entry(core_.codec.frame(raw)).ws_index : WorkingSet::kNoSlot;
 }
 
@@ -40,8 +41,9 @@ Result<> AddressSpace::may_lock(const Processor& cpu, VpnRange pages) {
   PageCount new_locks;
   for (Vpn page = pages.first; page < pages.end(); ++page) {
     const RawPte raw = tables_.read(cpu, page);
-    if (base_of(current_protection(**region, raw)) == Protection::kNone) return fail(Status::kAccessViolation);
-    const std::uint32_t slot = working_set_slot(raw);
+    if (base_of(current_protection(cpu, **region, page, raw)) == Protection::kNone)
+      return fail(Status::kAccessViolation);
+    const std::uint32_t slot = working_set_slot(page, raw);
     if (slot == WorkingSet::kNoSlot || !working_set_[slot].is_locked()) ++new_locks;
   }
   if (working_set_.locked() + new_locks + kUnlockable > working_set_.limits().minimum)
@@ -61,7 +63,7 @@ Result<> AddressSpace::lock_pages(Processor& cpu, VirtualAddress base, ByteCount
   for (Vpn page = pages->first; page < pages->end();) {
     {
       const LockGuard guard(lock);
-      if (const std::uint32_t slot = working_set_slot(tables_.read(cpu, page)); slot != WorkingSet::kNoSlot) {
+      if (const std::uint32_t slot = working_set_slot(page, tables_.read(cpu, page)); slot != WorkingSet::kNoSlot) {
         if (working_set_[slot].is_locked(kind)) {
           was_locked = true;
         } else {
@@ -79,7 +81,7 @@ Result<> AddressSpace::lock_pages(Processor& cpu, VirtualAddress base, ByteCount
     if (status == Status::kSuccess) continue;
     const LockGuard guard(lock);
     for (const Vpn locked : newly_locked) {
-      const std::uint32_t slot = working_set_slot(tables_.read(cpu, locked));
+      const std::uint32_t slot = working_set_slot(locked, tables_.read(cpu, locked));
       if (slot != WorkingSet::kNoSlot && working_set_[slot].is_locked(kind)) working_set_.unlock(slot, kind);
     }
     return fail(status);
@@ -92,15 +94,15 @@ Result<> AddressSpace::unlock_pages(Processor& cpu, VirtualAddress base, ByteCou
   if (!pages || pages->last() > user_range().last()) return fail(Status::kInvalidParameter);
   const LockGuard guard(lock);
   PageCount locked;
-  tables_.for_each(cpu, *pages, [&](Vpn, PhysicalAddress, RawPte raw) {
+  tables_.for_each(cpu, *pages, [&](Vpn page, PhysicalAddress, RawPte raw) {
     lock.assert_held();
-    const std::uint32_t slot = working_set_slot(raw);
+    const std::uint32_t slot = working_set_slot(page, raw);
     if (slot != WorkingSet::kNoSlot && working_set_[slot].is_locked(kind)) ++locked;
   });
   if (locked != pages->count) return fail(Status::kNotLocked);
-  tables_.for_each(cpu, *pages, [&](Vpn, PhysicalAddress, RawPte raw) {
+  tables_.for_each(cpu, *pages, [&](Vpn page, PhysicalAddress, RawPte raw) {
     lock.assert_held();
-    working_set_.unlock(working_set_slot(raw), kind);
+    working_set_.unlock(working_set_slot(page, raw), kind);
   });
   return {};
 }

@@ -12,12 +12,11 @@ void EvictionBatch::add(Processor& cpu, std::uint32_t slot) {
   const RawPte raw = core.load(cpu, entry.pte());
   PAGODA_DCHECK(PteCodec::is_valid(raw));
   const Pfn frame = core.codec.frame(raw);
-  const Protection protection = core.codec.protection(core.pfns.entry(frame).original_pte);
-  space_.tables().replace(cpu, entry.pte(), core.codec.transition(frame, protection));
+  space_.tables().replace(cpu, entry.pte(), space_.unmapped_form(frame, raw, entry));
   space_.working_set().erase(slot);
   core.note(cpu, EventKind::kEvicted, entry.pte(), frame, raw);
   pages_[count_] = entry.page();
-  frames_[count_++] = {frame, PteCodec::is_dirty(raw) ? PteCodec::Dirty::kYes : PteCodec::Dirty::kNo};
+  frames_[count_++] = {frame, entry.pte(), raw};
 }
 
 void EvictionBatch::flush(Processor& cpu) {
@@ -26,15 +25,22 @@ void EvictionBatch::flush(Processor& cpu) {
   space_.invalidate(cpu, std::span(pages_).first(count_));
   Core& core = space_.core();
   const LockGuard guard(core.pfns.lock);
-  for (const Page& page : std::span(frames_).first(count_)) core.pfns.unmap(page.frame, page.dirty);
+  for (const Page& page : std::span(frames_).first(count_)) {
+    const auto dirty = PteCodec::is_dirty(page.raw) ? PteCodec::Dirty::kYes : PteCodec::Dirty::kNo;
+    if (PteCodec::is_shared(page.raw)) {
+      core.pfns.unshare(cpu, page.frame, page.pte.pfn(), dirty);
+    } else {
+      core.pfns.unmap(page.frame, dirty);
+    }
+  }
   count_ = 0;
 }
 
 void make_room(AddressSpace& space, Processor& cpu) {
   WorkingSet& ws = space.working_set();
-  if (ws.size() < ws.limits().maximum) return;
+  if (ws.size() < ws.limits().maximum && !ws.is_full()) return;
   Core& core = space.core();
-  if (ws.limits().kind == WorkingSet::Limits::Maximum::kSoft) {
+  if (!ws.is_full() && ws.limits().kind == WorkingSet::Limits::Maximum::kSoft) {
     const LockGuard guard(core.pfns.lock);
     if (core.pfns.available() >= core.tunables.plenty_free) return;
   }

@@ -31,7 +31,8 @@ class EvictionBatch {
   static constexpr std::size_t kMost = 64;
   struct Page {
     Pfn frame;
-    PteCodec::Dirty dirty = PteCodec::Dirty::kNo;
+    PhysicalAddress pte;
+    RawPte raw = 0;  // As it was.
   };
   AddressSpace& space_;
   std::array<Vpn, kMost> pages_;

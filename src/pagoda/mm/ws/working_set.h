@@ -3,17 +3,23 @@
 // Entries keep where the page's PTE lies, so that aging and replacement do not walk. Slots of entries that left are
 // linked for use again. The hand is where the last replacement stopped; it runs over the slots in a circle.
 //
+// A private page's frame knows its slot. A page that is shared through a prototype PTE may be mapped by many, so its
+// slot is found by a hash of its address, and the slot keeps the protection that this mapping has. (NT: Direct and
+// Hashed; there the first sharer is direct too.)
+//
 // Invariants (mm::check):
 //   [WS1] Entries and valid PTEs of the space correspond one to one; an entry's PTE address is where a walk ends.
-//   [WS2] The PFN entry of a private page names its slot.
+//   [WS2] The PFN entry of a private page names its slot; the hash leads to those of the shared pages and to no others.
 //   [WS3] Size, locked count and the chain of free slots agree with the entries.
 // Locking: the lock of the address space. Source: reference/nt.md section 9.
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "pagoda/base/sparse_array.h"
 #include "pagoda/base/units.h"
+#include "pagoda/mm/pte/protection.h"
 
 namespace pagoda::mm {
 
@@ -33,6 +39,12 @@ class Wsle {
   [[nodiscard]] bool is_locked(LockKind kind) const {
     return kind == LockKind::kInMemory ? is_locked_in_memory() : is_locked_in_ws();
   }
+  // Shared through a prototype PTE. NT: Hashed.
+  [[nodiscard]] bool is_shared() const { return (word_ & kShared) != 0; }
+  // Of a shared page: the rights of this mapping.
+  [[nodiscard]] Protection protection() const {
+    return protection_from_bits(static_cast<unsigned>(word_ >> kProtectionShift));
+  }
   [[nodiscard]] unsigned age() const { return static_cast<unsigned>(word_ >> kAgeShift & kOldest); }
   [[nodiscard]] Vpn page() const { return Vpn(word_ >> kVpnShift); }
   [[nodiscard]] PhysicalAddress pte() const { return PhysicalAddress(pte_); }
@@ -44,11 +56,14 @@ class Wsle {
  private:
   friend class WorkingSet;
   friend struct Corruptor;
-  // The bits of NT's MMWSLE (reference/nt.md section 9): 0 valid, 1 locked in the working set, 2 in memory, 10-11 age,
-  // 12 up the page.
+  // The bits of NT's MMWSLE (reference/nt.md section 9): 0 valid, 1 locked in the working set, 2 in memory, 3-7
+  // protection, 8 hashed, 10-11 age, 12 up the page.
   static constexpr std::uint64_t kValid = 1U << 0;
   static constexpr std::uint64_t kLockedInWs = 1U << 1;
   static constexpr std::uint64_t kLockedInMemory = 1U << 2;
+  static constexpr unsigned kProtectionShift = 3;
+  static constexpr std::uint64_t kProtectionMask = std::uint64_t{0x1F} << kProtectionShift;
+  static constexpr std::uint64_t kShared = 1U << 8;
   static constexpr unsigned kAgeShift = 10;
   static constexpr unsigned kVpnShift = 12;
 
@@ -66,10 +81,20 @@ class WorkingSet {
   };
   static constexpr std::uint32_t kNoSlot = ~std::uint32_t{0};
 
-  // `most`: pages that could ever be mapped, which is the machine's frames.
-  WorkingSet(PageCount most, const Limits& limits) : slots_(most.value()), limits_(limits) {}
+  // A frame may be mapped several times. So many slots for each frame of the machine there are; then pages are replaced
+  // whatever the limits say. A choice.
+  static constexpr std::uint64_t kSlotsPerFrame = 4;
 
+  WorkingSet(PageCount frames, const Limits& limits) : slots_(frames.value() * kSlotsPerFrame), limits_(limits) {}
+
+  // A private page.
   std::uint32_t insert(Vpn page, PhysicalAddress pte);
+  // A page that a prototype PTE owns.
+  std::uint32_t insert_shared(Vpn page, PhysicalAddress pte, Protection protection);
+  [[nodiscard]] std::uint32_t find_shared(Vpn page) const;
+  // A shared page's mapping gets other rights, or becomes private (a copy was made).
+  void set_protection(std::uint32_t slot, Protection protection);
+  void make_private(std::uint32_t slot);
   void erase(std::uint32_t slot);
   void lock(std::uint32_t slot, LockKind kind);
   void unlock(std::uint32_t slot, LockKind kind);
@@ -79,6 +104,7 @@ class WorkingSet {
   // Slots in use lie below; some below are free.
   [[nodiscard]] std::uint32_t end_slot() const { return end_slot_; }
   [[nodiscard]] PageCount size() const { return size_; }
+  [[nodiscard]] bool is_full() const { return first_free_ == kNoSlot && end_slot_ == slots_.size(); }
   [[nodiscard]] PageCount peak() const { return peak_; }
   [[nodiscard]] PageCount locked() const { return locked_; }
   [[nodiscard]] std::uint64_t insertions() const { return insertions_; }
@@ -98,7 +124,14 @@ class WorkingSet {
  private:
   friend struct Corruptor;
 
+  // Open addressing with linear probing; at most half full, a power of two in size.
+  [[nodiscard]] std::size_t home_of(Vpn page) const;
+  void hash_insert(std::uint32_t slot);
+  void hash_erase(Vpn page);
+
   SparseArray<Wsle> slots_;
+  std::vector<std::uint32_t> hash_;  // Slots; kNoSlot: empty.
+  std::size_t shared_ = 0;           // Entries in the hash.
   Limits limits_;
   PageCount size_;
   PageCount peak_;

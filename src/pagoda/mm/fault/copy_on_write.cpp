@@ -1,0 +1,43 @@
+// The first write to a page that a write copies: the program gets a private page, and is one fewer who shares the
+// other. Commit was charged when the view was made, or the fork.
+#include "pagoda/mm/fault/fault.h"
+
+namespace pagoda::mm::fault {
+
+Outcome copy_on_write(Context& c) {
+  const Pfn shared = c.core.codec.frame(c.raw);
+  const Protection protection = unshared(c.protection);
+  PfnDatabase::Taken taken{};
+  {
+    const LockGuard guard(c.core.pfns.lock);
+    const auto result = c.core.pfns.take(c.cpu, Contents::kAny);
+    if (!result) return {Status::kNoMemory};
+    taken = *result;
+  }
+  // This mapping keeps the shared page where it is.
+  c.cpu.physical().copy(shared, taken.frame);
+  c.cpu.charge(c.core.machine.costs().copy_page);
+  c.space.tables().replace(c.cpu, c.pte,
+                           c.core.codec.valid(taken.frame, protection, PteCodec::Owner::kUser, PteCodec::Dirty::kYes));
+  c.space.invalidate(c.cpu, std::span(&c.page, 1));
+  WorkingSet& ws = c.space.working_set();
+  const std::uint32_t slot = ws.find_shared(c.page);
+  ws.make_private(slot);
+  {
+    const LockGuard guard(c.core.pfns.lock);
+    const PhysicalAddress prototype = c.core.pfns.entry(shared).pte();
+    c.core.pfns.make_active(taken.frame, c.pte, c.core.codec.demand_zero(protection));
+    PfnEntry& entry = c.core.pfns.entry(taken.frame);
+    entry.modified = 1;
+    entry.ws_index = slot;
+    c.core.pfns.unshare(c.cpu, shared, c.pte.pfn(),
+                        PteCodec::is_dirty(c.raw) ? PteCodec::Dirty::kYes : PteCodec::Dirty::kNo);
+    if (c.core.prototypes.is_clone(prototype)) {
+      c.core.commit.give_back(c.core.prototypes.drop_clone_reference(c.cpu, c.core.prototypes.address_of(prototype)));
+    }
+  }
+  c.core.note(c.cpu, EventKind::kCopied, c.pte, taken.frame, c.raw);
+  return {Status::kSuccess, FaultKind::kCopyOnWrite};
+}
+
+}  // namespace pagoda::mm::fault

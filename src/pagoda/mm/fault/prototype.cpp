@@ -1,0 +1,139 @@
+// A page that is shared: its prototype PTE says where it is. The page is made resident for everybody, then mapped here.
+#include "pagoda/mm/fault/fault.h"
+#include "pagoda/mm/fault/mapped_file.h"
+#include "pagoda/mm/ws/replacement.h"
+
+namespace pagoda::mm::fault {
+
+namespace {
+
+// What the prototype PTE said, and what to do about it without the PFN lock.
+struct Found {
+  enum class Next : std::uint8_t { kMap, kPrivateZero, kReadPageFile, kReadFile, kDone } next = Next::kDone;
+  Pfn frame = kNoPfn;
+  PhysicalAddress pte;
+  Outcome outcome;
+};
+
+RawPte valid_prototype(const Core& core, Pfn frame) {
+  const Protection protection = core.codec.protection(core.pfns.entry(frame).original_pte, PteHome::kSegment);
+  return core.codec.valid(frame, protection, PteCodec::Owner::kKernel, PteCodec::Dirty::kNo);
+}
+
+// The page is in memory, maybe on its way: rescues it.
+Found rescue(Context& c, PhysicalAddress pte, RawPte raw) PAGODA_REQUIRES(c.core.pfns.lock) {
+  const Pfn frame = c.core.codec.frame(raw);
+  const PfnEntry& entry = c.core.pfns.entry(frame);
+  if (entry.read_in_progress) {
+    c.cpu.wait_until(Time(entry.io_completes));
+    return {.outcome = {Status::kSuccess, FaultKind::kCollided}};
+  }
+  Found found{.next = Found::Next::kMap, .frame = frame, .outcome = {Status::kSuccess, FaultKind::kTransitionStandby}};
+  if (entry.awaited) {
+    found.outcome.counted = false;  // The page that the fault before this one read.
+  } else if (entry.state != PageState::kStandby) {
+    found.outcome.kind = FaultKind::kTransitionModified;
+  }
+  c.core.pfns.rescue(frame);
+  machine::store_entry(c.cpu.physical(), c.core.mode, pte, valid_prototype(c.core, frame));
+  c.core.pfns.add_table_share(c.pte.pfn());
+  return found;
+}
+
+Found shared_zero(Context& c, PhysicalAddress pte, RawPte raw) PAGODA_REQUIRES(c.core.pfns.lock) {
+  // A private copy of nothing is a private page of zeros; nobody needs the shared one.
+  if (c.fault.access == machine::Access::kWrite && is_write_copy(c.protection))
+    return {.next = Found::Next::kPrivateZero};
+  const auto taken = c.core.pfns.take(c.cpu, Contents::kZeroed);
+  if (!taken) return {.outcome = {Status::kNoMemory}};
+  if (!taken->zeroed) {
+    // Under the lock: others find the page as soon as the prototype PTE is valid.
+    c.cpu.physical().zero(taken->frame);
+    c.cpu.charge(c.core.machine.costs().zero_page);
+    ++c.core.counters.pages_zeroed_in_fault;
+  }
+  c.core.pfns.make_active(taken->frame, pte, raw);
+  machine::store_entry(c.cpu.physical(), c.core.mode, pte, valid_prototype(c.core, taken->frame));
+  c.core.pfns.add_table_share(c.pte.pfn());
+  return {.next = Found::Next::kMap, .frame = taken->frame, .outcome = {Status::kSuccess, FaultKind::kDemandZero}};
+}
+
+Found look(Context& c) PAGODA_REQUIRES(c.space.lock) {
+  const Found violation{.outcome = {Status::kAccessViolation, FaultKind::kAccessViolation}};
+  PrototypePool& pool = c.core.prototypes;
+  const LockGuard guard(c.core.pfns.lock);
+  PhysicalAddress pte = pool.find(c.prototype);
+  if (pte == PrototypePool::kNone) {
+    const PteKind unmade =
+        c.core.codec.kind(c.control_area->template_of(c.core.codec, c.section_page), PteHome::kSegment);
+    if (unmade == PteKind::kZero) return violation;  // Never committed.
+    if (unmade == PteKind::kSubsection) return {.next = Found::Next::kReadFile};
+    const auto made = pool.make(c.cpu, c.prototype, *c.control_area);
+    if (!made) return {.outcome = {Status::kNoMemory}};
+    pte = *made;
+  }
+  const PrototypePool::Pin pin(pool, pte);
+  const RawPte raw = c.core.load(c.cpu, pte);
+  switch (c.core.codec.kind(raw, PteHome::kSegment)) {
+    case PteKind::kValid: {
+      const Pfn frame = c.core.codec.frame(raw);
+      c.core.pfns.share(frame, c.pte.pfn());
+      return {.next = Found::Next::kMap, .frame = frame, .outcome = {Status::kSuccess, FaultKind::kShared}};
+    }
+    case PteKind::kTransition:
+      return rescue(c, pte, raw);
+    case PteKind::kDemandZero:
+      return shared_zero(c, pte, raw);
+    case PteKind::kPageFile:
+      return {.next = Found::Next::kReadPageFile, .pte = pte};
+    case PteKind::kSubsection:
+      return {.next = Found::Next::kReadFile};
+    default:
+      return violation;  // Of a SEC_RESERVE section, not committed.
+  }
+}
+
+Outcome read_file(Context& c) PAGODA_REQUIRES(c.space.lock) {
+  const MappedRead read = read_mapped(c.core, c.cpu, *c.control_area, c.section_page);
+  if (read.status == Status::kNoMemory) return {Status::kNoMemory};
+  if (read.status == Status::kSuccess && !read.started) return {Status::kSuccess, FaultKind::kSpurious, false};
+  c.cpu.wait_until(read.completes);
+  return {read.status, read.status == Status::kSuccess ? FaultKind::kMappedFile : FaultKind::kInPageError};
+}
+
+}  // namespace
+
+Outcome prototype(Context& c) {
+  const Found found = look(c);
+  switch (found.next) {
+    case Found::Next::kMap:
+      break;
+    case Found::Next::kPrivateZero:
+      c.protection = unshared(c.protection);
+      return demand_zero(c);
+    case Found::Next::kReadPageFile:
+      return page_file(c, found.pte, PteHome::kSegment);
+    case Found::Next::kReadFile:
+      return read_file(c);
+    case Found::Next::kDone:
+      return found.outcome;
+  }
+  auto dirty = PteCodec::Dirty::kNo;
+  const bool writes = c.fault.access == machine::Access::kWrite;
+  if (writes && !is_write_copy(c.protection)) {
+    const LockGuard guard(c.core.pfns.lock);
+    c.core.pfns.make_dirty(found.frame);
+    dirty = PteCodec::Dirty::kYes;
+  }
+  make_room(c.space, c.cpu);
+  map_shared(c, found.frame, dirty);
+  c.core.note(c.cpu, found.outcome.counted ? EventKind::kRescued : EventKind::kMapped, c.pte, found.frame, c.raw);
+  if (!writes || !is_write_copy(c.protection)) return found.outcome;
+  // The copy needs a frame of its own. If there is none now, the page is mapped all the same, and the write comes
+  // again.
+  c.raw = c.core.load(c.cpu, c.pte);
+  const Outcome copied = copy_on_write(c);
+  return copied.status == Status::kSuccess ? copied : found.outcome;
+}
+
+}  // namespace pagoda::mm::fault

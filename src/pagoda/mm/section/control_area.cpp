@@ -1,0 +1,37 @@
+#include "pagoda/mm/section/control_area.h"
+
+#include <algorithm>
+
+namespace pagoda::mm {
+
+const Subsection& ControlArea::subsection_of(PageCount page) const {
+  const auto after = std::ranges::upper_bound(subsections_, page, {}, [](const auto& s) { return s->first; });
+  PAGODA_DCHECK(after != subsections_.begin());
+  return **std::prev(after);
+}
+
+VirtualAddress ControlArea::prototype_of(const PteCodec& codec, PageCount page) const {
+  const auto after = std::ranges::upper_bound(runs_, page, {}, &Run::first);
+  PAGODA_DCHECK(after != runs_.begin());
+  const Run& run = *std::prev(after);
+  return run.prototypes + ByteCount((page - run.first).value() * codec.mode().entry_bytes);
+}
+
+PageCount ControlArea::page_of(const PteCodec& codec, VirtualAddress prototype) const {
+  const std::uint64_t width = codec.mode().entry_bytes;
+  for (const Run& run : runs_) {
+    const std::uint64_t bytes = prototype.value() - run.prototypes.value();
+    if (prototype >= run.prototypes && bytes < run.pages.value() * width) return run.first + PageCount(bytes / width);
+  }
+  PAGODA_CHECK(false);
+  return {};
+}
+
+RawPte ControlArea::template_of(const PteCodec& codec, PageCount page) const {
+  const Subsection& subsection = subsection_of(page);
+  if (kind_ != SectionKind::kPagingFile && (kind_ == SectionKind::kData || subsection.in_file(page)))
+    return codec.subsection(subsection.address, subsection.protection);
+  return flags_.reserve ? 0 : codec.demand_zero(subsection.protection);
+}
+
+}  // namespace pagoda::mm

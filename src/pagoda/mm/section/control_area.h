@@ -1,0 +1,106 @@
+// The memory behind sections: one control area for each file's data, each image, each paging-file section. NT:
+// CONTROL_AREA with its SEGMENT and SUBSECTIONs.
+//
+//   Section* ─┐
+//   views*   ─┴─> ControlArea ── subsections: which pages come from where
+//                      │
+//                      └── runs of prototype PTEs in the PrototypePool, whose pages are made when touched
+//
+// A segment is a sequence of pages; each has a prototype PTE in one of six states: valid, transition, modified-no-write
+// (transition to the hardware), demand zero, page file, mapped file (subsection form). A page of prototype PTEs that
+// does not exist stands for entries that are all as they were at the start, the template: so a large file costs what is
+// touched of it. (NT makes the array of a whole subsection when its first view is made.)
+//
+// Invariants (mm::check):
+//   [CA1] `resident` is the number of its prototype PTEs that are valid or in transition.
+//   [CA2] `mapped_views` is the number of VADs that name it; `section_references` of Sections that do.
+//   [CA3] `charge` is, of a paging-file segment, its committed pages and all pages that its prototype PTEs may need; of
+//         an image, the latter and its shared writable pages; of a file's data nothing.
+//   [CA4] A prototype PTE is in a form that its kind of segment has, and has its subsection's protection.
+// Locking: the PFN lock for counts and prototype PTEs, and for growth. Source: reference/nt.md section 6.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "pagoda/base/units.h"
+#include "pagoda/mm/pte/pte_codec.h"
+#include "pagoda/mm/section/section.h"
+
+namespace pagoda::mm {
+
+// Consecutive pages of a segment that come from one place. NT: SUBSECTION.
+struct Subsection {
+  PageCount first;  // In the segment.
+  PageCount pages;
+  FileOffset file_offset;  // Of its first byte.
+  ByteCount file_bytes;    // So many come from the file; what follows is zeros. Of a file's data: as far as it goes.
+  Protection protection = Protection::kReadWrite;
+  VirtualAddress address;  // What subsection-form PTEs name it by: it has a place in nonpaged pool.
+
+  [[nodiscard]] PageCount end() const { return first + pages; }
+  [[nodiscard]] bool contains(PageCount page) const { return page >= first && page < end(); }
+  // Whether the page has bytes in the file.
+  [[nodiscard]] bool in_file(PageCount page) const { return bytes_of(page - first) < file_bytes; }
+  [[nodiscard]] FileOffset offset_of(PageCount page) const { return file_offset + bytes_of(page - first); }
+};
+
+class ControlArea {
+ public:
+  // Prototype PTEs of consecutive pages, in consecutive places.
+  struct Run {
+    PageCount first;  // In the segment.
+    PageCount pages;  // Entries; whole pages of the pool.
+    VirtualAddress prototypes;
+  };
+
+  ControlArea(std::uint32_t number, SectionKind kind, const SectionFlags& flags, std::shared_ptr<FileStream> file)
+      : number_(number), kind_(kind), flags_(flags), file_(std::move(file)) {}
+  ControlArea(const ControlArea&) = delete;
+  ControlArea& operator=(const ControlArea&) = delete;
+
+  [[nodiscard]] std::uint32_t number() const { return number_; }  // From 1.
+  [[nodiscard]] SectionKind kind() const { return kind_; }
+  [[nodiscard]] const SectionFlags& flags() const { return flags_; }
+  [[nodiscard]] const std::shared_ptr<FileStream>& file() const { return file_; }
+  // The image's own wishes; meaningless otherwise.
+  [[nodiscard]] VirtualAddress image_base() const { return image_base_; }
+
+  // --- The segment, under the PFN lock ---
+  [[nodiscard]] PageCount pages() const { return pages_; }
+  [[nodiscard]] const Subsection& subsection_of(PageCount page) const;
+  [[nodiscard]] const std::vector<std::unique_ptr<Subsection>>& subsections() const { return subsections_; }
+  [[nodiscard]] const std::vector<Run>& runs() const { return runs_; }
+  // Where the page's prototype PTE stands, whether or not it exists yet.
+  [[nodiscard]] VirtualAddress prototype_of(const PteCodec& codec, PageCount page) const;
+  // The page that a prototype PTE of this segment is for.
+  [[nodiscard]] PageCount page_of(const PteCodec& codec, VirtualAddress prototype) const;
+  // What the page's prototype PTE is at the start.
+  [[nodiscard]] RawPte template_of(const PteCodec& codec, PageCount page) const;
+
+  // --- Counts, under the PFN lock ---
+  std::uint32_t section_references = 0;  // NT: NumberOfSectionReferences.
+  std::uint32_t mapped_views = 0;        // NT: NumberOfMappedViews.
+  PageCount resident;                    // NT: NumberOfPfnReferences.
+  PageCount committed;                   // Pages of a SEC_RESERVE segment that were committed.
+  PageCount charge;
+  bool delete_when_unused = false;  // NT: DeleteOnClose: not kept for its standby pages.
+
+  [[nodiscard]] bool is_used() const { return section_references > 0 || mapped_views > 0; }
+
+ private:
+  friend class Sections;
+  friend struct Corruptor;
+
+  const std::uint32_t number_;
+  const SectionKind kind_;
+  const SectionFlags flags_;
+  std::shared_ptr<FileStream> file_;
+  PageCount pages_;
+  VirtualAddress image_base_;
+  std::vector<std::unique_ptr<Subsection>> subsections_;
+  std::vector<Run> runs_;
+};
+
+}  // namespace pagoda::mm

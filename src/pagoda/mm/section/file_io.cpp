@@ -1,0 +1,240 @@
+// A file's bytes through its data section: flushing, truncating, reading and writing. There is one copy of each page,
+// the one that views show.
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "pagoda/mm/fault/mapped_file.h"
+#include "pagoda/mm/section/sections.h"
+#include "pagoda/mm/store/mapped_writer.h"
+
+namespace pagoda::mm {
+
+namespace {
+
+struct Dirty {
+  PageCount first;
+  std::array<Pfn, kMaxTransferPages> frame{};
+  std::size_t count = 0;
+  PageCount next;        // Where to go on looking.
+  bool waiting = false;  // A page of the range is being written already.
+};
+
+// The next run of modified pages of the segment, from `from` on, and starts their write.
+Dirty next_dirty(Core& core, const Processor& cpu, const ControlArea& area, PageCount from, PageCount end)
+    PAGODA_REQUIRES(core.pfns.lock) {
+  Dirty dirty{.next = from};
+  while (dirty.next < end) {
+    const VirtualAddress prototype = area.prototype_of(core.codec, dirty.next);
+    const PhysicalAddress pte = core.prototypes.find(prototype);
+    if (pte == PrototypePool::kNone) {
+      if (dirty.count > 0) return dirty;
+      dirty.next += PageCount(core.prototypes.entries_per_page() - prototype.page_offset() / core.mode.entry_bytes);
+      continue;
+    }
+    const RawPte raw = core.load(cpu, pte);
+    bool wanted = PteCodec::is_valid(raw) || PteCodec::is_transition(raw);
+    if (wanted) {
+      const PfnEntry& entry = core.pfns.entry(core.codec.frame(raw));
+      if (entry.write_in_progress) dirty.waiting = true;
+      wanted = entry.modified && !entry.write_in_progress;
+    }
+    if (!wanted && dirty.count > 0) return dirty;
+    if (wanted) {
+      const Pfn frame = core.codec.frame(raw);
+      if (dirty.count == 0) dirty.first = dirty.next;
+      core.pfns.begin_write(frame, core.pfns.entry(frame).original_pte);
+      dirty.frame[dirty.count++] = frame;
+    }
+    ++dirty.next;
+    if (dirty.count == kMaxTransferPages) return dirty;
+  }
+  return dirty;
+}
+
+}  // namespace
+
+Result<> Sections::flush(Processor& cpu, FileStream& file, FileOffset offset, ByteCount size) {
+  Status worst = Status::kSuccess;
+  for (;;) {
+    bool waiting = false;
+    Time last;
+    {
+      const LockGuard guard(lock);
+      ControlArea* const area = file.data_;
+      if (area == nullptr) return {};
+      PageCount from = PageCount(offset.value() / kPageBytes);
+      PageCount end;
+      {
+        const LockGuard pfn_guard(core_.pfns.lock);
+        core_.io.complete(cpu.now(), core_.pfns);
+        end = area->pages();
+      }
+      if (!size.is_zero()) end = std::min(end, pages_of(ByteCount(offset.value()) + size));
+      while (from < end) {
+        Dirty dirty;
+        {
+          const LockGuard pfn_guard(core_.pfns.lock);
+          dirty = next_dirty(core_, cpu, *area, from, end);
+        }
+        waiting |= dirty.waiting;
+        from = dirty.next;
+        if (dirty.count == 0) continue;
+        const MappedWrite write =
+            write_mapped(core_, cpu, *area, dirty.first, std::span(dirty.frame).first(dirty.count));
+        if (write.status != Status::kSuccess) worst = write.status;
+        last = std::max(last, write.completes);
+      }
+    }
+    if (waiting) {
+      const LockGuard guard(core_.pfns.lock);
+      last = std::max(last, core_.io.next());
+    }
+    cpu.wait_until(last);
+    if (cpu.is_blocked()) return fail(Status::kPending);
+    if (worst != Status::kSuccess) return fail(worst);
+    if (!waiting) return {};
+  }
+}
+
+Result<> Sections::may_truncate(FileStream& file, ByteCount size) {
+  const LockGuard guard(lock);
+  return may_truncate_locked(file, size);
+}
+
+Result<> Sections::may_truncate_locked(const FileStream& file, ByteCount size) const {
+  if (size >= file.size()) return {};
+  const LockGuard guard(core_.pfns.lock);
+  for (const ControlArea* const area : {file.data_, file.image_})
+    if (area != nullptr && area->mapped_views > 0) return fail(Status::kUserMappedFile);
+  return {};
+}
+
+// Pages beyond the new end lose their contents, whether or not somebody has a section of them.
+Result<> Sections::cut(Processor& cpu, ControlArea& area, ByteCount size) {
+  for (PageCount page = pages_of(size); page < area.pages();) {
+    const LockGuard guard(core_.pfns.lock);
+    const VirtualAddress prototype = area.prototype_of(core_.codec, page);
+    const PhysicalAddress pte = core_.prototypes.find(prototype);
+    if (pte == PrototypePool::kNone) {
+      page += PageCount(core_.prototypes.entries_per_page() - prototype.page_offset() / core_.mode.entry_bytes);
+      continue;
+    }
+    const RawPte raw = core_.load(cpu, pte);
+    if (PteCodec::is_transition(raw)) {
+      const PfnEntry& entry = core_.pfns.entry(core_.codec.frame(raw));
+      if (entry.read_in_progress || entry.write_in_progress) {
+        cpu.wait_until(core_.io.next());
+        if (cpu.is_blocked()) return fail(Status::kPending);
+        core_.io.complete(cpu.now(), core_.pfns);
+        continue;
+      }
+      machine::store_entry(cpu.physical(), core_.mode, pte, area.template_of(core_.codec, page));
+      core_.pfns.remove(core_.codec.frame(raw));
+    }
+    ++page;
+  }
+  const std::uint64_t tail = size.value() & kPageOffsetMask;
+  if (tail == 0 || pages_of(size) > area.pages()) return {};
+  const auto last = hold(cpu, area, pages_of(size) - 1_pages);
+  if (!last) return std::unexpected(last.error());
+  std::memset(cpu.physical().bytes(*last, machine::Access::kWrite).data() + tail, 0, kPageBytes - tail);
+  let_go(*last, PteCodec::Dirty::kYes);
+  return {};
+}
+
+Result<> Sections::set_file_size(Processor& cpu, FileStream& file, ByteCount size) {
+  const LockGuard guard(lock);
+  PAGODA_TRY(may_truncate_locked(file, size));
+  if (size < file.size() && file.data_ != nullptr) PAGODA_TRY(cut(cpu, *file.data_, size));
+  PAGODA_TRY(file.file_->resize(size));
+  if (file.data_ != nullptr && pages_of(size) > file.data_->pages()) return grow(cpu, *file.data_, pages_of(size));
+  return {};
+}
+
+Result<Pfn> Sections::hold(Processor& cpu, ControlArea& area, PageCount page) {
+  for (;;) {
+    {
+      const LockGuard guard(core_.pfns.lock);
+      core_.io.complete(cpu.now(), core_.pfns);
+      if (core_.pfns.available() < kFaultReserve) return fail(Status::kNoMemory);
+      const PhysicalAddress pte = core_.prototypes.find(area.prototype_of(core_.codec, page));
+      const RawPte raw = pte == PrototypePool::kNone ? 0 : core_.load(cpu, pte);
+      if (PteCodec::is_valid(raw) || PteCodec::is_transition(raw)) {
+        const Pfn frame = core_.codec.frame(raw);
+        const PfnEntry& entry = core_.pfns.entry(frame);
+        if (!entry.read_in_progress) {
+          core_.pfns.hold(frame);
+          return frame;
+        }
+        cpu.wait_until(Time(entry.io_completes));
+        if (cpu.is_blocked()) return fail(Status::kPending);
+        continue;
+      }
+    }
+    const fault::MappedRead read = fault::read_mapped(core_, cpu, area, page);
+    if (read.status != Status::kSuccess) return fail(read.status);
+    if (!read.started) continue;
+    cpu.wait_until(read.completes);
+    if (cpu.is_blocked()) return fail(Status::kPending);
+  }
+}
+
+void Sections::let_go(Pfn frame, PteCodec::Dirty dirty) {
+  const LockGuard guard(core_.pfns.lock);
+  core_.pfns.let_go(frame, dirty);
+}
+
+Result<ControlArea*> Sections::data_of(Processor& cpu, const std::shared_ptr<FileStream>& file) {
+  return area_for(cpu, {.file = file, .kind = SectionKind::kData}, {});
+}
+
+template <class Move>
+Result<ByteCount> Sections::transfer(Processor& cpu, const std::shared_ptr<FileStream>& file, FileOffset offset,
+                                     std::size_t bytes, PteCodec::Dirty dirty, Move&& move) {
+  std::size_t done = 0;
+  while (done < bytes) {
+    const auto result = with_memory(core_, cpu, [&]() -> Result<> {
+      const LockGuard guard(lock);
+      const auto area = data_of(cpu, file);
+      if (!area) return std::unexpected(area.error());
+      const std::uint64_t at = offset.value() + done;
+      const auto frame = hold(cpu, **area, PageCount(at / kPageBytes));
+      if (!frame) return std::unexpected(frame.error());
+      const std::size_t length = std::min<std::size_t>(bytes - done, kPageBytes - at % kPageBytes);
+      {
+        const machine::FrameView view = cpu.physical().bytes(
+            *frame, dirty == PteCodec::Dirty::kYes ? machine::Access::kWrite : machine::Access::kRead);
+        move(view.data() + at % kPageBytes, done, length);
+      }
+      let_go(*frame, dirty);
+      done += length;
+      return {};
+    });
+    if (!result) return std::unexpected(result.error());
+  }
+  return ByteCount(done);
+}
+
+Result<ByteCount> Sections::read(Processor& cpu, const std::shared_ptr<FileStream>& file, FileOffset offset,
+                                 std::span<std::byte> into) {
+  if (into.empty()) return ByteCount{};
+  if (offset.value() >= file->size().value()) return fail(Status::kEndOfFile);
+  const std::size_t bytes = std::min<std::uint64_t>(into.size(), file->size().value() - offset.value());
+  return transfer(cpu, file, offset, bytes, PteCodec::Dirty::kNo,
+                  [&](const std::byte* page, std::size_t done, std::size_t length) {
+                    std::memcpy(into.data() + done, page, length);
+                  });
+}
+
+Result<ByteCount> Sections::write(Processor& cpu, const std::shared_ptr<FileStream>& file, FileOffset offset,
+                                  std::span<const std::byte> from) {
+  if (from.empty()) return ByteCount{};
+  const ByteCount end = ByteCount(offset.value()) + ByteCount(from.size());
+  if (end > file->size()) PAGODA_TRY(set_file_size(cpu, *file, end));
+  return transfer(
+      cpu, file, offset, from.size(), PteCodec::Dirty::kYes,
+      [&](std::byte* page, std::size_t done, std::size_t length) { std::memcpy(page, from.data() + done, length); });
+}
+
+}  // namespace pagoda::mm

@@ -1,0 +1,151 @@
+// Where prototype PTEs live. NT: paged pool; here their pages stay in memory while an entry of theirs is resident, as
+// page tables do.
+//
+// A range of system addresses, given out in runs of whole pages to control areas and clones. Process PTEs name a
+// prototype PTE by its address here; frames name it by its physical address, as any PTE. A page of a run gets its frame
+// when an entry of it is first needed. One of a file's data is given back with its last resident entry, since all the
+// others are then in subsection form again, which the template says too.
+//
+// A clone page belongs to nobody: each entry holds a private page of a process that was forked, counted by those PTEs
+// that name it (NT: CLONE_BLOCK), and goes with the last of them.
+//
+// Invariants (mm::check):
+//   [PP1] Every page in use has a frame that says so, and the frame's number leads back here.
+//   [PP2] Pages of prototype PTEs lie in their owner's runs; those of a file's data have a resident entry.
+//   [PP3] Each clone entry is named by as many PTEs as it counts, and is not zero exactly if that is not none.
+// Locking: the PFN lock of the manager, throughout. Source: reference/nt.md 2.3, sections 5 and 6.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "pagoda/base/sparse_array.h"
+#include "pagoda/base/status.h"
+#include "pagoda/mm/pfn/pfn_database.h"
+#include "pagoda/mm/section/control_area.h"
+
+namespace pagoda::mm {
+
+class PrototypePool : public PrototypePages {
+ public:
+  static constexpr PhysicalAddress kNone{~std::uint64_t{0}};
+
+  PrototypePool(PfnDatabase& pfns, const PteCodec& codec);
+
+  // --- Runs ---
+  // Addresses for so many pages of entries. Fails with kInsufficientResources: no PTE could name them.
+  Result<VirtualAddress> reserve(PageCount pages) PAGODA_REQUIRES(pfns_.lock);
+  // Gives them back; none of the pages has a frame any more.
+  void release(VirtualAddress first, PageCount pages) PAGODA_REQUIRES(pfns_.lock);
+  [[nodiscard]] std::uint64_t entries_per_page() const { return kPageBytes / codec_.mode().entry_bytes; }
+  [[nodiscard]] PageCount pages_for(PageCount entries) const {
+    return PageCount((entries.value() + entries_per_page() - 1) / entries_per_page());
+  }
+
+  // --- Entries ---
+  // Where the prototype PTE lies; kNone if its page does not exist.
+  [[nodiscard]] PhysicalAddress find(VirtualAddress prototype) const PAGODA_REQUIRES(pfns_.lock) {
+    const Pfn frame = frame_of(prototype);
+    return frame == kNoPfn ? kNone : PhysicalAddress(PhysicalAddress(frame).value() + prototype.page_offset());
+  }
+  // The same, making the page of it, with every entry in the owner's template. Fails with kNoMemory.
+  Result<PhysicalAddress> make(machine::Processor& cpu, VirtualAddress prototype, const ControlArea& owner)
+      PAGODA_REQUIRES(pfns_.lock);
+  // The address of a prototype PTE that a frame names by its physical address.
+  [[nodiscard]] VirtualAddress address_of(PhysicalAddress pte) const {
+    return page_address(pfns_.entry(pte.pfn()).used_entries) + ByteCount(pte.page_offset());
+  }
+  // Whose it is; null: a clone's.
+  [[nodiscard]] ControlArea* owner_of(PhysicalAddress pte) const PAGODA_REQUIRES(pfns_.lock);
+  // Pages of prototype PTEs that exist.
+  [[nodiscard]] PageCount pages() const PAGODA_REQUIRES(pfns_.lock) { return pages_; }
+
+  // --- Control areas, by number ---
+  void add_owner(ControlArea& owner) PAGODA_REQUIRES(pfns_.lock);
+  void remove_owner(const ControlArea& owner) PAGODA_REQUIRES(pfns_.lock) { owners_.erase(owner.number()); }
+  [[nodiscard]] const std::map<std::uint32_t, ControlArea*>& owners() const PAGODA_REQUIRES(pfns_.lock) {
+    return owners_;
+  }
+  // Frees the page of the prototype PTE, none of whose entries is resident; there may be none.
+  void free_page(VirtualAddress prototype) PAGODA_REQUIRES(pfns_.lock);
+  // Control areas that nobody uses and whose last page left, in the order in which that happened; forgets them.
+  [[nodiscard]] std::vector<std::uint32_t> take_emptied() PAGODA_REQUIRES(pfns_.lock) {
+    return std::exchange(emptied_, {});
+  }
+  [[nodiscard]] bool any_emptied() const PAGODA_REQUIRES(pfns_.lock) { return !emptied_.empty(); }
+
+  // --- Clones ---
+  // A new page of clone entries, all zero. Fails with kInsufficientResources, kNoMemory.
+  Result<VirtualAddress> make_clone_page(machine::Processor& cpu) PAGODA_REQUIRES(pfns_.lock);
+  // One more PTE names the entry, or the first two.
+  void add_clone_reference(VirtualAddress prototype, std::uint32_t references = 1) PAGODA_REQUIRES(pfns_.lock);
+  // One fewer. The last takes the entry's page and slot away, and the last entry of a page that page, whose charge is
+  // then to be given back: returns how much.
+  [[nodiscard]] PageCount drop_clone_reference(const machine::Processor& cpu, VirtualAddress prototype)
+      PAGODA_REQUIRES(pfns_.lock);
+  [[nodiscard]] std::uint32_t clone_references(VirtualAddress prototype) const PAGODA_REQUIRES(pfns_.lock);
+  [[nodiscard]] bool is_clone(PhysicalAddress pte) const { return (pfns_.entry(pte.pfn()).original_pte & kClone) != 0; }
+  // Pages of clone entries, each of which is charged.
+  [[nodiscard]] PageCount clone_pages() const PAGODA_REQUIRES(pfns_.lock) { return clone_pages_; }
+
+  // --- PrototypePages ---
+  void entry_resident(Pfn page) override PAGODA_NO_THREAD_SAFETY;
+  void entry_left(Pfn page) override PAGODA_NO_THREAD_SAFETY;
+  [[nodiscard]] bool writes_back(Pfn page) const override PAGODA_NO_THREAD_SAFETY;
+
+  // Keeps the page that holds a prototype PTE from being given back while its entries change.
+  class Pin {
+   public:
+    Pin(PrototypePool& pool, PhysicalAddress pte) : pool_(pool), page_(pte.pfn()) {
+      ++pool_.pfns_.entry(page_).share_count;
+    }
+    ~Pin() { pool_.unpin(page_); }
+    Pin(const Pin&) = delete;
+    Pin& operator=(const Pin&) = delete;
+
+   private:
+    PrototypePool& pool_;
+    Pfn page_;
+  };
+
+ private:
+  friend struct Corruptor;
+
+  static constexpr std::uint64_t kClone = std::uint64_t{1} << 63;  // In the owner word of a page.
+
+  struct ClonePage {
+    VirtualAddress address;
+    std::uint32_t used = 0;                 // Entries that are counted.
+    std::vector<std::uint32_t> references;  // By entry.
+  };
+
+  [[nodiscard]] VirtualAddress page_address(std::uint32_t page) const { return base_ + bytes_of(PageCount(page)); }
+  [[nodiscard]] std::uint32_t page_number(VirtualAddress prototype) const {
+    return static_cast<std::uint32_t>((prototype - base_) / kPageSize);
+  }
+  [[nodiscard]] Pfn frame_of(VirtualAddress prototype) const PAGODA_REQUIRES(pfns_.lock) {
+    const std::uint32_t frame = frames_[page_number(prototype)];
+    return frame == 0 ? kNoPfn : Pfn(frame);
+  }
+  Result<Pfn> make_page(machine::Processor& cpu, std::uint32_t page, std::uint64_t owner) PAGODA_REQUIRES(pfns_.lock);
+  void unpin(Pfn page);
+  void free_if_template(Pfn page) PAGODA_REQUIRES(pfns_.lock);
+  [[nodiscard]] ClonePage& clone_page(VirtualAddress prototype) PAGODA_REQUIRES(pfns_.lock);
+
+  PfnDatabase& pfns_;
+  const PteCodec& codec_;
+  const VirtualAddress base_;
+  const PageCount size_;
+  SparseArray<std::uint32_t> frames_ PAGODA_GUARDED_BY(pfns_.lock);            // By page; 0: none.
+  std::map<std::uint64_t, std::uint64_t> free_ PAGODA_GUARDED_BY(pfns_.lock);  // Runs: first page, pages.
+  std::map<std::uint32_t, ControlArea*> owners_ PAGODA_GUARDED_BY(pfns_.lock);
+  std::vector<std::uint32_t> emptied_ PAGODA_GUARDED_BY(pfns_.lock);
+  std::vector<std::unique_ptr<ClonePage>> clones_ PAGODA_GUARDED_BY(pfns_.lock);  // By the number in the owner word.
+  std::vector<std::uint32_t> free_clones_ PAGODA_GUARDED_BY(pfns_.lock);
+  PageCount pages_ PAGODA_GUARDED_BY(pfns_.lock);
+  PageCount clone_pages_ PAGODA_GUARDED_BY(pfns_.lock);
+};
+
+}  // namespace pagoda::mm

@@ -1,0 +1,26 @@
+#include "pagoda/mm/section/section.h"
+
+#include <array>
+
+namespace pagoda::mm {
+
+bool is_compatible(Protection section, Protection view) {
+  // reference/nt.md 6.1: rows by the section's protection, one bit for each base that a view may have.
+  using enum Protection;
+  constexpr auto bit = [](Protection p) { return 1U << bits(p); };
+  constexpr unsigned kReads = bit(kNone) | bit(kReadOnly) | bit(kWriteCopy);
+  constexpr unsigned kExecutes = kReads | bit(kExecute) | bit(kExecuteRead);
+  constexpr std::array<unsigned, 8> kAllowed{
+      0,                                   // None: no section has it.
+      kReads,                              // RO
+      bit(kNone) | bit(kExecute),          // X
+      kExecutes,                           // XR
+      kReads | bit(kReadWrite),            // RW
+      kReads,                              // WC
+      0xFF,                                // XRW: everything.
+      kExecutes | bit(kExecuteWriteCopy),  // XWC
+  };
+  return (kAllowed[bits(base_of(section))] >> bits(base_of(view)) & 1U) != 0;
+}
+
+}  // namespace pagoda::mm

@@ -1,0 +1,349 @@
+#include "pagoda/mm/section/sections.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "pagoda/mm/memory_manager.h"
+
+namespace pagoda::mm {
+
+namespace {
+
+// What a PTE's page number, a VAD and NT's tests agree on: sections of 128 TB and more are refused as such
+// (reference/nt.md section 6).
+constexpr ByteCount kTooBig = 128_TiB;
+
+// Where the addresses of subsections begin, and what lies between two of them: nonpaged pool and the size that NT's
+// structure has on 64-bit systems, rounded up.
+constexpr ByteCount kSubsectionSize = 64_B;
+VirtualAddress subsection_base(const machine::PagingMode& mode) {
+  return mode.format == machine::PteFormat::kAmd64 ? VirtualAddress(0xFFFFFA80'00000000)
+                                                   : VirtualAddress(PoolBases{}.nonpaged_pool_start);
+}
+// What an x86 PTE can name above the start of nonpaged pool (reference/nt.md 2.3); enough for the others too.
+constexpr std::size_t kMostSubsections = (128_MiB).value() / kSubsectionSize.value();
+
+}  // namespace
+
+Sections::Sections(Core& core) : lock(LockRank(LockClass::kSection, core.depth)), core_(core) {
+  // Address 0 of the table stays free, so that no subsection-form PTE looks empty.
+  subsections_.push_back(nullptr);
+}
+
+Sections::~Sections() = default;
+
+ControlArea& Sections::new_area(SectionKind kind, const SectionFlags& flags, std::shared_ptr<FileStream> file) {
+  areas_.push_back(std::make_unique<ControlArea>(next_area_++, kind, flags, std::move(file)));
+  ControlArea& area = *areas_.back();
+  const LockGuard guard(core_.pfns.lock);
+  core_.prototypes.add_owner(area);
+  return area;
+}
+
+Subsection& Sections::add_subsection(ControlArea& area, const Subsection& what) {
+  std::size_t place = subsections_.size();
+  if (free_subsections_.empty()) {
+    PAGODA_CHECK_LT(place, kMostSubsections);
+    subsections_.push_back(nullptr);
+  } else {
+    place = free_subsections_.back();
+    free_subsections_.pop_back();
+  }
+  auto subsection = std::make_unique<Subsection>(what);
+  subsection->address = subsection_base(core_.mode) + kSubsectionSize * place;
+  subsections_[place] = subsection.get();
+  area.subsections_.push_back(std::move(subsection));
+  return *area.subsections_.back();
+}
+
+const Subsection* Sections::subsection_at(VirtualAddress address) const PAGODA_NO_THREAD_SAFETY {
+  const VirtualAddress base = subsection_base(core_.mode);
+  if (address < base) return nullptr;
+  const std::uint64_t place = (address - base) / kSubsectionSize;
+  return place < subsections_.size() ? subsections_[place] : nullptr;
+}
+
+Result<> Sections::charge(ControlArea& area, PageCount pages, PageCount prototypes) {
+  const LockGuard guard(core_.pfns.lock);
+  PAGODA_TRY(core_.commit.charge(pages));
+  if (!core_.commit.charge(prototypes)) {
+    core_.commit.give_back(pages);
+    return fail(Status::kInsufficientResources);
+  }
+  area.charge += pages + prototypes;
+  return {};
+}
+
+// The last subsection goes on as far as the last run has entries; what is more gets a run and a subsection of its own.
+// Entries of pages that exist already and are beyond the old end become what a new page would have.
+Result<> Sections::grow(Processor& cpu, ControlArea& area, PageCount pages) {
+  const LockGuard guard(core_.pfns.lock);
+  PrototypePool& pool = core_.prototypes;
+  const PageCount end = area.runs_.empty() ? 0_pages : area.runs_.back().first + area.runs_.back().pages;
+  if (pages > end) {
+    const PageCount pool_pages = pool.pages_for(pages - end);
+    const auto at = pool.reserve(pool_pages);
+    if (!at) return std::unexpected(at.error());
+    area.runs_.push_back({end, PageCount(pool_pages.value() * pool.entries_per_page()), *at});
+  }
+  const PageCount old = area.pages_;
+  area.pages_ = pages;
+  if (old.is_zero()) return {};
+  // Only a file's data grows: one place, one after the other.
+  Subsection& last = *area.subsections_.back();
+  last.pages = std::min(pages, end) - last.first;
+  if (pages > end) {
+    lock.assert_held();
+    add_subsection(area, {.first = end,
+                          .pages = pages - end,
+                          .file_offset = last.file_offset + bytes_of(end - last.first),
+                          .file_bytes = {},
+                          .protection = last.protection,
+                          .address = {}});
+  }
+  for (PageCount page = old; page < std::min(pages, end); ++page) {
+    const PhysicalAddress pte = pool.find(area.prototype_of(core_.codec, page));
+    if (pte != PrototypePool::kNone)
+      machine::store_entry(cpu.physical(), core_.mode, pte, area.template_of(core_.codec, page));
+  }
+  return {};
+}
+
+Result<> Sections::file_for(const SectionRequest& request, ByteCount size) {
+  FileStream& file = *request.file;
+  if (file.size().is_zero() && request.size.is_zero()) return fail(Status::kMappedFileSizeZero);
+  if (size <= file.size()) return {};
+  if (!is_writable(request.protection)) return fail(Status::kSectionTooBig);
+  return file.file_->resize(size);
+}
+
+Result<ControlArea*> Sections::area_for(Processor& cpu, const SectionRequest& request, PageCount pages) {
+  if (request.kind == SectionKind::kData) {
+    FileStream& file = *request.file;
+    const PageCount whole = pages_of(file.size());
+    if (file.data_ == nullptr) {
+      ControlArea& area = new_area(SectionKind::kData, {.no_cache = request.flags.no_cache}, request.file);
+      if (const auto grown = grow(cpu, area, whole); !grown) {
+        destroy(cpu, area);
+        return std::unexpected(grown.error());
+      }
+      // Whoever may write to the file shows it by the view; the pages' own right is all of them.
+      add_subsection(area, {.first = {},
+                            .pages = whole,
+                            .file_offset = {},
+                            .file_bytes = {},
+                            .protection = Protection::kExecuteReadWrite,
+                            .address = {}});
+      file.data_ = &area;
+    } else if (whole > file.data_->pages()) {
+      PAGODA_TRY(grow(cpu, *file.data_, whole));
+    }
+    return file.data_;
+  }
+  ControlArea& area = new_area(SectionKind::kPagingFile, request.flags, nullptr);
+  auto made = charge(area, request.flags.reserve ? 0_pages : pages, core_.prototypes.pages_for(pages));
+  if (made) made = grow(cpu, area, pages);
+  if (!made) {
+    destroy(cpu, area);
+    return std::unexpected(made.error());
+  }
+  add_subsection(area, {.first = {},
+                        .pages = pages,
+                        .file_offset = {},
+                        .file_bytes = {},
+                        .protection = request.protection,
+                        .address = {}});
+  return &area;
+}
+
+Result<Section*> Sections::create(Processor& cpu, const SectionRequest& request) {
+  reap(cpu);
+  const LockGuard guard(lock);
+  ByteCount size = request.size;
+  if (request.kind == SectionKind::kPagingFile) {
+    if (size.is_zero()) return fail(Status::kInvalidParameter4);
+    if (size >= kTooBig) return fail(Status::kSectionTooBig);
+    size = bytes_of(pages_of(size));
+  } else {
+    if (size.is_zero()) size = request.file->size();
+    if (size >= kTooBig) return fail(Status::kSectionTooBig);
+    PAGODA_TRY(file_for(request, size));
+  }
+  std::optional<VirtualAddress> based_at;
+  if (request.flags.based) {
+    constexpr PageCount kGranule{kAllocationGranularity >> kPageShift};
+    const Vpn first(kGranule.value());
+    const Vpn last = (core_.mode.highest_user - ByteCount(kAllocationGranularity)).vpn();
+    const Vpn at = based_.find_highest(pages_of(size), {first, last - first + 1_pages}, kGranule);
+    if (at == VadTree::kNoVpn) return fail(Status::kNoMemory);
+    based_at = VirtualAddress(at);
+  }
+  const auto area = area_for(cpu, request, pages_of(size));
+  if (!area) return std::unexpected(area.error());
+  {
+    const LockGuard pfn_guard(core_.pfns.lock);
+    ++(*area)->section_references;
+  }
+  if (based_at) {
+    Vad place;
+    place.range = {based_at->vpn(), pages_of(size)};
+    based_.insert(place);
+  }
+  auto section = std::make_unique<Section>();
+  section->control_area_ = *area;
+  section->kind_ = request.kind;
+  section->size_ = size;
+  section->protection_ = request.protection;
+  section->flags_ = request.flags;
+  section->based_at_ = based_at;
+  sections_.push_back(std::move(section));
+  return sections_.back().get();
+}
+
+void Sections::reference(Section& section) {
+  const LockGuard guard(lock);
+  ++section.references_;
+}
+
+void Sections::dereference(Processor& cpu, Section& section) {
+  const LockGuard guard(lock);
+  if (--section.references_ > 0) return;
+  ControlArea& area = *section.control_area_;
+  if (section.based_at_) based_.erase(*based_.find(section.based_at_->vpn()));
+  std::erase_if(sections_, [&](const auto& candidate) { return candidate.get() == &section; });
+  {
+    const LockGuard pfn_guard(core_.pfns.lock);
+    --area.section_references;
+  }
+  end_if_unused(cpu, area);
+}
+
+void Sections::view_unmapped(Processor& cpu, ControlArea& area) {
+  const LockGuard guard(lock);
+  {
+    const LockGuard pfn_guard(core_.pfns.lock);
+    --area.mapped_views;
+  }
+  end_if_unused(cpu, area);
+}
+
+// A file's pages stay, for the next who opens it, and the control area with them.
+void Sections::end_if_unused(Processor& cpu, ControlArea& area) {
+  {
+    const LockGuard guard(core_.pfns.lock);
+    if (area.is_used()) return;
+    if (area.kind() != SectionKind::kPagingFile && !area.delete_when_unused && !area.resident.is_zero()) return;
+  }
+  destroy(cpu, area);
+}
+
+void Sections::destroy(Processor& cpu, ControlArea& area) {
+  const std::uint64_t width = core_.mode.entry_bytes;
+  for (const ControlArea::Run& run : area.runs_) {
+    const PageCount pool_pages = core_.prototypes.pages_for(run.pages);
+    for (PageCount n; n < pool_pages; ++n) {
+      const LockGuard guard(core_.pfns.lock);
+      const VirtualAddress address = run.prototypes + bytes_of(n);
+      const PhysicalAddress first = core_.prototypes.find(address);
+      if (first == PrototypePool::kNone) continue;
+      {
+        const PrototypePool::Pin pin(core_.prototypes, first);
+        for (std::uint64_t offset = 0; offset < kPageBytes; offset += width)
+          core_.pfns.drop_prototype(cpu, first + ByteCount(offset));
+      }
+      core_.prototypes.free_page(address);  // Unless the pin's end has.
+    }
+    const LockGuard guard(core_.pfns.lock);
+    core_.prototypes.release(run.prototypes, pool_pages);
+  }
+  for (const auto& subsection : area.subsections_) {
+    const std::uint64_t place = (subsection->address - subsection_base(core_.mode)) / kSubsectionSize;
+    subsections_[place] = nullptr;
+    free_subsections_.push_back(static_cast<std::uint32_t>(place));
+  }
+  if (area.file_ != nullptr) {
+    if (area.file_->data_ == &area) area.file_->data_ = nullptr;
+    if (area.file_->image_ == &area) area.file_->image_ = nullptr;
+  }
+  {
+    const LockGuard guard(core_.pfns.lock);
+    core_.commit.give_back(area.charge);
+    core_.prototypes.remove_owner(area);
+  }
+  std::erase_if(areas_, [&](const auto& candidate) { return candidate.get() == &area; });
+}
+
+void Sections::reap(Processor& cpu) {
+  std::vector<std::uint32_t> emptied;
+  {
+    const LockGuard guard(core_.pfns.lock);
+    if (!core_.prototypes.any_emptied()) return;
+    emptied = core_.prototypes.take_emptied();
+  }
+  const LockGuard guard(lock);
+  for (const std::uint32_t number : emptied) {
+    const auto area = std::ranges::find(areas_, number, [](const auto& candidate) { return candidate->number(); });
+    if (area != areas_.end()) end_if_unused(cpu, **area);
+  }
+}
+
+Result<> Sections::commit(Processor& cpu, ControlArea& area, PageCount first, PageCount count) {
+  const LockGuard guard(core_.pfns.lock);
+  // Pages of entries are made before anything is promised, so that nothing is left half done.
+  std::uint64_t promised = 0;
+  for (PageCount page = first; page < first + count; ++page) {
+    const auto pte = core_.prototypes.make(cpu, area.prototype_of(core_.codec, page), area);
+    if (!pte) return std::unexpected(pte.error());
+    if (core_.load(cpu, *pte) == 0) ++promised;
+  }
+  PAGODA_TRY(core_.commit.charge(PageCount(promised)));
+  area.charge += PageCount(promised);
+  area.committed += PageCount(promised);
+  for (PageCount page = first; page < first + count; ++page) {
+    const PhysicalAddress pte = core_.prototypes.find(area.prototype_of(core_.codec, page));
+    if (core_.load(cpu, pte) == 0)
+      machine::store_entry(cpu.physical(), core_.mode, pte,
+                           core_.codec.demand_zero(area.subsection_of(page).protection));
+  }
+  return {};
+}
+
+Result<ByteCount> Sections::extend(Processor& cpu, Section& section, ByteCount size) {
+  if (section.kind() != SectionKind::kData) return fail(Status::kSectionNotExtended);
+  const LockGuard guard(lock);
+  if (size <= section.size_) return section.size_;
+  if (size >= kTooBig) return fail(Status::kSectionTooBig);
+  ControlArea& area = *section.control_area_;
+  FileStream& file = *area.file_;
+  if (size > file.size()) PAGODA_TRY(file.file_->resize(size));
+  if (pages_of(size) > area.pages()) PAGODA_TRY(grow(cpu, area, pages_of(size)));
+  section.size_ = size;
+  return size;
+}
+
+std::size_t Sections::drop_unused(Processor& cpu) {
+  std::vector<std::shared_ptr<FileStream>> files;  // Keeps them, and so the control areas' addresses, until the end.
+  {
+    const LockGuard guard(lock);
+    for (const auto& area : areas_)
+      if (!is_used(*area)) files.push_back(area->file());
+  }
+  std::size_t dropped = 0;
+  for (const auto& file : files) {
+    if (!flush(cpu, *file, FileOffset{}, ByteCount{})) continue;
+    const LockGuard guard(lock);
+    for (ControlArea* const area : {file->data_, file->image_}) {
+      if (area == nullptr || is_used(*area)) continue;
+      destroy(cpu, *area);
+      ++dropped;
+    }
+  }
+  return dropped;
+}
+
+bool Sections::is_used(const ControlArea& area) const {
+  const LockGuard guard(core_.pfns.lock);
+  return area.is_used();
+}
+
+}  // namespace pagoda::mm

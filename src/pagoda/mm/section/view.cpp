@@ -1,0 +1,319 @@
+// Views: parts of sections in an address space.
+//
+// An entry of a view is zero as long as nothing but the VAD needs to be known; valid with the prototype bit while the
+// shared page is mapped; a pointer, or the lookup-needed form where the rights differ from the prototype's, when it was
+// mapped before or its rights were changed; and that of a private page once a write has copied it.
+#include <algorithm>
+
+#include "pagoda/mm/section/sections.h"
+#include "pagoda/mm/space/address_space.h"
+
+namespace pagoda::mm {
+
+namespace {
+
+constexpr PageCount kGranule{kAllocationGranularity >> kPageShift};
+// Views of a file from this size on have their page tables charged to nobody: NT 5.2's rule, by which they would all be
+// paid for at once, would refuse to map a large file of which little is used. A choice, in the direction of NT 8.1.
+constexpr PageCount kTablesOnDemand = pages_of(1_GiB);
+
+bool is_private_entry(const PteCodec& codec, RawPte raw) {
+  if (PteCodec::is_valid(raw)) return !PteCodec::is_shared(raw);
+  const PteKind kind = codec.kind(raw);
+  return kind != PteKind::kZero && kind != PteKind::kPrototype;
+}
+
+// Of a view of a write-copy kind, writable means: by a copy (reference/nt.md 7.3).
+Protection in_view(const Vad& vad, Protection protection) {
+  const bool copies = vad.type == VadType::kImage || is_write_copy(vad.protection);
+  return copies ? shared_by_fork(protection) : protection;
+}
+
+}  // namespace
+
+// In the order of reference/nt.md 6.2, from the base on.
+Result<Vad> AddressSpace::place_view(const Section& section, const ViewRequest& request) {
+  const VpnRange limits = user_range();
+  const std::uint64_t end = VirtualAddress(limits.end()).value();
+  if (request.base && (request.base->value() >= end || request.size.value() > end - request.base->value()))
+    return fail(Status::kInvalidParameter3);
+  if ((request.base && request.base->value() % kAllocationGranularity != 0) ||
+      request.offset.value() % kAllocationGranularity != 0)
+    return fail(Status::kMappedAlignment);
+  const bool image = section.kind() == SectionKind::kImage;
+  if (!image && !is_compatible(section.protection(), request.protection)) return fail(Status::kSectionProtection);
+  if (request.offset >= section.size()) return fail(Status::kInvalidViewSize);
+  const ByteCount rest = section.size() - request.offset;
+  const ByteCount size = request.size.is_zero() ? rest : request.size;
+  const bool extendable = request.extendable && section.kind() == SectionKind::kData;
+  if (pages_of(size) > pages_of(rest) && !extendable) return fail(Status::kInvalidViewSize);
+  if (request.commit > bytes_of(pages_of(size))) return fail(Status::kInvalidParameter5);
+  if (request.extendable && (section.kind() != SectionKind::kData || !is_writable(section.protection())))
+    return fail(Status::kInvalidParameter9);
+
+  Vad vad;
+  vad.range.count = pages_of(size);
+  vad.control_area = &section.control_area();
+  vad.section_page = pages_of(request.offset);
+  vad.protection = image ? Protection::kExecuteWriteCopy : request.protection;
+  vad.section_protection = image ? Protection::kExecuteWriteCopy : section.protection();
+  vad.type = image ? VadType::kImage : VadType::kNone;
+  vad.inherit = request.inherit;
+  vad.is_private = false;
+  vad.no_change = request.no_change || section.flags().no_change;
+  vad.extendable = extendable;
+  vad.tables_on_demand = section.kind() == SectionKind::kData && vad.range.count >= kTablesOnDemand;
+
+  std::optional<VirtualAddress> base = request.base;
+  if (!base && section.based_at()) base = *section.based_at() + request.offset;
+  if (!base && image) {
+    const VirtualAddress preferred = section.control_area().image_base() + request.offset;
+    const VpnRange wanted{preferred.vpn(), vad.range.count};
+    if (limits.contains(wanted.first) && wanted.last() <= limits.last() && !vads_.overlaps(wanted)) base = preferred;
+  }
+  if (base) {
+    vad.range.first = base->vpn();
+    if (!limits.contains(vad.range.first) || vad.range.last() > limits.last()) return fail(Status::kInvalidParameter3);
+    if (vads_.overlaps(vad.range)) return fail(Status::kConflictingAddresses);
+    return vad;
+  }
+  VpnRange where = limits;
+  if (request.highest) {
+    if (request.highest->vpn() < where.first) return fail(Status::kNoMemory);
+    where.count = std::min(where.count, request.highest->vpn() - where.first + 1_pages);
+  }
+  if (vad.range.count > where.count) return fail(Status::kNoMemory);
+  vad.range.first = request.direction == ViewRequest::Direction::kBottomUp
+                        ? vads_.find_lowest(vad.range.count, where, kGranule)
+                        : vads_.find_highest(vad.range.count, where, kGranule);
+  if (vad.range.first == VadTree::kNoVpn) return fail(Status::kNoMemory);
+  return vad;
+}
+
+Result<VpnRange> AddressSpace::map_view(Processor& cpu, Section& section, const ViewRequest& request) {
+  return with_memory(core_, cpu, [&]() -> Result<VpnRange> {
+    const LockGuard guard(lock);
+    auto vad = place_view(section, request);
+    if (!vad) return std::unexpected(vad.error());
+    ControlArea& area = *vad->control_area;
+    vad->commit_charge = charged_in_view(cpu, *vad, vad->range);
+    if (section.flags().reserve && !request.commit.is_zero())
+      PAGODA_TRY(core_.sections->commit(cpu, area, vad->section_page, pages_of(request.commit)));
+    const auto inserted = insert_vad(*vad);
+    if (!inserted) return std::unexpected(inserted.error());
+    const LockGuard pfn_guard(core_.pfns.lock);
+    ++area.mapped_views;
+    return (*inserted)->range;
+  });
+}
+
+Result<> AddressSpace::unmap_view(Processor& cpu, VirtualAddress address, After after) {
+  static_cast<void>(after);
+  const LockGuard guard(lock);
+  Vad* const vad = vads_.find(address.vpn());
+  if (vad == nullptr || vad->control_area == nullptr) return fail(Status::kNotMappedView);
+  ControlArea& area = *vad->control_area;
+  free_pages(cpu, *vad, vad->range, 0);
+  erase_vad(*vad);
+  core_.sections->view_unmapped(cpu, area);
+  return {};
+}
+
+Result<std::shared_ptr<FileStream>> AddressSpace::mapped_file(VirtualAddress address) {
+  const LockGuard guard(lock);
+  const Vad* const vad = vads_.find(address.vpn());
+  if (vad == nullptr || vad->control_area == nullptr || vad->control_area->file() == nullptr)
+    return fail(Status::kInvalidAddress);
+  return vad->control_area->file();
+}
+
+AddressSpace::DefaultRun AddressSpace::default_run(const Processor& cpu, const Vad& vad, Vpn page) const {
+  if (vad.control_area == nullptr) return {vad.range.end(), protection_of_zero_pte(vad, page)};
+  const ControlArea& area = *vad.control_area;
+  const PageCount at = vad.section_page + (page - vad.range.first);
+  const PageCount view_end = vad.section_page + vad.range.count;
+  const auto run = [&](PageCount end, Protection protection) {
+    return DefaultRun{page + (std::min(end, view_end) - at), protection};
+  };
+  const LockGuard guard(core_.pfns.lock);
+  if (at >= area.pages()) return run(view_end, Protection::kNone);
+  if (area.kind() == SectionKind::kImage) return run(area.subsection_of(at).end(), area.subsection_of(at).protection);
+  if (!area.flags().reserve) return run(area.pages(), vad.protection);
+  // Page of entries by page of entries: one that does not exist has no committed page.
+  std::optional<bool> committed;
+  PageCount end = at;
+  while (end < std::min(area.pages(), view_end)) {
+    const VirtualAddress prototype = area.prototype_of(core_.codec, end);
+    const PhysicalAddress pte = core_.prototypes.find(prototype);
+    const bool is = pte != PrototypePool::kNone && core_.load(cpu, pte) != 0;
+    if (committed.value_or(is) != is) break;
+    committed = is;
+    const std::uint64_t left = core_.prototypes.entries_per_page() - prototype.page_offset() / core_.mode.entry_bytes;
+    end += PageCount(pte == PrototypePool::kNone ? left : 1);
+  }
+  return run(std::min(end, area.pages()), *committed ? vad.protection : Protection::kNone);
+}
+
+PageCount AddressSpace::committed_in_view(const Processor& cpu, const Vad& vad, VpnRange pages) const {
+  PageCount committed;
+  for (Vpn page = pages.first; page < pages.end();) {
+    const DefaultRun run = default_run(cpu, vad, page);
+    const Vpn end = std::min(run.end, pages.end());
+    if (run.protection != Protection::kNone) committed += end - page;
+    page = end;
+  }
+  return committed;
+}
+
+PageCount AddressSpace::charged_in_view(const Processor& cpu, const Vad& vad, VpnRange pages) const {
+  PageCount charged;
+  if (vad.type == VadType::kImage) {
+    for (Vpn page = pages.first; page < pages.end();) {
+      const DefaultRun run = default_run(cpu, vad, page);
+      const Vpn end = std::min(run.end, pages.end());
+      if (is_write_copy(run.protection)) charged += end - page;
+      page = end;
+    }
+  } else if (is_write_copy(vad.protection)) {
+    charged = pages.count;
+  }
+  tables_.for_each(cpu, pages, [&](Vpn page, PhysicalAddress, RawPte raw) {
+    lock.assert_held();
+    if (raw == 0) return;
+    const bool by_default = is_write_copy(protection_of_view(vad, page));
+    const bool now = is_private_entry(core_.codec, raw) || is_write_copy(current_protection(cpu, vad, page, raw));
+    if (now && !by_default) ++charged;
+    if (!now && by_default) --charged;
+  });
+  return charged;
+}
+
+// Commits the pages for all views of the section; this view's get the protection.
+Result<> AddressSpace::commit_view(Processor& cpu, Vad& vad, VpnRange pages, Protection protection) {
+  ControlArea& area = *vad.control_area;
+  if (vad.type == VadType::kLargePageSection) return fail(Status::kInvalidPageProtection);
+  if (!area.flags().reserve) return fail(Status::kAlreadyCommitted);
+  PAGODA_TRY(may_protect(vad, protection));
+  PAGODA_TRY(tables_.make_all(cpu, pages));
+  const auto committed =
+      core_.sections->commit(cpu, area, vad.section_page + (pages.first - vad.range.first), pages.count);
+  if (!committed) {
+    tables_.for_each(
+        cpu, pages, [](Vpn, PhysicalAddress, RawPte) {},
+        [&](Vpn page) {
+          lock.assert_held();
+          tables_.free_if_empty(cpu, page);
+        });
+    return committed;
+  }
+  PAGODA_TRY(protect_view(cpu, vad, pages, protection));
+  return {};
+}
+
+Result<Protection> AddressSpace::protect_view(Processor& cpu, Vad& vad, VpnRange pages, Protection wanted) {
+  const Protection protection = in_view(vad, wanted);
+  PAGODA_TRY(tables_.make_all(cpu, pages));
+  PageCount private_pages;
+  tables_.for_each(cpu, pages, [&](Vpn, PhysicalAddress, RawPte raw) {
+    if (is_private_entry(core_.codec, raw)) ++private_pages;
+  });
+  const PageCount before = charged_in_view(cpu, vad, pages);
+  const PageCount after = is_write_copy(protection) ? pages.count : private_pages;
+  const auto free_empty = [&](Vpn page) {
+    lock.assert_held();
+    tables_.free_if_empty(cpu, page);
+  };
+  if (after > before) {
+    if (const auto charged = charge_commit(after - before); !charged) {
+      tables_.for_each(cpu, pages, [](Vpn, PhysicalAddress, RawPte) {}, free_empty);
+      return std::unexpected(charged.error());
+    }
+  } else {
+    give_back_commit(before - after);
+  }
+  vad.commit_charge = vad.commit_charge + after - before;
+  commit_ = commit_ + after - before;
+  peak_commit_ = std::max(peak_commit_, commit_);
+  std::optional<Protection> old;
+  tables_.for_each(
+      cpu, pages,
+      [&](Vpn page, PhysicalAddress pte, RawPte raw) {
+        lock.assert_held();
+        const Protection now = current_protection(cpu, vad, page, raw);
+        if (!old) old = now;
+        if (is_private_entry(core_.codec, raw)) {
+          if (now != unshared(wanted)) protect_entry(cpu, page, pte, raw, unshared(wanted));
+        } else if (now != protection) {
+          protect_shared_entry(cpu, vad, page, pte, raw, protection);
+        }
+      },
+      free_empty);
+  return *old;
+}
+
+void AddressSpace::protect_shared_entry(Processor& cpu, const Vad& vad, Vpn page, PhysicalAddress pte, RawPte raw,
+                                        Protection protection) {
+  if (!PteCodec::is_valid(raw)) {
+    // What the VAD says needs no entry.
+    tables_.store(cpu, pte, protection == protection_of_view(vad, page) ? 0 : core_.codec.lookup_needed(protection));
+    return;
+  }
+  const Pfn frame = core_.codec.frame(raw);
+  const std::uint32_t slot = working_set_.find_shared(page);
+  const auto dirty = PteCodec::is_dirty(raw) ? PteCodec::Dirty::kYes : PteCodec::Dirty::kNo;
+  core_.note(cpu, EventKind::kProtected, pte, frame, raw);
+  if (is_mappable(protection)) {
+    working_set_.set_protection(slot, protection);
+    tables_.replace(
+        cpu, pte,
+        core_.codec.valid(frame, protection, PteCodec::Owner::kUser, PteCodec::Dirty::kNo) | soft_bits::kPrototype);
+    invalidate(cpu, std::span(&page, 1));
+    if (dirty == PteCodec::Dirty::kNo) return;
+    const LockGuard guard(core_.pfns.lock);
+    core_.pfns.make_dirty(frame);
+    return;
+  }
+  working_set_.erase(slot);
+  tables_.replace(cpu, pte, core_.codec.lookup_needed(protection));
+  invalidate(cpu, std::span(&page, 1));
+  const LockGuard guard(core_.pfns.lock);
+  core_.pfns.unshare(cpu, frame, pte.pfn(), dirty);
+}
+
+// What this space's entries say about their pages being dirty goes into the PFN database, and a next write says so
+// again; then the file's pages are written. Other spaces' entries keep what they say, as in NT: their pages are written
+// once more later.
+Result<VpnRange> AddressSpace::flush_view(Processor& cpu, VirtualAddress base, ByteCount size) {
+  std::shared_ptr<FileStream> file;
+  VpnRange pages;
+  FileOffset offset;
+  {
+    const LockGuard guard(lock);
+    const Vad* const vad = vads_.find(base.vpn());
+    if (vad == nullptr) return fail(Status::kNotMappedView);
+    if (vad->control_area == nullptr || vad->control_area->kind() != SectionKind::kData)
+      return fail(Status::kNotMappedData);
+    pages = {base.vpn(), vad->range.end() - base.vpn()};
+    if (!size.is_zero()) {
+      const auto covering = pages_covering(base, size);
+      if (!covering || covering->last() > vad->range.last()) return fail(Status::kInvalidParameter);
+      pages = *covering;
+    }
+    file = vad->control_area->file();
+    offset = FileOffset(bytes_of(vad->section_page + (pages.first - vad->range.first)).value());
+    std::vector<Vpn> cleaned;
+    tables_.for_each(cpu, pages, [&](Vpn page, PhysicalAddress pte, RawPte raw) {
+      lock.assert_held();
+      if (!PteCodec::is_valid(raw) || !PteCodec::is_shared(raw) || !PteCodec::is_dirty(raw)) return;
+      machine::clear_entry_bits(cpu.physical(), core_.mode, pte, machine::pte_bits::kWrite | machine::pte_bits::kDirty);
+      cleaned.push_back(page);
+      const LockGuard pfn_guard(core_.pfns.lock);
+      core_.pfns.make_dirty(core_.codec.frame(raw));
+    });
+    invalidate(cpu, cleaned);
+  }
+  PAGODA_TRY(core_.sections->flush(cpu, *file, offset, bytes_of(pages.count)));
+  return pages;
+}
+
+}  // namespace pagoda::mm
