@@ -25,6 +25,13 @@ void note_taken(std::uint16_t order) {
   held.orders[held.count++] = order;
 }
 
+void note_next_taken(std::uint16_t order) {
+  PAGODA_CHECK(held.count > 0);
+  PAGODA_CHECK_EQ(held.orders[held.count - 1], order);
+  PAGODA_CHECK_LT(held.count, held.orders.size());
+  held.orders[held.count++] = order;
+}
+
 void note_released(std::uint16_t order) {
   auto* const end = held.orders.data() + held.count;
   auto* const found = std::find(held.orders.data(), end, order);

@@ -6,6 +6,9 @@
 // locks of its host (depth 0).
 //
 //   order of taking within one manager: space -> section -> PFN
+//
+// Of two locks of one rank only the younger object's may be taken while the older's is held, and its taker says so
+// (`NextLockGuard`): a fork holds the parent's space and the child's.
 #pragma once
 
 #include <cstdint>
@@ -47,6 +50,7 @@ class LockRank {
 namespace detail {
 // The run-time check of ranks (debug builds). Aborts on a lock taken out of order, with both ranks.
 void note_taken(std::uint16_t order);
+void note_next_taken(std::uint16_t order);
 void note_released(std::uint16_t order);
 void check_held(std::uint16_t order);
 }  // namespace detail
@@ -60,6 +64,13 @@ class PAGODA_CAPABILITY("mutex") Lock {
   void take() PAGODA_ACQUIRE() {
 #if PAGODA_DCHECKS
     detail::note_taken(rank_.order());
+#endif
+    mutex_.lock();
+  }
+  // The same where another of this rank is held, of an older object.
+  void take_next() PAGODA_ACQUIRE() {
+#if PAGODA_DCHECKS
+    detail::note_next_taken(rank_.order());
 #endif
     mutex_.lock();
   }
@@ -90,6 +101,18 @@ class PAGODA_SCOPED_CAPABILITY LockGuard {
   ~LockGuard() PAGODA_RELEASE() { lock_.release(); }
   LockGuard(const LockGuard&) = delete;
   LockGuard& operator=(const LockGuard&) = delete;
+
+ private:
+  Lock& lock_;
+};
+
+// Holds the lock of an object that is younger than the one whose lock of the same rank is held already.
+class PAGODA_SCOPED_CAPABILITY NextLockGuard {
+ public:
+  explicit NextLockGuard(Lock& lock) PAGODA_ACQUIRE(lock) : lock_(lock) { lock_.take_next(); }
+  ~NextLockGuard() PAGODA_RELEASE() { lock_.release(); }
+  NextLockGuard(const NextLockGuard&) = delete;
+  NextLockGuard& operator=(const NextLockGuard&) = delete;
 
  private:
   Lock& lock_;

@@ -85,6 +85,23 @@ Result<AddressSpace*> MemoryManager::create_space(Processor& cpu, const SpaceCon
   });
 }
 
+Result<AddressSpace*> MemoryManager::clone_space(Processor& cpu, AddressSpace& parent) {
+  WorkingSet::Limits limits;
+  {
+    const LockGuard guard(parent.lock);
+    limits = parent.working_set().limits();
+  }
+  return with_memory(core_, cpu, [&]() -> Result<AddressSpace*> {
+    auto child = create_space(cpu, {.limits = limits});
+    if (!child) return child;
+    if (const auto cloned = (*child)->clone_from(cpu, parent); !cloned) {
+      destroy_space(cpu, **child);
+      return std::unexpected(cloned.error());
+    }
+    return child;
+  });
+}
+
 void MemoryManager::destroy_space(Processor& cpu, AddressSpace& space) {
   for (const auto& other : attached_) PAGODA_CHECK(other.load(std::memory_order_relaxed) != &space);
   space.tear_down(cpu);

@@ -70,6 +70,10 @@ class MemoryManager : public machine::FaultHandler, public ShortageRelief {
   // --- Spaces ---
   // Fails with kCommitmentLimit, kNoMemory, kPending, kBadWorkingSetLimit.
   Result<AddressSpace*> create_space(Processor& cpu, const SpaceConfig& config);
+  // A copy of the space, whose pages both share until one writes; views are there if they are to be inherited, AWE and
+  // large-page regions are not. NT: the address space of NtCreateProcess without a section. Fails as create_space does,
+  // and with kInsufficientResources.
+  Result<AddressSpace*> clone_space(Processor& cpu, AddressSpace& parent);
   // Gives everything back. No processor may be attached to it.
   void destroy_space(Processor& cpu, AddressSpace& space);
   // The processor runs in the space from now on.

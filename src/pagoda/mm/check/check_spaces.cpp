@@ -58,7 +58,10 @@ std::size_t check_view(Context& c, AddressSpace& space, const Vad& vad, std::siz
   for (; at < c.leaves.size() && c.leaves[at].page < vad.range.end(); ++at) {
     const Leaf& leaf = c.leaves[at];
     const PteKind kind = c.core.codec.kind(leaf.raw);
-    const bool shared = kind == PteKind::kPrototype || (kind == PteKind::kValid && PteCodec::is_shared(leaf.raw));
+    const bool clone = space.is_clone(leaf.raw);
+    if (clone && kind == PteKind::kPrototype) c.clone_names.push_back(c.core.codec.prototype_address(leaf.raw));
+    const bool shared =
+        !clone && (kind == PteKind::kPrototype || (kind == PteKind::kValid && PteCodec::is_shared(leaf.raw)));
     const bool copies = is_write_copy(space.current_protection(c.cpu, vad, leaf.page, leaf.raw));
     charged += (!shared || copies ? 1 : 0) - (by_default(leaf.page) ? 1 : 0);
     if (kind == PteKind::kDecommitted || kind == PteKind::kDemandZero) {

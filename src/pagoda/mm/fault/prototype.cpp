@@ -16,7 +16,9 @@ struct Found {
 };
 
 RawPte valid_prototype(const Core& core, Pfn frame) {
-  const Protection protection = core.codec.protection(core.pfns.entry(frame).original_pte, PteHome::kSegment);
+  Protection protection = core.codec.protection(core.pfns.entry(frame).original_pte, PteHome::kSegment);
+  // Of a clone whose page nobody may touch: mapped only while a private copy is made. No processor reads the entry.
+  if (!is_mappable(protection)) protection = Protection::kReadOnly;
   return core.codec.valid(frame, protection, PteCodec::Owner::kKernel, PteCodec::Dirty::kNo);
 }
 

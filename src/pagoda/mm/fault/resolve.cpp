@@ -35,6 +35,13 @@ Outcome valid(Context& c) PAGODA_REQUIRES(c.space.lock) {
 // The first touch of a guard page takes the guard away and raises it.
 Outcome guard(Context& c) PAGODA_REQUIRES(c.space.lock) {
   const Protection unguarded = without_guard(c.protection);
+  // A page that a fork shares has one protection for all who share it.
+  if (c.space.is_clone(c.raw)) {
+    const auto made = c.space.make_private(c.cpu, {c.page, 1_pages});
+    if (!made) return {made.error() == Status::kPending ? Status::kSuccess : made.error(), FaultKind::kSpurious, false};
+    c.space.protect_entry(c.cpu, c.page, c.pte, c.core.load(c.cpu, c.pte), unguarded);
+    return {Status::kGuardPageViolation, FaultKind::kGuard};
+  }
   const LockGuard guard(c.core.pfns.lock);
   c.raw = c.core.load(c.cpu, c.pte);
   if (c.raw == 0) {
@@ -53,9 +60,10 @@ Outcome guard(Context& c) PAGODA_REQUIRES(c.space.lock) {
 
 // Where the page's prototype PTE is, if it has one.
 bool locate_prototype(Context& c, const Vad& vad) PAGODA_REQUIRES(c.space.lock) {
+  const bool points = c.core.codec.kind(c.raw) == PteKind::kPrototype && !c.core.codec.is_lookup_needed(c.raw);
+  if (vad.control_area == nullptr && !points) return false;
   const LockGuard guard(c.core.pfns.lock);
-  if (vad.control_area == nullptr) {
-    if (c.core.codec.kind(c.raw) != PteKind::kPrototype) return false;
+  if (points && c.core.prototypes.is_clone(c.core.codec.prototype_address(c.raw))) {
     c.prototype = c.core.codec.prototype_address(c.raw);
     return true;
   }
@@ -84,8 +92,8 @@ Outcome dispatch(Context& c) PAGODA_REQUIRES(c.space.lock) {
     if (vad != nullptr) {
       shared = locate_prototype(c, *vad);
       c.protection = c.space.current_protection(c.cpu, *vad, c.page, c.raw);
-      if (vad->control_area != nullptr && !shared)
-        c.protection = Protection::kNone;  // Beyond what an extendable view has.
+      // Beyond what an extendable view has.
+      if (vad->control_area != nullptr && !shared) c.protection = Protection::kNone;
     }
   } else if (kind != PteKind::kDecommitted) {
     c.protection = c.core.codec.protection(c.raw);

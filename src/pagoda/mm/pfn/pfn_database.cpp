@@ -182,6 +182,21 @@ void PfnDatabase::unshare(const machine::Processor& cpu, Pfn frame, Pfn table, P
   drop_reference(frame);
 }
 
+void PfnDatabase::move_to_prototype(Pfn frame, PhysicalAddress prototype, RawPte original) {
+  PfnEntry& e = entry(frame);
+  PAGODA_DCHECK(!e.prototype_pte && !e.deleted);
+  const Pfn table = e.containing_page();
+  e.pte_address = prototype.value();
+  e.prototype_pte = 1;
+  e.original_pte = original;
+  add_table_share(prototype.pfn());
+  if (e.state == PageState::kActive) {
+    e.ws_index = PfnEntry::kNoWsIndex;
+  } else {
+    drop_table_share(table);
+  }
+}
+
 void PfnDatabase::remove(Pfn frame) {
   PfnEntry& e = entry(frame);
   PAGODA_DCHECK(!e.deleted);

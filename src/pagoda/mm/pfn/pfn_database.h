@@ -88,6 +88,9 @@ class PfnDatabase {
   void share(Pfn frame, Pfn table) PAGODA_REQUIRES(lock);
   // One of the valid PTEs of such a page is gone. With the last one its prototype PTE becomes a transition entry.
   void unshare(const machine::Processor& cpu, Pfn frame, Pfn table, PteCodec::Dirty dirty) PAGODA_REQUIRES(lock);
+  // A page in memory gets another owner: a prototype PTE, which is about to name it as its PTE did. A page that is
+  // active stays mapped there.
+  void move_to_prototype(Pfn frame, PhysicalAddress prototype, RawPte original) PAGODA_REQUIRES(lock);
   // The owner's PTE is gone for good: valid (share count 1) or transition before. Frees the slot, and the frame as soon
   // as nobody references it; takes the entry out of the page table's share count.
   void remove(Pfn frame) PAGODA_REQUIRES(lock);

@@ -87,6 +87,11 @@ class PrototypePool : public PrototypePages {
       PAGODA_REQUIRES(pfns_.lock);
   [[nodiscard]] std::uint32_t clone_references(VirtualAddress prototype) const PAGODA_REQUIRES(pfns_.lock);
   [[nodiscard]] bool is_clone(PhysicalAddress pte) const { return (pfns_.entry(pte.pfn()).original_pte & kClone) != 0; }
+  // The same of an address that a PTE names.
+  [[nodiscard]] bool is_clone(VirtualAddress prototype) const PAGODA_REQUIRES(pfns_.lock) {
+    const Pfn frame = frame_of(prototype);
+    return frame != kNoPfn && is_clone(PhysicalAddress(frame));
+  }
   // Pages of clone entries, each of which is charged.
   [[nodiscard]] PageCount clone_pages() const PAGODA_REQUIRES(pfns_.lock) { return clone_pages_; }
 

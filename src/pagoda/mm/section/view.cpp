@@ -17,12 +17,6 @@ constexpr PageCount kGranule{kAllocationGranularity >> kPageShift};
 // paid for at once, would refuse to map a large file of which little is used. A choice, in the direction of NT 8.1.
 constexpr PageCount kTablesOnDemand = pages_of(1_GiB);
 
-bool is_private_entry(const PteCodec& codec, RawPte raw) {
-  if (PteCodec::is_valid(raw)) return !PteCodec::is_shared(raw);
-  const PteKind kind = codec.kind(raw);
-  return kind != PteKind::kZero && kind != PteKind::kPrototype;
-}
-
 // Of a view of a write-copy kind, writable means: by a copy (reference/nt.md 7.3).
 Protection in_view(const Vad& vad, Protection protection) {
   const bool copies = vad.type == VadType::kImage || is_write_copy(vad.protection);
@@ -165,6 +159,13 @@ PageCount AddressSpace::committed_in_view(const Processor& cpu, const Vad& vad, 
   return committed;
 }
 
+// A write has copied the page; a fork may share the copy.
+bool AddressSpace::is_private_entry(RawPte raw) const {
+  if (PteCodec::is_valid(raw)) return !PteCodec::is_shared(raw) || is_clone(raw);
+  const PteKind kind = core_.codec.kind(raw);
+  return kind != PteKind::kZero && (kind != PteKind::kPrototype || is_clone(raw));
+}
+
 PageCount AddressSpace::charged_in_view(const Processor& cpu, const Vad& vad, VpnRange pages) const {
   PageCount charged;
   if (vad.type == VadType::kImage) {
@@ -181,7 +182,7 @@ PageCount AddressSpace::charged_in_view(const Processor& cpu, const Vad& vad, Vp
     lock.assert_held();
     if (raw == 0) return;
     const bool by_default = is_write_copy(protection_of_view(vad, page));
-    const bool now = is_private_entry(core_.codec, raw) || is_write_copy(current_protection(cpu, vad, page, raw));
+    const bool now = is_private_entry(raw) || is_write_copy(current_protection(cpu, vad, page, raw));
     if (now && !by_default) ++charged;
     if (!now && by_default) --charged;
   });
@@ -206,16 +207,16 @@ Result<> AddressSpace::commit_view(Processor& cpu, Vad& vad, VpnRange pages, Pro
         });
     return committed;
   }
-  PAGODA_TRY(protect_view(cpu, vad, pages, protection));
-  return {};
+  return protect_view(cpu, vad, pages, protection);
 }
 
-Result<Protection> AddressSpace::protect_view(Processor& cpu, Vad& vad, VpnRange pages, Protection wanted) {
+Result<> AddressSpace::protect_view(Processor& cpu, Vad& vad, VpnRange pages, Protection wanted) {
   const Protection protection = in_view(vad, wanted);
   PAGODA_TRY(tables_.make_all(cpu, pages));
+  PAGODA_TRY(make_private(cpu, pages));
   PageCount private_pages;
   tables_.for_each(cpu, pages, [&](Vpn, PhysicalAddress, RawPte raw) {
-    if (is_private_entry(core_.codec, raw)) ++private_pages;
+    if (is_private_entry(raw)) ++private_pages;
   });
   const PageCount before = charged_in_view(cpu, vad, pages);
   const PageCount after = is_write_copy(protection) ? pages.count : private_pages;
@@ -234,21 +235,19 @@ Result<Protection> AddressSpace::protect_view(Processor& cpu, Vad& vad, VpnRange
   vad.commit_charge = vad.commit_charge + after - before;
   commit_ = commit_ + after - before;
   peak_commit_ = std::max(peak_commit_, commit_);
-  std::optional<Protection> old;
   tables_.for_each(
       cpu, pages,
       [&](Vpn page, PhysicalAddress pte, RawPte raw) {
         lock.assert_held();
         const Protection now = current_protection(cpu, vad, page, raw);
-        if (!old) old = now;
-        if (is_private_entry(core_.codec, raw)) {
+        if (is_private_entry(raw)) {
           if (now != unshared(wanted)) protect_entry(cpu, page, pte, raw, unshared(wanted));
         } else if (now != protection) {
           protect_shared_entry(cpu, vad, page, pte, raw, protection);
         }
       },
       free_empty);
-  return *old;
+  return {};
 }
 
 void AddressSpace::protect_shared_entry(Processor& cpu, const Vad& vad, Vpn page, PhysicalAddress pte, RawPte raw,

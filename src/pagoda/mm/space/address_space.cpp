@@ -145,9 +145,21 @@ RawPte AddressSpace::unmapped_form(Pfn frame, RawPte raw, const Wsle& wsle) cons
   const PfnEntry& entry = core_.pfns.entry(frame);
   if (!PteCodec::is_shared(raw)) return core_.codec.transition(frame, core_.codec.protection(entry.original_pte));
   const LockGuard guard(core_.pfns.lock);
-  if (core_.codec.protection(entry.original_pte, PteHome::kSegment) != wsle.protection())
+  if (core_.codec.protection(entry.original_pte, PteHome::kSegment) != wsle.protection() &&
+      !core_.prototypes.is_clone(entry.pte()))
     return core_.codec.lookup_needed(wsle.protection());
   return core_.codec.prototype(core_.prototypes.address_of(entry.pte()), wsle.protection(), PteCodec::ReadOnly::kNo);
+}
+
+bool AddressSpace::is_clone(RawPte raw) const {
+  if (PteCodec::is_valid(raw)) {
+    if (!PteCodec::is_shared(raw)) return false;
+    const LockGuard guard(core_.pfns.lock);
+    return core_.prototypes.is_clone(core_.pfns.entry(core_.codec.frame(raw)).pte());
+  }
+  if (core_.codec.kind(raw) != PteKind::kPrototype || core_.codec.is_lookup_needed(raw)) return false;
+  const LockGuard guard(core_.pfns.lock);
+  return core_.prototypes.is_clone(core_.codec.prototype_address(raw));
 }
 
 Protection AddressSpace::protection_of_view(const Vad& vad, Vpn page) const {
@@ -160,9 +172,10 @@ Protection AddressSpace::protection_of_pointer(const Processor& cpu, const Vad& 
   if (const Protection own = core_.codec.protection(raw); own != Protection::kNone) return own;
   // x86 pointers have no room for it: it is the prototype's.
   const LockGuard guard(core_.pfns.lock);
-  if (vad.control_area != nullptr)
+  const VirtualAddress address = core_.codec.prototype_address(raw);
+  if (!core_.prototypes.is_clone(address))
     return vad.control_area->subsection_of(vad.section_page + (page - vad.range.first)).protection;
-  const RawPte prototype = core_.load(cpu, core_.prototypes.find(core_.codec.prototype_address(raw)));
+  const RawPte prototype = core_.load(cpu, core_.prototypes.find(address));
   return PteCodec::is_valid(prototype)
              ? core_.codec.protection(core_.pfns.entry(core_.codec.frame(prototype)).original_pte, PteHome::kSegment)
              : core_.codec.protection(prototype, PteHome::kSegment);
@@ -217,7 +230,7 @@ Result<RegionInfo> AddressSpace::query(const Processor& cpu, VirtualAddress addr
   tables_.for_each(cpu, {page, vad->range.end() - page}, [&](Vpn at, PhysicalAddress, RawPte raw) {
     lock.assert_held();
     if (!same || raw == 0) return;
-    same = extend_by_default(at) && extend(at + 1_pages, current_protection(cpu, *vad, at, raw));
+    same = extend_by_default(at) && extend(at + 1_pages, shown_protection(cpu, *vad, at, raw));
   });
   if (same) extend_by_default(vad->range.end());
   info.size = bytes_of(end - page);

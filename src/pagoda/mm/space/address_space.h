@@ -170,6 +170,17 @@ class AddressSpace {
   // pointer to its prototype PTE, or, where the rights differ from the prototype's, what says that the VAD knows. Takes
   // the PFN lock for a shared page.
   [[nodiscard]] RawPte unmapped_form(Pfn frame, RawPte raw, const Wsle& wsle) const;
+  // Pages that a fork shares get copies, since a clone's page has one protection for all who share it. Fails with
+  // kNoMemory, kPending, kInPageError; some may have their copies then.
+  Result<> make_private(Processor& cpu, VpnRange pages) PAGODA_REQUIRES(lock);
+  // A private page gets other rights, whatever form its entry has.
+  void protect_entry(Processor& cpu, Vpn page, PhysicalAddress pte, RawPte raw, Protection protection)
+      PAGODA_REQUIRES(lock);
+  // Whether an entry leads to a page that a fork shares. Takes the PFN lock.
+  [[nodiscard]] bool is_clone(RawPte raw) const;
+  // The child of a fork, which is empty, becomes a copy (space/fork.cpp). Fails with kCommitmentLimit,
+  // kInsufficientResources, kNoMemory; what it has then is the caller's to take apart.
+  Result<> clone_from(Processor& cpu, AddressSpace& parent);
   // Takes everything apart; the manager frees the root afterwards.
   void tear_down(Processor& cpu);
 
@@ -200,15 +211,12 @@ class AddressSpace {
   PageCount free_pages(Processor& cpu, const Vad& vad, VpnRange pages, RawPte hole) PAGODA_REQUIRES(lock);
   Result<> commit_locked(Processor& cpu, VpnRange pages, Protection protection) PAGODA_REQUIRES(lock);
   Result<> decommit_locked(Processor& cpu, Vad& vad, VpnRange pages) PAGODA_REQUIRES(lock);
-  Result<Protection> protect_locked(Processor& cpu, VpnRange pages, Protection protection) PAGODA_REQUIRES(lock);
-  void protect_entry(Processor& cpu, Vpn page, PhysicalAddress pte, RawPte raw, Protection protection)
-      PAGODA_REQUIRES(lock);
+  void protect_locked(Processor& cpu, VpnRange pages, Protection protection) PAGODA_REQUIRES(lock);
   // Whether the region as a whole lets its pages have the protection.
   [[nodiscard]] Result<> may_protect(const Vad& vad, Protection protection) const PAGODA_REQUIRES(lock);
-  // Pages that a fork shares get copies, since a clone's page has one protection for all who share it. Fails with
-  // kNoMemory, kPending, kInPageError; some may have their copies then.
-  Result<> make_private(Processor& cpu, VpnRange pages) PAGODA_REQUIRES(lock);
   void free_mapped(const Processor& cpu, PhysicalAddress pte, RawPte raw) PAGODA_REQUIRES(lock, core_.pfns.lock);
+  Result<> clone_region(Processor& cpu, AddressSpace& parent, const Vad& vad, class CloneEntries& entries)
+      PAGODA_REQUIRES(lock, parent.lock);
   void drop_clone(const Processor& cpu, VirtualAddress prototype) PAGODA_REQUIRES(lock, core_.pfns.lock);
   // Of views (section/view.cpp).
   [[nodiscard]] PageCount committed_in_view(const Processor& cpu, const Vad& vad, VpnRange pages) const
@@ -216,9 +224,9 @@ class AddressSpace {
   // Pages of the part of a view that are private or become so when written.
   [[nodiscard]] PageCount charged_in_view(const Processor& cpu, const Vad& vad, VpnRange pages) const
       PAGODA_REQUIRES(lock);
+  [[nodiscard]] bool is_private_entry(RawPte raw) const;
   Result<> commit_view(Processor& cpu, Vad& vad, VpnRange pages, Protection protection) PAGODA_REQUIRES(lock);
-  Result<Protection> protect_view(Processor& cpu, Vad& vad, VpnRange pages, Protection protection)
-      PAGODA_REQUIRES(lock);
+  Result<> protect_view(Processor& cpu, Vad& vad, VpnRange pages, Protection protection) PAGODA_REQUIRES(lock);
   void protect_shared_entry(Processor& cpu, const Vad& vad, Vpn page, PhysicalAddress pte, RawPte raw,
                             Protection protection) PAGODA_REQUIRES(lock);
   // The range and the rights of a view that is asked for.
@@ -229,6 +237,12 @@ class AddressSpace {
     Protection protection = Protection::kNone;  // kNone: not committed.
   };
   [[nodiscard]] DefaultRun default_run(const Processor& cpu, const Vad& vad, Vpn page) const;
+  // What a query says of the rights: that a fork shares a private page does not show.
+  [[nodiscard]] Protection shown_protection(const Processor& cpu, const Vad& vad, Vpn page, RawPte raw) const
+      PAGODA_REQUIRES(lock) {
+    const Protection protection = current_protection(cpu, vad, page, raw);
+    return vad.is_private ? unshared(protection) : protection;
+  }
   // What a page of a view may be used for as long as its entry says nothing else.
   [[nodiscard]] Protection protection_of_view(const Vad& vad, Vpn page) const;
   // Of the prototype PTE that an entry points to.

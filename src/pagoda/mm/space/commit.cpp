@@ -66,7 +66,7 @@ Result<> AddressSpace::commit_locked(Processor& cpu, VpnRange pages, Protection 
       tables_.store(cpu, pte, core_.codec.demand_zero(protection));
   });
   // Those that were there already take the protection.
-  PAGODA_TRY(protect_locked(cpu, pages, protection));
+  protect_locked(cpu, pages, protection);
   return {};
 }
 
@@ -154,7 +154,8 @@ PageCount AddressSpace::free_pages(Processor& cpu, const Vad& vad, VpnRange page
             core_.pfns.remove(core_.codec.frame(raw));
           } else if (core_.codec.has_slot(raw)) {
             core_.paging_files.free(core_.codec.file(raw), core_.codec.slot(raw));
-          } else if (vad.is_private && core_.codec.kind(raw) == PteKind::kPrototype) {
+          } else if (core_.codec.kind(raw) == PteKind::kPrototype && !core_.codec.is_lookup_needed(raw) &&
+                     core_.prototypes.is_clone(core_.codec.prototype_address(raw))) {
             drop_clone(cpu, core_.codec.prototype_address(raw));
           }
           core_.note(cpu, EventKind::kRemoved, pte, kNoPfn, raw);
@@ -177,6 +178,7 @@ Result<Protection> AddressSpace::protect(Processor& cpu, VirtualAddress base, By
   if (base.vpn() > user_range().last()) return fail(Status::kInvalidParameter2);
   const auto pages = pages_covering(base, size);
   if (!pages) return fail(Status::kInvalidParameter3);
+  std::optional<Protection> old;  // Before the first attempt, which may have made copies of what a fork shares.
   return with_memory(core_, cpu, [&]() -> Result<Protection> {
     const LockGuard guard(lock);
     const auto region = region_of(*pages);
@@ -184,10 +186,15 @@ Result<Protection> AddressSpace::protect(Processor& cpu, VirtualAddress base, By
     Vad& vad = **region;
     if (committed_in(cpu, vad, *pages) != pages->count) return fail(Status::kNotCommitted);
     PAGODA_TRY(may_protect(vad, protection));
-    if (vad.control_area != nullptr) return protect_view(cpu, vad, *pages, protection);
-    PAGODA_TRY(tables_.make_all(cpu, *pages));
-    PAGODA_TRY(make_private(cpu, *pages));
-    return protect_locked(cpu, *pages, protection);
+    if (!old) old = shown_protection(cpu, vad, pages->first, tables_.read(cpu, pages->first));
+    if (vad.control_area != nullptr) {
+      PAGODA_TRY(protect_view(cpu, vad, *pages, protection));
+    } else {
+      PAGODA_TRY(tables_.make_all(cpu, *pages));
+      PAGODA_TRY(make_private(cpu, *pages));
+      protect_locked(cpu, *pages, protection);
+    }
+    return *old;
   });
 }
 
@@ -202,22 +209,18 @@ Result<> AddressSpace::may_protect(const Vad& vad, Protection protection) const 
 }
 
 // All pages are committed, and all their entries exist unless they are zero and may stay so.
-Result<Protection> AddressSpace::protect_locked(Processor& cpu, VpnRange pages, Protection protection) {
+void AddressSpace::protect_locked(Processor& cpu, VpnRange pages, Protection protection) {
   const Vad& vad = **region_of(pages);
-  std::optional<Protection> old;
   tables_.for_each(
       cpu, pages,
       [&](Vpn page, PhysicalAddress pte, RawPte raw) {
         lock.assert_held();
-        const Protection now = current_protection(cpu, vad, page, raw);
-        if (!old) old = now;
-        if (now != protection) protect_entry(cpu, page, pte, raw, protection);
+        if (current_protection(cpu, vad, page, raw) != protection) protect_entry(cpu, page, pte, raw, protection);
       },
       [&](Vpn page) {
         lock.assert_held();
         tables_.free_if_empty(cpu, page);
       });
-  return old.value_or(protection_of_zero_pte(vad, pages.first));
 }
 
 // The page of the entry is private.

@@ -38,6 +38,11 @@ void WorkingSet::make_private(std::uint32_t slot) {
   entry.word_ &= ~(Wsle::kShared | Wsle::kProtectionMask);
 }
 
+void WorkingSet::make_shared(std::uint32_t slot, Protection protection) {
+  slots_[slot].word_ |= Wsle::kShared | std::uint64_t{bits(protection)} << Wsle::kProtectionShift;
+  hash_insert(slot);
+}
+
 std::size_t WorkingSet::home_of(Vpn page) const {
   constexpr std::uint64_t kGoldenRatio = 0x9E3779B97F4A7C15;  // Spreads neighbours over the table.
   return static_cast<std::size_t>(page.value() * kGoldenRatio >> 32) & (hash_.size() - 1);

@@ -95,6 +95,7 @@ class WorkingSet {
   // A shared page's mapping gets other rights, or becomes private (a copy was made).
   void set_protection(std::uint32_t slot, Protection protection);
   void make_private(std::uint32_t slot);
+  void make_shared(std::uint32_t slot, Protection protection);
   void erase(std::uint32_t slot);
   void lock(std::uint32_t slot, LockKind kind);
   void unlock(std::uint32_t slot, LockKind kind);

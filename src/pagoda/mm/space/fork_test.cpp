@@ -1,0 +1,188 @@
+#include <gtest/gtest.h>
+
+#include "pagoda/mm/section/sections.h"
+#include "pagoda/mm/testing/test_machine.h"
+
+namespace pagoda::mm {
+namespace {
+
+using testing::TestMachine;
+
+class Fork : public ::testing::TestWithParam<machine::PteFormat> {
+ protected:
+  Fork() : t({.frames = PageCount(512), .paging = GetParam(), .processors = 3}) {}
+
+  AddressSpace& fork(AddressSpace& parent, unsigned processor) {
+    AddressSpace& child = **t.manager().clone_space(t.cpu(), parent);
+    t.manager().attach(t.cpu(processor), child);
+    return child;
+  }
+  void end(AddressSpace& space, unsigned processor) {
+    t.manager().attach(t.cpu(processor), t.space());
+    t.manager().destroy_space(t.cpu(), space);
+  }
+
+  TestMachine t;
+};
+
+TEST_P(Fork, SharesEveryPageUntilOneWrites) {
+  const VirtualAddress base = t.commit(PageCount(32));
+  t.fill(base, PageCount(20));
+  const PageCount available = t.available();
+  AddressSpace& child = fork(t.space(), 1);
+  EXPECT_EQ(t.check(), "");
+  for (unsigned i = 0; i < 20; ++i) EXPECT_EQ(*t.get(base, i, 1), i + 1);
+  EXPECT_LE(available - t.available(), 10_pages) << "tables and clone entries only";
+  EXPECT_EQ(t.entry(base).share_count, 2U);
+  t.must_put(base, 0, 100, 1);
+  t.must_put(base, 1, 200, 0);
+  EXPECT_EQ(*t.get(base, 0, 0), 1U);
+  EXPECT_EQ(*t.get(base, 1, 1), 2U);
+  EXPECT_EQ(*t.get(base, 0, 1), 100U);
+  EXPECT_EQ(*t.get(base, 1, 0), 200U);
+  t.must_put(base, 30, 7, 1);  // Never touched before the fork.
+  EXPECT_EQ(*t.get(base, 30, 0), 0U);
+  EXPECT_EQ(t.check(), "");
+  t.push_out();
+  child.empty(t.cpu(1));
+  t.push_out();
+  EXPECT_EQ(t.check(), "");
+  EXPECT_EQ(t.differences(base + kPageSize * 2, PageCount(18), 3), 0U);
+  for (unsigned i = 2; i < 20; ++i) EXPECT_EQ(*t.get(base, i, 1), i + 1);
+  EXPECT_EQ(*t.get(base, 0, 1), 100U);
+  EXPECT_EQ(t.check(), "");
+  end(child, 1);
+  EXPECT_EQ(t.check(), "");
+  EXPECT_EQ(t.differences(base + kPageSize * 2, PageCount(18), 3), 0U);
+}
+
+TEST_P(Fork, OfAForkOfAForkWithPagesOnDisk) {
+  const VirtualAddress base = t.commit(PageCount(24));
+  t.fill(base, PageCount(24));
+  t.push_out();
+  t.must_touch(base);
+  AddressSpace& child = fork(t.space(), 1);
+  t.must_put(base, 5, 55, 1);
+  AddressSpace& grandchild = fork(child, 2);
+  EXPECT_EQ(t.check(), "");
+  EXPECT_EQ(*t.get(base, 5, 2), 55U);
+  EXPECT_EQ(*t.get(base, 5, 0), 6U);
+  end(child, 1);
+  EXPECT_EQ(t.check(), "");
+  for (unsigned i = 0; i < 24; ++i) EXPECT_EQ(*t.get(base, i, 2), i == 5 ? 55U : i + 1);
+  t.must_put(base, 6, 66, 2);
+  EXPECT_EQ(*t.get(base, 6, 0), 7U);
+  end(grandchild, 2);
+  EXPECT_EQ(t.check(), "");
+  EXPECT_EQ(t.differences(base, PageCount(24)), 0U);
+  ASSERT_TRUE(t.space().release(t.cpu(), base, {}));
+  t.finish_io();
+  EXPECT_EQ(t.check(), "");
+  EXPECT_EQ(t.slots_used(), 0_pages);
+  EXPECT_EQ(t.manager().frame_counts().prototypes, 0_pages);
+}
+
+TEST_P(Fork, KeepsProtectionsAndLetsThemChange) {
+  const VirtualAddress base = t.commit(PageCount(16));
+  t.fill(base, PageCount(8));
+  ASSERT_TRUE(t.space().protect(t.cpu(), base, kPageSize, Protection::kReadOnly));
+  ASSERT_TRUE(t.space().protect(t.cpu(), base + kPageSize, kPageSize, Protection::kNoAccess));
+  ASSERT_TRUE(t.space().protect(t.cpu(), base + kPageSize * 2, kPageSize,
+                                with_modifier(Protection::kReadWrite, kProtectionGuard)));
+  AddressSpace& child = fork(t.space(), 1);
+  EXPECT_EQ(t.check(), "");
+  EXPECT_EQ(t.put(base, 0, 9, 1), Status::kAccessViolation);
+  EXPECT_EQ(t.get(base, 1, 1).error(), Status::kAccessViolation);
+  EXPECT_EQ(t.get(base, 2, 1).error(), Status::kGuardPageViolation);
+  EXPECT_EQ(*t.get(base, 2, 1), 3U);
+  EXPECT_EQ(t.get(base, 2, 0).error(), Status::kGuardPageViolation) << "each has its own guard";
+  EXPECT_EQ(t.check(), "");
+  EXPECT_EQ(child.protect(t.cpu(1), base, kPageSize * 4, Protection::kReadWrite), Protection::kReadOnly);
+  for (unsigned i = 0; i < 4; ++i) EXPECT_EQ(*t.get(base, i, 1), i + 1);
+  t.must_put(base, 1, 22, 1);
+  EXPECT_EQ(t.get(base, 1, 0).error(), Status::kAccessViolation);
+  EXPECT_EQ(t.check(), "");
+  t.push_out();
+  EXPECT_EQ(t.check(), "");
+  ASSERT_TRUE(t.space().protect(t.cpu(), base, kPageSize * 3, Protection::kReadOnly));
+  EXPECT_EQ(*t.get(base, 1, 0), 2U);
+  end(child, 1);
+  EXPECT_EQ(t.check(), "");
+}
+
+TEST_P(Fork, InheritsViewsAsTheyAsk) {
+  Sections& sections = t.manager().sections();
+  Section& section = **sections.create(t.cpu(), {.size = 64_KiB});
+  const auto map = [&](Protection protection, Inherit inherit) {
+    return VirtualAddress(t.space().map_view(t.cpu(), section, {.protection = protection, .inherit = inherit})->first);
+  };
+  const VirtualAddress shared = map(Protection::kReadWrite, Inherit::kShare);
+  const VirtualAddress copied = map(Protection::kWriteCopy, Inherit::kShare);
+  const VirtualAddress alone = map(Protection::kReadWrite, Inherit::kUnmap);
+  t.fill(shared, PageCount(4));
+  t.must_put(copied, 1, 77);
+  AddressSpace& child = fork(t.space(), 1);
+  EXPECT_EQ(t.check(), "");
+  EXPECT_EQ(*t.get(shared, 2, 1), 3U);
+  EXPECT_EQ(*t.get(copied, 1, 1), 77U);
+  EXPECT_EQ(t.get(alone, 0, 1).error(), Status::kAccessViolation);
+  t.must_put(shared, 2, 33, 1);
+  EXPECT_EQ(*t.get(shared, 2), 33U);
+  EXPECT_EQ(*t.get(copied, 2), 33U);
+  t.must_put(copied, 1, 78, 1);
+  EXPECT_EQ(*t.get(copied, 1), 77U);
+  t.must_put(copied, 2, 34, 1);
+  EXPECT_EQ(*t.get(copied, 2), 33U);
+  EXPECT_EQ(t.check(), "");
+  t.push_out();
+  child.empty(t.cpu(1));
+  t.push_out();
+  EXPECT_EQ(t.check(), "");
+  EXPECT_EQ(*t.get(copied, 1, 1), 78U);
+  EXPECT_EQ(*t.get(copied, 1), 77U);
+  EXPECT_EQ(child.protect(t.cpu(1), copied, kPageSize * 4, Protection::kReadOnly), Protection::kWriteCopy);
+  EXPECT_EQ(t.check(), "");
+  ASSERT_TRUE(t.space().unmap_view(t.cpu(), copied));
+  EXPECT_EQ(*t.get(copied, 1, 1), 78U);
+  EXPECT_EQ(t.check(), "");
+  end(child, 1);
+  sections.dereference(t.cpu(), section);
+  ASSERT_TRUE(t.space().unmap_view(t.cpu(), shared));
+  ASSERT_TRUE(t.space().unmap_view(t.cpu(), alone));
+  EXPECT_EQ(t.check(), "");
+  EXPECT_EQ(t.manager().frame_counts().prototypes, 0_pages);
+}
+
+TEST_P(Fork, RefusedForWantOfCommitLeavesEverythingAsItWas) {
+  const PageCount limit = t.manager().commit().limit;
+  const VirtualAddress base = t.commit(PageCount(limit.value() * 6 / 10));
+  t.fill(base, PageCount(40));
+  const PageCount charged = t.manager().commit().charged;
+  const auto child = t.manager().clone_space(t.cpu(), t.space());
+  ASSERT_FALSE(child);
+  EXPECT_EQ(child.error(), Status::kCommitmentLimit);
+  EXPECT_EQ(t.manager().commit().charged, charged);
+  EXPECT_EQ(t.differences(base, PageCount(40)), 0U);
+  EXPECT_EQ(t.check(), "");
+}
+
+TEST_P(Fork, WorksWhileMemoryIsShort) {
+  const VirtualAddress base = t.commit(PageCount(400));
+  t.fill(base, PageCount(400));
+  AddressSpace& child = fork(t.space(), 1);
+  EXPECT_EQ(t.check(), "");
+  for (unsigned i = 0; i < 400; i += 3) t.must_put(base, i, 1000 + i, 1);
+  EXPECT_EQ(t.check(), "");
+  EXPECT_EQ(t.differences(base, PageCount(400)), 0U);
+  for (unsigned i = 0; i < 400; ++i) EXPECT_EQ(*t.get(base, i, 1), i % 3 == 0 ? 1000 + i : i + 1);
+  end(child, 1);
+  EXPECT_EQ(t.check(), "");
+}
+
+INSTANTIATE_TEST_SUITE_P(Modes, Fork,
+                         ::testing::Values(machine::PteFormat::kX86, machine::PteFormat::kPae,
+                                           machine::PteFormat::kAmd64),
+                         [](const auto& mode) { return std::string(machine::paging_mode(mode.param).name); });
+
+}  // namespace
+}  // namespace pagoda::mm
