@@ -117,6 +117,7 @@ class Scene : public TestMachine {
   [[nodiscard]] Vad& far_vad() { return *Corruptor::vads(space()).find(far_region_.vpn()); }
   [[nodiscard]] WorkingSet& working_set() { return Corruptor::working_set(space()); }
   [[nodiscard]] Wsle& wsle(VirtualAddress va) { return working_set()[entry(va).ws_index]; }
+  void secure(VirtualAddress va) { PAGODA_CHECK(space().secure(cpu(), va, kPageSize, Protection::kReadWrite)); }
   [[nodiscard]] PagingFile& file() { return core().paging_files[0]; }
 
  private:
@@ -182,6 +183,12 @@ const Corruption kCorruptions[] = {
     {"PF6", "CleanAndWritable", [](Scene& s) { s.entry(s.dirty()).modified = 0; }},
     {"PF7", "Scribbled", [](Scene& s) { s.scribble(s.first_on(PageState::kZeroed)); }},
     {"PF8", "Scribbled", [](Scene& s) { s.scribble(s.frame(s.clean())); }},
+    {"PF10", "Modified", [](Scene& s) { s.entry(s.modified()).reset = 1; }},
+    {"PF10", "HasSlot", [](Scene& s) { s.entry(s.standby()).reset = 1; }},
+    {"PF10", "PageTable", [](Scene& s) { s.table_entry(s.dirty()).reset = 1; }},
+    {"PF11", "OtherThanItsPte", [](Scene& s) { s.entry(s.dirty()).cache = CacheAttribute::kWriteCombined; }},
+    {"PF11", "PteOtherThanIts", [](Scene& s) { s.flip(s.pte_address(s.dirty()), machine::pte_bits::kCacheDisable); }},
+    {"PF11", "NotMapped", [](Scene& s) { s.entry(s.standby()).cache = CacheAttribute::kCached; }},
     {"PF9", "First", [](Scene& s) { s.frame_entry(Corruptor::never_used(s.core())).reference_count = 1; },
      Frames::kMostUnused},
     {"PF9", "Last", [](Scene& s) { s.frame_entry(Pfn(255)).modified = 1; }, Frames::kMostUnused},
@@ -238,10 +245,44 @@ const Corruption kCorruptions[] = {
     {"AS2", "TableCharge", [](Scene& s) { ++Corruptor::table_charge(s.space()); }},
     {"AS3", "WriteCopy", [](Scene& s) { s.far_vad().protection = Protection::kWriteCopy; }},
     {"AS3", "HoleInReserved", [](Scene& s) { s.vad().mem_commit = MemCommit::kNo; }},
+    {"AS5", "EntriesInPlaceholder", [](Scene& s) { s.vad().placeholder = true; }},
+    {"AS5", "RightsOfPlaceholder", [](Scene& s) { s.far_vad().placeholder = true; }},
     {"AS4", "SameTag",
      [](Scene& s) {
        Corruptor::asids(s.manager()).clear(static_cast<std::size_t>(s.space().asid()));
        static_cast<void>(s.add_space());
+     }},
+
+    // --- Extras ---
+    {"VE1", "Empty",
+     [](Scene& s) {
+       s.secure(s.dirty());
+       s.vad().extra->secured.clear();
+     }},
+    {"VE1", "NobodysHandle",
+     [](Scene& s) {
+       s.secure(s.dirty());
+       s.vad().extra->secured[0].handle = SecureHandle{77};
+     }},
+    {"VE1", "Outside",
+     [](Scene& s) {
+       s.secure(s.dirty());
+       s.vad().extra->secured[0].pages.count += PageCount(32);
+     }},
+    {"VE1", "OfTwoRegions",
+     [](Scene& s) {
+       s.secure(s.dirty());
+       s.far_vad().extra = s.vad().extra;
+     }},
+    {"VE2", "AllowsLess",
+     [](Scene& s) {
+       s.secure(s.dirty());
+       s.vad().extra->secured[0].weakest = Protection::kExecuteReadWrite;
+     }},
+    {"VE2", "NotCommitted",
+     [](Scene& s) {
+       s.secure(s.untouched());
+       s.store(s.untouched(), s.core().codec.decommitted());
      }},
 
     // --- Working sets ---

@@ -1,4 +1,5 @@
-// PF1 to PF5, PF9, PT2, PT4: every frame's entry against what the walks found. PF6 to PF8: against its contents.
+// PF1 to PF5, PF9, PF11, PT2, PT4: every frame's entry against what the walks found. PF6 to PF8, PF10: against its
+// contents.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -111,6 +112,9 @@ void check_frames(Context& c) {
     const PfnEntry& e = c.entry(frame);
     ++counts[static_cast<std::size_t>(e.state)];
     if (!is_listed(e.state)) check_counts(c, frame);
+    const bool has_attribute = e.cache != CacheAttribute::kNotMapped;
+    if (has_attribute != (e.state == PageState::kActive && e.page_table == 0))
+      c.find("PF11"_rule, c.text_of(frame) + " has a cache attribute and is not mapped, or the other way round");
     if (e.state == PageState::kActive) {
       check_active(c, frame);
     } else if (is_page(e)) {
@@ -157,8 +161,10 @@ void check_contents(Context& c) {
     const PfnEntry& e = c.entry(frame);
     if (e.state == PageState::kZeroed && !c.is_zero(frame))
       c.find("PF7"_rule, c.text_of(frame) + " is on the zeroed list and holds something");
+    const bool has_slot = is_page(e) && c.core.codec.has_slot(e.original_pte);
+    if (e.reset != 0 && (!is_page(e) || e.modified != 0 || has_slot))
+      c.find("PF10"_rule, c.text_of(frame) + " was reset and is no clean page without a slot");
     if (!is_page(e)) continue;
-    const bool has_slot = c.core.codec.has_slot(e.original_pte);
     if ((e.modified != 0 && has_slot) || (e.modified != 0 && e.state == PageState::kStandby) ||
         (e.modified == 0 && e.state == PageState::kModified)) {
       c.find("PF6"_rule, c.text_of(frame) + " is both clean and dirty");
@@ -172,7 +178,8 @@ void check_contents(Context& c) {
       continue;
     }
     if (!has_slot) {
-      if (!c.is_zero(frame)) c.find("PF8"_rule, c.text_of(frame) + " is clean, has no slot, and holds something");
+      if (e.reset == 0 && !c.is_zero(frame))
+        c.find("PF8"_rule, c.text_of(frame) + " is clean, has no slot, and holds something");
       continue;
     }
     const unsigned file = c.core.codec.file(e.original_pte);

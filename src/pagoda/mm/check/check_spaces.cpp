@@ -1,4 +1,4 @@
-// One space: VT1 to VT4, AS1 to AS3, WS1 to WS3.
+// One space: VT1 to VT4, AS1 to AS3, AS5, WS1 to WS3.
 #include <fmt/format.h>
 
 #include "pagoda/mm/check/check_context.h"
@@ -32,8 +32,7 @@ class SpannedTables {
 };
 
 void check_range(Context& c, const AddressSpace& space, const Vad& vad) {
-  const Vpn highest = (c.core.mode.highest_user - ByteCount(kAllocationGranularity)).vpn();
-  if (vad.range.first.value() < kAllocationGranularity / kPageBytes || vad.range.last() > highest) {
+  if (!space.user_range().contains(vad.range.first) || !space.user_range().contains(vad.range.last())) {
     c.find("AS3"_rule, fmt::format("space {}: the region of {} from {} leaves what programs may use", space.id(),
                                    to_string(vad.range.count), to_string(VirtualAddress(vad.range.first))));
   }
@@ -109,6 +108,10 @@ std::size_t check_charge(Context& c, const AddressSpace& space, const Vad& vad, 
     }
   }
   const std::uint64_t committed = by_vad ? vad.range.count.value() - differing : differing;
+  if (vad.placeholder && (differing != 0 || by_vad || vad.protection != Protection::kNoAccess)) {
+    c.find("AS5"_rule, fmt::format("space {}: the placeholder at {} has {} and {} entries", space.id(),
+                                   to_string(VirtualAddress(vad.range.first)), to_string(vad.protection), differing));
+  }
   if (vad.commit_charge.value() != committed) {
     c.find("AS2"_rule, fmt::format("space {}: the region at {} is charged {} and has {} committed", space.id(),
                                    to_string(VirtualAddress(vad.range.first)), to_string(vad.commit_charge),
@@ -153,6 +156,7 @@ void check_vads(Context& c, AddressSpace& space, PageCount commit) {
     charge += vad->commit_charge;
   }
   check_outside(VadTree::kNoVpn);
+  check_extras(c, space);
   if (commit != charge) {
     c.find("AS2"_rule,
            fmt::format("space {} is charged {} and its regions {}", space.id(), to_string(commit), to_string(charge)));

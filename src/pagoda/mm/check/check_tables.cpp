@@ -86,6 +86,8 @@ void check_valid(Context& c, const Leaf& leaf, AddressSpace& space) PAGODA_REQUI
     c.find("PF2"_rule, fmt::format("{} maps {}", c.text_of(leaf), c.text_of(*frame)));
     return;
   }
+  if (PteCodec::cache_attribute(leaf.raw) != e.cache)
+    c.find("PF11"_rule, fmt::format("{} has not the cache attribute of {}", c.text_of(leaf), c.text_of(*frame)));
   const bool shared = PteCodec::is_shared(leaf.raw);
   Protection protection = c.core.codec.protection(e.original_pte);
   if (shared) {

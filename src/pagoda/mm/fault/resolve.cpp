@@ -32,30 +32,25 @@ Outcome valid(Context& c) PAGODA_REQUIRES(c.space.lock) {
   return {Status::kSuccess, FaultKind::kSpurious};
 }
 
-// The first touch of a guard page takes the guard away and raises it.
+// The first touch of a guard page takes the guard away and raises it, or moves it down a stack.
 Outcome guard(Context& c) PAGODA_REQUIRES(c.space.lock) {
-  const Protection unguarded = without_guard(c.protection);
   // A page that a fork shares has one protection for all who share it.
   if (c.space.is_clone(c.raw)) {
     const auto made = c.space.make_private(c.cpu, {c.page, 1_pages});
     if (!made) return {made.error() == Status::kPending ? Status::kSuccess : made.error(), FaultKind::kSpurious, false};
-    c.space.protect_entry(c.cpu, c.page, c.pte, c.core.load(c.cpu, c.pte), unguarded);
-    return {Status::kGuardPageViolation, FaultKind::kGuard};
+    c.raw = c.core.load(c.cpu, c.pte);
   }
-  const LockGuard guard(c.core.pfns.lock);
-  c.raw = c.core.load(c.cpu, c.pte);
-  if (c.raw == 0) {
+  const Status grown = c.space.grow_stack(c.cpu, c.page);
+  if (grown == Status::kNoMemory) return {grown};
+  const Protection unguarded = without_guard(c.protection);
+  if (c.raw == 0 || c.core.codec.kind(c.raw) == PteKind::kPrototype) {
     c.space.tables().store(
         c.cpu, c.pte,
         c.control_area != nullptr ? c.core.codec.lookup_needed(unguarded) : c.core.codec.demand_zero(unguarded));
   } else {
-    c.space.tables().replace(c.cpu, c.pte, c.core.codec.with_protection(c.raw, unguarded));
-    if (PteCodec::is_transition(c.raw)) {
-      PfnEntry& entry = c.core.pfns.entry(c.core.codec.frame(c.raw));
-      entry.original_pte = c.core.codec.with_protection(entry.original_pte, unguarded);
-    }
+    c.space.protect_entry(c.cpu, c.page, c.pte, c.raw, unguarded);
   }
-  return {Status::kGuardPageViolation, FaultKind::kGuard};
+  return {grown == Status::kPageFaultGuardPage ? Status::kSuccess : grown, FaultKind::kGuard};
 }
 
 // Where the page's prototype PTE is, if it has one.
@@ -75,7 +70,7 @@ bool locate_prototype(Context& c, const Vad& vad) PAGODA_REQUIRES(c.space.lock) 
 }
 
 Outcome dispatch(Context& c) PAGODA_REQUIRES(c.space.lock) {
-  if (c.fault.reserved_bit || c.page > c.core.mode.highest_user.vpn())
+  if (c.fault.reserved_bit || c.page > c.space.highest_user().vpn())
     return {Status::kAccessViolation, FaultKind::kAccessViolation};
 
   c.pte = c.space.tables().find(c.cpu, c.page);

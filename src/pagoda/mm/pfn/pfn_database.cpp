@@ -105,6 +105,7 @@ void PfnDatabase::make_active(Pfn frame, PhysicalAddress pte, RawPte original) {
   e.original_pte = original;
   e.share_count = 1;
   e.reference_count = 1;
+  note_mapped(e);
   add_table_share(pte.pfn());
 }
 
@@ -152,6 +153,7 @@ void PfnDatabase::rescue(Pfn frame) {
   e.ws_index = PfnEntry::kNoWsIndex;
   e.share_count = 1;
   ++e.reference_count;
+  note_mapped(e);
 }
 
 void PfnDatabase::unmap(Pfn frame, PteCodec::Dirty dirty) {
@@ -159,6 +161,7 @@ void PfnDatabase::unmap(Pfn frame, PteCodec::Dirty dirty) {
   PAGODA_DCHECK(e.state == PageState::kActive && e.share_count > 0);
   if (dirty == PteCodec::Dirty::kYes) make_dirty(frame);
   if (--e.share_count > 0) return;
+  e.cache = CacheAttribute::kNotMapped;
   e.state = PageState::kTransition;
   drop_reference(frame);
 }
@@ -178,6 +181,7 @@ void PfnDatabase::unshare(const machine::Processor& cpu, Pfn frame, Pfn table, P
   if (--e.share_count > 0) return;
   machine::store_entry(cpu.physical(), codec_.mode(), e.pte(),
                        codec_.transition(frame, codec_.protection(e.original_pte, PteHome::kSegment)));
+  e.cache = CacheAttribute::kNotMapped;
   e.state = PageState::kTransition;
   drop_reference(frame);
 }
@@ -206,6 +210,7 @@ void PfnDatabase::remove(Pfn frame) {
   if (e.state == PageState::kActive) {
     PAGODA_DCHECK_EQ(e.share_count, 1U);
     e.share_count = 0;
+    e.cache = CacheAttribute::kNotMapped;
     e.state = PageState::kTransition;
     drop_reference(frame);
   } else if (is_listed(e.state)) {
@@ -215,6 +220,17 @@ void PfnDatabase::remove(Pfn frame) {
     drop_reference(frame);
   }  // Else I/O is under way, and its end frees the frame.
   drop_table_share(table);
+}
+
+void PfnDatabase::set_protection(Pfn frame, Protection protection) {
+  PfnEntry& e = entry(frame);
+  e.original_pte = codec_.with_protection(e.original_pte, protection);
+  if (e.state == PageState::kActive) note_mapped(e);
+}
+
+void PfnDatabase::note_mapped(PfnEntry& e) {
+  // In a segment or not, an original PTE keeps its protection in the same place.
+  e.cache = cache_attribute(codec_.protection(e.original_pte, PteHome::kSegment));
 }
 
 void PfnDatabase::drop_prototype(const machine::Processor& cpu, PhysicalAddress pte) {
@@ -244,9 +260,32 @@ void PfnDatabase::drop_reference(Pfn frame) {
 void PfnDatabase::make_dirty(Pfn frame) {
   PfnEntry& e = entry(frame);
   e.modified = 1;
+  e.reset = 0;
   free_slot(e);
   if (e.maps_file() && !prototype_pages_->writes_back(e.containing_page()))
     e.original_pte = codec_.demand_zero(codec_.protection(e.original_pte, PteHome::kSegment));
+}
+
+void PfnDatabase::reset(Pfn frame) {
+  PfnEntry& e = entry(frame);
+  PAGODA_DCHECK(!e.deleted && !e.page_table);
+  const bool listed = is_listed(e.state);
+  if (listed) take_off(frame);
+  free_slot(e);
+  e.modified = 0;
+  e.reset = 1;
+  if (listed) put(frame, PageState::kStandby, PageLists::End::kHead);
+}
+
+void PfnDatabase::undo_reset(Pfn frame) {
+  PfnEntry& e = entry(frame);
+  PAGODA_DCHECK(e.reset && !e.modified);
+  const bool listed = is_listed(e.state);
+  if (listed) take_off(frame);
+  e.reset = 0;
+  e.modified = 1;
+  e.awaited = 0;  // Only clean pages are; the fault that comes back counts as one more.
+  if (listed) put(frame, PageState::kModified, PageLists::End::kTail);
 }
 
 void PfnDatabase::free_slot(PfnEntry& e) {

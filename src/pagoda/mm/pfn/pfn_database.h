@@ -11,8 +11,11 @@
 //   [PF6] A modified page has no page-file slot; a clean page that has one is equal to the slot's bytes, and no valid
 //         PTE lets the processor write to it.
 //   [PF7] Pages on the zeroed list hold zeros.
-//   [PF8] A clean page without a slot holds zeros: it was never written; or what its file has, if it comes from one.
+//   [PF8] A clean page without a slot holds zeros: it was never written; or what its file has, if it comes from one; or
+//         anything, if it was reset.
 //   [PF9] Entries of frames never used are all zero bytes.
+//   [PF10] A page that was reset is clean and has no slot; nothing that is not a page was reset.
+//   [PF11] Every valid PTE of a page has the page's cache attribute; a page that is not mapped has none.
 // Frames never used yet are a range above the highest used one: they count as zeroed, and neither they nor their
 // entries cost memory.
 //
@@ -94,10 +97,19 @@ class PfnDatabase {
   // The owner's PTE is gone for good: valid (share count 1) or transition before. Frees the slot, and the frame as soon
   // as nobody references it; takes the entry out of the page table's share count.
   void remove(Pfn frame) PAGODA_REQUIRES(lock);
+  // The page has other rights from now on, which its PTEs get before or after under the space's lock: in its original
+  // PTE and, while it is mapped, in its cache attribute.
+  void set_protection(Pfn frame, Protection protection) PAGODA_REQUIRES(lock);
   // What a prototype PTE that is not valid holds goes for good: its page, its slot. The entry becomes zero.
   void drop_prototype(const machine::Processor& cpu, PhysicalAddress pte) PAGODA_REQUIRES(lock);
   // Contents are about to differ from the slot's: marks modified and frees the slot.
   void make_dirty(Pfn frame) PAGODA_REQUIRES(lock);
+
+  // Its owner does not want the contents any more: clean, without a slot, and first to be repurposed. No valid PTE may
+  // let the processor write to it. Until it is written again: `make_dirty`. NT: MEM_RESET.
+  void reset(Pfn frame) PAGODA_REQUIRES(lock);
+  // The contents of a page that was reset are wanted after all: modified.
+  void undo_reset(Pfn frame) PAGODA_REQUIRES(lock);
 
   // --- I/O ---
   // A frame taken will receive a page from `original`'s slot; `pte` is about to be in transition form. `completes` may
@@ -137,6 +149,7 @@ class PfnDatabase {
   void put(Pfn frame, PageState state, PageLists::End end) PAGODA_REQUIRES(lock);
   void take_off(Pfn frame) PAGODA_REQUIRES(lock);
   void repurpose(machine::Processor& cpu, Pfn frame) PAGODA_REQUIRES(lock);
+  void note_mapped(PfnEntry& entry) PAGODA_REQUIRES(lock);
   void drop_reference(Pfn frame) PAGODA_REQUIRES(lock);
   void free_slot(PfnEntry& entry) PAGODA_REQUIRES(lock);
 

@@ -18,6 +18,7 @@
 
 #include "pagoda/base/units.h"
 #include "pagoda/machine/paging_mode.h"
+#include "pagoda/mm/pte/protection.h"
 
 namespace pagoda::mm {
 
@@ -68,6 +69,8 @@ struct PfnEntry {
   std::uint8_t prototype_pte : 1;  // pte_address is a prototype PTE's; of a page table: it holds prototype PTEs.
   std::uint8_t page_table : 1;
   std::uint8_t awaited : 1;  // Read for a fault that has not come back yet.
+  std::uint8_t reset : 1;    // Its owner does not want the contents: clean, no slot, and not zeros.
+  CacheAttribute cache : 2;  // Of the valid PTEs that map it. NT: CacheAttribute.
   // Of a page table: entries that are not zero, guarded by the lock of its space. Of a page of prototype PTEs: which
   // page of their pool it is.
   std::uint32_t used_entries;

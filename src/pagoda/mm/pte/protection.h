@@ -52,6 +52,14 @@ constexpr bool is_no_cache(Protection p) {
 constexpr bool is_write_combine(Protection p) {
   return (bits(p) & kProtectionModifiers) == kProtectionWriteCombine && base_of(p) != Protection::kNone;
 }
+// How the processor caches what it reaches through a mapping. All mappings of a frame have the same, or its caches
+// would disagree with themselves. NT: MI_PFN_CACHE_ATTRIBUTE, in whose numbers an entry of zeros would mean "not
+// cached".
+enum class CacheAttribute : std::uint8_t { kNotMapped, kCached, kNotCached, kWriteCombined };
+constexpr CacheAttribute cache_attribute(Protection p) {
+  if (is_no_cache(p)) return CacheAttribute::kNotCached;
+  return is_write_combine(p) ? CacheAttribute::kWriteCombined : CacheAttribute::kCached;
+}
 constexpr Protection without_guard(Protection p) { return is_guard(p) ? base_of(p) : p; }
 
 // Whether the rights allow the access, once a guard is out of the way. A write to a write-copy page is allowed: it

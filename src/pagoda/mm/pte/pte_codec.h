@@ -117,6 +117,11 @@ class PteCodec {
   static constexpr bool is_shared(RawPte valid) { return (valid & soft_bits::kPrototype) != 0; }
   static constexpr bool is_copy_on_write(RawPte valid) { return (valid & soft_bits::kCopyOnWrite) != 0; }
 
+  static constexpr CacheAttribute cache_attribute(RawPte valid) {
+    if ((valid & machine::pte_bits::kCacheDisable) != 0) return CacheAttribute::kNotCached;
+    return (valid & kWriteCombineBits) != 0 ? CacheAttribute::kWriteCombined : CacheAttribute::kCached;
+  }
+
   // --- Valid and transition ---
   [[nodiscard]] Pfn frame(RawPte pte) const { return PhysicalAddress(pte & frame_mask_).pfn(); }
 

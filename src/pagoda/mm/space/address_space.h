@@ -14,6 +14,7 @@
 //   [AS3] VADs lie between the first 64 KB and the highest user address less 64 KB, with a protection that private
 //         memory may have; decommitted entries are in committed VADs only.
 //   [AS4] No two spaces have the same tag, unless they have none.
+//   [AS5] A placeholder has no entries, no charge and no rights.
 // Locking: `lock` guards all parts; lower-ranked locks (PFN) are taken inside. Source: reference/nt.md sections 5, 7
 // and 9.
 #pragma once
@@ -27,7 +28,11 @@
 #include "pagoda/mm/core.h"
 #include "pagoda/mm/section/section.h"
 #include "pagoda/mm/space/page_tables.h"
+#include "pagoda/mm/space/placeholder.h"
+#include "pagoda/mm/space/placement.h"
 #include "pagoda/mm/space/secondary_mmu.h"
+#include "pagoda/mm/space/stacks.h"
+#include "pagoda/mm/space/vad_extra.h"
 #include "pagoda/mm/space/vad_tree.h"
 #include "pagoda/mm/ws/working_set.h"
 
@@ -41,7 +46,12 @@ struct ReserveRequest {
   Protection protection = Protection::kReadWrite;
   MemCommit commit = MemCommit::kNo;  // Committed as a whole, now.
   enum class Direction : std::uint8_t { kBottomUp, kTopDown } direction = Direction::kBottomUp;
+  PlacementWishes wishes{};  // Only without a base.
+  Placeholder placeholder = Placeholder::kNo;
 };
+
+// What `undo_reset` says when a page is not what it was. A choice: reference/nt.md 7.1 says only when it succeeds.
+inline constexpr Status kResetContentsLost = Status::kMemoryNotAllocated;
 
 enum class MemoryState : std::uint8_t { kFree, kReserved, kCommitted };
 enum class MemoryType : std::uint8_t { kPrivate, kMapped, kImage };
@@ -59,32 +69,56 @@ struct RegionInfo {
 
 class AddressSpace {
  public:
-  AddressSpace(Core& core, std::uint32_t id, Pfn root, machine::Asid asid, const WorkingSet::Limits& limits);
+  AddressSpace(Core& core, std::uint32_t id, Pfn root, machine::Asid asid, UserRange range,
+               const WorkingSet::Limits& limits);
   AddressSpace(const AddressSpace&) = delete;
   AddressSpace& operator=(const AddressSpace&) = delete;
 
   [[nodiscard]] std::uint32_t id() const { return id_; }
   [[nodiscard]] machine::Asid asid() const { return asid_; }
+  [[nodiscard]] VirtualAddress highest_user() const { return highest_user_; }  // NT: MmHighestUserAddress.
+  // Where regions may lie.
+  [[nodiscard]] VpnRange user_range() const;
   // Never changes, so that no lock is needed.
   [[nodiscard]] Pfn root() const PAGODA_NO_THREAD_SAFETY { return tables_.root(); }
 
   // --- Promises (space/reserve.cpp, space/commit.cpp) ---
-  // A new region on 64 KB. Fails with kInvalidParameter4 (no or too large size), kInvalidParameter2 (base out of
-  // reach), kInvalidPageProtection, kConflictingAddresses (base taken), kNoMemory (no gap), kCommitmentLimit.
+  // A new region on 64 KB, or in the place of a placeholder of its exact pages (else kConflictingAddresses). Fails with
+  // kInvalidParameter (wishes of no sense, or besides a base; a placeholder with rights; none named to replace),
+  // kInvalidParameter4 (no or too large size), kInvalidParameter2 (base out of reach), kInvalidPageProtection,
+  // kConflictingAddresses (base taken), kNoMemory (no gap), kCommitmentLimit.
   Result<VpnRange> reserve(const ReserveRequest& request);
   // Promises memory for pages of one region; those already committed keep their contents and take the protection. Fails
   // with kInvalidPageProtection, kInvalidParameter2 (base out of reach), kInvalidParameter4 (no size, or it wraps),
-  // kConflictingAddresses (not inside one region), kCommitmentLimit, kNoMemory, kPending.
+  // kConflictingAddresses (not inside one region), kInvalidPageProtection (NoChange, or secured), kCommitmentLimit,
+  // kNoMemory, kPending.
   Result<> commit(Processor& cpu, VirtualAddress base, ByteCount size, Protection protection);
   // Takes the promise and the contents back; the region stays reserved. Size zero: the whole region that begins at
-  // `base`. Fails with kMemoryNotAllocated, kUnableToFreeVm (past the region), kFreeVmNotAtBase, kNoMemory, kPending.
+  // `base`. Fails with kMemoryNotAllocated, kUnableToFreeVm (past the region), kFreeVmNotAtBase, kInvalidPageProtection
+  // (secured), kNoMemory, kPending.
   Result<> decommit(Processor& cpu, VirtualAddress base, ByteCount size);
   // Gives addresses back, whole pages of one region, which may split it. Statuses as for decommit.
-  Result<> release(Processor& cpu, VirtualAddress base, ByteCount size);
+  // Of the modes for placeholders: kInvalidParameter3 (no size), kConflictingAddresses (not in a placeholder nor in a
+  // region that replaced one, or all of a placeholder; not the bounds of several placeholders).
+  Result<> release(Processor& cpu, VirtualAddress base, ByteCount size, ReleaseMode mode = ReleaseMode::kFree);
   // Changes the rights of committed pages of one region; returns those of the first before. Fails with
   // kInvalidPageProtection, kInvalidParameter2 (base out of reach), kInvalidParameter3 (no size, or it wraps),
-  // kConflictingAddresses, kNotCommitted, kNoMemory, kPending.
+  // kConflictingAddresses, kNotCommitted, kInvalidPageProtection (NoChange, or secured), kNoMemory, kPending.
   Result<Protection> protect(Processor& cpu, VirtualAddress base, ByteCount size, Protection protection);
+  // The contents of the pages are not wanted: each is as it was or zero from now on, whichever is cheaper, until it is
+  // written again; state and protection stay. Needs a range inside one private region, committed or not. Fails with
+  // kInvalidParameter2 (base out of reach), kInvalidParameter4 (no size, or it wraps), kConflictingAddresses.
+  Result<> reset(Processor& cpu, VirtualAddress base, ByteCount size);
+  // The contents are wanted after all. Fails as `reset` does, and with kResetContentsLost, having changed nothing,
+  // unless all pages still have theirs; a page that was never touched looks like one that lost them.
+  Result<> undo_reset(const Processor& cpu, VirtualAddress base, ByteCount size);
+  // Until `unsecure`, the pages allow at least what `weakest` does: to protect them against that, to decommit or to
+  // release any of them fails with kInvalidPageProtection. NT: MmSecureVirtualMemory, whose one answer to every mistake
+  // is no handle. Fails with kInvalidPageProtection (a guard, or no rights), kInvalidParameter (no size, or out of
+  // reach), kConflictingAddresses (not inside one region), kAccessViolation (a page is not committed, or allows less).
+  Result<SecureHandle> secure(const Processor& cpu, VirtualAddress base, ByteCount size, Protection weakest);
+  // Fails with kInvalidHandle.
+  Result<> unsecure(SecureHandle handle);
   // Fails with kInvalidParameter above the highest user address.
   [[nodiscard]] Result<RegionInfo> query(const Processor& cpu, VirtualAddress address);
 
@@ -102,6 +136,18 @@ class AddressSpace {
   Result<VpnRange> flush_view(Processor& cpu, VirtualAddress base, ByteCount size);
   // The file that the address is mapped from. Fails with kInvalidAddress.
   Result<std::shared_ptr<FileStream>> mapped_file(VirtualAddress address);
+
+  // --- Stacks (space/stacks.cpp) ---
+  // The pages from `base` to `top`, in one region, are a thread's stack, in use from `limit` on, with a guard page
+  // below that the caller has made. From now on a hit on a guard page in it moves the guard down a page and the access
+  // goes on; without room or commit charge for that it gets kStackOverflow, and the page that was hit is usable all the
+  // same. Who hits it is not looked at. Fails with kInvalidParameter (addresses not of pages, or not in this order),
+  // kConflictingAddresses (not in one region, or another stack's).
+  Result<> add_stack(VirtualAddress base, VirtualAddress limit, VirtualAddress top, ByteCount guarantee);
+  // By its base; frees nothing. Fails with kInvalidParameter.
+  Result<> remove_stack(VirtualAddress base);
+  // Where it is in use from, by its base. NT keeps it in the TEB. Fails with kInvalidParameter.
+  Result<VirtualAddress> stack_limit(VirtualAddress base);
 
   // --- Working set (ws/limits.cpp) ---
   // Fails with kBadWorkingSetLimit (minimum above maximum) or kInsufficientResources (more than the machine can keep).
@@ -137,11 +183,24 @@ class AddressSpace {
   mutable Lock lock;
   [[nodiscard]] VadTree& vads() PAGODA_REQUIRES(lock) { return vads_; }
   [[nodiscard]] const VadTree& vads() const PAGODA_REQUIRES(lock) { return vads_; }
+  [[nodiscard]] const VadExtras& extras() const PAGODA_REQUIRES(lock) { return extras_; }
   [[nodiscard]] PageTables& tables() PAGODA_REQUIRES(lock) { return tables_; }
   [[nodiscard]] WorkingSet& working_set() PAGODA_REQUIRES(lock) { return working_set_; }
   [[nodiscard]] const WorkingSet& working_set() const PAGODA_REQUIRES(lock) { return working_set_; }
   [[nodiscard]] FaultCounts& faults() PAGODA_REQUIRES(lock) { return faults_; }
   [[nodiscard]] Core& core() { return core_; }
+
+  // A guard page was hit; it is a guard still. If a stack contains it, makes the page below the next guard and says
+  // kPageFaultGuardPage, or kStackOverflow; kGuardPageViolation if none does; kNoMemory, having changed nothing. The
+  // one place where a fault takes commit charge.
+  Status grow_stack(Processor& cpu, Vpn page) PAGODA_REQUIRES(lock);
+
+  // --- Placeholders under views (space/placeholder.cpp) ---
+  // Puts a region into the place of the placeholder of exactly its range and takes its commit charge; page tables are
+  // charged already. Fails with kConflictingAddresses, kCommitmentLimit.
+  Result<Vad*> replace_placeholder(const Vad& by) PAGODA_REQUIRES(lock);
+  // A region whose entries are gone becomes a placeholder; gives its commit charge back.
+  void leave_placeholder(Vad& vad) PAGODA_REQUIRES(lock);
 
   // Whoever may have cached the pages forgets them: processors' TLBs and observers. The PTEs are less permissive
   // already; the frames are not reused yet. Not under the PFN lock.
@@ -187,7 +246,6 @@ class AddressSpace {
  private:
   friend struct Corruptor;
 
-  [[nodiscard]] VpnRange user_range() const;
   // The region that holds the whole range.
   Result<Vad*> region_of(VpnRange pages) PAGODA_REQUIRES(lock);
   // Page tables that the range spans and no neighbour does.
@@ -257,11 +315,19 @@ class AddressSpace {
     VpnRange pages;
   };
   Result<Freed> range_to_free(VirtualAddress base, ByteCount size) PAGODA_REQUIRES(lock);
+  // Frees the pages and takes them out of their region, which shrinks, splits or goes; gives their charge back, but not
+  // that of page tables.
+  void cut(Processor& cpu, Vad& vad, VpnRange pages) PAGODA_REQUIRES(lock);
+  Result<> preserve_placeholder(Processor& cpu, const Freed& freed) PAGODA_REQUIRES(lock);
+  Result<> coalesce_placeholders(VpnRange pages) PAGODA_REQUIRES(lock);
 
   Core& core_;
   const std::uint32_t id_;
   const machine::Asid asid_;
+  const VirtualAddress highest_user_;
   VadTree vads_ PAGODA_GUARDED_BY(lock);
+  VadExtras extras_ PAGODA_GUARDED_BY(lock);
+  Stacks stacks_ PAGODA_GUARDED_BY(lock);
   PageTables tables_ PAGODA_GUARDED_BY(lock);
   WorkingSet working_set_ PAGODA_GUARDED_BY(lock);
   FaultCounts faults_ PAGODA_GUARDED_BY(lock){};

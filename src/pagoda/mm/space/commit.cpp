@@ -47,6 +47,9 @@ Result<> AddressSpace::commit_locked(Processor& cpu, VpnRange pages, Protection 
   const auto found = region_of(pages);
   if (!found) return std::unexpected(found.error());
   Vad& vad = **found;
+  if (vad.placeholder) return fail(Status::kConflictingAddresses);
+  if ((vad.no_change && protection != vad.protection) || !secured_allow(vad, pages, protection))
+    return fail(Status::kInvalidPageProtection);
   const PageCount promised = pages.count - committed_in(cpu, vad, pages);
   PAGODA_TRY(charge_commit(promised));
   auto ready = tables_.make_all(cpu, pages);
@@ -186,6 +189,7 @@ Result<Protection> AddressSpace::protect(Processor& cpu, VirtualAddress base, By
     Vad& vad = **region;
     if (committed_in(cpu, vad, *pages) != pages->count) return fail(Status::kNotCommitted);
     PAGODA_TRY(may_protect(vad, protection));
+    if (!secured_allow(vad, *pages, protection)) return fail(Status::kInvalidPageProtection);
     if (!old) old = shown_protection(cpu, vad, pages->first, tables_.read(cpu, pages->first));
     if (vad.control_area != nullptr) {
       PAGODA_TRY(protect_view(cpu, vad, *pages, protection));
@@ -233,31 +237,27 @@ void AddressSpace::protect_entry(Processor& cpu, Vpn page, PhysicalAddress pte, 
       return;
     }
     tables_.replace(cpu, pte, core_.codec.with_protection(raw, protection));
-    if (PteCodec::is_transition(raw)) {
-      PfnEntry& entry = core_.pfns.entry(core_.codec.frame(raw));
-      entry.original_pte = core_.codec.with_protection(entry.original_pte, protection);
-    }
+    if (PteCodec::is_transition(raw)) core_.pfns.set_protection(core_.codec.frame(raw), protection);
     return;
   }
   const Pfn frame = core_.codec.frame(raw);
-  PfnEntry& entry = core_.pfns.entry(frame);
   core_.note(cpu, EventKind::kProtected, pte, frame, raw);
   const auto dirty = PteCodec::is_dirty(raw) ? PteCodec::Dirty::kYes : PteCodec::Dirty::kNo;
   if (is_mappable(protection)) {
     tables_.replace(cpu, pte, core_.codec.valid(frame, protection, PteCodec::Owner::kUser, PteCodec::Dirty::kNo));
     invalidate(cpu, std::span(&page, 1));
     const LockGuard guard(core_.pfns.lock);
-    entry.original_pte = core_.codec.with_protection(entry.original_pte, protection);
+    core_.pfns.set_protection(frame, protection);
     // What the dirty bit said goes into the PFN entry; the PTE starts clean, and a next write says so again.
     if (dirty == PteCodec::Dirty::kYes) core_.pfns.make_dirty(frame);
     return;
   }
   // Nobody may touch it, or a guard stands before it: the page leaves the working set and keeps its contents.
-  working_set_.erase(entry.ws_index);
+  working_set_.erase(core_.pfns.entry(frame).ws_index);
   tables_.replace(cpu, pte, core_.codec.transition(frame, protection));
   invalidate(cpu, std::span(&page, 1));
   const LockGuard guard(core_.pfns.lock);
-  entry.original_pte = core_.codec.with_protection(entry.original_pte, protection);
+  core_.pfns.set_protection(frame, protection);
   core_.pfns.unmap(frame, dirty);
 }
 

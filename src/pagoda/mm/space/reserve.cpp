@@ -1,4 +1,6 @@
 // Reserving and releasing addresses.
+#include <algorithm>
+
 #include "pagoda/mm/space/address_space.h"
 #include "pagoda/mm/space/private_protection.h"
 
@@ -12,13 +14,22 @@ constexpr PageCount kGranule{kAllocationGranularity >> kPageShift};
 
 Result<VpnRange> AddressSpace::reserve(const ReserveRequest& request) {
   if (!is_allowed_on_private(request.protection)) return fail(Status::kInvalidPageProtection);
+  const bool replaces = request.placeholder == Placeholder::kReplace;
+  if (replaces && !request.base) return fail(Status::kInvalidParameter);
+  if (request.placeholder == Placeholder::kReserve &&
+      (request.protection != Protection::kNoAccess || request.commit == MemCommit::kYes))
+    return fail(Status::kInvalidParameter);
   const VpnRange limits = user_range();
+  const auto within = placement_limits(request.wishes, limits);
+  if (!within) return std::unexpected(within.error());
   Vad vad;
   vad.protection = request.protection;
   vad.mem_commit = request.commit;
+  vad.placeholder = request.placeholder == Placeholder::kReserve;
   if (request.base) {
+    if (request.wishes.any()) return fail(Status::kInvalidParameter);
     if (request.base->vpn() > limits.last()) return fail(Status::kInvalidParameter2);
-    const VirtualAddress base(request.base->value() & ~(kAllocationGranularity - 1));
+    const VirtualAddress base(request.base->value() & ~((replaces ? kPageBytes : kAllocationGranularity) - 1));
     const auto pages = pages_covering(*request.base, request.size);
     if (!pages || pages->last() > limits.last()) return fail(Status::kInvalidParameter4);
     if (!limits.contains(base.vpn())) return fail(Status::kInvalidParameter2);
@@ -28,16 +39,24 @@ Result<VpnRange> AddressSpace::reserve(const ReserveRequest& request) {
     vad.range.count = pages_of(request.size);
   }
 
+  if (request.commit == MemCommit::kYes) vad.commit_charge = vad.range.count;
+
   const LockGuard guard(lock);
+  if (replaces) {
+    const auto replaced = replace_placeholder(vad);
+    if (!replaced) return std::unexpected(replaced.error());
+    return vad.range;
+  }
   if (request.base) {
     if (vads_.overlaps(vad.range)) return fail(Status::kConflictingAddresses);
   } else {
+    if (vad.range.count > within->count) return fail(Status::kNoMemory);
+    const PageCount alignment = std::max(kGranule, pages_of(request.wishes.alignment));
     vad.range.first = request.direction == ReserveRequest::Direction::kBottomUp
-                          ? vads_.find_lowest(vad.range.count, limits, kGranule)
-                          : vads_.find_highest(vad.range.count, limits, kGranule);
+                          ? vads_.find_lowest(vad.range.count, *within, alignment)
+                          : vads_.find_highest(vad.range.count, *within, alignment);
     if (vad.range.first == VadTree::kNoVpn) return fail(Status::kNoMemory);
   }
-  if (request.commit == MemCommit::kYes) vad.commit_charge = vad.range.count;
   const auto inserted = insert_vad(vad);
   if (!inserted) return std::unexpected(inserted.error());
   return (*inserted)->range;
@@ -54,25 +73,51 @@ Result<AddressSpace::Freed> AddressSpace::range_to_free(VirtualAddress base, Byt
   if (pages.last() > vad->range.last()) return fail(Status::kUnableToFreeVm);
   if (!vad->is_private) return fail(Status::kUnableToDeleteSection);
   if (size.is_zero() && base.vpn() != vad->range.first) return fail(Status::kFreeVmNotAtBase);
+  if (!may_free(*vad, pages)) return fail(Status::kInvalidPageProtection);
   return Freed{vad, pages};
 }
 
-Result<> AddressSpace::release(Processor& cpu, VirtualAddress base, ByteCount size) {
-  const LockGuard guard(lock);
-  const auto freed = range_to_free(base, size);
-  if (!freed) return std::unexpected(freed.error());
-  Vad& vad = *freed->vad;
-  const VpnRange pages = freed->pages;
-
+void AddressSpace::cut(Processor& cpu, Vad& vad, VpnRange pages) {
   const VpnRange low{vad.range.first, pages.first - vad.range.first};
   const VpnRange high{pages.end(), vad.range.end() - pages.end()};
   const PageCount freed_charge = free_pages(cpu, vad, pages, 0);
   const PageCount low_charge = committed_in(cpu, vad, low);
   const PageCount high_charge = vad.commit_charge - freed_charge - low_charge;
+  commit_ -= freed_charge;
+  give_back_commit(freed_charge);
+  if (low.empty() && high.empty()) {
+    extras_.drop(vad);
+    vads_.erase(vad);
+    return;
+  }
+  Vad rest = vad;
+  rest.range = high;
+  rest.commit_charge = high_charge;
+  rest.extra = nullptr;
+  vads_.shrink(vad, low.empty() ? high : low);
+  vad.commit_charge = low.empty() ? high_charge : low_charge;
+  if (!low.empty() && !high.empty()) extras_.divide(vad, vads_.insert(rest));
+}
 
-  const Vad* const before = previous_charged(VadTree::previous(&vad));
-  const Vad* const after = next_charged(VadTree::next(&vad));
-  const PageCount tables = tables_spanned(vad.range, before, after);
+Result<> AddressSpace::release(Processor& cpu, VirtualAddress base, ByteCount size, ReleaseMode mode) {
+  const LockGuard guard(lock);
+  if (mode != ReleaseMode::kFree) {
+    if (base.vpn() > user_range().last()) return fail(Status::kInvalidParameter2);
+    const auto pages = pages_covering(base, size);
+    if (!pages) return fail(Status::kInvalidParameter3);
+    if (mode == ReleaseMode::kCoalescePlaceholders) return coalesce_placeholders(*pages);
+  }
+  const auto freed = range_to_free(base, size);
+  if (!freed) return std::unexpected(freed.error());
+  if (mode == ReleaseMode::kPreservePlaceholder) return preserve_placeholder(cpu, *freed);
+  const VpnRange all = freed->vad->range;
+  const VpnRange pages = freed->pages;
+  const Vad* const before = previous_charged(VadTree::previous(freed->vad));
+  const Vad* const after = next_charged(VadTree::next(freed->vad));
+  cut(cpu, *freed->vad, pages);
+
+  const VpnRange low{all.first, pages.first - all.first};
+  const VpnRange high{pages.end(), all.end() - pages.end()};
   PageCount tables_left;
   if (!low.empty()) tables_left += tables_spanned(low, before, after);
   if (!high.empty()) {
@@ -80,20 +125,9 @@ Result<> AddressSpace::release(Processor& cpu, VirtualAddress base, ByteCount si
     neighbour.range = low;
     tables_left += tables_spanned(high, low.empty() ? before : &neighbour, after);
   }
-  table_charge_ -= tables - tables_left;
-  commit_ -= freed_charge;
-  give_back_commit(freed_charge + (tables - tables_left));
-
-  if (low.empty() && high.empty()) {
-    vads_.erase(vad);
-    return {};
-  }
-  Vad rest = vad;
-  rest.range = high;
-  rest.commit_charge = high_charge;
-  vads_.shrink(vad, low.empty() ? high : low);
-  vad.commit_charge = low.empty() ? high_charge : low_charge;
-  if (!low.empty() && !high.empty()) vads_.insert(rest);
+  const PageCount tables = tables_spanned(all, before, after) - tables_left;
+  table_charge_ -= tables;
+  give_back_commit(tables);
   return {};
 }
 

@@ -69,6 +69,7 @@ struct alignas(64) Vad {
   bool is_private = true;
   bool no_change = false;         // Protect fails. NT: NoChange.
   bool placeholder = false;       // Holds addresses for a later region and has no pages.
+  bool from_placeholder = false;  // Replaced one, and can become one again.
   bool extendable = false;        // A view that may exceed its section. NT: ExtendableFile.
   bool tables_on_demand = false;  // A view so large that its page tables are not charged before they are made.
 };

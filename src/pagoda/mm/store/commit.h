@@ -1,7 +1,8 @@
 // Commit accounting: what was promised, and how much may be. NT: MmTotalCommittedPages, MmTotalCommitLimit.
 //
 // Charge is taken when memory is promised (VADs, and the page tables that their ranges may need) and given back when
-// the promise ends; a fault never asks. A charge over the limit first grows the paging files towards their maximum.
+// the promise ends; no fault asks but one that grows a stack. A charge over the limit first grows the paging files
+// towards their maximum.
 //
 // Invariants (mm::check):
 //   [CM1] The charge is the sum of every space's: VAD charges, page tables spanned, the root.
