@@ -66,6 +66,10 @@ struct Core {
     return machine::load_entry(cpu.physical(), mode, pte);
   }
 
+  // Frames that stay available when nonpageable memory is given out, which no trimming brings back: what is promised to
+  // nobody, and a fault's reserve.
+  [[nodiscard]] PageCount kept_pageable() const { return tunables.commit_reserve + kFaultReserve; }
+
   void note(const Processor& cpu, EventKind kind, PhysicalAddress pte, Pfn frame, std::uint64_t detail = 0) const {
     if (events != nullptr) [[unlikely]]
       events->on_event({cpu.now(), kind, pte, frame, detail});

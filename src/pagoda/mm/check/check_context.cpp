@@ -43,6 +43,11 @@ std::optional<Place> Context::walk(Pfn root, Vpn page) const {
       if (mode.has_no_execute) place.rights |= place.raw & pte_bits::kNoExecute;
     }
     if (level == 1) return place;
+    if (PageTables::is_large(place.raw, level)) {
+      const std::uint64_t within = mode.coverage(level).value() - 1;
+      place.raw = (place.raw & ~(pte_bits::kLarge | (mode.frame_mask & within))) | (va.page_base().value() & within);
+      return place;
+    }
     const auto next = frame_of(place.raw);
     if (!PteCodec::is_valid(place.raw) || (place.raw & pte_bits::kLarge) != 0 || !next) return std::nullopt;
     table = *next;
@@ -61,6 +66,7 @@ std::string Context::text_of(Pfn frame) const {
   if (e.page_table != 0) text += fmt::format(", page table of {} entries", e.used_entries);
   if (e.state == PageState::kActive) text += fmt::format(", share count {}", e.share_count);
   text += fmt::format(", reference count {}", e.reference_count);
+  if (e.awe != 0) text += fmt::format(", AWE frame {}", e.awe_index);
   if (e.modified != 0) text += ", modified";
   if (e.read_in_progress != 0) text += ", being read";
   if (e.write_in_progress != 0) text += ", being written";

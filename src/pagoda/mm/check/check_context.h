@@ -23,13 +23,15 @@
 namespace pagoda::mm::checking {
 
 // Every rule, in the order in which the headers state them. A rule that is not here does not compile.
-inline constexpr std::array<std::string_view, 47> kRules{
+inline constexpr std::array<std::string_view, 51> kRules{
     "PL1", "PL2", "PL3", "PL4",                                                     // pfn/page_lists.h
     "PF1", "PF2", "PF3", "PF4", "PF5", "PF6", "PF7", "PF8", "PF9", "PF10", "PF11",  // pfn/pfn_database.h
     "PT1", "PT2", "PT3", "PT4",                                                     // space/page_tables.h
     "VT1", "VT2", "VT3", "VT4",                                                     // space/vad_tree.h
     "AS1", "AS2", "AS3", "AS4", "AS5",                                              // space/address_space.h
     "VE1", "VE2",                                                                   // space/vad_extra.h
+    "WW1",                                                                          // space/write_watch.h
+    "AW1", "AW2", "AW3",                                                            // space/awe.h
     "CA1", "CA2", "CA3", "CA4",                                                     // section/control_area.h
     "PP1", "PP2", "PP3",                                                            // section/prototype_pool.h
     "WS1", "WS2", "WS3",                                                            // ws/working_set.h
@@ -60,6 +62,7 @@ struct FrameFacts {
   std::uint32_t tables = 0;      // Entries that name it as a page table; a space's root counts as one.
   std::uint16_t reads = 0;       // Transfers that hold it.
   std::uint16_t writes = 0;
+  std::uint32_t awe_owner = 0;  // The space whose list of AWE frames has it.
   bool owner_is_valid = false;  // The entry at its PTE address was seen, maps it or names it in transition.
   bool owner_is_transition = false;
   bool dirty = false;  // An entry that maps it says so.
@@ -97,8 +100,9 @@ class Context {
   const Processor& cpu;
   std::vector<FrameFacts> frames;  // Of every frame used so far.
   std::vector<SlotName> slots;
-  std::vector<Leaf> leaves;  // Of the space that is being checked, by address.
-  PageCount charge;          // Of all spaces, control areas and clones.
+  std::vector<Leaf> leaves;       // Of the space that is being checked, by address.
+  std::vector<Leaf> large_pages;  // Its entries that map large pages.
+  PageCount charge;               // Of all spaces, control areas and clones.
   std::uint64_t page_tables = 0;
   std::uint64_t prototype_pages = 0;
   std::vector<VirtualAddress> clone_names;            // Prototype PTEs of clones, once for each entry that names one.
@@ -112,7 +116,8 @@ class Context {
   [[nodiscard]] const PfnEntry& entry(Pfn frame) const { return core.pfns.entry(frame); }
   // The frame that an entry names, if it was ever used. All bits of the entry count, not only those of a Pfn.
   [[nodiscard]] std::optional<Pfn> frame_of(RawPte raw) const;
-  // The page's entry in the tables below `root`; nothing where a table is missing or not a table. Sets no bits.
+  // The page's entry in the tables below `root`; nothing where a table is missing or not a table. Of a large page: the
+  // address of its entry, and what a level-1 entry for this page of it would say. Sets no bits.
   [[nodiscard]] std::optional<Place> walk(Pfn root, Vpn page) const;
   // Also of frames never used, none of which may be asked for above.
   [[nodiscard]] bool is_zero(Pfn frame) const;
@@ -136,6 +141,7 @@ void check_transfers(Context& c) PAGODA_REQUIRES(c.core.pfns.lock);
 void check_space(Context& c, AddressSpace& space);
 void check_tables(Context& c, Pfn root);  // Fills `leaves`.
 void check_entries(Context& c, AddressSpace& space) PAGODA_REQUIRES(space.lock);
+void check_awe_frames(Context& c, AddressSpace& space) PAGODA_REQUIRES(space.lock);  // Before its regions.
 void check_vads(Context& c, AddressSpace& space, PageCount commit) PAGODA_REQUIRES(space.lock);
 void check_extras(Context& c, AddressSpace& space) PAGODA_REQUIRES(space.lock);
 void check_working_set(Context& c, AddressSpace& space) PAGODA_REQUIRES(space.lock);

@@ -25,6 +25,8 @@ struct Corruptor {
   static WorkingSet& working_set(AddressSpace& space) PAGODA_NO_THREAD_SAFETY { return space.working_set_; }
   static VadTree& vads(AddressSpace& space) PAGODA_NO_THREAD_SAFETY { return space.vads_; }
   static Bitmap& asids(MemoryManager& manager) PAGODA_NO_THREAD_SAFETY { return manager.asids_; }
+  static AweFrames& awe(AddressSpace& space) PAGODA_NO_THREAD_SAFETY { return space.awe_; }
+  static std::vector<Pfn>& list(AweFrames& frames) { return frames.all_; }
   static PageCount& size(WorkingSet& ws) { return ws.size_; }
   static PageCount& locked(WorkingSet& ws) { return ws.locked_; }
   static std::uint32_t& end_slot(WorkingSet& ws) { return ws.end_slot_; }
@@ -116,6 +118,18 @@ class Scene : public TestMachine {
   [[nodiscard]] Vad& vad() { return *Corruptor::vads(space()).find(region_.vpn()); }
   [[nodiscard]] Vad& far_vad() { return *Corruptor::vads(space()).find(far_region_.vpn()); }
   [[nodiscard]] WorkingSet& working_set() { return Corruptor::working_set(space()); }
+  // An AWE frame, mapped at the beginning of a window; and where those of the space are.
+  Pfn awe_frame() {
+    window_ = VirtualAddress(space().reserve({.size = 64_KiB, .type = VadType::kAwe})->first);
+    const std::vector<Pfn> frames = *space().allocate_user_pages(cpu(), 1_pages);
+    PAGODA_CHECK(space().map_user_pages(cpu(), window_, frames).has_value());
+    return frames[0];
+  }
+  [[nodiscard]] VirtualAddress window() const { return window_; }
+  [[nodiscard]] AweFrames& awe() {
+    awe_frame();
+    return Corruptor::awe(space());
+  }
   [[nodiscard]] Wsle& wsle(VirtualAddress va) { return working_set()[entry(va).ws_index]; }
   void secure(VirtualAddress va) { PAGODA_CHECK(space().secure(cpu(), va, kPageSize, Protection::kReadWrite)); }
   [[nodiscard]] PagingFile& file() { return core().paging_files[0]; }
@@ -123,6 +137,7 @@ class Scene : public TestMachine {
  private:
   VirtualAddress region_;
   VirtualAddress far_region_;
+  VirtualAddress window_;
 };
 
 struct Corruption {
@@ -253,6 +268,62 @@ const Corruption kCorruptions[] = {
        static_cast<void>(s.add_space());
      }},
 
+    {"WW1", "NoWatch", [](Scene& s) { s.vad().type = VadType::kWriteWatch; }},
+    {"WW1", "MarkLost",
+     [](Scene& s) {
+       const auto pages = s.space().reserve({.size = 64_KiB, .commit = MemCommit::kYes, .type = VadType::kWriteWatch});
+       s.must_put(VirtualAddress(pages->first), 1, 1);
+       Corruptor::vads(s.space()).find(pages->first)->extra->watch->clear(*pages);
+     },
+     Frames::kMostUnused},
+
+    {"AS1", "LargePageMissing",
+     [](Scene& s) {
+       s.far_vad().range.count = PageCount(512);
+       s.far_vad().type = VadType::kLargePages;
+     }},
+    {"AS1", "LargePageOfNoRegion",
+     [](Scene& s) {
+       s.store_entry(s.directory_entry(s.far_region(), 2),
+                     s.core().codec.large(Pfn(0), Protection::kReadWrite, PteCodec::Owner::kUser));
+     }},
+    {"PT2", "LargePageOutOfLine",
+     [](Scene& s) {
+       s.store_entry(s.directory_entry(s.far_region(), 2),
+                     s.core().codec.large(Pfn(5), Protection::kReadWrite, PteCodec::Owner::kUser));
+     }},
+    {"AW1", "NotInTheList", [](Scene& s) { Corruptor::list(s.awe()).pop_back(); }, Frames::kMostUnused},
+    {"AW1", "AnotherPlace", [](Scene& s) { s.frame_entry(s.awe_frame()).awe_index = 1; }, Frames::kMostUnused},
+    {"AW1", "InTheListAndNone", [](Scene& s) { Corruptor::list(s.awe()).push_back(s.space().root()); },
+     Frames::kMostUnused},
+    {"AW1", "TwoOwners",
+     [](Scene& s) {
+       const Pfn frame = s.awe_frame();
+       Corruptor::list(Corruptor::awe(s.add_space())).push_back(frame);
+     },
+     Frames::kMostUnused},
+    {"AW2", "MappedTwice",
+     [](Scene& s) {
+       const Pfn frame = s.awe_frame();
+       s.store(s.window() + kPageSize,
+               s.core().codec.valid(frame, Protection::kReadWrite, PteCodec::Owner::kUser, PteCodec::Dirty::kYes));
+     },
+     Frames::kMostUnused},
+    {"AW2", "NamesAnotherEntry", [](Scene& s) { s.frame_entry(s.awe_frame()).pte_address += 8; }, Frames::kMostUnused},
+    {"AW3", "PageInWindow",
+     [](Scene& s) {
+       s.awe_frame();
+       s.must_put(s.untouched(), 0, 1);
+       s.store(s.window() + kPageSize, s.pte(s.untouched()));
+     },
+     Frames::kMostUnused},
+    {"AW3", "FrameOutsideOfWindows",
+     [](Scene& s) {
+       s.awe_frame();
+       s.must_put(s.untouched(), 0, 1);
+       s.store(s.untouched(), s.pte(s.window()));
+     },
+     Frames::kMostUnused},
     // --- Extras ---
     {"VE1", "Empty",
      [](Scene& s) {

@@ -1,5 +1,5 @@
-// PF1 to PF5, PF9, PF11, PT2, PT4: every frame's entry against what the walks found. PF6 to PF8, PF10: against its
-// contents.
+// PF1 to PF5, PF9, PF11, PT2, PT4, AW1, AW2: every frame's entry against what the walks found. PF6 to PF8, PF10:
+// against its contents.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -17,6 +17,17 @@ bool is_page(const PfnEntry& e) {  // Of some space, in memory: not a page table
          e.state != PageState::kBad;
 }
 
+void check_awe(Context& c, Pfn frame) {
+  const PfnEntry& e = c.entry(frame);
+  const FrameFacts& facts = c.facts(frame);
+  if (facts.awe_owner == 0) c.find("AW1"_rule, c.text_of(frame) + " is an AWE frame of no space");
+  const bool is_mapped = e.pte_address != 0;
+  if (e.share_count != (is_mapped ? 1U : 0U) || facts.valid != e.share_count || facts.owner_is_valid != is_mapped) {
+    c.find("AW2"_rule, fmt::format("{} is an AWE frame and mapped by {} entries, its owner {}", c.text_of(frame),
+                                   facts.valid, facts.owner_is_valid ? "among them" : "not among them"));
+  }
+}
+
 void check_active(Context& c, Pfn frame) {
   const PfnEntry& e = c.entry(frame);
   const FrameFacts& facts = c.facts(frame);
@@ -24,6 +35,10 @@ void check_active(Context& c, Pfn frame) {
     if (e.prototype_pte != 0) return;  // check_sections.
     ++c.page_tables;
     if (facts.tables == 0) c.find("PT2"_rule, c.text_of(frame) + " is in no space's tables");
+    return;
+  }
+  if (e.awe != 0) {
+    check_awe(c, frame);
     return;
   }
   if (e.share_count == 0 || facts.valid != e.share_count || !facts.owner_is_valid) {
@@ -51,6 +66,7 @@ void check_counts(Context& c, Pfn frame) {
       !c.is_used(e.containing_page()) || (c.entry(e.containing_page()).prototype_pte != 0) == (e.prototype_pte != 0);
   const bool flags_fit = (e.read_in_progress == 0 || in_transition) && (e.deleted == 0 || in_transition) &&
                          (e.page_table == 0 || mapped == 1) && owner_fits &&
+                         (e.awe == 0 || (mapped == 1 && e.page_table == 0)) &&
                          (e.awaited == 0 || in_transition || e.state == PageState::kStandby);
   if (e.reference_count != mapped + e.read_in_progress + e.write_in_progress || !flags_fit ||
       (in_transition && e.reference_count == 0)) {
@@ -113,7 +129,7 @@ void check_frames(Context& c) {
     ++counts[static_cast<std::size_t>(e.state)];
     if (!is_listed(e.state)) check_counts(c, frame);
     const bool has_attribute = e.cache != CacheAttribute::kNotMapped;
-    if (has_attribute != (e.state == PageState::kActive && e.page_table == 0))
+    if (has_attribute != (e.state == PageState::kActive && e.page_table == 0 && e.share_count > 0))
       c.find("PF11"_rule, c.text_of(frame) + " has a cache attribute and is not mapped, or the other way round");
     if (e.state == PageState::kActive) {
       check_active(c, frame);

@@ -1,7 +1,8 @@
-// One space: VT1 to VT4, AS1 to AS3, AS5, WS1 to WS3.
+// One space: VT1 to VT4, AS1 to AS3, AS5, WW1, AW1, AW3, WS1 to WS3.
 #include <fmt/format.h>
 
 #include "pagoda/mm/check/check_context.h"
+#include "pagoda/mm/space/large_pages.h"
 #include "pagoda/mm/space/private_protection.h"
 
 namespace pagoda::mm::checking {
@@ -87,11 +88,75 @@ std::size_t check_view(Context& c, AddressSpace& space, const Vad& vad, std::siz
   return at;
 }
 
+// AS1 for large pages: regions of that type have them throughout, and nothing else has any.
+void check_large_pages(Context& c, AddressSpace& space) PAGODA_REQUIRES(space.lock) {
+  const std::uint64_t pages = pages_of(large_page_size(c.core.mode)).value();
+  std::uint64_t promised = 0;
+  for (const Vad* vad = space.vads().first(); vad != nullptr; vad = VadTree::next(vad)) {
+    if (vad->type == VadType::kLargePages) promised += vad->range.count.value() / pages;
+  }
+  for (const Leaf& leaf : c.large_pages) {
+    const Vad* const vad = space.vads().find(leaf.page);
+    if (vad == nullptr || vad->type != VadType::kLargePages || (leaf.page - vad->range.first).value() % pages != 0)
+      c.find("AS1"_rule, fmt::format("space {}: {} is in no region of large pages", space.id(), c.text_of(leaf)));
+  }
+  if (promised != c.large_pages.size()) {
+    c.find("AS1"_rule, fmt::format("space {}: its regions have {} large pages, its tables {}", space.id(), promised,
+                                   c.large_pages.size()));
+  }
+}
+
+// WW1 for one region, whose entries begin at `at`.
+void check_watch(Context& c, const AddressSpace& space, const Vad& vad, std::size_t at) {
+  const WriteWatch* const watch = vad.extra != nullptr ? vad.extra->watch.get() : nullptr;
+  if ((watch != nullptr) != (vad.type == VadType::kWriteWatch)) {
+    c.find("WW1"_rule, fmt::format("space {}: the region at {} is of type {} and has {} watch", space.id(),
+                                   to_string(VirtualAddress(vad.range.first)), static_cast<unsigned>(vad.type),
+                                   watch != nullptr ? "a" : "no"));
+    return;
+  }
+  if (watch == nullptr) return;
+  for (; at < c.leaves.size() && c.leaves[at].page < vad.range.end(); ++at) {
+    const Leaf& leaf = c.leaves[at];
+    if (PteCodec::is_valid(leaf.raw) && (leaf.raw & machine::pte_bits::kWrite) != 0 && !watch->test(leaf.page))
+      c.find("WW1"_rule, fmt::format("space {}: {} may be written to and is not marked", space.id(), c.text_of(leaf)));
+  }
+}
+
+// AW3 for one window, whose entries begin at `at`; returns where those of the next region begin.
+std::size_t check_window(Context& c, const AddressSpace& space, const Vad& vad, std::size_t at) {
+  for (; at < c.leaves.size() && c.leaves[at].page < vad.range.end(); ++at) {
+    const Leaf& leaf = c.leaves[at];
+    const auto frame = c.frame_of(leaf.raw);
+    if (!PteCodec::is_valid(leaf.raw) || !frame || c.facts(*frame).awe_owner != space.id()) {
+      c.find("AW3"_rule,
+             fmt::format("space {}: {} of a window maps no AWE frame of the space's", space.id(), c.text_of(leaf)));
+    }
+  }
+  return at;
+}
+
+// AW3 for an entry that is in no window.
+void check_no_window(Context& c, const AddressSpace& space, const Leaf& leaf) {
+  const auto frame = c.frame_of(leaf.raw);
+  if (PteCodec::is_valid(leaf.raw) && frame && c.entry(*frame).awe != 0)
+    c.find("AW3"_rule,
+           fmt::format("space {}: {} outside of windows maps {}", space.id(), c.text_of(leaf), c.text_of(*frame)));
+}
+
 // The charge of one region against its entries, which begin at `at`; returns where those of the next begin.
 std::size_t check_charge(Context& c, const AddressSpace& space, const Vad& vad, std::size_t at) {
+  if (vad.type == VadType::kAwe) {
+    at = check_window(c, space, vad, at);
+    if (!vad.commit_charge.is_zero())
+      c.find("AS2"_rule, fmt::format("space {}: the window at {} is charged {}", space.id(),
+                                     to_string(VirtualAddress(vad.range.first)), to_string(vad.commit_charge)));
+    return at;
+  }
   const bool by_vad = vad.mem_commit == MemCommit::kYes;
   std::uint64_t differing = 0;  // Entries that say otherwise than the region.
   for (; at < c.leaves.size() && c.leaves[at].page < vad.range.end(); ++at) {
+    check_no_window(c, space, c.leaves[at]);
     const PteKind kind = c.core.codec.kind(c.leaves[at].raw);
     const bool is_hole = kind == PteKind::kDecommitted;
     if (kind == PteKind::kPrototype) {
@@ -127,8 +192,24 @@ void check_space(Context& c, AddressSpace& space) {
   const LockGuard guard(space.lock);
   check_tables(c, space.root());
   check_entries(c, space);
+  check_awe_frames(c, space);
   check_vads(c, space, commit);
   check_working_set(c, space);
+}
+
+void check_awe_frames(Context& c, AddressSpace& space) {
+  const auto frames = space.awe_frames().all();
+  for (std::size_t i = 0; i < frames.size(); ++i) {
+    const Pfn frame = frames[i];
+    if (!c.is_used(frame) || c.entry(frame).awe == 0 || c.entry(frame).awe_index != i) {
+      c.find("AW1"_rule, fmt::format("space {}: number {} of its AWE frames is {}, which says otherwise", space.id(), i,
+                                     c.is_used(frame) ? c.text_of(frame) : to_string(frame)));
+      continue;
+    }
+    std::uint32_t& owner = c.facts(frame).awe_owner;
+    if (owner != 0) c.find("AW1"_rule, fmt::format("spaces {} and {} own {}", owner, space.id(), c.text_of(frame)));
+    owner = space.id();
+  }
 }
 
 void check_vads(Context& c, AddressSpace& space, PageCount commit) {
@@ -141,6 +222,7 @@ void check_vads(Context& c, AddressSpace& space, PageCount commit) {
   c.charge += space.total_charge();
   if (!sound) return;  // Links may lead anywhere.
 
+  check_large_pages(c, space);
   SpannedTables tables(c.core.mode);
   PageCount charge;
   std::size_t at = 0;
@@ -151,6 +233,7 @@ void check_vads(Context& c, AddressSpace& space, PageCount commit) {
   for (const Vad* vad = vads.first(); vad != nullptr; vad = VadTree::next(vad)) {
     check_range(c, space, *vad);
     check_outside(vad->range.first);
+    check_watch(c, space, *vad, at);
     at = vad->control_area != nullptr ? check_view(c, space, *vad, at) : check_charge(c, space, *vad, at);
     if (!vad->tables_on_demand) tables.add(vad->range);
     charge += vad->commit_charge;
@@ -161,10 +244,12 @@ void check_vads(Context& c, AddressSpace& space, PageCount commit) {
     c.find("AS2"_rule,
            fmt::format("space {} is charged {} and its regions {}", space.id(), to_string(commit), to_string(charge)));
   }
-  if (space.total_charge() != charge + tables.count() + 1_pages) {
-    c.find("AS2"_rule,
-           fmt::format("space {} is charged {} with page tables; its regions are charged {} and span {} of tables",
-                       space.id(), to_string(space.total_charge()), to_string(charge), to_string(tables.count())));
+  const PageCount awe = space.awe_frames().count();
+  if (space.total_charge() != charge + tables.count() + awe + 1_pages) {
+    c.find("AS2"_rule, fmt::format("space {} is charged {} with page tables; its regions are charged {} and span {} of "
+                                   "tables, its AWE frames are {}",
+                                   space.id(), to_string(space.total_charge()), to_string(charge),
+                                   to_string(tables.count()), awe.value()));
   }
 }
 

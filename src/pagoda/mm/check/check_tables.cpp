@@ -45,7 +45,33 @@ class Walk {
   }
 
  private:
+  void large_page(const Leaf& entry) {
+    c_.large_pages.push_back(entry);
+    const PageCount count = pages_of(mode_.coverage(PageTables::kLargeLevel));
+    const auto first = c_.frame_of(entry.raw);
+    if (!first || first->value() % count.value() != 0 || first->value() + count.value() > c_.frames.size()) {
+      c_.find("PT2"_rule, c_.text_of(entry) + " maps a large page of frames never used or out of line");
+      return;
+    }
+    const RawPte original = c_.entry(*first).original_pte;
+    const Protection protection = c_.core.codec.protection(original);
+    if (!is_mappable(protection) || entry.raw != c_.core.codec.large(*first, protection, PteCodec::Owner::kUser))
+      c_.find("PT2"_rule, fmt::format("{} has not the rights of {}", c_.text_of(entry), c_.text_of(*first)));
+    for (Pfn frame = *first; frame < *first + count; ++frame) {
+      const PfnEntry& e = c_.entry(frame);
+      ++c_.facts(frame).valid;
+      c_.facts(frame).owner_is_valid = e.pte() == entry.pte;
+      if (e.state != PageState::kActive || e.page_table != 0 || e.modified == 0 || e.original_pte != original ||
+          e.ws_index != PfnEntry::kNoWsIndex) {
+        c_.find("PT2"_rule, fmt::format("{} maps {}, which is no large page's", c_.text_of(entry), c_.text_of(frame)));
+      }
+    }
+  }
   void directory_entry(const Leaf& entry, unsigned level) {
+    if (PageTables::is_large(entry.raw, level)) {
+      large_page(entry);
+      return;
+    }
     const auto below = c_.frame_of(entry.raw);
     if (!PteCodec::is_valid(entry.raw) || !below) {
       c_.find("PT2"_rule, fmt::format("level {}: {} points to no page table", level, c_.text_of(entry)));
@@ -136,6 +162,7 @@ void check_transition(Context& c, const Leaf& leaf) {
 
 void check_tables(Context& c, Pfn root) {
   c.leaves.clear();
+  c.large_pages.clear();
   if (!c.is_used(root)) {
     c.find("PT2"_rule, "the root is " + to_string(root) + ", a frame never used");
     return;

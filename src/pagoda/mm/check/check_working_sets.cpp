@@ -12,7 +12,7 @@ std::uint64_t check_valid_entries(Context& c, const AddressSpace& space, const W
   std::uint64_t valid = 0;
   for (const Leaf& leaf : c.leaves) {
     const auto frame = c.frame_of(leaf.raw);
-    if (!PteCodec::is_valid(leaf.raw) || !frame) continue;
+    if (!PteCodec::is_valid(leaf.raw) || !frame || c.entry(*frame).awe != 0) continue;
     ++valid;
     const bool shared = PteCodec::is_shared(leaf.raw);
     const std::uint32_t slot = shared ? ws.find_shared(leaf.page) : c.entry(*frame).ws_index;

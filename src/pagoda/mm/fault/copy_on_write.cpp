@@ -20,6 +20,7 @@ Outcome copy_on_write(Context& c) {
   c.space.tables().replace(c.cpu, c.pte,
                            c.core.codec.valid(taken.frame, protection, PteCodec::Owner::kUser, PteCodec::Dirty::kYes));
   c.space.invalidate(c.cpu, std::span(&c.page, 1));
+  c.space.record_write(c.page);
   WorkingSet& ws = c.space.working_set();
   const std::uint32_t slot = ws.find_shared(c.page);
   ws.make_private(slot);

@@ -24,10 +24,19 @@ Outcome valid(Context& c) PAGODA_REQUIRES(c.space.lock) {
       c.core.pfns.make_dirty(frame);
     }
     c.space.tables().replace(c.cpu, c.pte, c.core.codec.with_dirty(c.raw));
+    c.space.record_write(c.page);
     c.core.note(c.cpu, EventKind::kFirstWrite, c.pte, frame, c.raw);
     return {Status::kSuccess, FaultKind::kFirstWrite};
   }
   // What this processor's TLB holds for the page is older than the PTE.
+  c.cpu.invalidate_page(c.fault.address, c.space.asid());
+  return {Status::kSuccess, FaultKind::kSpurious};
+}
+
+// A large page is always there: the access is not allowed, or it was, and the TLB did not know it yet.
+Outcome large_page(Context& c, const Vad& vad) PAGODA_REQUIRES(c.space.lock) {
+  if (!allows(c.space.protection_of_large_pages(c.cpu, vad), c.fault.access, c.core.mode.has_no_execute))
+    return {Status::kAccessViolation, FaultKind::kAccessViolation};
   c.cpu.invalidate_page(c.fault.address, c.space.asid());
   return {Status::kSuccess, FaultKind::kSpurious};
 }
@@ -84,6 +93,7 @@ Outcome dispatch(Context& c) PAGODA_REQUIRES(c.space.lock) {
   bool shared = false;
   if (kind == PteKind::kZero || kind == PteKind::kPrototype) {
     const Vad* const vad = c.space.vads().find(c.page);
+    if (vad != nullptr && vad->type == VadType::kLargePages) return large_page(c, *vad);
     if (vad != nullptr) {
       shared = locate_prototype(c, *vad);
       c.protection = c.space.current_protection(c.cpu, *vad, c.page, c.raw);
@@ -123,6 +133,7 @@ Outcome dispatch(Context& c) PAGODA_REQUIRES(c.space.lock) {
 void map(Context& c, Pfn frame, PteCodec::Dirty dirty) {
   const RawPte pte = c.core.codec.valid(frame, c.protection, PteCodec::Owner::kUser, dirty);
   c.space.tables().store(c.cpu, c.pte, pte);
+  if (dirty == PteCodec::Dirty::kYes) c.space.record_write(c.page);
   c.core.pfns.entry(frame).ws_index = c.space.working_set().insert(c.page, c.pte);
 }
 

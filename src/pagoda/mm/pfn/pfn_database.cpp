@@ -11,10 +11,6 @@ namespace {
 // back too.
 constexpr Pfn kFirstUsable{1};
 
-bool is_available(PageState state) {
-  return state == PageState::kZeroed || state == PageState::kFree || state == PageState::kStandby;
-}
-
 }  // namespace
 
 PfnDatabase::PfnDatabase(const machine::Machine& machine, const PteCodec& codec, PagingFiles& paging_files,
@@ -80,12 +76,16 @@ Result<PfnDatabase::Taken> PfnDatabase::take(machine::Processor& cpu, Contents c
     if (taken.frame == kNoPfn) return fail(Status::kNoMemory);
     repurpose(cpu, taken.frame);
   }
-  PfnEntry& e = entry(taken.frame);
+  mark_taken(taken.frame);
+  return taken;
+}
+
+void PfnDatabase::mark_taken(Pfn frame) {
+  PfnEntry& e = entry(frame);
   e = PfnEntry{};
   e.ws_index = PfnEntry::kNoWsIndex;
   e.state = PageState::kTransition;
   e.priority = kNormalPriority;
-  return taken;
 }
 
 void PfnDatabase::repurpose(machine::Processor& cpu, Pfn frame) {

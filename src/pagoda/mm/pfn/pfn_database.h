@@ -3,7 +3,9 @@
 //
 // Invariants (mm::check; ids in brackets), beside those of PageLists:
 //   [PF1] Every frame is in one state; the counts of all states add up to the machine's frames.
-//   [PF2] An active page is mapped by exactly `share_count` valid PTEs; its owner PTE is one of them.
+//   [PF2] An active page is mapped by exactly `share_count` valid PTEs; its owner PTE is one of them. An entry that
+//   maps
+//         a large page counts once for each of its frames.
 //   [PF3] reference_count = (share_count > 0) + I/O under way + locks.
 //   [PF4] A page table's share count is 1 + its valid and transition entries, its use count the entries that are not
 //         zero; that of a page of prototype PTEs is 1 + its valid and transition entries.
@@ -80,6 +82,27 @@ class PfnDatabase {
   // A frame taken was not needed after all.
   void give_back(Pfn frame, Contents contents) PAGODA_REQUIRES(lock);
 
+  // --- Large pages (pfn/contiguous.cpp) ---
+  // `count` frames in a row, the first a multiple of `alignment`: from those never used, else where a row of frames is
+  // available, standby pages among them. Fails with kInsufficientResources, also if less than `kept` would stay
+  // available. As after `take` they belong to nobody; `zeroed` if all are.
+  Result<Taken> take_contiguous(machine::Processor& cpu, PageCount count, PageCount alignment, PageCount kept)
+      PAGODA_REQUIRES(lock);
+  // Frames taken become a large page, which one entry of a page directory maps; the entry is the caller's to write.
+  // Never clean, so that nobody ever looks for a slot.
+  void make_large(Pfn first, PageCount count, PhysicalAddress entry_of_page, RawPte original) PAGODA_REQUIRES(lock);
+  // That entry is gone for good: frees all frames.
+  void remove_large(Pfn first, PageCount count) PAGODA_REQUIRES(lock);
+
+  // --- AWE frames (pfn/awe_frames.cpp), for space/awe.h alone ---
+  // A frame taken becomes a program's own, not mapped yet.
+  void make_awe(Pfn frame, std::uint32_t index) PAGODA_REQUIRES(lock);
+  // An entry, the caller's to write, maps it; or does so no more.
+  void map_awe(Pfn frame, PhysicalAddress pte) PAGODA_REQUIRES(lock);
+  void unmap_awe(Pfn frame) PAGODA_REQUIRES(lock);
+  // Not mapped any more, and free.
+  void remove_awe(Pfn frame) PAGODA_REQUIRES(lock);
+
   // --- Mapping and unmapping ---
   // A transition page (standby, modified, or with a write under way) becomes active: its PTE is about to be valid. Not
   // while it is being read. The share count of the page table does not change: a transition entry counts as a valid one
@@ -146,6 +169,10 @@ class PfnDatabase {
  private:
   friend struct Corruptor;  // Tests of the checker.
 
+  // A frame off all lists, of nobody yet.
+  void mark_taken(Pfn frame) PAGODA_REQUIRES(lock);
+  [[nodiscard]] bool is_run_available(Pfn first, PageCount count) const PAGODA_REQUIRES(lock);
+  Taken take_run(machine::Processor& cpu, Pfn first, PageCount count) PAGODA_REQUIRES(lock);
   void put(Pfn frame, PageState state, PageLists::End end) PAGODA_REQUIRES(lock);
   void take_off(Pfn frame) PAGODA_REQUIRES(lock);
   void repurpose(machine::Processor& cpu, Pfn frame) PAGODA_REQUIRES(lock);

@@ -35,6 +35,7 @@ enum class PageState : std::uint8_t {  // NT's numbers: MMLISTS / PageLocation.
 inline constexpr std::size_t kPageStates = 8;
 std::string_view name(PageState state);
 constexpr bool is_listed(PageState state) { return state < PageState::kActive; }
+constexpr bool is_available(PageState state) { return state <= PageState::kStandby; }
 
 // Of standby pages; repurposed lowest first (reference/nt.md section 3, Vista and later).
 using PagePriority = std::uint8_t;
@@ -59,7 +60,8 @@ struct PfnEntry {
   std::uint64_t pte_address;
   machine::RawPte original_pte;  // What the PTE becomes when the frame is repurposed: demand zero or a page-file slot,
                                  // and the protection.
-  std::uint16_t reference_count;
+  std::uint16_t reference_count : 15;
+  std::uint16_t awe : 1;  // A program's own (space/awe.h). NT: u4.AweAllocation.
   PageState state : 3;
   std::uint8_t priority : 3;
   std::uint8_t modified : 1;  // Contents differ from what original_pte names.
@@ -71,9 +73,12 @@ struct PfnEntry {
   std::uint8_t awaited : 1;  // Read for a fault that has not come back yet.
   std::uint8_t reset : 1;    // Its owner does not want the contents: clean, no slot, and not zeros.
   CacheAttribute cache : 2;  // Of the valid PTEs that map it. NT: CacheAttribute.
-  // Of a page table: entries that are not zero, guarded by the lock of its space. Of a page of prototype PTEs: which
-  // page of their pool it is.
-  std::uint32_t used_entries;
+  union {
+    // Of a page table: entries that are not zero, guarded by the lock of its space. Of a page of prototype PTEs: which
+    // page of their pool it is.
+    std::uint32_t used_entries;
+    std::uint32_t awe_index;  // Of an AWE frame: where its space's list has it. Guarded by the lock of the space.
+  };
 
   static constexpr std::uint32_t kNoWsIndex = ~std::uint32_t{0};
   [[nodiscard]] PhysicalAddress pte() const { return PhysicalAddress(pte_address); }

@@ -110,6 +110,10 @@ class PteCodec {
   [[nodiscard]] RawPte with_dirty(RawPte valid) const {
     return valid | machine::pte_bits::kWrite | machine::pte_bits::kDirty;
   }
+  // Maps a large page, in a page directory; `first` is a multiple of its size. Never paged, so dirty from the start.
+  [[nodiscard]] RawPte large(Pfn first, Protection protection, Owner owner) const {
+    return valid(first, protection, owner, Dirty::kYes) | machine::pte_bits::kLarge;
+  }
   static constexpr bool is_dirty(RawPte valid) { return (valid & machine::pte_bits::kDirty) != 0; }
   static constexpr bool is_accessed(RawPte valid) { return (valid & machine::pte_bits::kAccessed) != 0; }
   static constexpr bool is_software_writable(RawPte valid) { return (valid & soft_bits::kWritable) != 0; }

@@ -213,6 +213,12 @@ Result<RegionInfo> AddressSpace::query(const Processor& cpu, VirtualAddress addr
   RegionInfo info{.base = VirtualAddress(page),
                   .allocation_base = VirtualAddress(vad->range.first),
                   .allocation_protection = vad->protection};
+  if (vad->type == VadType::kLargePages) {
+    info.size = bytes_of(vad->range.end() - page);
+    info.state = MemoryState::kCommitted;
+    info.protection = protection_of_large_pages(cpu, *vad);
+    return info;
+  }
   std::optional<Protection> region;
   Vpn end = page;
   const auto extend = [&](Vpn to, Protection protection) {
@@ -246,11 +252,13 @@ Result<RegionInfo> AddressSpace::query(const Processor& cpu, VirtualAddress addr
 void AddressSpace::tear_down(Processor& cpu) {
   const LockGuard guard(lock);
   while (Vad* const vad = vads_.first()) {
+    if (is_physical(*vad)) free_physical(cpu, *vad);
     free_pages(cpu, *vad, vad->range, 0);
     ControlArea* const area = vad->control_area;
     erase_vad(*vad);
     if (area != nullptr) core_.sections->view_unmapped(cpu, *area);
   }
+  free_all_user_pages();
   PAGODA_CHECK_EQ(working_set_.size(), 0_pages);
   PAGODA_CHECK_EQ(commit_, 0_pages);
   core_.machine.shoot_down(cpu, loaded_on_, asid_, user_range());

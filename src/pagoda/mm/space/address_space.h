@@ -8,9 +8,10 @@
 // nothing: repeat it.
 //
 // Invariants (mm::check), beside those of VadTree, PageTables and WorkingSet:
-//   [AS1] Every entry that is not zero lies inside a VAD.
+//   [AS1] Every entry that is not zero lies inside a VAD; regions of large pages have those throughout, no other has
+//         any.
 //   [AS2] Each VAD's charge is the number of its committed pages; the space's charge is the sum, the page tables that
-//         its VADs span, and the root.
+//         its VADs span, the root, and AWE frames.
 //   [AS3] VADs lie between the first 64 KB and the highest user address less 64 KB, with a protection that private
 //         memory may have; decommitted entries are in committed VADs only.
 //   [AS4] No two spaces have the same tag, unless they have none.
@@ -27,6 +28,7 @@
 #include "pagoda/base/lock.h"
 #include "pagoda/mm/core.h"
 #include "pagoda/mm/section/section.h"
+#include "pagoda/mm/space/awe.h"
 #include "pagoda/mm/space/page_tables.h"
 #include "pagoda/mm/space/placeholder.h"
 #include "pagoda/mm/space/placement.h"
@@ -46,7 +48,8 @@ struct ReserveRequest {
   Protection protection = Protection::kReadWrite;
   MemCommit commit = MemCommit::kNo;  // Committed as a whole, now.
   enum class Direction : std::uint8_t { kBottomUp, kTopDown } direction = Direction::kBottomUp;
-  PlacementWishes wishes{};  // Only without a base.
+  VadType type = VadType::kNone;  // Or kWriteWatch, kAwe, kLargePages.
+  PlacementWishes wishes{};       // Only without a base.
   Placeholder placeholder = Placeholder::kNo;
 };
 
@@ -83,11 +86,16 @@ class AddressSpace {
   [[nodiscard]] Pfn root() const PAGODA_NO_THREAD_SAFETY { return tables_.root(); }
 
   // --- Promises (space/reserve.cpp, space/commit.cpp) ---
-  // A new region on 64 KB, or in the place of a placeholder of its exact pages (else kConflictingAddresses). Fails with
-  // kInvalidParameter (wishes of no sense, or besides a base; a placeholder with rights; none named to replace),
-  // kInvalidParameter4 (no or too large size), kInvalidParameter2 (base out of reach), kInvalidPageProtection,
-  // kConflictingAddresses (base taken), kNoMemory (no gap), kCommitmentLimit.
+  // A new region on 64 KB, or in the place of a placeholder of its exact pages (else kConflictingAddresses). Not of
+  // large pages (kInvalidParameter5), which need a processor. A window for AWE is read-write (kInvalidParameter6) and
+  // not committed (kInvalidParameter5). Fails with kInvalidParameter (wishes of no sense, or besides a base; a
+  // placeholder with rights or of a type; none named to replace), kInvalidParameter4 (no or too large size),
+  // kInvalidParameter2 (base out of reach), kInvalidPageProtection, kConflictingAddresses (base taken), kNoMemory (no
+  // gap), kCommitmentLimit.
   Result<VpnRange> reserve(const ReserveRequest& request);
+  // The same, and large pages too, which take, zero and map their frames now: space/large_pages.h. Those fail besides
+  // with kInvalidParameter5 (not committed) and kInsufficientResources (not enough frames in a row).
+  Result<VpnRange> reserve(Processor& cpu, const ReserveRequest& request);
   // Promises memory for pages of one region; those already committed keep their contents and take the protection. Fails
   // with kInvalidPageProtection, kInvalidParameter2 (base out of reach), kInvalidParameter4 (no size, or it wraps),
   // kConflictingAddresses (not inside one region), kInvalidPageProtection (NoChange, or secured), kCommitmentLimit,
@@ -115,12 +123,51 @@ class AddressSpace {
   // Until `unsecure`, the pages allow at least what `weakest` does: to protect them against that, to decommit or to
   // release any of them fails with kInvalidPageProtection. NT: MmSecureVirtualMemory, whose one answer to every mistake
   // is no handle. Fails with kInvalidPageProtection (a guard, or no rights), kInvalidParameter (no size, or out of
-  // reach), kConflictingAddresses (not inside one region), kAccessViolation (a page is not committed, or allows less).
+  // reach), kConflictingAddresses (not inside one region), kAccessViolation (a page is not committed, or
+  // allows less; a region of large pages, or an AWE window).
   Result<SecureHandle> secure(const Processor& cpu, VirtualAddress base, ByteCount size, Protection weakest);
   // Fails with kInvalidHandle.
   Result<> unsecure(SecureHandle handle);
   // Fails with kInvalidParameter above the highest user address.
   [[nodiscard]] Result<RegionInfo> query(const Processor& cpu, VirtualAddress address);
+
+  // --- Write watch (space/write_watch.cpp) ---
+  // The pages of the range that were written since the region was reserved or they were reset, whoever wrote: upward,
+  // at most as many as fit; returns how many. With kYes those returned, and no others, are reset. Fails with
+  // kInvalidParameter2 (base out of reach), kInvalidParameter3 (no size, or it wraps), kInvalidParameter5 (no room for
+  // any), kInvalidParameter1 (not inside one write-watch region).
+  enum class WatchReset : std::uint8_t { kNo, kYes };
+  Result<std::size_t> get_write_watch(Processor& cpu, VirtualAddress base, ByteCount size,
+                                      std::span<VirtualAddress> out, WatchReset reset);
+  // No page of the range counts as written any more. Statuses as above.
+  Result<> reset_write_watch(Processor& cpu, VirtualAddress base, ByteCount size);
+  // A page is being written, or may be from now on without a fault. Everybody who gives Write, or takes a Dirty away,
+  // says so here.
+  void record_write(Vpn page) PAGODA_REQUIRES(lock) {
+    if (extras_.watches() != 0) [[unlikely]]
+      record_write_slowly(page);
+  }
+
+  // --- AWE (space/awe.cpp) ---
+  // Zeroed, nonpageable frames for the program's own, charged; fewer than asked for if there are no more. Fails with
+  // kInsufficientResources (none).
+  Result<std::vector<Pfn>> allocate_user_pages(Processor& cpu, PageCount count);
+  // Gives frames back, unmapped if need be, up to the first that is not the space's: kConflictingAddresses then.
+  struct UserPagesFreed {
+    PageCount count;
+    Status status = Status::kSuccess;
+  };
+  UserPagesFreed free_user_pages(Processor& cpu, std::span<const Pfn> frames);
+  // Maps frames in a row in a window, in place of what is mapped there; or nothing, in the second form. All or nothing.
+  // Fails with kInvalidParameter2 (wild count), kInvalidParameter1 (not inside one AWE window), kInvalidParameter3 (a
+  // frame is not the space's), kConflictingAddresses (it is named twice, or mapped elsewhere), kNoMemory, kPending.
+  Result<> map_user_pages(Processor& cpu, VirtualAddress base, std::span<const Pfn> frames);
+  Result<> unmap_user_pages(Processor& cpu, VirtualAddress base, PageCount count);
+  // Each frame at an address of its own, in whatever windows; frame 0, or no frames at all: unmaps. Statuses as above;
+  // kInvalidParameter2 (not as many of both), kInvalidParameter1 (or an address named twice).
+  Result<> map_user_pages_scatter(Processor& cpu, std::span<const VirtualAddress> addresses,
+                                  std::span<const Pfn> frames);
+  [[nodiscard]] const AweFrames& awe_frames() const PAGODA_REQUIRES(lock) { return awe_; }
 
   // --- Views (section/view.cpp) ---
   // Maps a part of a section. What depends on the section's and the view's parameters is checked in NT's order
@@ -155,9 +202,10 @@ class AddressSpace {
   // Every page that is not locked leaves. Returns how many did.
   PageCount empty(Processor& cpu);
   // Makes the pages resident and keeps them so until unlocked. Fails with kInvalidParameter (no size, or out of reach),
-  // kAccessViolation (not accessible), kWorkingSetQuota (with the pages that are locked already, more than the minimum
-  // less 8: reference/nt.md 7.5), kGuardPageViolation (and the guard is gone), kInPageError, kNoMemory, kPending,
-  // having locked nothing; and with kWasLocked, a success in NT: some page was locked already; all are now.
+  // kAccessViolation (not accessible), kIncompatibleFileMap (large pages, AWE windows), kWorkingSetQuota (with the
+  // pages that are locked already, more than the minimum less 8: reference/nt.md 7.5), kGuardPageViolation (and the
+  // guard is gone), kInPageError, kNoMemory, kPending, having locked nothing; and with kWasLocked, a success in NT:
+  // some page was locked already; all are now.
   Result<> lock_pages(Processor& cpu, VirtualAddress base, ByteCount size, LockKind kind);
   // Fails with kInvalidParameter (no size, or out of reach), or kNotLocked if any page is not locked that way, having
   // changed nothing.
@@ -176,8 +224,8 @@ class AddressSpace {
     std::uint64_t insertions = 0;  // Pages brought into the working set.
   };
   [[nodiscard]] Statistics statistics() const;
-  // What was promised to it, page tables and root included.
-  [[nodiscard]] PageCount total_charge() const PAGODA_REQUIRES(lock) { return commit_ + table_charge_; }
+  // What was promised to it: page tables, root and AWE frames included.
+  [[nodiscard]] PageCount total_charge() const PAGODA_REQUIRES(lock) { return commit_ + table_charge_ + awe_.count(); }
 
   // --- Parts, for the rest of mm, under `lock` ---
   mutable Lock lock;
@@ -240,6 +288,8 @@ class AddressSpace {
   // The child of a fork, which is empty, becomes a copy (space/fork.cpp). Fails with kCommitmentLimit,
   // kInsufficientResources, kNoMemory; what it has then is the caller's to take apart.
   Result<> clone_from(Processor& cpu, AddressSpace& parent);
+  // Of a region of large pages, which has one.
+  [[nodiscard]] Protection protection_of_large_pages(const Processor& cpu, const Vad& vad) const PAGODA_REQUIRES(lock);
   // Takes everything apart; the manager frees the root afterwards.
   void tear_down(Processor& cpu);
 
@@ -309,6 +359,41 @@ class AddressSpace {
   [[nodiscard]] std::uint32_t working_set_slot(Vpn page, RawPte raw) const PAGODA_REQUIRES(lock);
   // Whether the pages may be locked, before any is.
   Result<> may_lock(const Processor& cpu, VpnRange pages) PAGODA_REQUIRES(lock);
+  Result<Vad*> reserve_locked(const ReserveRequest& request) PAGODA_REQUIRES(lock);
+  void invalidate_range(Processor& cpu, VpnRange pages) PAGODA_REQUIRES(lock);
+  // --- Large pages and AWE windows: VADs that are `is_physical` (space/awe.cpp) ---
+  // Nothing of the region is mapped any more; frames of large pages are freed.
+  void free_physical(Processor& cpu, const Vad& vad) PAGODA_REQUIRES(lock);
+  Result<Protection> protect_physical(Processor& cpu, const Vad& vad, VpnRange pages, Protection protection)
+      PAGODA_REQUIRES(lock);
+  // --- AWE ---
+  struct WindowPage {
+    Vpn page;
+    Pfn frame;  // 0: none.
+    PhysicalAddress pte = PageTables::kNone;
+  };
+  [[nodiscard]] PageCount room_for_user_pages() const PAGODA_REQUIRES(core_.pfns.lock);
+  PageCount charge_user_pages(PageCount wanted) PAGODA_REQUIRES(lock);
+  void free_all_user_pages() PAGODA_REQUIRES(lock);
+  Result<> map_user_pages(Processor& cpu, VirtualAddress base, PageCount count, std::span<const Pfn> frames);
+  Result<> may_map_user_pages(std::span<const WindowPage> pages) PAGODA_REQUIRES(lock);
+  Result<> map_window_pages(Processor& cpu, std::span<WindowPage> pages) PAGODA_REQUIRES(lock);
+  // The page that a level-1 entry of this space translates.
+  [[nodiscard]] Vpn page_of_entry(PhysicalAddress pte) const PAGODA_REQUIRES(lock);
+  // --- Large pages (space/large_pages.cpp) ---
+  Result<> map_large_page(Processor& cpu, Vpn page, Protection protection) PAGODA_REQUIRES(lock);
+  // Calls `visit(page, entry's address, first frame)` for those of the region that are mapped.
+  template <class Visit>
+  void for_each_large_page(const Processor& cpu, const Vad& vad, Visit&& visit) const PAGODA_REQUIRES(lock);
+  void free_large_pages(Processor& cpu, const Vad& vad) PAGODA_REQUIRES(lock);
+  Result<Protection> protect_large_pages(Processor& cpu, const Vad& vad, VpnRange pages, Protection protection)
+      PAGODA_REQUIRES(lock);
+  // --- Write watch ---
+  void record_write_slowly(Vpn page) PAGODA_REQUIRES(lock);
+  [[nodiscard]] Result<VpnRange> watched_pages(VirtualAddress base, ByteCount size) const;
+  // Up to date with what the hardware says.
+  Result<WriteWatch*> watch_of(const Processor& cpu, VpnRange pages) PAGODA_REQUIRES(lock);
+  void reset_watch(Processor& cpu, WriteWatch& watch, VpnRange pages) PAGODA_REQUIRES(lock);
   // Pages named by a free or decommit call, and their region.
   struct Freed {
     Vad* vad = nullptr;
@@ -330,6 +415,7 @@ class AddressSpace {
   Stacks stacks_ PAGODA_GUARDED_BY(lock);
   PageTables tables_ PAGODA_GUARDED_BY(lock);
   WorkingSet working_set_ PAGODA_GUARDED_BY(lock);
+  AweFrames awe_ PAGODA_GUARDED_BY(lock);
   FaultCounts faults_ PAGODA_GUARDED_BY(lock){};
   PageCount commit_ PAGODA_GUARDED_BY(lock);
   PageCount peak_commit_ PAGODA_GUARDED_BY(lock);

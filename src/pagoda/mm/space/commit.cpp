@@ -47,7 +47,7 @@ Result<> AddressSpace::commit_locked(Processor& cpu, VpnRange pages, Protection 
   const auto found = region_of(pages);
   if (!found) return std::unexpected(found.error());
   Vad& vad = **found;
-  if (vad.placeholder) return fail(Status::kConflictingAddresses);
+  if (vad.placeholder || is_physical(vad)) return fail(Status::kConflictingAddresses);
   if ((vad.no_change && protection != vad.protection) || !secured_allow(vad, pages, protection))
     return fail(Status::kInvalidPageProtection);
   const PageCount promised = pages.count - committed_in(cpu, vad, pages);
@@ -78,6 +78,7 @@ Result<> AddressSpace::decommit(Processor& cpu, VirtualAddress base, ByteCount s
     const LockGuard guard(lock);
     const auto freed = range_to_free(base, size);
     if (!freed) return std::unexpected(freed.error());
+    if (is_physical(*freed->vad)) return fail(Status::kMemoryNotAllocated);
     return decommit_locked(cpu, *freed->vad, freed->pages);
   });
 }
@@ -144,6 +145,7 @@ PageCount AddressSpace::free_pages(Processor& cpu, const Vad& vad, VpnRange page
           return;
         }
         if (PteCodec::is_valid(raw)) {
+          if (PteCodec::is_dirty(raw)) record_write(page);
           working_set_.erase(working_set_slot(page, raw));
           tables_.store(cpu, pte, hole);
           entries[count] = {pte, raw};
@@ -187,9 +189,10 @@ Result<Protection> AddressSpace::protect(Processor& cpu, VirtualAddress base, By
     const auto region = region_of(*pages);
     if (!region) return std::unexpected(region.error());
     Vad& vad = **region;
-    if (committed_in(cpu, vad, *pages) != pages->count) return fail(Status::kNotCommitted);
+    if (!is_physical(vad) && committed_in(cpu, vad, *pages) != pages->count) return fail(Status::kNotCommitted);
     PAGODA_TRY(may_protect(vad, protection));
     if (!secured_allow(vad, *pages, protection)) return fail(Status::kInvalidPageProtection);
+    if (is_physical(vad)) return protect_physical(cpu, vad, *pages, protection);
     if (!old) old = shown_protection(cpu, vad, pages->first, tables_.read(cpu, pages->first));
     if (vad.control_area != nullptr) {
       PAGODA_TRY(protect_view(cpu, vad, *pages, protection));
@@ -243,6 +246,7 @@ void AddressSpace::protect_entry(Processor& cpu, Vpn page, PhysicalAddress pte, 
   const Pfn frame = core_.codec.frame(raw);
   core_.note(cpu, EventKind::kProtected, pte, frame, raw);
   const auto dirty = PteCodec::is_dirty(raw) ? PteCodec::Dirty::kYes : PteCodec::Dirty::kNo;
+  if (dirty == PteCodec::Dirty::kYes) record_write(page);
   if (is_mappable(protection)) {
     tables_.replace(cpu, pte, core_.codec.valid(frame, protection, PteCodec::Owner::kUser, PteCodec::Dirty::kNo));
     invalidate(cpu, std::span(&page, 1));

@@ -148,6 +148,7 @@ Result<> AddressSpace::clone_region(Processor& cpu, AddressSpace& parent, const 
     const RawPte pointer = codec.prototype(moved.prototype, moved.protection, PteCodec::ReadOnly::kNo);
     if (mapped) {
       const Pfn frame = codec.frame(raw);
+      if (PteCodec::is_dirty(raw)) parent.record_write(page);
       parent.working_set_.make_shared(slot, moved.protection);
       parent.tables_.replace(
           cpu, pte,

@@ -10,7 +10,7 @@ PageTables::Place PageTables::locate(const Processor& cpu, Vpn page) const {
   Pfn table = root_;
   for (unsigned level = mode.levels; level > 1; --level) {
     const RawPte raw = core_.load(cpu, mode.entry_address(table, va, level));
-    if (!PteCodec::is_valid(raw)) {
+    if (!PteCodec::is_valid(raw) || is_large(raw, level)) {
       const std::uint64_t covered = std::uint64_t{1} << (mode.level[level].shift - kPageShift);
       return {kNone, Vpn((page.value() / covered + 1) * covered)};
     }
@@ -27,13 +27,25 @@ RawPte PageTables::read(const Processor& cpu, Vpn page) const {
   return pte == kNone ? 0 : core_.load(cpu, pte);
 }
 
-Result<PhysicalAddress> PageTables::make(Processor& cpu, Vpn page) {
+PhysicalAddress PageTables::find_large(const Processor& cpu, Vpn page) const {
+  const machine::PagingMode& mode = core_.mode;
+  Pfn table = root_;
+  for (unsigned level = mode.levels; level > kLargeLevel; --level) {
+    const RawPte raw = core_.load(cpu, mode.entry_address(table, VirtualAddress(page), level));
+    if (!PteCodec::is_valid(raw)) return kNone;
+    table = mode.frame(raw);
+  }
+  return mode.entry_address(table, VirtualAddress(page), kLargeLevel);
+}
+
+Result<PhysicalAddress> PageTables::make_to(Processor& cpu, Vpn page, unsigned lowest) {
   const machine::PagingMode& mode = core_.mode;
   const VirtualAddress va(page);
   Pfn table = root_;
-  for (unsigned level = mode.levels; level > 1; --level) {
+  for (unsigned level = mode.levels; level > lowest; --level) {
     const PhysicalAddress pte = mode.entry_address(table, va, level);
     const RawPte raw = core_.load(cpu, pte);
+    PAGODA_DCHECK(!is_large(raw, level));
     if (PteCodec::is_valid(raw)) {
       table = mode.frame(raw);
       continue;
@@ -61,7 +73,7 @@ Result<PhysicalAddress> PageTables::make(Processor& cpu, Vpn page) {
     store(cpu, pte, core_.codec.table(taken.frame, level, PteCodec::Owner::kUser));
     table = taken.frame;
   }
-  return mode.entry_address(table, va, 1);
+  return mode.entry_address(table, va, lowest);
 }
 
 Result<> PageTables::make_all(Processor& cpu, VpnRange pages) {
@@ -93,7 +105,7 @@ void PageTables::free_if_empty(Processor& cpu, Vpn page) {
   for (unsigned level = mode.levels; level > 1; --level) {
     const PhysicalAddress pte = mode.entry_address(table[level], va, level);
     const RawPte raw = core_.load(cpu, pte);
-    if (!PteCodec::is_valid(raw)) break;
+    if (!PteCodec::is_valid(raw) || is_large(raw, level)) break;
     lowest = level - 1;
     entry_of_table[lowest] = pte;
     table[lowest] = mode.frame(raw);

@@ -6,8 +6,9 @@
 //
 // Invariants (mm::check):
 //   [PT1] No page table but the root is without entries.
-//   [PT2] Entries above level 1 are zero or point to a page table of this space with the right bits; every page-table
-//         frame is a root or pointed to once, by its owner.
+//   [PT2] Entries above level 1 are zero, or point to a page table of this space with the right bits, or, on level 2,
+//         map a large page with the rights of its frames; every page-table frame is a root or pointed to once, by its
+//         owner.
 //   [PT3] A level-1 entry is zero, demand zero, a hole, a slot, or names a frame with the rights of its original PTE.
 //   [PT4] Page-table frames are as many as were made and not freed.
 // Locking: the lock of the address space; functions that say so take the PFN lock too.
@@ -32,7 +33,14 @@ class PageTables {
   [[nodiscard]] RawPte read(const Processor& cpu, Vpn page) const;
   // The same, making the tables that are missing. Fails with kNoMemory, having made none that stays empty. Takes the
   // PFN lock.
-  Result<PhysicalAddress> make(Processor& cpu, Vpn page);
+  Result<PhysicalAddress> make(Processor& cpu, Vpn page) { return make_to(cpu, page, 1); }
+  // The same for a large page, whose entry stands on level 2.
+  [[nodiscard]] PhysicalAddress find_large(const Processor& cpu, Vpn page) const;
+  Result<PhysicalAddress> make_large(Processor& cpu, Vpn page) { return make_to(cpu, page, kLargeLevel); }
+  static constexpr unsigned kLargeLevel = 2;
+  static bool is_large(RawPte raw, unsigned level) {
+    return level == kLargeLevel && PteCodec::is_valid(raw) && (raw & machine::pte_bits::kLarge) != 0;
+  }
   // Makes all tables that the range needs, so that no later step can fail; or none, and kNoMemory. Takes the PFN lock.
   Result<> make_all(Processor& cpu, VpnRange pages);
 
@@ -46,7 +54,7 @@ class PageTables {
   void free_if_empty(Processor& cpu, Vpn page);
 
   // Calls `visit(page, pte, raw)` for every level-1 entry of the range whose table exists, in order; skips what is
-  // missing in large steps. After each table `leave(page of it)` is called, which may free it.
+  // missing, large pages too, in large steps. After each table `leave(page of it)` is called, which may free it.
   template <class Visit, class Leave>
   void for_each(const Processor& cpu, VpnRange pages, Visit&& visit, Leave&& leave) const {
     Vpn page = pages.first;
@@ -72,8 +80,10 @@ class PageTables {
   }
 
  private:
+  Result<PhysicalAddress> make_to(Processor& cpu, Vpn page, unsigned lowest);
+
   struct Place {
-    PhysicalAddress pte;  // kNone: a table is missing.
+    PhysicalAddress pte;  // kNone: a table is missing, or a large page stands in its place.
     Vpn next;             // The first page that the same answer does not cover.
   };
   [[nodiscard]] Place locate(const Processor& cpu, Vpn page) const;

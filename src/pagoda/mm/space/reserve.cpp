@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "pagoda/mm/space/address_space.h"
+#include "pagoda/mm/space/large_pages.h"
 #include "pagoda/mm/space/private_protection.h"
 
 namespace pagoda::mm {
@@ -13,11 +14,23 @@ constexpr PageCount kGranule{kAllocationGranularity >> kPageShift};
 }  // namespace
 
 Result<VpnRange> AddressSpace::reserve(const ReserveRequest& request) {
+  if (request.type == VadType::kLargePages) return fail(Status::kInvalidParameter5);
+  const LockGuard guard(lock);
+  const auto inserted = reserve_locked(request);
+  if (!inserted) return std::unexpected(inserted.error());
+  return (*inserted)->range;
+}
+
+Result<Vad*> AddressSpace::reserve_locked(const ReserveRequest& request) {
+  const bool is_window = request.type == VadType::kAwe;
+  if (is_window && request.commit == MemCommit::kYes) return fail(Status::kInvalidParameter5);
   if (!is_allowed_on_private(request.protection)) return fail(Status::kInvalidPageProtection);
+  if (is_window && request.protection != Protection::kReadWrite) return fail(Status::kInvalidParameter6);
   const bool replaces = request.placeholder == Placeholder::kReplace;
   if (replaces && !request.base) return fail(Status::kInvalidParameter);
   if (request.placeholder == Placeholder::kReserve &&
-      (request.protection != Protection::kNoAccess || request.commit == MemCommit::kYes))
+      (request.protection != Protection::kNoAccess || request.commit == MemCommit::kYes ||
+       request.type != VadType::kNone))
     return fail(Status::kInvalidParameter);
   const VpnRange limits = user_range();
   const auto within = placement_limits(request.wishes, limits);
@@ -25,6 +38,7 @@ Result<VpnRange> AddressSpace::reserve(const ReserveRequest& request) {
   Vad vad;
   vad.protection = request.protection;
   vad.mem_commit = request.commit;
+  vad.type = request.type;
   vad.placeholder = request.placeholder == Placeholder::kReserve;
   if (request.base) {
     if (request.wishes.any()) return fail(Status::kInvalidParameter);
@@ -41,25 +55,26 @@ Result<VpnRange> AddressSpace::reserve(const ReserveRequest& request) {
 
   if (request.commit == MemCommit::kYes) vad.commit_charge = vad.range.count;
 
-  const LockGuard guard(lock);
   if (replaces) {
     const auto replaced = replace_placeholder(vad);
-    if (!replaced) return std::unexpected(replaced.error());
-    return vad.range;
+    if (replaced && request.type == VadType::kWriteWatch) extras_.watch(**replaced);
+    return replaced;
   }
   if (request.base) {
     if (vads_.overlaps(vad.range)) return fail(Status::kConflictingAddresses);
   } else {
     if (vad.range.count > within->count) return fail(Status::kNoMemory);
-    const PageCount alignment = std::max(kGranule, pages_of(request.wishes.alignment));
+    const PageCount granule = request.type == VadType::kLargePages ? pages_of(large_page_size(core_.mode)) : kGranule;
+    const PageCount alignment = std::max(granule, pages_of(request.wishes.alignment));
     vad.range.first = request.direction == ReserveRequest::Direction::kBottomUp
                           ? vads_.find_lowest(vad.range.count, *within, alignment)
                           : vads_.find_highest(vad.range.count, *within, alignment);
     if (vad.range.first == VadTree::kNoVpn) return fail(Status::kNoMemory);
   }
   const auto inserted = insert_vad(vad);
-  if (!inserted) return std::unexpected(inserted.error());
-  return (*inserted)->range;
+  if (!inserted) return inserted;
+  if (request.type == VadType::kWriteWatch) extras_.watch(**inserted);
+  return inserted;
 }
 
 // What a free or decommit call names: `size` zero means the whole region, which must begin in the page of `base`
@@ -80,6 +95,7 @@ Result<AddressSpace::Freed> AddressSpace::range_to_free(VirtualAddress base, Byt
 void AddressSpace::cut(Processor& cpu, Vad& vad, VpnRange pages) {
   const VpnRange low{vad.range.first, pages.first - vad.range.first};
   const VpnRange high{pages.end(), vad.range.end() - pages.end()};
+  if (is_physical(vad)) free_physical(cpu, vad);
   const PageCount freed_charge = free_pages(cpu, vad, pages, 0);
   const PageCount low_charge = committed_in(cpu, vad, low);
   const PageCount high_charge = vad.commit_charge - freed_charge - low_charge;
@@ -109,6 +125,7 @@ Result<> AddressSpace::release(Processor& cpu, VirtualAddress base, ByteCount si
   }
   const auto freed = range_to_free(base, size);
   if (!freed) return std::unexpected(freed.error());
+  if (is_physical(*freed->vad) && freed->pages != freed->vad->range) return fail(Status::kFreeVmNotAtBase);
   if (mode == ReleaseMode::kPreservePlaceholder) return preserve_placeholder(cpu, *freed);
   const VpnRange all = freed->vad->range;
   const VpnRange pages = freed->pages;

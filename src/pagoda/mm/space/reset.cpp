@@ -48,7 +48,8 @@ Result<> AddressSpace::reset(Processor& cpu, VirtualAddress base, ByteCount size
     if (PteCodec::is_valid(raw)) {
       constexpr RawPte kForgotten =
           machine::pte_bits::kWrite | machine::pte_bits::kDirty | machine::pte_bits::kAccessed;
-      machine::clear_entry_bits(cpu.physical(), core_.mode, pte, kForgotten);
+      if (PteCodec::is_dirty(machine::clear_entry_bits(cpu.physical(), core_.mode, pte, kForgotten)))
+        record_write(page);
       const Pfn frame = core_.codec.frame(raw);
       working_set_[working_set_slot(page, raw)].set_age(Wsle::kOldest);  // The first to go.
       mapped[count] = page;

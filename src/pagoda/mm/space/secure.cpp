@@ -14,6 +14,8 @@ Result<SecureHandle> AddressSpace::secure(const Processor& cpu, VirtualAddress b
   const auto region = region_of(*pages);
   if (!region) return std::unexpected(region.error());
   Vad& vad = **region;
+  // Nothing takes these pages away before the region goes; and what is mapped in a window is the program's business.
+  if (is_physical(vad)) return fail(Status::kAccessViolation);
   bool allowed = committed_in(cpu, vad, *pages) == pages->count;
   Vpn next = pages->first;
   // Pages whose entry is zero, or has no page table.

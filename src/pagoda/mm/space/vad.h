@@ -75,4 +75,7 @@ struct alignas(64) Vad {
 };
 static_assert(sizeof(Vad) == 2 * 64);
 
+// Whether the region's pages are mapped otherwise than by faults, to frames that are in no working set.
+inline bool is_physical(const Vad& vad) { return vad.type == VadType::kAwe || vad.type == VadType::kLargePages; }
+
 }  // namespace pagoda::mm

@@ -49,8 +49,14 @@ bool VadExtras::unsecure(VadTree& vads, SecureHandle handle) {
   return true;
 }
 
+void VadExtras::watch(Vad& vad) {
+  of(vad).watch = std::make_unique<WriteWatch>(vad.range);
+  ++watches_;
+}
+
 void VadExtras::drop(Vad& vad) {
   if (vad.extra == nullptr) return;
+  if (vad.extra->watch != nullptr) --watches_;
   for (const SecuredRange& range : vad.extra->secured) first_page_.erase(range.handle);
   owned_.erase(std::exchange(vad.extra, nullptr));
 }
@@ -63,6 +69,10 @@ void VadExtras::divide(Vad& from, Vad& to) {
       std::ranges::partition(secured, [&](const SecuredRange& range) { return !to.range.contains(range.pages.first); });
   if (!moved.empty()) of(to).secured.assign(moved.begin(), moved.end());
   secured.erase(moved.begin(), moved.end());
+  if (from.extra->watch != nullptr) {
+    of(to).watch = std::make_unique<WriteWatch>(*from.extra->watch, to.range);
+    ++watches_;
+  }
   drop_if_empty(from);
 }
 

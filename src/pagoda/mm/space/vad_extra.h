@@ -1,4 +1,5 @@
-// What few regions have, so that a Vad does not carry it: secured ranges. NT: the long VAD.
+// What few regions have, so that a Vad does not carry it: secured ranges, and the marks of a write watch. NT: the long
+// VAD, and what its special regions keep elsewhere.
 //
 // An address space owns the extras of its regions. A region gets one when it needs one, and loses it when it is empty
 // again. Secured ranges (NT: MmSecureVirtualMemory) hold a driver's view of a program's buffer: until they are given
@@ -22,6 +23,7 @@
 #include "pagoda/mm/pte/protection.h"
 #include "pagoda/mm/space/vad.h"
 #include "pagoda/mm/space/vad_tree.h"
+#include "pagoda/mm/space/write_watch.h"
 
 namespace pagoda::mm {
 
@@ -35,8 +37,9 @@ struct SecuredRange {
 
 struct VadExtra {
   std::vector<SecuredRange> secured;
+  std::unique_ptr<WriteWatch> watch;  // Of VadType::kWriteWatch.
 
-  [[nodiscard]] bool empty() const { return secured.empty(); }
+  [[nodiscard]] bool empty() const { return secured.empty() && watch == nullptr; }
 };
 
 // Whether a page of the one protection allows everything that one of the other does. A guard allows nothing yet.
@@ -53,10 +56,14 @@ class VadExtras {
   SecureHandle secure(Vad& vad, VpnRange pages, Protection weakest);
   // Forgets a secured range of a region in the tree. False: there is none of the handle.
   bool unsecure(VadTree& vads, SecureHandle handle);
+  // Pages of the region that are written are marked from now on.
+  void watch(Vad& vad);
+  // Regions that are watched.
+  [[nodiscard]] std::size_t watches() const { return watches_; }
   // The region is about to go.
   void drop(Vad& vad);
-  // A region was split, or part of one was cut off: what `from` had goes to the one where it lies, `to` or `from`. `to`
-  // has none of its own yet. No secured range lies across the cut.
+  // A region was split, or part of one was cut off: what `from` had goes to the one where it lies, `to` or `from`; both
+  // are watched if it was. `to` has none of its own yet. No secured range lies across the cut.
   void divide(Vad& from, Vad& to);
 
   [[nodiscard]] std::size_t size() const { return owned_.size(); }
@@ -73,6 +80,7 @@ class VadExtras {
   std::unordered_map<const VadExtra*, std::unique_ptr<VadExtra>> owned_;
   std::unordered_map<SecureHandle, Vpn> first_page_;  // Of each secured range, by which its region is found.
   std::uint64_t next_handle_ = 1;
+  std::size_t watches_ = 0;
 };
 
 }  // namespace pagoda::mm

@@ -38,6 +38,7 @@ std::uint32_t AddressSpace::working_set_slot(Vpn page, RawPte raw) const {
 Result<> AddressSpace::may_lock(const Processor& cpu, VpnRange pages) {
   const auto region = region_of(pages);
   if (!region) return fail(Status::kAccessViolation);
+  if (is_physical(**region)) return fail(Status::kIncompatibleFileMap);
   PageCount new_locks;
   for (Vpn page = pages.first; page < pages.end(); ++page) {
     const RawPte raw = tables_.read(cpu, page);

@@ -13,6 +13,7 @@ void EvictionBatch::add(Processor& cpu, std::uint32_t slot) {
   PAGODA_DCHECK(PteCodec::is_valid(raw));
   const Pfn frame = core.codec.frame(raw);
   space_.tables().replace(cpu, entry.pte(), space_.unmapped_form(frame, raw, entry));
+  if (PteCodec::is_dirty(raw)) space_.record_write(entry.page());
   space_.working_set().erase(slot);
   core.note(cpu, EventKind::kEvicted, entry.pte(), frame, raw);
   pages_[count_] = entry.page();
