@@ -17,7 +17,8 @@ struct Found {
 
 RawPte valid_prototype(const Core& core, Pfn frame) {
   Protection protection = core.codec.protection(core.pfns.entry(frame).original_pte, PteHome::kSegment);
-  // Of a clone whose page nobody may touch: mapped only while a private copy is made. No processor reads the entry.
+  // Of a clone whose page nobody may touch, or of such a section of an image until a view says otherwise. No processor
+  // reads the entry.
   if (!is_mappable(protection)) protection = Protection::kReadOnly;
   return core.codec.valid(frame, protection, PteCodec::Owner::kKernel, PteCodec::Dirty::kNo);
 }
