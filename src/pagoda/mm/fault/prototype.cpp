@@ -111,9 +111,16 @@ Outcome prototype(Context& c) {
   switch (found.next) {
     case Found::Next::kMap:
       break;
-    case Found::Next::kPrivateZero:
+    case Found::Next::kPrivateZero: {
       c.protection = unshared(c.protection);
-      return demand_zero(c);
+      const Outcome made = demand_zero(c);
+      if (made.status == Status::kSuccess && c.control_area == nullptr) {
+        // A clone's entry has one fewer that names it.
+        const LockGuard guard(c.core.pfns.lock);
+        c.core.commit.give_back(c.core.prototypes.drop_clone_reference(c.cpu, c.prototype));
+      }
+      return made;
+    }
     case Found::Next::kReadPageFile:
       return page_file(c, found.pte, PteHome::kSegment);
     case Found::Next::kReadFile:

@@ -88,7 +88,8 @@ Result<> Sections::flush(Processor& cpu, FileStream& file, FileOffset offset, By
     }
     if (waiting) {
       const LockGuard guard(core_.pfns.lock);
-      last = std::max(last, core_.io.next());
+      // None: another thread is about to say when its transfer is done, or it is done.
+      if (const Time next = core_.io.next(); next != kNever) last = std::max(last, next);
     }
     cpu.wait_until(last);
     if (cpu.is_blocked()) return fail(Status::kPending);
@@ -210,7 +211,10 @@ Result<ByteCount> Sections::transfer(Processor& cpu, const std::shared_ptr<FileS
       if (!area) return std::unexpected(area.error());
       const std::uint64_t at = offset.value() + done;
       const auto frame = hold(cpu, **area, PageCount(at / kPageBytes));
-      if (!frame) return std::unexpected(frame.error());
+      if (!frame) {
+        end_if_unused(cpu, **area);  // It may have been made for this.
+        return std::unexpected(frame.error());
+      }
       const std::size_t length = std::min<std::size_t>(bytes - done, kPageBytes - at % kPageBytes);
       {
         const machine::FrameView view = cpu.physical().bytes(

@@ -47,6 +47,8 @@ Result<Vad> AddressSpace::place_view(const Section& section, const ViewRequest& 
   if (request.commit > bytes_of(pages_of(size))) return fail(Status::kInvalidParameter5);
   if (request.extendable && (section.kind() != SectionKind::kData || !is_writable(section.protection())))
     return fail(Status::kInvalidParameter9);
+  if (section.kind() == SectionKind::kPagingFile && is_write_combine(request.protection))
+    return fail(Status::kInvalidParameter10);
 
   Vad vad;
   vad.range.count = pages_of(size);
@@ -89,20 +91,32 @@ Result<Vad> AddressSpace::place_view(const Section& section, const ViewRequest& 
 }
 
 Result<VpnRange> AddressSpace::map_view(Processor& cpu, Section& section, const ViewRequest& request) {
-  return with_memory(core_, cpu, [&]() -> Result<VpnRange> {
+  // No gap for the view has the same status as no frames, and no wait makes one.
+  auto refused = Status::kSuccess;
+  const auto mapped = with_memory(core_, cpu, [&]() -> Result<VpnRange> {
     const LockGuard guard(lock);
     auto vad = place_view(section, request);
-    if (!vad) return std::unexpected(vad.error());
+    if (!vad) {
+      refused = vad.error();
+      return VpnRange{};
+    }
     ControlArea& area = *vad->control_area;
     vad->commit_charge = charged_in_view(cpu, *vad, vad->range);
-    if (section.flags().reserve && !request.commit.is_zero())
-      PAGODA_TRY(core_.sections->commit(cpu, area, vad->section_page, pages_of(request.commit)));
     const auto inserted = insert_vad(*vad);
     if (!inserted) return std::unexpected(inserted.error());
+    if (section.flags().reserve && !request.commit.is_zero()) {
+      const auto committed = core_.sections->commit(cpu, area, vad->section_page, pages_of(request.commit));
+      if (!committed) {
+        erase_vad(**inserted);
+        return std::unexpected(committed.error());
+      }
+    }
     const LockGuard pfn_guard(core_.pfns.lock);
     ++area.mapped_views;
     return (*inserted)->range;
   });
+  if (refused != Status::kSuccess) return fail(refused);
+  return mapped;
 }
 
 Result<> AddressSpace::unmap_view(Processor& cpu, VirtualAddress address, After after) {
