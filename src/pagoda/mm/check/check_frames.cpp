@@ -61,9 +61,10 @@ void check_counts(Context& c, Pfn frame) {
   const PfnEntry& e = c.entry(frame);
   const unsigned mapped = e.state == PageState::kActive ? 1 : 0;
   const bool in_transition = e.state == PageState::kTransition;
-  // The page that contains its owner holds prototype PTEs exactly if it says that its owner is one.
-  const bool owner_fits =
-      !c.is_used(e.containing_page()) || (c.entry(e.containing_page()).prototype_pte != 0) == (e.prototype_pte != 0);
+  // The page that contains its owner holds prototype PTEs exactly if it says that its owner is one; that of a page
+  // which was removed meanwhile may be anybody's by now.
+  const bool owner_fits = e.deleted != 0 || !c.is_used(e.containing_page()) ||
+                          (c.entry(e.containing_page()).prototype_pte != 0) == (e.prototype_pte != 0);
   const bool flags_fit = (e.read_in_progress == 0 || in_transition) && (e.deleted == 0 || in_transition) &&
                          (e.page_table == 0 || mapped == 1) && owner_fits &&
                          (e.awe == 0 || (mapped == 1 && e.page_table == 0)) &&
@@ -150,11 +151,12 @@ void check_frames(Context& c) {
 
 namespace {
 
-// Whether a page that came from a file holds what the file does.
+// Whether a page that came from a file holds what the file does. An image need not once the file was written to.
 bool equals_file(const Context& c, Pfn frame) PAGODA_REQUIRES(c.core.pfns.lock) {
   const PhysicalAddress pte = c.entry(frame).pte();
   const ControlArea* const area = c.core.prototypes.owner_of(pte);
   if (area == nullptr || area->file() == nullptr) return false;
+  if (area->kind() == SectionKind::kImage && !area->is_current()) return true;
   const PageCount page = area->page_of(c.core.codec, c.core.prototypes.address_of(pte));
   const Subsection& subsection = area->subsection_of(page);
   const FileOffset at = subsection.offset_of(page);

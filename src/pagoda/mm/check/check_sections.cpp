@@ -61,8 +61,11 @@ void check_form(Context& c, const Prototype& p) {
       protection = codec.protection(p.raw, PteHome::kSegment);
       break;
     case PteKind::kZero:
-      // A clone's entry that nobody uses; of a SEC_RESERVE segment a page not committed; behind the end of a segment.
-      if (p.area == nullptr || p.area->flags().reserve || p.page >= p.area->pages()) return;
+      // A clone's entry that nobody uses; of a SEC_RESERVE segment a page not committed; behind the end of a segment;
+      // what nobody may touch of an image.
+      if (p.area == nullptr || p.area->flags().reserve || p.page >= p.area->pages() ||
+          p.area->subsection_of(p.page).protection == Protection::kNone)
+        return;
       break;
     default:
       break;
@@ -183,7 +186,8 @@ void check_sections(Context& c, Sections& sections) {
                                    c.core.prototypes.pages().value()));
   }
   for (const VirtualAddress name : c.clone_names) {
-    const PhysicalAddress pte = c.core.prototypes.find(name);
+    const PrototypePool& pool = c.core.prototypes;
+    const PhysicalAddress pte = pool.contains(name) ? pool.find(name) : PrototypePool::kNone;
     if (pte == PrototypePool::kNone || !c.core.prototypes.is_clone(pte))
       c.find("PP3"_rule, fmt::format("an entry names the clone {}, which there is not", to_string(name)));
   }

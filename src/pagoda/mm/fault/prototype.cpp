@@ -17,7 +17,8 @@ struct Found {
 
 RawPte valid_prototype(const Core& core, Pfn frame) {
   Protection protection = core.codec.protection(core.pfns.entry(frame).original_pte, PteHome::kSegment);
-  // Of a clone whose page nobody may touch: mapped only while a private copy is made. No processor reads the entry.
+  // Of a clone whose page nobody may touch, or of such a section of an image until a view says otherwise. No processor
+  // reads the entry.
   if (!is_mappable(protection)) protection = Protection::kReadOnly;
   return core.codec.valid(frame, protection, PteCodec::Owner::kKernel, PteCodec::Dirty::kNo);
 }
@@ -110,9 +111,16 @@ Outcome prototype(Context& c) {
   switch (found.next) {
     case Found::Next::kMap:
       break;
-    case Found::Next::kPrivateZero:
+    case Found::Next::kPrivateZero: {
       c.protection = unshared(c.protection);
-      return demand_zero(c);
+      const Outcome made = demand_zero(c);
+      if (made.status == Status::kSuccess && c.control_area == nullptr) {
+        // A clone's entry has one fewer that names it.
+        const LockGuard guard(c.core.pfns.lock);
+        c.core.commit.give_back(c.core.prototypes.drop_clone_reference(c.cpu, c.prototype));
+      }
+      return made;
+    }
     case Found::Next::kReadPageFile:
       return page_file(c, found.pte, PteHome::kSegment);
     case Found::Next::kReadFile:

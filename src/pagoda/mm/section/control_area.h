@@ -22,10 +22,12 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "pagoda/base/units.h"
 #include "pagoda/mm/pte/pte_codec.h"
+#include "pagoda/mm/section/pe_image.h"
 #include "pagoda/mm/section/section.h"
 
 namespace pagoda::mm {
@@ -36,6 +38,8 @@ struct Subsection {
   PageCount pages;
   FileOffset file_offset;  // Of its first byte.
   ByteCount file_bytes;    // So many come from the file; what follows is zeros. Of a file's data: as far as it goes.
+  // kNone: nobody may touch the pages, which are not committed. What an image has behind a section, up to the section
+  // alignment, is a subsection of its own. NT: UnusedPtes.
   Protection protection = Protection::kReadWrite;
   VirtualAddress address;  // What subsection-form PTEs name it by: it has a place in nonpaged pool.
 
@@ -64,8 +68,10 @@ class ControlArea {
   [[nodiscard]] SectionKind kind() const { return kind_; }
   [[nodiscard]] const SectionFlags& flags() const { return flags_; }
   [[nodiscard]] const std::shared_ptr<FileStream>& file() const { return file_; }
-  // The image's own wishes; meaningless otherwise.
-  [[nodiscard]] VirtualAddress image_base() const { return image_base_; }
+  // What an image's file says about it; null: not an image. Never changes.
+  [[nodiscard]] const ImageLayout* image() const { return image_ ? &*image_ : nullptr; }
+  // Of an image, under the PFN lock: nothing was written to the file since the image was made.
+  [[nodiscard]] bool is_current() const { return file_->writes == file_writes_; }
 
   // --- The segment, under the PFN lock ---
   [[nodiscard]] PageCount pages() const { return pages_; }
@@ -98,7 +104,8 @@ class ControlArea {
   const SectionFlags flags_;
   std::shared_ptr<FileStream> file_;
   PageCount pages_;
-  VirtualAddress image_base_;
+  std::optional<ImageLayout> image_;
+  std::uint64_t file_writes_ = 0;  // Of an image: what its file had counted when it was made.
   std::vector<std::unique_ptr<Subsection>> subsections_;
   std::vector<Run> runs_;
 };

@@ -81,17 +81,22 @@ Result<> Sections::flush(Processor& cpu, FileStream& file, FileOffset offset, By
         from = dirty.next;
         if (dirty.count == 0) continue;
         const MappedWrite write =
-            write_mapped(core_, cpu, *area, dirty.first, std::span(dirty.frame).first(dirty.count));
+            write_mapped(core_, cpu, file, dirty.first, std::span(dirty.frame).first(dirty.count));
         if (write.status != Status::kSuccess) worst = write.status;
         last = std::max(last, write.completes);
       }
     }
     if (waiting) {
       const LockGuard guard(core_.pfns.lock);
-      last = std::max(last, core_.io.next());
+      // None: another thread is about to say when its transfer is done, or it is done.
+      if (const Time next = core_.io.next(); next != kNever) last = std::max(last, next);
     }
     cpu.wait_until(last);
     if (cpu.is_blocked()) return fail(Status::kPending);
+    {
+      const LockGuard guard(core_.pfns.lock);
+      core_.io.complete(cpu.now(), core_.pfns);
+    }
     if (worst != Status::kSuccess) return fail(worst);
     if (!waiting) return {};
   }
@@ -105,9 +110,10 @@ Result<> Sections::may_truncate(FileStream& file, ByteCount size) {
 Result<> Sections::may_truncate_locked(const FileStream& file, ByteCount size) const {
   if (size >= file.size()) return {};
   const LockGuard guard(core_.pfns.lock);
-  for (const ControlArea* const area : {file.data_, file.image_})
-    if (area != nullptr && area->mapped_views > 0) return fail(Status::kUserMappedFile);
-  return {};
+  const bool mapped = file.data_ != nullptr && file.data_->mapped_views > 0;
+  // An image can be mapped at any time as long as there is a section of it. NT: MmFlushImageSection.
+  const bool image = file.image_ != nullptr && file.image_->is_used();
+  return mapped || image ? fail(Status::kUserMappedFile) : Result<>{};
 }
 
 // Pages beyond the new end lose their contents, whether or not somebody has a section of them.
@@ -144,12 +150,17 @@ Result<> Sections::cut(Processor& cpu, ControlArea& area, ByteCount size) {
 }
 
 Result<> Sections::set_file_size(Processor& cpu, FileStream& file, ByteCount size) {
-  const LockGuard guard(lock);
-  PAGODA_TRY(may_truncate_locked(file, size));
-  if (size < file.size() && file.data_ != nullptr) PAGODA_TRY(cut(cpu, *file.data_, size));
-  PAGODA_TRY(file.file_->resize(size));
-  if (file.data_ != nullptr && pages_of(size) > file.data_->pages()) return grow(cpu, *file.data_, pages_of(size));
-  return {};
+  return with_memory(core_, cpu, [&]() -> Result<> {
+    const LockGuard guard(lock);
+    PAGODA_TRY(may_truncate_locked(file, size));
+    if (size < file.size()) {
+      if (file.data_ != nullptr) PAGODA_TRY(cut(cpu, *file.data_, size));
+      if (file.image_ != nullptr) destroy(cpu, *file.image_);
+    }
+    PAGODA_TRY(file.file_->resize(size));
+    if (file.data_ != nullptr && pages_of(size) > file.data_->pages()) return grow(cpu, *file.data_, pages_of(size));
+    return {};
+  });
 }
 
 Result<Pfn> Sections::hold(Processor& cpu, ControlArea& area, PageCount page) {
@@ -200,7 +211,10 @@ Result<ByteCount> Sections::transfer(Processor& cpu, const std::shared_ptr<FileS
       if (!area) return std::unexpected(area.error());
       const std::uint64_t at = offset.value() + done;
       const auto frame = hold(cpu, **area, PageCount(at / kPageBytes));
-      if (!frame) return std::unexpected(frame.error());
+      if (!frame) {
+        end_if_unused(cpu, **area);  // It may have been made for this.
+        return std::unexpected(frame.error());
+      }
       const std::size_t length = std::min<std::size_t>(bytes - done, kPageBytes - at % kPageBytes);
       {
         const machine::FrameView view = cpu.physical().bytes(

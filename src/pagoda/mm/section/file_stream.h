@@ -3,9 +3,13 @@
 //
 // Owned by shared_ptr: file handles hold it, and so does each control area (NT: FilePointer), so that pages of a file
 // that nobody has open stay on standby and are found when it is opened again, by whoever keeps weak pointers by name.
-// Locking: the control areas belong to Sections::lock; the size changes under it too.
+// An image is a snapshot: what is written to the file later does not show in it (reference/nt.md section 6). `writes`
+// is how an image that nobody uses any more is known to be out of date.
+//
+// Locking: the control areas belong to Sections::lock; the size changes under it too. `writes`: the PFN lock.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <utility>
@@ -27,6 +31,8 @@ class FileStream {
   [[nodiscard]] machine::DiskFile& file() { return *file_; }
   [[nodiscard]] const machine::DiskFile& file() const { return *file_; }
   [[nodiscard]] ByteCount size() const { return file_->size(); }
+
+  std::uint64_t writes = 0;  // Transfers that changed its bytes.
 
  private:
   friend class Sections;

@@ -95,8 +95,7 @@ Result<PhysicalAddress> PrototypePool::make(machine::Processor& cpu, VirtualAddr
   PhysicalAddress pte(*frame);
   for (PageCount at = first; at < end; ++at, pte += ByteCount(width)) {
     const RawPte raw = owner.template_of(codec_, at);
-    if (raw == 0) break;  // SEC_RESERVE: the whole segment is alike.
-    machine::store_entry(cpu.physical(), codec_.mode(), pte, raw);
+    if (raw != 0) machine::store_entry(cpu.physical(), codec_.mode(), pte, raw);
   }
   return find(prototype);
 }

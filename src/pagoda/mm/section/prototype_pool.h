@@ -45,6 +45,11 @@ class PrototypePool : public PrototypePages {
   }
 
   // --- Entries ---
+  // Whether the address can be a prototype PTE's at all; all other functions trust theirs.
+  [[nodiscard]] bool contains(VirtualAddress prototype) const {
+    return prototype >= base_ && prototype - base_ < bytes_of(size_) &&
+           prototype.value() % codec_.mode().entry_bytes == 0;
+  }
   // Where the prototype PTE lies; kNone if its page does not exist.
   [[nodiscard]] PhysicalAddress find(VirtualAddress prototype) const PAGODA_REQUIRES(pfns_.lock) {
     const Pfn frame = frame_of(prototype);

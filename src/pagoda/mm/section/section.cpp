@@ -2,7 +2,15 @@
 
 #include <array>
 
+#include "pagoda/mm/section/control_area.h"
+
 namespace pagoda::mm {
+
+const ImageLayout* Section::image() const { return control_area_->image(); }
+
+bool Section::is_at_base(VirtualAddress view, ByteCount offset) const {
+  return image() != nullptr && view == image()->base + offset;
+}
 
 bool is_compatible(Protection section, Protection view) {
   // reference/nt.md 6.1: rows by the section's protection, one bit for each base that a view may have.

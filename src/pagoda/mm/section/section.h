@@ -14,6 +14,7 @@
 namespace pagoda::mm {
 
 class ControlArea;
+struct ImageLayout;
 
 enum class SectionKind : std::uint8_t {
   kPagingFile,  // Contents go to the paging files.
@@ -34,7 +35,7 @@ struct SectionFlags {
 struct SectionRequest {
   std::shared_ptr<FileStream> file;  // None: paging-file backed.
   SectionKind kind = SectionKind::kPagingFile;
-  ByteCount size;  // Zero for a file: its size.
+  ByteCount size;  // Zero for a file: its size. An image has its own, whatever this says.
   Protection protection = Protection::kReadWrite;
   SectionFlags flags;
 };
@@ -47,7 +48,13 @@ class Section {
   [[nodiscard]] ByteCount size() const { return size_; }
   [[nodiscard]] Protection protection() const { return protection_; }  // NT: InitialPageProtection.
   [[nodiscard]] const SectionFlags& flags() const { return flags_; }
+  // SEC_BASED; an image wants its own base instead.
   [[nodiscard]] std::optional<VirtualAddress> based_at() const { return based_at_; }
+  // What an image's file says about it: entry point, base, subsystem, characteristics. Null: not an image.
+  [[nodiscard]] const ImageLayout* image() const;
+  // Whether an image's view from the offset on is where the image wants to be. No: STATUS_IMAGE_NOT_AT_BASE, and
+  // whoever mapped it relocates it.
+  [[nodiscard]] bool is_at_base(VirtualAddress view, ByteCount offset = {}) const;
 
  private:
   friend class Sections;

@@ -40,6 +40,11 @@ ControlArea& Sections::new_area(SectionKind kind, const SectionFlags& flags, std
   return area;
 }
 
+Result<> Sections::may_add_subsections(std::size_t count) const {
+  const std::size_t room = kMostSubsections - subsections_.size() + free_subsections_.size();
+  return count <= room ? Result<>{} : fail(Status::kInsufficientResources);
+}
+
 Subsection& Sections::add_subsection(ControlArea& area, const Subsection& what) {
   std::size_t place = subsections_.size();
   if (free_subsections_.empty()) {
@@ -77,6 +82,7 @@ Result<> Sections::charge(ControlArea& area, PageCount pages, PageCount prototyp
 // The last subsection goes on as far as the last run has entries; what is more gets a run and a subsection of its own.
 // Entries of pages that exist already and are beyond the old end become what a new page would have.
 Result<> Sections::grow(Processor& cpu, ControlArea& area, PageCount pages) {
+  PAGODA_TRY(may_add_subsections(1));
   const LockGuard guard(core_.pfns.lock);
   PrototypePool& pool = core_.prototypes;
   const PageCount end = area.runs_.empty() ? 0_pages : area.runs_.back().first + area.runs_.back().pages;
@@ -118,6 +124,7 @@ Result<> Sections::file_for(const SectionRequest& request, ByteCount size) {
 }
 
 Result<ControlArea*> Sections::area_for(Processor& cpu, const SectionRequest& request, PageCount pages) {
+  PAGODA_TRY(may_add_subsections(1));
   if (request.kind == SectionKind::kData) {
     FileStream& file = *request.file;
     const PageCount whole = pages_of(file.size());
@@ -158,9 +165,27 @@ Result<ControlArea*> Sections::area_for(Processor& cpu, const SectionRequest& re
 
 Result<Section*> Sections::create(Processor& cpu, const SectionRequest& request) {
   reap(cpu);
-  const LockGuard guard(lock);
+  if (request.kind != SectionKind::kImage) {
+    const LockGuard guard(lock);
+    return create_locked(cpu, request);
+  }
+  // What the image's pages are read from is the file. NT: MiFlushDataSection.
+  PAGODA_TRY(flush(cpu, *request.file, FileOffset{}, ByteCount{}));
+  return with_memory(core_, cpu, [&] {
+    const LockGuard guard(lock);
+    return create_locked(cpu, request);
+  });
+}
+
+Result<Section*> Sections::create_locked(Processor& cpu, const SectionRequest& request) {
   ByteCount size = request.size;
-  if (request.kind == SectionKind::kPagingFile) {
+  ControlArea* image = nullptr;
+  if (request.kind == SectionKind::kImage) {
+    const auto found = image_area(cpu, request.file);
+    if (!found) return std::unexpected(found.error());
+    image = *found;
+    size = bytes_of(image->pages());
+  } else if (request.kind == SectionKind::kPagingFile) {
     if (size.is_zero()) return fail(Status::kInvalidParameter4);
     if (size >= kTooBig) return fail(Status::kSectionTooBig);
     size = bytes_of(pages_of(size));
@@ -170,7 +195,7 @@ Result<Section*> Sections::create(Processor& cpu, const SectionRequest& request)
     PAGODA_TRY(file_for(request, size));
   }
   std::optional<VirtualAddress> based_at;
-  if (request.flags.based) {
+  if (request.flags.based && image == nullptr) {
     constexpr PageCount kGranule{kAllocationGranularity >> kPageShift};
     const Vpn first(kGranule.value());
     const Vpn last = (core_.mode.highest_user - ByteCount(kAllocationGranularity)).vpn();
@@ -178,7 +203,7 @@ Result<Section*> Sections::create(Processor& cpu, const SectionRequest& request)
     if (at == VadTree::kNoVpn) return fail(Status::kNoMemory);
     based_at = VirtualAddress(at);
   }
-  const auto area = area_for(cpu, request, pages_of(size));
+  const auto area = image != nullptr ? image : area_for(cpu, request, pages_of(size));
   if (!area) return std::unexpected(area.error());
   {
     const LockGuard pfn_guard(core_.pfns.lock);

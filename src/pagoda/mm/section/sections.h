@@ -33,8 +33,8 @@ class Sections {
   // A section that somebody refers to once. What depends on parameters alone (bad flags, a handle's rights) was checked
   // before. Fails with kInvalidParameter4 (no file and no size), kSectionTooBig (more than the format of PTEs can hold,
   // or than a read-only file has), kMappedFileSizeZero, kInvalidFileForSection, kInvalidImageNotMz,
-  // kInvalidImageFormat, kCommitmentLimit, kInsufficientResources, kDiskFull (a file that should grow), kNoMemory,
-  // kPending, kIoDeviceError.
+  // kInvalidImageFormat (also PE32+ where addresses have 32 bits), kCommitmentLimit, kInsufficientResources,
+  // kDiskFull (a file that should grow), kNoMemory (also: no room for a based section), kPending, kIoDeviceError.
   Result<Section*> create(Processor& cpu, const SectionRequest& request);
   // One more who refers to it.
   void reference(Section& section);
@@ -61,6 +61,10 @@ class Sections {
                          std::span<std::byte> into);
   Result<ByteCount> write(Processor& cpu, const std::shared_ptr<FileStream>& file, FileOffset offset,
                           std::span<const std::byte> from);
+  // Whether the file may be written to, as far as its image goes: no, if somebody has a section or a view of it. If
+  // nobody has, what was kept of the image goes. To be asked when the file is opened for writing; a write by who has it
+  // open already does not show in the image. NT: MmFlushImageSection.
+  bool flush_image(Processor& cpu, FileStream& file);
   // Drops every control area that nobody uses, after writing what is modified: what a shortage of pool, or a test, asks
   // for. Returns how many went.
   std::size_t drop_unused(Processor& cpu);
@@ -90,6 +94,12 @@ class Sections {
  private:
   friend struct Corruptor;
 
+  Result<Section*> create_locked(Processor& cpu, const SectionRequest& request) PAGODA_REQUIRES(lock);
+  // Of images (section/image_area.cpp): the file's, made if there is none that is up to date or in use.
+  Result<ControlArea*> image_area(Processor& cpu, const std::shared_ptr<FileStream>& file) PAGODA_REQUIRES(lock);
+  Result<ImageLayout> read_layout(Processor& cpu, const std::shared_ptr<FileStream>& file) PAGODA_REQUIRES(lock);
+  // Fails with kInsufficientResources: PTEs could not name so many more.
+  Result<> may_add_subsections(std::size_t count) const PAGODA_REQUIRES(lock);
   Result<ControlArea*> area_for(Processor& cpu, const SectionRequest& request, PageCount pages) PAGODA_REQUIRES(lock);
   ControlArea& new_area(SectionKind kind, const SectionFlags& flags, std::shared_ptr<FileStream> file)
       PAGODA_REQUIRES(lock);

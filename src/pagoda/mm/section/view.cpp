@@ -17,9 +17,12 @@ constexpr PageCount kGranule{kAllocationGranularity >> kPageShift};
 // paid for at once, would refuse to map a large file of which little is used. A choice, in the direction of NT 8.1.
 constexpr PageCount kTablesOnDemand = pages_of(1_GiB);
 
-// Of a view of a write-copy kind, writable means: by a copy (reference/nt.md 7.3).
-Protection in_view(const Vad& vad, Protection protection) {
-  const bool copies = vad.type == VadType::kImage || is_write_copy(vad.protection);
+// Of a view of a write-copy kind, writable means: by a copy (reference/nt.md 7.3). Of an image's: unless the page is in
+// a section that all processes share.
+Protection in_view(const Vad& vad, Vpn page, Protection protection) {
+  bool copies = is_write_copy(vad.protection);
+  if (vad.type == VadType::kImage)
+    copies = !is_writable(vad.control_area->subsection_of(vad.section_page + (page - vad.range.first)).protection);
   return copies ? shared_by_fork(protection) : protection;
 }
 
@@ -44,13 +47,16 @@ Result<Vad> AddressSpace::place_view(const Section& section, const ViewRequest& 
   if (request.commit > bytes_of(pages_of(size))) return fail(Status::kInvalidParameter5);
   if (request.extendable && (section.kind() != SectionKind::kData || !is_writable(section.protection())))
     return fail(Status::kInvalidParameter9);
+  if (section.kind() == SectionKind::kPagingFile && is_write_combine(request.protection))
+    return fail(Status::kInvalidParameter10);
 
   Vad vad;
   vad.range.count = pages_of(size);
   vad.control_area = &section.control_area();
   vad.section_page = pages_of(request.offset);
   vad.protection = image ? Protection::kExecuteWriteCopy : request.protection;
-  vad.section_protection = image ? Protection::kExecuteWriteCopy : section.protection();
+  // A program may give an image's pages any rights; writing copies them.
+  vad.section_protection = image ? Protection::kExecuteReadWrite : section.protection();
   vad.type = image ? VadType::kImage : VadType::kNone;
   vad.inherit = request.inherit;
   vad.is_private = false;
@@ -61,7 +67,7 @@ Result<Vad> AddressSpace::place_view(const Section& section, const ViewRequest& 
   std::optional<VirtualAddress> base = request.base;
   if (!base && section.based_at()) base = *section.based_at() + request.offset;
   if (!base && image) {
-    const VirtualAddress preferred = section.control_area().image_base() + request.offset;
+    const VirtualAddress preferred = section.image()->base + request.offset;
     const VpnRange wanted{preferred.vpn(), vad.range.count};
     if (limits.contains(wanted.first) && wanted.last() <= limits.last() && !vads_.overlaps(wanted)) base = preferred;
   }
@@ -85,20 +91,32 @@ Result<Vad> AddressSpace::place_view(const Section& section, const ViewRequest& 
 }
 
 Result<VpnRange> AddressSpace::map_view(Processor& cpu, Section& section, const ViewRequest& request) {
-  return with_memory(core_, cpu, [&]() -> Result<VpnRange> {
+  // No gap for the view has the same status as no frames, and no wait makes one.
+  auto refused = Status::kSuccess;
+  const auto mapped = with_memory(core_, cpu, [&]() -> Result<VpnRange> {
     const LockGuard guard(lock);
     auto vad = place_view(section, request);
-    if (!vad) return std::unexpected(vad.error());
+    if (!vad) {
+      refused = vad.error();
+      return VpnRange{};
+    }
     ControlArea& area = *vad->control_area;
     vad->commit_charge = charged_in_view(cpu, *vad, vad->range);
-    if (section.flags().reserve && !request.commit.is_zero())
-      PAGODA_TRY(core_.sections->commit(cpu, area, vad->section_page, pages_of(request.commit)));
     const auto inserted = insert_vad(*vad);
     if (!inserted) return std::unexpected(inserted.error());
+    if (section.flags().reserve && !request.commit.is_zero()) {
+      const auto committed = core_.sections->commit(cpu, area, vad->section_page, pages_of(request.commit));
+      if (!committed) {
+        erase_vad(**inserted);
+        return std::unexpected(committed.error());
+      }
+    }
     const LockGuard pfn_guard(core_.pfns.lock);
     ++area.mapped_views;
     return (*inserted)->range;
   });
+  if (refused != Status::kSuccess) return fail(refused);
+  return mapped;
 }
 
 Result<> AddressSpace::unmap_view(Processor& cpu, VirtualAddress address, After after) {
@@ -211,15 +229,13 @@ Result<> AddressSpace::commit_view(Processor& cpu, Vad& vad, VpnRange pages, Pro
 }
 
 Result<> AddressSpace::protect_view(Processor& cpu, Vad& vad, VpnRange pages, Protection wanted) {
-  const Protection protection = in_view(vad, wanted);
   PAGODA_TRY(tables_.make_all(cpu, pages));
   PAGODA_TRY(make_private(cpu, pages));
-  PageCount private_pages;
-  tables_.for_each(cpu, pages, [&](Vpn, PhysicalAddress, RawPte raw) {
-    if (is_private_entry(raw)) ++private_pages;
-  });
   const PageCount before = charged_in_view(cpu, vad, pages);
-  const PageCount after = is_write_copy(protection) ? pages.count : private_pages;
+  PageCount after;
+  tables_.for_each(cpu, pages, [&](Vpn page, PhysicalAddress, RawPte raw) {
+    if (is_private_entry(raw) || is_write_copy(in_view(vad, page, wanted))) ++after;
+  });
   const auto free_empty = [&](Vpn page) {
     lock.assert_held();
     tables_.free_if_empty(cpu, page);
@@ -240,6 +256,7 @@ Result<> AddressSpace::protect_view(Processor& cpu, Vad& vad, VpnRange pages, Pr
       [&](Vpn page, PhysicalAddress pte, RawPte raw) {
         lock.assert_held();
         const Protection now = current_protection(cpu, vad, page, raw);
+        const Protection protection = in_view(vad, page, wanted);
         if (is_private_entry(raw)) {
           if (now != unshared(wanted)) protect_entry(cpu, page, pte, raw, unshared(wanted));
         } else if (now != protection) {

@@ -303,11 +303,37 @@ TEST_P(Views, RefuseInNtsOrder) {
   EXPECT_EQ(status({.size = 2_MiB}), Status::kInvalidViewSize);
   EXPECT_EQ(status({.size = 64_KiB, .commit = 128_KiB}), Status::kInvalidParameter5);
   EXPECT_EQ(status({.extendable = true}), Status::kInvalidParameter9);
+  EXPECT_EQ(status({.protection = with_modifier(Protection::kReadWrite, kProtectionWriteCombine)}),
+            Status::kInvalidParameter10);
+  EXPECT_EQ(status({.highest = VirtualAddress(0x8FFFF)}), Status::kNoMemory);  // At once: waiting makes no gap.
   EXPECT_EQ(status({.base = VirtualAddress(0x100000)}), Status::kSuccess);
   EXPECT_EQ(status({.base = VirtualAddress(0x1F0000)}), Status::kConflictingAddresses);
   EXPECT_EQ(t.space().unmap_view(t.cpu(), VirtualAddress(0x10000)).error(), Status::kNotMappedView);
   EXPECT_EQ(t.space().release(t.cpu(), VirtualAddress(0x100000), {}).error(), Status::kUnableToDeleteSection);
   EXPECT_EQ(t.check(), "");
+}
+
+TEST_P(Views, ThatAreRefusedCommitNothing) {
+  Section& section = make(4_MiB, Protection::kReadWrite, {.reserve = true});
+  const VirtualAddress base = map(t.space(), section);
+  const PageCount charged = t.manager().commit().charged;
+  // Enough for the pages or for their copies, but not for both.
+  const auto refused = t.space().map_view(t.cpu(), section, {.commit = 4_MiB, .protection = Protection::kWriteCopy});
+  EXPECT_EQ(refused.error(), Status::kCommitmentLimit);
+  EXPECT_EQ(t.space().query(t.cpu(), base)->state, MemoryState::kReserved);
+  EXPECT_EQ(t.manager().commit().charged, charged);
+  EXPECT_EQ(t.check(), "");
+}
+
+TEST_P(Views, OfFilesThatCannotBeReadLeaveNothing) {
+  const auto stream = file(4);
+  t.manager().sections().drop_unused(t.cpu());
+  t.injection().read_error_rate = 1;
+  std::array<std::byte, 8> bytes{};
+  EXPECT_EQ(t.manager().sections().read(t.cpu(), stream, FileOffset{}, bytes).error(), Status::kInPageError);
+  EXPECT_EQ(t.check(), "");
+  const LockGuard guard(t.manager().sections().lock);
+  EXPECT_TRUE(t.manager().sections().areas().empty());
 }
 
 TEST_P(Views, EverythingComesBack) {

@@ -12,8 +12,7 @@ constexpr int kTransfersPerRun = 8;
 constexpr Duration kRetryDelay = 10_ms;
 
 struct Cluster {
-  ControlArea* area = nullptr;
-  std::shared_ptr<FileStream> file;  // Lives as long as the transfer is made.
+  std::shared_ptr<FileStream> file;  // Lives as long as the transfer is made; its control area need not.
   PageCount first;
   std::array<Pfn, kMaxTransferPages> frame{};
   std::size_t count = 0;
@@ -37,9 +36,9 @@ Cluster take_cluster(Core& core, const Processor& cpu) PAGODA_REQUIRES(core.pfns
   const std::size_t most = std::min<std::size_t>(core.tunables.write_cluster, kMaxTransferPages);
   std::uint64_t pte = head_pte;
   for (std::size_t n = 1; n < most && modified_at(pte - width) != kNoPfn; ++n) pte -= width;
-  cluster.area = core.prototypes.owner_of(PhysicalAddress(head_pte));
-  cluster.file = cluster.area->file();
-  cluster.first = cluster.area->page_of(core.codec, core.prototypes.address_of(PhysicalAddress(pte)));
+  const ControlArea& area = *core.prototypes.owner_of(PhysicalAddress(head_pte));
+  cluster.file = area.file();
+  cluster.first = area.page_of(core.codec, core.prototypes.address_of(PhysicalAddress(pte)));
   for (; cluster.count < most; pte += width) {
     const Pfn frame = modified_at(pte);
     if (frame == kNoPfn) break;
@@ -52,11 +51,12 @@ Cluster take_cluster(Core& core, const Processor& cpu) PAGODA_REQUIRES(core.pfns
 
 }  // namespace
 
-MappedWrite write_mapped(Core& core, Processor& cpu, ControlArea& area, PageCount first, std::span<const Pfn> frames) {
+MappedWrite write_mapped(Core& core, Processor& cpu, FileStream& file, PageCount first, std::span<const Pfn> frames) {
   // Of a file's data a page's place in the segment is its place in the file.
-  const machine::DiskTransfer transfer = area.file()->file().write(cpu, FileOffset(bytes_of(first).value()), frames);
+  const machine::DiskTransfer transfer = file.file().write(cpu, FileOffset(bytes_of(first).value()), frames);
   const LockGuard guard(core.pfns.lock);
   ++core.counters.mapped_file_writes;
+  ++file.writes;
   if (transfer.status == Status::kSuccess) {
     core.counters.mapped_file_pages_written += frames.size();
     core.io.add(transfer.completes, PendingIo::Transfer::Kind::kWrite, frames);
@@ -107,7 +107,7 @@ bool MappedWriter::write_cluster(Processor& cpu) {
   }
   if (cluster.count == 0) return false;
   const MappedWrite write =
-      write_mapped(core_, cpu, *cluster.area, cluster.first, std::span(cluster.frame).first(cluster.count));
+      write_mapped(core_, cpu, *cluster.file, cluster.first, std::span(cluster.frame).first(cluster.count));
   if (write.status == Status::kSuccess) return true;
   const LockGuard guard(core_.pfns.lock);
   aged_ = 0;

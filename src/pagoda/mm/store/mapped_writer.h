@@ -43,6 +43,6 @@ struct MappedWrite {
 };
 // Writes frames, for which `begin_write` was called, to consecutive pages of the segment from `first` on; their end is
 // due like that of any transfer. Without the PFN lock.
-MappedWrite write_mapped(Core& core, Processor& cpu, ControlArea& area, PageCount first, std::span<const Pfn> frames);
+MappedWrite write_mapped(Core& core, Processor& cpu, FileStream& file, PageCount first, std::span<const Pfn> frames);
 
 }  // namespace pagoda::mm

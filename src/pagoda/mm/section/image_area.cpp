@@ -1,0 +1,97 @@
+// Image sections: a PE file's control area for its image, beside the one for its data.
+//
+// Headers are read through the pages of the file's data, not by a transfer into a page of nobody's: they take the
+// disk's time, they are found in memory when the call is repeated after a wait, and they are what the views of the data
+// show. All other pages are read from the file when they are touched, so the data was flushed before.
+//
+// Choices: an image section is as large as its image, whatever size was asked for; SEC_BASED is ignored; the pages
+// between the end of a section and the next one are not committed (as in NT, whose prototype PTEs there are zero), so
+// they are reported as reserved; an image with pages that processes share for writing goes with its last user, so that
+// the next one finds them as they are in the file.
+#include <algorithm>
+#include <cstring>
+
+#include "pagoda/mm/section/sections.h"
+
+namespace pagoda::mm {
+
+Result<ImageLayout> Sections::read_layout(Processor& cpu, const std::shared_ptr<FileStream>& file) {
+  return parse_pe_image(file->size(), [&](FileOffset at, std::span<std::byte> into) -> Result<> {
+    lock.assert_held();
+    const auto area = data_of(cpu, file);
+    if (!area) return std::unexpected(area.error());
+    for (std::size_t done = 0; done < into.size();) {
+      const std::uint64_t from = at.value() + done;
+      const auto frame = hold(cpu, **area, PageCount(from / kPageBytes));
+      if (!frame) {
+        end_if_unused(cpu, **area);
+        return fail(frame.error() == Status::kInPageError ? Status::kIoDeviceError : frame.error());
+      }
+      const std::size_t length = std::min<std::size_t>(into.size() - done, kPageBytes - from % kPageBytes);
+      {
+        const machine::FrameView page = cpu.physical().bytes(*frame, machine::Access::kRead);
+        std::memcpy(into.data() + done, page.data() + from % kPageBytes, length);
+      }
+      let_go(*frame, PteCodec::Dirty::kNo);
+      done += length;
+    }
+    return {};
+  });
+}
+
+Result<ControlArea*> Sections::image_area(Processor& cpu, const std::shared_ptr<FileStream>& file) {
+  if (ControlArea* const there = file->image_; there != nullptr) {
+    {
+      const LockGuard guard(core_.pfns.lock);
+      if (there->is_used() || there->is_current()) return there;
+    }
+    destroy(cpu, *there);
+  }
+  auto layout = read_layout(cpu, file);
+  if (!layout) return std::unexpected(layout.error());
+  if (layout->format == PeFormat::kPe32Plus && core_.mode.format != machine::PteFormat::kAmd64)
+    return fail(Status::kInvalidImageFormat);
+  PAGODA_TRY(may_add_subsections(2 * layout->subsections.size()));
+
+  PageCount shared;
+  for (const ImageSubsection& part : layout->subsections)
+    if (is_writable(part.protection)) shared += part.pages;
+  ControlArea& area = new_area(SectionKind::kImage, {}, file);
+  auto made = charge(area, shared, core_.prototypes.pages_for(layout->pages));
+  if (made) made = grow(cpu, area, layout->pages);
+  if (!made) {
+    destroy(cpu, area);
+    return std::unexpected(made.error());
+  }
+  for (const ImageSubsection& part : layout->subsections) {
+    add_subsection(area, {.first = part.first_page,
+                          .pages = part.pages,
+                          .file_offset = part.file_offset,
+                          .file_bytes = part.file_bytes,
+                          .protection = part.protection,
+                          .address = {}});
+    if (part.unused_pages.is_zero()) continue;
+    add_subsection(area, {.first = part.first_page + part.pages,
+                          .pages = part.unused_pages,
+                          .file_offset = {},
+                          .file_bytes = {},
+                          .protection = Protection::kNone,
+                          .address = {}});
+  }
+  area.image_ = std::move(*layout);
+  file->image_ = &area;
+  const LockGuard guard(core_.pfns.lock);
+  area.file_writes_ = file->writes;
+  area.delete_when_unused = !shared.is_zero();
+  return &area;
+}
+
+bool Sections::flush_image(Processor& cpu, FileStream& file) {
+  const LockGuard guard(lock);
+  if (file.image_ == nullptr) return true;
+  if (is_used(*file.image_)) return false;
+  destroy(cpu, *file.image_);
+  return true;
+}
+
+}  // namespace pagoda::mm
