@@ -133,9 +133,16 @@ namespace {
 // Whether a page that came from a file holds what the file does.
 bool equals_file(const Context& c, Pfn frame) PAGODA_REQUIRES(c.core.pfns.lock) {
   const PhysicalAddress pte = c.entry(frame).pte();
+  if (!c.is_used(pte.pfn()) || c.entry(pte.pfn()).prototype_pte == 0) return false;
   const ControlArea* const area = c.core.prototypes.owner_of(pte);
   if (area == nullptr || area->file() == nullptr) return false;
-  const PageCount page = area->page_of(c.core.codec, c.core.prototypes.address_of(pte));
+  const VirtualAddress address = c.core.prototypes.address_of(pte);
+  const auto in_run = [&](const ControlArea::Run& run) {
+    return address >= run.prototypes && address < run.prototypes + bytes_of(c.core.prototypes.pages_for(run.pages));
+  };
+  if (std::ranges::none_of(area->runs(), in_run)) return false;
+  const PageCount page = area->page_of(c.core.codec, address);
+  if (page >= area->pages()) return false;
   const Subsection& subsection = area->subsection_of(page);
   const FileOffset at = subsection.offset_of(page);
   std::uint64_t bytes = area->file()->size().value() - std::min(area->file()->size().value(), at.value());

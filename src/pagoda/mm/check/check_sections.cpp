@@ -96,12 +96,12 @@ void check_page(Context& c, Pfn frame, Segments& segments) PAGODA_REQUIRES(c.cor
   const PhysicalAddress first(frame);
   const PrototypePool& pool = c.core.prototypes;
   const VirtualAddress address = pool.address_of(first);
-  if (pool.find(address) != first) {
+  const bool clone = pool.is_clone(first);
+  if (!pool.contains(address) || pool.find(address) != first || (clone && !pool.has_clone(first))) {
     c.find("PP1"_rule, fmt::format("{} holds prototype PTEs of {}, which the pool has elsewhere", c.text_of(frame),
                                    to_string(address)));
     return;
   }
-  const bool clone = pool.is_clone(first);
   const ControlArea* const area = clone ? nullptr : pool.owner_of(first);
   const auto in_run = [&](const ControlArea::Run& run) {
     return address >= run.prototypes && address < run.prototypes + bytes_of(pool.pages_for(run.pages));
@@ -183,7 +183,8 @@ void check_sections(Context& c, Sections& sections) {
                                    c.core.prototypes.pages().value()));
   }
   for (const VirtualAddress name : c.clone_names) {
-    const PhysicalAddress pte = c.core.prototypes.find(name);
+    const PhysicalAddress pte =
+        c.core.prototypes.contains(name) ? c.core.prototypes.find(name) : PrototypePool::kNone;
     if (pte == PrototypePool::kNone || !c.core.prototypes.is_clone(pte))
       c.find("PP3"_rule, fmt::format("an entry names the clone {}, which there is not", to_string(name)));
   }

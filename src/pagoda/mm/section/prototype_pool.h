@@ -44,6 +44,11 @@ class PrototypePool : public PrototypePages {
     return PageCount((entries.value() + entries_per_page() - 1) / entries_per_page());
   }
 
+  // Whether it is an address of the pool; nothing below may be asked about others.
+  [[nodiscard]] bool contains(VirtualAddress prototype) const {
+    return prototype >= base_ && prototype - base_ < bytes_of(size_);
+  }
+
   // --- Entries ---
   // Where the prototype PTE lies; kNone if its page does not exist.
   [[nodiscard]] PhysicalAddress find(VirtualAddress prototype) const PAGODA_REQUIRES(pfns_.lock) {
@@ -87,6 +92,12 @@ class PrototypePool : public PrototypePages {
       PAGODA_REQUIRES(pfns_.lock);
   [[nodiscard]] std::uint32_t clone_references(VirtualAddress prototype) const PAGODA_REQUIRES(pfns_.lock);
   [[nodiscard]] bool is_clone(PhysicalAddress pte) const { return (pfns_.entry(pte.pfn()).original_pte & kClone) != 0; }
+  // Whether there is a page of clone entries where the frame of the entry says.
+  [[nodiscard]] bool has_clone(PhysicalAddress pte) const PAGODA_REQUIRES(pfns_.lock) {
+    const std::uint64_t number = pfns_.entry(pte.pfn()).original_pte & ~kClone;
+    return number < clones_.size() && clones_[number] != nullptr &&
+           clones_[number]->address.vpn() == address_of(pte).vpn();
+  }
   // Pages of clone entries, each of which is charged.
   [[nodiscard]] PageCount clone_pages() const PAGODA_REQUIRES(pfns_.lock) { return clone_pages_; }
 

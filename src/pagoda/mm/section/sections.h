@@ -101,6 +101,7 @@ class Sections {
   void destroy(Processor& cpu, ControlArea& area) PAGODA_REQUIRES(lock);
   Result<> may_truncate_locked(const FileStream& file, ByteCount size) const PAGODA_REQUIRES(lock);
   Result<> cut(Processor& cpu, ControlArea& area, ByteCount size) PAGODA_REQUIRES(lock);
+  bool drop_pages(const Processor& cpu, ControlArea& area, PageCount first) PAGODA_REQUIRES(lock, core_.pfns.lock);
   // The control area of the file's data, made if there is none.
   Result<ControlArea*> data_of(Processor& cpu, const std::shared_ptr<FileStream>& file) PAGODA_REQUIRES(lock);
   // Moves bytes page by page: `move(bytes of the page, done before, how many)`.
