@@ -193,7 +193,7 @@ const Corruption kCorruptions[] = {
     {"PT3", "RightsOfTransition",
      [](Scene& s) { s.store(s.standby(), s.core().codec.transition(s.frame(s.standby()), Protection::kReadOnly)); }},
     {"PT3", "FrameOutOfMemory", [](Scene& s) { s.flip(s.pte_address(s.dirty()), RawPte{1} << 45); }},
-    {"PT3", "Prototype", [](Scene& s) { s.store(s.untouched(), soft_bits::kPrototype | RawPte{5} << 20); }},
+    {"PT3", "Prototype", [](Scene& s) { s.store(s.untouched(), soft_bits::kPrototype | RawPte{5} << 20 | 2); }},
     {"PT3", "StrayBits", [](Scene& s) { s.store(s.untouched(), 0x1E); }},
     {"PT4", "MoreMade",
      [](Scene& s) {

@@ -47,7 +47,7 @@ void check_counts(Context& c, Pfn frame) {
   const bool in_transition = e.state == PageState::kTransition;
   // The page that contains its owner holds prototype PTEs exactly if it says that its owner is one.
   const bool owner_fits =
-      !c.is_used(e.containing_page()) || (c.entry(e.containing_page()).prototype_pte != 0) == (e.prototype_pte != 0);
+      e.deleted != 0 || !c.is_used(e.containing_page()) || (c.entry(e.containing_page()).prototype_pte != 0) == (e.prototype_pte != 0);
   const bool flags_fit = (e.read_in_progress == 0 || in_transition) && (e.deleted == 0 || in_transition) &&
                          (e.page_table == 0 || mapped == 1) && owner_fits &&
                          (e.awaited == 0 || in_transition || e.state == PageState::kStandby);
@@ -150,9 +150,11 @@ bool equals_file(const Context& c, Pfn frame) PAGODA_REQUIRES(c.core.pfns.lock) 
     bytes = std::min(bytes, (subsection.file_bytes - bytes_of(page - subsection.first)).value());
   std::array<std::byte, kPageBytes> expected{};
   bytes = std::min(bytes, kPageBytes);
+  // What a view shows behind the end of its file is nobody's business until the file grows.
+  const std::size_t compared = area->kind() == SectionKind::kData ? bytes : kPageBytes;
   if (bytes > 0 && !area->file()->file().peek(at, std::span(expected).first(bytes))) return false;
   const machine::FrameView view = c.cpu.physical().bytes(frame, machine::Access::kRead);
-  return std::memcmp(view.data(), expected.data(), kPageBytes) == 0;
+  return std::memcmp(view.data(), expected.data(), compared) == 0;
 }
 
 }  // namespace

@@ -98,6 +98,10 @@ Result<> Sections::flush(Processor& cpu, FileStream& file, FileOffset offset, By
     }
     cpu.wait_until(last);
     if (cpu.is_blocked()) return fail(Status::kPending);
+    {
+      const LockGuard guard(core_.pfns.lock);
+      core_.io.complete(cpu.now(), core_.pfns);
+    }
     if (worst != Status::kSuccess) return fail(worst);
     if (!waiting) return {};
   }
@@ -170,9 +174,24 @@ Result<> Sections::set_file_size(Processor& cpu, FileStream& file, ByteCount siz
   const LockGuard guard(lock);
   PAGODA_TRY(may_truncate_locked(file, size));
   if (size < file.size() && file.data_ != nullptr) PAGODA_TRY(cut(cpu, *file.data_, size));
-  PAGODA_TRY(file.file_->resize(size));
+  PAGODA_TRY(resize_file(cpu, file, size));
   if (file.data_ != nullptr && pages_of(size) > file.data_->pages()) return grow(cpu, *file.data_, pages_of(size));
   return {};
+}
+
+// What programs wrote behind the end of the file, into the rest of its last page, must not become part of it.
+Result<> Sections::resize_file(const Processor& cpu, FileStream& file, ByteCount size) {
+  const std::uint64_t tail = file.size().value() & kPageOffsetMask;
+  if (file.data_ != nullptr && size > file.size() && tail != 0) {
+    const LockGuard guard(core_.pfns.lock);
+    const PageCount page = pages_of(file.size()) - 1_pages;
+    const PhysicalAddress pte = core_.prototypes.find(file.data_->prototype_of(core_.codec, page));
+    const RawPte raw = pte == PrototypePool::kNone ? 0 : core_.load(cpu, pte);
+    if (PteCodec::is_valid(raw) || PteCodec::is_transition(raw))
+      std::memset(cpu.physical().bytes(core_.codec.frame(raw), machine::Access::kWrite).data() + tail, 0,
+                  kPageBytes - tail);
+  }
+  return file.file_->resize(size);
 }
 
 Result<Pfn> Sections::hold(Processor& cpu, ControlArea& area, PageCount page) {
