@@ -7,7 +7,7 @@
 #include <tuple>
 
 #include "pagoda/mm/testing/test_machine.h"
-#include "tests/support/mm_operations.h"
+#include "tests/support/mm_interpreter.h"
 
 namespace pagoda::mm::testing {
 
@@ -19,12 +19,10 @@ using Kind = Operation::Kind;
 constexpr std::uint64_t kGranule = kAllocationGranularity >> kPageShift;
 constexpr std::uint64_t kUnlockable = 8;  // Pages of the minimum that may not be locked (reference/nt.md 7.5).
 constexpr std::uint64_t kTouchedMost = 64;
-constexpr int kReadRetries = 64;
-constexpr int kWaits = 100'000;
 
 // Words lie so that each is in another cache line and none at the same place of its line.
 VirtualAddress word_address(std::uint64_t page, std::uint64_t word) {
-  return VirtualAddress(Vpn(page)) + ByteCount(word * 520);
+  return VirtualAddress(Vpn(page)) + ByteCount(word * kWordStride);
 }
 std::uint64_t word_of(std::uint64_t address) { return address >> 3 & 7; }
 
@@ -38,6 +36,7 @@ machine::SimMachineConfig machine_config(const World& world) {
                                    .refill = world.refill};
   for (unsigned disk = 0; disk < world.paging_files; ++disk)
     config.disks.push_back({.name = fmt::format("disk{}", disk), .depth = 4});
+  config.disks.push_back({.name = "files", .depth = 4});
   return config;
 }
 
@@ -62,11 +61,6 @@ WorkingSet::Limits limits_of(const World& world) {
           .kind = world.hard_maximum ? WorkingSet::Limits::Maximum::kHard : WorkingSet::Limits::Maximum::kSoft};
 }
 
-template <class T>
-Status status_of(const Result<T>& result) {
-  return result ? Status::kSuccess : result.error();
-}
-
 }  // namespace
 
 // --- The model ---
@@ -76,7 +70,14 @@ Interpreter::Interpreter(const World& world)
       machine_(*machine::SimMachine::create(machine_config(world))),
       manager_(*MemoryManager::create(*machine_, manager_config(world))),
       spaces_(world.spaces) {
-  for (unsigned disk = 0; disk < world.paging_files; ++disk) {
+  for (unsigned file = 0; file < world.files; ++file) {
+    auto disk_file = *machine_->sim_disk(world.paging_files).create(fmt::format("file{}", file));
+    PAGODA_CHECK(disk_file->resize(bytes_of(PageCount(world.file_pages))).has_value());
+    files_.push_back(std::make_shared<Segment>());
+    files_.back()->file = std::make_shared<FileStream>(fmt::format("file{}", file), std::move(disk_file));
+    files_.back()->resize(bytes_of(PageCount(world.file_pages)).value());
+  }
+  for (unsigned disk = 0; disk <= world.paging_files; ++disk) {
     machine::FaultInjection& injection = machine_->sim_disk(disk).injection();
     injection = machine::FaultInjection(world.seed + disk);
     injection.read_error_rate = world.read_errors;
@@ -149,6 +150,8 @@ std::uint64_t Interpreter::charged() const {
   std::uint64_t all = 0;
   for (const Space& space : spaces_)
     if (space.manager != nullptr) all += 1 + space.tables + space.committed;
+  for (const auto& weak : segments_)
+    if (const auto segment = weak.lock()) all += segment->charge();
   return all;
 }
 
@@ -181,37 +184,96 @@ void Interpreter::forget(Space& space, Page& page) {
   page = Page{};
 }
 
+unsigned Interpreter::Segment::known(std::uint64_t page, std::uint64_t word) const {
+  if (file == nullptr) return 8;
+  const std::uint64_t at = page * kPageBytes + word * kWordStride;
+  return at >= file_size ? 0 : static_cast<unsigned>(std::min<std::uint64_t>(8, file_size - at));
+}
+
+// What lies behind the old or the new end, whichever comes first, is zero afterwards.
+void Interpreter::Segment::resize(std::uint64_t size) {
+  const std::uint64_t bigger = std::max(file_size, size);
+  file_size = std::min(file_size, size);
+  for (auto entry = words.lower_bound(file_size / kPageBytes); entry != words.end(); ++entry)
+    for (unsigned word = 0; word < kWords; ++word) entry->second[word] &= low_bytes(known(entry->first, word));
+  if (size > file_size) file_size = bigger;
+  pages = std::max(pages, (size + kPageBytes - 1) / kPageBytes);
+}
+
+Protection Interpreter::rights(const Region& region, std::uint64_t first, std::uint64_t page, const Page& model) {
+  if (region.segment == nullptr) return model.protection;
+  return region.segment->is_committed(region.section_page + (page - first)) ? model.protection : Protection::kNone;
+}
+
+Status Interpreter::may_protect(const Region& region, Protection protection) {
+  if (region.segment == nullptr)
+    return is_allowed_on_private(protection) ? Status::kSuccess : Status::kInvalidParameter4;
+  if (is_no_cache(protection) || is_write_combine(protection)) return Status::kInvalidParameter4;
+  return is_compatible(region.section_protection, protection) ? Status::kSuccess : Status::kSectionProtection;
+}
+
+Protection Interpreter::in_region(const Region& region, const Page& page, Protection wanted) {
+  if (region.segment == nullptr || page.is_private) return unshared(wanted);
+  return is_write_copy(region.protection) ? shared_by_fork(wanted) : wanted;
+}
+
+std::uint64_t Interpreter::charge_of(const Space& space, Pages pages) {
+  std::uint64_t charge = 0;
+  for (std::uint64_t page = pages.first; page < pages.end(); ++page) charge += is_charged(space.pages.at(page)) ? 1 : 0;
+  return charge;
+}
+
+std::uint64_t Interpreter::charge_after_protect(const Space& space, const Region& region, Pages pages,
+                                                Protection wanted) {
+  std::uint64_t charge = 0;
+  for (std::uint64_t page = pages.first; page < pages.end(); ++page) {
+    const Page& model = space.pages.at(page);
+    charge += model.is_private || is_write_copy(in_region(region, model, wanted)) ? 1 : 0;
+  }
+  return charge;
+}
+
+// All of a region: what it promised ends.
+void Interpreter::forget_region(Space& space, RegionPlace region) {
+  const Pages pages{region->first, region->second.count};
+  if (region->second.segment != nullptr) {
+    space.committed -= charge_of(space, pages);
+    --region->second.segment->views;
+  }
+  for (std::uint64_t page = pages.first; page < pages.end(); ++page) {
+    Page& model = space.pages.at(page);
+    if (region->second.segment != nullptr) model.protection = Protection::kNone;
+    forget(space, model);
+    space.pages.erase(page);
+  }
+  space.regions.erase(region);
+  space.tables = tables_spanned(space);
+}
+
 Status Interpreter::access_of_model(Space& space, std::uint64_t number, Access access) {
-  const auto found = space.pages.find(number);
-  if (found == space.pages.end()) return Status::kAccessViolation;
-  Page& page = found->second;
-  if (!allows(page.protection, access, machine_->paging().has_no_execute)) return Status::kAccessViolation;
-  if (!is_guard(page.protection)) return Status::kSuccess;
-  page.protection = without_guard(page.protection);
-  return Status::kGuardPageViolation;
+  const auto region = region_at(space, number);
+  if (region == space.regions.end()) return Status::kAccessViolation;
+  Page& page = space.pages.at(number);
+  const Protection protection = rights(region->second, region->first, number, page);
+  if (!allows(protection, access, machine_->paging().has_no_execute)) return Status::kAccessViolation;
+  if (is_guard(protection)) {
+    page.protection = without_guard(protection);
+    return Status::kGuardPageViolation;
+  }
+  const Segment* const segment = region->second.segment.get();
+  if (segment == nullptr || page.is_private) return Status::kSuccess;
+  const std::uint64_t at = region->second.section_page + (number - region->first);
+  if (segment->is_behind_end(at)) return Status::kInPageError;
+  if (access != Access::kWrite || !is_write_copy(protection)) return Status::kSuccess;
+  page.is_private = true;
+  page.protection = unshared(protection);
+  const auto words = segment->words.find(at);
+  page.words = words == segment->words.end() ? Words{} : words->second;
+  for (unsigned word = 0; word < kWords; ++word) page.known[word] = static_cast<std::uint8_t>(segment->known(at, word));
+  return Status::kSuccess;
 }
 
 // --- The manager ---
-
-template <class Call>
-auto Interpreter::settle(const Operation& operation, Call&& call) -> std::optional<decltype(call())> {
-  Processor& cpu = machine_->processor(operation.cpu);
-  for (int waits = 0; waits < kWaits; ++waits) {
-    auto result = call();
-    const bool blocked = cpu.is_blocked();
-    if (result || result.error() != Status::kPending) {
-      if (blocked) cpu.advance_to(cpu.take_blocked_until());
-      return result;
-    }
-    PAGODA_CHECK(blocked);
-    if ((operation.value & Operation::kGivesUp) != 0) {
-      given_up_ = operation;
-      return std::nullopt;
-    }
-    cpu.advance_to(cpu.take_blocked_until());
-  }
-  return fail(Status::kPending);
-}
 
 std::string Interpreter::compare(const Operation& operation, std::string_view what, Status expected, Status got) const {
   if (got == expected) return "";
@@ -219,12 +281,35 @@ std::string Interpreter::compare(const Operation& operation, std::string_view wh
 }
 
 std::string Interpreter::perform(const Operation& operation) {
-  if (operation.cpu >= world_.processors || operation.space >= world_.spaces) return "";
+  if (operation.cpu >= world_.processors || operation.space >= world_.spaces ||
+      operation.section >= Operation::kSections)
+    return "";
   Space& space = spaces_[operation.space];
   Processor& cpu = machine_->processor(operation.cpu);
   given_up_.reset();
   if (cpu.is_blocked()) cpu.advance_to(cpu.take_blocked_until());
-  if (operation.kind == Kind::kRecreate) return recreate(operation, space);
+  switch (operation.kind) {
+    case Kind::kRecreate:
+      return recreate(operation, space);
+    case Kind::kCreateSection:
+      return create_section(operation);
+    case Kind::kCloseSection:
+      return close_section(operation);
+    case Kind::kExtend:
+      return extend(operation);
+    case Kind::kReadFile:
+      return read_file(operation);
+    case Kind::kWriteFile:
+      return write_file(operation);
+    case Kind::kResizeFile:
+      return resize_file(operation);
+    case Kind::kDropUnused:
+      manager_->sections().drop_unused(cpu);
+      if (cpu.is_blocked()) cpu.advance_to(cpu.take_blocked_until());
+      return "";
+    default:
+      break;
+  }
   if (space.manager == nullptr) return "";
   if (manager_->attached(cpu) != space.manager) manager_->attach(cpu, *space.manager);
   if (charged() > manager_->commit().limit.value()) broke_promise_ = true;
@@ -272,7 +357,13 @@ std::string Interpreter::perform(const Operation& operation) {
       const bool may_fail = world_.write_errors > 0 || manager_->core().paging_files.free_slots().is_zero();
       return flushed || may_fail ? "" : to_string(operation) + ": pages stay modified";
     }
-    case Kind::kRecreate:
+    case Kind::kMapView:
+      return map_view(operation, space);
+    case Kind::kUnmapView:
+      return unmap_view(operation, space);
+    case Kind::kFlushView:
+      return flush_view(operation, space);
+    default:
       break;
   }
   return "";
@@ -319,10 +410,24 @@ std::string Interpreter::access(const Operation& operation, Space& space) {
       return difference;
     if (status != Status::kSuccess) return "";  // A program would stop here too.
     Page& model = space.pages.at(page);
-    if (operation.kind == Kind::kStore) model.words[word] = operation.value + i;
-    if (operation.kind == Kind::kLoad && got != model.words[word])
-      return fmt::format("{}: word {} of page {:#x} reads {:#x}, expected {:#x}", to_string(operation), word, page, got,
-                         model.words[word]);
+    const auto region = region_at(space, page);
+    Segment* const segment = model.is_private ? nullptr : region->second.segment.get();
+    const std::uint64_t at = region->second.section_page + (page - region->first);
+    if (operation.kind == Kind::kStore) {
+      (segment == nullptr ? model.words : segment->words[at])[word] = operation.value + i;
+      model.known[word] = 8;
+    } else if (operation.kind == Kind::kLoad) {
+      std::uint64_t value = model.words[word];
+      std::uint64_t mask = low_bytes(model.known[word]);
+      if (segment != nullptr) {
+        const auto words = segment->words.find(at);
+        value = words == segment->words.end() ? 0 : words->second[word];
+        mask = low_bytes(segment->known(at, word));
+      }
+      if (((got ^ value) & mask) != 0)
+        return fmt::format("{}: word {} of page {:#x} reads {:#x}, expected {:#x}", to_string(operation), word, page,
+                           got & mask, value & mask);
+    }
   }
   return "";
 }
@@ -409,6 +514,8 @@ std::string Interpreter::commit(const Operation& operation, Space& space) {
     expected = Status::kInvalidParameter4;
   } else if (region_of(space, *pages) == space.regions.end()) {
     expected = Status::kConflictingAddresses;
+  } else if (const auto region = region_of(space, *pages); region->second.segment != nullptr) {
+    return commit_view(operation, space, region->second, region->first, *pages);
   } else {
     for (std::uint64_t page = pages->first; page < pages->end(); ++page)
       if (!space.pages.at(page).is_committed()) ++promised;
@@ -440,10 +547,15 @@ std::string Interpreter::free(const Operation& operation, Space& space) {
     expected = Status::kMemoryNotAllocated;
   } else if (operation.size == 0) {
     pages = {region->first, region->second.count};
-    if (operation.address >> kPageShift != region->first) expected = Status::kFreeVmNotAtBase;
+    if (region->second.segment != nullptr)
+      expected = Status::kUnableToDeleteSection;
+    else if (operation.address >> kPageShift != region->first) expected = Status::kFreeVmNotAtBase;
   } else {
     pages = *covering(operation.address, operation.size);
-    if (pages.end() > region->first + region->second.count) expected = Status::kUnableToFreeVm;
+    if (pages.end() > region->first + region->second.count)
+      expected = Status::kUnableToFreeVm;
+    else if (region->second.segment != nullptr)
+      expected = Status::kUnableToDeleteSection;
   }
   Processor& cpu = machine_->processor(operation.cpu);
   const VirtualAddress base(operation.address);
@@ -462,9 +574,10 @@ std::string Interpreter::free(const Operation& operation, Space& space) {
   const Region whole = region->second;
   const std::uint64_t first = region->first;
   space.regions.erase(region);
-  if (first < pages.first) space.regions[first] = {pages.first - first, whole.protection};
+  if (first < pages.first)
+    space.regions[first] = {.count = pages.first - first, .protection = whole.protection};
   if (pages.end() < first + whole.count)
-    space.regions[pages.end()] = {first + whole.count - pages.end(), whole.protection};
+    space.regions[pages.end()] = {.count = first + whole.count - pages.end(), .protection = whole.protection};
   space.tables = tables_spanned(space);
   return "";
 }
@@ -472,30 +585,45 @@ std::string Interpreter::free(const Operation& operation, Space& space) {
 // reference/nt.md 7.3.
 std::string Interpreter::protect(const Operation& operation, Space& space) {
   Status expected = Status::kSuccess;
+  const Protection wanted = operation.protection;
   const auto pages = covering(operation.address, operation.size);
-  if (!is_allowed_on_private(operation.protection)) {
+  RegionPlace region = space.regions.end();
+  std::uint64_t before = 0;
+  std::uint64_t after = 0;
+  if (base_of(wanted) == Protection::kNone && wanted != Protection::kNoAccess) {
     expected = Status::kInvalidPageProtection;
   } else if (operation.address >> kPageShift > highest_user()) {
     expected = Status::kInvalidParameter2;
   } else if (!pages) {
     expected = Status::kInvalidParameter3;
-  } else if (region_of(space, *pages) == space.regions.end()) {
+  } else if (region = region_of(space, *pages); region == space.regions.end()) {
     expected = Status::kConflictingAddresses;
   } else {
+    expected = may_protect(region->second, wanted);
     for (std::uint64_t page = pages->first; page < pages->end(); ++page)
-      if (!space.pages.at(page).is_committed()) expected = Status::kNotCommitted;
+      if (rights(region->second, region->first, page, space.pages.at(page)) == Protection::kNone)
+        expected = Status::kNotCommitted;
+    if (region->second.segment != nullptr) {
+      before = charge_of(space, *pages);
+      after = charge_after_protect(space, region->second, *pages, wanted);
+      if (expected == Status::kSuccess && after > before && is_refused(after - before))
+        expected = Status::kCommitmentLimit;
+    }
   }
   const auto result = settle(operation, [&] {
     return space.manager->protect(machine_->processor(operation.cpu), VirtualAddress(operation.address),
-                                  ByteCount(operation.size), operation.protection);
+                                  ByteCount(operation.size), wanted);
   });
   if (!result || (status_of(*result) == Status::kNoMemory && broke_promise_)) return "";
   if (auto difference = compare(operation, "protect", expected, status_of(*result)); !difference.empty())
     return difference;
   if (!*result) return "";
   const Protection old = space.pages.at(pages->first).protection;
-  for (std::uint64_t page = pages->first; page < pages->end(); ++page)
-    set_protection(space, space.pages.at(page), operation.protection);
+  for (std::uint64_t page = pages->first; page < pages->end(); ++page) {
+    Page& model = space.pages.at(page);
+    set_protection(space, model, in_region(region->second, model, wanted));
+  }
+  space.committed = space.committed + after - before;
   return **result == old
              ? ""
              : fmt::format("{}: was {}, expected {}", to_string(operation), to_string(**result), to_string(old));
@@ -518,21 +646,26 @@ std::string Interpreter::query(const Operation& operation, Space& space) {
     const auto after = space.regions.upper_bound(page);
     end = after == space.regions.end() ? last + 1 : after->first;
   } else {
-    const Protection protection = space.pages.at(page).protection;
+    const auto rights_at = [&](std::uint64_t at) {
+      return rights(region->second, region->first, at, space.pages.at(at));
+    };
+    const Protection protection = rights_at(page);
+    if (region->second.segment != nullptr) info.type = MemoryType::kMapped;
     info.state = protection == Protection::kNone ? MemoryState::kReserved : MemoryState::kCommitted;
     info.protection = protection;
     info.allocation_base = VirtualAddress(Vpn(region->first));
     info.allocation_protection = region->second.protection;
-    while (end < region->first + region->second.count && space.pages.at(end).protection == protection) ++end;
+    while (end < region->first + region->second.count && rights_at(end) == protection) ++end;
   }
   info.size = bytes_of(PageCount(end - page));
   const auto fields = [](const RegionInfo& i) {
-    return std::tuple(i.base, i.size, i.state, i.protection, i.allocation_base, i.allocation_protection);
+    return std::tuple(i.base, i.size, i.state, i.protection, i.allocation_base, i.allocation_protection, i.type);
   };
   if (fields(info) == fields(*result)) return "";
   const auto print = [](const RegionInfo& i) {
-    return fmt::format("{} {} state {} {} of {} {}", to_string(i.base), to_string(i.size), static_cast<int>(i.state),
-                       to_string(i.protection), to_string(i.allocation_base), to_string(i.allocation_protection));
+    return fmt::format("{} {} state {} {} of {} {} type {}", to_string(i.base), to_string(i.size),
+                       static_cast<int>(i.state), to_string(i.protection), to_string(i.allocation_base),
+                       to_string(i.allocation_protection), static_cast<int>(i.type));
   };
   return fmt::format("{}: {}, expected {}", to_string(operation), print(*result), print(info));
 }
@@ -569,12 +702,8 @@ std::string Interpreter::lock(const Operation& operation, Space& space) {
     }
     if (expected == Status::kSuccess && space.locked + new_locks + kUnlockable > space.minimum)
       expected = Status::kWorkingSetQuota;
-    for (std::uint64_t at = pages->first; expected == Status::kSuccess && at < pages->end(); ++at) {
-      Page& page = space.pages.at(at);
-      if (!is_guard(page.protection)) continue;
-      page.protection = without_guard(page.protection);
-      expected = Status::kGuardPageViolation;
-    }
+    for (std::uint64_t at = pages->first; expected == Status::kSuccess && at < pages->end(); ++at)
+      expected = access_of_model(space, at, Access::kRead);
     if (expected == Status::kSuccess) {
       for (std::uint64_t at = pages->first; at < pages->end(); ++at) {
         Page& page = space.pages.at(at);
@@ -646,6 +775,7 @@ std::string Interpreter::recreate(const Operation& operation, Space& space) {
         manager_->detach(machine_->processor(number));
     manager_->destroy_space(cpu, *space.manager);
   }
+  while (!space.regions.empty()) forget_region(space, space.regions.begin());
   space = Space{};
   const Status expected = is_refused(1) ? Status::kCommitmentLimit : Status::kSuccess;
   const auto result = settle(operation, [&] { return manager_->create_space(cpu, {.limits = limits_of(world_)}); });
@@ -684,7 +814,7 @@ std::string Interpreter::check() {
 }
 
 std::string Interpreter::finish() {
-  for (unsigned disk = 0; disk < world_.paging_files; ++disk) {
+  for (unsigned disk = 0; disk <= world_.paging_files; ++disk) {
     machine::FaultInjection& injection = machine_->sim_disk(disk).injection();
     injection.read_error_rate = injection.write_error_rate = 0;
   }
@@ -693,11 +823,21 @@ std::string Interpreter::finish() {
     Space& space = spaces_[number];
     if (space.manager == nullptr) continue;
     std::vector<std::uint64_t> committed;
-    for (const auto& [page, model] : space.pages)
-      if (model.is_committed()) committed.push_back(page);
+    for (const auto& [page, model] : space.pages) {
+      const auto region = region_at(space, page);
+      const Segment* const segment = region->second.segment.get();
+      const bool behind_end = segment != nullptr && !model.is_private &&
+                              segment->is_behind_end(region->second.section_page + (page - region->first));
+      if (rights(region->second, region->first, page, model) != Protection::kNone && !behind_end)
+        committed.push_back(page);
+    }
     for (const std::uint64_t page : committed) {
       // Every word, whatever the page's protection has become.
-      const Operation opened{.kind = Kind::kProtect, .space = number, .address = page << kPageShift, .size = 1};
+      const Operation opened{.kind = Kind::kProtect,
+                             .space = number,
+                             .address = page << kPageShift,
+                             .size = 1,
+                             .protection = Protection::kReadOnly};
       if (auto difference = perform(opened); !difference.empty()) return difference;
       for (std::uint64_t word = 0; word < 8; ++word) {
         const Operation load{
@@ -712,8 +852,10 @@ std::string Interpreter::finish() {
   for (Space& space : spaces_) {
     if (space.manager == nullptr) continue;
     manager_->destroy_space(cpu, *space.manager);
+    while (!space.regions.empty()) forget_region(space, space.regions.begin());
     space = Space{};
   }
+  if (auto difference = finish_sections(); !difference.empty()) return difference;
   for (Time next = manager_->next_completion(); next != kNever; next = manager_->next_completion()) {
     cpu.advance_to(next);
     manager_->complete_io(cpu);

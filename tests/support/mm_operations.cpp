@@ -12,7 +12,9 @@ using Kind = Operation::Kind;
 
 constexpr std::array<std::string_view, Operation::kKinds> kKindNames{
     "kReserve", "kCommit",    "kDecommit", "kRelease", "kProtect",    "kLoad",    "kStore", "kFetch",   "kQuery",
-    "kEmpty",   "kSetLimits", "kLock",     "kUnlock",  "kRunThreads", "kAdvance", "kFlush", "kRecreate"};
+    "kEmpty",   "kSetLimits", "kLock",     "kUnlock",  "kRunThreads", "kAdvance", "kFlush", "kRecreate",
+    "kCreateSection", "kCloseSection", "kMapView", "kUnmapView", "kExtend", "kFlushView", "kReadFile", "kWriteFile",
+    "kResizeFile", "kDropUnused"};
 
 // Programs live around a border between page tables of every mode: 4 MB.
 constexpr std::uint64_t kWindow = 1024 - 128;
@@ -32,6 +34,8 @@ World World::random(Random& random) {
   w.paging_files = 1 + static_cast<unsigned>(random.below(2));
   w.file_minimum = 256;
   w.file_maximum = random.chance(0.5) ? 256 : 256 + random.below(512);
+  w.files = 1 + static_cast<unsigned>(random.below(2));
+  w.file_pages = random.below(64);
   w.read_cluster = 1U << random.below(4);
   w.write_cluster = 1U << random.below(5);
   w.minimum_free = 8 + random.below(8);
@@ -53,13 +57,13 @@ std::string to_string(const World& w) {
   return fmt::format(
       "{{.paging = machine::PteFormat::{}, .refill = machine::TlbRefill::{}, .tlb = machine::TlbGeometry::{}, "
       ".frames = {}, .processors = {}, .spaces = {}, .paging_files = {}, .file_minimum = {}, .file_maximum = {}, "
-      ".read_cluster = {}, .write_cluster = {}, .minimum_free = {}, .plenty_free = {}, .modified_maximum = {}, "
+      ".files = {}, .file_pages = {}, .read_cluster = {}, .write_cluster = {}, .minimum_free = {}, .plenty_free = {}, .modified_maximum = {}, "
       ".commit_reserve = {}, .working_set_minimum = {}, .working_set_maximum = {}, .hard_maximum = {}, .yields = {}, "
       ".read_errors = {}, .write_errors = {}, .seed = {:#x}}}",
       kFormats[static_cast<std::size_t>(w.paging)],
       w.refill == machine::TlbRefill::kHardware ? "kHardware" : "kSoftware",
       w.tlb == machine::TlbGeometry::kLarge ? "kLarge" : "kRealistic", w.frames, w.processors, w.spaces, w.paging_files,
-      w.file_minimum, w.file_maximum, w.read_cluster, w.write_cluster, w.minimum_free, w.plenty_free,
+      w.file_minimum, w.file_maximum, w.files, w.file_pages, w.read_cluster, w.write_cluster, w.minimum_free, w.plenty_free,
       w.modified_maximum, w.commit_reserve, w.working_set_minimum, w.working_set_maximum, w.hard_maximum, w.yields,
       w.read_errors, w.write_errors, w.seed);
 }
@@ -67,8 +71,8 @@ std::string to_string(const World& w) {
 std::string to_string(const Operation& o) {
   return fmt::format(
       "{{.kind = Operation::Kind::{}, .cpu = {}, .space = {}, .address = {:#x}, .size = {:#x}, "
-      ".protection = Protection{{{:#x}}}, .value = {:#x}}}",
-      kKindNames[static_cast<std::size_t>(o.kind)], o.cpu, o.space, o.address, o.size, bits(o.protection), o.value);
+      ".protection = Protection{{{:#x}}}, .value = {:#x}, .section = {}, .offset = {:#x}}}",
+      kKindNames[static_cast<std::size_t>(o.kind)], o.cpu, o.space, o.address, o.size, bits(o.protection), o.value, o.section, o.offset);
 }
 
 std::string as_test(const World& world, std::span<const Operation> operations) {
@@ -79,6 +83,56 @@ std::string as_test(const World& world, std::span<const Operation> operations) {
 }
 
 // --- Choosing operations ---
+
+namespace {
+
+// What operations on sections, views and files have of their own.
+void choose_section(Operation& o, Random& random) {
+  constexpr std::array kSectionProtections{Protection::kReadWrite,        Protection::kReadWrite,
+                                           Protection::kReadOnly,         Protection::kExecuteRead,
+                                           Protection::kExecuteReadWrite, Protection::kExecuteReadWrite};
+  constexpr std::array kViewProtections{Protection::kReadWrite,        Protection::kReadWrite,
+                                        Protection::kReadOnly,         Protection::kWriteCopy,
+                                        Protection::kWriteCopy,        Protection::kExecuteRead,
+                                        Protection::kExecuteReadWrite, Protection::kExecuteWriteCopy,
+                                        Protection::kNoAccess};
+  constexpr std::uint64_t kMostFilePages = 100;
+  switch (o.kind) {
+    case Kind::kProtect:
+      if (random.chance(0.2)) o.protection = Protection::kWriteCopy;
+      break;
+    case Kind::kCreateSection:
+      o.protection = kSectionProtections[random.below(kSectionProtections.size())];
+      o.size = random.chance(0.3) ? 0 : random.below(kMostFilePages * kPageBytes);
+      break;
+    case Kind::kMapView:
+      o.protection = kViewProtections[random.below(kViewProtections.size())];
+      o.address &= ~(kAllocationGranularity - 1);
+      if (random.chance(0.02)) o.address += kPageBytes;
+      if (random.chance(0.5)) o.size = 0;
+      o.offset = random.chance(0.6) ? 0 : random.below(4) * kAllocationGranularity;
+      if (random.chance(0.02)) o.offset += kPageBytes;
+      if (random.chance(0.8)) o.value &= ~std::uint64_t{Operation::kExtendable};
+      break;
+    case Kind::kExtend:
+    case Kind::kResizeFile:
+      o.size = random.below(kMostFilePages * kPageBytes);
+      if (random.chance(0.5)) o.size &= ~kPageOffsetMask;
+      break;
+    case Kind::kReadFile:
+    case Kind::kWriteFile:
+      o.offset = random.below(kMostFilePages * kPageBytes);
+      o.size = random.below(4 * kPageBytes);
+      break;
+    case Kind::kFlushView:
+      if (random.chance(0.3)) o.size = 0;
+      break;
+    default:
+      break;
+  }
+}
+
+}  // namespace
 
 Operation Interpreter::next(Random& random) const {
   constexpr std::array<Protection, 11> kProtections{Protection::kReadWrite,
@@ -114,7 +168,17 @@ Operation Interpreter::next(Random& random) const {
                                                                    {Kind::kRunThreads, 60},
                                                                    {Kind::kAdvance, 45},
                                                                    {Kind::kFlush, 5},
-                                                                   {Kind::kRecreate, 4}}};
+                                                                   {Kind::kRecreate, 4},
+                                                                   {Kind::kCreateSection, 20},
+                                                                   {Kind::kCloseSection, 8},
+                                                                   {Kind::kMapView, 45},
+                                                                   {Kind::kUnmapView, 25},
+                                                                   {Kind::kExtend, 8},
+                                                                   {Kind::kFlushView, 12},
+                                                                   {Kind::kReadFile, 15},
+                                                                   {Kind::kWriteFile, 15},
+                                                                   {Kind::kResizeFile, 8},
+                                                                   {Kind::kDropUnused, 3}}};
   static constexpr unsigned kTotal = [] {
     unsigned total = 0;
     for (const Weight& weight : kWeights) total += weight.weight;
@@ -165,6 +229,8 @@ Operation Interpreter::next(Random& random) const {
         0, 1, 0xFFFF, 0x7FFF0000, 0x7FFFFFFF0000, 0xFFFFFFFF, ~std::uint64_t{0} - 0xFFF, ~std::uint64_t{0}};
     (random.chance(0.5) ? o.address : o.size) = kWild[random.below(kWild.size())];
   }
+  o.section = static_cast<unsigned>(random.below(Operation::kSections));
+  choose_section(o, random);
   switch (o.kind) {
     case Kind::kReserve:
       if (random.chance(0.6)) o.value &= ~Operation::kAnywhere;

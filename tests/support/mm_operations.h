@@ -1,4 +1,5 @@
-// Operations on a memory manager, and the model that says what each must do: plain maps of regions, pages and words.
+// Operations on a memory manager, and the model that says what each must do: plain maps of regions, pages and words;
+// segments of words that views share, and the private copies that views have of their pages.
 //
 // An Interpreter performs one operation after the other on a small machine and on the model, and says where they
 // differ: statuses, words, regions, charges, locks, or a finding of mm::check. Random tests, fuzzers and regression
@@ -34,6 +35,8 @@ struct World {
   unsigned paging_files = 1;         // Each on a disk of its own.
   std::uint64_t file_minimum = 256;  // Pages.
   std::uint64_t file_maximum = 256;
+  unsigned files = 2;                // That are mapped; all on one more disk.
+  std::uint64_t file_pages = 40;     // What each has at first.
   unsigned read_cluster = 8;
   unsigned write_cluster = 16;
   std::uint64_t minimum_free = 10;
@@ -70,8 +73,20 @@ struct Operation {
     kAdvance,     // `value` microseconds.
     kFlush,
     kRecreate,  // Destroys the space and makes a new one.
+    // Of one of kSections sections, which `section` names, or the file that it would be of.
+    kCreateSection,  // `size` bytes with `protection`.
+    kCloseSection,
+    kMapView,    // At `address`, `size` bytes from `offset` on, with `protection`.
+    kUnmapView,  // That contains `address`.
+    kExtend,     // To `size` bytes.
+    kFlushView,  // `size` bytes from `address` on.
+    kReadFile,   // `size` bytes at `offset`, at most 4 pages.
+    kWriteFile,  // The same; words are value, value + 1, ... and zeros between them.
+    kResizeFile,
+    kDropUnused,
   };
-  static constexpr std::size_t kKinds = 17;
+  static constexpr std::size_t kKinds = 27;
+  static constexpr unsigned kSections = 5;
   Kind kind = Kind::kLoad;
   unsigned cpu = 0;
   unsigned space = 0;
@@ -79,10 +94,15 @@ struct Operation {
   std::uint64_t size = 0;
   Protection protection = Protection::kReadWrite;
   std::uint64_t value = 0;  // Also the bits below.
+  unsigned section = 0;
+  std::uint64_t offset = 0;
 
   static constexpr std::uint64_t kCommitted = 1;     // kReserve.
   static constexpr std::uint64_t kAnywhere = 2;      // kReserve: wherever there is room,
   static constexpr std::uint64_t kTopDown = 4;       // from the top.
+  static constexpr std::uint64_t kOfFile = 1;         // kCreateSection: of a file's data; else of the paging files,
+  static constexpr std::uint64_t kReserved = 2;       // with pages that are committed one by one.
+  static constexpr std::uint64_t kExtendable = 1;     // kMapView, beside kAnywhere and kTopDown.
   static constexpr std::uint64_t kInMemory = 1;      // kLock, kUnlock.
   static constexpr std::uint64_t kGivesUp = 1 << 8;  // All, under `yields`: what would wait is not done at all.
 };
@@ -108,18 +128,55 @@ class Interpreter {
   [[nodiscard]] Counters counters() const { return manager_->counters(); }
 
  private:
+  static constexpr unsigned kWords = 8;
+  using Words = std::array<std::uint64_t, kWords>;
   struct Page {
-    Protection protection = Protection::kNone;  // kNone: reserved.
+    Protection protection = Protection::kNone;  // kNone: reserved. Of a view: as if it were committed.
     bool locked_in_ws = false;
     bool locked_in_memory = false;
-    std::array<std::uint64_t, 8> words{};
+    bool is_private = true;  // Of a view: false until a write has copied it.
+    Words words{};
+    // How many bytes of each word mean something. What a file's page shows behind the file's end does not.
+    std::array<std::uint8_t, kWords> known{8, 8, 8, 8, 8, 8, 8, 8};
 
     [[nodiscard]] bool is_committed() const { return protection != Protection::kNone; }
     [[nodiscard]] bool is_locked() const { return locked_in_ws || locked_in_memory; }
   };
+  // What views share.
+  struct Segment {
+    std::shared_ptr<FileStream> file;  // None: of the paging files.
+    std::uint64_t file_size = 0;       // Bytes.
+    std::uint64_t pages = 0;           // That views may show.
+    std::uint64_t prototypes = 0;      // Pages of prototype PTEs that are charged.
+    bool reserve = false;
+    std::uint64_t views = 0;
+    std::map<std::uint64_t, Words> words;  // Zero where there are none.
+    std::map<std::uint64_t, bool> committed;
+
+    [[nodiscard]] bool is_committed(std::uint64_t page) const {
+      return page < pages && (!reserve || committed.contains(page));
+    }
+    [[nodiscard]] bool is_behind_end(std::uint64_t page) const {
+      return file != nullptr && page * kPageBytes >= file_size;
+    }
+    [[nodiscard]] std::uint64_t charge() const {
+      return file != nullptr ? 0 : prototypes + (reserve ? committed.size() : pages);
+    }
+    [[nodiscard]] unsigned known(std::uint64_t page, std::uint64_t word) const;  // Bytes.
+    void resize(std::uint64_t size);
+  };
+  struct OpenSection {
+    Section* section = nullptr;  // None: closed.
+    std::shared_ptr<Segment> segment;
+    std::uint64_t size = 0;
+    Protection protection = Protection::kNone;
+  };
   struct Region {
     std::uint64_t count = 0;
-    Protection protection = Protection::kNone;  // As reserved.
+    Protection protection = Protection::kNone;  // As reserved or mapped.
+    std::shared_ptr<Segment> segment;           // Of a view.
+    std::uint64_t section_page = 0;
+    Protection section_protection = Protection::kNone;
   };
   struct Space {
     AddressSpace* manager = nullptr;          // None: there was no commit for one.
@@ -148,6 +205,17 @@ class Interpreter {
   [[nodiscard]] std::uint64_t most_commit() const;  // With all paging files at their maximum.
   // Whether so many pages more would be refused.
   [[nodiscard]] bool is_refused(std::uint64_t pages) const { return pages > 0 && charged() + pages > most_commit(); }
+  // What a page may be used for now; kNone if it is not committed.
+  static Protection rights(const Region& region, std::uint64_t first, std::uint64_t page, const Page& model);
+  // Whether it counts for its view's charge.
+  static bool is_charged(const Page& page) { return page.is_private || is_write_copy(page.protection); }
+  // What a view would fail to be changed to, if anything.
+  static Status may_protect(const Region& region, Protection protection);
+  // The protection that a page of the region gets when asked for this one.
+  static Protection in_region(const Region& region, const Page& page, Protection wanted);
+  static std::uint64_t charge_after_protect(const Space& space, const Region& region, Pages pages, Protection wanted);
+  static std::uint64_t charge_of(const Space& space, Pages pages);
+  void forget_region(Space& space, RegionPlace region);
   static bool is_allowed_on_private(Protection protection);
   static void set_protection(Space& space, Page& page, Protection protection);
   static void unlock(Space& space, Page& page);
@@ -170,11 +238,31 @@ class Interpreter {
   std::string unlock(const Operation& operation, Space& space);
   std::string set_limits(const Operation& operation, Space& space);
   std::string recreate(const Operation& operation, Space& space);
+  std::string commit_view(const Operation& operation, Space& space, const Region& region, std::uint64_t first,
+                          Pages pages);
+  std::string create_section(const Operation& operation);
+  std::string close_section(const Operation& operation);
+  std::string map_view(const Operation& operation, Space& space);
+  std::string unmap_view(const Operation& operation, Space& space);
+  std::string extend(const Operation& operation);
+  std::string flush_view(const Operation& operation, Space& space);
+  std::string read_file(const Operation& operation);
+  std::string write_file(const Operation& operation);
+  std::string resize_file(const Operation& operation);
+  // Calls until the disk lets it through. What waits is not given up: it may be half done.
+  template <class Call>
+  auto insist(const Operation& operation, Call&& call) -> decltype(call());
+  // What the file holds where nothing is modified in memory, against the model.
+  [[nodiscard]] std::string compare_file(const Operation& operation, const Segment& segment, Pages pages) const;
+  std::string finish_sections();
 
   World world_;
   std::unique_ptr<machine::SimMachine> machine_;
   std::unique_ptr<MemoryManager> manager_;
   std::vector<Space> spaces_;
+  std::vector<std::shared_ptr<Segment>> files_;
+  std::array<OpenSection, Operation::kSections> sections_;
+  std::vector<std::weak_ptr<Segment>> segments_;  // Of the paging files.
   bool broke_promise_ = false;         // Was over its limit at some time.
   std::optional<Operation> given_up_;  // By the operation before.
 };

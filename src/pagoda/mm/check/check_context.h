@@ -140,6 +140,8 @@ void check_transfers(Context& c) PAGODA_REQUIRES(c.core.pfns.lock);
 // Takes the space's lock.
 void check_space(Context& c, AddressSpace& space);
 void check_tables(Context& c, Pfn root);  // Fills `leaves`.
+// Whether what the working set's hash leads to may be followed; what else is wrong with it is a finding too.
+bool check_hash(Context& c, const AddressSpace& space) PAGODA_REQUIRES(space.lock);
 void check_entries(Context& c, AddressSpace& space) PAGODA_REQUIRES(space.lock);
 void check_awe_frames(Context& c, AddressSpace& space) PAGODA_REQUIRES(space.lock);  // Before its regions.
 void check_vads(Context& c, AddressSpace& space, PageCount commit) PAGODA_REQUIRES(space.lock);

@@ -8,36 +8,10 @@
 #include "pagoda/base/random.h"
 #include "pagoda/mm/check/check.h"
 #include "pagoda/mm/check/check_context.h"
+#include "pagoda/mm/testing/corruptor.h"
 #include "pagoda/mm/testing/test_machine.h"
 
 namespace pagoda::mm {
-
-// Reaches what no public function does.
-struct Corruptor {
-  static PageLists::Head& head(Core& core, PageState state) PAGODA_NO_THREAD_SAFETY {
-    PageLists& lists = core.pfns.lists_;
-    return lists.heads_[PageLists::index(state, kNormalPriority)];
-  }
-  static PageCount& available(Core& core) PAGODA_NO_THREAD_SAFETY { return core.pfns.available_; }
-  static Pfn& never_used(Core& core) PAGODA_NO_THREAD_SAFETY { return core.pfns.never_used_; }
-  static PageCount& commit(AddressSpace& space) PAGODA_NO_THREAD_SAFETY { return space.commit_; }
-  static PageCount& table_charge(AddressSpace& space) PAGODA_NO_THREAD_SAFETY { return space.table_charge_; }
-  static WorkingSet& working_set(AddressSpace& space) PAGODA_NO_THREAD_SAFETY { return space.working_set_; }
-  static VadTree& vads(AddressSpace& space) PAGODA_NO_THREAD_SAFETY { return space.vads_; }
-  static Bitmap& asids(MemoryManager& manager) PAGODA_NO_THREAD_SAFETY { return manager.asids_; }
-  static AweFrames& awe(AddressSpace& space) PAGODA_NO_THREAD_SAFETY { return space.awe_; }
-  static std::vector<Pfn>& list(AweFrames& frames) { return frames.all_; }
-  static PageCount& size(WorkingSet& ws) { return ws.size_; }
-  static PageCount& locked(WorkingSet& ws) { return ws.locked_; }
-  static std::uint32_t& end_slot(WorkingSet& ws) { return ws.end_slot_; }
-  static std::uint32_t& first_free(WorkingSet& ws) { return ws.first_free_; }
-  static std::uint64_t& word(Wsle& wsle) { return wsle.word_; }
-  static std::uint64_t& pte(Wsle& wsle) { return wsle.pte_; }
-  static Bitmap& slots(PagingFile& file) { return file.slots_; }
-  static PageCount& retired(PagingFile& file) { return file.retired_; }
-  static void unbalance(Vad& vad) { vad.set_balance(vad.balance() + 1); }
-  static void lose_parent(Vad& vad) { vad.parent_ = &vad; }
-};
 
 namespace {
 
@@ -239,7 +213,7 @@ const Corruption kCorruptions[] = {
     {"PT3", "RightsOfTransition",
      [](Scene& s) { s.store(s.standby(), s.core().codec.transition(s.frame(s.standby()), Protection::kReadOnly)); }},
     {"PT3", "FrameOutOfMemory", [](Scene& s) { s.flip(s.pte_address(s.dirty()), RawPte{1} << 45); }},
-    {"PT3", "Prototype", [](Scene& s) { s.store(s.untouched(), soft_bits::kPrototype | RawPte{5} << 20); }},
+    {"PT3", "Prototype", [](Scene& s) { s.store(s.untouched(), soft_bits::kPrototype | RawPte{5} << 20 | 2); }},
     {"PT3", "StrayBits", [](Scene& s) { s.store(s.untouched(), 0x1E); }},
     {"PT4", "MoreMade",
      [](Scene& s) {
@@ -443,6 +417,7 @@ TEST_P(CheckFinds, TheBrokenRule) {
 TEST(CheckRules, EachHasACorruption) {
   std::set<std::string_view> broken;
   for (const Corruption& corruption : kCorruptions) broken.insert(corruption.rule);
+  for (const std::string_view rule : testing::rules_broken_with_sections()) broken.insert(rule);
   for (const std::string_view rule : checking::kRules) EXPECT_TRUE(broken.contains(rule)) << rule;
   EXPECT_EQ(broken.size(), checking::kRules.size());
 }

@@ -154,10 +154,17 @@ namespace {
 // Whether a page that came from a file holds what the file does. An image need not once the file was written to.
 bool equals_file(const Context& c, Pfn frame) PAGODA_REQUIRES(c.core.pfns.lock) {
   const PhysicalAddress pte = c.entry(frame).pte();
+  if (!c.is_used(pte.pfn()) || c.entry(pte.pfn()).prototype_pte == 0) return false;
   const ControlArea* const area = c.core.prototypes.owner_of(pte);
   if (area == nullptr || area->file() == nullptr) return false;
   if (area->kind() == SectionKind::kImage && !area->is_current()) return true;
-  const PageCount page = area->page_of(c.core.codec, c.core.prototypes.address_of(pte));
+  const VirtualAddress address = c.core.prototypes.address_of(pte);
+  const auto in_run = [&](const ControlArea::Run& run) {
+    return address >= run.prototypes && address < run.prototypes + bytes_of(c.core.prototypes.pages_for(run.pages));
+  };
+  if (std::ranges::none_of(area->runs(), in_run)) return false;
+  const PageCount page = area->page_of(c.core.codec, address);
+  if (page >= area->pages()) return false;
   const Subsection& subsection = area->subsection_of(page);
   const FileOffset at = subsection.offset_of(page);
   std::uint64_t bytes = area->file()->size().value() - std::min(area->file()->size().value(), at.value());
@@ -165,9 +172,11 @@ bool equals_file(const Context& c, Pfn frame) PAGODA_REQUIRES(c.core.pfns.lock) 
     bytes = std::min(bytes, (subsection.file_bytes - bytes_of(page - subsection.first)).value());
   std::array<std::byte, kPageBytes> expected{};
   bytes = std::min(bytes, kPageBytes);
+  // What a view shows behind the end of its file is nobody's business until the file grows.
+  const std::size_t compared = area->kind() == SectionKind::kData ? bytes : kPageBytes;
   if (bytes > 0 && !area->file()->file().peek(at, std::span(expected).first(bytes))) return false;
   const machine::FrameView view = c.cpu.physical().bytes(frame, machine::Access::kRead);
-  return std::memcmp(view.data(), expected.data(), kPageBytes) == 0;
+  return std::memcmp(view.data(), expected.data(), compared) == 0;
 }
 
 }  // namespace

@@ -99,12 +99,12 @@ void check_page(Context& c, Pfn frame, Segments& segments) PAGODA_REQUIRES(c.cor
   const PhysicalAddress first(frame);
   const PrototypePool& pool = c.core.prototypes;
   const VirtualAddress address = pool.address_of(first);
-  if (pool.find(address) != first) {
+  const bool clone = pool.is_clone(first);
+  if (!pool.contains(address) || pool.find(address) != first || (clone && !pool.has_clone(first))) {
     c.find("PP1"_rule, fmt::format("{} holds prototype PTEs of {}, which the pool has elsewhere", c.text_of(frame),
                                    to_string(address)));
     return;
   }
-  const bool clone = pool.is_clone(first);
   const ControlArea* const area = clone ? nullptr : pool.owner_of(first);
   const auto in_run = [&](const ControlArea::Run& run) {
     return address >= run.prototypes && address < run.prototypes + bytes_of(pool.pages_for(run.pages));

@@ -43,6 +43,12 @@ void check_range(Context& c, const AddressSpace& space, const Vad& vad) {
   }
 }
 
+// Whether a valid entry's frame and place in the working set may be looked at.
+bool is_known(const Context& c, const AddressSpace& space, const Leaf& leaf) PAGODA_REQUIRES(space.lock) {
+  return c.frame_of(leaf.raw).has_value() &&
+         (!PteCodec::is_shared(leaf.raw) || space.working_set().find_shared(leaf.page) != WorkingSet::kNoSlot);
+}
+
 // Of a view: pages that are private, or become so when they are written. A default that copies holds for pages whose
 // entry says nothing else.
 std::size_t check_view(Context& c, AddressSpace& space, const Vad& vad, std::size_t at) PAGODA_REQUIRES(space.lock) {
@@ -58,6 +64,7 @@ std::size_t check_view(Context& c, AddressSpace& space, const Vad& vad, std::siz
   for (; at < c.leaves.size() && c.leaves[at].page < vad.range.end(); ++at) {
     const Leaf& leaf = c.leaves[at];
     const PteKind kind = c.core.codec.kind(leaf.raw);
+    if (kind == PteKind::kValid && !is_known(c, space, leaf)) continue;
     const bool clone = space.is_clone(leaf.raw);
     if (clone && kind == PteKind::kPrototype) c.clone_names.push_back(c.core.codec.prototype_address(leaf.raw));
     const bool shared =
@@ -191,6 +198,7 @@ void check_space(Context& c, AddressSpace& space) {
   const PageCount commit = space.statistics().commit;
   const LockGuard guard(space.lock);
   check_tables(c, space.root());
+  if (!check_hash(c, space)) return;
   check_entries(c, space);
   check_awe_frames(c, space);
   check_vads(c, space, commit);

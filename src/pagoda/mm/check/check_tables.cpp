@@ -119,7 +119,8 @@ void check_valid(Context& c, const Leaf& leaf, AddressSpace& space) PAGODA_REQUI
   if (shared) {
     const std::uint32_t slot = space.working_set().find_shared(leaf.page);
     protection = slot == WorkingSet::kNoSlot ? Protection::kNone : space.working_set()[slot].protection();
-    if (c.core.prototypes.is_clone(e.pte())) c.clone_names.push_back(c.core.prototypes.address_of(e.pte()));
+    if (c.is_used(e.containing_page()) && c.core.prototypes.is_clone(e.pte()))
+      c.clone_names.push_back(c.core.prototypes.address_of(e.pte()));
   }
   if (shared != (e.prototype_pte != 0))
     c.find("PF2"_rule, fmt::format("{} maps {}, of which one is shared", c.text_of(leaf), c.text_of(*frame)));

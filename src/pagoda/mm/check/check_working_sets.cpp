@@ -1,6 +1,8 @@
 // WS1 to WS3: a working set against the valid entries of its space.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "pagoda/mm/check/check_context.h"
 
 namespace pagoda::mm::checking {
@@ -47,6 +49,31 @@ void check_free_slots(Context& c, const AddressSpace& space, const WorkingSet& w
 }
 
 }  // namespace
+
+bool check_hash(Context& c, const AddressSpace& space) {
+  const WorkingSet& ws = space.working_set();
+  const std::uint64_t most = c.core.pfns.frames().value() * WorkingSet::kSlotsPerFrame;
+  const std::uint64_t end = std::min<std::uint64_t>(ws.end_slot(), most);
+  std::uint64_t named = 0;
+  for (const std::uint32_t slot : ws.hash()) {
+    if (slot == WorkingSet::kNoSlot) continue;
+    ++named;
+    if (slot >= end || !ws[slot].is_valid() || !ws[slot].is_shared()) {
+      c.find("WS2"_rule, fmt::format("space {}: the hash leads to slot {}, which is no shared page's", space.id(), slot));
+      if (slot >= most) return false;
+    }
+  }
+  if (named > 0 && named == ws.hash().size()) {
+    c.find("WS2"_rule, fmt::format("space {}: the hash is full", space.id()));
+    return false;  // A search would not end.
+  }
+  std::uint64_t shared = 0;
+  for (std::uint32_t slot = 0; slot < end; ++slot)
+    if (ws[slot].is_valid() && ws[slot].is_shared()) ++shared;
+  if (shared != named)
+    c.find("WS2"_rule, fmt::format("space {}: {} slots are of shared pages, the hash leads to {}", space.id(), shared, named));
+  return true;
+}
 
 void check_working_set(Context& c, AddressSpace& space) {
   const WorkingSet& ws = space.working_set();

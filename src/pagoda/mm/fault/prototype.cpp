@@ -28,6 +28,8 @@ Found rescue(Context& c, PhysicalAddress pte, RawPte raw) PAGODA_REQUIRES(c.core
   const Pfn frame = c.core.codec.frame(raw);
   const PfnEntry& entry = c.core.pfns.entry(frame);
   if (entry.read_in_progress) {
+    // Another processor is about to ask the disk: look again.
+    if (Time(entry.io_completes) == kNever) return {.outcome = {Status::kSuccess, FaultKind::kSpurious, false}};
     c.cpu.wait_until(Time(entry.io_completes));
     return {.outcome = {Status::kSuccess, FaultKind::kCollided}};
   }

@@ -117,7 +117,12 @@ Outcome dispatch(Context& c) PAGODA_REQUIRES(c.space.lock) {
     c.pte = *made;
   }
   if (is_guard(c.protection)) return guard(c);
-  if (shared) return prototype(c);
+  if (shared) {
+    const Outcome outcome = prototype(c);
+    // Nothing was mapped: it failed, or the page is on its way to its prototype PTE.
+    if (c.core.load(c.cpu, c.pte) == 0) c.space.tables().free_if_empty(c.cpu, c.page);
+    return outcome;
+  }
   switch (kind) {
     case PteKind::kTransition:
       return transition(c);

@@ -13,8 +13,8 @@
 //   [PF6] A modified page has no page-file slot; a clean page that has one is equal to the slot's bytes, and no valid
 //         PTE lets the processor write to it.
 //   [PF7] Pages on the zeroed list hold zeros.
-//   [PF8] A clean page without a slot holds zeros: it was never written; or what its file has, if it comes from one; or
-//         anything, if it was reset.
+//   [PF8] A clean page without a slot holds zeros: it was never written; or what its file has, if it comes from one
+//         (behind the end of a file that is no image, anything); or anything, if it was reset.
 //   [PF9] Entries of frames never used are all zero bytes.
 //   [PF10] A page that was reset is clean and has no slot; nothing that is not a page was reset.
 //   [PF11] Every valid PTE of a page has the page's cache attribute; a page that is not mapped has none.

@@ -52,6 +52,11 @@ Dirty next_dirty(Core& core, const Processor& cpu, const ControlArea& area, Page
   return dirty;
 }
 
+// For the transfer that ends next; not at all if another processor is about to ask the disk.
+void wait_for_transfer(const Core& core, Processor& cpu) PAGODA_REQUIRES(core.pfns.lock) {
+  if (core.io.next() != kNever) cpu.wait_until(core.io.next());
+}
+
 }  // namespace
 
 Result<> Sections::flush(Processor& cpu, FileStream& file, FileOffset offset, ByteCount size) {
@@ -116,37 +121,54 @@ Result<> Sections::may_truncate_locked(const FileStream& file, ByteCount size) c
   return mapped || image ? fail(Status::kUserMappedFile) : Result<>{};
 }
 
-// Pages beyond the new end lose their contents, whether or not somebody has a section of them.
+// Pages beyond the new end lose their contents, whether or not somebody has a section of them. Nothing does before the
+// last page that stays is in memory and all transfers have ended.
 Result<> Sections::cut(Processor& cpu, ControlArea& area, ByteCount size) {
-  for (PageCount page = pages_of(size); page < area.pages();) {
+  const std::uint64_t tail = size.value() & kPageOffsetMask;
+  Pfn last = kNoPfn;
+  if (tail != 0 && pages_of(size) <= area.pages()) {
+    const auto held = hold(cpu, area, pages_of(size) - 1_pages);
+    if (!held) return std::unexpected(held.error());
+    last = *held;
+  }
+  for (;;) {
     const LockGuard guard(core_.pfns.lock);
-    const VirtualAddress prototype = area.prototype_of(core_.codec, page);
-    const PhysicalAddress pte = core_.prototypes.find(prototype);
-    if (pte == PrototypePool::kNone) {
-      page += PageCount(core_.prototypes.entries_per_page() - prototype.page_offset() / core_.mode.entry_bytes);
-      continue;
-    }
-    const RawPte raw = core_.load(cpu, pte);
-    if (PteCodec::is_transition(raw)) {
-      const PfnEntry& entry = core_.pfns.entry(core_.codec.frame(raw));
-      if (entry.read_in_progress || entry.write_in_progress) {
-        cpu.wait_until(core_.io.next());
-        if (cpu.is_blocked()) return fail(Status::kPending);
-        core_.io.complete(cpu.now(), core_.pfns);
+    core_.io.complete(cpu.now(), core_.pfns);
+    if (drop_pages(cpu, area, pages_of(size))) break;
+    wait_for_transfer(core_, cpu);
+    if (!cpu.is_blocked()) continue;
+    if (last != kNoPfn) core_.pfns.let_go(last, PteCodec::Dirty::kNo);
+    return fail(Status::kPending);
+  }
+  if (last == kNoPfn) return {};
+  std::memset(cpu.physical().bytes(last, machine::Access::kWrite).data() + tail, 0, kPageBytes - tail);
+  let_go(last, PteCodec::Dirty::kYes);
+  return {};
+}
+
+// All pages of the segment from `first` on, or none: false if one of them is being read or written.
+bool Sections::drop_pages(const Processor& cpu, ControlArea& area, PageCount first) {
+  for (const bool drop : {false, true}) {
+    for (PageCount page = first; page < area.pages();) {
+      const VirtualAddress prototype = area.prototype_of(core_.codec, page);
+      const PhysicalAddress pte = core_.prototypes.find(prototype);
+      if (pte == PrototypePool::kNone) {
+        page += PageCount(core_.prototypes.entries_per_page() - prototype.page_offset() / core_.mode.entry_bytes);
         continue;
       }
-      machine::store_entry(cpu.physical(), core_.mode, pte, area.template_of(core_.codec, page));
-      core_.pfns.remove(core_.codec.frame(raw));
+      const RawPte raw = core_.load(cpu, pte);
+      if (PteCodec::is_transition(raw)) {
+        const PfnEntry& entry = core_.pfns.entry(core_.codec.frame(raw));
+        if (entry.read_in_progress || entry.write_in_progress) return false;
+        if (drop) {
+          machine::store_entry(cpu.physical(), core_.mode, pte, area.template_of(core_.codec, page));
+          core_.pfns.remove(core_.codec.frame(raw));
+        }
+      }
+      ++page;
     }
-    ++page;
   }
-  const std::uint64_t tail = size.value() & kPageOffsetMask;
-  if (tail == 0 || pages_of(size) > area.pages()) return {};
-  const auto last = hold(cpu, area, pages_of(size) - 1_pages);
-  if (!last) return std::unexpected(last.error());
-  std::memset(cpu.physical().bytes(*last, machine::Access::kWrite).data() + tail, 0, kPageBytes - tail);
-  let_go(*last, PteCodec::Dirty::kYes);
-  return {};
+  return true;
 }
 
 Result<> Sections::set_file_size(Processor& cpu, FileStream& file, ByteCount size) {
@@ -157,10 +179,25 @@ Result<> Sections::set_file_size(Processor& cpu, FileStream& file, ByteCount siz
       if (file.data_ != nullptr) PAGODA_TRY(cut(cpu, *file.data_, size));
       if (file.image_ != nullptr) destroy(cpu, *file.image_);
     }
-    PAGODA_TRY(file.file_->resize(size));
+    PAGODA_TRY(resize_file(cpu, file, size));
     if (file.data_ != nullptr && pages_of(size) > file.data_->pages()) return grow(cpu, *file.data_, pages_of(size));
     return {};
   });
+}
+
+// What programs wrote behind the end of the file, into the rest of its last page, must not become part of it.
+Result<> Sections::resize_file(const Processor& cpu, FileStream& file, ByteCount size) {
+  const std::uint64_t tail = file.size().value() & kPageOffsetMask;
+  if (file.data_ != nullptr && size > file.size() && tail != 0) {
+    const LockGuard guard(core_.pfns.lock);
+    const PageCount page = pages_of(file.size()) - 1_pages;
+    const PhysicalAddress pte = core_.prototypes.find(file.data_->prototype_of(core_.codec, page));
+    const RawPte raw = pte == PrototypePool::kNone ? 0 : core_.load(cpu, pte);
+    if (PteCodec::is_valid(raw) || PteCodec::is_transition(raw))
+      std::memset(cpu.physical().bytes(core_.codec.frame(raw), machine::Access::kWrite).data() + tail, 0,
+                  kPageBytes - tail);
+  }
+  return file.file_->resize(size);
 }
 
 Result<Pfn> Sections::hold(Processor& cpu, ControlArea& area, PageCount page) {
@@ -178,7 +215,8 @@ Result<Pfn> Sections::hold(Processor& cpu, ControlArea& area, PageCount page) {
           core_.pfns.hold(frame);
           return frame;
         }
-        cpu.wait_until(Time(entry.io_completes));
+        // kNever: another processor is about to ask the disk.
+        if (Time(entry.io_completes) != kNever) cpu.wait_until(Time(entry.io_completes));
         if (cpu.is_blocked()) return fail(Status::kPending);
         continue;
       }

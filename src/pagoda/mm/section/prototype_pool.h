@@ -97,6 +97,12 @@ class PrototypePool : public PrototypePages {
     const Pfn frame = frame_of(prototype);
     return frame != kNoPfn && is_clone(PhysicalAddress(frame));
   }
+  // Whether there is a page of clone entries where the frame of the entry says.
+  [[nodiscard]] bool has_clone(PhysicalAddress pte) const PAGODA_REQUIRES(pfns_.lock) {
+    const std::uint64_t number = pfns_.entry(pte.pfn()).original_pte & ~kClone;
+    return number < clones_.size() && clones_[number] != nullptr &&
+           clones_[number]->address.vpn() == address_of(pte).vpn();
+  }
   // Pages of clone entries, each of which is charged.
   [[nodiscard]] PageCount clone_pages() const PAGODA_REQUIRES(pfns_.lock) { return clone_pages_; }
 

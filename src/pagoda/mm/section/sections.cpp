@@ -115,12 +115,12 @@ Result<> Sections::grow(Processor& cpu, ControlArea& area, PageCount pages) {
   return {};
 }
 
-Result<> Sections::file_for(const SectionRequest& request, ByteCount size) {
+Result<> Sections::file_for(const Processor& cpu, const SectionRequest& request, ByteCount size) {
   FileStream& file = *request.file;
   if (file.size().is_zero() && request.size.is_zero()) return fail(Status::kMappedFileSizeZero);
   if (size <= file.size()) return {};
   if (!is_writable(request.protection)) return fail(Status::kSectionTooBig);
-  return file.file_->resize(size);
+  return resize_file(cpu, file, size);
 }
 
 Result<ControlArea*> Sections::area_for(Processor& cpu, const SectionRequest& request, PageCount pages) {
@@ -192,7 +192,7 @@ Result<Section*> Sections::create_locked(Processor& cpu, const SectionRequest& r
   } else {
     if (size.is_zero()) size = request.file->size();
     if (size >= kTooBig) return fail(Status::kSectionTooBig);
-    PAGODA_TRY(file_for(request, size));
+    PAGODA_TRY(file_for(cpu, request, size));
   }
   std::optional<VirtualAddress> based_at;
   if (request.flags.based && image == nullptr) {
@@ -340,7 +340,7 @@ Result<ByteCount> Sections::extend(Processor& cpu, Section& section, ByteCount s
   if (size >= kTooBig) return fail(Status::kSectionTooBig);
   ControlArea& area = *section.control_area_;
   FileStream& file = *area.file_;
-  if (size > file.size()) PAGODA_TRY(file.file_->resize(size));
+  if (size > file.size()) PAGODA_TRY(resize_file(cpu, file, size));
   if (pages_of(size) > area.pages()) PAGODA_TRY(grow(cpu, area, pages_of(size)));
   section.size_ = size;
   return size;

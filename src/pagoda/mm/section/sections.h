@@ -111,6 +111,8 @@ class Sections {
   void destroy(Processor& cpu, ControlArea& area) PAGODA_REQUIRES(lock);
   Result<> may_truncate_locked(const FileStream& file, ByteCount size) const PAGODA_REQUIRES(lock);
   Result<> cut(Processor& cpu, ControlArea& area, ByteCount size) PAGODA_REQUIRES(lock);
+  Result<> resize_file(const Processor& cpu, FileStream& file, ByteCount size) PAGODA_REQUIRES(lock);
+  bool drop_pages(const Processor& cpu, ControlArea& area, PageCount first) PAGODA_REQUIRES(lock, core_.pfns.lock);
   // The control area of the file's data, made if there is none.
   Result<ControlArea*> data_of(Processor& cpu, const std::shared_ptr<FileStream>& file) PAGODA_REQUIRES(lock);
   // Moves bytes page by page: `move(bytes of the page, done before, how many)`.
@@ -118,7 +120,7 @@ class Sections {
   Result<ByteCount> transfer(Processor& cpu, const std::shared_ptr<FileStream>& file, FileOffset offset,
                              std::size_t bytes, PteCodec::Dirty dirty, Move&& move);
   [[nodiscard]] bool is_used(const ControlArea& area) const;
-  Result<> file_for(const SectionRequest& request, ByteCount size) PAGODA_REQUIRES(lock);
+  Result<> file_for(const Processor& cpu, const SectionRequest& request, ByteCount size) PAGODA_REQUIRES(lock);
 
   Core& core_;
   std::vector<std::unique_ptr<ControlArea>> areas_ PAGODA_GUARDED_BY(lock);

@@ -214,8 +214,16 @@ Result<> AddressSpace::commit_view(Processor& cpu, Vad& vad, VpnRange pages, Pro
   if (!area.flags().reserve) return fail(Status::kAlreadyCommitted);
   PAGODA_TRY(may_protect(vad, protection));
   PAGODA_TRY(tables_.make_all(cpu, pages));
-  const auto committed =
-      core_.sections->commit(cpu, area, vad.section_page + (pages.first - vad.range.first), pages.count);
+  // What the protection will cost is taken first and given back for `protect_view` to take: then nothing can fail once
+  // the pages are committed.
+  const PageCount private_now = charged_in_view(cpu, vad, pages);
+  const bool copies = is_write_copy(in_view(vad, protection));
+  const PageCount more = copies && pages.count > private_now ? pages.count - private_now : 0_pages;
+  auto committed = charge_commit(more);
+  if (committed) {
+    committed = core_.sections->commit(cpu, area, vad.section_page + (pages.first - vad.range.first), pages.count);
+    give_back_commit(more);
+  }
   if (!committed) {
     tables_.for_each(
         cpu, pages, [](Vpn, PhysicalAddress, RawPte) {},

@@ -15,6 +15,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "pagoda/base/sparse_array.h"
@@ -111,6 +112,8 @@ class WorkingSet {
   [[nodiscard]] std::uint64_t insertions() const { return insertions_; }
   [[nodiscard]] const Limits& limits() const { return limits_; }
   void set_limits(const Limits& limits) { limits_ = limits; }
+  // Slots of shared pages by a hash of their address, kNoSlot where there is none: for the checker.
+  [[nodiscard]] std::span<const std::uint32_t> hash() const { return hash_; }
   // The next slot in the circle, free or not; kNoSlot if there are none.
   std::uint32_t advance_hand() {
     if (end_slot_ == 0) return kNoSlot;

@@ -1,0 +1,53 @@
+// For tests of the checker: reaches what no public function does, to break it.
+#pragma once
+
+#include <string_view>
+#include <vector>
+
+#include "pagoda/mm/memory_manager.h"
+
+namespace pagoda::mm {
+
+// Reaches what no public function does.
+struct Corruptor {
+  static PageLists::Head& head(Core& core, PageState state) PAGODA_NO_THREAD_SAFETY {
+    PageLists& lists = core.pfns.lists_;
+    return lists.heads_[PageLists::index(state, kNormalPriority)];
+  }
+  static PageCount& available(Core& core) PAGODA_NO_THREAD_SAFETY { return core.pfns.available_; }
+  static Pfn& never_used(Core& core) PAGODA_NO_THREAD_SAFETY { return core.pfns.never_used_; }
+  static PageCount& commit(AddressSpace& space) PAGODA_NO_THREAD_SAFETY { return space.commit_; }
+  static PageCount& table_charge(AddressSpace& space) PAGODA_NO_THREAD_SAFETY { return space.table_charge_; }
+  static WorkingSet& working_set(AddressSpace& space) PAGODA_NO_THREAD_SAFETY { return space.working_set_; }
+  static VadTree& vads(AddressSpace& space) PAGODA_NO_THREAD_SAFETY { return space.vads_; }
+  static Bitmap& asids(MemoryManager& manager) PAGODA_NO_THREAD_SAFETY { return manager.asids_; }
+  static AweFrames& awe(AddressSpace& space) PAGODA_NO_THREAD_SAFETY { return space.awe_; }
+  static std::vector<Pfn>& list(AweFrames& frames) { return frames.all_; }
+  static PageCount& size(WorkingSet& ws) { return ws.size_; }
+  static PageCount& locked(WorkingSet& ws) { return ws.locked_; }
+  static std::uint32_t& end_slot(WorkingSet& ws) { return ws.end_slot_; }
+  static std::uint32_t& first_free(WorkingSet& ws) { return ws.first_free_; }
+  static std::uint64_t& word(Wsle& wsle) { return wsle.word_; }
+  static std::uint64_t& pte(Wsle& wsle) { return wsle.pte_; }
+  static Bitmap& slots(PagingFile& file) { return file.slots_; }
+  static PageCount& retired(PagingFile& file) { return file.retired_; }
+  static PageLists::Head& modified_of_files(Core& core) PAGODA_NO_THREAD_SAFETY {
+    return core.pfns.lists_.heads_[PageLists::kModifiedOfFiles];
+  }
+  static SparseArray<std::uint32_t>& prototype_frames(Core& core) PAGODA_NO_THREAD_SAFETY {
+    return core.prototypes.frames_;
+  }
+  static std::vector<std::uint32_t>& hash(WorkingSet& ws) { return ws.hash_; }
+  static std::vector<ControlArea::Run>& runs(ControlArea& area) { return area.runs_; }
+  static PageCount& pages(ControlArea& area) { return area.pages_; }
+  static void unbalance(Vad& vad) { vad.set_balance(vad.balance() + 1); }
+  static void lose_parent(Vad& vad) { vad.parent_ = &vad; }
+};
+
+namespace testing {
+
+// Rules that check_corruption_sections_test.cpp sees broken.
+std::vector<std::string_view> rules_broken_with_sections();
+
+}  // namespace testing
+}  // namespace pagoda::mm
