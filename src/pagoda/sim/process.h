@@ -30,7 +30,9 @@ class Process {
     std::uint64_t operations_most = ~std::uint64_t{0};
   };
 
-  Process(const ProcessConfig& config, std::unique_ptr<Program> program, std::uint64_t seed, const Options& options);
+  // `file`: what `config.view` asks for, null if it asks for nothing; it outlives the process.
+  Process(const ProcessConfig& config, std::unique_ptr<Program> program, SharedFile* file, std::uint64_t seed,
+          const Options& options);
 
   // Makes the address space and commits the program's memory. False: refused, with the reason in `incidents`; the
   // process is done.
@@ -57,7 +59,7 @@ class Process {
 
  private:
   // One operation. kPending: repeat it later.
-  Status execute(machine::Processor& cpu, const Operation& operation, bool first_touch);
+  Status execute(machine::Processor& cpu, const Operation& operation);
   Status fill(machine::Processor& cpu, std::uint32_t page);
   bool compare(std::uint32_t page, std::size_t word, std::uint64_t value);
   Input<bool> fetch_next();

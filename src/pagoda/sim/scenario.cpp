@@ -195,10 +195,17 @@ class ScenarioReader {
       return;
     }
     GeneratorConfig generator{.kind = static_cast<GeneratorConfig::Kind>(kind)};
-    p.require("memory");
-    generator.memory = p.pages("memory", 1_pages);
-    if (generator.memory.is_zero() || bytes_of(generator.memory) > kGeneratorMost)
+    if (p.has("file")) {
+      read_view(p, process);
+    } else {
+      for (const std::string_view key : {"view", "disk"})
+        if (p.has(key)) p.wrong(key, "is for a program that maps a file; say which one with file");
+      p.require("memory");
+    }
+    generator.memory = p.pages("memory", process.view ? 0_pages : 1_pages);
+    if ((generator.memory.is_zero() && !process.view) || bytes_of(generator.memory) > kGeneratorMost)
       p.wrong("memory", fmt::format("must be from 4KiB to {}", to_string(kGeneratorMost)));
+    if (process.view) generator.memory += process.view->pages;
     p.require("operations");
     generator.operations = p.number("operations", 1, 1, kOperationsMost);
     generator.writes = p.real("writes", generator.writes, 0, 1);
@@ -208,11 +215,41 @@ class ScenarioReader {
       p.require("window");
       generator.window = p.pages("window", 1_pages);
       if (generator.window.is_zero() || generator.window > generator.memory)
-        p.wrong("window", "must be from 4KiB to the memory");
+        p.wrong("window", "must be from 4KiB to the memory, that of a mapped file included");
       p.require("phase_operations");
       generator.phase_operations = p.number("phase_operations", 1, 1);
     }
     process.program = generator;
+  }
+
+  // The keys of a program that maps a file.
+  void read_view(TomlTable& p, ProcessConfig& process) {
+    FileViewConfig view;
+    view.file = (folder_ / p.text("file", "")).lexically_normal().string();
+    view.kind = static_cast<FileViewConfig::Kind>(p.choice("view", {"shared", "copy"}, 0));
+    p.require("disk");
+    const std::string disk = p.text("disk", "");
+    const auto& disks = scenario_.machine.disks;
+    const auto found = std::ranges::find(disks, disk, &machine::DiskModel::name);
+    if (found == disks.end()) {
+      p.wrong("disk", fmt::format("there is no disk \"{}\"; add a [[disk]] with that name", disk));
+    } else {
+      view.disk = static_cast<unsigned>(found - disks.begin());
+    }
+    std::error_code error;
+    const std::uintmax_t size = std::filesystem::file_size(view.file, error);
+    if (error) {
+      p.wrong("file", fmt::format("\"{}\" cannot be read; name a file, relative to the scenario", view.file));
+    } else if (size < kPageBytes || ByteCount(size) > kGeneratorMost) {
+      p.wrong("file", fmt::format("\"{}\" must have from 4KiB to {}", view.file, to_string(kGeneratorMost)));
+    } else {
+      view.pages = PageCount(size / kPageBytes);
+    }
+    for (const ProcessConfig& other : scenario_.processes) {
+      if (other.view && other.view->file == view.file && other.view->disk != view.disk)
+        p.wrong("disk", fmt::format("\"{}\" is on another disk already", view.file));
+    }
+    process.view = view;
   }
 
   // What no single key can tell.

@@ -253,6 +253,20 @@ const Bad kBad[] = {
     {"kind = \"uniform\", memory = \"1MiB\"",
      "kind = \"phases\", memory = \"1MiB\", window = \"2MiB\"",
      {"bad.toml:20: process.program.window: must be from 4KiB to the memory"}},
+    // Files that are mapped.
+    {"memory = \"1MiB\", operations", "view = \"copy\", operations", {"bad.toml:20: process.program.view: is for a"}},
+    {"memory = \"1MiB\", operations", "disk = \"ssd\", operations", {"bad.toml:20: process.program.disk: is for a"}},
+    {"memory = \"1MiB\"", "file = \"none\", disk = \"ssd\"", {"bad.toml:20: process.program.file: \"none\" cannot be"}},
+    {"memory = \"1MiB\"",
+     "file = \"/proc/self/stat\", disk = \"ssd\"",
+     {"process.program.file: ", "must have from 4KiB"}},
+    {"memory = \"1MiB\"", "file = \"/proc/self/exe\"", {"bad.toml:20: process.program.disk: is missing"}},
+    {"memory = \"1MiB\"",
+     "file = \"/proc/self/exe\", disk = \"hdd\"",
+     {"bad.toml:20: process.program.disk: there is no disk \"hdd\""}},
+    {"memory = \"1MiB\"",
+     "file = \"/proc/self/exe\", disk = \"ssd\", view = \"private\"",
+     {"bad.toml:20: process.program.view: \"private\" is not one of shared, copy"}},
     // What is missing.
     {"[host]\nmemory = \"4MiB\"\npaging = \"amd64\"\nprocessors = 1\n", "", {"host: is missing"}},
     {"memory = \"4MiB\"", "", {"bad.toml:3: host.memory: is missing"}},
@@ -468,6 +482,31 @@ std::set<std::string> known_keys(const std::string& text) {
   if (at == std::string::npos) return {};
   const auto names = split(message.substr(at + intro.size()), ", ");
   return {names.begin(), names.end()};
+}
+
+TEST(Scenario, AProgramMapsTheWholePagesOfAFile) {
+  const auto path = std::filesystem::path(testing::TempDir()) / "pagoda_scenario_test_file";
+  std::ofstream(path) << std::string(3 * kPageBytes + 100, 'x');
+  const auto read = [&](const std::string& program) {
+    return parse_scenario(
+        replaced(std::string(kSmall), R"({ kind = "uniform", memory = "1MiB", operations = 100 })", program),
+        (path.parent_path() / "scenario.toml").string());
+  };
+  const auto whole = read(R"({ kind = "zipf", file = "pagoda_scenario_test_file", disk = "ssd", operations = 1 })");
+  ASSERT_TRUE(whole) << whole.error().message;
+  const ProcessConfig& first = whole->processes[0];
+  ASSERT_TRUE(first.view);
+  EXPECT_EQ(first.view->file, path.string());
+  EXPECT_EQ(first.view->pages, 3_pages);
+  EXPECT_EQ(first.view->kind, FileViewConfig::Kind::kShared);
+  EXPECT_EQ(std::get<GeneratorConfig>(first.program).memory, 3_pages);
+  const auto more =
+      read(R"({ kind = "phases", file = "pagoda_scenario_test_file", disk = "ssd", view = "copy", memory = "8KiB", )"
+           R"(window = "20KiB", phase_operations = 1, operations = 1 })");
+  std::filesystem::remove(path);
+  ASSERT_TRUE(more) << more.error().message;
+  EXPECT_EQ(more->processes[0].view->kind, FileViewConfig::Kind::kCopy);
+  EXPECT_EQ(std::get<GeneratorConfig>(more->processes[0].program).memory, 5_pages);
 }
 
 TEST(ScenarioDocument, ListsEveryKeyAndNoOther) {

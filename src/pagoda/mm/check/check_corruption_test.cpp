@@ -19,6 +19,9 @@ struct Corruptor {
     return lists.heads_[PageLists::index(state, kNormalPriority)];
   }
   static PageCount& available(Core& core) PAGODA_NO_THREAD_SAFETY { return core.pfns.available_; }
+  static PfnDatabase::ActiveShared& active_shared(Core& core) PAGODA_NO_THREAD_SAFETY {
+    return core.pfns.active_shared_;
+  }
   static Pfn& never_used(Core& core) PAGODA_NO_THREAD_SAFETY { return core.pfns.never_used_; }
   static PageCount& commit(AddressSpace& space) PAGODA_NO_THREAD_SAFETY { return space.commit_; }
   static PageCount& table_charge(AddressSpace& space) PAGODA_NO_THREAD_SAFETY { return space.table_charge_; }
@@ -192,6 +195,8 @@ const Corruption kCorruptions[] = {
     {"PF9", "First", [](Scene& s) { s.frame_entry(Corruptor::never_used(s.core())).reference_count = 1; },
      Frames::kMostUnused},
     {"PF9", "Last", [](Scene& s) { s.frame_entry(Pfn(255)).modified = 1; }, Frames::kMostUnused},
+    {"PF12", "File", [](Scene& s) { ++Corruptor::active_shared(s.core()).file; }},
+    {"PF12", "PageFile", [](Scene& s) { ++Corruptor::active_shared(s.core()).page_file; }},
 
     // --- Page tables ---
     {"PT1", "Empty",
