@@ -15,6 +15,7 @@ Input<> hard_fault_cpu(const BenchOptions& options, BenchOutput& out);
 Input<> shared_fault(const BenchOptions& options, BenchOutput& out);
 Input<> cow_fault(const BenchOptions& options, BenchOutput& out);
 Input<> map_unmap_view(const BenchOptions& options, BenchOutput& out);
+Input<> fork_clone(const BenchOptions& options, BenchOutput& out);
 Input<> tlb_hit_load(const BenchOptions& options, BenchOutput& out);
 Input<> fault_scale_memory(const BenchOptions& options, BenchOutput& out);
 Input<> vad_place(const BenchOptions& options, BenchOutput& out);

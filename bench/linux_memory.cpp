@@ -122,6 +122,8 @@ double ForkableMemory::child_writes_each() const {
   return *nanoseconds;
 }
 
+void ForkableMemory::write_each() const { write_each_page(base_, bytes_); }
+
 double ForkableMemory::fork_and_exit() const {
   Stopwatch watch;
   watch.start();

@@ -53,6 +53,8 @@ class ForkableMemory {
 
   // Nanoseconds a page for a child's first write to each page. The child measures itself.
   [[nodiscard]] double child_writes_each() const;
+  // Every page becomes this process's alone again.
+  void write_each() const;
   // Nanoseconds for a fork, the child's exit and the wait for it: the processor time of both.
   [[nodiscard]] double fork_and_exit() const;
 

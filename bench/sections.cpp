@@ -91,7 +91,7 @@ Input<> shared_fault(const BenchOptions&, BenchOutput& out) {
 }
 
 Input<> cow_fault(const BenchOptions&, BenchOutput& out) {
-  Host host(HostConfig::quiet(kPages * 2 + kPages / 4));
+  Host host(HostConfig::quiet(kPages * 3 + kPages / 4));
   host.use_every_frame();
   SharedSection section(host, kPages);
   const ForkableMemory memory(kPages);
@@ -112,6 +112,26 @@ Input<> cow_fault(const BenchOptions&, BenchOutput& out) {
                                "Linux child's first write after fork, 4 KB pages", figures);
   row.floor = 3;
   out.row(row);
+
+  // The same of private memory after a fork: the child reads every page, so that it has them all, then writes.
+  const VirtualAddress base = host.commit(kPages);
+  host.manager().attach(host.cpu(), host.space());
+  host.write_each(base, kPages);
+  const auto fork_round = [&] {
+    mm::AddressSpace& child = *must(host.manager().clone_space(host.cpu(), host.space()), "clone");
+    host.manager().attach(host.cpu(), child);
+    host.read_each(base, kPages);
+    Stopwatch watch;
+    watch.start();
+    host.write_each(base, kPages);
+    watch.stop();
+    host.manager().attach(host.cpu(), host.space());
+    host.manager().destroy_space(host.cpu(), child);
+    return watch.nanoseconds_per(kPages.value());
+  };
+  const Figures forked = take_turns({fork_round, [&] { return memory.child_writes_each(); }});
+  out.row(cost_row("cow_fault_after_fork", forked.of[0].median, forked.of[1].median,
+                   "Linux child's first write after fork, 4 KB pages", forked));
   return {};
 }
 
@@ -132,6 +152,43 @@ Input<> map_unmap_view(const BenchOptions&, BenchOutput& out) {
                                "Linux mmap and munmap of a memfd, 64 KB", figures);
   row.floor = 2;
   out.row(row);
+  return {};
+}
+
+Input<> fork_clone(const BenchOptions&, BenchOutput& out) {
+  constexpr PageCount kResident = pages_of(256_MiB);
+  HostConfig config = HostConfig::quiet(kResident + kResident / 16);
+  config.paging_file = bytes_of(kResident * 2);  // What is promised to the child; nothing is ever written to it.
+  Host host(config);
+  const VirtualAddress base = host.commit(kResident);
+  host.write_each(base, kResident);
+  const ForkableMemory memory(kResident);
+
+  const auto clone_round = [&] {
+    Stopwatch watch;
+    watch.start();
+    mm::AddressSpace& child = *must(host.manager().clone_space(host.cpu(), host.space()), "clone");
+    host.manager().destroy_space(host.cpu(), child);
+    watch.stop();
+    return watch.nanoseconds_per(1);
+  };
+  const Figures again = take_turns({clone_round, [&] { return memory.fork_and_exit(); }});
+  // Pages that nobody shared before have to become shared pages of the parent first: once in their lives, unless the
+  // parent writes to them afterwards, which this one does before each round.
+  const auto private_round = [&] {
+    host.write_each(base, kResident);
+    return clone_round();
+  };
+  const auto written_round = [&] {
+    memory.write_each();
+    return memory.fork_and_exit();
+  };
+  const Figures first = take_turns({private_round, written_round});
+  constexpr const char* kPeer = "Linux fork, exit and wait, 256 MB in 4 KB pages";
+  cli::BenchRow row = cost_row("fork_clone", first.of[0].median, first.of[1].median, kPeer, first);
+  row.floor = 1;
+  out.row(row);
+  out.row(cost_row("fork_clone_again", again.of[0].median, again.of[1].median, kPeer, again));
   return {};
 }
 

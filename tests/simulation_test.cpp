@@ -403,6 +403,49 @@ TEST(Simulation, AFailingDiskUnderAMappedFileLosesNothing) {
   for (const ProcessResult& process : result.processes) EXPECT_EQ(process.operations, 6000U);
 }
 
+// --- Forks ---
+
+// A server with a file and memory of its own, forks of it, and forks of one of those.
+const std::string kForking =
+    mapping("server", "zipf", "shared", 0.3, ", memory = '256KiB'") + mapping("copier", "uniform", "copy", 0.2) +
+    "[[process]]\nname = 'worker'\nfork_of = 'server'\nstart = '2ms'\nevery = '1ms'\ncopies = 3\noperations = 3000\n"
+    "[[process]]\nname = 'second'\nfork_of = 'copier'\nstart = '3ms'\noperations = 3000\n"
+    "[[process]]\nname = 'grandchild'\nfork_of = 'worker-1'\nstart = '4ms'\noperations = 2000\n";
+
+TEST(Simulation, ForksSeeWhatTheirParentHadAndNothingThatItWritesLater) {
+  for (const char* paging : {"x86", "pae", "amd64"}) {
+    for (const unsigned processors : {1U, 2U}) {
+      const std::string text = scenario_text({.memory = "2MiB", .paging = paging, .processors = processors}, kForking);
+      CheckedRun run(text);
+      const RunResult& result = run.go();  // Fails if any load was not as stored.
+      EXPECT_THAT(result.incidents, testing::IsEmpty());
+      ASSERT_EQ(result.processes.size(), 7U);
+      for (std::size_t i = 0; i < 7; ++i)
+        EXPECT_EQ(result.processes[i].operations, i < 2 ? 6000U : i < 6 ? 3000U : 2000U) << i;
+      EXPECT_THAT(result.processes[6].program, HasSubstr("forked from worker-1"));
+      EXPECT_GT(fault_count(result, mm::FaultKind::kCopyOnWrite), 0U);
+      PageCount forked;
+      for (const Sample& sample : result.samples) {
+        EXPECT_EQ(sum(sample.frames), pages_of(2_MiB));
+        forked = std::max(forked, sample.frames.active_shared_page_file);
+      }
+      EXPECT_GT(forked, 0_pages);
+      EXPECT_EQ(result.samples.back().commit_charge, 0_pages);
+      CheckedRun again(text, {.verify = false});
+      EXPECT_EQ(again.go().state_hash, result.state_hash);
+    }
+  }
+}
+
+TEST(Simulation, AForkOfAProcessThatEndedIsAnIncident) {
+  CheckedRun run(scenario_text({}, process("short", "kind = 'uniform', memory = '64KiB', operations = 10") +
+                                       "[[process]]\nname = 'late'\nfork_of = 'short'\nstart = '1s'\n"));
+  const RunResult& result = run.go();
+  ASSERT_EQ(result.incidents.size(), 1U);
+  EXPECT_THAT(result.incidents[0], AllOf(HasSubstr("late: it could not be forked"), HasSubstr("TERMINATING")));
+  EXPECT_EQ(result.processes[1].operations, 0U);
+}
+
 // --- Trouble ---
 
 TEST(Simulation, RefusedCommitIsAnIncidentAndOthersGoOn) {

@@ -28,58 +28,69 @@ ProgramMemory memory_of(const ProcessConfig& config, const Program& program, Sha
   return file == nullptr ? ProgramMemory(program.pages()) : ProgramMemory(program.pages(), *file, config.view->kind);
 }
 
-std::string described(const ProcessConfig& config, const Program& program, const SharedFile* file) {
-  if (file == nullptr) return program.describe();
-  return fmt::format("{}, the first {} a {} view of {}", program.describe(), to_string(bytes_of(file->pages())),
+std::string described(const ProcessConfig& config, const Program& program, const SharedFile* file,
+                      const std::string& parent) {
+  const std::string text = program.describe() + (parent.empty() ? "" : ", forked from " + parent);
+  if (file == nullptr) return text;
+  return fmt::format("{}, the first {} a {} view of {}", text, to_string(bytes_of(file->pages())),
                      config.view->kind == FileViewConfig::Kind::kShared ? "shared" : "copied", file->stream()->name());
 }
 
 }  // namespace
 
-Process::Process(const ProcessConfig& config, std::unique_ptr<Program> program, SharedFile* file, std::uint64_t seed,
-                 const Options& options)
+Process::Process(const ProcessConfig& config, std::unique_ptr<Program> program, const Surroundings& surroundings,
+                 std::uint64_t seed, const Options& options)
     : config_(config),
       options_(options),
       seed_(seed),
+      parent_(surroundings.parent),
       program_(std::move(program)),
-      memory_(memory_of(config, *program_, file)),
+      memory_(memory_of(config, *program_, surroundings.file)),
       ready_at_(config.start),
       batch_(kBatch) {
   result_.name = config.name;
-  result_.program = described(config, *program_, file);
+  result_.program = described(config, *program_, surroundings.file, parent_ != nullptr ? parent_->name() : "");
   result_.finished = kNever;
 }
 
+Result<> Process::make_space(mm::MemoryManager& manager, machine::Processor& cpu) {
+  if (parent_ != nullptr) {
+    if (parent_->space_ == nullptr) return fail(Status::kProcessIsTerminating);
+    const auto space = manager.clone_space(cpu, *parent_->space_);
+    if (!space) return std::unexpected(space.error());
+    space_ = *space;
+    memory_ = parent_->memory_.fork();
+    return {};
+  }
+  const auto space = manager.create_space(cpu, {.limits = config_.limits});
+  if (!space) return std::unexpected(space.error());
+  space_ = *space;
+  return memory_.make(manager, cpu, *space_);
+}
+
 bool Process::start(mm::MemoryManager& manager, machine::Processor& cpu, std::vector<std::string>& incidents) {
-  const auto refuse = [&](std::string_view what, Status status) {
-    incidents.push_back(fmt::format("{}: {}: {} ({}) for {}", to_string(cpu.now()), config_.name, what,
-                                    to_string(status), to_string(bytes_of(memory_.committed()))));
+  if (parent_ != nullptr && parent_->state_ == State::kNotStarted) {
+    ready_at_ = std::max(parent_->ready_at_, cpu.now());
+    return false;
+  }
+  const auto made = make_space(manager, cpu);
+  if (!made) {
+    if (space_ != nullptr) finish(manager, cpu);
+    if (made.error() == Status::kPending) {
+      state_ = State::kNotStarted;
+      ready_at_ = cpu.take_blocked_until();
+      return false;
+    }
+    incidents.push_back(fmt::format("{}: {}: {} ({}) for {}", to_string(cpu.now()), config_.name,
+                                    parent_ != nullptr ? "it could not be forked" : "its memory was refused",
+                                    to_string(made.error()), to_string(bytes_of(memory_.committed()))));
     state_ = State::kDone;
     return false;
-  };
-  const auto later = [&] {
-    state_ = State::kNotStarted;
-    ready_at_ = cpu.take_blocked_until();
-    return false;
-  };
-  const auto space = manager.create_space(cpu, {.limits = config_.limits});
-  if (!space) {
-    if (space.error() == Status::kPending) return later();
-    return refuse("no address space", space.error());
   }
-  space_ = *space;
-  const mm::WorkingSet::Limits limits = [&] {
+  {
     const LockGuard guard(space_->lock);
-    return space_->working_set().limits();
-  }();
-  result_.working_set_minimum = limits.minimum;
-  result_.working_set_maximum = limits.maximum;
-  if (const auto made = memory_.make(manager, cpu, *space_); !made) {
-    last_ = space_->statistics();
-    manager.destroy_space(cpu, *space_);
-    space_ = nullptr;
-    if (made.error() == Status::kPending) return later();
-    return refuse("its memory was refused", made.error());
+    result_.working_set_minimum = space_->working_set().limits().minimum;
+    result_.working_set_maximum = space_->working_set().limits().maximum;
   }
   state_ = State::kReady;
   ready_at_ = cpu.now();

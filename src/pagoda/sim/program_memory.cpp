@@ -45,6 +45,23 @@ ProgramMemory::ProgramMemory(const std::vector<VpnRange>& pages, SharedFile& fil
   for (const VpnRange& region : granules(own_pages_)) committed_ += region.count;
 }
 
+ProgramMemory ProgramMemory::fork() const {
+  ProgramMemory child;
+  child.file_ = file_;
+  child.view_ = view_;
+  child.file_pages_ = file_pages_;
+  child.own_pages_ = own_pages_;
+  child.committed_ = committed_;
+  child.page_ = page_;
+  child.last_interval_ = last_interval_;
+  for (std::uint32_t& last : child.last_interval_)
+    if (last != kNever) last = kGiven;
+  child.model_.resize(model_.size());
+  for (std::size_t page = 0; page < model_.size(); ++page)
+    if (model_[page]) child.model_[page] = std::make_unique<PageModel>(*model_[page]);
+  return child;
+}
+
 Result<> ProgramMemory::make(mm::MemoryManager& manager, machine::Processor& cpu, mm::AddressSpace& space) {
   page_.clear();
   if (file_ != nullptr) PAGODA_TRY(map(manager, cpu, space));

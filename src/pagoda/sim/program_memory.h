@@ -26,6 +26,8 @@ class ProgramMemory {
   // fit into the space, else packed from the bottom. Fails as Sections::create, AddressSpace::map_view and
   // AddressSpace::reserve do; the space then keeps what was made before.
   Result<> make(mm::MemoryManager& manager, machine::Processor& cpu, mm::AddressSpace& space);
+  // What a program that is forked from this one has: the same pages at the same addresses, with the same contents.
+  [[nodiscard]] ProgramMemory fork() const;
   // Private pages that `make` commits.
   [[nodiscard]] PageCount committed() const { return committed_; }
 
@@ -71,6 +73,7 @@ class ProgramMemory {
   static constexpr std::uint32_t kNever = 0;
   static constexpr std::uint32_t kGiven = ~std::uint32_t{0};  // Never by this program, and it has contents.
 
+  ProgramMemory() = default;
   [[nodiscard]] bool shows_file(std::uint32_t page) const {
     return page < file_pages_ && (model_.empty() || !model_[page]);
   }

@@ -162,6 +162,12 @@ class ScenarioReader {
     process.name = t.text("name", "");
     process.where = t.where();
     process.start = Time{} + t.duration("start", 0_ns);
+    if (t.has("fork_of")) {
+      read_fork(t, process);
+    } else if (t.has("operations")) {
+      t.wrong("operations", "is for a fork; say it in the program");
+    }
+    if (process.fork_of && t.has("working_set")) t.wrong("working_set", "of a fork is its parent's; leave it out");
     t.table("working_set", [&](TomlTable& ws) {
       const mm::Tunables& defaults = *scenario_.manager.tunables;
       // A limit that is not given makes room for the one that is.
@@ -173,15 +179,35 @@ class ScenarioReader {
       if (limits.maximum.is_zero()) ws.wrong("maximum", "must be at least one page");
       process.limits = limits;
     });
-    t.require("program");
-    t.table("program", [&](TomlTable& p) { read_program(p, process); });
+    if (!t.has("fork_of")) {
+      t.require("program");
+      t.table("program", [&](TomlTable& p) { read_program(p, process); });
+    } else if (t.has("program")) {
+      t.wrong("program", "of a fork is its parent's; leave it out");
+    }
     const std::uint64_t copies = t.number("copies", 1, 1, kCopiesMost);
+    const Duration every = t.duration("every", 0_ns);
     for (std::uint64_t copy = 1; copy <= copies; ++copy) {
       ProcessConfig one = process;
       if (copies > 1) one.name = fmt::format("{}-{}", process.name, copy);
+      one.start = process.start + every * (copy - 1);
       if (!names_.insert(one.name).second) t.wrong("name", fmt::format("there is a process \"{}\" already", one.name));
       scenario_.processes.push_back(std::move(one));
     }
+  }
+
+  // The keys of a process that is forked from one before it.
+  void read_fork(TomlTable& t, ProcessConfig& process) {
+    const std::string name = t.text("fork_of", "");
+    const auto parent = std::ranges::find(scenario_.processes, name, &ProcessConfig::name);
+    if (parent == scenario_.processes.end())
+      return t.wrong("fork_of", fmt::format("there is no process \"{}\" before this one", name));
+    if (process.start < parent->start) t.wrong("start", fmt::format("is before \"{}\" starts", name));
+    process.fork_of = static_cast<std::size_t>(parent - scenario_.processes.begin());
+    process.program = parent->program;
+    process.view = parent->view;
+    process.limits = parent->limits;
+    process.operations_most = t.number("operations", process.operations_most >> 1, 1);
   }
 
   void read_program(TomlTable& p, ProcessConfig& process) {

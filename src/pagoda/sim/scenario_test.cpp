@@ -267,6 +267,20 @@ const Bad kBad[] = {
     {"memory = \"1MiB\"",
      "file = \"/proc/self/exe\", disk = \"ssd\", view = \"private\"",
      {"bad.toml:20: process.program.view: \"private\" is not one of shared, copy"}},
+    // Forks.
+    {"[run]", "[[process]]\nname = \"f\"\nfork_of = \"b\"\n[run]", {"process.fork_of: there is no process \"b\""}},
+    {"[run]", "[[process]]\nname = \"f\"\nfork_of = \"f\"\n[run]", {"process.fork_of: there is no process \"f\""}},
+    {"[run]",
+     "[[process]]\nname = \"f\"\nfork_of = \"a\"\nworking_set = { minimum = \"64KiB\" }\n[run]",
+     {"process.working_set: of a fork is its parent's"}},
+    {"[run]",
+     "[[process]]\nname = \"f\"\nfork_of = \"a\"\nprogram = { kind = \"uniform\" }\n[run]",
+     {"process.program: of a fork is its parent's"}},
+    {"name = \"a\"", "name = \"a\"\noperations = 4", {"process.operations: is for a fork"}},
+    {"[run]",
+     "[[process]]\nname = \"b\"\nstart = \"5s\"\nprogram = { kind = \"uniform\", memory = \"4KiB\", operations = 1 }\n"
+     "[[process]]\nname = \"f\"\nstart = \"4s\"\nfork_of = \"b\"\n[run]",
+     {"process.start: is before \"b\" starts"}},
     // What is missing.
     {"[host]\nmemory = \"4MiB\"\npaging = \"amd64\"\nprocessors = 1\n", "", {"host: is missing"}},
     {"memory = \"4MiB\"", "", {"bad.toml:3: host.memory: is missing"}},
@@ -507,6 +521,28 @@ TEST(Scenario, AProgramMapsTheWholePagesOfAFile) {
   ASSERT_TRUE(more) << more.error().message;
   EXPECT_EQ(more->processes[0].view->kind, FileViewConfig::Kind::kCopy);
   EXPECT_EQ(std::get<GeneratorConfig>(more->processes[0].program).memory, 5_pages);
+}
+
+TEST(Scenario, AForkRunsItsParentsProgramLater) {
+  const auto scenario = parse_scenario(
+      replaced(
+          std::string(kSmall), "[run]",
+          "[[process]]\nname = \"f\"\nfork_of = \"a\"\nstart = \"5s\"\ncopies = 3\nevery = \"2ms\"\noperations = 9\n"
+          "[[process]]\nname = \"g\"\nfork_of = \"f-2\"\nstart = \"6s\"\n[run]"),
+      "test.toml");
+  ASSERT_TRUE(scenario) << scenario.error().message;
+  const std::vector<ProcessConfig>& processes = scenario->processes;
+  ASSERT_EQ(processes.size(), 5U);
+  EXPECT_FALSE(processes[0].fork_of);
+  for (std::size_t i = 1; i <= 3; ++i) {
+    EXPECT_EQ(processes[i].fork_of, 0U);
+    EXPECT_EQ(processes[i].start, Time{} + 5_s + 2_ms * (i - 1));
+    EXPECT_EQ(processes[i].operations_most, 9U);
+    EXPECT_EQ(processes[i].limits->minimum, processes[0].limits->minimum);
+    EXPECT_EQ(std::get<GeneratorConfig>(processes[i].program).memory, pages_of(1_MiB));
+  }
+  EXPECT_EQ(processes[4].fork_of, 2U);
+  EXPECT_GT(processes[4].operations_most, std::uint64_t{1} << 40);
 }
 
 TEST(ScenarioDocument, ListsEveryKeyAndNoOther) {

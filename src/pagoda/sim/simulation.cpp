@@ -74,8 +74,12 @@ Input<std::unique_ptr<Simulation>> Simulation::create(const Scenario& scenario, 
   for (std::size_t number = 0; number < programs.size(); ++number) {
     const ProcessConfig& config = scenario.processes[number];
     processes.push_back(std::make_unique<Process>(
-        config, std::move(programs[number]), config.view ? files.at(config.view->file).get() : nullptr, seeds[number],
-        Process::Options{.verify = options.verify, .operations_most = options.operations_most}));
+        config, std::move(programs[number]),
+        Process::Surroundings{.file = config.view ? files.at(config.view->file).get() : nullptr,
+                              .parent = config.fork_of ? processes[*config.fork_of].get() : nullptr},
+        seeds[number],
+        Process::Options{.verify = options.verify,
+                         .operations_most = std::min(options.operations_most, config.operations_most)}));
   }
   return std::unique_ptr<Simulation>(new Simulation(scenario, std::move(options), std::move(*machine), std::move(files),
                                                     std::move(*manager), std::move(processes)));

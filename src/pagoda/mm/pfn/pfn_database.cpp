@@ -208,6 +208,7 @@ void PfnDatabase::move_to_prototype(Pfn frame, PhysicalAddress prototype, RawPte
   add_table_share(prototype.pfn());
   if (e.state == PageState::kActive) {
     e.ws_index = PfnEntry::kNoWsIndex;
+    count_in(e);
   } else {
     drop_table_share(table);
   }
