@@ -638,6 +638,29 @@ TEST(ShippedScenario, GeneratorsPageAndRememberEverything) {
   EXPECT_LT(hard(2), hard(1));  // Favourites stay; jumping about pays.
 }
 
+TEST(ShippedScenario, SharedFilesAreSharedAndForksKeepTheirOwn) {
+  auto scenario = load_scenario(std::string(PAGODA_SOURCE_DIR) + "/scenarios/shared-files.toml");
+  ASSERT_TRUE(scenario) << scenario.error().message;
+  const auto result = run_scenario(*scenario, {.verify = true});
+  ASSERT_TRUE(result) << result.error().message;
+  EXPECT_THAT(result->incidents, testing::IsEmpty());
+  for (const mm::FaultKind kind : {mm::FaultKind::kShared, mm::FaultKind::kCopyOnWrite, mm::FaultKind::kMappedFile})
+    EXPECT_GT(fault_count(*result, kind), 0U) << name(kind);
+  EXPECT_GT(result->counters.mapped_file_pages_written, 0U);
+  PageCount files;
+  PageCount forks;
+  for (const Sample& sample : result->samples) {
+    files = std::max(files, sample.frames.active_shared_file);
+    forks = std::max(forks, sample.frames.active_shared_page_file);
+  }
+  EXPECT_GT(files, 0_pages);
+  EXPECT_GT(forks, 0_pages);
+  for (const ProcessResult& process : result->processes) {
+    EXPECT_NE(process.finished, kNever) << process.name;
+    EXPECT_GT(process.end_shared, 0_pages) << process.name;
+  }
+}
+
 TEST(ShippedScenario, FailingDiskLosesNothing) {
   auto scenario = load_scenario(std::string(PAGODA_SOURCE_DIR) + "/scenarios/failing-disk.toml");
   ASSERT_TRUE(scenario) << scenario.error().message;

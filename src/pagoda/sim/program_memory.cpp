@@ -46,12 +46,10 @@ ProgramMemory::ProgramMemory(const std::vector<VpnRange>& pages, SharedFile& fil
 }
 
 ProgramMemory ProgramMemory::fork() const {
-  ProgramMemory child;
+  ProgramMemory child(own_pages_);
   child.file_ = file_;
   child.view_ = view_;
   child.file_pages_ = file_pages_;
-  child.own_pages_ = own_pages_;
-  child.committed_ = committed_;
   child.page_ = page_;
   child.last_interval_ = last_interval_;
   for (std::uint32_t& last : child.last_interval_)

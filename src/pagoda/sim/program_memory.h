@@ -73,7 +73,6 @@ class ProgramMemory {
   static constexpr std::uint32_t kNever = 0;
   static constexpr std::uint32_t kGiven = ~std::uint32_t{0};  // Never by this program, and it has contents.
 
-  ProgramMemory() = default;
   [[nodiscard]] bool shows_file(std::uint32_t page) const {
     return page < file_pages_ && (model_.empty() || !model_[page]);
   }

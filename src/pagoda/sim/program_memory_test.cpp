@@ -193,6 +193,39 @@ TEST_F(FileViews, StoresToSharedOnesAreEverybodysAndToCopiesNobodysElse) {
   EXPECT_EQ(t_.check(), "");
 }
 
+TEST_F(FileViews, AForkHasWhatThereWasAndChangesAlone) {
+  ProgramMemory parent = memory(FileViewConfig::Kind::kCopy);
+  ASSERT_TRUE(parent.make(t_.manager(), t_.cpu(), t_.space()));
+  const auto store = [&](ProgramMemory& memory, std::uint32_t page, std::uint64_t value) {
+    t_.must_put(memory.address(page), 0, value);
+    memory.model_to_change(page)[0] = value;
+  };
+  store(parent, 0, 100);
+  store(parent, kPages, 300);
+  EXPECT_EQ(parent.touch(kPages, 1), ProgramMemory::Touch::kFirstOfAll);
+  const auto space = t_.manager().clone_space(t_.cpu(), t_.space());
+  ASSERT_TRUE(space);
+  ProgramMemory child = parent.fork();
+  EXPECT_EQ(child.committed(), parent.committed());
+  EXPECT_EQ(child.take_touched(), 0_pages);
+  EXPECT_EQ(child.touch(kPages, 1), ProgramMemory::Touch::kFirst);
+  EXPECT_EQ(child.touch(kPages + 1, 1), ProgramMemory::Touch::kFirstOfAll);
+  store(parent, 0, 101);
+  store(parent, 1, 201);
+  const auto words = [](ProgramMemory& memory) {
+    return std::array{memory.model(0)[0], memory.model(1)[0], memory.model(kPages)[0]};
+  };
+  EXPECT_EQ(words(parent), (std::array<std::uint64_t, 3>{101, 201, 300}));
+  EXPECT_EQ(words(child), (std::array<std::uint64_t, 3>{100, kPageWords, 300}));
+  t_.manager().attach(t_.cpu(), **space);
+  for (const std::uint32_t page : {0U, 1U, static_cast<std::uint32_t>(kPages)})
+    EXPECT_EQ(t_.get(child.address(page), 0), child.model(page)[0]) << page;
+  EXPECT_EQ(t_.check(), "");
+  t_.manager().attach(t_.cpu(), t_.space());
+  t_.manager().destroy_space(t_.cpu(), **space);
+  EXPECT_EQ(t_.check(), "");
+}
+
 TEST_F(FileViews, TheRealFileStaysAsItIs) {
   ProgramMemory memory = this->memory(FileViewConfig::Kind::kShared);
   ASSERT_TRUE(memory.make(t_.manager(), t_.cpu(), t_.space()));

@@ -129,7 +129,7 @@ void check_frames(Context& c) {
   check_never_used(c);
   const PfnDatabase::ActiveShared& counted = c.core.pfns.active_shared();
   if (shared.file != counted.file || shared.page_file != counted.page_file) {
-    c.find("PF10"_rule,
+    c.find("PF12"_rule,
            fmt::format("{} active shared pages come from files and {} do not; {} and {} are counted",
                        shared.file.value(), shared.page_file.value(), counted.file.value(), counted.page_file.value()));
   }
