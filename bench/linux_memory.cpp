@@ -2,6 +2,8 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -33,13 +35,26 @@ class Mapping {
   void* base_;
 };
 
-double write_each_page(const Mapping& mapping) {
-  auto* const bytes = static_cast<volatile std::uint64_t*>(mapping.base());
+double write_each_page(void* base, std::size_t bytes) {
+  auto* const words = static_cast<volatile std::uint64_t*>(base);
   Stopwatch watch;
   watch.start();
-  for (std::size_t at = 0; at < mapping.bytes(); at += kPageBytes) bytes[at / sizeof *bytes] = at;
+  for (std::size_t at = 0; at < bytes; at += kPageBytes) words[at / sizeof *words] = at;
   watch.stop();
-  return watch.nanoseconds_per(mapping.bytes() / kPageBytes);
+  return watch.nanoseconds_per(bytes / kPageBytes);
+}
+double write_each_page(const Mapping& mapping) { return write_each_page(mapping.base(), mapping.bytes()); }
+
+// Waits for a child and says its processor time in nanoseconds.
+double reap(pid_t child) {
+  int status = 0;
+  rusage usage{};
+  if (child < 0 || wait4(child, &status, 0, &usage) != child || status != 0)
+    give_up("child process", Status::kInsufficientResources);
+  const auto nanoseconds = [](const timeval& time) {
+    return static_cast<double>(time.tv_sec) * 1e9 + static_cast<double>(time.tv_usec) * 1e3;
+  };
+  return nanoseconds(usage.ru_utime) + nanoseconds(usage.ru_stime);
 }
 
 }  // namespace
@@ -61,6 +76,62 @@ PopulatedFile::~PopulatedFile() { close(fd_); }
 double PopulatedFile::touch_fresh_mapping() const {
   const Mapping mapping(bytes_of(pages_).value(), MAP_SHARED, fd_);
   return write_each_page(mapping);
+}
+
+double PopulatedFile::map_and_unmap(std::size_t times) const {
+  const std::size_t bytes = bytes_of(pages_).value();
+  Stopwatch watch;
+  watch.start();
+  for (std::size_t i = 0; i < times; ++i) {
+    void* const base = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd_, 0);
+    if (base == MAP_FAILED) give_up("mmap", Status::kInsufficientResources);
+    munmap(base, bytes);
+  }
+  watch.stop();
+  return watch.nanoseconds_per(times);
+}
+
+PopulatedFile::KeptMapping::KeptMapping(const PopulatedFile& file)
+    : bytes_(bytes_of(file.pages_).value()),
+      base_(mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, file.fd_, 0)) {
+  if (base_ == MAP_FAILED) give_up("mmap", Status::kInsufficientResources);
+  write_each_page(base_, bytes_);
+}
+
+PopulatedFile::KeptMapping::~KeptMapping() { munmap(base_, bytes_); }
+
+ForkableMemory::ForkableMemory(PageCount pages)
+    : bytes_(bytes_of(pages).value()),
+      base_(mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)) {
+  if (base_ == MAP_FAILED) give_up("mmap", Status::kInsufficientResources);
+  madvise(base_, bytes_, MADV_NOHUGEPAGE);
+  write_each_page(base_, bytes_);
+}
+
+ForkableMemory::~ForkableMemory() { munmap(base_, bytes_); }
+
+double ForkableMemory::child_writes_each() const {
+  const Mapping answer(kPageBytes, MAP_SHARED | MAP_ANONYMOUS, -1);
+  auto* const nanoseconds = static_cast<double*>(answer.base());
+  const pid_t child = fork();
+  if (child == 0) {
+    *nanoseconds = write_each_page(base_, bytes_);
+    _exit(0);
+  }
+  reap(child);
+  return *nanoseconds;
+}
+
+void ForkableMemory::write_each() const { write_each_page(base_, bytes_); }
+
+double ForkableMemory::fork_and_exit() const {
+  Stopwatch watch;
+  watch.start();
+  const pid_t child = fork();
+  if (child == 0) _exit(0);
+  const double of_child = reap(child);
+  watch.stop();
+  return watch.nanoseconds_per(1) + of_child;
 }
 
 ManyMappings::ManyMappings(std::size_t count) : count_(count) {

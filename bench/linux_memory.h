@@ -22,10 +22,45 @@ class PopulatedFile {
   // Nanoseconds a page for the first write to each page of a fresh shared mapping of it. A write fault maps one page,
   // where a read fault may map 16 around it.
   [[nodiscard]] double touch_fresh_mapping() const;
+  // Nanoseconds for one mmap and one munmap of all of it, none of it touched.
+  [[nodiscard]] double map_and_unmap(std::size_t times) const;
+
+  // A mapping of all of it that stays, every page touched: another process that shares the file.
+  class KeptMapping {
+   public:
+    explicit KeptMapping(const PopulatedFile& file);
+    KeptMapping(const KeptMapping&) = delete;
+    KeptMapping& operator=(const KeptMapping&) = delete;
+    ~KeptMapping();
+
+   private:
+    std::size_t bytes_;
+    void* base_;
+  };
 
  private:
   PageCount pages_;
   int fd_;
+};
+
+// Private anonymous memory of 4 KB pages, all of them resident, of a process that forks.
+class ForkableMemory {
+ public:
+  explicit ForkableMemory(PageCount pages);
+  ForkableMemory(const ForkableMemory&) = delete;
+  ForkableMemory& operator=(const ForkableMemory&) = delete;
+  ~ForkableMemory();
+
+  // Nanoseconds a page for a child's first write to each page. The child measures itself.
+  [[nodiscard]] double child_writes_each() const;
+  // Every page becomes this process's alone again.
+  void write_each() const;
+  // Nanoseconds for a fork, the child's exit and the wait for it: the processor time of both.
+  [[nodiscard]] double fork_and_exit() const;
+
+ private:
+  std::size_t bytes_;
+  void* base_;
 };
 
 // Many private anonymous mappings of 64 KB with a page of nothing between them, so that no two become one.

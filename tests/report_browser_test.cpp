@@ -178,6 +178,13 @@ TEST_F(ReportBrowser, DrawsWhatThereIsOfARunWithoutPaging) {
   EXPECT_EQ(page.canvases(), 8U);
 }
 
+TEST_F(ReportBrowser, DrawsWhatIsShared) {
+  const Visit page = visit(report::html_page(report::testing::sharing_run()));
+  expect_healthy(page);
+  // As without paging, and hard faults and the traffic of mapped files.
+  EXPECT_EQ(page.canvases(), 10U);
+}
+
 TEST_F(ReportBrowser, AnswersThePointerTheLegendAndThePrinter) {
   const Visit page = visit(planted(report::html_page(report::testing::overcommitted_run()), "</body>", R"(<script>
     for (const canvas of document.querySelectorAll("canvas")) {

@@ -253,6 +253,8 @@ Counters MemoryManager::counters() const {
 FrameCounts MemoryManager::frame_counts() const {
   const LockGuard guard(core_.pfns.lock);
   FrameCounts counts{.prototypes = {},
+                     .shared_file = {},
+                     .shared_page_file = {},
                      .transition = {},
                      .standby = {},
                      .modified = core_.pfns.count(PageState::kModified),
@@ -272,6 +274,8 @@ FrameCounts MemoryManager::frame_counts() const {
       if (core_.pfns.entry(frame).state == PageState::kTransition) ++counts.transition;
   counts.page_tables = PageCount(core_.counters.page_tables_made - core_.counters.page_tables_freed);
   counts.prototypes = core_.prototypes.pages();
+  counts.shared_file = core_.pfns.active_shared().file;
+  counts.shared_page_file = core_.pfns.active_shared().page_file;
   counts.active = core_.pfns.frames() - elsewhere - counts.transition;
   return counts;
 }

@@ -73,6 +73,12 @@ std::string_view tone_of(mm::FaultKind kind) {
       return "collided";
     case mm::FaultKind::kPageFile:
       return "hard";
+    case mm::FaultKind::kMappedFile:
+      return "hardfile";
+    case mm::FaultKind::kShared:
+      return "shared";
+    case mm::FaultKind::kCopyOnWrite:
+      return "copied";
     case mm::FaultKind::kFirstWrite:
       return "firstwrite";
     case mm::FaultKind::kGuard:
@@ -94,8 +100,8 @@ ChartSection frames_section(const sim::RunResult& run, const Shown& shown) {
   Chart chart{.id = "frames",
               .title = "Page lists",
               .caption =
-                  "Every frame of the host is in exactly one band. Orange has to be written before it can be "
-                  "reused, green can be reused at once, grey is unused.",
+                  "Every frame of the host is in exactly one band. Blue belongs to one program, violet is shared, "
+                  "orange has to be written before it can be reused, green can be reused at once, grey is unused.",
               .height = "tall",
               .stacked = true,
               .top = host_frames(run).value()};
@@ -108,8 +114,11 @@ ChartSection frames_section(const sim::RunResult& run, const Shown& shown) {
   };
   add_field("system", "system");
   add_field("bad", "bad");
-  add_field("active_process", "active");
+  add_field("active_private", "active");
+  add_field("active_shared_file", "sharedfile");
+  add_field("active_shared_page_file", "shared");
   add_field("active_page_tables", "tables");
+  add_field("active_prototypes", "prototypes");
   add_field("transition", "transition");
   add_field("modified", "modified");
   for (std::size_t priority = kStandbyPriorities; priority-- > 0;) {
@@ -182,6 +191,10 @@ Chart process_chart(const sim::RunResult& run, const Shown& shown, std::size_t i
                           .tone = "demand",
                           .style = SeriesStyle::kDemand,
                           .values = peaks(run, shown, [of](const auto& sample) { return of(sample).demand.value(); })});
+  // Behind the two, which belong together.
+  const auto shared = levels(run, shown, [of](const auto& sample) { return of(sample).shared.value(); });
+  if (highest(shared) > 0)
+    chart.series.push_back({.label = "Of it shared", .tone = "shared", .style = SeriesStyle::kLine, .values = shared});
   if (highest(chart.series[0].values) == 0 && highest(chart.series[1].values) == 0) {
     chart.nothing = "It had no memory at any sample of this run.";
   }
@@ -234,6 +247,21 @@ ChartSection page_file_section(const sim::RunResult& run, const Shown& shown) {
        .values = growth(run, shown, [](const auto& sample) { return sample.counters.page_file_pages_written; })});
   if (traffic.series.empty()) traffic.nothing = "None: nothing was read from a page file or written to one.";
 
+  Chart files{.id = "mapped-file-traffic",
+              .title = "Mapped-file traffic",
+              .caption = "Bytes per second, read from files that are mapped and written back to them.",
+              .height = {},
+              .unit = ChartUnit::kPagesPerInterval};
+  add(files, {.label = "Read",
+              .tone = "hardfile",
+              .style = SeriesStyle::kArea,
+              .values = growth(run, shown, [](const auto& sample) { return sample.counters.mapped_file_pages_read; })});
+  add(files,
+      {.label = "Written",
+       .tone = "written",
+       .style = SeriesStyle::kLine,
+       .values = growth(run, shown, [](const auto& sample) { return sample.counters.mapped_file_pages_written; })});
+
   Chart use{.id = "page-file-use",
             .title = "Page-file use",
             .caption = "Slots that hold a page, against the size of all page files.",
@@ -246,7 +274,11 @@ ChartSection page_file_section(const sim::RunResult& run, const Shown& shown) {
             .style = SeriesStyle::kDashed,
             .values = levels(run, shown, [](const auto& sample) { return sample.page_file_size.value(); })});
   if (use.series.empty()) use.nothing = "This host has no page file.";
-  return {.title = "Page files", .lead = {}, .layout = {}, .charts = {std::move(traffic), std::move(use)}};
+  ChartSection section{.title = "Page files", .lead = {}, .layout = {}, .charts = {}};
+  section.charts.push_back(std::move(traffic));
+  section.charts.push_back(std::move(use));
+  if (!files.series.empty()) section.charts.push_back(std::move(files));  // Most runs map none.
+  return section;
 }
 
 ChartSection commit_section(const sim::RunResult& run, const Shown& shown) {

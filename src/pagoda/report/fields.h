@@ -17,9 +17,12 @@ struct FrameField {
   PageCount sim::FrameCensus::* member;
 };
 // All but the standby lists.
-inline constexpr std::array<FrameField, 8> kFrameFields{{
-    {"active_process", "Active: working sets", &sim::FrameCensus::active_process},
+inline constexpr std::array<FrameField, 11> kFrameFields{{
+    {"active_private", "Active: private pages", &sim::FrameCensus::active_private},
+    {"active_shared_file", "Active: shared, from files", &sim::FrameCensus::active_shared_file},
+    {"active_shared_page_file", "Active: shared, without a file", &sim::FrameCensus::active_shared_page_file},
     {"active_page_tables", "Active: page tables", &sim::FrameCensus::active_page_tables},
+    {"active_prototypes", "Active: prototype PTEs", &sim::FrameCensus::active_prototypes},
     {"transition", "Transition (I/O under way)", &sim::FrameCensus::transition},
     {"modified", "Modified", &sim::FrameCensus::modified},
     {"free", "Free", &sim::FrameCensus::free},
@@ -37,12 +40,18 @@ struct CounterField {
   std::uint64_t mm::Counters::* member;
 };
 // All but the faults by kind.
-inline constexpr std::array<CounterField, 15> kCounterFields{{
+inline constexpr std::array<CounterField, 19> kCounterFields{{
     {"page_file_reads", "Page-file reads", "operations", &mm::Counters::page_file_reads},
     {"page_file_pages_read", "Pages read", "from page files, neighbours in a cluster included",
      &mm::Counters::page_file_pages_read},
     {"page_file_writes", "Page-file writes", "operations", &mm::Counters::page_file_writes},
     {"page_file_pages_written", "Pages written", "to page files", &mm::Counters::page_file_pages_written},
+    {"mapped_file_reads", "Mapped-file reads", "operations", &mm::Counters::mapped_file_reads},
+    {"mapped_file_pages_read", "Pages read from mapped files", "neighbours in a cluster included",
+     &mm::Counters::mapped_file_pages_read},
+    {"mapped_file_writes", "Mapped-file writes", "operations", &mm::Counters::mapped_file_writes},
+    {"mapped_file_pages_written", "Pages written to mapped files", "by the mapped page writer and by flushes",
+     &mm::Counters::mapped_file_pages_written},
     {"read_errors", "Read errors", "operations that a disk failed", &mm::Counters::read_errors},
     {"write_errors", "Write errors", "operations that a disk failed", &mm::Counters::write_errors},
     {"pages_zeroed_in_fault", "Zeroed in a fault",
@@ -62,9 +71,19 @@ static_assert(sizeof(mm::Counters) == sizeof(mm::FaultCounts) + kCounterFields.s
 
 // For people; mm::name gives the name for programs.
 constexpr std::string_view label(mm::FaultKind kind) {
-  constexpr std::array<std::string_view, mm::kFaultKinds> kLabels{
-      "Demand zero", "From standby", "From modified", "Collided",         "From a page file (hard)",
-      "First write", "Guard page",   "Spurious",      "Access violation", "In-page error (hard)"};
+  constexpr std::array<std::string_view, mm::kFaultKinds> kLabels{"Demand zero",
+                                                                  "From standby",
+                                                                  "From modified",
+                                                                  "Collided",
+                                                                  "From a page file (hard)",
+                                                                  "From a mapped file (hard)",
+                                                                  "Shared",
+                                                                  "Copy on write",
+                                                                  "First write",
+                                                                  "Guard page",
+                                                                  "Spurious",
+                                                                  "Access violation",
+                                                                  "In-page error (hard)"};
   return kLabels[static_cast<std::size_t>(kind)];
 }
 

@@ -128,6 +128,30 @@ TEST(Charts, TheBandsOfThePageListsAddUpToTheHost) {
   EXPECT_EQ(frames.top, host_frames(run).value());
 }
 
+TEST(Charts, SharedAndPrivatePagesStandApart) {
+  const sim::RunResult run = testing::sharing_run();
+  const auto sections = make_charts(run);
+  const Chart frames = chart_of(sections, "frames");
+  const auto has = [](const Chart& chart, std::string_view label) {
+    return std::ranges::any_of(chart.series, [label](const Series& series) { return series.label == label; });
+  };
+  for (const char* label : {"Active: private pages", "Active: shared, from files", "Active: shared, without a file",
+                            "Active: page tables", "Active: prototype PTEs"}) {
+    EXPECT_TRUE(has(frames, label)) << label;
+  }
+  const Chart process = chart_of(sections, "process-1");
+  ASSERT_EQ(process.series.size(), 3U);
+  EXPECT_EQ(process.series[2].label, "Of it shared");
+  for (std::size_t i = 0; i < run.samples.size(); ++i)
+    EXPECT_EQ(process.series[2].values[i], run.samples[i].processes[0].shared.value());
+  for (const char* label : {"Shared", "Copy on write"}) EXPECT_TRUE(has(chart_of(sections, "soft-faults"), label));
+  EXPECT_TRUE(has(chart_of(sections, "hard-faults"), "From a mapped file (hard)"));
+  EXPECT_THAT(html_page(run), HasSubstr("Shared<br>at its end"));
+  EXPECT_EQ(chart_of(sections, "mapped-file-traffic").series.size(), 2U);
+  // Without sharing there is nothing to tell apart.
+  EXPECT_FALSE(has(chart_of(make_charts(testing::roomy_run()), "process-1"), "Of it shared"));
+}
+
 TEST(Charts, FaultsPerIntervalAddUpToTheCounters) {
   const sim::RunResult run = testing::overcommitted_run();
   std::uint64_t sum = 0;

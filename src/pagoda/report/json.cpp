@@ -35,6 +35,8 @@ Json to_json(const sim::ProcessResult& process) {
       {"working_set_minimum_pages", process.working_set_minimum.value()},
       {"working_set_maximum_pages", process.working_set_maximum.value()},
       {"peak_working_set_pages", process.peak_working_set.value()},
+      {"end_private_pages", process.end_private.value()},
+      {"end_shared_pages", process.end_shared.value()},
       {"peak_commit_pages", process.peak_commit.value()},
       {"operations", process.operations},
       {"references", process.references},
@@ -136,6 +138,9 @@ Json process_columns(const std::vector<sim::Sample>& samples, std::size_t proces
   };
   return Json{
       {"working_set_pages", column(samples, [&](const auto& sample) { return of(sample).working_set.value(); })},
+      {"private_pages",
+       column(samples, [&](const auto& sample) { return (of(sample).working_set - of(sample).shared).value(); })},
+      {"shared_pages", column(samples, [&](const auto& sample) { return of(sample).shared.value(); })},
       {"demand_pages", column(samples, [&](const auto& sample) { return of(sample).demand.value(); })},
       {"private_commit_pages", column(samples, [&](const auto& sample) { return of(sample).private_commit.value(); })},
       {"faults", fault_columns(samples, [&](const auto& sample) { return of(sample).faults; })},

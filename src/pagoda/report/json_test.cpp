@@ -114,6 +114,10 @@ TEST(ReportJson, EveryFieldGoesToItsOwnKey) {
   run.counters.page_file_pages_read = 302;
   run.counters.page_file_writes = 303;
   run.counters.page_file_pages_written = 304;
+  run.counters.mapped_file_reads = 316;
+  run.counters.mapped_file_pages_read = 317;
+  run.counters.mapped_file_writes = 318;
+  run.counters.mapped_file_pages_written = 319;
   run.counters.read_errors = 305;
   run.counters.write_errors = 306;
   run.counters.pages_zeroed_in_fault = 307;
@@ -127,42 +131,47 @@ TEST(ReportJson, EveryFieldGoesToItsOwnKey) {
   run.counters.page_tables_freed = 315;
   mm::FaultCounts faults{};
   for (std::size_t i = 0; i < mm::kFaultKinds; ++i) faults[i] = 400 + i;
-  run.processes = {{"p", "program", 501_pages, 502_pages, 503_pages, 504_pages, 505_pages, 506, 507, Duration(508),
-                    Duration(509), Time(510), faults, 511, 512}};
+  run.processes = {{"p", "program", 501_pages, 502_pages, 503_pages, 504_pages, 513_pages, 514_pages, 505_pages, 506,
+                    507, Duration(508), Duration(509), Time(510), faults, 511, 512}};
   run.disks = {{"d", 601_B, 602_B, 603, 604, 605_B, 606_B, 607, Duration(608)}};
   run.page_files = {{"f", "d", 701_B, 702_B, 703_B, 704_pages, 705_pages}};
   run.processors = {{Duration(801), Duration(802), 803, 804, 805, 806}};
   run.incidents = {"one", "two"};
   sim::Sample sample;
   sample.time = Time(900);
-  sample.frames = {901_pages, 902_pages, 903_pages, 904_pages, {}, 905_pages, 906_pages, 907_pages, 908_pages};
+  sample.frames = {901_pages, 891_pages, 892_pages, 902_pages, 893_pages, 903_pages,
+                   904_pages, {},        905_pages, 906_pages, 907_pages, 908_pages};
   for (std::size_t i = 0; i < 8; ++i) sample.frames.standby[i] = PageCount(910 + i);
   sample.commit_charge = 921_pages;
   sample.commit_limit = 922_pages;
   sample.page_file_used = 923_pages;
   sample.page_file_size = 924_pages;
   sample.counters = run.counters;
-  sample.processes = {{931_pages, 932_pages, 933_pages, faults}};
+  sample.processes = {{931_pages, 31_pages, 932_pages, 933_pages, faults}};
   run.samples = {sample};
 
   const Json expected = Json::parse(R"({
-    "schema": "pagoda-run", "version": 1, "scenario": "a.toml", "title": "title", "description": "description",
+    "schema": "pagoda-run", "version": 2, "scenario": "a.toml", "title": "title", "description": "description",
     "seed": 18446744073709551615, "memory_bytes": 1048576, "paging": "pae", "tlb": "large", "refill": "software",
     "verified": true, "end_ns": 101, "commit_peak_pages": 102, "state_hash": "0000000000000abc", "wall_seconds": 1.5,
     "counters": {
       "faults": {"demand_zero": 200, "transition_standby": 201, "transition_modified": 202, "collided": 203,
-        "page_file": 204, "first_write": 205, "guard": 206, "spurious": 207, "access_violation": 208,
-        "in_page_error": 209},
+        "page_file": 204, "mapped_file": 205, "shared": 206, "copy_on_write": 207,
+        "first_write": 208, "guard": 209, "spurious": 210, "access_violation": 211,
+        "in_page_error": 212},
       "page_file_reads": 301, "page_file_pages_read": 302, "page_file_writes": 303, "page_file_pages_written": 304,
-      "read_errors": 305, "write_errors": 306, "pages_zeroed_in_fault": 307, "pages_zeroed_by_thread": 308,
+      "mapped_file_reads": 316, "mapped_file_pages_read": 317, "mapped_file_writes": 318,
+      "mapped_file_pages_written": 319, "read_errors": 305, "write_errors": 306, "pages_zeroed_in_fault": 307, "pages_zeroed_by_thread": 308,
       "pages_repurposed": 309, "pages_replaced": 310, "pages_trimmed": 311, "shortages": 312, "commit_refusals": 313,
       "page_tables_made": 314, "page_tables_freed": 315},
     "processes": [{"name": "p", "program": "program", "footprint_pages": 501, "working_set_minimum_pages": 502,
-      "working_set_maximum_pages": 503, "peak_working_set_pages": 504, "peak_commit_pages": 505, "operations": 506,
+      "working_set_maximum_pages": 503, "peak_working_set_pages": 504, "end_private_pages": 513,
+      "end_shared_pages": 514, "peak_commit_pages": 505, "operations": 506,
       "references": 507, "cpu_ns": 508, "wait_ns": 509, "finished_ns": 510,
       "faults": {"demand_zero": 400, "transition_standby": 401, "transition_modified": 402, "collided": 403,
-        "page_file": 404, "first_write": 405, "guard": 406, "spurious": 407, "access_violation": 408,
-        "in_page_error": 409},
+        "page_file": 404, "mapped_file": 405, "shared": 406, "copy_on_write": 407,
+        "first_write": 408, "guard": 409, "spurious": 410, "access_violation": 411,
+        "in_page_error": 412},
       "in_page_errors": 511, "loads_verified": 512}],
     "disks": [{"name": "d", "capacity_bytes": 601, "used_bytes": 602, "reads": 603, "writes": 604, "read_bytes": 605,
       "written_bytes": 606, "errors": 607, "busy_ns": 608}],
@@ -173,23 +182,29 @@ TEST(ReportJson, EveryFieldGoesToItsOwnKey) {
     "incidents": ["one", "two"],
     "samples": {
       "time_ns": [900],
-      "frames": {"active_process_pages": [901], "active_page_tables_pages": [902], "transition_pages": [903],
+      "frames": {"active_private_pages": [901], "active_shared_file_pages": [891],
+        "active_shared_page_file_pages": [892], "active_page_tables_pages": [902],
+        "active_prototypes_pages": [893], "transition_pages": [903],
         "modified_pages": [904], "free_pages": [905], "zeroed_pages": [906], "bad_pages": [907], "system_pages": [908],
         "standby_pages": [[910], [911], [912], [913], [914], [915], [916], [917]]},
       "commit_charge_pages": [921], "commit_limit_pages": [922], "page_file_used_pages": [923],
       "page_file_size_pages": [924],
       "counters": {
         "faults": {"demand_zero": [200], "transition_standby": [201], "transition_modified": [202], "collided": [203],
-          "page_file": [204], "first_write": [205], "guard": [206], "spurious": [207], "access_violation": [208],
-          "in_page_error": [209]},
+        "page_file": [204], "mapped_file": [205], "shared": [206], "copy_on_write": [207],
+        "first_write": [208], "guard": [209], "spurious": [210], "access_violation": [211],
+        "in_page_error": [212]},
         "page_file_reads": [301], "page_file_pages_read": [302], "page_file_writes": [303],
-        "page_file_pages_written": [304], "read_errors": [305], "write_errors": [306], "pages_zeroed_in_fault": [307],
+        "page_file_pages_written": [304], "mapped_file_reads": [316], "mapped_file_pages_read": [317],
+        "mapped_file_writes": [318], "mapped_file_pages_written": [319], "read_errors": [305], "write_errors": [306], "pages_zeroed_in_fault": [307],
         "pages_zeroed_by_thread": [308], "pages_repurposed": [309], "pages_replaced": [310], "pages_trimmed": [311],
         "shortages": [312], "commit_refusals": [313], "page_tables_made": [314], "page_tables_freed": [315]},
-      "processes": [{"working_set_pages": [931], "demand_pages": [932], "private_commit_pages": [933],
+      "processes": [{"working_set_pages": [931], "private_pages": [900], "shared_pages": [31],
+        "demand_pages": [932], "private_commit_pages": [933],
         "faults": {"demand_zero": [400], "transition_standby": [401], "transition_modified": [402], "collided": [403],
-          "page_file": [404], "first_write": [405], "guard": [406], "spurious": [407], "access_violation": [408],
-          "in_page_error": [409]}}]}
+        "page_file": [404], "mapped_file": [405], "shared": [406], "copy_on_write": [407],
+        "first_write": [408], "guard": [409], "spurious": [410], "access_violation": [411],
+        "in_page_error": [412]}}]}
   })");
   EXPECT_EQ(to_json(run), expected) << Json::diff(to_json(run), expected).dump(1);
 }
@@ -205,7 +220,7 @@ TEST(ReportJson, SamplesFromBeforeAProcessHoldZeroForIt) {
   sim::RunResult run;
   run.processes.resize(2);
   run.samples.resize(2);
-  run.samples[1].processes = {{7_pages, 8_pages, 9_pages, {}}, {17_pages, 18_pages, 19_pages, {}}};
+  run.samples[1].processes = {{7_pages, 1_pages, 8_pages, 9_pages, {}}, {17_pages, 2_pages, 18_pages, 19_pages, {}}};
   EXPECT_EQ(to_json(run)["samples"]["processes"][1]["demand_pages"], Json::parse("[0, 18]"));
 }
 

@@ -61,8 +61,13 @@ std::string tell_size(const sim::RunResult& run) {
   } else {
     verdict = overcommit_text(run) + " of what it has";
   }
+  const bool sharing = std::ranges::any_of(
+      run.processes, [](const sim::ProcessResult& process) { return !process.end_shared.is_zero(); });
+  const std::string_view in_all = run.processes.size() < 2 ? ""
+                                  : sharing                ? " in all, shared ones counted for each,"
+                                                           : " in all";
   return fmt::format("{} touched {} ({}){} on a host with {}: {}.", who, counted(touched.value(), "page"),
-                     bytes_text(touched), run.processes.size() > 1 ? " in all" : "", host, verdict);
+                     bytes_text(touched), in_all, host, verdict);
 }
 
 std::string tell_faults(const sim::RunResult& run) {
@@ -102,6 +107,8 @@ std::string tell_faults(const sim::RunResult& run) {
   } else if (total > 0) {
     more.emplace_back("the page files were not used");
   }
+  if (counters.mapped_file_pages_read > 0)
+    more.push_back(fmt::format("{} came from mapped files", counted(counters.mapped_file_pages_read, "page")));
   if (counters.read_errors + counters.write_errors > 0) {
     std::vector<std::string> errors;
     if (counters.read_errors > 0) errors.push_back(counted(counters.read_errors, "read"));

@@ -147,5 +147,12 @@ TEST(Story, TheCommandRepeatsTheRun) {
   EXPECT_EQ(command_to_repeat(run), "pagoda run 'my host.toml' --seed 7 --verify");
 }
 
+TEST(Story, SharedPagesAreSaidToBeCountedForEach) {
+  const Story story = tell(testing::sharing_run());
+  EXPECT_THAT(story.size, HasSubstr(" in all, shared ones counted for each, on a host"));
+  EXPECT_THAT(story.faults, HasSubstr("299 pages came from mapped files"));
+  EXPECT_THAT(tell(testing::roomy_run()).size, HasSubstr(" in all on a host"));
+}
+
 }  // namespace
 }  // namespace pagoda::report

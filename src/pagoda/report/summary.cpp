@@ -75,16 +75,52 @@ std::string processes(const sim::RunResult& run) {
   }
   std::vector<std::vector<std::string>> rows{
       {"process", "footprint", "peak working set", "hard faults", "soft faults", "waiting", "finished"}};
+  const bool sharing = std::ranges::any_of(
+      run.processes, [](const sim::ProcessResult& process) { return !process.end_shared.is_zero(); });
+  if (sharing)
+    rows[0] = {"process", "footprint", "private", "shared", "hard faults", "soft faults", "waiting", "finished"};
   for (const sim::ProcessResult* process : shown) {
     rows.push_back({shortened(escape_terminal(process->name), kNameWidth), bytes_text(process->footprint),
                     bytes_text(process->peak_working_set), grouped(hard_faults(process->faults)),
                     grouped(soft_faults(process->faults)),
                     percent_text(process->wait_time.value(), (process->cpu_time + process->wait_time).value()),
                     is_finished(*process) ? time_text(process->finished) : "no"});
+    if (!sharing) continue;
+    // Instead of its peak: what it had when it ended.
+    rows.back()[2] = bytes_text(process->end_shared);
+    rows.back().insert(rows.back().begin() + 2, bytes_text(process->end_private));
   }
   std::string out = aligned(rows);
   if (cut) out += fmt::format("... and {} more that waited less\n", grouped(run.processes.size() - shown.size()));
   return out;
+}
+
+// The most of each kind of active frames at any sample.
+std::string memory_line(const sim::RunResult& run) {
+  const auto most = [&](PageCount sim::FrameCensus::* member) {
+    PageCount pages;
+    for (const sim::Sample& sample : run.samples) pages = std::max(pages, sample.frames.*member);
+    return bytes_text(pages);
+  };
+  return fmt::format(
+      "at most {} private, {} shared from files, {} shared without a file, {} page tables, {} prototype PTEs",
+      most(&sim::FrameCensus::active_private), most(&sim::FrameCensus::active_shared_file),
+      most(&sim::FrameCensus::active_shared_page_file), most(&sim::FrameCensus::active_page_tables),
+      most(&sim::FrameCensus::active_prototypes));
+}
+
+std::string mapped_files_line(const sim::RunResult& run) {
+  const mm::Counters& counters = run.counters;
+  return fmt::format("{} read in {}, {} written in {}", bytes_text(PageCount(counters.mapped_file_pages_read)),
+                     counted(counters.mapped_file_reads, "read"),
+                     bytes_text(PageCount(counters.mapped_file_pages_written)),
+                     counted(counters.mapped_file_writes, "write"));
+}
+
+bool shares_pages(const sim::RunResult& run) {
+  return std::ranges::any_of(run.samples, [](const sim::Sample& sample) {
+    return !(sample.frames.active_shared_file + sample.frames.active_shared_page_file).is_zero();
+  });
 }
 
 std::string page_file_line(const sim::RunResult& run) {
@@ -112,6 +148,9 @@ std::string summary_text(const sim::RunResult& run) {
   for (const std::string& sentence : tell(run).sentences()) out += wrapped(escape_terminal(sentence), 0);
   out += '\n';
   if (!run.processes.empty()) out += processes(run) + '\n';
+  if (shares_pages(run)) out += line("memory", memory_line(run));
+  if (run.counters.mapped_file_reads + run.counters.mapped_file_writes > 0)
+    out += line("files", mapped_files_line(run));
   out += line("page files", page_file_line(run));
   const PageCount limit = run.samples.empty() ? PageCount(0) : run.samples.back().commit_limit;
   out += line("commit", fmt::format("peak {}{}", bytes_text(run.commit_peak),

@@ -49,6 +49,21 @@ TEST(Summary, LetsNoEscapeSequenceThrough) {
   EXPECT_THAT(text, Not(HasSubstr("\xff")));
 }
 
+TEST(Summary, ShowsSharedAndPrivatePagesApart) {
+  const sim::RunResult run = testing::sharing_run();
+  const std::string text = summary_text(run);
+  for (const std::string& line : lines_of(text)) EXPECT_LE(width_of(line), kSummaryWidth) << line;
+  EXPECT_THAT(text, HasSubstr("private     shared"));
+  for (const sim::ProcessResult& process : run.processes) {
+    EXPECT_THAT(text, HasSubstr(bytes_text(process.end_private)));
+    EXPECT_THAT(text, HasSubstr(bytes_text(process.end_shared)));
+  }
+  EXPECT_THAT(text, HasSubstr("shared from files"));
+  EXPECT_THAT(text, HasSubstr("12 KiB prototype PTEs"));
+  EXPECT_THAT(text, HasSubstr("read in 299 reads, "));
+  EXPECT_THAT(summary_text(testing::roomy_run()), Not(HasSubstr("shared")));
+}
+
 TEST(Summary, NamesTheProcessesThatWaitedMost) {
   sim::RunResult run;
   for (std::uint64_t i = 0; i < 40; ++i) {

@@ -68,14 +68,16 @@ std::string waiting_cell(const sim::ProcessResult& process) {
 std::string processes_table(const sim::RunResult& run) {
   if (run.processes.empty()) return nothing("No process ran.");
   Table table("What each program touched, had, and waited for.",
-              {"Process", "Footprint", "Working set<br>limits", "Peak<br>working set", "Peak<br>commit", "References",
-               "Hard<br>faults", "Soft<br>faults", "Computing", "Waiting", "Finished"});
+              {"Process", "Footprint", "Working set<br>limits", "Peak<br>working set", "Private<br>at its end",
+               "Shared<br>at its end", "Peak<br>commit", "References", "Hard<br>faults", "Soft<br>faults", "Computing",
+               "Waiting", "Finished"});
   for (const sim::ProcessResult& process : run.processes) {
     table.row(with_note(process.name, process.program),
               {size_cell(process.footprint),
                fmt::format("{}<small>to {}</small>", bytes_text(process.working_set_minimum),
                            bytes_text(process.working_set_maximum)),
-               size_cell(process.peak_working_set), size_cell(process.peak_commit),
+               size_cell(process.peak_working_set), size_cell(process.end_private), size_cell(process.end_shared),
+               size_cell(process.peak_commit),
                fmt::format("{}<small>{} done</small>", grouped(process.references), grouped(process.operations)),
                alarm_cell(hard_faults(process.faults)), grouped(soft_faults(process.faults)),
                duration_text(process.cpu_time), waiting_cell(process),

@@ -18,54 +18,79 @@ constexpr std::size_t kClockStride = 16;
 constexpr std::uint64_t kIncidentsTold = 20;
 
 // Which word of its page an operation touches: all of them in turn, in an order that leaves no neighbourhood.
-std::size_t word_of(std::uint64_t operation) {
-  return static_cast<std::size_t>(operation * 197 % ProgramMemory::kWords);
+std::size_t word_of(std::uint64_t operation) { return static_cast<std::size_t>(operation * 197 % kPageWords); }
+
+}  // namespace
+
+namespace {
+
+ProgramMemory memory_of(const ProcessConfig& config, const Program& program, SharedFile* file) {
+  return file == nullptr ? ProgramMemory(program.pages()) : ProgramMemory(program.pages(), *file, config.view->kind);
+}
+
+std::string described(const ProcessConfig& config, const Program& program, const SharedFile* file,
+                      const std::string& parent) {
+  const std::string text = program.describe() + (parent.empty() ? "" : ", forked from " + parent);
+  if (file == nullptr) return text;
+  return fmt::format("{}, the first {} a {} view of {}", text, to_string(bytes_of(file->pages())),
+                     config.view->kind == FileViewConfig::Kind::kShared ? "shared" : "copied", file->stream()->name());
 }
 
 }  // namespace
 
-Process::Process(const ProcessConfig& config, std::unique_ptr<Program> program, std::uint64_t seed,
-                 const Options& options)
+Process::Process(const ProcessConfig& config, std::unique_ptr<Program> program, const Surroundings& surroundings,
+                 std::uint64_t seed, const Options& options)
     : config_(config),
       options_(options),
       seed_(seed),
+      parent_(surroundings.parent),
       program_(std::move(program)),
-      memory_(program_->pages()),
+      memory_(memory_of(config, *program_, surroundings.file)),
       ready_at_(config.start),
       batch_(kBatch) {
   result_.name = config.name;
-  result_.program = program_->describe();
+  result_.program = described(config, *program_, surroundings.file, parent_ != nullptr ? parent_->name() : "");
   result_.finished = kNever;
 }
 
-bool Process::start(mm::MemoryManager& manager, machine::Processor& cpu, std::vector<std::string>& incidents) {
-  const auto refuse = [&](std::string_view what, Status status) {
-    incidents.push_back(fmt::format("{}: {}: {} ({}) for {}", to_string(cpu.now()), config_.name, what,
-                                    to_string(status), to_string(bytes_of(memory_.committed()))));
-    state_ = State::kDone;
-    return false;
-  };
+Result<> Process::make_space(mm::MemoryManager& manager, machine::Processor& cpu) {
+  if (parent_ != nullptr) {
+    if (parent_->space_ == nullptr) return fail(Status::kProcessIsTerminating);
+    const auto space = manager.clone_space(cpu, *parent_->space_);
+    if (!space) return std::unexpected(space.error());
+    space_ = *space;
+    memory_ = parent_->memory_.fork();
+    return {};
+  }
   const auto space = manager.create_space(cpu, {.limits = config_.limits});
-  if (!space) {
-    if (space.error() == Status::kPending) {
+  if (!space) return std::unexpected(space.error());
+  space_ = *space;
+  return memory_.make(manager, cpu, *space_);
+}
+
+bool Process::start(mm::MemoryManager& manager, machine::Processor& cpu, std::vector<std::string>& incidents) {
+  if (parent_ != nullptr && parent_->state_ == State::kNotStarted) {
+    ready_at_ = std::max(parent_->ready_at_, cpu.now());
+    return false;
+  }
+  const auto made = make_space(manager, cpu);
+  if (!made) {
+    if (space_ != nullptr) finish(manager, cpu);
+    if (made.error() == Status::kPending) {
       state_ = State::kNotStarted;
       ready_at_ = cpu.take_blocked_until();
       return false;
     }
-    return refuse("no address space", space.error());
+    incidents.push_back(fmt::format("{}: {}: {} ({}) for {}", to_string(cpu.now()), config_.name,
+                                    parent_ != nullptr ? "it could not be forked" : "its memory was refused",
+                                    to_string(made.error()), to_string(bytes_of(memory_.committed()))));
+    state_ = State::kDone;
+    return false;
   }
-  space_ = *space;
-  const mm::WorkingSet::Limits limits = [&] {
+  {
     const LockGuard guard(space_->lock);
-    return space_->working_set().limits();
-  }();
-  result_.working_set_minimum = limits.minimum;
-  result_.working_set_maximum = limits.maximum;
-  if (const auto reserved = memory_.reserve(*space_, cpu.machine().paging()); !reserved) {
-    last_ = space_->statistics();
-    manager.destroy_space(cpu, *space_);
-    space_ = nullptr;
-    return refuse("its memory was refused", reserved.error());
+    result_.working_set_minimum = space_->working_set().limits().minimum;
+    result_.working_set_maximum = space_->working_set().limits().maximum;
   }
   state_ = State::kReady;
   ready_at_ = cpu.now();
@@ -96,17 +121,16 @@ bool Process::compare(std::uint32_t page, std::size_t word, std::uint64_t value)
 
 // What a loader would have put there: the page's first contents, one store for the whole page.
 Status Process::fill(machine::Processor& cpu, std::uint32_t page) {
-  ProgramMemory::PageModel words;
-  for (std::size_t i = 0; i < words.size(); ++i) words[i] = Random::mix(seed_ + page * ProgramMemory::kWords + i);
+  PageModel words;
+  for (std::size_t i = 0; i < words.size(); ++i) words[i] = Random::mix(seed_ + page * kPageWords + i);
   const std::span<const std::byte> bytes = std::as_bytes(std::span(words));
   const auto stored = cpu.store(memory_.address(page), bytes);
   if (!stored) return stored.error();
-  if (options_.verify) memory_.model(page) = words;
+  if (options_.verify) memory_.model_to_change(page) = words;
   return Status::kSuccess;
 }
 
-Status Process::execute(machine::Processor& cpu, const Operation& operation, bool first_touch) {
-  if (first_touch) filling_ = true;
+Status Process::execute(machine::Processor& cpu, const Operation& operation) {
   if (filling_) {
     if (const Status status = fill(cpu, operation.page); status != Status::kSuccess) return status;
     filling_ = false;
@@ -127,7 +151,7 @@ Status Process::execute(machine::Processor& cpu, const Operation& operation, boo
     const std::uint64_t value = Random::mix(seed_ ^ result_.operations);
     if (const auto stored = cpu.store(va, value); !stored) return stored.error();
     ++accesses_;
-    if (options_.verify) memory_.model(operation.page)[word] = value;
+    if (options_.verify) memory_.model_to_change(operation.page)[word] = value;
   }
   return Status::kSuccess;
 }
@@ -145,9 +169,10 @@ Input<> Process::run(machine::Processor& cpu, Time horizon, std::uint32_t interv
       break;
     }
     const Operation& operation = batch_[batch_at_];
-    const bool first_touch = memory_.touch(operation.page, interval);
-    if (first_touch) ++result_.footprint;
-    const Status status = execute(cpu, operation, first_touch);
+    const ProgramMemory::Touch touch = memory_.touch(operation.page, interval);
+    if (touch != ProgramMemory::Touch::kAgain) ++result_.footprint;
+    if (touch == ProgramMemory::Touch::kFirstOfAll) filling_ = true;
+    const Status status = execute(cpu, operation);
     if (mismatch_) {
       std::string text = "wrong contents: " + mismatch_->second + "\n";
       if (history != nullptr) {
@@ -195,11 +220,13 @@ void Process::finish(mm::MemoryManager& manager, machine::Processor& cpu) {
 ProcessSample Process::sample() {
   const mm::AddressSpace::Statistics now = space_ != nullptr ? space_->statistics() : last_;
   ProcessSample sample{.working_set = now.working_set,
+                       .shared = now.shared,
                        .demand = memory_.take_touched(),
                        .private_commit = now.commit,
                        .faults = now.faults};
   if (space_ == nullptr) {
     sample.working_set = 0_pages;
+    sample.shared = 0_pages;
     sample.private_commit = 0_pages;
   }
   return sample;
@@ -209,6 +236,8 @@ ProcessResult Process::result() const {
   ProcessResult result = result_;
   const mm::AddressSpace::Statistics statistics = space_ != nullptr ? space_->statistics() : last_;
   result.peak_working_set = statistics.peak_working_set;
+  result.end_private = statistics.working_set - statistics.shared;
+  result.end_shared = statistics.shared;
   result.peak_commit = statistics.peak_commit;
   result.faults = statistics.faults;
   result.checksum = checksum_;

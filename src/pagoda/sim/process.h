@@ -30,10 +30,17 @@ class Process {
     std::uint64_t operations_most = ~std::uint64_t{0};
   };
 
-  Process(const ProcessConfig& config, std::unique_ptr<Program> program, std::uint64_t seed, const Options& options);
+  // Both outlive the process.
+  struct Surroundings {
+    SharedFile* file = nullptr;  // What `config.view` asks for.
+    Process* parent = nullptr;   // What `config.fork_of` names.
+  };
 
-  // Makes the address space and commits the program's memory. False: refused, with the reason in `incidents`; the
-  // process is done.
+  Process(const ProcessConfig& config, std::unique_ptr<Program> program, const Surroundings& surroundings,
+          std::uint64_t seed, const Options& options);
+
+  // Makes the address space and the program's memory, or forks its parent's. False: not now, try again at `ready_at`;
+  // or refused, with the reason in `incidents`, and the process is done.
   bool start(mm::MemoryManager& manager, machine::Processor& cpu, std::vector<std::string>& incidents);
   // Executes until the processor's clock reaches `horizon`, the program waits or ends. What happened is in `state`.
   // Fails only if the program's input does, or on a mismatch.
@@ -56,8 +63,10 @@ class Process {
   [[nodiscard]] ProcessResult result() const;
 
  private:
+  // The address space with all that is in it.
+  Result<> make_space(mm::MemoryManager& manager, machine::Processor& cpu);
   // One operation. kPending: repeat it later.
-  Status execute(machine::Processor& cpu, const Operation& operation, bool first_touch);
+  Status execute(machine::Processor& cpu, const Operation& operation);
   Status fill(machine::Processor& cpu, std::uint32_t page);
   bool compare(std::uint32_t page, std::size_t word, std::uint64_t value);
   Input<bool> fetch_next();
@@ -65,6 +74,7 @@ class Process {
   const ProcessConfig config_;
   const Options options_;
   const std::uint64_t seed_;
+  Process* const parent_;
   std::unique_ptr<Program> program_;
   ProgramMemory memory_;
   mm::AddressSpace* space_ = nullptr;

@@ -1,5 +1,7 @@
 #include "pagoda/sim/program_memory.h"
 
+#include <algorithm>
+
 namespace pagoda::sim {
 
 namespace {
@@ -23,7 +25,7 @@ std::vector<VpnRange> granules(const std::vector<VpnRange>& pages) {
 
 }  // namespace
 
-ProgramMemory::ProgramMemory(const std::vector<VpnRange>& pages) : program_pages_(pages) {
+ProgramMemory::ProgramMemory(const std::vector<VpnRange>& pages) : own_pages_(pages) {
   std::size_t count = 0;
   for (const VpnRange& run : pages) count += run.count.value();
   page_.reserve(count);
@@ -31,8 +33,58 @@ ProgramMemory::ProgramMemory(const std::vector<VpnRange>& pages) : program_pages
   for (const VpnRange& region : granules(pages)) committed_ += region.count;
 }
 
+ProgramMemory::ProgramMemory(const std::vector<VpnRange>& pages, SharedFile& file, FileViewConfig::Kind view)
+    : file_(&file), view_(view), file_pages_(file.pages().value()) {
+  const VpnRange& run = pages.front();
+  // The view takes addresses that the rest might want, so the rest is placed too.
+  const VpnRange own{Vpn(0), run.count - file.pages()};
+  if (!own.count.is_zero()) own_pages_ = {own};
+  page_.reserve(run.count.value());
+  last_interval_.assign(run.count.value(), kNever);
+  std::fill_n(last_interval_.begin(), file_pages_, kGiven);
+  for (const VpnRange& region : granules(own_pages_)) committed_ += region.count;
+}
+
+ProgramMemory ProgramMemory::fork() const {
+  ProgramMemory child(own_pages_);
+  child.file_ = file_;
+  child.view_ = view_;
+  child.file_pages_ = file_pages_;
+  child.page_ = page_;
+  child.last_interval_ = last_interval_;
+  for (std::uint32_t& last : child.last_interval_)
+    if (last != kNever) last = kGiven;
+  child.model_.resize(model_.size());
+  for (std::size_t page = 0; page < model_.size(); ++page)
+    if (model_[page]) child.model_[page] = std::make_unique<PageModel>(*model_[page]);
+  return child;
+}
+
+Result<> ProgramMemory::make(mm::MemoryManager& manager, machine::Processor& cpu, mm::AddressSpace& space) {
+  page_.clear();
+  if (file_ != nullptr) PAGODA_TRY(map(manager, cpu, space));
+  return reserve(space, cpu.machine().paging());
+}
+
+Result<> ProgramMemory::map(mm::MemoryManager& manager, machine::Processor& cpu, mm::AddressSpace& space) {
+  const ByteCount size = bytes_of(PageCount(file_pages_));
+  const auto section = manager.sections().create(cpu, {.file = file_->stream(),
+                                                       .kind = mm::SectionKind::kData,
+                                                       .size = size,
+                                                       .protection = mm::Protection::kReadWrite});
+  if (!section) return std::unexpected(section.error());
+  const bool copies = view_ == FileViewConfig::Kind::kCopy;
+  const auto view = space.map_view(
+      cpu, **section,
+      {.protection = copies ? mm::Protection::kWriteCopy : mm::Protection::kReadWrite, .inherit = mm::Inherit::kShare});
+  manager.sections().dereference(cpu, **section);  // The view keeps what it needs.
+  if (!view) return std::unexpected(view.error());
+  for (PageCount i; i < view->count; ++i) page_.push_back(view->first + i);
+  return {};
+}
+
 Result<> ProgramMemory::reserve(mm::AddressSpace& space, const machine::PagingMode& mode) {
-  const std::vector<VpnRange> regions = granules(program_pages_);
+  const std::vector<VpnRange> regions = granules(own_pages_);
   if (regions.empty()) return {};
   const Vpn highest = (mode.highest_user - ByteCount(kAllocationGranularity)).vpn();
   const bool own_addresses = regions.front().first.value() >= kGranulePages && regions.back().last() <= highest;
@@ -43,9 +95,9 @@ Result<> ProgramMemory::reserve(mm::AddressSpace& space, const machine::PagingMo
     if (own_addresses) request.base = VirtualAddress(region.first);
     const auto reserved = space.reserve(request);
     if (!reserved) return std::unexpected(reserved.error());
-    for (; run < program_pages_.size() && program_pages_[run].first < region.end(); ++run) {
-      for (PageCount i; i < program_pages_[run].count; ++i)
-        page_.push_back(reserved->first + (program_pages_[run].first - region.first) + i);
+    for (; run < own_pages_.size() && own_pages_[run].first < region.end(); ++run) {
+      for (PageCount i; i < own_pages_[run].count; ++i)
+        page_.push_back(reserved->first + (own_pages_[run].first - region.first) + i);
     }
   }
   return {};

@@ -14,8 +14,11 @@ namespace pagoda::sim {
 
 // Where every frame of the host is at one moment. The parts add up to the host's frames.
 struct FrameCensus {
-  PageCount active_process;  // In a working set.
+  PageCount active_private;           // In one working set.
+  PageCount active_shared_file;       // In working sets, of files that are mapped.
+  PageCount active_shared_page_file;  // In working sets, of paging-file sections and of processes that were forked.
   PageCount active_page_tables;
+  PageCount active_prototypes;       // Pages of prototype PTEs.
   PageCount transition;              // I/O under way.
   PageCount modified;                // ModifiedNoWrite included.
   std::array<PageCount, 8> standby;  // By priority.
@@ -27,6 +30,7 @@ struct FrameCensus {
 
 struct ProcessSample {
   PageCount working_set;
+  PageCount shared;  // Of the working set: pages that others may have in theirs. The rest is private.
   PageCount demand;  // Distinct pages touched during the last interval: what the program wanted.
   PageCount private_commit;
   mm::FaultCounts faults{};  // Since the start.
@@ -50,6 +54,8 @@ struct ProcessResult {
   PageCount working_set_minimum;
   PageCount working_set_maximum;
   PageCount peak_working_set;
+  PageCount end_private;  // In its working set when it ended, or the run did.
+  PageCount end_shared;
   PageCount peak_commit;
   std::uint64_t operations = 0;  // Loads and stores that were really done.
   std::uint64_t references = 0;  // Raw references of the program that they stand for.

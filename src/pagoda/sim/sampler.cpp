@@ -9,8 +9,12 @@ void Sampler::add(Time time, const mm::MemoryManager& manager, std::vector<Proce
   const mm::FrameCounts frames = manager.frame_counts();
   const mm::MemoryManager::CommitInfo commit = manager.commit();
   Sample sample{.time = time,
-                .frames = {.active_process = frames.active - frames.page_tables,
+                .frames = {.active_private = frames.active - frames.page_tables - frames.prototypes -
+                                             frames.shared_file - frames.shared_page_file,
+                           .active_shared_file = frames.shared_file,
+                           .active_shared_page_file = frames.shared_page_file,
                            .active_page_tables = frames.page_tables,
+                           .active_prototypes = frames.prototypes,
                            .transition = frames.transition,
                            .modified = frames.modified + frames.modified_no_write,
                            .standby = frames.standby,

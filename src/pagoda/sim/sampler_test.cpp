@@ -15,8 +15,9 @@ using mm::testing::TestMachine;
 
 PageCount sum(const FrameCensus& frames) {
   return std::accumulate(frames.standby.begin(), frames.standby.end(),
-                         frames.active_process + frames.active_page_tables + frames.transition + frames.modified +
-                             frames.free + frames.zeroed + frames.bad + frames.system);
+                         frames.active_private + frames.active_shared_file + frames.active_shared_page_file +
+                             frames.active_page_tables + frames.active_prototypes + frames.transition +
+                             frames.modified + frames.free + frames.zeroed + frames.bad + frames.system);
 }
 
 TEST(Sampler, TheFirstIsAtZeroAndDistancesAreEven) {
@@ -98,9 +99,9 @@ TEST(Sampler, CensusAddsUpWhereverPagesAre) {
 
   for (const Sample& sample : sampler.samples()) EXPECT_EQ(sum(sample.frames), PageCount(256));
   const auto& samples = sampler.samples();
-  EXPECT_EQ(samples[0].frames.active_process, 0_pages);
+  EXPECT_EQ(samples[0].frames.active_private, 0_pages);
   EXPECT_EQ(samples[0].frames.active_page_tables, 1_pages);
-  EXPECT_EQ(samples[1].frames.active_process, 120_pages);
+  EXPECT_EQ(samples[1].frames.active_private, 120_pages);
   EXPECT_EQ(samples[2].frames.modified, 120_pages);
   EXPECT_EQ(samples[3].frames.transition + samples[3].frames.modified, 120_pages);
   EXPECT_GT(samples[3].frames.transition, 0_pages);

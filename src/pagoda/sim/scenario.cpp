@@ -162,6 +162,12 @@ class ScenarioReader {
     process.name = t.text("name", "");
     process.where = t.where();
     process.start = Time{} + t.duration("start", 0_ns);
+    if (t.has("fork_of")) {
+      read_fork(t, process);
+    } else if (t.has("operations")) {
+      t.wrong("operations", "is for a fork; say it in the program");
+    }
+    if (process.fork_of && t.has("working_set")) t.wrong("working_set", "of a fork is its parent's; leave it out");
     t.table("working_set", [&](TomlTable& ws) {
       const mm::Tunables& defaults = *scenario_.manager.tunables;
       // A limit that is not given makes room for the one that is.
@@ -173,15 +179,35 @@ class ScenarioReader {
       if (limits.maximum.is_zero()) ws.wrong("maximum", "must be at least one page");
       process.limits = limits;
     });
-    t.require("program");
-    t.table("program", [&](TomlTable& p) { read_program(p, process); });
+    if (!t.has("fork_of")) {
+      t.require("program");
+      t.table("program", [&](TomlTable& p) { read_program(p, process); });
+    } else if (t.has("program")) {
+      t.wrong("program", "of a fork is its parent's; leave it out");
+    }
     const std::uint64_t copies = t.number("copies", 1, 1, kCopiesMost);
+    const Duration every = t.duration("every", 0_ns);
     for (std::uint64_t copy = 1; copy <= copies; ++copy) {
       ProcessConfig one = process;
       if (copies > 1) one.name = fmt::format("{}-{}", process.name, copy);
+      one.start = process.start + every * (copy - 1);
       if (!names_.insert(one.name).second) t.wrong("name", fmt::format("there is a process \"{}\" already", one.name));
       scenario_.processes.push_back(std::move(one));
     }
+  }
+
+  // The keys of a process that is forked from one before it.
+  void read_fork(TomlTable& t, ProcessConfig& process) {
+    const std::string name = t.text("fork_of", "");
+    const auto parent = std::ranges::find(scenario_.processes, name, &ProcessConfig::name);
+    if (parent == scenario_.processes.end())
+      return t.wrong("fork_of", fmt::format("there is no process \"{}\" before this one", name));
+    if (process.start < parent->start) t.wrong("start", fmt::format("is before \"{}\" starts", name));
+    process.fork_of = static_cast<std::size_t>(parent - scenario_.processes.begin());
+    process.program = parent->program;
+    process.view = parent->view;
+    process.limits = parent->limits;
+    process.operations_most = t.number("operations", process.operations_most >> 1, 1);
   }
 
   void read_program(TomlTable& p, ProcessConfig& process) {
@@ -195,10 +221,17 @@ class ScenarioReader {
       return;
     }
     GeneratorConfig generator{.kind = static_cast<GeneratorConfig::Kind>(kind)};
-    p.require("memory");
-    generator.memory = p.pages("memory", 1_pages);
-    if (generator.memory.is_zero() || bytes_of(generator.memory) > kGeneratorMost)
+    if (p.has("file")) {
+      read_view(p, process);
+    } else {
+      for (const std::string_view key : {"view", "disk"})
+        if (p.has(key)) p.wrong(key, "is for a program that maps a file; say which one with file");
+      p.require("memory");
+    }
+    generator.memory = p.pages("memory", process.view ? 0_pages : 1_pages);
+    if ((generator.memory.is_zero() && !process.view) || bytes_of(generator.memory) > kGeneratorMost)
       p.wrong("memory", fmt::format("must be from 4KiB to {}", to_string(kGeneratorMost)));
+    if (process.view) generator.memory += process.view->pages;
     p.require("operations");
     generator.operations = p.number("operations", 1, 1, kOperationsMost);
     generator.writes = p.real("writes", generator.writes, 0, 1);
@@ -208,11 +241,41 @@ class ScenarioReader {
       p.require("window");
       generator.window = p.pages("window", 1_pages);
       if (generator.window.is_zero() || generator.window > generator.memory)
-        p.wrong("window", "must be from 4KiB to the memory");
+        p.wrong("window", "must be from 4KiB to the memory, that of a mapped file included");
       p.require("phase_operations");
       generator.phase_operations = p.number("phase_operations", 1, 1);
     }
     process.program = generator;
+  }
+
+  // The keys of a program that maps a file.
+  void read_view(TomlTable& p, ProcessConfig& process) {
+    FileViewConfig view;
+    view.file = (folder_ / p.text("file", "")).lexically_normal().string();
+    view.kind = static_cast<FileViewConfig::Kind>(p.choice("view", {"shared", "copy"}, 0));
+    p.require("disk");
+    const std::string disk = p.text("disk", "");
+    const auto& disks = scenario_.machine.disks;
+    const auto found = std::ranges::find(disks, disk, &machine::DiskModel::name);
+    if (found == disks.end()) {
+      p.wrong("disk", fmt::format("there is no disk \"{}\"; add a [[disk]] with that name", disk));
+    } else {
+      view.disk = static_cast<unsigned>(found - disks.begin());
+    }
+    std::error_code error;
+    const std::uintmax_t size = std::filesystem::file_size(view.file, error);
+    if (error) {
+      p.wrong("file", fmt::format("\"{}\" cannot be read; name a file, relative to the scenario", view.file));
+    } else if (size < kPageBytes || ByteCount(size) > kGeneratorMost) {
+      p.wrong("file", fmt::format("\"{}\" must have from 4KiB to {}", view.file, to_string(kGeneratorMost)));
+    } else {
+      view.pages = PageCount(size / kPageBytes);
+    }
+    for (const ProcessConfig& other : scenario_.processes) {
+      if (other.view && other.view->file == view.file && other.view->disk != view.disk)
+        p.wrong("disk", fmt::format("\"{}\" is on another disk already", view.file));
+    }
+    process.view = view;
   }
 
   // What no single key can tell.

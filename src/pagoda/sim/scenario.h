@@ -12,6 +12,7 @@
 #include "pagoda/machine/sim/sim_machine.h"
 #include "pagoda/mm/memory_manager.h"
 #include "pagoda/sim/generator.h"
+#include "pagoda/sim/shared_file.h"
 
 namespace pagoda::sim {
 
@@ -23,6 +24,9 @@ struct TraceConfig {
 struct ProcessConfig {
   std::string name;
   std::variant<TraceConfig, GeneratorConfig> program;
+  std::optional<FileViewConfig> view;  // Of generators: in front of their memory, which contains it.
+  std::optional<std::size_t> fork_of;  // By its place among the processes, further up; runs its program.
+  std::uint64_t operations_most = ~std::uint64_t{0};
   std::optional<mm::WorkingSet::Limits> limits;
   Time start;
   std::string where;  // "scenarios/host.toml:31", for messages about it.

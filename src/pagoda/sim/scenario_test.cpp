@@ -253,6 +253,34 @@ const Bad kBad[] = {
     {"kind = \"uniform\", memory = \"1MiB\"",
      "kind = \"phases\", memory = \"1MiB\", window = \"2MiB\"",
      {"bad.toml:20: process.program.window: must be from 4KiB to the memory"}},
+    // Files that are mapped.
+    {"memory = \"1MiB\", operations", "view = \"copy\", operations", {"bad.toml:20: process.program.view: is for a"}},
+    {"memory = \"1MiB\", operations", "disk = \"ssd\", operations", {"bad.toml:20: process.program.disk: is for a"}},
+    {"memory = \"1MiB\"", "file = \"none\", disk = \"ssd\"", {"bad.toml:20: process.program.file: \"none\" cannot be"}},
+    {"memory = \"1MiB\"",
+     "file = \"/proc/self/stat\", disk = \"ssd\"",
+     {"process.program.file: ", "must have from 4KiB"}},
+    {"memory = \"1MiB\"", "file = \"/proc/self/exe\"", {"bad.toml:20: process.program.disk: is missing"}},
+    {"memory = \"1MiB\"",
+     "file = \"/proc/self/exe\", disk = \"hdd\"",
+     {"bad.toml:20: process.program.disk: there is no disk \"hdd\""}},
+    {"memory = \"1MiB\"",
+     "file = \"/proc/self/exe\", disk = \"ssd\", view = \"private\"",
+     {"bad.toml:20: process.program.view: \"private\" is not one of shared, copy"}},
+    // Forks.
+    {"[run]", "[[process]]\nname = \"f\"\nfork_of = \"b\"\n[run]", {"process.fork_of: there is no process \"b\""}},
+    {"[run]", "[[process]]\nname = \"f\"\nfork_of = \"f\"\n[run]", {"process.fork_of: there is no process \"f\""}},
+    {"[run]",
+     "[[process]]\nname = \"f\"\nfork_of = \"a\"\nworking_set = { minimum = \"64KiB\" }\n[run]",
+     {"process.working_set: of a fork is its parent's"}},
+    {"[run]",
+     "[[process]]\nname = \"f\"\nfork_of = \"a\"\nprogram = { kind = \"uniform\" }\n[run]",
+     {"process.program: of a fork is its parent's"}},
+    {"name = \"a\"", "name = \"a\"\noperations = 4", {"process.operations: is for a fork"}},
+    {"[run]",
+     "[[process]]\nname = \"b\"\nstart = \"5s\"\nprogram = { kind = \"uniform\", memory = \"4KiB\", operations = 1 }\n"
+     "[[process]]\nname = \"f\"\nstart = \"4s\"\nfork_of = \"b\"\n[run]",
+     {"process.start: is before \"b\" starts"}},
     // What is missing.
     {"[host]\nmemory = \"4MiB\"\npaging = \"amd64\"\nprocessors = 1\n", "", {"host: is missing"}},
     {"memory = \"4MiB\"", "", {"bad.toml:3: host.memory: is missing"}},
@@ -468,6 +496,53 @@ std::set<std::string> known_keys(const std::string& text) {
   if (at == std::string::npos) return {};
   const auto names = split(message.substr(at + intro.size()), ", ");
   return {names.begin(), names.end()};
+}
+
+TEST(Scenario, AProgramMapsTheWholePagesOfAFile) {
+  const auto path = std::filesystem::path(testing::TempDir()) / "pagoda_scenario_test_file";
+  std::ofstream(path) << std::string(3 * kPageBytes + 100, 'x');
+  const auto read = [&](const std::string& program) {
+    return parse_scenario(
+        replaced(std::string(kSmall), R"({ kind = "uniform", memory = "1MiB", operations = 100 })", program),
+        (path.parent_path() / "scenario.toml").string());
+  };
+  const auto whole = read(R"({ kind = "zipf", file = "pagoda_scenario_test_file", disk = "ssd", operations = 1 })");
+  ASSERT_TRUE(whole) << whole.error().message;
+  const ProcessConfig& first = whole->processes[0];
+  ASSERT_TRUE(first.view);
+  EXPECT_EQ(first.view->file, path.string());
+  EXPECT_EQ(first.view->pages, 3_pages);
+  EXPECT_EQ(first.view->kind, FileViewConfig::Kind::kShared);
+  EXPECT_EQ(std::get<GeneratorConfig>(first.program).memory, 3_pages);
+  const auto more =
+      read(R"({ kind = "phases", file = "pagoda_scenario_test_file", disk = "ssd", view = "copy", memory = "8KiB", )"
+           R"(window = "20KiB", phase_operations = 1, operations = 1 })");
+  std::filesystem::remove(path);
+  ASSERT_TRUE(more) << more.error().message;
+  EXPECT_EQ(more->processes[0].view->kind, FileViewConfig::Kind::kCopy);
+  EXPECT_EQ(std::get<GeneratorConfig>(more->processes[0].program).memory, 5_pages);
+}
+
+TEST(Scenario, AForkRunsItsParentsProgramLater) {
+  const auto scenario = parse_scenario(
+      replaced(
+          std::string(kSmall), "[run]",
+          "[[process]]\nname = \"f\"\nfork_of = \"a\"\nstart = \"5s\"\ncopies = 3\nevery = \"2ms\"\noperations = 9\n"
+          "[[process]]\nname = \"g\"\nfork_of = \"f-2\"\nstart = \"6s\"\n[run]"),
+      "test.toml");
+  ASSERT_TRUE(scenario) << scenario.error().message;
+  const std::vector<ProcessConfig>& processes = scenario->processes;
+  ASSERT_EQ(processes.size(), 5U);
+  EXPECT_FALSE(processes[0].fork_of);
+  for (std::size_t i = 1; i <= 3; ++i) {
+    EXPECT_EQ(processes[i].fork_of, 0U);
+    EXPECT_EQ(processes[i].start, Time{} + 5_s + 2_ms * (i - 1));
+    EXPECT_EQ(processes[i].operations_most, 9U);
+    EXPECT_EQ(processes[i].limits->minimum, processes[0].limits->minimum);
+    EXPECT_EQ(std::get<GeneratorConfig>(processes[i].program).memory, pages_of(1_MiB));
+  }
+  EXPECT_EQ(processes[4].fork_of, 2U);
+  EXPECT_GT(processes[4].operations_most, std::uint64_t{1} << 40);
 }
 
 TEST(ScenarioDocument, ListsEveryKeyAndNoOther) {

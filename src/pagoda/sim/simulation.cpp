@@ -36,15 +36,15 @@ Input<std::unique_ptr<Program>> open_program(const ProcessConfig& process, std::
 
 Input<std::unique_ptr<Simulation>> Simulation::create(const Scenario& scenario, RunOptions options) {
   const std::uint64_t seed = options.seed.value_or(scenario.seed);
-  std::vector<std::unique_ptr<Process>> processes;
+  std::vector<std::unique_ptr<Program>> programs;
+  std::vector<std::uint64_t> seeds;
   for (std::size_t number = 0; number < scenario.processes.size(); ++number) {
     const ProcessConfig& config = scenario.processes[number];
     const std::uint64_t own_seed = Random::mix(seed + number + 1);
     auto program = open_program(config, own_seed);
     if (!program) return std::unexpected(program.error());
-    processes.push_back(std::make_unique<Process>(
-        config, std::move(*program), own_seed,
-        Process::Options{.verify = options.verify, .operations_most = options.operations_most}));
+    programs.push_back(std::move(*program));
+    seeds.push_back(own_seed);
   }
 
   auto machine = machine::SimMachine::create(scenario.machine);
@@ -58,20 +58,41 @@ Input<std::unique_ptr<Simulation>> Simulation::create(const Scenario& scenario, 
     injection.fail_operation = scenario.injections[disk].fail_operation;
     (*machine)->sim_disk(static_cast<unsigned>(disk)).injection() = injection;
   }
+  Files files;
+  for (const ProcessConfig& config : scenario.processes) {
+    if (!config.view || files.contains(config.view->file)) continue;
+    auto file = SharedFile::open(*config.view, **machine,
+                                 options.verify ? SharedFile::Contents::kModelled : SharedFile::Contents::kOnDisk);
+    if (!file) return bad_input(fmt::format("{}: process \"{}\": {}", config.where, config.name, file.error().message));
+    files.emplace(config.view->file, std::move(*file));
+  }
   auto manager = mm::MemoryManager::create(**machine, scenario.manager);
   if (!manager)
     return bad_input(fmt::format("{}: the host does not start: {}; give it more memory or smaller paging files",
                                  scenario.file, to_string(manager.error())));
-  return std::unique_ptr<Simulation>(
-      new Simulation(scenario, std::move(options), std::move(*machine), std::move(*manager), std::move(processes)));
+  std::vector<std::unique_ptr<Process>> processes;
+  for (std::size_t number = 0; number < programs.size(); ++number) {
+    const ProcessConfig& config = scenario.processes[number];
+    processes.push_back(std::make_unique<Process>(
+        config, std::move(programs[number]),
+        Process::Surroundings{.file = config.view ? files.at(config.view->file).get() : nullptr,
+                              .parent = config.fork_of ? processes[*config.fork_of].get() : nullptr},
+        seeds[number],
+        Process::Options{.verify = options.verify,
+                         .operations_most = std::min(options.operations_most, config.operations_most)}));
+  }
+  return std::unique_ptr<Simulation>(new Simulation(scenario, std::move(options), std::move(*machine), std::move(files),
+                                                    std::move(*manager), std::move(processes)));
 }
 
 Simulation::Simulation(const Scenario& scenario, RunOptions options, std::unique_ptr<machine::SimMachine> machine,
-                       std::unique_ptr<mm::MemoryManager> manager, std::vector<std::unique_ptr<Process>> processes)
+                       Files files, std::unique_ptr<mm::MemoryManager> manager,
+                       std::vector<std::unique_ptr<Process>> processes)
     : scenario_(scenario),
       options_(std::move(options)),
       seed_(options_.seed.value_or(scenario.seed)),
       machine_(std::move(machine)),
+      files_(std::move(files)),
       manager_(std::move(manager)),
       processes_(std::move(processes)) {
   for (machine::Processor* processor : machine_->processors()) {

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -53,7 +54,9 @@ class Simulation {
     std::uint64_t accesses = 0;  // Loads, stores and fetches done on it.
   };
 
-  Simulation(const Scenario& scenario, RunOptions options, std::unique_ptr<machine::SimMachine> machine,
+  // By their paths.
+  using Files = std::map<std::string, std::unique_ptr<SharedFile>>;
+  Simulation(const Scenario& scenario, RunOptions options, std::unique_ptr<machine::SimMachine> machine, Files files,
              std::unique_ptr<mm::MemoryManager> manager, std::vector<std::unique_ptr<Process>> processes);
 
   Input<> loop();
@@ -79,6 +82,7 @@ class Simulation {
   const std::uint64_t seed_;
   PageHistory history_;  // The manager reports to it.
   std::unique_ptr<machine::SimMachine> machine_;
+  Files files_;
   std::unique_ptr<mm::MemoryManager> manager_;
   std::vector<std::unique_ptr<Process>> processes_;
   std::vector<Cpu> cpus_;

@@ -181,6 +181,8 @@ const Corruption kCorruptions[] = {
     {"PF9", "First", [](Scene& s) { s.frame_entry(Corruptor::never_used(s.core())).reference_count = 1; },
      Frames::kMostUnused},
     {"PF9", "Last", [](Scene& s) { s.frame_entry(Pfn(255)).modified = 1; }, Frames::kMostUnused},
+    {"PF12", "File", [](Scene& s) { ++Corruptor::active_shared(s.core()).file; }},
+    {"PF12", "PageFile", [](Scene& s) { ++Corruptor::active_shared(s.core()).page_file; }},
 
     // --- Page tables ---
     {"PT1", "Empty",

@@ -1,4 +1,4 @@
-// PF1 to PF5, PF9, PF11, PT2, PT4, AW1, AW2: every frame's entry against what the walks found. PF6 to PF8, PF10:
+// PF1 to PF5, PF9, PF11, PF12, PT2, PT4, AW1, AW2: every frame's entry against what the walks found. PF6 to PF8, PF10:
 // against its contents.
 #include <fmt/format.h>
 
@@ -124,6 +124,7 @@ void check_state_counts(Context& c, const StateCounts& counts) PAGODA_REQUIRES(c
 
 void check_frames(Context& c) {
   StateCounts counts{};
+  PfnDatabase::ActiveShared shared;
   for (std::uint32_t number = 1; number < c.frames.size(); ++number) {
     const Pfn frame(number);
     const PfnEntry& e = c.entry(frame);
@@ -134,6 +135,7 @@ void check_frames(Context& c) {
       c.find("PF11"_rule, c.text_of(frame) + " has a cache attribute and is not mapped, or the other way round");
     if (e.state == PageState::kActive) {
       check_active(c, frame);
+      if (e.page_table == 0 && e.prototype_pte != 0) ++(e.maps_file() ? shared.file : shared.page_file);
     } else if (is_page(e)) {
       check_owner(c, frame);
     }
@@ -142,6 +144,12 @@ void check_frames(Context& c) {
   }
   check_state_counts(c, counts);
   check_never_used(c);
+  const PfnDatabase::ActiveShared& counted = c.core.pfns.active_shared();
+  if (shared.file != counted.file || shared.page_file != counted.page_file) {
+    c.find("PF12"_rule,
+           fmt::format("{} active shared pages come from files and {} do not; {} and {} are counted",
+                       shared.file.value(), shared.page_file.value(), counted.file.value(), counted.page_file.value()));
+  }
   const std::uint64_t tables = c.core.counters.page_tables_made - c.core.counters.page_tables_freed;
   if (tables != c.page_tables) {
     c.find("PT4"_rule, fmt::format("{} frames are page tables; {} were made and {} freed", c.page_tables,

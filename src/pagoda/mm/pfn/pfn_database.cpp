@@ -96,6 +96,14 @@ void PfnDatabase::repurpose(machine::Processor& cpu, Pfn frame) {
   drop_table_share(old.containing_page());
 }
 
+void PfnDatabase::count_in(const PfnEntry& entry) {
+  if (entry.prototype_pte) ++(entry.maps_file() ? active_shared_.file : active_shared_.page_file);
+}
+
+void PfnDatabase::count_out(const PfnEntry& entry) {
+  if (entry.prototype_pte) --(entry.maps_file() ? active_shared_.file : active_shared_.page_file);
+}
+
 void PfnDatabase::make_active(Pfn frame, PhysicalAddress pte, RawPte original) {
   PfnEntry& e = entry(frame);
   PAGODA_DCHECK(e.state == PageState::kTransition && e.reference_count == 0);
@@ -106,6 +114,7 @@ void PfnDatabase::make_active(Pfn frame, PhysicalAddress pte, RawPte original) {
   e.share_count = 1;
   e.reference_count = 1;
   note_mapped(e);
+  count_in(e);
   add_table_share(pte.pfn());
 }
 
@@ -154,6 +163,7 @@ void PfnDatabase::rescue(Pfn frame) {
   e.share_count = 1;
   ++e.reference_count;
   note_mapped(e);
+  count_in(e);
 }
 
 void PfnDatabase::unmap(Pfn frame, PteCodec::Dirty dirty) {
@@ -162,6 +172,7 @@ void PfnDatabase::unmap(Pfn frame, PteCodec::Dirty dirty) {
   if (dirty == PteCodec::Dirty::kYes) make_dirty(frame);
   if (--e.share_count > 0) return;
   e.cache = CacheAttribute::kNotMapped;
+  count_out(e);
   e.state = PageState::kTransition;
   drop_reference(frame);
 }
@@ -179,6 +190,7 @@ void PfnDatabase::unshare(const machine::Processor& cpu, Pfn frame, Pfn table, P
   if (dirty == PteCodec::Dirty::kYes) make_dirty(frame);
   drop_table_share(table);
   if (--e.share_count > 0) return;
+  count_out(e);
   machine::store_entry(cpu.physical(), codec_.mode(), e.pte(),
                        codec_.transition(frame, codec_.protection(e.original_pte, PteHome::kSegment)));
   e.cache = CacheAttribute::kNotMapped;
@@ -196,6 +208,7 @@ void PfnDatabase::move_to_prototype(Pfn frame, PhysicalAddress prototype, RawPte
   add_table_share(prototype.pfn());
   if (e.state == PageState::kActive) {
     e.ws_index = PfnEntry::kNoWsIndex;
+    count_in(e);
   } else {
     drop_table_share(table);
   }
@@ -209,6 +222,7 @@ void PfnDatabase::remove(Pfn frame) {
   e.deleted = 1;
   if (e.state == PageState::kActive) {
     PAGODA_DCHECK_EQ(e.share_count, 1U);
+    count_out(e);
     e.share_count = 0;
     e.cache = CacheAttribute::kNotMapped;
     e.state = PageState::kTransition;
@@ -262,8 +276,12 @@ void PfnDatabase::make_dirty(Pfn frame) {
   e.modified = 1;
   e.reset = 0;
   free_slot(e);
-  if (e.maps_file() && !prototype_pages_->writes_back(e.containing_page()))
+  if (e.maps_file() && !prototype_pages_->writes_back(e.containing_page())) {
+    const bool counted = e.state == PageState::kActive;
+    if (counted) count_out(e);
     e.original_pte = codec_.demand_zero(codec_.protection(e.original_pte, PteHome::kSegment));
+    if (counted) count_in(e);
+  }
 }
 
 void PfnDatabase::reset(Pfn frame) {

@@ -18,6 +18,7 @@
 //   [PF9] Entries of frames never used are all zero bytes.
 //   [PF10] A page that was reset is clean and has no slot; nothing that is not a page was reset.
 //   [PF11] Every valid PTE of a page has the page's cache attribute; a page that is not mapped has none.
+//   [PF12] The counts of active shared pages are those of active pages that prototype PTEs own.
 // Frames never used yet are a range above the highest used one: they count as zeroed, and neither they nor their
 // entries cost memory.
 //
@@ -63,6 +64,12 @@ class PfnDatabase {
   // Zeroed + Free + Standby. NT: MmAvailablePages.
   [[nodiscard]] PageCount available() const PAGODA_REQUIRES(lock) { return available_; }
   [[nodiscard]] std::uint64_t repurposed() const PAGODA_REQUIRES(lock) { return repurposed_; }
+  // Active pages that prototype PTEs own: those that come from files, and those that the paging files back.
+  struct ActiveShared {
+    PageCount file;
+    PageCount page_file;
+  };
+  [[nodiscard]] ActiveShared active_shared() const PAGODA_REQUIRES(lock) { return active_shared_; }
 
   // --- Taking a frame for a new owner ---
   struct Taken {
@@ -178,6 +185,9 @@ class PfnDatabase {
   void repurpose(machine::Processor& cpu, Pfn frame) PAGODA_REQUIRES(lock);
   void note_mapped(PfnEntry& entry) PAGODA_REQUIRES(lock);
   void drop_reference(Pfn frame) PAGODA_REQUIRES(lock);
+  // An active page is, or is no longer, counted where it belongs by now.
+  void count_in(const PfnEntry& entry) PAGODA_REQUIRES(lock);
+  void count_out(const PfnEntry& entry) PAGODA_REQUIRES(lock);
   void free_slot(PfnEntry& entry) PAGODA_REQUIRES(lock);
 
   const PteCodec& codec_;
@@ -188,6 +198,7 @@ class PfnDatabase {
   PageLists lists_ PAGODA_GUARDED_BY(lock);
   Pfn never_used_ PAGODA_GUARDED_BY(lock);
   PageCount available_ PAGODA_GUARDED_BY(lock);
+  ActiveShared active_shared_ PAGODA_GUARDED_BY(lock);
   std::uint64_t repurposed_ PAGODA_GUARDED_BY(lock) = 0;
 };
 

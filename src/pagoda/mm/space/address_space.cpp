@@ -47,6 +47,7 @@ Result<Vad*> AddressSpace::region_of(VpnRange pages) {
 AddressSpace::Statistics AddressSpace::statistics() const {
   const LockGuard guard(lock);
   return {.working_set = working_set_.size(),
+          .shared = working_set_.shared(),
           .peak_working_set = working_set_.peak(),
           .commit = commit_,
           .peak_commit = peak_commit_,

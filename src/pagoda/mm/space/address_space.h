@@ -217,6 +217,7 @@ class AddressSpace {
   void remove_observer(SecondaryMmu& observer);
   struct Statistics {
     PageCount working_set;
+    PageCount shared;  // Of these: mapped through prototype PTEs.
     PageCount peak_working_set;
     PageCount commit;
     PageCount peak_commit;

@@ -21,6 +21,9 @@ struct Corruptor {
   static WorkingSet& working_set(AddressSpace& space) PAGODA_NO_THREAD_SAFETY { return space.working_set_; }
   static VadTree& vads(AddressSpace& space) PAGODA_NO_THREAD_SAFETY { return space.vads_; }
   static Bitmap& asids(MemoryManager& manager) PAGODA_NO_THREAD_SAFETY { return manager.asids_; }
+  static PfnDatabase::ActiveShared& active_shared(Core& core) PAGODA_NO_THREAD_SAFETY {
+    return core.pfns.active_shared_;
+  }
   static AweFrames& awe(AddressSpace& space) PAGODA_NO_THREAD_SAFETY { return space.awe_; }
   static std::vector<Pfn>& list(AweFrames& frames) { return frames.all_; }
   static PageCount& size(WorkingSet& ws) { return ws.size_; }

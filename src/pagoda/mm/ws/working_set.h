@@ -109,6 +109,7 @@ class WorkingSet {
   [[nodiscard]] bool is_full() const { return first_free_ == kNoSlot && end_slot_ == slots_.size(); }
   [[nodiscard]] PageCount peak() const { return peak_; }
   [[nodiscard]] PageCount locked() const { return locked_; }
+  [[nodiscard]] PageCount shared() const { return PageCount(shared_); }  // Mapped through prototype PTEs.
   [[nodiscard]] std::uint64_t insertions() const { return insertions_; }
   [[nodiscard]] const Limits& limits() const { return limits_; }
   void set_limits(const Limits& limits) { limits_ = limits; }

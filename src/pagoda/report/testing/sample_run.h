@@ -136,7 +136,7 @@ inline sim::RunResult overcommitted_run() {
     sample.time = Time(static_cast<std::uint64_t>(now_s * 1e9));
     const auto pages = [](double value) { return PageCount(static_cast<std::uint64_t>(std::max(0.0, value))); };
     sample.frames.system = 1024_pages;
-    sample.frames.active_process = pages(active);
+    sample.frames.active_private = pages(active);
     sample.frames.active_page_tables = pages(active / 480 + 20);
     sample.frames.transition = pages(pages_in / 40);
     sample.frames.modified = pages(modified);
@@ -155,7 +155,11 @@ inline sim::RunResult overcommitted_run() {
     sample.page_file_used = pages(std::min(slots, at < 140 ? 65000.0 : 262144.0));
     sample.counters = counters;
     for (std::size_t i = 0; i < kPrograms.size(); ++i) {
-      sample.processes.push_back({pages(working_set[i]), pages(demand[i]), pages(demand[i] * 1.2), faults[i]});
+      sample.processes.push_back({.working_set = pages(working_set[i]),
+                                  .shared = {},
+                                  .demand = pages(demand[i]),
+                                  .private_commit = pages(demand[i] * 1.2),
+                                  .faults = faults[i]});
     }
     run.commit_peak = std::max(run.commit_peak, sample.commit_charge);
     run.samples.push_back(std::move(sample));
@@ -212,6 +216,43 @@ inline sim::RunResult roomy_run() {
     sample.frames.zeroed += pages_of(4_GiB - 512_MiB);
   }
   for (sim::PageFileResult& file : run.page_files) file.used = file.peak_used = 0_pages;
+  return run;
+}
+
+// Three processes that map one file and share its pages, each with some private memory; some are copied when written.
+inline sim::RunResult sharing_run() {
+  sim::RunResult run = roomy_run();
+  run.title = "Programs that share a file";
+  for (sim::Sample& sample : run.samples) {
+    PageCount shared;
+    for (sim::ProcessSample& process : sample.processes) {
+      process.shared = process.working_set / 3;
+      shared = std::max(shared, process.shared);
+    }
+    sample.frames.active_shared_file = shared / 2;
+    sample.frames.active_shared_page_file = shared / 4;
+    sample.frames.active_prototypes = 3_pages;
+    sample.frames.zeroed = sample.frames.zeroed - shared / 2 - shared / 4 - 3_pages;
+  }
+  for (sim::ProcessResult& process : run.processes) {
+    process.end_private = process.peak_working_set / 2;
+    process.end_shared = process.peak_working_set / 3;
+    count_of(process.faults, mm::FaultKind::kShared) = 4000;
+    count_of(process.faults, mm::FaultKind::kCopyOnWrite) = 700;
+    count_of(process.faults, mm::FaultKind::kMappedFile) = 90;
+  }
+  std::uint64_t past = 0;
+  for (sim::Sample& sample : run.samples) {
+    count_of(sample.counters.faults, mm::FaultKind::kShared) = past * 50;
+    count_of(sample.counters.faults, mm::FaultKind::kCopyOnWrite) = past * 9;
+    count_of(sample.counters.faults, mm::FaultKind::kMappedFile) = past;
+    sample.counters.mapped_file_reads = past;
+    sample.counters.mapped_file_pages_read = past;
+    sample.counters.mapped_file_pages_written = past / 2;
+    sample.counters.mapped_file_writes = past / 8;
+    ++past;
+  }
+  run.counters = run.samples.back().counters;
   return run;
 }
 

@@ -1,0 +1,57 @@
+// A file of a scenario that programs map: a copy of the real one on a disk of the host, so that a run leaves the real
+// one as it is and every run begins with the same bytes. Also, with --verify, what every shared view has to show.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "pagoda/base/input_error.h"
+#include "pagoda/base/units.h"
+#include "pagoda/machine/sim/sim_machine.h"
+#include "pagoda/mm/section/file_stream.h"
+
+namespace pagoda::sim {
+
+// The words of a page, as a plain copy that memory is compared with.
+inline constexpr std::size_t kPageWords = kPageBytes / sizeof(std::uint64_t);
+using PageModel = std::array<std::uint64_t, kPageWords>;
+
+// What a program asks for in front of its own memory.
+struct FileViewConfig {
+  enum class Kind : std::uint8_t {
+    kShared,  // Stores are everybody's, and go back to the file.
+    kCopy,    // The first store to a page makes a private copy of it.
+  } kind = Kind::kShared;
+  std::string file;  // As found: relative names are taken from the scenario's folder.
+  unsigned disk = 0;
+  PageCount pages;  // Whole pages of the file; what follows the last of them is not mapped.
+};
+
+class SharedFile {
+ public:
+  enum class Contents : std::uint8_t { kOnDisk, kModelled };
+
+  // Copies the file to where the disk keeps its bytes. Fails with one line: it cannot be read any more, is shorter than
+  // it was, or the copy cannot be made.
+  static Input<std::unique_ptr<SharedFile>> open(const FileViewConfig& config, machine::SimMachine& machine,
+                                                 Contents contents);
+
+  [[nodiscard]] const std::shared_ptr<mm::FileStream>& stream() const { return stream_; }
+  [[nodiscard]] PageCount pages() const { return pages_; }
+  // What a shared view of the page shows; kModelled only.
+  [[nodiscard]] PageModel& model(std::uint32_t page) { return model_[page]; }
+
+ private:
+  SharedFile(std::shared_ptr<mm::FileStream> stream, PageCount pages, std::vector<PageModel> model)
+      : stream_(std::move(stream)), pages_(pages), model_(std::move(model)) {}
+
+  std::shared_ptr<mm::FileStream> stream_;
+  PageCount pages_;
+  std::vector<PageModel> model_;
+};
+
+}  // namespace pagoda::sim
