@@ -80,7 +80,8 @@ Result<AddressSpace*> MemoryManager::create_space(Processor& cpu, const SpaceCon
     }
     if (!root.zeroed) cpu.physical().zero(root.frame);
     const LockGuard guard(spaces_.lock);
-    spaces_.spaces.push_back(std::make_unique<AddressSpace>(core_, next_space_id_++, root.frame, take_asid(), limits));
+    spaces_.spaces.push_back(
+        std::make_unique<AddressSpace>(core_, next_space_id_++, root.frame, take_asid(), config.range, limits));
     return spaces_.spaces.back().get();
   });
 }

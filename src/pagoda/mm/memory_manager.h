@@ -40,6 +40,7 @@ struct MemoryManagerConfig {
 
 struct SpaceConfig {
   std::optional<WorkingSet::Limits> limits;  // None: the tunables' defaults.
+  UserRange range = UserRange::kNormal;
 };
 
 // Where every frame is.

@@ -32,8 +32,7 @@ class SpannedTables {
 };
 
 void check_range(Context& c, const AddressSpace& space, const Vad& vad) {
-  const Vpn highest = (c.core.mode.highest_user - ByteCount(kAllocationGranularity)).vpn();
-  if (vad.range.first.value() < kAllocationGranularity / kPageBytes || vad.range.last() > highest) {
+  if (!space.user_range().contains(vad.range.first) || !space.user_range().contains(vad.range.last())) {
     c.find("AS3"_rule, fmt::format("space {}: the region of {} from {} leaves what programs may use", space.id(),
                                    to_string(vad.range.count), to_string(VirtualAddress(vad.range.first))));
   }

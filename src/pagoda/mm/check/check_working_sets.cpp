@@ -65,7 +65,7 @@ void check_working_set(Context& c, AddressSpace& space) {
     if (wsle.is_locked()) ++locked;
     const VirtualAddress va(wsle.page());
     const auto place = c.walk(space.root(), wsle.page());
-    if (va > c.core.mode.highest_user || !place || place->pte != wsle.pte() || !PteCodec::is_valid(place->raw)) {
+    if (va > space.highest_user() || !place || place->pte != wsle.pte() || !PteCodec::is_valid(place->raw)) {
       c.find("WS1"_rule, fmt::format("space {}: slot {} keeps {} at {}; a walk finds {}", space.id(), slot,
                                      to_string(va), to_string(wsle.pte()),
                                      place ? c.text_of(Leaf{wsle.page(), place->pte, place->raw}) : "no page table"));

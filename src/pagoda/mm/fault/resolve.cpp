@@ -67,7 +67,7 @@ bool locate_prototype(Context& c, const Vad& vad) PAGODA_REQUIRES(c.space.lock) 
 }
 
 Outcome dispatch(Context& c) PAGODA_REQUIRES(c.space.lock) {
-  if (c.fault.reserved_bit || c.page > c.core.mode.highest_user.vpn())
+  if (c.fault.reserved_bit || c.page > c.space.highest_user().vpn())
     return {Status::kAccessViolation, FaultKind::kAccessViolation};
 
   c.pte = c.space.tables().find(c.cpu, c.page);

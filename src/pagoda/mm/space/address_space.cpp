@@ -20,11 +20,13 @@ std::optional<VpnRange> pages_covering(VirtualAddress base, ByteCount size) {
   return VpnRange{first, VirtualAddress(last).vpn() - first + 1_pages};
 }
 
-AddressSpace::AddressSpace(Core& core, std::uint32_t id, Pfn root, machine::Asid asid, const WorkingSet::Limits& limits)
+AddressSpace::AddressSpace(Core& core, std::uint32_t id, Pfn root, machine::Asid asid, UserRange range,
+                           const WorkingSet::Limits& limits)
     : lock(LockRank(LockClass::kSpace, core.depth)),
       core_(core),
       id_(id),
       asid_(asid),
+      highest_user_(highest_user_address(core.mode, range)),
       tables_(core, root),
       working_set_(core.pfns.frames(), limits),
       table_charge_(1_pages) {}
@@ -32,7 +34,7 @@ AddressSpace::AddressSpace(Core& core, std::uint32_t id, Pfn root, machine::Asid
 VpnRange AddressSpace::user_range() const {
   const Vpn first(kAllocationGranularity >> kPageShift);
   // The highest VAD ends 64 KB below the highest user address (reference/nt.md section 1).
-  const Vpn last = (core_.mode.highest_user - ByteCount(kAllocationGranularity)).vpn();
+  const Vpn last = (highest_user_ - ByteCount(kAllocationGranularity)).vpn();
   return {first, last - first + 1_pages};
 }
 
@@ -185,13 +187,13 @@ Protection AddressSpace::current_protection(const Processor& cpu, const Vad& vad
 }
 
 Result<RegionInfo> AddressSpace::query(const Processor& cpu, VirtualAddress address) {
-  if (address > core_.mode.highest_user) return fail(Status::kInvalidParameter);
+  if (address > highest_user_) return fail(Status::kInvalidParameter);
   const LockGuard guard(lock);
   const Vpn page = address.vpn();
   const Vad* const vad = vads_.find(page);
   if (vad == nullptr) {
     const Vad* const after = vads_.first_ending_after(page);
-    const Vpn end = after != nullptr ? after->range.first : core_.mode.highest_user.vpn() + 1_pages;
+    const Vpn end = after != nullptr ? after->range.first : highest_user_.vpn() + 1_pages;
     return RegionInfo{.base = VirtualAddress(page), .size = bytes_of(end - page)};
   }
   RegionInfo info{.base = VirtualAddress(page),

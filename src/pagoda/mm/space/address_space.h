@@ -27,6 +27,7 @@
 #include "pagoda/mm/core.h"
 #include "pagoda/mm/section/section.h"
 #include "pagoda/mm/space/page_tables.h"
+#include "pagoda/mm/space/placement.h"
 #include "pagoda/mm/space/secondary_mmu.h"
 #include "pagoda/mm/space/vad_tree.h"
 #include "pagoda/mm/ws/working_set.h"
@@ -41,6 +42,7 @@ struct ReserveRequest {
   Protection protection = Protection::kReadWrite;
   MemCommit commit = MemCommit::kNo;  // Committed as a whole, now.
   enum class Direction : std::uint8_t { kBottomUp, kTopDown } direction = Direction::kBottomUp;
+  PlacementWishes wishes{};  // Only without a base.
 };
 
 enum class MemoryState : std::uint8_t { kFree, kReserved, kCommitted };
@@ -59,18 +61,23 @@ struct RegionInfo {
 
 class AddressSpace {
  public:
-  AddressSpace(Core& core, std::uint32_t id, Pfn root, machine::Asid asid, const WorkingSet::Limits& limits);
+  AddressSpace(Core& core, std::uint32_t id, Pfn root, machine::Asid asid, UserRange range,
+               const WorkingSet::Limits& limits);
   AddressSpace(const AddressSpace&) = delete;
   AddressSpace& operator=(const AddressSpace&) = delete;
 
   [[nodiscard]] std::uint32_t id() const { return id_; }
   [[nodiscard]] machine::Asid asid() const { return asid_; }
+  [[nodiscard]] VirtualAddress highest_user() const { return highest_user_; }  // NT: MmHighestUserAddress.
+  // Where regions may lie.
+  [[nodiscard]] VpnRange user_range() const;
   // Never changes, so that no lock is needed.
   [[nodiscard]] Pfn root() const PAGODA_NO_THREAD_SAFETY { return tables_.root(); }
 
   // --- Promises (space/reserve.cpp, space/commit.cpp) ---
-  // A new region on 64 KB. Fails with kInvalidParameter4 (no or too large size), kInvalidParameter2 (base out of
-  // reach), kInvalidPageProtection, kConflictingAddresses (base taken), kNoMemory (no gap), kCommitmentLimit.
+  // A new region on 64 KB. Fails with kInvalidParameter (wishes of no sense, or besides a base), kInvalidParameter4 (no
+  // or too large size), kInvalidParameter2 (base out of reach), kInvalidPageProtection, kConflictingAddresses (base
+  // taken), kNoMemory (no gap), kCommitmentLimit.
   Result<VpnRange> reserve(const ReserveRequest& request);
   // Promises memory for pages of one region; those already committed keep their contents and take the protection. Fails
   // with kInvalidPageProtection, kInvalidParameter2 (base out of reach), kInvalidParameter4 (no size, or it wraps),
@@ -176,7 +183,6 @@ class AddressSpace {
  private:
   friend struct Corruptor;
 
-  [[nodiscard]] VpnRange user_range() const;
   // The region that holds the whole range.
   Result<Vad*> region_of(VpnRange pages) PAGODA_REQUIRES(lock);
   // Page tables that the range spans and no neighbour does.
@@ -247,6 +253,7 @@ class AddressSpace {
   Core& core_;
   const std::uint32_t id_;
   const machine::Asid asid_;
+  const VirtualAddress highest_user_;
   VadTree vads_ PAGODA_GUARDED_BY(lock);
   PageTables tables_ PAGODA_GUARDED_BY(lock);
   WorkingSet working_set_ PAGODA_GUARDED_BY(lock);

@@ -1,4 +1,6 @@
 // Reserving and releasing addresses.
+#include <algorithm>
+
 #include "pagoda/mm/space/address_space.h"
 #include "pagoda/mm/space/private_protection.h"
 
@@ -13,10 +15,13 @@ constexpr PageCount kGranule{kAllocationGranularity >> kPageShift};
 Result<VpnRange> AddressSpace::reserve(const ReserveRequest& request) {
   if (!is_allowed_on_private(request.protection)) return fail(Status::kInvalidPageProtection);
   const VpnRange limits = user_range();
+  const auto within = placement_limits(request.wishes, limits);
+  if (!within) return std::unexpected(within.error());
   Vad vad;
   vad.protection = request.protection;
   vad.mem_commit = request.commit;
   if (request.base) {
+    if (request.wishes.any()) return fail(Status::kInvalidParameter);
     if (request.base->vpn() > limits.last()) return fail(Status::kInvalidParameter2);
     const VirtualAddress base(request.base->value() & ~(kAllocationGranularity - 1));
     const auto pages = pages_covering(*request.base, request.size);
@@ -32,9 +37,11 @@ Result<VpnRange> AddressSpace::reserve(const ReserveRequest& request) {
   if (request.base) {
     if (vads_.overlaps(vad.range)) return fail(Status::kConflictingAddresses);
   } else {
+    if (vad.range.count > within->count) return fail(Status::kNoMemory);
+    const PageCount alignment = std::max(kGranule, pages_of(request.wishes.alignment));
     vad.range.first = request.direction == ReserveRequest::Direction::kBottomUp
-                          ? vads_.find_lowest(vad.range.count, limits, kGranule)
-                          : vads_.find_highest(vad.range.count, limits, kGranule);
+                          ? vads_.find_lowest(vad.range.count, *within, alignment)
+                          : vads_.find_highest(vad.range.count, *within, alignment);
     if (vad.range.first == VadTree::kNoVpn) return fail(Status::kNoMemory);
   }
   if (request.commit == MemCommit::kYes) vad.commit_charge = vad.range.count;
