@@ -576,7 +576,10 @@ typedef struct PAGODA_KERNEL_CONFIG {
   ULONG Processors;       /* Zero: one. As many threads may be in the kernel at a time. */
   SIZE_T PagingFileBytes; /* Of the first paging file; zero: none. */
   const char* Directory;  /* Where NtCreateFile's files are, a path of the host; NULL: there are none. */
+  ULONG Flags;
 } PAGODA_KERNEL_CONFIG;
+
+#define PAGODA_KERNEL_3GB 0x1U /* 32-bit processes that know how reach 3 GB. */
 
 /* Fails with STATUS_INVALID_PARAMETER, STATUS_INSUFFICIENT_RESOURCES, STATUS_OBJECT_NAME_NOT_FOUND (no such directory). */
 NTSTATUS PagodaCreateKernel(const PAGODA_KERNEL_CONFIG* Config, PAGODA_KERNEL** Kernel);
@@ -594,7 +597,8 @@ NTSTATUS PagodaAttach(HANDLE ProcessOrThread);
 NTSTATUS PagodaDetach(VOID);
 
 /* A process with an empty address space, its parent's privileges and limits. (NtCreateProcess maps or clones.) */
-NTSTATUS PagodaCreateProcess(PHANDLE ProcessHandle, ACCESS_MASK DesiredAccess, HANDLE ParentProcess);
+#define PAGODA_PROCESS_LARGE_ADDRESS_AWARE 0x1U /* As an image that is marked so: 3 GB where the kernel has /3GB. */
+NTSTATUS PagodaCreateProcess(PHANDLE ProcessHandle, ACCESS_MASK DesiredAccess, HANDLE ParentProcess, ULONG Flags);
 /* A thread of a process, with a stack of its own: reserved, committed at its top, a guard page below that. A touch of the
  * guard page by the thread makes the stack grow. Sizes are rounded up to pages; zero means NT's defaults. */
 NTSTATUS PagodaCreateThread(PHANDLE ThreadHandle, HANDLE ProcessHandle, SIZE_T StackReserve, SIZE_T StackCommit);
