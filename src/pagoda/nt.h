@@ -310,7 +310,8 @@ typedef enum _MEMORY_INFORMATION_CLASS {
   MemoryWorkingSetInformation = 1,
   MemoryMappedFilenameInformation = 2,
   MemoryRegionInformation = 3,
-  MemoryWorkingSetExInformation = 4
+  MemoryWorkingSetExInformation = 4,
+  MaxMemoryInfoClass = 0x7FFFFFFF /* Any number may come from a caller; in C++ an enum holds no more than its widest. */
 } MEMORY_INFORMATION_CLASS;
 
 typedef struct _MEMORY_WORKING_SET_BLOCK {
@@ -421,10 +422,11 @@ NTSTATUS NtCreatePagingFile(PUNICODE_STRING PageFileName, PLARGE_INTEGER Minimum
                             ULONG Priority);
 
 /* --- Sections --- */
-typedef enum _SECTION_INHERIT { ViewShare = 1, ViewUnmap = 2 } SECTION_INHERIT;
+typedef enum _SECTION_INHERIT { ViewShare = 1, ViewUnmap = 2, MaxSectionInherit = 0x7FFFFFFF } SECTION_INHERIT;
 typedef enum _SECTION_INFORMATION_CLASS {
   SectionBasicInformation = 0,
-  SectionImageInformation = 1
+  SectionImageInformation = 1,
+  MaxSectionInfoClass = 0x7FFFFFFF
 } SECTION_INFORMATION_CLASS;
 
 typedef struct _SECTION_BASIC_INFORMATION {
@@ -469,7 +471,11 @@ NTSTATUS NtUnmapViewOfSection(HANDLE ProcessHandle, PVOID BaseAddress);
 NTSTATUS NtUnmapViewOfSectionEx(HANDLE ProcessHandle, PVOID BaseAddress, ULONG Flags);
 
 /* --- Processes and handles --- */
-typedef enum _PROCESSINFOCLASS { ProcessQuotaLimits = 1, ProcessVmCounters = 3 } PROCESSINFOCLASS;
+typedef enum _PROCESSINFOCLASS {
+  ProcessQuotaLimits = 1,
+  ProcessVmCounters = 3,
+  MaxProcessInfoClass = 0x7FFFFFFF
+} PROCESSINFOCLASS;
 
 typedef struct _QUOTA_LIMITS {
   SIZE_T PagedPoolLimit;
@@ -534,7 +540,8 @@ NTSTATUS NtDuplicateObject(HANDLE SourceProcessHandle, HANDLE SourceHandle, HAND
 typedef VOID (*PIO_APC_ROUTINE)(PVOID ApcContext, PIO_STATUS_BLOCK IoStatusBlock, ULONG Reserved);
 typedef enum _FILE_INFORMATION_CLASS {
   FileStandardInformation = 5,
-  FileEndOfFileInformation = 20
+  FileEndOfFileInformation = 20,
+  FileMaximumInformation = 0x7FFFFFFF
 } FILE_INFORMATION_CLASS;
 
 typedef struct _FILE_STANDARD_INFORMATION {
@@ -567,7 +574,12 @@ NTSTATUS NtFlushBuffersFile(HANDLE FileHandle, PIO_STATUS_BLOCK IoStatusBlock);
 /* --- Pagoda's own: the kernel instance, the calling thread, and what a program does to memory --- */
 typedef struct PAGODA_KERNEL PAGODA_KERNEL;
 
-typedef enum PAGODA_PAGING { PagodaPagingAmd64 = 0, PagodaPagingPae = 1, PagodaPagingX86 = 2 } PAGODA_PAGING;
+typedef enum PAGODA_PAGING {
+  PagodaPagingAmd64 = 0,
+  PagodaPagingPae = 1,
+  PagodaPagingX86 = 2,
+  PagodaPagingMaximum = 0x7FFFFFFF
+} PAGODA_PAGING;
 
 typedef struct PAGODA_KERNEL_CONFIG {
   ULONG Size; /* sizeof(PAGODA_KERNEL_CONFIG). What lies beyond a smaller size is zero. */
