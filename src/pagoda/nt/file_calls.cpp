@@ -47,7 +47,9 @@ void finish(IO_STATUS_BLOCK* io, ULONG_PTR information) {
   io->Information = information;
 }
 
-Result<> set_size(mm::FileStream& stream, ByteCount size) { return stream.file().resize(size); }
+Result<> set_size(const Caller& caller, mm::FileStream& stream, ByteCount size) {
+  return caller.kernel().manager().sections().set_file_size(caller.cpu(), stream, size);
+}
 
 Result<> open_file(const Opening& request) {
   const auto caller = calling();
@@ -69,7 +71,7 @@ Result<> open_file(const Opening& request) {
   PAGODA_TRY(require(opened->stream->file().writable() || (!writes && !overwrites(request.disposition)),
                      Status::kAccessDenied));
   if (overwrites(request.disposition) && opened->how == Files::Opened::How::kOpened)
-    PAGODA_TRY(set_size(*opened->stream, ByteCount()));
+    PAGODA_TRY(set_size(**caller, *opened->stream, ByteCount()));
   const AccessMask given = opened->stream->file().writable() ? granted : granted & ~kWriting;
   give_handle(**caller, std::make_shared<FileObject>(opened->stream), given, request.out);
   finish(request.io, information_of(request.disposition, opened->how));
@@ -107,7 +109,7 @@ Result<> set_file(HANDLE handle, IO_STATUS_BLOCK* io, const void* in, ULONG size
   const auto file = object_from<FileObject>(**caller, handle, FILE_WRITE_DATA);
   if (!file) return fail(file.error());
   PAGODA_TRY(require(info.EndOfFile.QuadPart >= 0, Status::kInvalidParameter));
-  PAGODA_TRY(set_size(*(*file)->stream(), ByteCount(static_cast<std::uint64_t>(info.EndOfFile.QuadPart))));
+  PAGODA_TRY(set_size(**caller, *(*file)->stream(), ByteCount(static_cast<std::uint64_t>(info.EndOfFile.QuadPart))));
   finish(io, 0);
   return {};
 }

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "pagoda/nt/edge.h"
+#include "pagoda/nt/unicode.h"
 
 namespace pagoda::nt {
 
@@ -96,7 +97,8 @@ Result<> query_region(const Caller& caller, const Query& query) {
       info.RegionType = MEMORY_REGION_MAPPED_IMAGE;
       break;
     case mm::MemoryType::kMapped:
-      info.RegionType = MEMORY_REGION_MAPPED_PAGE_FILE;
+      info.RegionType =
+          space.mapped_file(query.address) ? MEMORY_REGION_MAPPED_DATA_FILE : MEMORY_REGION_MAPPED_PAGE_FILE;
       break;
   }
   {
@@ -120,17 +122,21 @@ struct ResidentPage {
 
 constexpr std::uint32_t kMostShares = 7;  // Three bits.
 
+std::uint32_t share_count(mm::Core& core, const mm::PfnEntry& entry) {
+  const LockGuard guard(core.pfns.lock);
+  return entry.share_count;
+}
+
 std::optional<ResidentPage> resident_page(mm::AddressSpace& space, const mm::Processor& cpu, Vpn page)
     PAGODA_REQUIRES(space.lock) {
   mm::Core& core = space.core();
   const mm::RawPte raw = space.tables().read(cpu, page);
   if (!mm::PteCodec::is_valid(raw)) return std::nullopt;
-  const LockGuard guard(core.pfns.lock);
   const mm::PfnEntry& entry = core.pfns.entry(core.codec.frame(raw));
   const bool shared = entry.prototype_pte != 0;
   return ResidentPage{.page = page,
-                      .protection = core.codec.protection(entry.original_pte),
-                      .share_count = shared ? entry.share_count : 0,
+                      .protection = space.protection_of_valid(page, raw),
+                      .share_count = shared ? share_count(core, entry) : 0,
                       .shared = shared};
 }
 
@@ -147,6 +153,17 @@ std::vector<ResidentPage> resident_pages(mm::AddressSpace& space, const mm::Proc
     }
   }
   std::ranges::sort(pages, {}, &ResidentPage::page);
+  return pages;
+}
+
+// In order. A shared page's slot cannot be told from its frame, so that the working set is asked as a whole.
+std::vector<Vpn> locked_pages(mm::AddressSpace& space) PAGODA_REQUIRES(space.lock) {
+  std::vector<Vpn> pages;
+  const mm::WorkingSet& set = space.working_set();
+  if (set.locked().is_zero()) return pages;
+  for (std::uint32_t slot = 0; slot < set.end_slot(); ++slot)
+    if (set[slot].is_valid() && set[slot].is_locked()) pages.push_back(set[slot].page());
+  std::ranges::sort(pages);
   return pages;
 }
 
@@ -184,7 +201,7 @@ Result<> query_working_set_ex(const Caller& caller, const Query& query) {
   mm::AddressSpace& space = target->space();
   auto* const out = static_cast<std::byte*>(query.out);
   const LockGuard guard(space.lock);
-  const mm::WorkingSet& set = space.working_set();
+  const std::vector<Vpn> locked = locked_pages(space);
   for (SIZE_T at = 0; at < query.size; at += kRecord) {
     MEMORY_WORKING_SET_EX_INFORMATION record{};
     std::memcpy(&record, out + at, kRecord);
@@ -197,13 +214,34 @@ Result<> query_working_set_ex(const Caller& caller, const Query& query) {
       block.ShareCount = std::min(found->share_count, kMostShares) & kMostShares;
       block.Win32Protection = mm::page_from_protection(found->protection) & 0x7FF;
       block.Shared = found->shared ? 1 : 0;
-      const mm::RawPte raw = space.tables().read(caller.cpu(), page);
-      const std::uint32_t slot = space.core().pfns.entry(space.core().codec.frame(raw)).ws_index;
-      if (slot != mm::WorkingSet::kNoSlot && set[slot].is_locked()) block.Locked = 1;
+      block.Locked = std::ranges::binary_search(locked, page) ? 1 : 0;
     }
     std::memcpy(out + at, &record, kRecord);
   }
   if (query.written != nullptr) *query.written = query.size;
+  return {};
+}
+
+// The file that the address is mapped from, by its name in NT's terms.
+Result<> query_mapped_file(const Caller& caller, const Query& query) {
+  PAGODA_TRY(require(query.address <= highest_user_address(caller), Status::kInvalidParameter));
+  PAGODA_TRY(require(query.size >= sizeof(MEMORY_SECTION_NAME), Status::kInfoLengthMismatch));
+  PAGODA_TRY(probe(query.out));
+  const auto target = target_process(caller, query.process, PROCESS_QUERY_INFORMATION);
+  if (!target) return fail(target.error());
+  const auto file = target->space().mapped_file(query.address);
+  if (!file) return fail(file.error());
+  const std::u16string name = to_utf16((*file)->name());
+  const SIZE_T bytes = name.size() * sizeof(WCHAR);
+  const SIZE_T needed = sizeof(MEMORY_SECTION_NAME) + bytes + sizeof(WCHAR);
+  if (query.written != nullptr) *query.written = needed;  // How much would do is told in any case.
+  PAGODA_TRY(require(query.size >= needed, Status::kBufferOverflow));
+  auto* const units = static_cast<std::byte*>(query.out) + sizeof(MEMORY_SECTION_NAME);
+  MEMORY_SECTION_NAME info{};
+  info.SectionFileName = {static_cast<USHORT>(bytes), static_cast<USHORT>(bytes + sizeof(WCHAR)),
+                          reinterpret_cast<WCHAR*>(units)};
+  std::memcpy(query.out, &info, sizeof info);
+  std::memcpy(units, name.c_str(), bytes + sizeof(WCHAR));
   return {};
 }
 
@@ -215,6 +253,8 @@ Result<> query_memory(const Query& query, MEMORY_INFORMATION_CLASS what) {
       return query_basic(**caller, query);
     case MemoryWorkingSetInformation:
       return query_working_set(**caller, query);
+    case MemoryMappedFilenameInformation:
+      return query_mapped_file(**caller, query);
     case MemoryRegionInformation:
       return query_region(**caller, query);
     case MemoryWorkingSetExInformation:
