@@ -27,9 +27,9 @@ struct Misuse {
   bool holds_lock_memory = true;
 };
 
-// The rows of the misuse table of reference/nt.md 7.1, in its order. Within a row, the parameters of later rows are wrong
-// too where that shows the order.
-constexpr std::uint64_t kTaken = 0x60000000;      // A region of 16 pages, reserved.
+// The rows of the misuse table of reference/nt.md 7.1, in its order. Within a row, the parameters of later rows are
+// wrong too where that shows the order.
+constexpr std::uint64_t kTaken = 0x60000000;          // A region of 16 pages, reserved.
 constexpr std::uint64_t kHighestVad = 0x7FFFFFDFFFF;  // AMD64, 8 TB.
 constexpr auto kMisuses = std::to_array<Misuse>({
     {"22 zero bits, no type", STATUS_INVALID_PARAMETER_3, 22, 0},
@@ -205,9 +205,9 @@ TEST(NtAllocateVirtualMemory, PlacesBottomUpTopDownAndBelowACeiling) {
             STATUS_SUCCESS);
   EXPECT_LT(bits_of(base), std::uint64_t{1} << 20);
   base = nullptr;
-  ASSERT_EQ(NtAllocateVirtualMemory(NtCurrentProcess(), &base, 0x7FFFFFFF, &size, MEM_RESERVE | MEM_TOP_DOWN,
-                                    PAGE_READWRITE),
-            STATUS_SUCCESS);
+  ASSERT_EQ(
+      NtAllocateVirtualMemory(NtCurrentProcess(), &base, 0x7FFFFFFF, &size, MEM_RESERVE | MEM_TOP_DOWN, PAGE_READWRITE),
+      STATUS_SUCCESS);
   EXPECT_EQ(bits_of(base), 0x7FFF0000U);
 }
 
@@ -295,8 +295,7 @@ TEST(NtAllocateVirtualMemory, ReachesThreeGigabytesWhereTheKernelAndTheProcessAg
   PVOID base = NtMachine::pointer(0xB0000000);
   SIZE_T size = kPage;
   EXPECT_EQ(NtAllocateVirtualMemory(aware, &base, 0, &size, MEM_RESERVE, PAGE_READWRITE), STATUS_SUCCESS);
-  EXPECT_EQ(NtAllocateVirtualMemory(unaware, &base, 0, &size, MEM_RESERVE, PAGE_READWRITE),
-            STATUS_INVALID_PARAMETER_2);
+  EXPECT_EQ(NtAllocateVirtualMemory(unaware, &base, 0, &size, MEM_RESERVE, PAGE_READWRITE), STATUS_INVALID_PARAMETER_2);
   EXPECT_EQ(m.check(), "");
 }
 

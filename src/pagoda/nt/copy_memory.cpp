@@ -49,8 +49,7 @@ Copied for_each_page(mm::AddressSpace& space, mm::Processor& cpu, VirtualAddress
   while (copied.bytes < bytes) {
     const VirtualAddress here = at + ByteCount(copied.bytes);
     const auto count = std::min<std::size_t>(bytes - copied.bytes, kPageBytes - here.page_offset());
-    copied.status =
-        with_page(space, cpu, here, access, [&](std::byte* page) { move(page, copied.bytes, count); });
+    copied.status = with_page(space, cpu, here, access, [&](std::byte* page) { move(page, copied.bytes, count); });
     if (copied.status != Status::kSuccess) return copied;
     copied.bytes += count;
   }
@@ -60,17 +59,15 @@ Copied for_each_page(mm::AddressSpace& space, mm::Processor& cpu, VirtualAddress
 }  // namespace
 
 Copied copy_from(mm::AddressSpace& space, mm::Processor& cpu, VirtualAddress from, std::span<std::byte> into) {
-  return for_each_page(space, cpu, from, into.size(), Access::kRead,
-                       [&](const std::byte* page, std::size_t at, std::size_t count) {
-                         std::memcpy(into.data() + at, page, count);
-                       });
+  return for_each_page(
+      space, cpu, from, into.size(), Access::kRead,
+      [&](const std::byte* page, std::size_t at, std::size_t count) { std::memcpy(into.data() + at, page, count); });
 }
 
 Copied copy_to(mm::AddressSpace& space, mm::Processor& cpu, VirtualAddress to, std::span<const std::byte> from) {
-  return for_each_page(space, cpu, to, from.size(), Access::kWrite,
-                       [&](std::byte* page, std::size_t at, std::size_t count) {
-                         std::memcpy(page, from.data() + at, count);
-                       });
+  return for_each_page(
+      space, cpu, to, from.size(), Access::kWrite,
+      [&](std::byte* page, std::size_t at, std::size_t count) { std::memcpy(page, from.data() + at, count); });
 }
 
 }  // namespace pagoda::nt

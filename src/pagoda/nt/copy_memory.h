@@ -13,8 +13,8 @@
 namespace pagoda::nt {
 
 struct Copied {
-  std::size_t bytes = 0;                    // Before the fault.
-  Status status = Status::kSuccess;         // What the fault raised.
+  std::size_t bytes = 0;             // Before the fault.
+  Status status = Status::kSuccess;  // What the fault raised.
 };
 
 // A guard page of a space that the processor does not run in is not accessible and keeps its guard (reference/nt.md

@@ -78,8 +78,8 @@ void give_handle(const Caller& caller, std::shared_ptr<Object> object, AccessMas
 // Pages that a caller's base and size name; size zero is refused by `pages_covering`.
 inline VirtualAddress page_start(VpnRange pages) { return VirtualAddress(pages.first); }
 inline SIZE_T byte_size(VpnRange pages) { return bytes_of(pages.count).value(); }
-// The highest address at which a region of any process of the kernel may lie. NT: MM_HIGHEST_VAD_ADDRESS, which does not
-// ask whose space it is; under /3GB, the space itself has the last word.
+// The highest address at which a region of any process of the kernel may lie. NT: MM_HIGHEST_VAD_ADDRESS, which does
+// not ask whose space it is; under /3GB, the space itself has the last word.
 VirtualAddress highest_vad_address(const Caller& caller);
 VirtualAddress highest_user_address(const Caller& caller);
 // The whole region that holds the address.

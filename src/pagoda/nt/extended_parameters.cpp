@@ -16,9 +16,9 @@ Result<mm::PlacementWishes> wishes_of(const Caller& caller, const MEM_ADDRESS_RE
   const std::uint64_t highest = bits_of(asked.HighestEndingAddress);
   PAGODA_TRY(require(lowest % kAllocationGranularity == 0 && lowest <= limit, kBad));
   PAGODA_TRY(require(highest == 0 || ((highest + 1) % kPageBytes == 0 && highest <= limit && highest > lowest), kBad));
-  PAGODA_TRY(require(asked.Alignment == 0 ||
-                         (std::has_single_bit(asked.Alignment) && asked.Alignment >= kAllocationGranularity),
-                     kBad));
+  PAGODA_TRY(require(
+      asked.Alignment == 0 || (std::has_single_bit(asked.Alignment) && asked.Alignment >= kAllocationGranularity),
+      kBad));
   mm::PlacementWishes wishes{.alignment = ByteCount(asked.Alignment)};
   if (lowest != 0) wishes.lowest = VirtualAddress(lowest);
   if (highest != 0) wishes.highest = VirtualAddress(highest);
@@ -28,8 +28,7 @@ Result<mm::PlacementWishes> wishes_of(const Caller& caller, const MEM_ADDRESS_RE
 }  // namespace
 
 Result<mm::PlacementWishes> address_requirements(const Caller& caller,
-                                                 std::span<const MEM_EXTENDED_PARAMETER> parameters,
-                                                 const void* base) {
+                                                 std::span<const MEM_EXTENDED_PARAMETER> parameters, const void* base) {
   std::optional<mm::PlacementWishes> wishes;
   for (const MEM_EXTENDED_PARAMETER& parameter : parameters) {
     if (parameter.Type != MemExtendedParameterAddressRequirements || wishes) return fail(Status::kInvalidParameter);

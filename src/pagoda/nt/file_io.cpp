@@ -81,8 +81,8 @@ Result<> flush(HANDLE handle, IO_STATUS_BLOCK* io) {
   if (!file && file.error() == Status::kAccessDenied)
     file = object_from<FileObject>(**caller, handle, FILE_APPEND_DATA);
   if (!file) return fail(file.error());
-  PAGODA_TRY((*caller)->kernel().manager().sections().flush((*caller)->cpu(), *(*file)->stream(), FileOffset(),
-                                                            ByteCount()));
+  PAGODA_TRY(
+      (*caller)->kernel().manager().sections().flush((*caller)->cpu(), *(*file)->stream(), FileOffset(), ByteCount()));
   *io = {};
   return {};
 }
@@ -93,15 +93,13 @@ Result<> flush(HANDLE handle, IO_STATUS_BLOCK* io) {
 NTSTATUS NtReadFile(HANDLE file, HANDLE event, PIO_APC_ROUTINE /*apc*/, PVOID /*context*/, PIO_STATUS_BLOCK io,
                     PVOID buffer, ULONG length, PLARGE_INTEGER offset, PULONG /*key*/) {
   using namespace pagoda::nt;
-  return answer(
-      read({.file = file, .event = event, .io = io, .buffer = buffer, .length = length, .offset = offset}));
+  return answer(read({.file = file, .event = event, .io = io, .buffer = buffer, .length = length, .offset = offset}));
 }
 
 NTSTATUS NtWriteFile(HANDLE file, HANDLE event, PIO_APC_ROUTINE /*apc*/, PVOID /*context*/, PIO_STATUS_BLOCK io,
                      PVOID buffer, ULONG length, PLARGE_INTEGER offset, PULONG /*key*/) {
   using namespace pagoda::nt;
-  return answer(
-      write({.file = file, .event = event, .io = io, .buffer = buffer, .length = length, .offset = offset}));
+  return answer(write({.file = file, .event = event, .io = io, .buffer = buffer, .length = length, .offset = offset}));
 }
 
 NTSTATUS NtFlushBuffersFile(HANDLE file, PIO_STATUS_BLOCK io) {

@@ -1,8 +1,8 @@
 // Files as the native API knows them: names below one directory of the host, and what a file handle refers to.
 //
-// A file that is open, mapped or still in memory has exactly one mm::FileStream, found by its canonical path, so that all
-// its views and all reads and writes see the same pages.
-// Locking: `lock_` guards the table of streams; ranks before all of mm's locks.
+// A file that is open, mapped or still in memory has exactly one mm::FileStream, found by its canonical path, so that
+// all its views and all reads and writes see the same pages. Locking: `lock_` guards the table of streams; ranks before
+// all of mm's locks.
 #pragma once
 
 #include <filesystem>

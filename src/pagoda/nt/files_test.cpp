@@ -69,8 +69,8 @@ class NtFiles : public ::testing::Test {
 };
 
 TEST_F(NtFiles, NamesMeanFilesBelowTheDirectory) {
-  for (const char16_t* name : {u"\\ten", u"\\??\\C:\\ten", u"\\??\\z:\\ten", u"\\DosDevices\\C:\\ten",
-                               u"\\Device\\HarddiskVolume1\\ten"}) {
+  for (const char16_t* name :
+       {u"\\ten", u"\\??\\C:\\ten", u"\\??\\z:\\ten", u"\\DosDevices\\C:\\ten", u"\\Device\\HarddiskVolume1\\ten"}) {
     const Outcome opened = create(name);
     EXPECT_EQ(opened.status, STATUS_SUCCESS);
     EXPECT_EQ(opened.information, FILE_OPENED);

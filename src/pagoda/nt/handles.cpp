@@ -44,8 +44,8 @@ Result<> duplicate(const Duplication& request) {
   PAGODA_TRY(require(!(*target)->is_terminating(), Status::kProcessIsTerminating));
   // Nobody is kept from an object by a security descriptor, but a handle cannot give more than it was given.
   const ObjectType type = found->object->type();
-  const AccessMask granted = (request.options & DUPLICATE_SAME_ACCESS) != 0 ? found->granted
-                                                                            : granted_access(type, request.desired);
+  const AccessMask granted =
+      (request.options & DUPLICATE_SAME_ACCESS) != 0 ? found->granted : granted_access(type, request.desired);
   PAGODA_TRY(require((granted & ~found->granted) == 0, Status::kAccessDenied));
   if (request.out != nullptr) *request.out = handle_pointer((*target)->handles().insert(found->object, granted));
   if ((request.options & DUPLICATE_CLOSE_SOURCE) != 0)
@@ -61,8 +61,8 @@ NTSTATUS NtClose(HANDLE handle) {
   return answer(close(handle));
 }
 
-NTSTATUS NtDuplicateObject(HANDLE source_process, HANDLE source, HANDLE target_process, PHANDLE out, ACCESS_MASK desired,
-                           ULONG /*attributes*/, ULONG options) {
+NTSTATUS NtDuplicateObject(HANDLE source_process, HANDLE source, HANDLE target_process, PHANDLE out,
+                           ACCESS_MASK desired, ULONG /*attributes*/, ULONG options) {
   using namespace pagoda::nt;
   return answer(duplicate({.source_process = source_process,
                            .source = source,

@@ -36,8 +36,8 @@ Result<std::unique_ptr<Kernel>> create_kernel(const PAGODA_KERNEL_CONFIG& asked)
   config.machine.processors = asked.Processors == 0 ? 1 : asked.Processors;
   const ByteCount paging_file(asked.PagingFileBytes);
   if (!paging_file.is_zero()) {
-    const PageCount most = std::min(pages_of(paging_file) * kMaximumGrowth,
-                                    mm::largest_paging_file(machine::paging_mode(*format)));
+    const PageCount most =
+        std::min(pages_of(paging_file) * kMaximumGrowth, mm::largest_paging_file(machine::paging_mode(*format)));
     config.manager.paging_files.push_back(
         {.name = "pagefile.sys", .minimum = paging_file, .maximum = std::max(bytes_of(most), paging_file)});
   }
@@ -83,9 +83,8 @@ Result<> store(VirtualAddress to, std::span<const std::byte> from) {
 Result<> fetch(VirtualAddress at) {
   const auto caller = calling();
   if (!caller) return fail(caller.error());
-  return for_each_page(**caller, at, 1, [&](VirtualAddress here, std::size_t, std::size_t) {
-    return (*caller)->cpu().fetch(here);
-  });
+  return for_each_page(**caller, at, 1,
+                       [&](VirtualAddress here, std::size_t, std::size_t) { return (*caller)->cpu().fetch(here); });
 }
 
 }  // namespace

@@ -25,7 +25,7 @@ struct KernelConfig {
   // Disk 0, for paging files, and disk 1, for files, are added when it names no disks.
   machine::SimMachineConfig machine;
   mm::MemoryManagerConfig manager;
-  std::filesystem::path directory;  // Of files; empty: there are none.
+  std::filesystem::path directory;                    // Of files; empty: there are none.
   mm::UserRange user_range = mm::UserRange::kNormal;  // kLarge: /3GB, for images that are marked for it.
 };
 

@@ -18,10 +18,8 @@ constexpr GenericMapping kProcessMapping{.read = kReadControl | 0x410,
                                          .write = kReadControl | 0xBEB,
                                          .execute = kReadControl | kSynchronize,
                                          .all = 0x1F0FFF};
-constexpr GenericMapping kThreadMapping{.read = kReadControl | 0x48,
-                                        .write = kReadControl | 0x37,
-                                        .execute = kReadControl | kSynchronize,
-                                        .all = 0x1F03FF};
+constexpr GenericMapping kThreadMapping{
+    .read = kReadControl | 0x48, .write = kReadControl | 0x37, .execute = kReadControl | kSynchronize, .all = 0x1F03FF};
 constexpr GenericMapping kSectionMapping{.read = kReadControl | 0x5,
                                          .write = kReadControl | 0x2,
                                          .execute = kReadControl | 0x8,

@@ -123,9 +123,9 @@ TEST(NtDuplicateObject, GivesNoMoreThanTheSourceHas) {
   EXPECT_EQ(NtDuplicateObject(reader, reader, NtCurrentProcess(), &out, 0, 0, 0), STATUS_ACCESS_DENIED);
   EXPECT_EQ(out, nullptr);
   // A handle of the child to itself, used by the child.
-  ASSERT_EQ(NtDuplicateObject(NtCurrentProcess(), child, child, &out, 0, 0,
-                              DUPLICATE_SAME_ACCESS | DUPLICATE_CLOSE_SOURCE),
-            STATUS_SUCCESS);
+  ASSERT_EQ(
+      NtDuplicateObject(NtCurrentProcess(), child, child, &out, 0, 0, DUPLICATE_SAME_ACCESS | DUPLICATE_CLOSE_SOURCE),
+      STATUS_SUCCESS);
   EXPECT_EQ(NtClose(child), STATUS_INVALID_HANDLE);
   // The child's handle to itself keeps it; ending it lets go.
   EXPECT_EQ(NtClose(reader), STATUS_SUCCESS);

@@ -1,4 +1,5 @@
-// NtSetInformationProcess, NtQueryInformationProcess: working-set limits and counters. Source: reference/nt.md section 9.
+// NtSetInformationProcess, NtQueryInformationProcess: working-set limits and counters. Source: reference/nt.md
+// section 9.
 #include <algorithm>
 #include <numeric>
 
@@ -55,8 +56,7 @@ Result<> set_information(HANDLE process, PROCESSINFOCLASS what, const void* in, 
   const auto caller = calling();
   if (!caller) return fail(caller.error());
   PAGODA_TRY(require(what == ProcessQuotaLimits, Status::kInvalidInfoClass));
-  PAGODA_TRY(
-      require(size == sizeof(QUOTA_LIMITS) || size == sizeof(QUOTA_LIMITS_EX), Status::kInfoLengthMismatch));
+  PAGODA_TRY(require(size == sizeof(QUOTA_LIMITS) || size == sizeof(QUOTA_LIMITS_EX), Status::kInfoLengthMismatch));
   PAGODA_TRY(probe(in));
   QUOTA_LIMITS_EX limits{};
   std::memcpy(&limits, in, size);
@@ -81,9 +81,9 @@ QUOTA_LIMITS_EX quota_limits(const Target& target) {
   out.MaximumWorkingSetSize = bytes_of(limits.maximum).value();
   out.PagefileLimit = ~SIZE_T{0};
   out.TimeLimit.QuadPart = -1;
-  out.Flags = QUOTA_LIMITS_HARDWS_MIN_DISABLE | (limits.kind == mm::WorkingSet::Limits::Maximum::kHard
-                                                     ? QUOTA_LIMITS_HARDWS_MAX_ENABLE
-                                                     : QUOTA_LIMITS_HARDWS_MAX_DISABLE);
+  out.Flags = QUOTA_LIMITS_HARDWS_MIN_DISABLE |
+              (limits.kind == mm::WorkingSet::Limits::Maximum::kHard ? QUOTA_LIMITS_HARDWS_MAX_ENABLE
+                                                                     : QUOTA_LIMITS_HARDWS_MAX_DISABLE);
   return out;
 }
 
@@ -92,8 +92,8 @@ VM_COUNTERS vm_counters(const Target& target) {
   VM_COUNTERS out{};
   out.PeakVirtualSize = target.process->peak_virtual_size().value();
   out.VirtualSize = target.process->virtual_size().value();
-  out.PageFaultCount = static_cast<ULONG>(
-      std::accumulate(statistics.faults.begin(), statistics.faults.end(), std::uint64_t{0}));
+  out.PageFaultCount =
+      static_cast<ULONG>(std::accumulate(statistics.faults.begin(), statistics.faults.end(), std::uint64_t{0}));
   out.PeakWorkingSetSize = bytes_of(statistics.peak_working_set).value();
   out.WorkingSetSize = bytes_of(statistics.working_set).value();
   out.PagefileUsage = bytes_of(statistics.commit).value();
@@ -127,8 +127,8 @@ Result<> query_information(const Query& request, PROCESSINFOCLASS what) {
     case ProcessQuotaLimits:
       // The plain record is the beginning of the extended one.
       return query<QUOTA_LIMITS_EX>(
-          **caller, request,
-          request.size == sizeof(QUOTA_LIMITS_EX) ? sizeof(QUOTA_LIMITS_EX) : sizeof(QUOTA_LIMITS), quota_limits);
+          **caller, request, request.size == sizeof(QUOTA_LIMITS_EX) ? sizeof(QUOTA_LIMITS_EX) : sizeof(QUOTA_LIMITS),
+          quota_limits);
     case ProcessVmCounters:
       return query<VM_COUNTERS>(**caller, request, sizeof(VM_COUNTERS), vm_counters);
     default:

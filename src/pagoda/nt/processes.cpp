@@ -30,8 +30,7 @@ Result<> terminate_process(HANDLE handle) {
   const auto caller = calling();
   if (!caller) return fail(caller.error());
   // NT: no handle means the caller's own process.
-  const auto process =
-      process_from(**caller, handle == nullptr ? NtCurrentProcess() : handle, PROCESS_TERMINATE);
+  const auto process = process_from(**caller, handle == nullptr ? NtCurrentProcess() : handle, PROCESS_TERMINATE);
   if (!process) return fail(process.error());
   PAGODA_TRY(require(*process != (*caller)->kernel().first_process(), Status::kAccessDenied));
   return require((*process)->terminate(), Status::kProcessIsTerminating);

@@ -25,9 +25,9 @@ TEST(Processes, EndGivesEverythingBack) {
   // Handles of the child's own, one of them to itself.
   const HANDLE grandchild = m.create_process();
   HANDLE self = nullptr;
-  ASSERT_EQ(NtDuplicateObject(NtCurrentProcess(), NtCurrentProcess(), NtCurrentProcess(), &self, 0, 0,
-                              DUPLICATE_SAME_ACCESS),
-            STATUS_SUCCESS);
+  ASSERT_EQ(
+      NtDuplicateObject(NtCurrentProcess(), NtCurrentProcess(), NtCurrentProcess(), &self, 0, 0, DUPLICATE_SAME_ACCESS),
+      STATUS_SUCCESS);
   EXPECT_NE(self, grandchild);
   EXPECT_EQ(m.check(), "");
   ASSERT_EQ(PagodaDetach(), STATUS_SUCCESS);
@@ -307,9 +307,8 @@ constexpr auto kPagingFileRows = std::to_array<PagingFileRow>({
 });
 
 TEST(NtCreatePagingFile, RefusesMisuseInOrder) {
-  auto kernel = Kernel::create({.machine = {.frames = PageCount(512),
-                                            .paging = machine::PteFormat::kX86,
-                                            .disks = {{.capacity = 64_MiB}}}});
+  auto kernel = Kernel::create(
+      {.machine = {.frames = PageCount(512), .paging = machine::PteFormat::kX86, .disks = {{.capacity = 64_MiB}}}});
   ASSERT_TRUE(kernel);
   ASSERT_TRUE(Caller::enter(**kernel));
   PagodaSetPrivilege(NtCurrentProcess(), SE_CREATE_PAGEFILE_PRIVILEGE, 0, nullptr);

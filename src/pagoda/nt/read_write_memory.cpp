@@ -44,12 +44,12 @@ Result<> copy(const Copy& request, Direction direction) {
 
 NTSTATUS NtReadVirtualMemory(HANDLE process, PVOID address, PVOID buffer, SIZE_T size, PSIZE_T done) {
   using namespace pagoda::nt;
-  return answer(copy({.process = process, .address = address, .buffer = buffer, .size = size, .done = done},
-                     Direction::kRead));
+  return answer(
+      copy({.process = process, .address = address, .buffer = buffer, .size = size, .done = done}, Direction::kRead));
 }
 
 NTSTATUS NtWriteVirtualMemory(HANDLE process, PVOID address, PVOID buffer, SIZE_T size, PSIZE_T done) {
   using namespace pagoda::nt;
-  return answer(copy({.process = process, .address = address, .buffer = buffer, .size = size, .done = done},
-                     Direction::kWrite));
+  return answer(
+      copy({.process = process, .address = address, .buffer = buffer, .size = size, .done = done}, Direction::kWrite));
 }

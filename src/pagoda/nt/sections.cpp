@@ -12,8 +12,7 @@ namespace pagoda::nt {
 namespace {
 
 constexpr ULONG kTypes = SEC_COMMIT | SEC_RESERVE | SEC_IMAGE;
-constexpr ULONG kAttributes =
-    kTypes | SEC_BASED | SEC_NO_CHANGE | SEC_NOCACHE | SEC_WRITECOMBINE | SEC_LARGE_PAGES;
+constexpr ULONG kAttributes = kTypes | SEC_BASED | SEC_NO_CHANGE | SEC_NOCACHE | SEC_WRITECOMBINE | SEC_LARGE_PAGES;
 
 struct Creation {
   HANDLE* out = nullptr;
@@ -164,8 +163,7 @@ struct Query {
 Result<> query_section(const Query& request, SECTION_INFORMATION_CLASS what) {
   const auto caller = calling();
   if (!caller) return fail(caller.error());
-  PAGODA_TRY(
-      require(what == SectionBasicInformation || what == SectionImageInformation, Status::kInvalidInfoClass));
+  PAGODA_TRY(require(what == SectionBasicInformation || what == SectionImageInformation, Status::kInvalidInfoClass));
   const SIZE_T needed =
       what == SectionBasicInformation ? sizeof(SECTION_BASIC_INFORMATION) : sizeof(SECTION_IMAGE_INFORMATION);
   PAGODA_TRY(require(request.size >= needed, Status::kInfoLengthMismatch));

@@ -137,9 +137,8 @@ NTSTATUS named(HANDLE& out, std::u16string name, bool creates, ULONG attribute_b
       .Length = sizeof(OBJECT_ATTRIBUTES), .ObjectName = &string, .Attributes = attribute_bits};
   LARGE_INTEGER size{};
   size.QuadPart = kPage;
-  return creates
-             ? NtCreateSection(&out, SECTION_ALL_ACCESS, &attributes, &size, PAGE_READWRITE, SEC_COMMIT, nullptr)
-             : NtOpenSection(&out, SECTION_MAP_READ, &attributes);
+  return creates ? NtCreateSection(&out, SECTION_ALL_ACCESS, &attributes, &size, PAGE_READWRITE, SEC_COMMIT, nullptr)
+                 : NtOpenSection(&out, SECTION_MAP_READ, &attributes);
 }
 
 TEST_F(NtSections, NamesAreFoundWithoutRegardToCaseWhileAHandleIsOpen) {
@@ -210,8 +209,7 @@ constexpr auto kMapMisuses = std::to_array<MapMisuse>({
      Who::kWrongType},
     {"process without VM_OPERATION", STATUS_ACCESS_DENIED, ViewUnmap, 0, PAGE_READWRITE, 0, 0, 0, 1, 0, Who::kGood,
      Who::kWrongRights},
-    {"section without MAP_WRITE", STATUS_ACCESS_DENIED, ViewUnmap, 0, PAGE_READWRITE, 0, 0, 0, 1, 0,
-     Who::kWrongRights},
+    {"section without MAP_WRITE", STATUS_ACCESS_DENIED, ViewUnmap, 0, PAGE_READWRITE, 0, 0, 0, 1, 0, Who::kWrongRights},
     {"base not on 64 KB", STATUS_MAPPED_ALIGNMENT, ViewUnmap, 0, PAGE_EXECUTE_READ, 0x10001000},
     {"offset not on 64 KB", STATUS_MAPPED_ALIGNMENT, ViewUnmap, 0, PAGE_EXECUTE_READ, 0, 0, 0, 0x1000},
     {"not allowed by the section", STATUS_SECTION_PROTECTION, ViewUnmap, 0, PAGE_EXECUTE_READ, 0, 5 * kPage},

@@ -17,10 +17,7 @@ ByteCount page_rounded(ByteCount bytes) { return bytes_of(pages_of(bytes)); }
 }  // namespace
 
 Thread::Thread(std::shared_ptr<Process> process, const Stack& stack)
-    : Object(kType),
-      process_(std::move(process)),
-      lock_(LockRank(LockClass::kObjects, 0)),
-      stack_(stack) {}
+    : Object(kType), process_(std::move(process)), lock_(LockRank(LockClass::kObjects, 0)), stack_(stack) {}
 
 Result<std::shared_ptr<Thread>> Thread::create(mm::Processor& cpu, const std::shared_ptr<Process>& process,
                                                ByteCount reserve, ByteCount commit) {

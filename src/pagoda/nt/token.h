@@ -33,9 +33,8 @@ constexpr std::optional<Privilege> privilege_of(std::uint32_t number) {
 class Token {
  public:
   using Privileges = std::uint32_t;  // A bit for each, by its number.
-  static constexpr Privileges kAll =
-      1U << SE_LOCK_MEMORY_PRIVILEGE | 1U << SE_INCREASE_QUOTA_PRIVILEGE | 1U << SE_INC_BASE_PRIORITY_PRIVILEGE |
-      1U << SE_CREATE_PAGEFILE_PRIVILEGE;
+  static constexpr Privileges kAll = 1U << SE_LOCK_MEMORY_PRIVILEGE | 1U << SE_INCREASE_QUOTA_PRIVILEGE |
+                                     1U << SE_INC_BASE_PRIORITY_PRIVILEGE | 1U << SE_CREATE_PAGEFILE_PRIVILEGE;
 
   explicit Token(Privileges held) : held_(held) {}
 

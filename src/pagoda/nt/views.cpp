@@ -118,8 +118,8 @@ Result<> unmap(HANDLE process, PVOID address, mm::AddressSpace::After after) {
 }
 
 Result<> unmap_extended(HANDLE process, PVOID address, ULONG flags) {
-  PAGODA_TRY(require((flags & ~(MEM_UNMAP_WITH_TRANSIENT_BOOST | MEM_PRESERVE_PLACEHOLDER)) == 0,
-                     Status::kInvalidParameter));
+  PAGODA_TRY(
+      require((flags & ~(MEM_UNMAP_WITH_TRANSIENT_BOOST | MEM_PRESERVE_PLACEHOLDER)) == 0, Status::kInvalidParameter));
   return unmap(process, address,
                (flags & MEM_PRESERVE_PLACEHOLDER) != 0 ? mm::AddressSpace::After::kPlaceholder
                                                        : mm::AddressSpace::After::kNothing);

@@ -77,14 +77,14 @@ Result<> allocate(const Caller& caller, const Allocation& request, mm::Protectio
 
   const bool reserves = has(request.type, MEM_RESERVE) || base.value() == 0;
   if (!reserves) return commit_existing(caller, request, *target, *mm::pages_covering(base, size), protection);
-  const auto region = target->space().reserve(
-      {.base = base.value() == 0 ? std::nullopt : std::optional(base),
-       .size = size,
-       .protection = protection,
-       .commit = has(request.type, MEM_COMMIT) ? mm::MemCommit::kYes : mm::MemCommit::kNo,
-       .direction = has(request.type, MEM_TOP_DOWN) ? mm::ReserveRequest::Direction::kTopDown
-                                                    : mm::ReserveRequest::Direction::kBottomUp,
-       .wishes = base.value() == 0 ? request.wishes : mm::PlacementWishes{}});
+  const auto region =
+      target->space().reserve({.base = base.value() == 0 ? std::nullopt : std::optional(base),
+                               .size = size,
+                               .protection = protection,
+                               .commit = has(request.type, MEM_COMMIT) ? mm::MemCommit::kYes : mm::MemCommit::kNo,
+                               .direction = has(request.type, MEM_TOP_DOWN) ? mm::ReserveRequest::Direction::kTopDown
+                                                                            : mm::ReserveRequest::Direction::kBottomUp,
+                               .wishes = base.value() == 0 ? request.wishes : mm::PlacementWishes{}});
   if (!region) return fail(region.error());
   target->process->virtual_size_grew(bytes_of(region->count));
   *request.base = pointer_to(page_start(*region));
@@ -101,8 +101,8 @@ Result<> allocate_plain(Allocation request, ULONG_PTR zero_bits) {
   PAGODA_TRY(check_allocation_type(request.type, kAllocationTypes));
   const auto protection = private_protection(request.protect);
   if (!protection) return fail(protection.error());
-  PAGODA_TRY(require(!has(request.type, MEM_PHYSICAL) || request.protect == PAGE_READWRITE,
-                     Status::kInvalidParameter6));
+  PAGODA_TRY(
+      require(!has(request.type, MEM_PHYSICAL) || request.protect == PAGE_READWRITE, Status::kInvalidParameter6));
   return allocate(**caller, request, *protection);
 }
 
@@ -116,8 +116,8 @@ Result<> allocate_extended(Allocation request, std::span<const MEM_EXTENDED_PARA
     PAGODA_TRY(require(request.type == (MEM_RESERVE | MEM_RESERVE_PLACEHOLDER) && request.protect == PAGE_NOACCESS,
                        Status::kInvalidParameter));
   }
-  PAGODA_TRY(require(!has(request.type, MEM_PHYSICAL) || request.protect == PAGE_READWRITE,
-                     Status::kInvalidParameter6));
+  PAGODA_TRY(
+      require(!has(request.type, MEM_PHYSICAL) || request.protect == PAGE_READWRITE, Status::kInvalidParameter6));
   PAGODA_TRY(probe(request.base));
   const auto wishes = address_requirements(**caller, parameters, *request.base);
   if (!wishes) return fail(wishes.error());
@@ -179,8 +179,8 @@ Result<> protect_memory(HANDLE process, PVOID* base_address, SIZE_T* region_size
 NTSTATUS NtAllocateVirtualMemory(HANDLE process, PVOID* base, ULONG_PTR zero_bits, PSIZE_T size, ULONG type,
                                  ULONG protect) {
   using namespace pagoda::nt;
-  return answer(allocate_plain({.process = process, .base = base, .size = size, .type = type, .protect = protect},
-                               zero_bits));
+  return answer(
+      allocate_plain({.process = process, .base = base, .size = size, .type = type, .protect = protect}, zero_bits));
 }
 
 NTSTATUS NtAllocateVirtualMemoryEx(HANDLE process, PVOID* base, PSIZE_T size, ULONG type, ULONG protect,

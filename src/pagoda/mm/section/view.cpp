@@ -91,10 +91,15 @@ Result<Vad> AddressSpace::place_view(const Section& section, const ViewRequest& 
 }
 
 Result<VpnRange> AddressSpace::map_view(Processor& cpu, Section& section, const ViewRequest& request) {
-  return with_memory(core_, cpu, [&]() -> Result<VpnRange> {
+  // No gap is kNoMemory too, and nothing that frames would help with.
+  std::optional<Status> refused;
+  auto mapped = with_memory(core_, cpu, [&]() -> Result<VpnRange> {
     const LockGuard guard(lock);
     auto vad = place_view(section, request);
-    if (!vad) return std::unexpected(vad.error());
+    if (!vad) {
+      refused = vad.error();
+      return VpnRange{};
+    }
     ControlArea& area = *vad->control_area;
     vad->commit_charge = charged_in_view(cpu, *vad, vad->range);
     if (section.flags().reserve && !request.commit.is_zero())
@@ -105,6 +110,8 @@ Result<VpnRange> AddressSpace::map_view(Processor& cpu, Section& section, const 
     ++area.mapped_views;
     return (*inserted)->range;
   });
+  if (refused) return fail(*refused);
+  return mapped;
 }
 
 Result<> AddressSpace::unmap_view(Processor& cpu, VirtualAddress address, After after) {

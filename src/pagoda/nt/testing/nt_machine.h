@@ -38,9 +38,8 @@ class NtMachine {
                                                   .plenty_free = PageCount(16),
                                                   .modified_maximum = PageCount(16),
                                                   .commit_reserve = PageCount(16)},
-                         .paging_files = {{.name = "pagefile.sys",
-                                           .minimum = config.paging_file,
-                                           .maximum = config.paging_file}}},
+                         .paging_files =
+                             {{.name = "pagefile.sys", .minimum = config.paging_file, .maximum = config.paging_file}}},
              .directory = config.directory,
              .user_range = config.user_range})) {
     PAGODA_CHECK(Caller::enter(*kernel_).has_value());
