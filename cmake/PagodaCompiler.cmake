@@ -3,6 +3,8 @@
 set(CMAKE_CXX_STANDARD 23)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
 set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_C_STANDARD 11)  # Of pagoda/nt.h's tests.
+set(CMAKE_C_STANDARD_REQUIRED ON)
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)  # libpagoda.a may end up in an embedder's shared library.
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 

@@ -2,7 +2,8 @@
 #
 #   pagoda_floor(<name> [DEPENDS <lower floors>] [LIBS <imported targets>])
 #     src/pagoda/<name>/**/*.cpp       -> library pagoda_<name>; an interface library while there is no source yet
-#     src/pagoda/<name>/**/*_test.cpp  -> executable pagoda_<name>_test, its cases registered with CTest, label <name>
+#     src/pagoda/<name>/**/*_test.cpp  -> executable pagoda_<name>_test, its cases registered with CTest, label <name>;
+#                                         *_test.c files become part of it
 #   pagoda_check_floors()              -> stops when src/pagoda has a folder that no pagoda_floor() names
 #   pagoda_test(<target> SOURCES <files> LIBS <targets> LABEL <label>)
 #   pagoda_library(<target> FLOORS <floors>)
@@ -21,7 +22,8 @@ function(pagoda_glob out_sources directory)
 endfunction()
 
 function(pagoda_glob_tests out_sources directory)
-  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${directory}/*_test.cpp)
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${directory}/*_test.cpp
+       ${PROJECT_SOURCE_DIR}/${directory}/*_test.c)  # In C: tests of headers that are C.
   set(${out_sources} ${sources} PARENT_SCOPE)
 endfunction()
 

@@ -5,7 +5,7 @@
 // in its host and never the other way round, so all locks of a guest (depth 1, a guest's guest 2, ...) come before all
 // locks of its host (depth 0).
 //
-//   order of taking within one manager: space -> section -> PFN
+//   order of taking within one manager: objects and handles (nt) -> space list -> space -> section -> PFN
 //
 // Of two locks of one rank only the younger object's may be taken while the older's is held, and its taker says so
 // (`NextLockGuard`): a fork holds the parent's space and the child's.
@@ -34,7 +34,7 @@
 
 namespace pagoda {
 
-enum class LockClass : std::uint8_t { kProcessList = 1, kSpace = 2, kSection = 3, kPfn = 4, kLeaf = 5 };
+enum class LockClass : std::uint8_t { kObjects = 0, kProcessList = 1, kSpace = 2, kSection = 3, kPfn = 4, kLeaf = 5 };
 
 class LockRank {
  public:

@@ -22,6 +22,8 @@ std::string_view name(Status status) {
       return "STATUS_PAGE_FAULT_PAGING_FILE";
     case Status::kFileLockedWithWriters:
       return "STATUS_FILE_LOCKED_WITH_WRITERS";
+    case Status::kObjectNameExists:
+      return "STATUS_OBJECT_NAME_EXISTS";
     case Status::kWorkingSetLimitRange:
       return "STATUS_WORKING_SET_LIMIT_RANGE";
     case Status::kImageNotAtBase:

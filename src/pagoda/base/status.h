@@ -22,6 +22,7 @@ enum class [[nodiscard]] Status : std::uint32_t {
   kPageFaultGuardPage = 0x00000113,
   kPageFaultPagingFile = 0x00000114,
   kFileLockedWithWriters = 0x0000012B,
+  kObjectNameExists = 0x40000000,
   kWorkingSetLimitRange = 0x40000002,
   kImageNotAtBase = 0x40000003,
   kWasLocked = 0x40000019,

@@ -217,7 +217,7 @@ Result<> AddressSpace::commit_view(Processor& cpu, Vad& vad, VpnRange pages, Pro
   // What the protection will cost is taken first and given back for `protect_view` to take: then nothing can fail once
   // the pages are committed.
   const PageCount private_now = charged_in_view(cpu, vad, pages);
-  const bool copies = is_write_copy(in_view(vad, protection));
+  const bool copies = is_write_copy(in_view(vad, pages.first, protection));
   const PageCount more = copies && pages.count > private_now ? pages.count - private_now : 0_pages;
   auto committed = charge_commit(more);
   if (committed) {

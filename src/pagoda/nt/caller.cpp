@@ -1,0 +1,60 @@
+#include "pagoda/nt/caller.h"
+
+#include <utility>
+
+namespace pagoda::nt {
+
+namespace {
+
+std::unique_ptr<Caller>& this_thread() {
+  thread_local std::unique_ptr<Caller> caller;
+  return caller;
+}
+
+}  // namespace
+
+Caller* Caller::current() { return this_thread().get(); }
+
+Result<> Caller::enter(Kernel& kernel) {
+  if (this_thread() != nullptr) return fail(Status::kInvalidParameter);
+  mm::Processor* const cpu = kernel.take_processor();
+  if (cpu == nullptr) return fail(Status::kInsufficientResources);
+  this_thread().reset(new Caller(kernel, *cpu));
+  return this_thread()->attach(kernel.first_process(), nullptr);
+}
+
+Result<> Caller::leave() {
+  if (this_thread() == nullptr) return fail(Status::kInvalidHandle);
+  this_thread()->wind_up();
+  this_thread().reset();
+  return {};
+}
+
+Caller::~Caller() {
+  wind_up();  // A thread may end without leaving.
+  kernel_.give_processor(cpu_);
+}
+
+void Caller::wind_up() {
+  kernel_.manager().detach(cpu_);
+  // A process that was terminated meanwhile loses its space here, on this thread's processor.
+  while (!runs_.empty()) runs_.pop_back();
+}
+
+Result<> Caller::attach(const std::shared_ptr<Process>& process, const std::shared_ptr<Thread>& thread) {
+  auto use = process->use_space();
+  if (!use) return fail(use.error());
+  kernel_.manager().attach(cpu_, use->space());
+  runs_.push_back({process, thread, std::move(*use)});
+  return {};
+}
+
+Result<> Caller::detach() {
+  if (runs_.size() < 2) return fail(Status::kInvalidParameter);
+  const Run left = std::move(runs_.back());
+  runs_.pop_back();
+  kernel_.manager().attach(cpu_, space());
+  return {};
+}
+
+}  // namespace pagoda::nt

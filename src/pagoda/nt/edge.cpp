@@ -1,0 +1,45 @@
+#include "pagoda/nt/edge.h"
+
+namespace pagoda::nt {
+
+Result<std::shared_ptr<Process>> process_from(const Caller& caller, HANDLE handle, AccessMask needed) {
+  if (handle == NtCurrentProcess()) return caller.process_pointer();
+  return object_from<Process>(caller, handle, needed);
+}
+
+Result<Target> target_process(const Caller& caller, HANDLE handle, AccessMask needed) {
+  auto process = process_from(caller, handle, needed);
+  if (!process) return fail(process.error());
+  auto use = (*process)->use_space();
+  if (!use) return fail(use.error());
+  return Target{std::move(*process), std::move(*use)};
+}
+
+Result<std::shared_ptr<Thread>> thread_from(const Caller& caller, HANDLE handle, AccessMask needed) {
+  if (handle != NtCurrentThread()) return object_from<Thread>(caller, handle, needed);
+  if (caller.thread() == nullptr) return fail(Status::kInvalidHandle);
+  return caller.thread();
+}
+
+void give_handle(const Caller& caller, std::shared_ptr<Object> object, AccessMask desired, HANDLE* out) {
+  const AccessMask granted = granted_access(object->type(), desired);
+  *out = handle_pointer(caller.process().handles().insert(std::move(object), granted));
+}
+
+VirtualAddress highest_user_address(const Caller& caller) {
+  Kernel& kernel = caller.kernel();
+  return mm::highest_user_address(kernel.machine().paging(), kernel.user_range());
+}
+
+VirtualAddress highest_vad_address(const Caller& caller) {
+  return highest_user_address(caller) - ByteCount(kAllocationGranularity);
+}
+
+std::optional<VpnRange> region_at(mm::AddressSpace& space, VirtualAddress address) {
+  const LockGuard guard(space.lock);
+  const mm::Vad* const vad = space.vads().find(address.vpn());
+  if (vad == nullptr) return std::nullopt;
+  return vad->range;
+}
+
+}  // namespace pagoda::nt

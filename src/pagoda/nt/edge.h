@@ -1,0 +1,88 @@
+// What every Nt* call does at its edge: find out who calls, look at parameters in NT's order, resolve handles, and turn
+// what comes back into an NTSTATUS.
+//
+// A call is written as a function that returns Result<>, with PAGODA_TRY for each check, and wrapped by `answer`. It
+// writes through its caller's pointers only at its end.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <span>
+#include <utility>
+
+#include "pagoda/mm/pte/protection.h"
+#include "pagoda/nt.h"
+#include "pagoda/nt/caller.h"
+
+namespace pagoda::nt {
+
+// --- Results ---
+constexpr NTSTATUS nt_status(Status status) { return static_cast<NTSTATUS>(status); }
+template <class T>
+constexpr NTSTATUS answer(const Result<T>& result) {
+  return result ? STATUS_SUCCESS : nt_status(result.error());
+}
+// Fails unless the condition holds.
+constexpr Result<> require(bool condition, Status otherwise) {
+  if (condition) return {};
+  return fail(otherwise);
+}
+// NT probes; here a null pointer is what can be told from a good one.
+template <class... Pointers>
+constexpr Result<> probe(const Pointers*... pointers) {
+  return require(((pointers != nullptr) && ...), Status::kAccessViolation);
+}
+
+// --- Addresses ---
+inline std::uint64_t bits_of(const void* pointer) { return reinterpret_cast<std::uintptr_t>(pointer); }
+inline VirtualAddress address_of(const void* pointer) { return VirtualAddress(bits_of(pointer)); }
+inline void* pointer_to(VirtualAddress address) { return reinterpret_cast<void*>(address.value()); }
+inline Handle handle_of(HANDLE handle) { return bits_of(handle); }
+inline HANDLE handle_pointer(Handle handle) { return reinterpret_cast<HANDLE>(handle); }
+
+// --- Who calls ---
+// Fails with kInvalidHandle: a thread that is in no kernel has no handles.
+inline Result<Caller*> calling() {
+  Caller* const caller = Caller::current();
+  if (caller == nullptr) return fail(Status::kInvalidHandle);
+  return caller;
+}
+
+// --- Handles ---
+// A process and its space, kept for the length of the call.
+struct Target {
+  std::shared_ptr<Process> process;
+  SpaceUse use;
+
+  [[nodiscard]] mm::AddressSpace& space() const { return use.space(); }
+};
+// NtCurrentProcess() is allowed everything. Fails with kInvalidHandle, kObjectTypeMismatch, kAccessDenied.
+Result<std::shared_ptr<Process>> process_from(const Caller& caller, HANDLE handle, AccessMask needed);
+// The same with its space; fails with kProcessIsTerminating, too.
+Result<Target> target_process(const Caller& caller, HANDLE handle, AccessMask needed);
+// NtCurrentThread() is the current one.
+Result<std::shared_ptr<Thread>> thread_from(const Caller& caller, HANDLE handle, AccessMask needed);
+// Of a type that no pseudo handle names.
+template <class T>
+Result<std::shared_ptr<T>> object_from(const Caller& caller, HANDLE handle, AccessMask needed) {
+  auto found = caller.process().handles().reference(handle_of(handle), T::kType, needed);
+  if (!found) return fail(found.error());
+  return std::static_pointer_cast<T>(std::move(found->object));
+}
+// A new handle of the caller's process, written to `out`.
+void give_handle(const Caller& caller, std::shared_ptr<Object> object, AccessMask desired, HANDLE* out);
+
+// --- Ranges (reference/nt.md section 7) ---
+// Pages that a caller's base and size name; size zero is refused by `pages_covering`.
+inline VirtualAddress page_start(VpnRange pages) { return VirtualAddress(pages.first); }
+inline SIZE_T byte_size(VpnRange pages) { return bytes_of(pages.count).value(); }
+// The highest address at which a region of any process of the kernel may lie. NT: MM_HIGHEST_VAD_ADDRESS, which does
+// not ask whose space it is; under /3GB, the space itself has the last word.
+VirtualAddress highest_vad_address(const Caller& caller);
+VirtualAddress highest_user_address(const Caller& caller);
+// The whole region that holds the address.
+std::optional<VpnRange> region_at(mm::AddressSpace& space, VirtualAddress address);
+
+}  // namespace pagoda::nt

@@ -1,0 +1,73 @@
+// NtClose, NtDuplicateObject.
+#include "pagoda/nt/edge.h"
+
+namespace pagoda::nt {
+
+namespace {
+
+// Pseudo handles name themselves; closing one does nothing, as in NT.
+Result<> close(HANDLE handle) {
+  const auto caller = calling();
+  if (!caller) return fail(caller.error());
+  if (handle == NtCurrentProcess() || handle == NtCurrentThread()) return {};
+  return (*caller)->process().handles().close(handle_of(handle));
+}
+
+Result<HandleTable::Referenced> source_object(const Caller& caller, Process& source, HANDLE handle) {
+  if (handle == NtCurrentProcess())
+    return HandleTable::Referenced{caller.process_pointer(), generic_mapping(ObjectType::kProcess).all};
+  if (handle == NtCurrentThread()) {
+    if (caller.thread() == nullptr) return fail(Status::kInvalidHandle);
+    return HandleTable::Referenced{caller.thread(), generic_mapping(ObjectType::kThread).all};
+  }
+  return source.handles().reference(handle_of(handle));
+}
+
+struct Duplication {
+  HANDLE source_process = nullptr;
+  HANDLE source = nullptr;
+  HANDLE target_process = nullptr;
+  HANDLE* out = nullptr;
+  ACCESS_MASK desired = 0;
+  ULONG options = 0;
+};
+
+Result<> duplicate(const Duplication& request) {
+  const auto caller = calling();
+  if (!caller) return fail(caller.error());
+  const auto source = process_from(**caller, request.source_process, PROCESS_DUP_HANDLE);
+  if (!source) return fail(source.error());
+  const auto target = process_from(**caller, request.target_process, PROCESS_DUP_HANDLE);
+  if (!target) return fail(target.error());
+  const auto found = source_object(**caller, **source, request.source);
+  if (!found) return fail(found.error());
+  PAGODA_TRY(require(!(*target)->is_terminating(), Status::kProcessIsTerminating));
+  // Nobody is kept from an object by a security descriptor, but a handle cannot give more than it was given.
+  const ObjectType type = found->object->type();
+  const AccessMask granted =
+      (request.options & DUPLICATE_SAME_ACCESS) != 0 ? found->granted : granted_access(type, request.desired);
+  PAGODA_TRY(require((granted & ~found->granted) == 0, Status::kAccessDenied));
+  if (request.out != nullptr) *request.out = handle_pointer((*target)->handles().insert(found->object, granted));
+  if ((request.options & DUPLICATE_CLOSE_SOURCE) != 0)
+    static_cast<void>((*source)->handles().close(handle_of(request.source)));
+  return {};
+}
+
+}  // namespace
+}  // namespace pagoda::nt
+
+NTSTATUS NtClose(HANDLE handle) {
+  using namespace pagoda::nt;
+  return answer(close(handle));
+}
+
+NTSTATUS NtDuplicateObject(HANDLE source_process, HANDLE source, HANDLE target_process, PHANDLE out,
+                           ACCESS_MASK desired, ULONG /*attributes*/, ULONG options) {
+  using namespace pagoda::nt;
+  return answer(duplicate({.source_process = source_process,
+                           .source = source,
+                           .target_process = target_process,
+                           .out = out,
+                           .desired = desired,
+                           .options = options}));
+}

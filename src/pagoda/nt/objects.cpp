@@ -1,0 +1,172 @@
+#include "pagoda/nt/objects.h"
+
+#include <utility>
+
+#include "pagoda/nt/unicode.h"
+
+namespace pagoda::nt {
+
+namespace {
+
+// READ_CONTROL and SYNCHRONIZE, which every generic right includes; the other standard rights. Source: Microsoft's
+// public documentation of ACCESS_MASK and of each type's rights.
+constexpr AccessMask kReadControl = 0x00020000;
+constexpr AccessMask kSynchronize = 0x00100000;
+constexpr AccessMask kStandardRightsRequired = 0x000F0000;
+
+constexpr GenericMapping kProcessMapping{.read = kReadControl | 0x410,
+                                         .write = kReadControl | 0xBEB,
+                                         .execute = kReadControl | kSynchronize,
+                                         .all = 0x1F0FFF};
+constexpr GenericMapping kThreadMapping{
+    .read = kReadControl | 0x48, .write = kReadControl | 0x37, .execute = kReadControl | kSynchronize, .all = 0x1F03FF};
+constexpr GenericMapping kSectionMapping{.read = kReadControl | 0x5,
+                                         .write = kReadControl | 0x2,
+                                         .execute = kReadControl | 0x8,
+                                         .all = kStandardRightsRequired | 0x1F};
+constexpr GenericMapping kFileMapping{.read = kReadControl | kSynchronize | 0x89,
+                                      .write = kReadControl | kSynchronize | 0x116,
+                                      .execute = kReadControl | kSynchronize | 0xA0,
+                                      .all = 0x1F01FF};
+
+constexpr Handle kHandleStep = 4;
+
+}  // namespace
+
+const GenericMapping& generic_mapping(ObjectType type) {
+  switch (type) {
+    case ObjectType::kProcess:
+      return kProcessMapping;
+    case ObjectType::kThread:
+      return kThreadMapping;
+    case ObjectType::kSection:
+      return kSectionMapping;
+    case ObjectType::kFile:
+      break;
+  }
+  return kFileMapping;
+}
+
+AccessMask granted_access(ObjectType type, AccessMask desired) {
+  const GenericMapping& mapping = generic_mapping(type);
+  AccessMask granted = desired & ~(access_rights::kGenericAll | access_rights::kGenericExecute |
+                                   access_rights::kGenericWrite | access_rights::kGenericRead);
+  if ((desired & access_rights::kGenericRead) != 0) granted |= mapping.read;
+  if ((desired & access_rights::kGenericWrite) != 0) granted |= mapping.write;
+  if ((desired & access_rights::kGenericExecute) != 0) granted |= mapping.execute;
+  if ((desired & (access_rights::kGenericAll | access_rights::kMaximumAllowed)) != 0) granted |= mapping.all;
+  return granted & mapping.all;
+}
+
+HandleTable::HandleTable() : lock_(LockRank(LockClass::kObjects, 0)) {}
+
+HandleTable::~HandleTable() { close_all(); }
+
+std::size_t HandleTable::index_of(Handle handle) {
+  return static_cast<std::size_t>(handle / kHandleStep) - 1;  // Handle 0 gives an index that no table has.
+}
+
+Handle HandleTable::insert(std::shared_ptr<Object> object, AccessMask granted) {
+  ++object->handles_;
+  const LockGuard guard(lock_);
+  std::size_t index = entries_.size();
+  if (free_.empty()) {
+    entries_.emplace_back();
+  } else {
+    index = free_.back();
+    free_.pop_back();
+  }
+  entries_[index] = {std::move(object), granted};
+  return (index + 1) * kHandleStep;
+}
+
+Result<HandleTable::Referenced> HandleTable::reference(Handle handle) const {
+  const LockGuard guard(lock_);
+  const std::size_t index = index_of(handle);
+  if (index >= entries_.size() || entries_[index].object == nullptr) return fail(Status::kInvalidHandle);
+  return Referenced{entries_[index].object, entries_[index].granted};
+}
+
+Result<HandleTable::Referenced> HandleTable::reference(Handle handle, ObjectType type, AccessMask needed) const {
+  auto referenced = reference(handle);
+  if (!referenced) return referenced;
+  if (referenced->object->type() != type) return fail(Status::kObjectTypeMismatch);
+  if ((needed & ~referenced->granted) != 0) return fail(Status::kAccessDenied);
+  return referenced;
+}
+
+// The object itself goes with the last shared_ptr, outside of all locks.
+void HandleTable::forget(const Entry& entry) {
+  if (--entry.object->handles_ == 0 && entry.object->names_ != nullptr)
+    entry.object->names_->remove_unused(*entry.object);
+}
+
+Result<> HandleTable::close(Handle handle) {
+  Entry closed;
+  {
+    const LockGuard guard(lock_);
+    const std::size_t index = index_of(handle);
+    if (index >= entries_.size() || entries_[index].object == nullptr) return fail(Status::kInvalidHandle);
+    closed = std::exchange(entries_[index], {});
+    free_.push_back(index);
+  }
+  forget(closed);
+  return {};
+}
+
+void HandleTable::close_all() {
+  std::vector<Entry> closed;
+  {
+    const LockGuard guard(lock_);
+    closed = std::exchange(entries_, {});
+    free_.clear();
+  }
+  for (const Entry& entry : closed)
+    if (entry.object != nullptr) forget(entry);
+}
+
+std::size_t HandleTable::size() const {
+  const LockGuard guard(lock_);
+  return entries_.size() - free_.size();
+}
+
+Namespace::Namespace() : lock_(LockRank(LockClass::kObjects, 0)) {}
+
+Result<> Namespace::add(const std::shared_ptr<Object>& object, const std::u16string& name) {
+  std::u16string key = folded(name);
+  const LockGuard guard(lock_);
+  std::weak_ptr<Object>& slot = objects_[key];
+  if (slot.lock() != nullptr) return fail(Status::kObjectNameCollision);
+  slot = object;
+  object->names_ = this;
+  object->key_ = std::move(key);
+  return {};
+}
+
+Result<std::shared_ptr<Object>> Namespace::find(const std::u16string& name, ObjectType type) const {
+  std::shared_ptr<Object> object;
+  {
+    const LockGuard guard(lock_);
+    const auto found = objects_.find(folded(name));
+    if (found != objects_.end()) object = found->second.lock();
+  }
+  if (object == nullptr) return fail(Status::kObjectNameNotFound);
+  if (object->type() != type) return fail(Status::kObjectTypeMismatch);
+  return object;
+}
+
+void Namespace::remove_unused(const Object& object) {
+  const LockGuard guard(lock_);
+  if (object.handles_ != 0) return;  // Somebody opened it by name meanwhile.
+  const auto found = objects_.find(object.key_);
+  if (found == objects_.end()) return;
+  // Another object may have the name by now.
+  if (const auto named = found->second.lock(); named == nullptr || named.get() == &object) objects_.erase(found);
+}
+
+std::size_t Namespace::size() const {
+  const LockGuard guard(lock_);
+  return objects_.size();
+}
+
+}  // namespace pagoda::nt

@@ -1,0 +1,131 @@
+// Objects, handles and names: how user code holds on to processes, threads, sections and files. NT: Ob.
+//
+//   handle --(table of a process)--> object, with the rights that the handle was given
+//   name ---(one namespace)--------> object that somebody has a handle to
+//
+// An object lives as long as a shared_ptr to it: handles hold one, and so does whatever uses the object meanwhile.
+//
+// Invariants:
+//   [OB1] Handles are multiples of 4, not zero; the two low bits of a handle that a caller passes do not count.
+//   [OB2] An object counts its handles; with the last one its name goes.
+// Locking: each handle table and the namespace have a lock of their own, ranked before all of mm's; never two at a
+// time, and nothing is called under them.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "pagoda/base/lock.h"
+#include "pagoda/base/status.h"
+
+namespace pagoda::nt {
+
+enum class ObjectType : std::uint8_t { kProcess, kThread, kSection, kFile };
+
+// What a handle may be used for, bit by bit. NT: ACCESS_MASK.
+using AccessMask = std::uint32_t;
+
+namespace access_rights {
+inline constexpr AccessMask kMaximumAllowed = 0x02000000;
+inline constexpr AccessMask kGenericAll = 0x10000000;
+inline constexpr AccessMask kGenericExecute = 0x20000000;
+inline constexpr AccessMask kGenericWrite = 0x40000000;
+inline constexpr AccessMask kGenericRead = 0x80000000;
+}  // namespace access_rights
+
+// What the generic rights mean for a type. NT: GENERIC_MAPPING.
+struct GenericMapping {
+  AccessMask read = 0;
+  AccessMask write = 0;
+  AccessMask execute = 0;
+  AccessMask all = 0;
+};
+[[nodiscard]] const GenericMapping& generic_mapping(ObjectType type);
+// The rights that a request for `desired` is given: there are no security descriptors, so all of them.
+[[nodiscard]] AccessMask granted_access(ObjectType type, AccessMask desired);
+
+class Namespace;
+
+class Object {
+ public:
+  virtual ~Object() = default;
+  Object(const Object&) = delete;
+  Object& operator=(const Object&) = delete;
+
+  [[nodiscard]] ObjectType type() const { return type_; }
+
+ protected:
+  explicit Object(ObjectType type) : type_(type) {}
+
+ private:
+  friend class HandleTable;
+  friend class Namespace;
+
+  const ObjectType type_;
+  std::atomic<std::uint32_t> handles_ = 0;
+  Namespace* names_ = nullptr;  // That knows it; set before anybody else sees the object.
+  std::u16string key_;          // There.
+};
+
+using Handle = std::uint64_t;
+
+// The handles of one process.
+class HandleTable {
+ public:
+  HandleTable();
+  HandleTable(const HandleTable&) = delete;
+  HandleTable& operator=(const HandleTable&) = delete;
+  ~HandleTable();
+
+  Handle insert(std::shared_ptr<Object> object, AccessMask granted);
+  struct Referenced {
+    std::shared_ptr<Object> object;
+    AccessMask granted = 0;
+  };
+  // Fails with kInvalidHandle, kObjectTypeMismatch, kAccessDenied, in this order.
+  Result<Referenced> reference(Handle handle, ObjectType type, AccessMask needed) const;
+  // Of any type.
+  Result<Referenced> reference(Handle handle) const;
+  // Fails with kInvalidHandle.
+  Result<> close(Handle handle);
+  void close_all();
+  [[nodiscard]] std::size_t size() const;
+
+ private:
+  struct Entry {
+    std::shared_ptr<Object> object;  // None: the entry is free.
+    AccessMask granted = 0;
+  };
+  // Where a handle's entry stands; nothing if there is none.
+  static std::size_t index_of(Handle handle);
+  static void forget(const Entry& entry);
+
+  mutable Lock lock_;
+  std::vector<Entry> entries_ PAGODA_GUARDED_BY(lock_);
+  std::vector<std::size_t> free_ PAGODA_GUARDED_BY(lock_);
+};
+
+// The names of a kernel's objects, which do not care for case. There are no directories: a whole path is one name.
+class Namespace {
+ public:
+  Namespace();
+
+  // Gives a new object a name. Fails with kObjectNameCollision.
+  Result<> add(const std::shared_ptr<Object>& object, const std::u16string& name);
+  // Fails with kObjectNameNotFound or kObjectTypeMismatch.
+  Result<std::shared_ptr<Object>> find(const std::u16string& name, ObjectType type) const;
+  // Takes the object's name away, if no handle to it is left.
+  void remove_unused(const Object& object);
+  [[nodiscard]] std::size_t size() const;
+
+ private:
+  mutable Lock lock_;
+  std::map<std::u16string, std::weak_ptr<Object>> objects_ PAGODA_GUARDED_BY(lock_);
+};
+
+}  // namespace pagoda::nt

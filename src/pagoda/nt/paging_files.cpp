@@ -1,0 +1,43 @@
+// NtCreatePagingFile. Source: reference/nt.md section 8.
+#include "pagoda/nt/edge.h"
+#include "pagoda/nt/unicode.h"
+
+namespace pagoda::nt {
+
+namespace {
+
+constexpr ByteCount kSmallest = 1_MiB;
+constexpr unsigned kPagingDisk = 0;
+
+Result<> create_paging_file(const UNICODE_STRING* name, const LARGE_INTEGER* minimum_size,
+                            const LARGE_INTEGER* maximum_size) {
+  const auto caller = calling();
+  if (!caller) return fail(caller.error());
+  PAGODA_TRY(require((*caller)->process().token().holds(Privilege::kCreatePagefile), Status::kPrivilegeNotHeld));
+  mm::MemoryManager& manager = (*caller)->kernel().manager();
+  {
+    const LockGuard guard(manager.core().pfns.lock);
+    PAGODA_TRY(require(manager.core().paging_files.size() < mm::PagingFiles::kMaxFiles, Status::kTooManyPagingFiles));
+  }
+  PAGODA_TRY(probe(name, minimum_size, maximum_size));
+  const ByteCount minimum(static_cast<std::uint64_t>(minimum_size->QuadPart));
+  const ByteCount maximum(static_cast<std::uint64_t>(maximum_size->QuadPart));
+  PAGODA_TRY(require(minimum_size->QuadPart >= 0 && minimum >= kSmallest, Status::kInvalidParameter2));
+  PAGODA_TRY(require(maximum_size->QuadPart >= 0 && maximum >= minimum &&
+                         pages_of(maximum) <= mm::largest_paging_file(manager.core().mode),
+                     Status::kInvalidParameter3));
+  const auto wide = captured(*name);
+  if (!wide) return fail(wide.error());
+  PAGODA_TRY(require(wide->size() > 1 && wide->front() == u'\\' && wide->back() != u'\\', Status::kObjectNameInvalid));
+  const auto text = to_utf8(folded(*wide));
+  PAGODA_TRY(require(text.has_value(), Status::kObjectNameInvalid));
+  return manager.add_paging_file({.name = *text, .disk = kPagingDisk, .minimum = minimum, .maximum = maximum});
+}
+
+}  // namespace
+}  // namespace pagoda::nt
+
+NTSTATUS NtCreatePagingFile(PUNICODE_STRING name, PLARGE_INTEGER minimum, PLARGE_INTEGER maximum, ULONG /*priority*/) {
+  using namespace pagoda::nt;
+  return answer(create_paging_file(name, minimum, maximum));
+}

@@ -1,0 +1,89 @@
+// A process: an address space, handles, and what it may do. NT: EPROCESS.
+//
+//   create -> alive -> terminate -> (the last user of the space leaves) -> space gone
+//   The object stays while a handle refers to it.
+//
+// Invariants:
+//   [PR1] While somebody holds a SpaceUse the address space exists; threads that run in the process hold one.
+//   [PR2] A terminated process has no handles and gives out no SpaceUse; its space goes with the last one.
+// Locking: `lock_` guards the life of the space and is held for no other work.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <utility>
+
+#include "pagoda/mm/memory_manager.h"
+#include "pagoda/nt/objects.h"
+#include "pagoda/nt/token.h"
+
+namespace pagoda::nt {
+
+class Kernel;
+class Process;
+
+// Keeps a process's address space while it lives.
+class SpaceUse {
+ public:
+  SpaceUse() = default;
+  SpaceUse(SpaceUse&& other) noexcept : process_(std::exchange(other.process_, nullptr)) {}
+  SpaceUse& operator=(SpaceUse&& other) noexcept;
+  SpaceUse(const SpaceUse&) = delete;
+  SpaceUse& operator=(const SpaceUse&) = delete;
+  ~SpaceUse() { release(); }
+
+  [[nodiscard]] Process& process() const { return *process_; }
+  [[nodiscard]] mm::AddressSpace& space() const;
+  void release();
+
+ private:
+  friend class Process;
+  explicit SpaceUse(std::shared_ptr<Process> process) : process_(std::move(process)) {}
+
+  std::shared_ptr<Process> process_;
+};
+
+class Process : public Object, public std::enable_shared_from_this<Process> {
+ public:
+  static constexpr ObjectType kType = ObjectType::kProcess;
+
+  // Of a space that was made for it.
+  Process(Kernel& kernel, mm::AddressSpace& space, Token::Privileges privileges, std::uint32_t id);
+  ~Process() override;
+
+  [[nodiscard]] Kernel& kernel() const { return kernel_; }
+  [[nodiscard]] std::uint32_t id() const { return id_; }
+  [[nodiscard]] HandleTable& handles() { return handles_; }
+  [[nodiscard]] Token& token() { return token_; }
+  // Fails with kProcessIsTerminating.
+  Result<SpaceUse> use_space();
+  // Closes its handles; its space goes when nobody uses it. False: it was terminated before.
+  bool terminate();
+  [[nodiscard]] bool is_terminating() const;
+
+  // --- Virtual size: the sum of its regions ---
+  void virtual_size_grew(ByteCount by);
+  void virtual_size_shrank(ByteCount by) { virtual_size_ -= by.value(); }
+  [[nodiscard]] ByteCount virtual_size() const { return ByteCount(virtual_size_); }
+  [[nodiscard]] ByteCount peak_virtual_size() const { return ByteCount(peak_virtual_size_); }
+
+ private:
+  friend class SpaceUse;
+
+  void end_use();
+  void destroy_space(mm::AddressSpace& space);
+
+  Kernel& kernel_;
+  const std::uint32_t id_;
+  HandleTable handles_;
+  Token token_;
+  mutable Lock lock_;
+  mm::AddressSpace* space_ PAGODA_GUARDED_BY(lock_);  // Null once it is gone.
+  std::size_t uses_ PAGODA_GUARDED_BY(lock_) = 0;
+  bool terminating_ PAGODA_GUARDED_BY(lock_) = false;
+  std::atomic<std::uint64_t> virtual_size_ = 0;
+  std::atomic<std::uint64_t> peak_virtual_size_ = 0;
+};
+
+}  // namespace pagoda::nt

@@ -1,0 +1,150 @@
+// NtSetInformationProcess, NtQueryInformationProcess: working-set limits and counters. Source: reference/nt.md
+// section 9.
+#include <algorithm>
+#include <numeric>
+
+#include "pagoda/nt/edge.h"
+
+namespace pagoda::nt {
+
+namespace {
+
+// What a minimum may not be below, and how much a maximum leaves of what is available (reference/nt.md section 9).
+constexpr PageCount kSmallestWorkingSet{20};
+constexpr PageCount kLeftAvailable{512};
+constexpr ULONG kHardFlags = QUOTA_LIMITS_HARDWS_MIN_ENABLE | QUOTA_LIMITS_HARDWS_MIN_DISABLE |
+                             QUOTA_LIMITS_HARDWS_MAX_ENABLE | QUOTA_LIMITS_HARDWS_MAX_DISABLE;
+
+// A machine of few pages: half of what is available.
+PageCount largest_working_set(mm::MemoryManager& manager) {
+  const LockGuard guard(manager.core().pfns.lock);
+  const PageCount available = manager.core().pfns.available();
+  const PageCount most = available - std::min(kLeftAvailable, available / 2);
+  return std::max(most, kSmallestWorkingSet);
+}
+
+mm::WorkingSet::Limits current_limits(mm::AddressSpace& space) {
+  const LockGuard guard(space.lock);
+  return space.working_set().limits();
+}
+
+Result<> set_working_set(const Caller& caller, const Target& target, const QUOTA_LIMITS& asked, ULONG flags) {
+  constexpr SIZE_T kEmpty = ~SIZE_T{0};
+  if (asked.MinimumWorkingSetSize == kEmpty && asked.MaximumWorkingSetSize == kEmpty) {
+    target.space().empty(caller.cpu());
+    return {};
+  }
+  const mm::WorkingSet::Limits now = current_limits(target.space());
+  mm::WorkingSet::Limits limits = now;
+  if (asked.MinimumWorkingSetSize != 0) limits.minimum = pages_of(ByteCount(asked.MinimumWorkingSetSize));
+  if (asked.MaximumWorkingSetSize != 0) limits.maximum = pages_of(ByteCount(asked.MaximumWorkingSetSize));
+  PAGODA_TRY(require(limits.minimum <= limits.maximum, Status::kBadWorkingSetLimit));
+  const mm::WorkingSet::Limits wanted = limits;
+  limits.maximum = std::min(limits.maximum, largest_working_set(caller.kernel().manager()));
+  limits.minimum = std::max(limits.minimum, kSmallestWorkingSet);
+  limits.maximum = std::max(limits.maximum, limits.minimum);
+  PAGODA_TRY(require(limits.minimum <= now.minimum || caller.process().token().holds(Privilege::kIncreaseBasePriority),
+                     Status::kPrivilegeNotHeld));
+  if ((flags & QUOTA_LIMITS_HARDWS_MAX_ENABLE) != 0) limits.kind = mm::WorkingSet::Limits::Maximum::kHard;
+  if ((flags & QUOTA_LIMITS_HARDWS_MAX_DISABLE) != 0) limits.kind = mm::WorkingSet::Limits::Maximum::kSoft;
+  PAGODA_TRY(target.space().set_limits(caller.cpu(), limits));
+  const bool clipped = limits.minimum != wanted.minimum || limits.maximum != wanted.maximum;
+  return require(!clipped, Status::kWorkingSetLimitRange);
+}
+
+Result<> set_information(HANDLE process, PROCESSINFOCLASS what, const void* in, ULONG size) {
+  const auto caller = calling();
+  if (!caller) return fail(caller.error());
+  PAGODA_TRY(require(what == ProcessQuotaLimits, Status::kInvalidInfoClass));
+  PAGODA_TRY(require(size == sizeof(QUOTA_LIMITS) || size == sizeof(QUOTA_LIMITS_EX), Status::kInfoLengthMismatch));
+  PAGODA_TRY(probe(in));
+  QUOTA_LIMITS_EX limits{};
+  std::memcpy(&limits, in, size);
+  const auto both = [&](ULONG a, ULONG b) { return (limits.Flags & (a | b)) == (a | b); };
+  PAGODA_TRY(require((limits.Flags & ~kHardFlags) == 0 &&
+                         !both(QUOTA_LIMITS_HARDWS_MIN_ENABLE, QUOTA_LIMITS_HARDWS_MIN_DISABLE) &&
+                         !both(QUOTA_LIMITS_HARDWS_MAX_ENABLE, QUOTA_LIMITS_HARDWS_MAX_DISABLE),
+                     Status::kInvalidParameter));
+  const auto target = target_process(**caller, process, PROCESS_SET_QUOTA);
+  if (!target) return fail(target.error());
+  QUOTA_LIMITS plain{};
+  std::memcpy(&plain, &limits, sizeof plain);
+  return set_working_set(**caller, *target, plain, limits.Flags);
+}
+
+QUOTA_LIMITS_EX quota_limits(const Target& target) {
+  const mm::WorkingSet::Limits limits = current_limits(target.space());
+  QUOTA_LIMITS_EX out{};
+  out.PagedPoolLimit = ~SIZE_T{0};  // There are no quotas of pool.
+  out.NonPagedPoolLimit = ~SIZE_T{0};
+  out.MinimumWorkingSetSize = bytes_of(limits.minimum).value();
+  out.MaximumWorkingSetSize = bytes_of(limits.maximum).value();
+  out.PagefileLimit = ~SIZE_T{0};
+  out.TimeLimit.QuadPart = -1;
+  out.Flags = QUOTA_LIMITS_HARDWS_MIN_DISABLE |
+              (limits.kind == mm::WorkingSet::Limits::Maximum::kHard ? QUOTA_LIMITS_HARDWS_MAX_ENABLE
+                                                                     : QUOTA_LIMITS_HARDWS_MAX_DISABLE);
+  return out;
+}
+
+VM_COUNTERS vm_counters(const Target& target) {
+  const mm::AddressSpace::Statistics statistics = target.space().statistics();
+  VM_COUNTERS out{};
+  out.PeakVirtualSize = target.process->peak_virtual_size().value();
+  out.VirtualSize = target.process->virtual_size().value();
+  out.PageFaultCount =
+      static_cast<ULONG>(std::accumulate(statistics.faults.begin(), statistics.faults.end(), std::uint64_t{0}));
+  out.PeakWorkingSetSize = bytes_of(statistics.peak_working_set).value();
+  out.WorkingSetSize = bytes_of(statistics.working_set).value();
+  out.PagefileUsage = bytes_of(statistics.commit).value();
+  out.PeakPagefileUsage = bytes_of(statistics.peak_commit).value();
+  return out;
+}
+
+struct Query {
+  HANDLE process = nullptr;
+  void* out = nullptr;
+  ULONG size = 0;
+  ULONG* written = nullptr;
+};
+
+template <class Record, class Make>
+Result<> query(const Caller& caller, const Query& request, ULONG size, const Make& make) {
+  PAGODA_TRY(require(request.size == size, Status::kInfoLengthMismatch));
+  PAGODA_TRY(probe(request.out));
+  const auto target = target_process(caller, request.process, PROCESS_QUERY_INFORMATION);
+  if (!target) return fail(target.error());
+  const Record record = make(*target);
+  std::memcpy(request.out, &record, size);
+  if (request.written != nullptr) *request.written = size;
+  return {};
+}
+
+Result<> query_information(const Query& request, PROCESSINFOCLASS what) {
+  const auto caller = calling();
+  if (!caller) return fail(caller.error());
+  switch (what) {
+    case ProcessQuotaLimits:
+      // The plain record is the beginning of the extended one.
+      return query<QUOTA_LIMITS_EX>(
+          **caller, request, request.size == sizeof(QUOTA_LIMITS_EX) ? sizeof(QUOTA_LIMITS_EX) : sizeof(QUOTA_LIMITS),
+          quota_limits);
+    case ProcessVmCounters:
+      return query<VM_COUNTERS>(**caller, request, sizeof(VM_COUNTERS), vm_counters);
+    default:
+      return fail(Status::kInvalidInfoClass);
+  }
+}
+
+}  // namespace
+}  // namespace pagoda::nt
+
+NTSTATUS NtSetInformationProcess(HANDLE process, PROCESSINFOCLASS what, PVOID in, ULONG size) {
+  using namespace pagoda::nt;
+  return answer(set_information(process, what, in, size));
+}
+
+NTSTATUS NtQueryInformationProcess(HANDLE process, PROCESSINFOCLASS what, PVOID out, ULONG size, PULONG written) {
+  using namespace pagoda::nt;
+  return answer(query_information({.process = process, .out = out, .size = size, .written = written}, what));
+}

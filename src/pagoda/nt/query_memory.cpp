@@ -1,0 +1,275 @@
+// NtQueryVirtualMemory. Source: reference/nt.md 7.4.
+#include <algorithm>
+#include <vector>
+
+#include "pagoda/nt/edge.h"
+#include "pagoda/nt/unicode.h"
+
+namespace pagoda::nt {
+
+namespace {
+
+ULONG state_of(mm::MemoryState state) {
+  switch (state) {
+    case mm::MemoryState::kFree:
+      return MEM_FREE;
+    case mm::MemoryState::kReserved:
+      return MEM_RESERVE;
+    case mm::MemoryState::kCommitted:
+      break;
+  }
+  return MEM_COMMIT;
+}
+
+ULONG type_of(mm::MemoryType type) {
+  switch (type) {
+    case mm::MemoryType::kPrivate:
+      return MEM_PRIVATE;
+    case mm::MemoryType::kMapped:
+      return MEM_MAPPED;
+    case mm::MemoryType::kImage:
+      break;
+  }
+  return MEM_IMAGE;
+}
+
+MEMORY_BASIC_INFORMATION basic_information(const mm::RegionInfo& region) {
+  MEMORY_BASIC_INFORMATION info{};
+  info.BaseAddress = pointer_to(region.base);
+  info.RegionSize = region.size.value();
+  info.State = state_of(region.state);
+  if (region.state == mm::MemoryState::kFree) {
+    info.Protect = PAGE_NOACCESS;
+    return info;
+  }
+  info.AllocationBase = pointer_to(region.allocation_base);
+  info.AllocationProtect = mm::page_from_protection(region.allocation_protection);
+  info.Protect = region.state == mm::MemoryState::kReserved ? 0 : mm::page_from_protection(region.protection);
+  info.Type = type_of(region.type);
+  return info;
+}
+
+template <class Record>
+Result<> give(const Record& record, PVOID out, SIZE_T* written) {
+  std::memcpy(out, &record, sizeof record);
+  if (written != nullptr) *written = sizeof record;
+  return {};
+}
+
+struct Query {
+  HANDLE process = nullptr;
+  VirtualAddress address;
+  PVOID out = nullptr;
+  SIZE_T size = 0;
+  SIZE_T* written = nullptr;
+};
+
+Result<> query_basic(const Caller& caller, const Query& query) {
+  PAGODA_TRY(require(query.address <= highest_user_address(caller), Status::kInvalidParameter));
+  PAGODA_TRY(require(query.size >= sizeof(MEMORY_BASIC_INFORMATION), Status::kInfoLengthMismatch));
+  PAGODA_TRY(probe(query.out));
+  const auto target = target_process(caller, query.process, PROCESS_QUERY_INFORMATION);
+  if (!target) return fail(target.error());
+  const auto region = target->space().query(caller.cpu(), query.address);
+  if (!region) return fail(region.error());
+  return give(basic_information(*region), query.out, query.written);
+}
+
+// A region as a whole. Its commit is what the VAD promised.
+Result<> query_region(const Caller& caller, const Query& query) {
+  PAGODA_TRY(require(query.address <= highest_user_address(caller), Status::kInvalidParameter));
+  PAGODA_TRY(require(query.size >= sizeof(MEMORY_REGION_INFORMATION), Status::kInfoLengthMismatch));
+  PAGODA_TRY(probe(query.out));
+  const auto target = target_process(caller, query.process, PROCESS_QUERY_INFORMATION);
+  if (!target) return fail(target.error());
+  mm::AddressSpace& space = target->space();
+  const auto region = space.query(caller.cpu(), query.address);
+  if (!region) return fail(region.error());
+  PAGODA_TRY(require(region->state != mm::MemoryState::kFree, Status::kInvalidAddress));
+  MEMORY_REGION_INFORMATION info{};
+  info.AllocationBase = pointer_to(region->allocation_base);
+  info.AllocationProtect = mm::page_from_protection(region->allocation_protection);
+  switch (region->type) {
+    case mm::MemoryType::kPrivate:
+      info.RegionType = MEMORY_REGION_PRIVATE;
+      break;
+    case mm::MemoryType::kImage:
+      info.RegionType = MEMORY_REGION_MAPPED_IMAGE;
+      break;
+    case mm::MemoryType::kMapped:
+      info.RegionType =
+          space.mapped_file(query.address) ? MEMORY_REGION_MAPPED_DATA_FILE : MEMORY_REGION_MAPPED_PAGE_FILE;
+      break;
+  }
+  {
+    const LockGuard guard(space.lock);
+    const mm::Vad* const vad = space.vads().find(query.address.vpn());
+    PAGODA_TRY(require(vad != nullptr, Status::kInvalidAddress));
+    info.RegionSize = bytes_of(vad->range.count).value();
+    info.CommitSize = bytes_of(vad->commit_charge).value();
+  }
+  return give(info, query.out, query.written);
+}
+
+// One page of a working set as the classes 1 and 4 tell it.
+struct ResidentPage {
+  Vpn page;
+  mm::Protection protection = mm::Protection::kNone;
+  std::uint32_t share_count = 0;
+  bool shared = false;
+  bool locked = false;
+};
+
+constexpr std::uint32_t kMostShares = 7;  // Three bits.
+
+std::uint32_t share_count(mm::Core& core, const mm::PfnEntry& entry) {
+  const LockGuard guard(core.pfns.lock);
+  return entry.share_count;
+}
+
+std::optional<ResidentPage> resident_page(mm::AddressSpace& space, const mm::Processor& cpu, Vpn page)
+    PAGODA_REQUIRES(space.lock) {
+  mm::Core& core = space.core();
+  const mm::RawPte raw = space.tables().read(cpu, page);
+  if (!mm::PteCodec::is_valid(raw)) return std::nullopt;
+  const mm::PfnEntry& entry = core.pfns.entry(core.codec.frame(raw));
+  const bool shared = entry.prototype_pte != 0;
+  return ResidentPage{.page = page,
+                      .protection = space.protection_of_valid(page, raw),
+                      .share_count = shared ? share_count(core, entry) : 0,
+                      .shared = shared};
+}
+
+// The slots of the working set in order of their pages.
+std::vector<ResidentPage> resident_pages(mm::AddressSpace& space, const mm::Processor& cpu) {
+  std::vector<ResidentPage> pages;
+  const LockGuard guard(space.lock);
+  const mm::WorkingSet& set = space.working_set();
+  for (std::uint32_t slot = 0; slot < set.end_slot(); ++slot) {
+    if (!set[slot].is_valid()) continue;
+    if (auto page = resident_page(space, cpu, set[slot].page())) {
+      page->locked = set[slot].is_locked();
+      pages.push_back(*page);
+    }
+  }
+  std::ranges::sort(pages, {}, &ResidentPage::page);
+  return pages;
+}
+
+// In order. A shared page's slot cannot be told from its frame, so that the working set is asked as a whole.
+std::vector<Vpn> locked_pages(mm::AddressSpace& space) PAGODA_REQUIRES(space.lock) {
+  std::vector<Vpn> pages;
+  const mm::WorkingSet& set = space.working_set();
+  if (set.locked().is_zero()) return pages;
+  for (std::uint32_t slot = 0; slot < set.end_slot(); ++slot)
+    if (set[slot].is_valid() && set[slot].is_locked()) pages.push_back(set[slot].page());
+  std::ranges::sort(pages);
+  return pages;
+}
+
+Result<> query_working_set(const Caller& caller, const Query& query) {
+  constexpr SIZE_T kHeader = sizeof(ULONG_PTR);
+  PAGODA_TRY(require(query.size >= sizeof(MEMORY_WORKING_SET_INFORMATION), Status::kInfoLengthMismatch));
+  PAGODA_TRY(probe(query.out));
+  const auto target = target_process(caller, query.process, PROCESS_QUERY_INFORMATION);
+  if (!target) return fail(target.error());
+  const std::vector<ResidentPage> pages = resident_pages(target->space(), caller.cpu());
+  // The count is told also where the list does not fit.
+  auto* const out = static_cast<std::byte*>(query.out);
+  const ULONG_PTR count = pages.size();
+  std::memcpy(out, &count, sizeof count);
+  const SIZE_T needed = kHeader + count * sizeof(MEMORY_WORKING_SET_BLOCK);
+  PAGODA_TRY(require(query.size >= needed, Status::kInfoLengthMismatch));
+  for (SIZE_T i = 0; i < count; ++i) {
+    MEMORY_WORKING_SET_BLOCK block{};
+    block.Protection = mm::bits(pages[i].protection) & 0x1F;
+    block.ShareCount = std::min(pages[i].share_count, kMostShares) & kMostShares;
+    block.Shared = pages[i].shared ? 1 : 0;
+    block.VirtualPage = pages[i].page.value() & ((ULONG_PTR{1} << 52) - 1);
+    std::memcpy(out + kHeader + i * sizeof block, &block, sizeof block);
+  }
+  if (query.written != nullptr) *query.written = needed;
+  return {};
+}
+
+Result<> query_working_set_ex(const Caller& caller, const Query& query) {
+  constexpr SIZE_T kRecord = sizeof(MEMORY_WORKING_SET_EX_INFORMATION);
+  PAGODA_TRY(require(query.size >= kRecord && query.size % kRecord == 0, Status::kInfoLengthMismatch));
+  PAGODA_TRY(probe(query.out));
+  const auto target = target_process(caller, query.process, PROCESS_QUERY_INFORMATION);
+  if (!target) return fail(target.error());
+  mm::AddressSpace& space = target->space();
+  auto* const out = static_cast<std::byte*>(query.out);
+  const LockGuard guard(space.lock);
+  const std::vector<Vpn> locked = locked_pages(space);
+  for (SIZE_T at = 0; at < query.size; at += kRecord) {
+    MEMORY_WORKING_SET_EX_INFORMATION record{};
+    std::memcpy(&record, out + at, kRecord);
+    record.u1.Long = 0;
+    const Vpn page = address_of(record.VirtualAddress).vpn();
+    const bool reachable = address_of(record.VirtualAddress) <= space.highest_user();
+    if (const auto found = reachable ? resident_page(space, caller.cpu(), page) : std::nullopt) {
+      MEMORY_WORKING_SET_EX_BLOCK& block = record.u1.VirtualAttributes;
+      block.Valid = 1;
+      block.ShareCount = std::min(found->share_count, kMostShares) & kMostShares;
+      block.Win32Protection = mm::page_from_protection(found->protection) & 0x7FF;
+      block.Shared = found->shared ? 1 : 0;
+      block.Locked = std::ranges::binary_search(locked, page) ? 1 : 0;
+    }
+    std::memcpy(out + at, &record, kRecord);
+  }
+  if (query.written != nullptr) *query.written = query.size;
+  return {};
+}
+
+// The file that the address is mapped from, by its name in NT's terms.
+Result<> query_mapped_file(const Caller& caller, const Query& query) {
+  PAGODA_TRY(require(query.address <= highest_user_address(caller), Status::kInvalidParameter));
+  PAGODA_TRY(require(query.size >= sizeof(MEMORY_SECTION_NAME), Status::kInfoLengthMismatch));
+  PAGODA_TRY(probe(query.out));
+  const auto target = target_process(caller, query.process, PROCESS_QUERY_INFORMATION);
+  if (!target) return fail(target.error());
+  const auto file = target->space().mapped_file(query.address);
+  if (!file) return fail(file.error());
+  const std::u16string name = to_utf16((*file)->name());
+  const SIZE_T bytes = name.size() * sizeof(WCHAR);
+  const SIZE_T needed = sizeof(MEMORY_SECTION_NAME) + bytes + sizeof(WCHAR);
+  if (query.written != nullptr) *query.written = needed;  // How much would do is told in any case.
+  PAGODA_TRY(require(query.size >= needed, Status::kBufferOverflow));
+  auto* const units = static_cast<std::byte*>(query.out) + sizeof(MEMORY_SECTION_NAME);
+  MEMORY_SECTION_NAME info{};
+  info.SectionFileName = {static_cast<USHORT>(bytes), static_cast<USHORT>(bytes + sizeof(WCHAR)),
+                          reinterpret_cast<WCHAR*>(units)};
+  std::memcpy(query.out, &info, sizeof info);
+  std::memcpy(units, name.c_str(), bytes + sizeof(WCHAR));
+  return {};
+}
+
+Result<> query_memory(const Query& query, MEMORY_INFORMATION_CLASS what) {
+  const auto caller = calling();
+  if (!caller) return fail(caller.error());
+  switch (what) {
+    case MemoryBasicInformation:
+      return query_basic(**caller, query);
+    case MemoryWorkingSetInformation:
+      return query_working_set(**caller, query);
+    case MemoryMappedFilenameInformation:
+      return query_mapped_file(**caller, query);
+    case MemoryRegionInformation:
+      return query_region(**caller, query);
+    case MemoryWorkingSetExInformation:
+      return query_working_set_ex(**caller, query);
+    default:
+      return fail(Status::kInvalidInfoClass);
+  }
+}
+
+}  // namespace
+}  // namespace pagoda::nt
+
+NTSTATUS NtQueryVirtualMemory(HANDLE process, PVOID base, MEMORY_INFORMATION_CLASS what, PVOID out, SIZE_T size,
+                              PSIZE_T written) {
+  using namespace pagoda::nt;
+  return answer(query_memory(
+      {.process = process, .address = address_of(base), .out = out, .size = size, .written = written}, what));
+}

@@ -1,0 +1,225 @@
+// NtCreateSection, NtOpenSection, NtQuerySection, NtExtendSection. Checks stand in the order of reference/nt.md 6.1.
+#include <array>
+#include <bit>
+
+#include "pagoda/nt/edge.h"
+#include "pagoda/nt/files.h"
+#include "pagoda/nt/section_object.h"
+#include "pagoda/nt/unicode.h"
+
+namespace pagoda::nt {
+
+namespace {
+
+constexpr ULONG kTypes = SEC_COMMIT | SEC_RESERVE | SEC_IMAGE;
+constexpr ULONG kAttributes = kTypes | SEC_BASED | SEC_NO_CHANGE | SEC_NOCACHE | SEC_WRITECOMBINE | SEC_LARGE_PAGES;
+
+struct Creation {
+  HANDLE* out = nullptr;
+  ACCESS_MASK desired = 0;
+  const OBJECT_ATTRIBUTES* attributes = nullptr;
+  const LARGE_INTEGER* maximum_size = nullptr;
+  ULONG protect = 0;
+  ULONG flags = 0;
+  HANDLE file = nullptr;
+};
+
+bool has(ULONG flags, ULONG bits) { return (flags & bits) != 0; }
+
+// The first row of 6.1.
+Result<> check_flags(const Creation& request) {
+  constexpr auto kBad = Status::kInvalidParameter6;
+  const ULONG flags = request.flags;
+  PAGODA_TRY(require((flags & ~kAttributes) == 0, kBad));  // SEC_FILE, too: it is told, never asked for.
+  PAGODA_TRY(require(std::has_single_bit(flags & kTypes), kBad));
+  PAGODA_TRY(require(!has(flags, SEC_IMAGE) || (flags & ~(SEC_IMAGE | SEC_BASED)) == 0, kBad));
+  PAGODA_TRY(require(!has(flags, SEC_LARGE_PAGES) || (has(flags, SEC_COMMIT) && request.file == nullptr), kBad));
+  return {};
+}
+
+// What a section may be protected with: rights alone, and some.
+Result<mm::Protection> section_protection(ULONG protect) {
+  auto protection = mm::protection_from_page(protect);
+  if (protection && (mm::base_of(*protection) != *protection || protect == PAGE_NOACCESS))
+    return fail(Status::kInvalidPageProtection);
+  return protection;
+}
+
+// What a section of the protection does to its file. NT: MmMakeFileAccess, by the five-bit rights.
+AccessMask file_access(mm::Protection protection) {
+  constexpr std::array<AccessMask, 8> kAccess{0,
+                                              FILE_READ_DATA,
+                                              FILE_EXECUTE,
+                                              FILE_EXECUTE | FILE_READ_DATA,
+                                              FILE_WRITE_DATA | FILE_READ_DATA,
+                                              FILE_READ_DATA,
+                                              FILE_EXECUTE | FILE_WRITE_DATA | FILE_READ_DATA,
+                                              FILE_EXECUTE | FILE_READ_DATA};
+  return kAccess[mm::bits(protection) & mm::kProtectionBase];
+}
+
+// A name that is taken already, or the object itself where the caller would have it opened.
+Result<std::shared_ptr<Object>> existing(Kernel& kernel, const std::optional<std::u16string>& name, bool open_if) {
+  if (!name) return std::shared_ptr<Object>();
+  auto found = kernel.names().find(*name, ObjectType::kSection);
+  if (found) return open_if ? std::move(found) : fail(Status::kObjectNameCollision);
+  if (found.error() == Status::kObjectNameNotFound) return std::shared_ptr<Object>();
+  return open_if ? std::move(found) : fail(Status::kObjectNameCollision);
+}
+
+Result<> create_section(const Creation& request) {
+  const auto called_by = calling();
+  if (!called_by) return fail(called_by.error());
+  const Caller& caller = **called_by;
+  PAGODA_TRY(check_flags(request));
+  const auto protection = section_protection(request.protect);
+  if (!protection) return fail(protection.error());
+  PAGODA_TRY(probe(request.out));
+  mm::SectionRequest section{.protection = *protection};
+  if (request.maximum_size != nullptr)
+    section.size = ByteCount(static_cast<std::uint64_t>(request.maximum_size->QuadPart));
+  const bool is_image = has(request.flags, SEC_IMAGE);
+  PAGODA_TRY(require(!is_image || request.file != nullptr, Status::kInvalidFileForSection));
+  PAGODA_TRY(require(request.file != nullptr || !section.size.is_zero(), Status::kInvalidParameter4));
+  Kernel& kernel = caller.kernel();
+  if (has(request.flags, SEC_LARGE_PAGES)) {
+    const ByteCount large = kernel.machine().paging().coverage(2);
+    PAGODA_TRY(require(section.size.value() % large.value() == 0, Status::kInvalidParameter4));
+    PAGODA_TRY(require(caller.process().token().holds(Privilege::kLockMemory), Status::kPrivilegeNotHeld));
+  }
+  if (request.file != nullptr) {
+    const auto file = object_from<FileObject>(caller, request.file, file_access(*protection));
+    if (!file) return fail(file.error());
+    section.file = (*file)->stream();
+    section.kind = is_image ? mm::SectionKind::kImage : mm::SectionKind::kData;
+  }
+  const auto name = captured_name(request.attributes);
+  if (!name) return fail(name.error());
+  const bool open_if = request.attributes != nullptr && (request.attributes->Attributes & OBJ_OPENIF) != 0;
+  auto found = existing(kernel, *name, open_if);
+  if (!found) return fail(found.error());
+  if (*found != nullptr) {
+    give_handle(caller, std::move(*found), request.desired, request.out);
+    return fail(Status::kObjectNameExists);
+  }
+
+  // RESERVE on a file acts like COMMIT.
+  section.flags = {.reserve = has(request.flags, SEC_RESERVE) && request.file == nullptr,
+                   .based = has(request.flags, SEC_BASED),
+                   .no_change = has(request.flags, SEC_NO_CHANGE),
+                   .no_cache = has(request.flags, SEC_NOCACHE),
+                   .write_combine = has(request.flags, SEC_WRITECOMBINE),
+                   .large_pages = has(request.flags, SEC_LARGE_PAGES)};
+  const auto created = kernel.manager().sections().create(caller.cpu(), section);
+  if (!created) return fail(created.error());
+  auto object = std::make_shared<SectionObject>(kernel, **created);
+  if (*name) PAGODA_TRY(kernel.names().add(object, **name));
+  give_handle(caller, std::move(object), request.desired, request.out);
+  return {};
+}
+
+Result<> open_section(HANDLE* out, ACCESS_MASK desired, const OBJECT_ATTRIBUTES* attributes) {
+  const auto caller = calling();
+  if (!caller) return fail(caller.error());
+  PAGODA_TRY(probe(out, attributes));
+  const auto name = captured_name(attributes);
+  if (!name) return fail(name.error());
+  PAGODA_TRY(require(name->has_value(), Status::kObjectNameInvalid));
+  auto found = (*caller)->kernel().names().find(**name, ObjectType::kSection);
+  if (!found) return fail(found.error());
+  give_handle(**caller, std::move(*found), desired, out);
+  return {};
+}
+
+ULONG attributes_of(const mm::Section& section) {
+  const mm::SectionFlags& flags = section.flags();
+  ULONG out = 0;
+  switch (section.kind()) {
+    case mm::SectionKind::kPagingFile:
+      out = flags.reserve ? SEC_RESERVE : SEC_COMMIT;
+      break;
+    case mm::SectionKind::kData:
+      out = SEC_FILE;
+      break;
+    case mm::SectionKind::kImage:
+      out = SEC_FILE | SEC_IMAGE;
+      break;
+  }
+  if (flags.based) out |= SEC_BASED;
+  if (flags.no_change) out |= SEC_NO_CHANGE;
+  if (flags.no_cache) out |= SEC_NOCACHE;
+  if (flags.write_combine) out |= SEC_WRITECOMBINE;
+  if (flags.large_pages) out |= SEC_LARGE_PAGES;
+  return out;
+}
+
+struct Query {
+  HANDLE section = nullptr;
+  void* out = nullptr;
+  SIZE_T size = 0;
+  SIZE_T* written = nullptr;
+};
+
+Result<> query_section(const Query& request, SECTION_INFORMATION_CLASS what) {
+  const auto caller = calling();
+  if (!caller) return fail(caller.error());
+  PAGODA_TRY(require(what == SectionBasicInformation || what == SectionImageInformation, Status::kInvalidInfoClass));
+  const SIZE_T needed =
+      what == SectionBasicInformation ? sizeof(SECTION_BASIC_INFORMATION) : sizeof(SECTION_IMAGE_INFORMATION);
+  PAGODA_TRY(require(request.size >= needed, Status::kInfoLengthMismatch));
+  PAGODA_TRY(probe(request.out));
+  const auto object = object_from<SectionObject>(**caller, request.section, SECTION_QUERY);
+  if (!object) return fail(object.error());
+  const mm::Section& section = (*object)->section();
+  PAGODA_TRY(require(what == SectionBasicInformation, Status::kSectionNotImage));
+  SECTION_BASIC_INFORMATION info{};
+  if (section.based_at()) info.BaseAddress = pointer_to(*section.based_at());
+  info.AllocationAttributes = attributes_of(section);
+  info.MaximumSize.QuadPart = static_cast<LONGLONG>(section.size().value());
+  std::memcpy(request.out, &info, sizeof info);
+  if (request.written != nullptr) *request.written = sizeof info;
+  return {};
+}
+
+Result<> extend_section(HANDLE handle, LARGE_INTEGER* size) {
+  const auto caller = calling();
+  if (!caller) return fail(caller.error());
+  PAGODA_TRY(probe(size));
+  const auto object = object_from<SectionObject>(**caller, handle, SECTION_EXTEND_SIZE);
+  if (!object) return fail(object.error());
+  const auto extended = (*caller)->kernel().manager().sections().extend(
+      (*caller)->cpu(), (*object)->section(), ByteCount(static_cast<std::uint64_t>(size->QuadPart)));
+  if (!extended) return fail(extended.error());
+  size->QuadPart = static_cast<LONGLONG>(extended->value());
+  return {};
+}
+
+}  // namespace
+}  // namespace pagoda::nt
+
+NTSTATUS NtCreateSection(PHANDLE out, ACCESS_MASK desired, POBJECT_ATTRIBUTES attributes, PLARGE_INTEGER maximum_size,
+                         ULONG protect, ULONG flags, HANDLE file) {
+  using namespace pagoda::nt;
+  return answer(create_section({.out = out,
+                                .desired = desired,
+                                .attributes = attributes,
+                                .maximum_size = maximum_size,
+                                .protect = protect,
+                                .flags = flags,
+                                .file = file}));
+}
+
+NTSTATUS NtOpenSection(PHANDLE out, ACCESS_MASK desired, POBJECT_ATTRIBUTES attributes) {
+  using namespace pagoda::nt;
+  return answer(open_section(out, desired, attributes));
+}
+
+NTSTATUS NtQuerySection(HANDLE section, SECTION_INFORMATION_CLASS what, PVOID out, SIZE_T size, PSIZE_T written) {
+  using namespace pagoda::nt;
+  return answer(query_section({.section = section, .out = out, .size = size, .written = written}, what));
+}
+
+NTSTATUS NtExtendSection(HANDLE section, PLARGE_INTEGER size) {
+  using namespace pagoda::nt;
+  return answer(extend_section(section, size));
+}

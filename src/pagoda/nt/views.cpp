@@ -1,0 +1,193 @@
+// NtMapViewOfSection(Ex), NtUnmapViewOfSection(Ex), NtFlushVirtualMemory. Checks stand in the order of reference/nt.md
+// 6.2 and 7.6; those that need the section are mm's.
+#include <algorithm>
+#include <array>
+
+#include "pagoda/nt/edge.h"
+#include "pagoda/nt/extended_parameters.h"
+#include "pagoda/nt/section_object.h"
+
+namespace pagoda::nt {
+
+namespace {
+
+constexpr ULONG kViewTypes = MEM_TOP_DOWN | MEM_LARGE_PAGES | MEM_DOS_LIM | SEC_NO_CHANGE | MEM_RESERVE;
+constexpr ULONG kExtendedViewTypes = kViewTypes | MEM_REPLACE_PLACEHOLDER;
+
+bool has(ULONG type, ULONG bits) { return (type & bits) != 0; }
+
+// What a view of the protection needs of the section's handle. NT: MmMakeSectionAccess, by the five-bit rights.
+AccessMask section_access(mm::Protection protection) {
+  constexpr std::array<AccessMask, 8> kAccess{SECTION_MAP_READ,
+                                              SECTION_MAP_READ,
+                                              SECTION_MAP_EXECUTE,
+                                              SECTION_MAP_EXECUTE | SECTION_MAP_READ,
+                                              SECTION_MAP_WRITE,
+                                              SECTION_MAP_READ,
+                                              SECTION_MAP_EXECUTE | SECTION_MAP_WRITE,
+                                              SECTION_MAP_EXECUTE | SECTION_MAP_READ};
+  return kAccess[mm::bits(protection) & mm::kProtectionBase];
+}
+
+struct Mapping {
+  HANDLE section = nullptr;
+  HANDLE process = nullptr;
+  PVOID* base = nullptr;
+  LARGE_INTEGER* offset = nullptr;  // May be null.
+  SIZE_T* size = nullptr;
+  SIZE_T commit = 0;
+  ULONG inherit = ViewUnmap;
+  ULONG type = 0;
+  ULONG protect = 0;
+};
+
+// After the inheritance and the type: `limit` looks at the base and says where the view may end.
+template <class Limit>
+Result<> map_view(const Caller& caller, const Mapping& request, const Limit& limit) {
+  const auto protection = mm::protection_from_page(request.protect);
+  if (!protection) return fail(protection.error());
+  PAGODA_TRY(probe(request.base, request.size));
+  const VirtualAddress base = address_of(*request.base);
+  const ByteCount size(*request.size);
+  const VirtualAddress highest = highest_vad_address(caller);
+  PAGODA_TRY(require(base <= highest && (size.is_zero() || size.value() - 1 <= (highest - base).value()),
+                     Status::kInvalidParameter3));
+  const Result<std::optional<VirtualAddress>> ceiling = limit(base);
+  if (!ceiling) return fail(ceiling.error());
+  const auto target = target_process(caller, request.process, PROCESS_VM_OPERATION);
+  if (!target) return fail(target.error());
+  const auto object = object_from<SectionObject>(caller, request.section, section_access(*protection));
+  if (!object) return fail(object.error());
+
+  mm::ViewRequest view{.highest = *ceiling,
+                       .size = size,
+                       .commit = ByteCount(request.commit),
+                       .protection = *protection,
+                       .direction = has(request.type, MEM_TOP_DOWN) ? mm::ViewRequest::Direction::kTopDown
+                                                                    : mm::ViewRequest::Direction::kBottomUp,
+                       .inherit = static_cast<mm::Inherit>(request.inherit),
+                       .no_change = has(request.type, SEC_NO_CHANGE),
+                       .extendable = has(request.type, MEM_RESERVE),
+                       .replaces_placeholder = has(request.type, MEM_REPLACE_PLACEHOLDER)};
+  if (base.value() != 0) view.base = base;
+  if (request.offset != nullptr) view.offset = ByteCount(static_cast<std::uint64_t>(request.offset->QuadPart));
+  const auto mapped = target->space().map_view(caller.cpu(), (*object)->section(), view);
+  if (!mapped) return fail(mapped.error());
+  if (!view.replaces_placeholder) target->process->virtual_size_grew(bytes_of(mapped->count));
+  *request.base = pointer_to(page_start(*mapped));
+  *request.size = byte_size(*mapped);
+  return {};
+}
+
+Result<> map_plain(const Mapping& request, ULONG_PTR zero_bits) {
+  const auto caller = calling();
+  if (!caller) return fail(caller.error());
+  PAGODA_TRY(require(request.inherit == ViewShare || request.inherit == ViewUnmap, Status::kInvalidParameter8));
+  PAGODA_TRY(require(!has(request.type, ~kViewTypes), Status::kInvalidParameter9));
+  return map_view(**caller, request, [&](VirtualAddress base) -> Result<std::optional<VirtualAddress>> {
+    if (zero_bits == 0) return std::nullopt;
+    const auto ceiling = mm::zero_bits_ceiling((*caller)->kernel().machine().paging(), zero_bits);
+    if (!ceiling || base > *ceiling) return fail(Status::kInvalidParameter4);
+    return std::optional(*ceiling);
+  });
+}
+
+Result<> map_extended(const Mapping& request, std::span<const MEM_EXTENDED_PARAMETER> parameters) {
+  const auto caller = calling();
+  if (!caller) return fail(caller.error());
+  PAGODA_TRY(require(!has(request.type, ~kExtendedViewTypes), Status::kInvalidParameter));
+  return map_view(**caller, request, [&](VirtualAddress base) -> Result<std::optional<VirtualAddress>> {
+    const auto wishes = address_requirements(**caller, parameters, pointer_to(base));
+    if (!wishes) return fail(wishes.error());
+    // Views are placed below a ceiling only.
+    PAGODA_TRY(require(!wishes->lowest && wishes->alignment.is_zero(), Status::kInvalidParameter));
+    return wishes->highest;
+  });
+}
+
+Result<> unmap(HANDLE process, PVOID address, mm::AddressSpace::After after) {
+  const auto caller = calling();
+  if (!caller) return fail(caller.error());
+  const auto target = target_process(**caller, process, PROCESS_VM_OPERATION);
+  if (!target) return fail(target.error());
+  PAGODA_TRY(require(address_of(address) <= highest_user_address(**caller), Status::kNotMappedView));
+  const auto region = region_at(target->space(), address_of(address));
+  PAGODA_TRY(target->space().unmap_view((*caller)->cpu(), address_of(address), after));
+  if (after == mm::AddressSpace::After::kNothing) target->process->virtual_size_shrank(bytes_of(region->count));
+  return {};
+}
+
+Result<> unmap_extended(HANDLE process, PVOID address, ULONG flags) {
+  PAGODA_TRY(
+      require((flags & ~(MEM_UNMAP_WITH_TRANSIENT_BOOST | MEM_PRESERVE_PLACEHOLDER)) == 0, Status::kInvalidParameter));
+  return unmap(process, address,
+               (flags & MEM_PRESERVE_PLACEHOLDER) != 0 ? mm::AddressSpace::After::kPlaceholder
+                                                       : mm::AddressSpace::After::kNothing);
+}
+
+Result<> flush(HANDLE process, PVOID* base_address, SIZE_T* region_size, IO_STATUS_BLOCK* io) {
+  const auto caller = calling();
+  if (!caller) return fail(caller.error());
+  PAGODA_TRY(probe(base_address, region_size, io));
+  const VirtualAddress base = address_of(*base_address);
+  const ByteCount size(*region_size);
+  const VirtualAddress highest = highest_user_address(**caller);
+  PAGODA_TRY(require(base <= highest && (size.is_zero() || size.value() - 1 <= (highest - base).value()),
+                     Status::kInvalidParameter));
+  const auto target = target_process(**caller, process, PROCESS_VM_OPERATION);
+  if (!target) return fail(target.error());
+  const auto flushed = target->space().flush_view((*caller)->cpu(), base, size);
+  if (!flushed) return fail(flushed.error());
+  *base_address = pointer_to(page_start(*flushed));
+  *region_size = byte_size(*flushed);
+  *io = {};
+  io->Information = byte_size(*flushed);
+  return {};
+}
+
+}  // namespace
+}  // namespace pagoda::nt
+
+NTSTATUS NtMapViewOfSection(HANDLE section, HANDLE process, PVOID* base, ULONG_PTR zero_bits, SIZE_T commit,
+                            PLARGE_INTEGER offset, PSIZE_T size, SECTION_INHERIT inherit, ULONG type, ULONG protect) {
+  using namespace pagoda::nt;
+  return answer(map_plain({.section = section,
+                           .process = process,
+                           .base = base,
+                           .offset = offset,
+                           .size = size,
+                           .commit = commit,
+                           .inherit = static_cast<ULONG>(inherit),
+                           .type = type,
+                           .protect = protect},
+                          zero_bits));
+}
+
+NTSTATUS NtMapViewOfSectionEx(HANDLE section, HANDLE process, PVOID* base, PLARGE_INTEGER offset, PSIZE_T size,
+                              ULONG type, ULONG protect, PMEM_EXTENDED_PARAMETER parameters, ULONG count) {
+  using namespace pagoda::nt;
+  if (count != 0 && parameters == nullptr) return STATUS_INVALID_PARAMETER;
+  return answer(map_extended({.section = section,
+                              .process = process,
+                              .base = base,
+                              .offset = offset,
+                              .size = size,
+                              .type = type,
+                              .protect = protect},
+                             {parameters, count}));
+}
+
+NTSTATUS NtUnmapViewOfSection(HANDLE process, PVOID base) {
+  using namespace pagoda::nt;
+  return answer(unmap(process, base, pagoda::mm::AddressSpace::After::kNothing));
+}
+
+NTSTATUS NtUnmapViewOfSectionEx(HANDLE process, PVOID base, ULONG flags) {
+  using namespace pagoda::nt;
+  return answer(unmap_extended(process, base, flags));
+}
+
+NTSTATUS NtFlushVirtualMemory(HANDLE process, PVOID* base, PSIZE_T size, PIO_STATUS_BLOCK io) {
+  using namespace pagoda::nt;
+  return answer(flush(process, base, size, io));
+}

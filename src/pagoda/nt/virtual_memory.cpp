@@ -1,0 +1,202 @@
+// NtAllocateVirtualMemory, NtFreeVirtualMemory, NtProtectVirtualMemory. Checks stand in the order of reference/nt.md
+// 7.1 to 7.3.
+#include "pagoda/mm/space/placement.h"
+#include "pagoda/nt/edge.h"
+#include "pagoda/nt/extended_parameters.h"
+
+namespace pagoda::nt {
+
+namespace {
+
+constexpr ULONG kAllocationTypes = MEM_COMMIT | MEM_RESERVE | MEM_RESET | MEM_RESET_UNDO | MEM_TOP_DOWN |
+                                   MEM_WRITE_WATCH | MEM_PHYSICAL | MEM_LARGE_PAGES;
+constexpr ULONG kExtendedAllocationTypes = kAllocationTypes | MEM_RESERVE_PLACEHOLDER | MEM_REPLACE_PLACEHOLDER;
+
+constexpr ULONG kOtherTypes = MEM_RESET | MEM_RESET_UNDO | MEM_WRITE_WATCH | MEM_PHYSICAL | MEM_LARGE_PAGES |
+                              MEM_RESERVE_PLACEHOLDER | MEM_REPLACE_PLACEHOLDER;
+
+bool has(ULONG type, ULONG bits) { return (type & bits) != 0; }
+
+// The second row of 7.1.
+Result<> check_allocation_type(ULONG type, ULONG allowed) {
+  constexpr auto kBad = Status::kInvalidParameter5;
+  PAGODA_TRY(require(!has(type, ~allowed), kBad));
+  PAGODA_TRY(require(has(type, MEM_COMMIT | MEM_RESERVE | MEM_RESET | MEM_RESET_UNDO), kBad));
+  PAGODA_TRY(require(!has(type, MEM_RESET) || type == MEM_RESET, kBad));
+  PAGODA_TRY(require(!has(type, MEM_RESET_UNDO) || type == MEM_RESET_UNDO, kBad));
+  if (has(type, MEM_PHYSICAL)) {
+    PAGODA_TRY(require(has(type, MEM_RESERVE), kBad));
+    PAGODA_TRY(require(!has(type, MEM_COMMIT | MEM_RESET | MEM_LARGE_PAGES | MEM_WRITE_WATCH), kBad));
+  }
+  PAGODA_TRY(require(!has(type, MEM_WRITE_WATCH) || has(type, MEM_RESERVE), kBad));
+  if (has(type, MEM_LARGE_PAGES)) {
+    PAGODA_TRY(require(has(type, MEM_COMMIT), kBad));
+    PAGODA_TRY(require(!has(type, MEM_WRITE_WATCH), kBad));
+  }
+  return {};
+}
+
+// The third row of 7.1: what private memory may be protected with.
+Result<mm::Protection> private_protection(ULONG protect) {
+  auto protection = mm::protection_from_page(protect);
+  if (protection && mm::is_write_copy(*protection)) return fail(Status::kInvalidPageProtection);
+  return protection;
+}
+
+struct Allocation {
+  HANDLE process = nullptr;
+  PVOID* base = nullptr;
+  SIZE_T* size = nullptr;
+  ULONG type = 0;
+  ULONG protect = 0;
+  mm::PlacementWishes wishes;
+};
+
+Result<> commit_existing(const Caller& caller, const Allocation& request, const Target& target, VpnRange pages,
+                         mm::Protection protection) {
+  PAGODA_TRY(target.space().commit(caller.cpu(), page_start(pages), ByteCount(byte_size(pages)), protection));
+  *request.base = pointer_to(page_start(pages));
+  *request.size = byte_size(pages);
+  return {};
+}
+
+// After everything that depends on ZeroBits, the type's bits and the protection.
+Result<> allocate(const Caller& caller, const Allocation& request, mm::Protection protection) {
+  PAGODA_TRY(probe(request.base, request.size));
+  const VirtualAddress base = address_of(*request.base);
+  const ByteCount size(*request.size);
+  const VirtualAddress highest = highest_vad_address(caller);
+  PAGODA_TRY(require(base <= highest, Status::kInvalidParameter2));
+  PAGODA_TRY(require(!size.is_zero() && size.value() - 1 <= (highest - base).value(), Status::kInvalidParameter4));
+  const auto target = target_process(caller, request.process, PROCESS_VM_OPERATION);
+  if (!target) return fail(target.error());
+  PAGODA_TRY(require(!has(request.type, MEM_LARGE_PAGES) || caller.process().token().holds(Privilege::kLockMemory),
+                     Status::kPrivilegeNotHeld));
+  // What needs more of the memory manager than private memory.
+  PAGODA_TRY(require(!has(request.type, kOtherTypes), Status::kInvalidParameter));
+
+  const bool reserves = has(request.type, MEM_RESERVE) || base.value() == 0;
+  if (!reserves) return commit_existing(caller, request, *target, *mm::pages_covering(base, size), protection);
+  const auto region =
+      target->space().reserve({.base = base.value() == 0 ? std::nullopt : std::optional(base),
+                               .size = size,
+                               .protection = protection,
+                               .commit = has(request.type, MEM_COMMIT) ? mm::MemCommit::kYes : mm::MemCommit::kNo,
+                               .direction = has(request.type, MEM_TOP_DOWN) ? mm::ReserveRequest::Direction::kTopDown
+                                                                            : mm::ReserveRequest::Direction::kBottomUp,
+                               .wishes = base.value() == 0 ? request.wishes : mm::PlacementWishes{}});
+  if (!region) return fail(region.error());
+  target->process->virtual_size_grew(bytes_of(region->count));
+  *request.base = pointer_to(page_start(*region));
+  *request.size = byte_size(*region);
+  return {};
+}
+
+Result<> allocate_plain(Allocation request, ULONG_PTR zero_bits) {
+  const auto caller = calling();
+  if (!caller) return fail(caller.error());
+  const auto ceiling = mm::zero_bits_ceiling((*caller)->kernel().machine().paging(), zero_bits);
+  if (!ceiling) return fail(ceiling.error());
+  if (zero_bits != 0) request.wishes.highest = *ceiling;
+  PAGODA_TRY(check_allocation_type(request.type, kAllocationTypes));
+  const auto protection = private_protection(request.protect);
+  if (!protection) return fail(protection.error());
+  PAGODA_TRY(
+      require(!has(request.type, MEM_PHYSICAL) || request.protect == PAGE_READWRITE, Status::kInvalidParameter6));
+  return allocate(**caller, request, *protection);
+}
+
+Result<> allocate_extended(Allocation request, std::span<const MEM_EXTENDED_PARAMETER> parameters) {
+  const auto caller = calling();
+  if (!caller) return fail(caller.error());
+  PAGODA_TRY(check_allocation_type(request.type, kExtendedAllocationTypes));
+  const auto protection = private_protection(request.protect);
+  if (!protection) return fail(protection.error());
+  if (has(request.type, MEM_RESERVE_PLACEHOLDER)) {
+    PAGODA_TRY(require(request.type == (MEM_RESERVE | MEM_RESERVE_PLACEHOLDER) && request.protect == PAGE_NOACCESS,
+                       Status::kInvalidParameter));
+  }
+  PAGODA_TRY(
+      require(!has(request.type, MEM_PHYSICAL) || request.protect == PAGE_READWRITE, Status::kInvalidParameter6));
+  PAGODA_TRY(probe(request.base));
+  const auto wishes = address_requirements(**caller, parameters, *request.base);
+  if (!wishes) return fail(wishes.error());
+  request.wishes = *wishes;
+  return allocate(**caller, request, *protection);
+}
+
+Result<> free_memory(HANDLE process, PVOID* base_address, SIZE_T* region_size, ULONG type) {
+  const auto caller = calling();
+  if (!caller) return fail(caller.error());
+  PAGODA_TRY(require(type == MEM_DECOMMIT || type == MEM_RELEASE, Status::kInvalidParameter4));
+  PAGODA_TRY(probe(base_address, region_size));
+  const VirtualAddress base = address_of(*base_address);
+  const ByteCount size(*region_size);
+  const VirtualAddress highest = highest_vad_address(**caller);
+  PAGODA_TRY(require(base <= highest, Status::kInvalidParameter2));
+  PAGODA_TRY(require(size.is_zero() || size.value() - 1 <= (highest - base).value(), Status::kInvalidParameter3));
+  const auto target = target_process(**caller, process, PROCESS_VM_OPERATION);
+  if (!target) return fail(target.error());
+
+  const auto region = region_at(target->space(), base);
+  const auto pages = size.is_zero() ? region : mm::pages_covering(base, size);
+  mm::Processor& cpu = (*caller)->cpu();
+  PAGODA_TRY(type == MEM_RELEASE ? target->space().release(cpu, base, size)
+                                 : target->space().decommit(cpu, base, size));
+  if (type == MEM_RELEASE) target->process->virtual_size_shrank(bytes_of(pages->count));
+  *base_address = pointer_to(page_start(*pages));
+  *region_size = byte_size(*pages);
+  return {};
+}
+
+Result<> protect_memory(HANDLE process, PVOID* base_address, SIZE_T* region_size, ULONG protect, ULONG* old_protect) {
+  const auto caller = calling();
+  if (!caller) return fail(caller.error());
+  const auto protection = mm::protection_from_page(protect);
+  if (!protection) return fail(protection.error());
+  PAGODA_TRY(probe(base_address, region_size));
+  const VirtualAddress base = address_of(*base_address);
+  const ByteCount size(*region_size);
+  const VirtualAddress highest = highest_vad_address(**caller);
+  PAGODA_TRY(require(base <= highest, Status::kInvalidParameter2));
+  PAGODA_TRY(require(!size.is_zero() && size.value() - 1 <= (highest - base).value(), Status::kInvalidParameter3));
+  PAGODA_TRY(probe(old_protect));
+  const auto target = target_process(**caller, process, PROCESS_VM_OPERATION);
+  if (!target) return fail(target.error());
+
+  const auto old = target->space().protect((*caller)->cpu(), base, size, *protection);
+  if (!old) return fail(old.error());
+  const VpnRange pages = *mm::pages_covering(base, size);
+  *base_address = pointer_to(page_start(pages));
+  *region_size = byte_size(pages);
+  *old_protect = mm::page_from_protection(*old);
+  return {};
+}
+
+}  // namespace
+}  // namespace pagoda::nt
+
+NTSTATUS NtAllocateVirtualMemory(HANDLE process, PVOID* base, ULONG_PTR zero_bits, PSIZE_T size, ULONG type,
+                                 ULONG protect) {
+  using namespace pagoda::nt;
+  return answer(
+      allocate_plain({.process = process, .base = base, .size = size, .type = type, .protect = protect}, zero_bits));
+}
+
+NTSTATUS NtAllocateVirtualMemoryEx(HANDLE process, PVOID* base, PSIZE_T size, ULONG type, ULONG protect,
+                                   PMEM_EXTENDED_PARAMETER parameters, ULONG count) {
+  using namespace pagoda::nt;
+  if (count != 0 && parameters == nullptr) return STATUS_INVALID_PARAMETER;
+  return answer(allocate_extended({.process = process, .base = base, .size = size, .type = type, .protect = protect},
+                                  {parameters, count}));
+}
+
+NTSTATUS NtFreeVirtualMemory(HANDLE process, PVOID* base, PSIZE_T size, ULONG type) {
+  using namespace pagoda::nt;
+  return answer(free_memory(process, base, size, type));
+}
+
+NTSTATUS NtProtectVirtualMemory(HANDLE process, PVOID* base, PSIZE_T size, ULONG protect, PULONG old_protect) {
+  using namespace pagoda::nt;
+  return answer(protect_memory(process, base, size, protect, old_protect));
+}
