@@ -65,6 +65,11 @@ std::size_t check_view(Context& c, AddressSpace& space, const Vad& vad, std::siz
     const Leaf& leaf = c.leaves[at];
     const PteKind kind = c.core.codec.kind(leaf.raw);
     if (kind == PteKind::kValid && !is_known(c, space, leaf)) continue;
+    if (kind == PteKind::kPrototype && !c.core.codec.is_lookup_needed(leaf.raw) &&
+        !c.core.prototypes.contains(c.core.codec.prototype_address(leaf.raw))) {
+      c.find("PT3"_rule, fmt::format("space {}: {} points out of the pool", space.id(), c.text_of(leaf)));
+      continue;
+    }
     const bool clone = space.is_clone(leaf.raw);
     if (clone && kind == PteKind::kPrototype) c.clone_names.push_back(c.core.codec.prototype_address(leaf.raw));
     const bool shared =
