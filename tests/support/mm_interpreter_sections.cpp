@@ -291,13 +291,25 @@ std::string Interpreter::flush_view(const Operation& operation, Space& space) {
                       {region->second.section_page + (pages.first - region->first), pages.count});
 }
 
+template <class Call>
+Result<ByteCount> Interpreter::piecewise(const Operation& operation, std::uint64_t size, Call&& call) {
+  for (std::uint64_t done = 0;;) {
+    const auto result = insist(operation, [&] { return call(done); });
+    if (!result && result.error() == Status::kEndOfFile && done > 0) return ByteCount(done);
+    if (!result) return result;
+    done += result->value();
+    if (result->value() == 0 || done == size) return ByteCount(done);
+  }
+}
+
 std::string Interpreter::read_file(const Operation& operation) {
   const Segment& segment = *files_[operation.section % files_.size()];
   const std::uint64_t size = operation.size % (kMostFileBytes + 1);
   const std::uint64_t offset = operation.offset % kMostSectionBytes;
   std::vector<std::byte> bytes(size, std::byte{0xAA});
-  const auto result = insist(operation, [&] {
-    return manager_->sections().read(machine_->processor(operation.cpu), segment.file, FileOffset(offset), bytes);
+  const auto result = piecewise(operation, size, [&](std::uint64_t done) {
+    return manager_->sections().read(machine_->processor(operation.cpu), segment.file, FileOffset(offset + done),
+                                     std::span(bytes).subspan(done));
   });
   if (status_of(result) == Status::kNoMemory && broke_promise_) return "";
   const Status expected = size > 0 && offset >= segment.file_size ? Status::kEndOfFile : Status::kSuccess;
@@ -342,8 +354,9 @@ std::string Interpreter::write_file(const Operation& operation) {
   for_each_byte([&](std::uint64_t page, unsigned word, unsigned byte, std::uint64_t at) {
     bytes[at] = static_cast<std::byte>(value_of(page, word, byte));
   });
-  const auto result = insist(operation, [&] {
-    return manager_->sections().write(machine_->processor(operation.cpu), segment.file, FileOffset(offset), bytes);
+  const auto result = piecewise(operation, size, [&](std::uint64_t done) {
+    return manager_->sections().write(machine_->processor(operation.cpu), segment.file, FileOffset(offset + done),
+                                      std::span<const std::byte>(bytes).subspan(done));
   });
   if (status_of(result) == Status::kNoMemory && broke_promise_) return "";
   if (auto difference = compare(operation, "write", Status::kSuccess, status_of(result)); !difference.empty())

@@ -252,6 +252,9 @@ class Interpreter {
   // Calls until the disk lets it through. What waits is not given up: it may be half done.
   template <class Call>
   auto insist(const Operation& operation, Call&& call) -> decltype(call());
+  // The same of what is done in pieces.
+  template <class Call>
+  Result<ByteCount> piecewise(const Operation& operation, std::uint64_t size, Call&& call);
   // What the file holds where nothing is modified in memory, against the model.
   [[nodiscard]] std::string compare_file(const Operation& operation, const Segment& segment, Pages pages) const;
   std::string finish_sections();

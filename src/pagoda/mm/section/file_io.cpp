@@ -171,12 +171,14 @@ bool Sections::drop_pages(const Processor& cpu, ControlArea& area, PageCount fir
 }
 
 Result<> Sections::set_file_size(Processor& cpu, FileStream& file, ByteCount size) {
-  const LockGuard guard(lock);
-  PAGODA_TRY(may_truncate_locked(file, size));
-  if (size < file.size() && file.data_ != nullptr) PAGODA_TRY(cut(cpu, *file.data_, size));
-  PAGODA_TRY(resize_file(cpu, file, size));
-  if (file.data_ != nullptr && pages_of(size) > file.data_->pages()) return grow(cpu, *file.data_, pages_of(size));
-  return {};
+  return with_memory(core_, cpu, [&]() -> Result<> {
+    const LockGuard guard(lock);
+    PAGODA_TRY(may_truncate_locked(file, size));
+    if (size < file.size() && file.data_ != nullptr) PAGODA_TRY(cut(cpu, *file.data_, size));
+    PAGODA_TRY(resize_file(cpu, file, size));
+    if (file.data_ != nullptr && pages_of(size) > file.data_->pages()) return grow(cpu, *file.data_, pages_of(size));
+    return {};
+  });
 }
 
 // What programs wrote behind the end of the file, into the rest of its last page, must not become part of it.
@@ -254,6 +256,8 @@ Result<ByteCount> Sections::transfer(Processor& cpu, const std::shared_ptr<FileS
       done += length;
       return {};
     });
+    // Begun anew, pages that were there may have left meanwhile: what is done is done.
+    if (!result && result.error() == Status::kPending && done > 0) break;
     if (!result) return std::unexpected(result.error());
   }
   return ByteCount(done);

@@ -91,10 +91,11 @@ Result<Vad> AddressSpace::place_view(const Section& section, const ViewRequest& 
 }
 
 Result<VpnRange> AddressSpace::map_view(Processor& cpu, Section& section, const ViewRequest& request) {
-  return with_memory(core_, cpu, [&]() -> Result<VpnRange> {
+  // A result in a result: that there is no gap is kNoMemory too, and final.
+  const auto mapped = with_memory(core_, cpu, [&]() -> Result<Result<VpnRange>> {
     const LockGuard guard(lock);
     auto vad = place_view(section, request);
-    if (!vad) return std::unexpected(vad.error());
+    if (!vad) return Result<VpnRange>(std::unexpected(vad.error()));
     ControlArea& area = *vad->control_area;
     vad->commit_charge = charged_in_view(cpu, *vad, vad->range);
     const auto inserted = insert_vad(*vad);
@@ -110,6 +111,7 @@ Result<VpnRange> AddressSpace::map_view(Processor& cpu, Section& section, const 
     ++area.mapped_views;
     return (*inserted)->range;
   });
+  return mapped ? *mapped : std::unexpected(mapped.error());
 }
 
 Result<> AddressSpace::unmap_view(Processor& cpu, VirtualAddress address, After after) {
