@@ -352,17 +352,17 @@ TEST_P(Views, BehindTheEndOfAFileAreNotWhatItGrowsBy) {
 }
 
 TEST_P(Views, FileIsCutOnlyWhenTheLastPageIsThere) {
-  const auto stream = file(4);
+  const auto stream = file(40);
   const std::uint64_t word = 77;
   Sections& sections = t.manager().sections();
   t.push_out();
-  ASSERT_TRUE(sections.write(t.cpu(), stream, FileOffset(3 * kPageBytes), std::as_bytes(std::span(&word, 1))));
+  ASSERT_TRUE(sections.write(t.cpu(), stream, FileOffset(30 * kPageBytes), std::as_bytes(std::span(&word, 1))));
   t.injection().read_error_rate = 1;
   EXPECT_EQ(sections.set_file_size(t.cpu(), *stream, kPageSize + 8_B).error(), Status::kInPageError);
   t.injection().read_error_rate = 0;
-  EXPECT_EQ(stream->size(), kPageSize * 4);
+  EXPECT_EQ(stream->size(), kPageSize * 40);
   std::uint64_t read = 0;
-  ASSERT_TRUE(sections.read(t.cpu(), stream, FileOffset(3 * kPageBytes), std::as_writable_bytes(std::span(&read, 1))));
+  ASSERT_TRUE(sections.read(t.cpu(), stream, FileOffset(30 * kPageBytes), std::as_writable_bytes(std::span(&read, 1))));
   EXPECT_EQ(read, 77U);  // It was modified, and is still there.
   EXPECT_EQ(t.check(), "");
 }
