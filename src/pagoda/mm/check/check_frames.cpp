@@ -46,8 +46,8 @@ void check_counts(Context& c, Pfn frame) {
   const unsigned mapped = e.state == PageState::kActive ? 1 : 0;
   const bool in_transition = e.state == PageState::kTransition;
   // The page that contains its owner holds prototype PTEs exactly if it says that its owner is one.
-  const bool owner_fits =
-      e.deleted != 0 || !c.is_used(e.containing_page()) || (c.entry(e.containing_page()).prototype_pte != 0) == (e.prototype_pte != 0);
+  const bool owner_fits = e.deleted != 0 || !c.is_used(e.containing_page()) ||
+                          (c.entry(e.containing_page()).prototype_pte != 0) == (e.prototype_pte != 0);
   const bool flags_fit = (e.read_in_progress == 0 || in_transition) && (e.deleted == 0 || in_transition) &&
                          (e.page_table == 0 || mapped == 1) && owner_fits &&
                          (e.awaited == 0 || in_transition || e.state == PageState::kStandby);

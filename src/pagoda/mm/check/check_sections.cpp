@@ -183,8 +183,7 @@ void check_sections(Context& c, Sections& sections) {
                                    c.core.prototypes.pages().value()));
   }
   for (const VirtualAddress name : c.clone_names) {
-    const PhysicalAddress pte =
-        c.core.prototypes.contains(name) ? c.core.prototypes.find(name) : PrototypePool::kNone;
+    const PhysicalAddress pte = c.core.prototypes.contains(name) ? c.core.prototypes.find(name) : PrototypePool::kNone;
     if (pte == PrototypePool::kNone || !c.core.prototypes.is_clone(pte))
       c.find("PP3"_rule, fmt::format("an entry names the clone {}, which there is not", to_string(name)));
   }

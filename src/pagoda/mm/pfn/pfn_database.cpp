@@ -303,7 +303,8 @@ void PfnDatabase::end_write(Pfn frame, WriteOutcome outcome) {
   PAGODA_DCHECK(e.write_in_progress && e.reference_count > 0);
   e.write_in_progress = 0;
   // Dirtied or removed meanwhile: the slot is gone already, and how the write ended no longer matters.
-  if (outcome == WriteOutcome::kFailed && !e.deleted && (codec_.has_slot(e.original_pte) || e.maps_file())) make_dirty(frame);
+  if (outcome == WriteOutcome::kFailed && !e.deleted && (codec_.has_slot(e.original_pte) || e.maps_file()))
+    make_dirty(frame);
   drop_reference(frame);
 }
 

@@ -11,7 +11,8 @@
 //   [PF6] A modified page has no page-file slot; a clean page that has one is equal to the slot's bytes, and no valid
 //         PTE lets the processor write to it.
 //   [PF7] Pages on the zeroed list hold zeros.
-//   [PF8] A clean page without a slot holds zeros: it was never written; or what its file has, if it comes from one (behind
+//   [PF8] A clean page without a slot holds zeros: it was never written; or what its file has, if it comes from one
+//   (behind
 //         the end of a file that is no image, anything).
 //   [PF9] Entries of frames never used are all zero bytes.
 // Frames never used yet are a range above the highest used one: they count as zeroed, and neither they nor their

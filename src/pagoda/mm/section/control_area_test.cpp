@@ -73,8 +73,7 @@ TEST_F(ControlAreaTest, IsChargedForPagesAndTheirPrototypes) {
   EXPECT_EQ(charged(), before + PageCount(1026 + 2));
   Section& data = create({.file = file(64_KiB), .kind = SectionKind::kData});
   EXPECT_EQ(charged(), before + PageCount(1028));
-  for (Section* const section : {&committed, &reserved, &data})
-    t.manager().sections().dereference(t.cpu(), *section);
+  for (Section* const section : {&committed, &reserved, &data}) t.manager().sections().dereference(t.cpu(), *section);
   EXPECT_EQ(charged(), before);
   EXPECT_EQ(t.check(), "");
 }

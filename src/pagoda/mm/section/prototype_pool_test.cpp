@@ -105,7 +105,9 @@ TEST_P(PrototypePoolTest, APinKeepsAPageThatIsAllTemplate) {
   ASSERT_TRUE(pte);
   {
     const PrototypePool::Pin outer(pool(), *pte);
-    { const PrototypePool::Pin inner(pool(), *pte); }
+    {
+      const PrototypePool::Pin inner(pool(), *pte);
+    }
     EXPECT_EQ(pool().find(prototype), *pte);
   }
   EXPECT_EQ(pool().find(prototype), PrototypePool::kNone);

@@ -31,8 +31,7 @@ class MappedWriterTest : public ::testing::Test {
   }
   std::uint64_t on_disk(std::uint64_t page) {
     std::uint64_t word = 0;
-    PAGODA_CHECK(
-        stream->file().peek(FileOffset(page * kPageBytes), std::as_writable_bytes(std::span(&word, 1))));
+    PAGODA_CHECK(stream->file().peek(FileOffset(page * kPageBytes), std::as_writable_bytes(std::span(&word, 1))));
     return word;
   }
   Counters counters() { return t.manager().counters(); }
