@@ -151,9 +151,10 @@ TEST_P(MmThreads, TheZeroPageThreadRunsBesidePrograms) {
   EXPECT_EQ(t.check(), "");
 }
 
-// Two spaces share a paging-file section and a file, each written by all through views of their own; others copy what
-// they write. A thread beside them empties working sets and flushes the file: it alone asks the disk, since the pages
-// of the file are in memory when the threads begin and there is room for all.
+// Spaces share a paging-file section and a file, written by all through views of their own, which they trim; others of
+// their views copy what they write. A thread beside them flushes the file: it alone asks the disk, since the pages of
+// the file are in memory when the threads begin and there is room for all. Each space has one processor, because a
+// simulated one cannot take a shoot-down while it runs in a thread.
 class SharingSpaces {
  public:
   static constexpr std::uint64_t kPages = 96;
@@ -168,12 +169,11 @@ class SharingSpaces {
     PAGODA_CHECK(sections.write(t_.cpu(), stream_, FileOffset{}, zeros).has_value());
     shared_ = *sections.create(t_.cpu(), {.size = bytes_of(PageCount(kPages))});
     data_ = *sections.create(t_.cpu(), {.file = stream_, .kind = SectionKind::kData});
-    spaces_ = {&t_.add_space(), &t_.add_space()};
+    for (AddressSpace*& space : spaces_) space = &t_.add_space();
   }
 
   [[nodiscard]] TestMachine& machine() { return t_; }
-  // Two programs run in the first space, one in the second.
-  [[nodiscard]] AddressSpace& space_of(unsigned program) { return *spaces_[program % 2]; }
+  [[nodiscard]] AddressSpace& space_of(unsigned program) { return *spaces_[program]; }
   [[nodiscard]] FileStream& file() { return *stream_; }
 
   // Every program has a word of its own in each page, which nobody else writes; returns how many were wrong.
@@ -206,6 +206,7 @@ class SharingSpaces {
             if (!cpu.store<std::uint64_t>(copied, step) || cpu.load<std::uint64_t>(copied) != step) ++wrong;
             if (cpu.load<std::uint64_t>(va) != model[which][page]) ++wrong;  // The shared page is as it was.
           }
+          if (step % 80 == 0) space.empty(cpu);
           if (step % 50 == 0 && (!space.protect(cpu, va, 8_B, Protection::kReadOnly) ||
                                  !space.protect(cpu, va, 8_B, Protection::kReadWrite)))
             ++wrong;
@@ -221,7 +222,7 @@ class SharingSpaces {
   std::shared_ptr<FileStream> stream_;
   Section* shared_ = nullptr;
   Section* data_ = nullptr;
-  std::array<AddressSpace*, 2> spaces_{};
+  std::array<AddressSpace*, kPrograms> spaces_{};
 };
 
 TEST_P(MmThreads, SpacesShareViewsAndCopyOnWrite) {
@@ -234,9 +235,8 @@ TEST_P(MmThreads, SpacesShareViewsAndCopyOnWrite) {
   std::array<std::uint64_t, SharingSpaces::kPrograms> wrong{};
   std::uint64_t flush_failures = 0;
   {
-    std::jthread trimmer([&](const std::stop_token& stop) {
-      for (unsigned round = 0; !stop.stop_requested(); ++round) {
-        sharing.space_of(round).empty(idle);
+    std::jthread flusher([&](const std::stop_token& stop) {
+      while (!stop.stop_requested()) {
         if (!t.manager().sections().flush(idle, sharing.file(), FileOffset{}, ByteCount{})) ++flush_failures;
         std::this_thread::yield();
       }
