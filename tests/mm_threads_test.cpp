@@ -5,6 +5,7 @@
 #include <array>
 #include <cstddef>
 #include <memory>
+#include <span>
 #include <stop_token>
 #include <string>
 #include <thread>
@@ -152,9 +153,10 @@ TEST_P(MmThreads, TheZeroPageThreadRunsBesidePrograms) {
 }
 
 // Spaces share a paging-file section and a file, written by all through views of their own, which they trim; others of
-// their views copy what they write. A thread beside them flushes the file: it alone asks the disk, since the pages of
-// the file are in memory when the threads begin and there is room for all. Each space has one processor, because a
-// simulated one cannot take a shoot-down while it runs in a thread.
+// their views copy what they write. A thread beside them writes to a second file and flushes it: it alone asks the
+// disk, since the pages of the first are in memory when the threads begin and there is room for all. (A disk that takes
+// a page while a program stores to it is a race to the sanitizer, as it is on hardware.) Each space has one processor,
+// because a simulated one cannot take a shoot-down while it runs in a thread.
 class SharingSpaces {
  public:
   static constexpr std::uint64_t kPages = 96;
@@ -162,9 +164,13 @@ class SharingSpaces {
 
   explicit SharingSpaces(machine::TlbRefill refill) : t_(roomy(refill)) {
     Sections& sections = t_.manager().sections();
-    auto disk_file = *t_.machine().sim_disk(0).create("data");
-    PAGODA_CHECK(disk_file->resize(bytes_of(PageCount(kPages))).has_value());
-    stream_ = std::make_shared<FileStream>("data", std::move(disk_file));
+    const auto file = [&](const char* name) {
+      auto disk_file = *t_.machine().sim_disk(0).create(name);
+      PAGODA_CHECK(disk_file->resize(bytes_of(PageCount(kPages))).has_value());
+      return std::make_shared<FileStream>(name, std::move(disk_file));
+    };
+    stream_ = file("data");
+    log_ = file("log");
     const std::vector<std::byte> zeros(bytes_of(PageCount(kPages)).value());
     PAGODA_CHECK(sections.write(t_.cpu(), stream_, FileOffset{}, zeros).has_value());
     shared_ = *sections.create(t_.cpu(), {.size = bytes_of(PageCount(kPages))});
@@ -174,7 +180,7 @@ class SharingSpaces {
 
   [[nodiscard]] TestMachine& machine() { return t_; }
   [[nodiscard]] AddressSpace& space_of(unsigned program) { return *spaces_[program]; }
-  [[nodiscard]] FileStream& file() { return *stream_; }
+  [[nodiscard]] const std::shared_ptr<FileStream>& log() { return log_; }
 
   // Every program has a word of its own in each page, which nobody else writes; returns how many were wrong.
   std::uint64_t program(unsigned number) {
@@ -220,6 +226,7 @@ class SharingSpaces {
  private:
   TestMachine t_;
   std::shared_ptr<FileStream> stream_;
+  std::shared_ptr<FileStream> log_;
   Section* shared_ = nullptr;
   Section* data_ = nullptr;
   std::array<AddressSpace*, kPrograms> spaces_{};
@@ -236,8 +243,12 @@ TEST_P(MmThreads, SpacesShareViewsAndCopyOnWrite) {
   std::uint64_t flush_failures = 0;
   {
     std::jthread flusher([&](const std::stop_token& stop) {
-      while (!stop.stop_requested()) {
-        if (!t.manager().sections().flush(idle, sharing.file(), FileOffset{}, ByteCount{})) ++flush_failures;
+      Sections& sections = t.manager().sections();
+      for (std::uint64_t round = 0; !stop.stop_requested(); ++round) {
+        const FileOffset at(round % SharingSpaces::kPages * kPageBytes);
+        if (!sections.write(idle, sharing.log(), at, std::as_bytes(std::span(&round, 1))) ||
+            !sections.flush(idle, *sharing.log(), FileOffset{}, ByteCount{}))
+          ++flush_failures;
         std::this_thread::yield();
       }
     });
