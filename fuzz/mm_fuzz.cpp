@@ -1,7 +1,7 @@
 // Any bytes are a small machine and operations on it; the manager agrees with the model after each (see
 // tests/support/mm_operations.h).
 //
-// The first 16 bytes choose the machine, each following group of 10 an operation. A finding prints as a regression
+// The first 16 bytes choose the machine, each following group of 12 an operation. A finding prints as a regression
 // test.
 #include <algorithm>
 #include <array>
@@ -26,7 +26,7 @@ using pagoda::mm::testing::Operation;
 using pagoda::mm::testing::World;
 
 constexpr std::size_t kWorldBytes = 16;
-constexpr std::size_t kOperationBytes = 10;
+constexpr std::size_t kOperationBytes = 12;
 constexpr std::size_t kMostOperations = 2000;
 // Around a border between page tables of every mode, as the random tests do.
 constexpr std::uint64_t kWindow = 1024 - 256;
@@ -73,6 +73,18 @@ Operation operation_from(Bytes& bytes) {
   if ((who & 0xF0) == 0xF0) (o.size % 128 == 0 ? o.address : o.size) = ~std::uint64_t{0} - o.size;
   o.protection = static_cast<Protection>(bytes.take(1) & 0x1F);
   o.value = bytes.take(3);
+  o.section = static_cast<unsigned>(bytes.take(1) % Operation::kSections);
+  o.offset = bytes.take(1) * 1111;  // Within files, mostly.
+  if (o.kind == Operation::Kind::kMapView) {
+    // Where views may be, but for one in 16.
+    if ((o.value & 0xF00) != 0) {
+      o.address &= ~(pagoda::kAllocationGranularity - 1);
+      o.offset &= 3 * pagoda::kAllocationGranularity;
+    }
+    if ((o.value & 0x1000) != 0) o.size = 0;
+    o.protection = base_of(o.protection);
+  }
+  if (o.kind == Operation::Kind::kCreateSection) o.protection = base_of(o.protection);
   if (o.kind == Operation::Kind::kSetLimits) {
     o.address %= 13;
     o.size = o.size / 64 % 80;

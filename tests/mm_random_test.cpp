@@ -93,6 +93,8 @@ void add(Counters& sum, const Counters& more) {
   for (std::size_t kind = 0; kind < kFaultKinds; ++kind) sum.faults[kind] += more.faults[kind];
   sum.page_file_pages_read += more.page_file_pages_read;
   sum.page_file_pages_written += more.page_file_pages_written;
+  sum.mapped_file_pages_read += more.mapped_file_pages_read;
+  sum.mapped_file_pages_written += more.mapped_file_pages_written;
   sum.read_errors += more.read_errors;
   sum.write_errors += more.write_errors;
   sum.pages_zeroed_by_thread += more.pages_zeroed_by_thread;
@@ -163,6 +165,8 @@ TEST(MmRandomLarge, ReachesEveryCornerOfTheManager) {
   }
   EXPECT_GT(c.page_file_pages_read, 1000U);
   EXPECT_GT(c.page_file_pages_written, 1000U);
+  EXPECT_GT(c.mapped_file_pages_read, 1000U);
+  EXPECT_GT(c.mapped_file_pages_written, 1000U);
   EXPECT_GT(c.read_errors, 10U);
   EXPECT_GT(c.write_errors, 10U);
   EXPECT_GT(c.pages_zeroed_by_thread, 100U);

@@ -3,9 +3,13 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <cstddef>
+#include <memory>
+#include <span>
 #include <stop_token>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "pagoda/mm/testing/test_machine.h"
@@ -145,6 +149,118 @@ TEST_P(MmThreads, TheZeroPageThreadRunsBesidePrograms) {
   }
   for (unsigned i = 0; i < spaces.size(); ++i) EXPECT_EQ(wrong[i], 0U) << "thread " << i;
   EXPECT_GT(t.manager().counters().pages_zeroed_by_thread, 0U);
+  EXPECT_EQ(t.check(), "");
+}
+
+// Spaces share a paging-file section and a file, written by all through views of their own, which they trim; others of
+// their views copy what they write. A thread beside them writes to a second file and flushes it: it alone asks the
+// disk, since the pages of the first are in memory when the threads begin and there is room for all. (A disk that takes
+// a page while a program stores to it is a race to the sanitizer, as it is on hardware.) Each space has one processor,
+// because a simulated one cannot take a shoot-down while it runs in a thread.
+class SharingSpaces {
+ public:
+  static constexpr std::uint64_t kPages = 96;
+  static constexpr unsigned kPrograms = kThreads - 1;
+
+  explicit SharingSpaces(machine::TlbRefill refill) : t_(roomy(refill)) {
+    Sections& sections = t_.manager().sections();
+    const auto file = [&](const char* name) {
+      auto disk_file = *t_.machine().sim_disk(0).create(name);
+      PAGODA_CHECK(disk_file->resize(bytes_of(PageCount(kPages))).has_value());
+      return std::make_shared<FileStream>(name, std::move(disk_file));
+    };
+    stream_ = file("data");
+    log_ = file("log");
+    const std::vector<std::byte> zeros(bytes_of(PageCount(kPages)).value());
+    PAGODA_CHECK(sections.write(t_.cpu(), stream_, FileOffset{}, zeros).has_value());
+    shared_ = *sections.create(t_.cpu(), {.size = bytes_of(PageCount(kPages))});
+    data_ = *sections.create(t_.cpu(), {.file = stream_, .kind = SectionKind::kData});
+    for (AddressSpace*& space : spaces_) space = &t_.add_space();
+  }
+
+  [[nodiscard]] TestMachine& machine() { return t_; }
+  [[nodiscard]] AddressSpace& space_of(unsigned program) { return *spaces_[program]; }
+  [[nodiscard]] const std::shared_ptr<FileStream>& log() { return log_; }
+
+  // Every program has a word of its own in each page, which nobody else writes; returns how many were wrong.
+  std::uint64_t program(unsigned number) {
+    AddressSpace& space = space_of(number);
+    Processor& cpu = t_.cpu(number);
+    Random random(number + 1);
+    std::uint64_t wrong = 0;
+    std::array<std::vector<std::uint64_t>, 2> model{std::vector<std::uint64_t>(kPages),
+                                                    std::vector<std::uint64_t>(kPages)};
+    for (int round = 0; round < 8; ++round) {
+      for (unsigned which = 0; which < 2; ++which) {
+        Section& section = which == 0 ? *shared_ : *data_;
+        const auto view = space.map_view(cpu, section, {});
+        const auto copy = space.map_view(cpu, section, {.protection = Protection::kWriteCopy});
+        if (!view || !copy) return ~std::uint64_t{0};
+        const VirtualAddress base = VirtualAddress(view->first) + ByteCount(number * 64);
+        const VirtualAddress copy_base = VirtualAddress(copy->first) + ByteCount(number * 64);
+        for (int step = 0; step < 400; ++step) {
+          const std::uint64_t page = random.below(kPages);
+          const VirtualAddress va = TestMachine::page(base, page);
+          if (random.chance(0.4)) {
+            model[which][page] = random.next();
+            if (!cpu.store<std::uint64_t>(va, model[which][page])) ++wrong;
+          } else if (const auto loaded = cpu.load<std::uint64_t>(va); !loaded || *loaded != model[which][page]) {
+            ++wrong;
+          }
+          if (step % 9 == 0) {
+            const VirtualAddress copied = TestMachine::page(copy_base, page);
+            if (!cpu.store<std::uint64_t>(copied, step) || cpu.load<std::uint64_t>(copied) != step) ++wrong;
+            if (cpu.load<std::uint64_t>(va) != model[which][page]) ++wrong;  // The shared page is as it was.
+          }
+          if (step % 80 == 0) space.empty(cpu);
+          if (step % 50 == 0 && (!space.protect(cpu, va, 8_B, Protection::kReadOnly) ||
+                                 !space.protect(cpu, va, 8_B, Protection::kReadWrite)))
+            ++wrong;
+        }
+        if (!space.unmap_view(cpu, base) || !space.unmap_view(cpu, copy_base)) ++wrong;
+      }
+    }
+    return wrong;
+  }
+
+ private:
+  TestMachine t_;
+  std::shared_ptr<FileStream> stream_;
+  std::shared_ptr<FileStream> log_;
+  Section* shared_ = nullptr;
+  Section* data_ = nullptr;
+  std::array<AddressSpace*, kPrograms> spaces_{};
+};
+
+TEST_P(MmThreads, SpacesShareViewsAndCopyOnWrite) {
+  SharingSpaces sharing(GetParam());
+  TestMachine& t = sharing.machine();
+  for (unsigned i = 0; i < SharingSpaces::kPrograms; ++i) t.manager().attach(t.cpu(i), sharing.space_of(i));
+  Processor& idle = t.cpu(kThreads - 1);
+  t.manager().detach(idle);
+
+  std::array<std::uint64_t, SharingSpaces::kPrograms> wrong{};
+  std::uint64_t flush_failures = 0;
+  {
+    std::jthread flusher([&](const std::stop_token& stop) {
+      Sections& sections = t.manager().sections();
+      for (std::uint64_t round = 0; !stop.stop_requested(); ++round) {
+        const FileOffset at(round % SharingSpaces::kPages * kPageBytes);
+        if (!sections.write(idle, sharing.log(), at, std::as_bytes(std::span(&round, 1))) ||
+            !sections.flush(idle, *sharing.log(), FileOffset{}, ByteCount{}))
+          ++flush_failures;
+        std::this_thread::yield();
+      }
+    });
+    std::vector<std::jthread> threads;
+    for (unsigned i = 0; i < SharingSpaces::kPrograms; ++i)
+      threads.emplace_back([&, i] { wrong[i] = sharing.program(i); });
+    threads.clear();
+  }
+  for (unsigned i = 0; i < SharingSpaces::kPrograms; ++i) EXPECT_EQ(wrong[i], 0U) << "thread " << i;
+  EXPECT_EQ(flush_failures, 0U);
+  EXPECT_GT(t.faults(FaultKind::kCopyOnWrite), 0U);
+  EXPECT_GT(t.manager().counters().mapped_file_pages_written, 0U);
   EXPECT_EQ(t.check(), "");
 }
 

@@ -1,8 +1,8 @@
 /* The native API of NT's memory manager, for C and C++: the types at NT's widths, the constants, the calls.
  *
- * ULONG has 32 bits, SIZE_T and pointers 64, strings 16-bit units, as on 64-bit Windows. Pointers that a call reads from or
- * writes through are this Linux process's own; base addresses of regions are addresses of the simulated address space, and
- * programs reach what is there with PagodaLoad, PagodaStore and PagodaFetch.
+ * ULONG has 32 bits, SIZE_T and pointers 64, strings 16-bit units, as on 64-bit Windows. Pointers that a call reads
+ * from or writes through are this Linux process's own; base addresses of regions are addresses of the simulated address
+ * space, and programs reach what is there with PagodaLoad, PagodaStore and PagodaFetch.
  *
  *   PAGODA_KERNEL* kernel;
  *   PAGODA_KERNEL_CONFIG config = {sizeof config, 64u << 20};
@@ -15,10 +15,10 @@
  *   PagodaLeave();
  *   PagodaDestroyKernel(kernel);
  *
- * A call that fails changes nothing, its in/out parameters included. Every call but PagodaCreateKernel, PagodaDestroyKernel
- * and PagodaEnter needs a thread that has entered a kernel, and says STATUS_INVALID_HANDLE to others.
- * Sources: reference/nt.md sections 1 and 5 to 9; Microsoft's public documentation. docs/nt-choices.md lists what was chosen
- * where they leave a doubt. */
+ * A call that fails changes nothing, its in/out parameters included. Every call but PagodaCreateKernel,
+ * PagodaDestroyKernel and PagodaEnter needs a thread that has entered a kernel, and says STATUS_INVALID_HANDLE to
+ * others. Sources: reference/nt.md sections 1 and 5 to 9; Microsoft's public documentation. docs/nt-choices.md lists
+ * what was chosen where they leave a doubt. */
 #ifndef PAGODA_NT_H
 #define PAGODA_NT_H
 
@@ -458,15 +458,16 @@ NTSTATUS NtCreateSection(PHANDLE SectionHandle, ACCESS_MASK DesiredAccess, POBJE
                          PLARGE_INTEGER MaximumSize, ULONG SectionPageProtection, ULONG AllocationAttributes,
                          HANDLE FileHandle);
 NTSTATUS NtOpenSection(PHANDLE SectionHandle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes);
-NTSTATUS NtQuerySection(HANDLE SectionHandle, SECTION_INFORMATION_CLASS SectionInformationClass, PVOID SectionInformation,
-                        SIZE_T SectionInformationLength, PSIZE_T ReturnLength);
+NTSTATUS NtQuerySection(HANDLE SectionHandle, SECTION_INFORMATION_CLASS SectionInformationClass,
+                        PVOID SectionInformation, SIZE_T SectionInformationLength, PSIZE_T ReturnLength);
 NTSTATUS NtExtendSection(HANDLE SectionHandle, PLARGE_INTEGER NewSectionSize);
 NTSTATUS NtMapViewOfSection(HANDLE SectionHandle, HANDLE ProcessHandle, PVOID* BaseAddress, ULONG_PTR ZeroBits,
                             SIZE_T CommitSize, PLARGE_INTEGER SectionOffset, PSIZE_T ViewSize,
                             SECTION_INHERIT InheritDisposition, ULONG AllocationType, ULONG Win32Protect);
-NTSTATUS NtMapViewOfSectionEx(HANDLE SectionHandle, HANDLE ProcessHandle, PVOID* BaseAddress, PLARGE_INTEGER SectionOffset,
-                              PSIZE_T ViewSize, ULONG AllocationType, ULONG PageProtection,
-                              PMEM_EXTENDED_PARAMETER ExtendedParameters, ULONG ExtendedParameterCount);
+NTSTATUS NtMapViewOfSectionEx(HANDLE SectionHandle, HANDLE ProcessHandle, PVOID* BaseAddress,
+                              PLARGE_INTEGER SectionOffset, PSIZE_T ViewSize, ULONG AllocationType,
+                              ULONG PageProtection, PMEM_EXTENDED_PARAMETER ExtendedParameters,
+                              ULONG ExtendedParameterCount);
 NTSTATUS NtUnmapViewOfSection(HANDLE ProcessHandle, PVOID BaseAddress);
 NTSTATUS NtUnmapViewOfSectionEx(HANDLE ProcessHandle, PVOID BaseAddress, ULONG Flags);
 
@@ -593,7 +594,8 @@ typedef struct PAGODA_KERNEL_CONFIG {
 
 #define PAGODA_KERNEL_3GB 0x1U /* 32-bit processes that know how reach 3 GB. */
 
-/* Fails with STATUS_INVALID_PARAMETER, STATUS_INSUFFICIENT_RESOURCES, STATUS_OBJECT_NAME_NOT_FOUND (no such directory). */
+/* Fails with STATUS_INVALID_PARAMETER, STATUS_INSUFFICIENT_RESOURCES, STATUS_OBJECT_NAME_NOT_FOUND (no such directory).
+ */
 NTSTATUS PagodaCreateKernel(const PAGODA_KERNEL_CONFIG* Config, PAGODA_KERNEL** Kernel);
 /* Ends every process. Fails with STATUS_ACCESS_DENIED while a thread is in it. */
 NTSTATUS PagodaDestroyKernel(PAGODA_KERNEL* Kernel);
@@ -603,28 +605,29 @@ NTSTATUS PagodaDestroyKernel(PAGODA_KERNEL* Kernel);
 NTSTATUS PagodaEnter(PAGODA_KERNEL* Kernel);
 /* The calling thread leaves, all its attachments undone. */
 NTSTATUS PagodaLeave(VOID);
-/* The calling thread runs in another process, until it detaches; its handles are that process's then. The handle is of a
- * process (PROCESS_ALL_ACCESS) or of a thread, which is the current one then. Nests. */
+/* The calling thread runs in another process, until it detaches; its handles are that process's then. The handle is of
+ * a process (PROCESS_ALL_ACCESS) or of a thread, which is the current one then. Nests. */
 NTSTATUS PagodaAttach(HANDLE ProcessOrThread);
 NTSTATUS PagodaDetach(VOID);
 
 /* A process with an empty address space, its parent's privileges and limits. (NtCreateProcess maps or clones.) */
 #define PAGODA_PROCESS_LARGE_ADDRESS_AWARE 0x1U /* As an image that is marked so: 3 GB where the kernel has /3GB. */
 NTSTATUS PagodaCreateProcess(PHANDLE ProcessHandle, ACCESS_MASK DesiredAccess, HANDLE ParentProcess, ULONG Flags);
-/* A thread of a process, with a stack of its own: reserved, committed at its top, a guard page below that. A touch of the
- * guard page by the thread makes the stack grow. Sizes are rounded up to pages; zero means NT's defaults. */
+/* A thread of a process, with a stack of its own: reserved, committed at its top, a guard page below that. A touch of
+ * the guard page by the thread makes the stack grow. Sizes are rounded up to pages; zero means NT's defaults. */
 NTSTATUS PagodaCreateThread(PHANDLE ThreadHandle, HANDLE ProcessHandle, SIZE_T StackReserve, SIZE_T StackCommit);
 typedef struct PAGODA_STACK {
-  PVOID StackBase;       /* One past the highest byte. */
-  PVOID StackLimit;      /* The lowest committed byte above the guard page. */
-  PVOID AllocationBase;  /* NT: DeallocationStack. */
+  PVOID StackBase;      /* One past the highest byte. */
+  PVOID StackLimit;     /* The lowest committed byte above the guard page. */
+  PVOID AllocationBase; /* NT: DeallocationStack. */
 } PAGODA_STACK;
 NTSTATUS PagodaQueryStack(HANDLE ThreadHandle, PAGODA_STACK* Stack);
 /* Gives or takes a privilege (SE_...); Held NULL or what was before. Needs PROCESS_ALL_ACCESS. */
 NTSTATUS PagodaSetPrivilege(HANDLE ProcessHandle, ULONG Privilege, BOOLEAN Enable, BOOLEAN* WasHeld);
 
-/* What a program of the current process does. Each returns the status that would be raised to it: STATUS_ACCESS_VIOLATION,
- * STATUS_GUARD_PAGE_VIOLATION, STATUS_STACK_OVERFLOW, STATUS_IN_PAGE_ERROR. Pages before the one that raised it are done. */
+/* What a program of the current process does. Each returns the status that would be raised to it:
+ * STATUS_ACCESS_VIOLATION, STATUS_GUARD_PAGE_VIOLATION, STATUS_STACK_OVERFLOW, STATUS_IN_PAGE_ERROR. Pages before the
+ * one that raised it are done. */
 NTSTATUS PagodaLoad(const VOID* Address, VOID* Into, SIZE_T Size);
 NTSTATUS PagodaStore(VOID* Address, const VOID* From, SIZE_T Size);
 NTSTATUS PagodaFetch(const VOID* Address);

@@ -549,7 +549,8 @@ std::string Interpreter::free(const Operation& operation, Space& space) {
     pages = {region->first, region->second.count};
     if (region->second.segment != nullptr)
       expected = Status::kUnableToDeleteSection;
-    else if (operation.address >> kPageShift != region->first) expected = Status::kFreeVmNotAtBase;
+    else if (operation.address >> kPageShift != region->first)
+      expected = Status::kFreeVmNotAtBase;
   } else {
     pages = *covering(operation.address, operation.size);
     if (pages.end() > region->first + region->second.count)
@@ -574,8 +575,7 @@ std::string Interpreter::free(const Operation& operation, Space& space) {
   const Region whole = region->second;
   const std::uint64_t first = region->first;
   space.regions.erase(region);
-  if (first < pages.first)
-    space.regions[first] = {.count = pages.first - first, .protection = whole.protection};
+  if (first < pages.first) space.regions[first] = {.count = pages.first - first, .protection = whole.protection};
   if (pages.end() < first + whole.count)
     space.regions[pages.end()] = {.count = first + whole.count - pages.end(), .protection = whole.protection};
   space.tables = tables_spanned(space);

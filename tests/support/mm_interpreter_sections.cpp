@@ -17,7 +17,7 @@ namespace {
 constexpr std::uint64_t kMostFileBytes = 4 * kPageBytes;
 constexpr std::uint64_t kMostSectionBytes = 512 * kPageBytes;
 
-std::uint64_t pages_in(std::uint64_t bytes) { return (bytes + kPageBytes - 1) / kPageBytes; }
+std::uint64_t pages_in(std::uint64_t bytes) { return bytes / kPageBytes + (bytes % kPageBytes != 0 ? 1 : 0); }
 
 }  // namespace
 
@@ -83,8 +83,7 @@ std::string Interpreter::create_section(const Operation& operation) {
       expected = Status::kInsufficientResources;
     }
   }
-  SectionRequest request{
-      .size = ByteCount(wanted), .protection = operation.protection, .flags = {.reserve = reserve}};
+  SectionRequest request{.size = ByteCount(wanted), .protection = operation.protection, .flags = {.reserve = reserve}};
   if (of_file) {
     request.kind = SectionKind::kData;
     request.file = file->file;
@@ -150,8 +149,8 @@ std::string Interpreter::map_view(const Operation& operation, Space& space) {
   } else if (extendable && (!of_file || !is_writable(open.protection))) {
     expected = Status::kInvalidParameter9;
   } else if (anywhere) {
-    const auto gap = pages.count > highest_user() + 1 - lowest_user() ? std::nullopt
-                                                                      : find_gap(space, pages.count, top_down);
+    const auto gap =
+        pages.count > highest_user() + 1 - lowest_user() ? std::nullopt : find_gap(space, pages.count, top_down);
     if (gap) {
       pages.first = *gap;
     } else {
@@ -176,19 +175,16 @@ std::string Interpreter::map_view(const Operation& operation, Space& space) {
     tables = tables_spanned(with);
     if (is_refused(tables - space.tables + charge)) expected = Status::kCommitmentLimit;
   }
-  ViewRequest request{
-      .offset = ByteCount(operation.offset),
-      .size = ByteCount(operation.size),
-      .protection = operation.protection,
-      .direction = top_down ? ViewRequest::Direction::kTopDown : ViewRequest::Direction::kBottomUp,
-      .extendable = extendable};
+  ViewRequest request{.offset = ByteCount(operation.offset),
+                      .size = ByteCount(operation.size),
+                      .protection = operation.protection,
+                      .direction = top_down ? ViewRequest::Direction::kTopDown : ViewRequest::Direction::kBottomUp,
+                      .extendable = extendable};
   if (!anywhere) request.base = VirtualAddress(base);
-  const auto result = settle(operation, [&] {
-    return space.manager->map_view(machine_->processor(operation.cpu), *open.section, request);
-  });
+  const auto result = settle(
+      operation, [&] { return space.manager->map_view(machine_->processor(operation.cpu), *open.section, request); });
   if (!result || (status_of(*result) == Status::kNoMemory && broke_promise_)) return "";
-  if (auto difference = compare(operation, "map", expected, status_of(*result)); !difference.empty())
-    return difference;
+  if (auto difference = compare(operation, "map", expected, status_of(*result)); !difference.empty()) return difference;
   if (!*result) return "";
   if ((*result)->first.value() != pages.first || (*result)->count.value() != pages.count)
     return fmt::format("{}: mapped {:#x}+{:#x}, expected {:#x}+{:#x}", to_string(operation), (*result)->first.value(),
@@ -291,21 +287,33 @@ std::string Interpreter::flush_view(const Operation& operation, Space& space) {
                       {region->second.section_page + (pages.first - region->first), pages.count});
 }
 
+template <class Call>
+Result<ByteCount> Interpreter::piecewise(const Operation& operation, std::uint64_t size, Call&& call) {
+  for (std::uint64_t done = 0;;) {
+    const auto result = insist(operation, [&] { return call(done); });
+    if (!result && result.error() == Status::kEndOfFile && done > 0) return ByteCount(done);
+    if (!result) return result;
+    done += result->value();
+    if (result->value() == 0 || done == size) return ByteCount(done);
+  }
+}
+
 std::string Interpreter::read_file(const Operation& operation) {
   const Segment& segment = *files_[operation.section % files_.size()];
   const std::uint64_t size = operation.size % (kMostFileBytes + 1);
   const std::uint64_t offset = operation.offset % kMostSectionBytes;
   std::vector<std::byte> bytes(size, std::byte{0xAA});
-  const auto result = insist(operation, [&] {
-    return manager_->sections().read(machine_->processor(operation.cpu), segment.file, FileOffset(offset), bytes);
+  const auto result = piecewise(operation, size, [&](std::uint64_t done) {
+    return manager_->sections().read(machine_->processor(operation.cpu), segment.file, FileOffset(offset + done),
+                                     std::span(bytes).subspan(done));
   });
   if (status_of(result) == Status::kNoMemory && broke_promise_) return "";
   const Status expected = size > 0 && offset >= segment.file_size ? Status::kEndOfFile : Status::kSuccess;
-  if (auto difference = compare(operation, "read", expected, status_of(result)); !difference.empty())
-    return difference;
+  if (auto difference = compare(operation, "read", expected, status_of(result)); !difference.empty()) return difference;
   if (!result) return "";
   const std::uint64_t there = size == 0 ? 0 : std::min(size, segment.file_size - offset);
-  if (result->value() != there) return fmt::format("{}: read {} bytes of {}", to_string(operation), result->value(), there);
+  if (result->value() != there)
+    return fmt::format("{}: read {} bytes of {}", to_string(operation), result->value(), there);
   for (std::uint64_t page = offset / kPageBytes; page * kPageBytes < offset + there; ++page) {
     const auto words = segment.words.find(page);
     for (unsigned word = 0; word < kWords; ++word) {
@@ -342,8 +350,9 @@ std::string Interpreter::write_file(const Operation& operation) {
   for_each_byte([&](std::uint64_t page, unsigned word, unsigned byte, std::uint64_t at) {
     bytes[at] = static_cast<std::byte>(value_of(page, word, byte));
   });
-  const auto result = insist(operation, [&] {
-    return manager_->sections().write(machine_->processor(operation.cpu), segment.file, FileOffset(offset), bytes);
+  const auto result = piecewise(operation, size, [&](std::uint64_t done) {
+    return manager_->sections().write(machine_->processor(operation.cpu), segment.file, FileOffset(offset + done),
+                                      std::span<const std::byte>(bytes).subspan(done));
   });
   if (status_of(result) == Status::kNoMemory && broke_promise_) return "";
   if (auto difference = compare(operation, "write", Status::kSuccess, status_of(result)); !difference.empty())
@@ -360,8 +369,7 @@ std::string Interpreter::write_file(const Operation& operation) {
 std::string Interpreter::resize_file(const Operation& operation) {
   Segment& segment = *files_[operation.section % files_.size()];
   const std::uint64_t size = operation.size % kMostSectionBytes;
-  const Status expected =
-      size < segment.file_size && segment.views > 0 ? Status::kUserMappedFile : Status::kSuccess;
+  const Status expected = size < segment.file_size && segment.views > 0 ? Status::kUserMappedFile : Status::kSuccess;
   const auto result = insist(operation, [&] {
     return manager_->sections().set_file_size(machine_->processor(operation.cpu), *segment.file, ByteCount(size));
   });

@@ -11,10 +11,10 @@ namespace {
 using Kind = Operation::Kind;
 
 constexpr std::array<std::string_view, Operation::kKinds> kKindNames{
-    "kReserve", "kCommit",    "kDecommit", "kRelease", "kProtect",    "kLoad",    "kStore", "kFetch",   "kQuery",
-    "kEmpty",   "kSetLimits", "kLock",     "kUnlock",  "kRunThreads", "kAdvance", "kFlush", "kRecreate",
-    "kCreateSection", "kCloseSection", "kMapView", "kUnmapView", "kExtend", "kFlushView", "kReadFile", "kWriteFile",
-    "kResizeFile", "kDropUnused"};
+    "kReserve", "kCommit",    "kDecommit", "kRelease",       "kProtect",      "kLoad",      "kStore",
+    "kFetch",   "kQuery",     "kEmpty",    "kSetLimits",     "kLock",         "kUnlock",    "kRunThreads",
+    "kAdvance", "kFlush",     "kRecreate", "kCreateSection", "kCloseSection", "kMapView",   "kUnmapView",
+    "kExtend",  "kFlushView", "kReadFile", "kWriteFile",     "kResizeFile",   "kDropUnused"};
 
 // Programs live around a border between page tables of every mode: 4 MB.
 constexpr std::uint64_t kWindow = 1024 - 128;
@@ -57,22 +57,24 @@ std::string to_string(const World& w) {
   return fmt::format(
       "{{.paging = machine::PteFormat::{}, .refill = machine::TlbRefill::{}, .tlb = machine::TlbGeometry::{}, "
       ".frames = {}, .processors = {}, .spaces = {}, .paging_files = {}, .file_minimum = {}, .file_maximum = {}, "
-      ".files = {}, .file_pages = {}, .read_cluster = {}, .write_cluster = {}, .minimum_free = {}, .plenty_free = {}, .modified_maximum = {}, "
+      ".files = {}, .file_pages = {}, .read_cluster = {}, .write_cluster = {}, .minimum_free = {}, .plenty_free = {}, "
+      ".modified_maximum = {}, "
       ".commit_reserve = {}, .working_set_minimum = {}, .working_set_maximum = {}, .hard_maximum = {}, .yields = {}, "
       ".read_errors = {}, .write_errors = {}, .seed = {:#x}}}",
       kFormats[static_cast<std::size_t>(w.paging)],
       w.refill == machine::TlbRefill::kHardware ? "kHardware" : "kSoftware",
       w.tlb == machine::TlbGeometry::kLarge ? "kLarge" : "kRealistic", w.frames, w.processors, w.spaces, w.paging_files,
-      w.file_minimum, w.file_maximum, w.files, w.file_pages, w.read_cluster, w.write_cluster, w.minimum_free, w.plenty_free,
-      w.modified_maximum, w.commit_reserve, w.working_set_minimum, w.working_set_maximum, w.hard_maximum, w.yields,
-      w.read_errors, w.write_errors, w.seed);
+      w.file_minimum, w.file_maximum, w.files, w.file_pages, w.read_cluster, w.write_cluster, w.minimum_free,
+      w.plenty_free, w.modified_maximum, w.commit_reserve, w.working_set_minimum, w.working_set_maximum, w.hard_maximum,
+      w.yields, w.read_errors, w.write_errors, w.seed);
 }
 
 std::string to_string(const Operation& o) {
   return fmt::format(
       "{{.kind = Operation::Kind::{}, .cpu = {}, .space = {}, .address = {:#x}, .size = {:#x}, "
       ".protection = Protection{{{:#x}}}, .value = {:#x}, .section = {}, .offset = {:#x}}}",
-      kKindNames[static_cast<std::size_t>(o.kind)], o.cpu, o.space, o.address, o.size, bits(o.protection), o.value, o.section, o.offset);
+      kKindNames[static_cast<std::size_t>(o.kind)], o.cpu, o.space, o.address, o.size, bits(o.protection), o.value,
+      o.section, o.offset);
 }
 
 std::string as_test(const World& world, std::span<const Operation> operations) {
@@ -91,11 +93,10 @@ void choose_section(Operation& o, Random& random) {
   constexpr std::array kSectionProtections{Protection::kReadWrite,        Protection::kReadWrite,
                                            Protection::kReadOnly,         Protection::kExecuteRead,
                                            Protection::kExecuteReadWrite, Protection::kExecuteReadWrite};
-  constexpr std::array kViewProtections{Protection::kReadWrite,        Protection::kReadWrite,
-                                        Protection::kReadOnly,         Protection::kWriteCopy,
-                                        Protection::kWriteCopy,        Protection::kExecuteRead,
-                                        Protection::kExecuteReadWrite, Protection::kExecuteWriteCopy,
-                                        Protection::kNoAccess};
+  constexpr std::array kViewProtections{
+      Protection::kReadWrite,        Protection::kReadWrite,        Protection::kReadOnly,
+      Protection::kWriteCopy,        Protection::kWriteCopy,        Protection::kExecuteRead,
+      Protection::kExecuteReadWrite, Protection::kExecuteWriteCopy, Protection::kNoAccess};
   constexpr std::uint64_t kMostFilePages = 100;
   switch (o.kind) {
     case Kind::kProtect:
@@ -152,33 +153,14 @@ Operation Interpreter::next(Random& random) const {
     Kind kind;
     unsigned weight;
   };
-  static constexpr std::array<Weight, Operation::kKinds> kWeights{{{Kind::kReserve, 60},
-                                                                   {Kind::kCommit, 60},
-                                                                   {Kind::kDecommit, 25},
-                                                                   {Kind::kRelease, 30},
-                                                                   {Kind::kProtect, 50},
-                                                                   {Kind::kLoad, 280},
-                                                                   {Kind::kStore, 280},
-                                                                   {Kind::kFetch, 20},
-                                                                   {Kind::kQuery, 30},
-                                                                   {Kind::kEmpty, 8},
-                                                                   {Kind::kSetLimits, 8},
-                                                                   {Kind::kLock, 20},
-                                                                   {Kind::kUnlock, 15},
-                                                                   {Kind::kRunThreads, 60},
-                                                                   {Kind::kAdvance, 45},
-                                                                   {Kind::kFlush, 5},
-                                                                   {Kind::kRecreate, 4},
-                                                                   {Kind::kCreateSection, 20},
-                                                                   {Kind::kCloseSection, 8},
-                                                                   {Kind::kMapView, 45},
-                                                                   {Kind::kUnmapView, 25},
-                                                                   {Kind::kExtend, 8},
-                                                                   {Kind::kFlushView, 12},
-                                                                   {Kind::kReadFile, 15},
-                                                                   {Kind::kWriteFile, 15},
-                                                                   {Kind::kResizeFile, 8},
-                                                                   {Kind::kDropUnused, 3}}};
+  static constexpr std::array<Weight, Operation::kKinds> kWeights{
+      {{Kind::kReserve, 60},   {Kind::kCommit, 60},        {Kind::kDecommit, 25},    {Kind::kRelease, 30},
+       {Kind::kProtect, 50},   {Kind::kLoad, 280},         {Kind::kStore, 280},      {Kind::kFetch, 20},
+       {Kind::kQuery, 30},     {Kind::kEmpty, 8},          {Kind::kSetLimits, 8},    {Kind::kLock, 20},
+       {Kind::kUnlock, 15},    {Kind::kRunThreads, 60},    {Kind::kAdvance, 45},     {Kind::kFlush, 5},
+       {Kind::kRecreate, 4},   {Kind::kCreateSection, 20}, {Kind::kCloseSection, 8}, {Kind::kMapView, 45},
+       {Kind::kUnmapView, 25}, {Kind::kExtend, 8},         {Kind::kFlushView, 12},   {Kind::kReadFile, 15},
+       {Kind::kWriteFile, 15}, {Kind::kResizeFile, 8},     {Kind::kDropUnused, 3}}};
   static constexpr unsigned kTotal = [] {
     unsigned total = 0;
     for (const Weight& weight : kWeights) total += weight.weight;

@@ -35,8 +35,8 @@ struct World {
   unsigned paging_files = 1;         // Each on a disk of its own.
   std::uint64_t file_minimum = 256;  // Pages.
   std::uint64_t file_maximum = 256;
-  unsigned files = 2;                // That are mapped; all on one more disk.
-  std::uint64_t file_pages = 40;     // What each has at first.
+  unsigned files = 2;             // That are mapped; all on one more disk.
+  std::uint64_t file_pages = 40;  // What each has at first.
   unsigned read_cluster = 8;
   unsigned write_cluster = 16;
   std::uint64_t minimum_free = 10;
@@ -100,9 +100,9 @@ struct Operation {
   static constexpr std::uint64_t kCommitted = 1;     // kReserve.
   static constexpr std::uint64_t kAnywhere = 2;      // kReserve: wherever there is room,
   static constexpr std::uint64_t kTopDown = 4;       // from the top.
-  static constexpr std::uint64_t kOfFile = 1;         // kCreateSection: of a file's data; else of the paging files,
-  static constexpr std::uint64_t kReserved = 2;       // with pages that are committed one by one.
-  static constexpr std::uint64_t kExtendable = 1;     // kMapView, beside kAnywhere and kTopDown.
+  static constexpr std::uint64_t kOfFile = 1;        // kCreateSection: of a file's data; else of the paging files,
+  static constexpr std::uint64_t kReserved = 2;      // with pages that are committed one by one.
+  static constexpr std::uint64_t kExtendable = 1;    // kMapView, beside kAnywhere and kTopDown.
   static constexpr std::uint64_t kInMemory = 1;      // kLock, kUnlock.
   static constexpr std::uint64_t kGivesUp = 1 << 8;  // All, under `yields`: what would wait is not done at all.
 };
@@ -252,6 +252,9 @@ class Interpreter {
   // Calls until the disk lets it through. What waits is not given up: it may be half done.
   template <class Call>
   auto insist(const Operation& operation, Call&& call) -> decltype(call());
+  // The same of what is done in pieces.
+  template <class Call>
+  Result<ByteCount> piecewise(const Operation& operation, std::uint64_t size, Call&& call);
   // What the file holds where nothing is modified in memory, against the model.
   [[nodiscard]] std::string compare_file(const Operation& operation, const Segment& segment, Pages pages) const;
   std::string finish_sections();
@@ -263,8 +266,8 @@ class Interpreter {
   std::vector<std::shared_ptr<Segment>> files_;
   std::array<OpenSection, Operation::kSections> sections_;
   std::vector<std::weak_ptr<Segment>> segments_;  // Of the paging files.
-  bool broke_promise_ = false;         // Was over its limit at some time.
-  std::optional<Operation> given_up_;  // By the operation before.
+  bool broke_promise_ = false;                    // Was over its limit at some time.
+  std::optional<Operation> given_up_;             // By the operation before.
 };
 
 // Performs all, checking after each `check_every`, and ends; what differs first.

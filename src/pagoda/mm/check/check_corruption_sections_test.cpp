@@ -203,8 +203,8 @@ const Corruption kCorruptions[] = {
      }},
     {"PP3", "NamesNoClone",
      [](Scene& s) {
-       s.store(s.pte_address(s.private_page()),
-               s.codec().prototype(s.prototype_address(s.untouched()), Protection::kReadWrite, PteCodec::ReadOnly::kNo));
+       s.store(s.pte_address(s.private_page()), s.codec().prototype(s.prototype_address(s.untouched()),
+                                                                    Protection::kReadWrite, PteCodec::ReadOnly::kNo));
      }},
 
     // --- Frames of shared pages ---
@@ -262,11 +262,12 @@ const Corruption kCorruptions[] = {
      [](Scene& s) { s.prototype_entry(s.file_modified()).flink = s.prototype_frame(s.file_modified()).value(); }},
 
     // --- Spaces ---
-    {"PT3", "RightsOfAnotherView", [](Scene& s) { s.store(s.pte_address(s.file_clean()), s.pte(s.file_clean()) ^ pte_bits::kCacheDisable); }},
+    {"PT3", "RightsOfAnotherView",
+     [](Scene& s) { s.store(s.pte_address(s.file_clean()), s.pte(s.file_clean()) ^ pte_bits::kCacheDisable); }},
     {"PT3", "LeadsElsewhere",
      [](Scene& s) {
-       s.store(s.pte_address(s.shared_standby()),
-               s.codec().prototype(s.prototype_address(s.untouched()), Protection::kReadWrite, PteCodec::ReadOnly::kNo));
+       s.store(s.pte_address(s.shared_standby()), s.codec().prototype(s.prototype_address(s.untouched()),
+                                                                      Protection::kReadWrite, PteCodec::ReadOnly::kNo));
      }},
     {"PT3", "MapsAnotherPage", [](Scene& s) { s.store(s.pte_address(s.file_clean()), s.pte(s.file_dirty())); }},
     {"PT3", "LookupInARegion",
@@ -374,7 +375,8 @@ TEST_P(CheckSurvivesInSections, WildStores) {
                          s.shared_paged(), s.shared_standby(), s.shared_modified(), s.copied()};
   const auto entry_at = [&](PhysicalAddress pte) -> std::uint32_t& {
     const machine::FrameView view = s.cpu().physical().bytes(pte.pfn(), machine::Access::kWrite);
-    return *reinterpret_cast<std::uint32_t*>(view.data() + pte.page_offset() + 4 * random.below(s.core().mode.entry_bytes / 4));
+    return *reinterpret_cast<std::uint32_t*>(view.data() + pte.page_offset() +
+                                             4 * random.below(s.core().mode.entry_bytes / 4));
   };
   for (int round = 0; round < 3000; ++round) {
     const VirtualAddress va = pages[random.below(pages.size())];

@@ -59,7 +59,8 @@ bool check_hash(Context& c, const AddressSpace& space) {
     if (slot == WorkingSet::kNoSlot) continue;
     ++named;
     if (slot >= end || !ws[slot].is_valid() || !ws[slot].is_shared()) {
-      c.find("WS2"_rule, fmt::format("space {}: the hash leads to slot {}, which is no shared page's", space.id(), slot));
+      c.find("WS2"_rule,
+             fmt::format("space {}: the hash leads to slot {}, which is no shared page's", space.id(), slot));
       if (slot >= most) return false;
     }
   }
@@ -71,7 +72,8 @@ bool check_hash(Context& c, const AddressSpace& space) {
   for (std::uint32_t slot = 0; slot < end; ++slot)
     if (ws[slot].is_valid() && ws[slot].is_shared()) ++shared;
   if (shared != named)
-    c.find("WS2"_rule, fmt::format("space {}: {} slots are of shared pages, the hash leads to {}", space.id(), shared, named));
+    c.find("WS2"_rule,
+           fmt::format("space {}: {} slots are of shared pages, the hash leads to {}", space.id(), shared, named));
   return true;
 }
 

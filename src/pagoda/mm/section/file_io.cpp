@@ -263,6 +263,8 @@ Result<ByteCount> Sections::transfer(Processor& cpu, const std::shared_ptr<FileS
       done += length;
       return {};
     });
+    // Begun anew, pages that were there may have left meanwhile: what is done is done.
+    if (!result && result.error() == Status::kPending && done > 0) break;
     if (!result) return std::unexpected(result.error());
   }
   return ByteCount(done);

@@ -40,6 +40,7 @@ PrototypePool::PrototypePool(PfnDatabase& pfns, const PteCodec& codec)
 }
 
 Result<VirtualAddress> PrototypePool::reserve(PageCount pages) {
+  pfns_.lock.assert_held();
   for (auto run = free_.begin(); run != free_.end(); ++run) {
     if (run->second < pages.value()) continue;
     const auto [first, size] = *run;
@@ -51,6 +52,7 @@ Result<VirtualAddress> PrototypePool::reserve(PageCount pages) {
 }
 
 void PrototypePool::release(VirtualAddress first, PageCount pages) {
+  pfns_.lock.assert_held();
   std::uint64_t start = page_number(first);
   std::uint64_t size = pages.value();
   const auto after = free_.lower_bound(start);
@@ -71,6 +73,7 @@ void PrototypePool::release(VirtualAddress first, PageCount pages) {
 }
 
 Result<Pfn> PrototypePool::make_page(machine::Processor& cpu, std::uint32_t page, std::uint64_t owner) {
+  pfns_.lock.assert_held();
   const auto taken = pfns_.take(cpu, Contents::kZeroed);
   if (!taken) return std::unexpected(taken.error());
   if (!taken->zeroed) {
@@ -110,6 +113,7 @@ ControlArea* PrototypePool::owner_of(PhysicalAddress pte) const {
 void PrototypePool::add_owner(ControlArea& owner) { owners_.emplace(owner.number(), &owner); }
 
 void PrototypePool::free_page(VirtualAddress prototype) {
+  pfns_.lock.assert_held();
   const Pfn frame = frame_of(prototype);
   if (frame == kNoPfn) return;
   frames_[page_number(prototype)] = 0;
@@ -118,10 +122,12 @@ void PrototypePool::free_page(VirtualAddress prototype) {
 }
 
 void PrototypePool::entry_resident(Pfn page) {
+  pfns_.lock.assert_held();
   if (ControlArea* const owner = owner_of(PhysicalAddress(page)); owner != nullptr) ++owner->resident;
 }
 
 void PrototypePool::entry_left(Pfn page) {
+  pfns_.lock.assert_held();
   ControlArea* const owner = owner_of(PhysicalAddress(page));
   if (owner == nullptr) return;
   --owner->resident;
@@ -135,17 +141,20 @@ bool PrototypePool::writes_back(Pfn page) const {
 }
 
 void PrototypePool::free_if_template(Pfn page) {
+  pfns_.lock.assert_held();
   if (pfns_.entry(page).share_count > 1) return;
   const ControlArea* const owner = owner_of(PhysicalAddress(page));
   if (owner != nullptr && owner->kind() == SectionKind::kData) free_page(page_address(pfns_.entry(page).used_entries));
 }
 
-void PrototypePool::unpin(Pfn page) PAGODA_NO_THREAD_SAFETY {
+void PrototypePool::unpin(Pfn page) {
+  pfns_.lock.assert_held();
   --pfns_.entry(page).share_count;
   free_if_template(page);
 }
 
 Result<VirtualAddress> PrototypePool::make_clone_page(machine::Processor& cpu) {
+  pfns_.lock.assert_held();
   const auto address = reserve(1_pages);
   if (!address) return address;
   std::uint32_t number = static_cast<std::uint32_t>(clones_.size());
@@ -185,6 +194,7 @@ std::uint32_t PrototypePool::clone_references(VirtualAddress prototype) const {
 }
 
 PageCount PrototypePool::drop_clone_reference(const machine::Processor& cpu, VirtualAddress prototype) {
+  pfns_.lock.assert_held();
   ClonePage& page = clone_page(prototype);
   std::uint32_t& count = page.references[prototype.page_offset() / codec_.mode().entry_bytes];
   PAGODA_DCHECK_GT(count, 0U);

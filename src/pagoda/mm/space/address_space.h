@@ -175,7 +175,8 @@ class AddressSpace {
   // kSectionProtection, kInvalidViewSize, kInvalidParameter5 (commit larger than the view), kInvalidParameter9 (reserve
   // on paging-file sections), kConflictingAddresses, kNoMemory (no gap), kCommitmentLimit, kInsufficientResources.
   Result<VpnRange> map_view(Processor& cpu, Section& section, const ViewRequest& request);
-  // Takes away the view that contains the address. Fails with kNotMappedView.
+  // Takes away the view that contains the address, or puts the placeholder back that it replaced. Fails with
+  // kNotMappedView, kInvalidPageProtection (a page is secured), kConflictingAddresses (it replaced no placeholder).
   enum class After : std::uint8_t { kNothing, kPlaceholder };
   Result<> unmap_view(Processor& cpu, VirtualAddress address, After after = After::kNothing);
   // Writes the modified pages of a view of a file's data, and waits; size zero: to the end of the view. Returns the

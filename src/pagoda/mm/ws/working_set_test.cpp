@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <iterator>
+#include <map>
 #include <set>
+#include <vector>
 
 #include "pagoda/base/random.h"
 
@@ -104,6 +107,61 @@ TEST_F(WorkingSetTest, AgreesWithASetUnderRandomUse) {
     }
     ASSERT_EQ(ws_.size().value(), used.size());
     ASSERT_LE(ws_.end_slot(), 100U);
+  }
+}
+
+// Shared pages come, get other rights, become private and go; the hash leads to the shared ones and to no others.
+TEST(WorkingSetHash, AgreesWithAMapUnderRandomUse) {
+  constexpr std::uint64_t kPages = 400;  // Few, so that probes are long and holes are filled.
+  constexpr int kOperations = 100'000;
+  WorkingSet ws(PageCount(kPages), kLimits);
+  struct Mapping {
+    std::uint32_t slot = 0;
+    Protection protection = Protection::kNone;
+  };
+  std::map<std::uint64_t, Mapping> shared;
+  std::vector<std::uint32_t> made_private;
+  Random random(7);
+  // Pages that are far from each other and in runs.
+  const auto page_of = [](std::uint64_t number) { return Vpn(number % 8 + number / 8 * 0x10000); };
+  for (int step = 0; step < kOperations; ++step) {
+    const std::uint64_t number = random.below(kPages);
+    const auto found = shared.find(number);
+    if (found == shared.end()) {
+      ASSERT_EQ(ws.find_shared(page_of(number)), WorkingSet::kNoSlot);
+      const auto slot = ws.insert_shared(page_of(number), PhysicalAddress(number * 8), Protection::kReadOnly);
+      shared[number] = {slot, Protection::kReadOnly};
+    } else {
+      const auto [slot, protection] = found->second;
+      ASSERT_EQ(ws.find_shared(page_of(number)), slot);
+      ASSERT_EQ(ws[slot].page(), page_of(number));
+      ASSERT_EQ(ws[slot].protection(), protection);
+      switch (random.below(4)) {
+        case 0:
+          ws.set_protection(slot, Protection::kWriteCopy);
+          found->second.protection = Protection::kWriteCopy;
+          break;
+        case 1:
+          ws.make_private(slot);
+          ASSERT_FALSE(ws[slot].is_shared());
+          made_private.push_back(slot);
+          shared.erase(found);
+          break;
+        default:
+          ws.erase(slot);
+          shared.erase(found);
+      }
+    }
+    // Private ones leave, so that slots are used again.
+    if (made_private.size() > 50) {
+      for (const std::uint32_t slot : made_private) ws.erase(slot);
+      made_private.clear();
+    }
+    ASSERT_EQ(ws.size().value(), shared.size() + made_private.size());
+  }
+  for (std::uint64_t number = 0; number < kPages; ++number) {
+    const auto found = shared.find(number);
+    EXPECT_EQ(ws.find_shared(page_of(number)), found == shared.end() ? WorkingSet::kNoSlot : found->second.slot);
   }
 }
 
