@@ -45,8 +45,10 @@ void check_range(Context& c, const AddressSpace& space, const Vad& vad) {
 
 // Whether a valid entry's frame and place in the working set may be looked at.
 bool is_known(const Context& c, const AddressSpace& space, const Leaf& leaf) PAGODA_REQUIRES(space.lock) {
-  return c.frame_of(leaf.raw).has_value() &&
-         (!PteCodec::is_shared(leaf.raw) || space.working_set().find_shared(leaf.page) != WorkingSet::kNoSlot);
+  const auto frame = c.frame_of(leaf.raw);
+  if (!frame) return false;
+  return !PteCodec::is_shared(leaf.raw) || (c.is_used(c.entry(*frame).containing_page()) &&
+                                            space.working_set().find_shared(leaf.page) != WorkingSet::kNoSlot);
 }
 
 // Of a view: pages that are private, or become so when they are written. A default that copies holds for pages whose
