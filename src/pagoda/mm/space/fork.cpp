@@ -21,7 +21,9 @@ class CloneEntries {
  public:
   CloneEntries(Core& core, Processor& cpu) : core_(core), cpu_(cpu) {}
 
-  Result<VirtualAddress> next() PAGODA_REQUIRES(core_.pfns.lock) {
+  // Under the PFN lock.
+  Result<VirtualAddress> next() {
+    core_.pfns.lock.assert_held();
     if (used_ == 0 || used_ == core_.prototypes.entries_per_page()) {
       if (core_.pfns.available() < kFaultReserve) return fail(Status::kNoMemory);
       PAGODA_TRY(core_.commit.charge(1_pages));

@@ -269,6 +269,7 @@ TEST_P(LargePagesTest, NeedsFramesInARow) {
     while (t_.core().pfns.available() > PageCount(64))
       held.push_back(t_.core().pfns.take(t_.cpu(), Contents::kAny)->frame);
     std::erase_if(held, [&](Pfn frame) {
+      t_.core().pfns.lock.assert_held();
       if (frame.value() % pages().value() == 5) return false;
       t_.core().pfns.give_back(frame, Contents::kAny);
       return true;

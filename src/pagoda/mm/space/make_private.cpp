@@ -23,6 +23,7 @@ Result<> AddressSpace::make_private(Processor& cpu, VpnRange pages) {
     fault::Context c{.space = *this, .core = core_, .cpu = cpu, .fault = write, .page = page, .pte = pte, .raw = raw};
     c.protection = Protection::kWriteCopy;
     if (!mapped) c.prototype = core_.codec.prototype_address(raw);
+    c.space.lock.assert_held();  // The analysis does not know that it is this space.
     const fault::Outcome outcome = mapped ? fault::copy_on_write(c) : fault::prototype(c);
     // Without a frame for the copy the page may be mapped all the same, with rights that are not its own.
     if (!mapped && PteCodec::is_valid(core_.load(cpu, pte)) && PteCodec::is_shared(core_.load(cpu, pte))) {
