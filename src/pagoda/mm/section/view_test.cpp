@@ -252,6 +252,37 @@ TEST_P(Views, OfAHugeSparseFileCostWhatIsTouched) {
   EXPECT_EQ(word, 42U);
 }
 
+// The table that the fault needs is the one whose last page it replaces.
+TEST_P(Views, OfAHugeSparseFileKeepTheTableOfTheFaultThatReplaces) {
+  if (GetParam() != machine::PteFormat::kAmd64) GTEST_SKIP() << "a view of 1 TiB needs 48 bits of address";
+  auto disk_file = *t.machine().sim_disk(0).create("sparse");
+  ASSERT_TRUE(disk_file->resize(2_GiB));
+  Section& section = data(std::make_shared<FileStream>("sparse", std::move(disk_file)));
+  const VirtualAddress base = map(t.space(), section);
+  ASSERT_TRUE(t.space().set_limits(
+      t.cpu(), {.minimum = 1_pages, .maximum = 1_pages, .kind = WorkingSet::Limits::Maximum::kHard}));
+  for (std::uint64_t i = 0; i < 600; ++i) t.must_put(base, i, i + 1);
+  EXPECT_EQ(t.resident(), 1_pages);
+  EXPECT_EQ(t.check(), "");
+  EXPECT_EQ(t.differences(base, PageCount(600)), 0U);
+}
+
+// Each page of these needs a page table and a page of prototype PTEs to itself: more than the machine has.
+TEST_P(Views, OfAHugeSparseFileGiveTheirPageTablesBack) {
+  if (GetParam() != machine::PteFormat::kAmd64) GTEST_SKIP() << "a view of 1 TiB needs 48 bits of address";
+  auto disk_file = *t.machine().sim_disk(0).create("sparse");
+  ASSERT_TRUE(disk_file->resize(1_TiB));
+  const auto stream = std::make_shared<FileStream>("sparse", std::move(disk_file));
+  Section& section = data(stream);
+  const VirtualAddress base = map(t.space(), section);
+  for (std::uint64_t i = 0; i < 1000; ++i) t.must_put(base + 2_MiB * i, 0, i + 1);
+  EXPECT_EQ(t.check(), "");
+  for (std::uint64_t i = 0; i < 1000; ++i) ASSERT_EQ(*t.get(base + 2_MiB * i, 0), i + 1);
+  t.page_out();
+  EXPECT_EQ(t.check(), "");
+  EXPECT_LE(t.manager().frame_counts().page_tables, 2_pages) << "the roots of the two spaces";
+}
+
 TEST_P(Views, GrowWithTheirSection) {
   const auto stream = file(4);
   Section& section = data(stream);
