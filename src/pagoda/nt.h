@@ -15,10 +15,10 @@
  *   PagodaLeave();
  *   PagodaDestroyKernel(kernel);
  *
- * A call that fails changes nothing, its in/out parameters included (but for NtFreeUserPhysicalPages). Every call but PagodaCreateKernel,
- * PagodaDestroyKernel and PagodaEnter needs a thread that has entered a kernel, and says STATUS_INVALID_HANDLE to
- * others. Sources: reference/nt.md sections 1 and 5 to 9; Microsoft's public documentation. docs/nt-choices.md lists
- * what was chosen where they leave a doubt. */
+ * A call that fails changes nothing, its in/out parameters included (but for NtFreeUserPhysicalPages). Every call but
+ * PagodaCreateKernel, PagodaDestroyKernel and PagodaEnter needs a thread that has entered a kernel, and says
+ * STATUS_INVALID_HANDLE to others. Sources: reference/nt.md sections 1 and 5 to 9; Microsoft's public documentation.
+ * docs/nt-choices.md lists what was chosen where they leave a doubt. */
 #ifndef PAGODA_NT_H
 #define PAGODA_NT_H
 

@@ -1,5 +1,5 @@
-// NtCreateProcess, NtCreateProcessEx, PagodaCreateProcess. Source: reference/nt.md section 5; the order of the checks is
-// a choice after public documentation (docs/nt-choices.md).
+// NtCreateProcess, NtCreateProcessEx, PagodaCreateProcess. Source: reference/nt.md section 5; the order of the checks
+// is a choice after public documentation (docs/nt-choices.md).
 #include "pagoda/mm/section/pe_image.h"
 #include "pagoda/nt/edge.h"
 #include "pagoda/nt/section_object.h"
@@ -8,8 +8,8 @@ namespace pagoda::nt {
 
 namespace {
 
-constexpr ULONG kFlags = PROCESS_CREATE_FLAGS_BREAKAWAY | PROCESS_CREATE_FLAGS_NO_DEBUG_INHERIT |
-                         PROCESS_CREATE_FLAGS_INHERIT_HANDLES;
+constexpr ULONG kFlags =
+    PROCESS_CREATE_FLAGS_BREAKAWAY | PROCESS_CREATE_FLAGS_NO_DEBUG_INHERIT | PROCESS_CREATE_FLAGS_INHERIT_HANDLES;
 
 struct Creation {
   HANDLE* out = nullptr;
@@ -35,8 +35,7 @@ Result<std::shared_ptr<Process>> create_empty(const Caller& caller, const Target
 
 Result<std::shared_ptr<Process>> create_of_image(const Caller& caller, const Target& parent, mm::Section& section) {
   const bool is_large = section.image()->is_large_address_aware();
-  auto process =
-      create_empty(caller, parent, is_large ? caller.kernel().user_range() : mm::UserRange::kNormal);
+  auto process = create_empty(caller, parent, is_large ? caller.kernel().user_range() : mm::UserRange::kNormal);
   if (!process) return process;
   // The view is there for children that are cloned.
   const auto mapped = (*process)->use_space()->space().map_view(

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <thread>
 
 #include "pagoda/mm/testing/pe_builder.h"
 #include "pagoda/nt/testing/nt_directory.h"
@@ -95,10 +96,10 @@ TEST(NtCreateProcessEx, RefusesMisuseInOrderAndChangesNothing) {
     const auto before = m.totals();
     HANDLE out = nullptr;
     const HANDLE port = row.port == Handle::kNone ? nullptr : NtMachine::bad_handle();
-    EXPECT_EQ(NtCreateProcessEx(&out, PROCESS_ALL_ACCESS, nullptr, parents[static_cast<std::size_t>(row.parent)],
-                                row.flags, sections[static_cast<std::size_t>(row.section)], port, nullptr,
-                                row.job_member_level),
-              row.status);
+    EXPECT_EQ(
+        NtCreateProcessEx(&out, PROCESS_ALL_ACCESS, nullptr, parents[static_cast<std::size_t>(row.parent)], row.flags,
+                          sections[static_cast<std::size_t>(row.section)], port, nullptr, row.job_member_level),
+        row.status);
     EXPECT_EQ(out, nullptr);
     EXPECT_EQ(m.totals(), before);
   }
@@ -200,9 +201,9 @@ TEST(NtCreateProcess, HandlesAreInheritedIfTheyMayBeAndItIsAskedFor) {
   NtMachine m;
   const HANDLE plain = m.create_process();
   HANDLE marked = nullptr;
-  ASSERT_EQ(NtDuplicateObject(NtCurrentProcess(), plain, NtCurrentProcess(), &marked, 0, OBJ_INHERIT,
-                              DUPLICATE_SAME_ACCESS),
-            STATUS_SUCCESS);
+  ASSERT_EQ(
+      NtDuplicateObject(NtCurrentProcess(), plain, NtCurrentProcess(), &marked, 0, OBJ_INHERIT, DUPLICATE_SAME_ACCESS),
+      STATUS_SUCCESS);
   OBJECT_ATTRIBUTES attributes{.Length = sizeof(OBJECT_ATTRIBUTES), .Attributes = OBJ_INHERIT};
   LARGE_INTEGER size{};
   size.QuadPart = kPage;
@@ -243,8 +244,7 @@ TEST(NtCreateProcess, AnInheritedHandleKeepsTheName) {
   NtMachine m;
   std::u16string name = u"\\Kept";
   UNICODE_STRING string{static_cast<USHORT>(name.size() * 2), static_cast<USHORT>(name.size() * 2), name.data()};
-  OBJECT_ATTRIBUTES attributes{
-      .Length = sizeof(OBJECT_ATTRIBUTES), .ObjectName = &string, .Attributes = OBJ_INHERIT};
+  OBJECT_ATTRIBUTES attributes{.Length = sizeof(OBJECT_ATTRIBUTES), .ObjectName = &string, .Attributes = OBJ_INHERIT};
   LARGE_INTEGER size{};
   size.QuadPart = kPage;
   HANDLE section = nullptr;
@@ -270,6 +270,61 @@ TEST(NtCreateProcess, AForkReachesAsFarAsItsParent) {
   EXPECT_EQ(m.check(), "");
 }
 
+TEST(NtCreateProcess, AForkHasNoWindowsOfItsParentsFramesAndWatchesNothing) {
+  NtMachine m;
+  m.allocate(kRegion, kPage, MEM_RESERVE | MEM_PHYSICAL);
+  ULONG_PTR frame = 0;
+  ULONG_PTR count = 1;
+  ASSERT_EQ(NtAllocateUserPhysicalPages(NtCurrentProcess(), &count, &frame), STATUS_SUCCESS);
+  ASSERT_EQ(NtMapUserPhysicalPages(NtMachine::pointer(kRegion), 1, &frame), STATUS_SUCCESS);
+  const std::uint64_t watched = m.allocate(0, kPage, MEM_RESERVE | MEM_COMMIT | MEM_WRITE_WATCH);
+  ASSERT_EQ(NtMachine::put(watched, 4), STATUS_SUCCESS);
+  const HANDLE child = forked();
+  EXPECT_EQ(NtMachine::query(kRegion, child).State, MEM_FREE);
+  EXPECT_EQ(value_in(child, watched), 4U);
+  EXPECT_EQ(NtResetWriteWatch(child, NtMachine::pointer(watched), kPage), STATUS_INVALID_PARAMETER_1);
+  EXPECT_EQ(NtFreeUserPhysicalPages(child, &count, &frame), STATUS_CONFLICTING_ADDRESSES);
+  EXPECT_EQ(count, 0U);
+  // The parent's go on.
+  EXPECT_EQ(NtMachine::put(kRegion, 1), STATUS_SUCCESS);
+  EXPECT_EQ(NtResetWriteWatch(NtCurrentProcess(), NtMachine::pointer(watched), kPage), STATUS_SUCCESS);
+  EXPECT_EQ(m.check(), "");
+}
+
+TEST(NtCreateProcess, AForkIsOneMomentOfAProcessThatRuns) {
+  constexpr std::uint64_t kRounds = 3000;
+  constexpr int kForks = 20;
+  NtMachine m({.processors = 2});
+  const auto before = m.totals();
+  m.allocate(kRegion, 2 * kPage);
+  std::uint64_t refused = 0;
+  // The second page is written after the first: at any moment it is at most as far.
+  std::thread writer([&] {
+    PAGODA_CHECK(Caller::enter(m.kernel()).has_value());
+    for (std::uint64_t round = 1; round <= kRounds; ++round) {
+      if (NtMachine::put(kRegion, round) != STATUS_SUCCESS) ++refused;
+      if (NtMachine::put(kRegion + kPage, round) != STATUS_SUCCESS) ++refused;
+    }
+  });
+  for (int i = 0; i < kForks; ++i) {
+    const HANDLE child = forked();
+    const std::uint64_t first = value_in(child, kRegion);
+    const std::uint64_t second = value_in(child, kRegion + kPage);
+    EXPECT_LE(second, first);
+    EXPECT_LE(first - second, 1U);
+    EXPECT_EQ(value_in(child, kRegion), first);
+    EXPECT_EQ(NtClose(child), STATUS_SUCCESS);
+  }
+  writer.join();
+  EXPECT_EQ(refused, 0U);
+  std::uint64_t value = 0;
+  EXPECT_EQ(NtMachine::get(kRegion, value), STATUS_SUCCESS);
+  EXPECT_EQ(value, kRounds);
+  m.release(kRegion);
+  EXPECT_EQ(m.check(), "");
+  EXPECT_EQ(m.totals(), before);
+}
+
 // --- With a section ---
 
 using mm::testing::PeBuilder;
@@ -290,9 +345,8 @@ TEST(NtCreateProcess, AnImageIsMappedIntoTheNewProcess) {
   HANDLE section = nullptr;
   ASSERT_EQ(testing::create_image(section, u"\\program.exe"), STATUS_SUCCESS);
   HANDLE child = nullptr;
-  ASSERT_EQ(
-      NtCreateProcess(&child, PROCESS_ALL_ACCESS, nullptr, NtCurrentProcess(), 0, section, nullptr, nullptr),
-      STATUS_SUCCESS);
+  ASSERT_EQ(NtCreateProcess(&child, PROCESS_ALL_ACCESS, nullptr, NtCurrentProcess(), 0, section, nullptr, nullptr),
+            STATUS_SUCCESS);
   EXPECT_EQ(NtClose(section), STATUS_SUCCESS);
   EXPECT_EQ(NtMachine::query(pe.base, child).Type, MEM_IMAGE);
   EXPECT_EQ(NtMachine::query(pe.base, child).AllocationProtect, PAGE_EXECUTE_WRITECOPY);
@@ -309,9 +363,8 @@ TEST(NtCreateProcess, AnImageIsMappedIntoTheNewProcess) {
   EXPECT_EQ(value_in(grandchild, data), 5U);
   HANDLE other = nullptr;
   ASSERT_EQ(testing::create_image(section, u"\\program.exe"), STATUS_SUCCESS);
-  ASSERT_EQ(
-      NtCreateProcess(&other, PROCESS_ALL_ACCESS, nullptr, NtCurrentProcess(), 0, section, nullptr, nullptr),
-      STATUS_SUCCESS);
+  ASSERT_EQ(NtCreateProcess(&other, PROCESS_ALL_ACCESS, nullptr, NtCurrentProcess(), 0, section, nullptr, nullptr),
+            STATUS_SUCCESS);
   EXPECT_EQ(value_in(other, data), original);
   EXPECT_EQ(m.check(), "");
   for (const HANDLE handle : {child, grandchild, other, section}) EXPECT_EQ(NtClose(handle), STATUS_SUCCESS);
@@ -331,9 +384,8 @@ TEST(NtCreateProcess, ALargeAddressAwareImageHasThreeGigabytesUnderThatSwitch) {
       HANDLE section = nullptr;
       ASSERT_EQ(testing::create_image(section, u"\\program.exe"), STATUS_SUCCESS);
       HANDLE child = nullptr;
-      ASSERT_EQ(
-          NtCreateProcess(&child, PROCESS_ALL_ACCESS, nullptr, NtCurrentProcess(), 0, section, nullptr, nullptr),
-          STATUS_SUCCESS);
+      ASSERT_EQ(NtCreateProcess(&child, PROCESS_ALL_ACCESS, nullptr, NtCurrentProcess(), 0, section, nullptr, nullptr),
+                STATUS_SUCCESS);
       PVOID base = NtMachine::pointer(0xB0000000);
       SIZE_T size = kPage;
       const bool reaches = aware && range == mm::UserRange::kLarge;

@@ -66,13 +66,14 @@ Result<std::shared_ptr<Process>> Kernel::clone_process(mm::Processor& cpu, mm::A
                                                        Token::Privileges privileges) {
   const auto space = manager_->clone_space(cpu, parent);
   if (!space) return fail(space.error());
+  mm::AddressSpace& child = **space;
   ByteCount virtual_size;
   {
-    const LockGuard guard((*space)->lock);
-    for (const mm::Vad* vad = (*space)->vads().first(); vad != nullptr; vad = mm::VadTree::next(vad))
+    const LockGuard guard(child.lock);
+    for (const mm::Vad* vad = child.vads().first(); vad != nullptr; vad = mm::VadTree::next(vad))
       virtual_size += bytes_of(vad->range.count);
   }
-  auto process = process_of(**space, privileges);
+  auto process = process_of(child, privileges);
   process->virtual_size_grew(virtual_size);
   return process;
 }

@@ -33,9 +33,8 @@ NTSTATUS release(std::uint64_t base, SIZE_T size, ULONG type = MEM_RELEASE) {
 
 SIZE_T virtual_size() {
   VM_COUNTERS counters{};
-  PAGODA_CHECK_EQ(
-      NtQueryInformationProcess(NtCurrentProcess(), ProcessVmCounters, &counters, sizeof counters, nullptr),
-      STATUS_SUCCESS);
+  PAGODA_CHECK_EQ(NtQueryInformationProcess(NtCurrentProcess(), ProcessVmCounters, &counters, sizeof counters, nullptr),
+                  STATUS_SUCCESS);
   return counters.VirtualSize;
 }
 
@@ -71,11 +70,12 @@ TEST(LargePages, ComeAtOnceAndGoAsAWhole) {
   EXPECT_EQ(NtMachine::put(kBase + kLarge + 5 * kPage, 7), STATUS_SUCCESS);
   EXPECT_EQ(NtMachine::query(kBase).RegionSize, 2 * kLarge);
   MEMORY_WORKING_SET_EX_INFORMATION info{.VirtualAddress = NtMachine::pointer(kBase)};
-  ASSERT_EQ(NtQueryVirtualMemory(NtCurrentProcess(), nullptr, MemoryWorkingSetExInformation, &info, sizeof info,
-                                 nullptr),
-            STATUS_SUCCESS);
+  ASSERT_EQ(
+      NtQueryVirtualMemory(NtCurrentProcess(), nullptr, MemoryWorkingSetExInformation, &info, sizeof info, nullptr),
+      STATUS_SUCCESS);
   EXPECT_EQ(info.u1.VirtualAttributes.Valid, 1U);
   EXPECT_EQ(info.u1.VirtualAttributes.LargePage, 1U);
+  EXPECT_EQ(info.u1.VirtualAttributes.Win32Protection, PAGE_READWRITE);
   EXPECT_EQ(release(kBase, kLarge, MEM_DECOMMIT), STATUS_MEMORY_NOT_ALLOCATED);
   EXPECT_EQ(release(kBase, kLarge), STATUS_FREE_VM_NOT_AT_BASE);
   EXPECT_EQ(m.check(), "");
@@ -143,9 +143,8 @@ class Placeholders : public ::testing::Test {
     machine_.allocate(kTaken, 16 * kPage, MEM_RESERVE);
     LARGE_INTEGER size{};
     size.QuadPart = 4 * kPage;
-    PAGODA_CHECK_EQ(
-        NtCreateSection(&section_, SECTION_ALL_ACCESS, nullptr, &size, PAGE_READWRITE, SEC_COMMIT, nullptr),
-        STATUS_SUCCESS);
+    PAGODA_CHECK_EQ(NtCreateSection(&section_, SECTION_ALL_ACCESS, nullptr, &size, PAGE_READWRITE, SEC_COMMIT, nullptr),
+                    STATUS_SUCCESS);
   }
 
   [[nodiscard]] NTSTATUS map(std::uint64_t base, SIZE_T size, ULONG type = MEM_REPLACE_PLACEHOLDER) const {
@@ -248,8 +247,7 @@ TEST_F(Placeholders, SplitTakeMemoryAndViewsAndCoalesce) {
 TEST_F(Placeholders, AViewThatReplacedNoneLeavesNone) {
   PVOID base = nullptr;
   SIZE_T size = 0;
-  ASSERT_EQ(NtMapViewOfSection(section_, NtCurrentProcess(), &base, 0, 0, nullptr, &size, ViewUnmap, 0,
-                               PAGE_READWRITE),
+  ASSERT_EQ(NtMapViewOfSection(section_, NtCurrentProcess(), &base, 0, 0, nullptr, &size, ViewUnmap, 0, PAGE_READWRITE),
             STATUS_SUCCESS);
   EXPECT_EQ(unmap(bits_of(base), MEM_PRESERVE_PLACEHOLDER), STATUS_CONFLICTING_ADDRESSES);
   EXPECT_EQ(unmap(bits_of(base), MEM_UNMAP_WITH_TRANSIENT_BOOST), STATUS_SUCCESS);

@@ -1,5 +1,6 @@
 // NtAllocateUserPhysicalPages, NtMapUserPhysicalPages, NtMapUserPhysicalPagesScatter, NtFreeUserPhysicalPages.
 // Source: reference/nt.md 7.8; what it leaves open is chosen in mm/space/awe.h.
+#include <algorithm>
 #include <limits>
 #include <vector>
 
@@ -47,7 +48,9 @@ Result<> free_frames(HANDLE process, ULONG_PTR* count, const ULONG_PTR* numbers)
   PAGODA_TRY(require(*count <= kAbsurdCount, Status::kInvalidParameter2));
   const auto target = target_process(**caller, process, PROCESS_VM_OPERATION);
   if (!target) return fail(target.error());
-  const auto freed = target->space().free_user_pages((*caller)->cpu(), frames_of(numbers, *count));
+  // One more than there are contains a foreign one or one twice, where freeing stops.
+  const std::size_t looked_at = std::min<std::size_t>(*count, (*caller)->kernel().machine().frame_count().value() + 1);
+  const auto freed = target->space().free_user_pages((*caller)->cpu(), frames_of(numbers, looked_at));
   *count = freed.count.value();
   return require(freed.status == Status::kSuccess, freed.status);
 }
@@ -59,6 +62,9 @@ Result<> map(VirtualAddress base, ULONG_PTR count, const ULONG_PTR* numbers) {
   if (!target) return fail(target.error());
   PAGODA_TRY(require(count <= target->space().user_range().count.value(), Status::kInvalidParameter2));
   mm::Processor& cpu = (*caller)->cpu();
+  const auto region = region_at(target->space(), base);
+  PAGODA_TRY(
+      require(count == 0 || (region && base.vpn() + PageCount(count) <= region->end()), Status::kInvalidParameter1));
   if (numbers == nullptr) return target->space().unmap_user_pages(cpu, base, PageCount(count));
   return target->space().map_user_pages(cpu, base, frames_of(numbers, count));
 }

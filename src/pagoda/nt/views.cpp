@@ -131,9 +131,8 @@ Result<> map_extended(const Mapping& request, std::span<const MEM_EXTENDED_PARAM
   const auto caller = calling();
   if (!caller) return fail(caller.error());
   PAGODA_TRY(require(!has(request.type, ~kExtendedViewTypes), Status::kInvalidParameter));
-  return map_view(**caller, request, [&](VirtualAddress base) {
-    return address_requirements(**caller, parameters, pointer_to(base));
-  });
+  return map_view(**caller, request,
+                  [&](VirtualAddress base) { return address_requirements(**caller, parameters, pointer_to(base)); });
 }
 
 Result<> unmap(HANDLE process, PVOID address, mm::AddressSpace::After after) {

@@ -96,17 +96,16 @@ Result<> allocate(const Caller& caller, const Allocation& request, mm::Protectio
   // Large pages cannot be committed later.
   PAGODA_TRY(require(reserves || !has(request.type, MEM_LARGE_PAGES), Status::kInvalidParameter5));
   if (!reserves) return change_existing(caller, request, *target, *mm::pages_covering(base, size), protection);
-  const auto region =
-      target->space().reserve(caller.cpu(),
-                              {.base = base.value() == 0 ? std::nullopt : std::optional(base),
-                               .size = size,
-                               .protection = protection,
-                               .commit = has(request.type, MEM_COMMIT) ? mm::MemCommit::kYes : mm::MemCommit::kNo,
-                               .direction = has(request.type, MEM_TOP_DOWN) ? mm::ReserveRequest::Direction::kTopDown
-                                                                            : mm::ReserveRequest::Direction::kBottomUp,
-                               .type = region_type(request.type),
-                               .wishes = base.value() == 0 ? request.wishes : mm::PlacementWishes{},
-                               .placeholder = placeholder_of(request.type)});
+  const auto region = target->space().reserve(
+      caller.cpu(), {.base = base.value() == 0 ? std::nullopt : std::optional(base),
+                     .size = size,
+                     .protection = protection,
+                     .commit = has(request.type, MEM_COMMIT) ? mm::MemCommit::kYes : mm::MemCommit::kNo,
+                     .direction = has(request.type, MEM_TOP_DOWN) ? mm::ReserveRequest::Direction::kTopDown
+                                                                  : mm::ReserveRequest::Direction::kBottomUp,
+                     .type = region_type(request.type),
+                     .wishes = base.value() == 0 ? request.wishes : mm::PlacementWishes{},
+                     .placeholder = placeholder_of(request.type)});
   if (!region) return fail(region.error());
   // The addresses of a placeholder that was replaced counted already.
   if (!has(request.type, MEM_REPLACE_PLACEHOLDER)) target->process->virtual_size_grew(bytes_of(region->count));

@@ -42,9 +42,9 @@ Result<> get(const Watching& request) {
   const auto region = region_at(target->space(), request.base);
   PAGODA_TRY(require(region.has_value(), Status::kInvalidParameter1));
   std::vector<VirtualAddress> written(std::min(room, region->count.value()));
-  const auto found = target->space().get_write_watch((*caller)->cpu(), request.base, request.size, written,
-                                                     request.flags != 0 ? mm::AddressSpace::WatchReset::kYes
-                                                                        : mm::AddressSpace::WatchReset::kNo);
+  const auto found = target->space().get_write_watch(
+      (*caller)->cpu(), request.base, request.size, written,
+      request.flags != 0 ? mm::AddressSpace::WatchReset::kYes : mm::AddressSpace::WatchReset::kNo);
   if (!found) return fail(found.error());
   std::ranges::transform(written.begin(), written.begin() + static_cast<std::ptrdiff_t>(*found), request.addresses,
                          pointer_to);

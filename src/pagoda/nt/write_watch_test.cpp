@@ -120,9 +120,9 @@ TEST_F(NtWriteWatch, TellsWhatWasWrittenUpwardAndForgetsWhatItTold) {
 
 TEST_F(NtWriteWatch, SeesTheKernelsWritesAndOutlastsProtectAndDecommit) {
   std::uint64_t value = 7;
-  ASSERT_EQ(NtWriteVirtualMemory(NtCurrentProcess(), NtMachine::pointer(kWatched + kPage), &value, sizeof value,
-                                 nullptr),
-            STATUS_SUCCESS);
+  ASSERT_EQ(
+      NtWriteVirtualMemory(NtCurrentProcess(), NtMachine::pointer(kWatched + kPage), &value, sizeof value, nullptr),
+      STATUS_SUCCESS);
   EXPECT_EQ(written().pages, Pages{1});
   PVOID base = NtMachine::pointer(kWatched + kPage);
   SIZE_T size = kPage;
