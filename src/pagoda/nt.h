@@ -15,10 +15,10 @@
  *   PagodaLeave();
  *   PagodaDestroyKernel(kernel);
  *
- * A call that fails changes nothing, its in/out parameters included. Every call but PagodaCreateKernel,
- * PagodaDestroyKernel and PagodaEnter needs a thread that has entered a kernel, and says STATUS_INVALID_HANDLE to
- * others. Sources: reference/nt.md sections 1 and 5 to 9; Microsoft's public documentation. docs/nt-choices.md lists
- * what was chosen where they leave a doubt. */
+ * A call that fails changes nothing, its in/out parameters included (but for NtFreeUserPhysicalPages). Every call but
+ * PagodaCreateKernel, PagodaDestroyKernel and PagodaEnter needs a thread that has entered a kernel, and says
+ * STATUS_INVALID_HANDLE to others. Sources: reference/nt.md sections 1 and 5 to 9; Microsoft's public documentation.
+ * docs/nt-choices.md lists what was chosen where they leave a doubt. */
 #ifndef PAGODA_NT_H
 #define PAGODA_NT_H
 
@@ -144,6 +144,7 @@ typedef struct _CLIENT_ID {
 #define STATUS_OBJECT_NAME_NOT_FOUND ((NTSTATUS)0xC0000034)
 #define STATUS_OBJECT_NAME_COLLISION ((NTSTATUS)0xC0000035)
 #define STATUS_SECTION_TOO_BIG ((NTSTATUS)0xC0000040)
+#define STATUS_SHARING_VIOLATION ((NTSTATUS)0xC0000043)
 #define STATUS_QUOTA_EXCEEDED ((NTSTATUS)0xC0000044)
 #define STATUS_INVALID_PAGE_PROTECTION ((NTSTATUS)0xC0000045)
 #define STATUS_SECTION_NOT_IMAGE ((NTSTATUS)0xC0000049)
@@ -522,6 +523,11 @@ typedef struct _VM_COUNTERS {
 #define DUPLICATE_CLOSE_SOURCE 0x1U
 #define DUPLICATE_SAME_ACCESS 0x2U
 
+#define PROCESS_CREATE_FLAGS_BREAKAWAY 0x1U
+#define PROCESS_CREATE_FLAGS_NO_DEBUG_INHERIT 0x2U
+#define PROCESS_CREATE_FLAGS_INHERIT_HANDLES 0x4U
+
+/* With an image section: its image is mapped into the new address space. Without: that is a copy of the parent's. */
 NTSTATUS NtCreateProcess(PHANDLE ProcessHandle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes,
                          HANDLE ParentProcess, BOOLEAN InheritObjectTable, HANDLE SectionHandle, HANDLE DebugPort,
                          HANDLE ExceptionPort);
@@ -614,7 +620,7 @@ NTSTATUS PagodaDetach(VOID);
 #define PAGODA_PROCESS_LARGE_ADDRESS_AWARE 0x1U /* As an image that is marked so: 3 GB where the kernel has /3GB. */
 NTSTATUS PagodaCreateProcess(PHANDLE ProcessHandle, ACCESS_MASK DesiredAccess, HANDLE ParentProcess, ULONG Flags);
 /* A thread of a process, with a stack of its own: reserved, committed at its top, a guard page below that. A touch of
- * the guard page by the thread makes the stack grow. Sizes are rounded up to pages; zero means NT's defaults. */
+ * the guard page makes the stack grow. Sizes are rounded up to pages; zero means NT's defaults. */
 NTSTATUS PagodaCreateThread(PHANDLE ThreadHandle, HANDLE ProcessHandle, SIZE_T StackReserve, SIZE_T StackCommit);
 typedef struct PAGODA_STACK {
   PVOID StackBase;      /* One past the highest byte. */

@@ -92,8 +92,10 @@ Result<AddressSpace*> MemoryManager::clone_space(Processor& cpu, AddressSpace& p
     const LockGuard guard(parent.lock);
     limits = parent.working_set().limits();
   }
+  const bool is_large = parent.highest_user() != highest_user_address(core_.mode, UserRange::kNormal);
+  const UserRange range = is_large ? UserRange::kLarge : UserRange::kNormal;
   return with_memory(core_, cpu, [&]() -> Result<AddressSpace*> {
-    auto child = create_space(cpu, {.limits = limits});
+    auto child = create_space(cpu, {.limits = limits, .range = range});
     if (!child) return child;
     if (const auto cloned = (*child)->clone_from(cpu, parent); !cloned) {
       destroy_space(cpu, **child);

@@ -21,9 +21,18 @@ Result<std::shared_ptr<Thread>> thread_from(const Caller& caller, HANDLE handle,
   return caller.thread();
 }
 
-void give_handle(const Caller& caller, std::shared_ptr<Object> object, AccessMask desired, HANDLE* out) {
+HandleTable::Inheritance inheritance_of(ULONG attributes) {
+  return (attributes & OBJ_INHERIT) != 0 ? HandleTable::Inheritance::kYes : HandleTable::Inheritance::kNo;
+}
+
+HandleTable::Inheritance inheritance_of(const OBJECT_ATTRIBUTES* attributes) {
+  return attributes == nullptr ? HandleTable::Inheritance::kNo : inheritance_of(attributes->Attributes);
+}
+
+void give_handle(const Caller& caller, std::shared_ptr<Object> object, AccessMask desired,
+                 HandleTable::Inheritance inheritance, HANDLE* out) {
   const AccessMask granted = granted_access(object->type(), desired);
-  *out = handle_pointer(caller.process().handles().insert(std::move(object), granted));
+  *out = handle_pointer(caller.process().handles().insert(std::move(object), granted, inheritance));
 }
 
 VirtualAddress highest_user_address(const Caller& caller) {

@@ -71,8 +71,12 @@ Result<std::shared_ptr<T>> object_from(const Caller& caller, HANDLE handle, Acce
   if (!found) return fail(found.error());
   return std::static_pointer_cast<T>(std::move(found->object));
 }
+// What a handle's attributes (OBJ_) say; null: none were given.
+HandleTable::Inheritance inheritance_of(ULONG attributes);
+HandleTable::Inheritance inheritance_of(const OBJECT_ATTRIBUTES* attributes);
 // A new handle of the caller's process, written to `out`.
-void give_handle(const Caller& caller, std::shared_ptr<Object> object, AccessMask desired, HANDLE* out);
+void give_handle(const Caller& caller, std::shared_ptr<Object> object, AccessMask desired,
+                 HandleTable::Inheritance inheritance, HANDLE* out);
 
 // --- Ranges (reference/nt.md section 7) ---
 // Pages that a caller's base and size name; size zero is refused by `pages_covering`.

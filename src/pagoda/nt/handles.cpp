@@ -29,6 +29,7 @@ struct Duplication {
   HANDLE target_process = nullptr;
   HANDLE* out = nullptr;
   ACCESS_MASK desired = 0;
+  ULONG attributes = 0;
   ULONG options = 0;
 };
 
@@ -47,7 +48,10 @@ Result<> duplicate(const Duplication& request) {
   const AccessMask granted =
       (request.options & DUPLICATE_SAME_ACCESS) != 0 ? found->granted : granted_access(type, request.desired);
   PAGODA_TRY(require((granted & ~found->granted) == 0, Status::kAccessDenied));
-  if (request.out != nullptr) *request.out = handle_pointer((*target)->handles().insert(found->object, granted));
+  if (request.out != nullptr) {
+    *request.out =
+        handle_pointer((*target)->handles().insert(found->object, granted, inheritance_of(request.attributes)));
+  }
   if ((request.options & DUPLICATE_CLOSE_SOURCE) != 0)
     static_cast<void>((*source)->handles().close(handle_of(request.source)));
   return {};
@@ -62,12 +66,13 @@ NTSTATUS NtClose(HANDLE handle) {
 }
 
 NTSTATUS NtDuplicateObject(HANDLE source_process, HANDLE source, HANDLE target_process, PHANDLE out,
-                           ACCESS_MASK desired, ULONG /*attributes*/, ULONG options) {
+                           ACCESS_MASK desired, ULONG attributes, ULONG options) {
   using namespace pagoda::nt;
   return answer(duplicate({.source_process = source_process,
                            .source = source,
                            .target_process = target_process,
                            .out = out,
                            .desired = desired,
+                           .attributes = attributes,
                            .options = options}));
 }

@@ -46,45 +46,22 @@ Result<std::unique_ptr<Kernel>> create_kernel(const PAGODA_KERNEL_CONFIG& asked)
   return Kernel::create(config);
 }
 
-// Accesses page by page, so that a guard page that was hit is known.
-template <class AccessPage>
-Result<> for_each_page(const Caller& caller, VirtualAddress at, std::size_t bytes, const AccessPage& access) {
-  for (std::size_t done = 0; done < bytes;) {
-    const VirtualAddress here = at + ByteCount(done);
-    const auto count = std::min<std::size_t>(bytes - done, kPageBytes - here.page_offset());
-    const Result<> result = access(here, done, count);
-    if (result) {
-      done += count;
-      continue;
-    }
-    if (result.error() != Status::kGuardPageViolation || caller.thread() == nullptr) return result;
-    const Status grown = caller.thread()->grow_stack(caller.cpu(), caller.space(), here);
-    if (grown != Status::kPageFaultGuardPage) return fail(grown);
-  }
-  return {};
-}
-
 Result<> load(VirtualAddress from, std::span<std::byte> into) {
   const auto caller = calling();
   if (!caller) return fail(caller.error());
-  return for_each_page(**caller, from, into.size(), [&](VirtualAddress here, std::size_t done, std::size_t count) {
-    return (*caller)->cpu().load(here, into.subspan(done, count));
-  });
+  return (*caller)->cpu().load(from, into);
 }
 
 Result<> store(VirtualAddress to, std::span<const std::byte> from) {
   const auto caller = calling();
   if (!caller) return fail(caller.error());
-  return for_each_page(**caller, to, from.size(), [&](VirtualAddress here, std::size_t done, std::size_t count) {
-    return (*caller)->cpu().store(here, from.subspan(done, count));
-  });
+  return (*caller)->cpu().store(to, from);
 }
 
 Result<> fetch(VirtualAddress at) {
   const auto caller = calling();
   if (!caller) return fail(caller.error());
-  return for_each_page(**caller, at, 1,
-                       [&](VirtualAddress here, std::size_t, std::size_t) { return (*caller)->cpu().fetch(here); });
+  return (*caller)->cpu().fetch(at);
 }
 
 }  // namespace

@@ -59,8 +59,28 @@ Result<std::shared_ptr<Process>> Kernel::create_process(mm::Processor& cpu, cons
                                                         Token::Privileges privileges) {
   const auto space = manager_->create_space(cpu, config);
   if (!space) return fail(space.error());
+  return process_of(**space, privileges);
+}
+
+Result<std::shared_ptr<Process>> Kernel::clone_process(mm::Processor& cpu, mm::AddressSpace& parent,
+                                                       Token::Privileges privileges) {
+  const auto space = manager_->clone_space(cpu, parent);
+  if (!space) return fail(space.error());
+  mm::AddressSpace& child = **space;
+  ByteCount virtual_size;
+  {
+    const LockGuard guard(child.lock);
+    for (const mm::Vad* vad = child.vads().first(); vad != nullptr; vad = mm::VadTree::next(vad))
+      virtual_size += bytes_of(vad->range.count);
+  }
+  auto process = process_of(child, privileges);
+  process->virtual_size_grew(virtual_size);
+  return process;
+}
+
+std::shared_ptr<Process> Kernel::process_of(mm::AddressSpace& space, Token::Privileges privileges) {
   const LockGuard guard(lock_);
-  auto process = std::make_shared<Process>(*this, **space, privileges, next_process_id_);
+  auto process = std::make_shared<Process>(*this, space, privileges, next_process_id_);
   next_process_id_ += kProcessIdStep;
   std::erase_if(processes_, [](const auto& other) { return other.expired(); });
   processes_.push_back(process);

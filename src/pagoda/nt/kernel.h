@@ -49,6 +49,9 @@ class Kernel {
   // A process with an empty address space. Fails with what MemoryManager::create_space says.
   Result<std::shared_ptr<Process>> create_process(mm::Processor& cpu, const mm::SpaceConfig& config,
                                                   Token::Privileges privileges);
+  // One whose address space is a copy. Fails with what MemoryManager::clone_space says.
+  Result<std::shared_ptr<Process>> clone_process(mm::Processor& cpu, mm::AddressSpace& parent,
+                                                 Token::Privileges privileges);
 
   // A processor that no thread drives; null if there is none.
   mm::Processor* take_processor();
@@ -56,6 +59,7 @@ class Kernel {
   [[nodiscard]] bool has_threads() const;
 
  private:
+  std::shared_ptr<Process> process_of(mm::AddressSpace& space, Token::Privileges privileges);
   Kernel(std::unique_ptr<machine::SimMachine> machine, std::unique_ptr<mm::MemoryManager> manager,
          const KernelConfig& config);
 

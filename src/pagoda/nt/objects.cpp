@@ -66,7 +66,7 @@ std::size_t HandleTable::index_of(Handle handle) {
   return static_cast<std::size_t>(handle / kHandleStep) - 1;  // Handle 0 gives an index that no table has.
 }
 
-Handle HandleTable::insert(std::shared_ptr<Object> object, AccessMask granted) {
+Handle HandleTable::insert(std::shared_ptr<Object> object, AccessMask granted, Inheritance inheritance) {
   ++object->handles_;
   const LockGuard guard(lock_);
   std::size_t index = entries_.size();
@@ -76,8 +76,27 @@ Handle HandleTable::insert(std::shared_ptr<Object> object, AccessMask granted) {
     index = free_.back();
     free_.pop_back();
   }
-  entries_[index] = {std::move(object), granted};
+  entries_[index] = {std::move(object), granted, inheritance};
   return (index + 1) * kHandleStep;
+}
+
+void HandleTable::inherit(const HandleTable& parent) {
+  std::vector<Entry> inherited;
+  std::vector<std::size_t> gaps;
+  {
+    const LockGuard guard(parent.lock_);
+    for (const Entry& entry : parent.entries_) {
+      const bool passes = entry.object != nullptr && entry.inheritance == Inheritance::kYes;
+      // Counted while the parent's handle keeps the name.
+      if (passes) ++entry.object->handles_;
+      if (!passes) gaps.push_back(inherited.size());
+      inherited.push_back(passes ? entry : Entry{});
+    }
+  }
+  const LockGuard guard(lock_);
+  PAGODA_CHECK(entries_.empty());
+  entries_ = std::move(inherited);
+  free_ = std::move(gaps);
 }
 
 Result<HandleTable::Referenced> HandleTable::reference(Handle handle) const {

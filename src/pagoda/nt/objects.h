@@ -82,7 +82,11 @@ class HandleTable {
   HandleTable& operator=(const HandleTable&) = delete;
   ~HandleTable();
 
-  Handle insert(std::shared_ptr<Object> object, AccessMask granted);
+  // Whether a child process may be given the handle, too. NT: OBJ_INHERIT.
+  enum class Inheritance : std::uint8_t { kNo, kYes };
+  Handle insert(std::shared_ptr<Object> object, AccessMask granted, Inheritance inheritance = Inheritance::kNo);
+  // A new process's table gets its parent's handles that may be inherited, with their numbers.
+  void inherit(const HandleTable& parent);
   struct Referenced {
     std::shared_ptr<Object> object;
     AccessMask granted = 0;
@@ -100,6 +104,7 @@ class HandleTable {
   struct Entry {
     std::shared_ptr<Object> object;  // None: the entry is free.
     AccessMask granted = 0;
+    Inheritance inheritance = Inheritance::kNo;
   };
   // Where a handle's entry stands; nothing if there is none.
   static std::size_t index_of(Handle handle);

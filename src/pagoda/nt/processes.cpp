@@ -1,29 +1,9 @@
-// Making and ending processes and threads: NtTerminateProcess and Pagoda's own calls.
+// Ending processes, and threads: NtTerminateProcess and Pagoda's own calls. Making processes: create_process.cpp.
 #include "pagoda/nt/edge.h"
 
 namespace pagoda::nt {
 
 namespace {
-
-Result<> create_process(HANDLE* out, ACCESS_MASK desired, HANDLE parent_handle, ULONG flags) {
-  const auto caller = calling();
-  if (!caller) return fail(caller.error());
-  PAGODA_TRY(probe(out));
-  PAGODA_TRY(require((flags & ~PAGODA_PROCESS_LARGE_ADDRESS_AWARE) == 0, Status::kInvalidParameter));
-  const auto parent = target_process(**caller, parent_handle, PROCESS_CREATE_PROCESS);
-  if (!parent) return fail(parent.error());
-  mm::SpaceConfig config;
-  {
-    const LockGuard guard(parent->space().lock);
-    config.limits = parent->space().working_set().limits();
-  }
-  Kernel& kernel = (*caller)->kernel();
-  if ((flags & PAGODA_PROCESS_LARGE_ADDRESS_AWARE) != 0) config.range = kernel.user_range();
-  const auto process = kernel.create_process((*caller)->cpu(), config, parent->process->token().privileges());
-  if (!process) return fail(process.error());
-  give_handle(**caller, *process, desired, out);
-  return {};
-}
 
 // A process that ends itself goes on running here until its threads detach; its handles are gone at once.
 Result<> terminate_process(HANDLE handle) {
@@ -44,7 +24,7 @@ Result<> create_thread(HANDLE* out, HANDLE process_handle, SIZE_T reserve, SIZE_
   if (!process) return fail(process.error());
   const auto thread = Thread::create((*caller)->cpu(), *process, ByteCount(reserve), ByteCount(commit));
   if (!thread) return fail(thread.error());
-  give_handle(**caller, *thread, THREAD_ALL_ACCESS, out);
+  give_handle(**caller, *thread, THREAD_ALL_ACCESS, HandleTable::Inheritance::kNo, out);
   return {};
 }
 
@@ -54,8 +34,9 @@ Result<> query_stack(HANDLE handle, PAGODA_STACK* out) {
   PAGODA_TRY(probe(out));
   const auto thread = thread_from(**caller, handle, 0);
   if (!thread) return fail(thread.error());
-  const Stack stack = (*thread)->stack();
-  *out = {pointer_to(stack.base), pointer_to(stack.limit), pointer_to(stack.allocation_base)};
+  const auto stack = (*thread)->stack();
+  if (!stack) return fail(stack.error());
+  *out = {pointer_to(stack->base), pointer_to(stack->limit), pointer_to(stack->allocation_base)};
   return {};
 }
 
@@ -100,11 +81,6 @@ Result<> detach() {
 NTSTATUS NtTerminateProcess(HANDLE process, NTSTATUS /*exit_status*/) {
   using namespace pagoda::nt;
   return answer(terminate_process(process));
-}
-
-NTSTATUS PagodaCreateProcess(PHANDLE out, ACCESS_MASK desired, HANDLE parent, ULONG flags) {
-  using namespace pagoda::nt;
-  return answer(create_process(out, desired, parent, flags));
 }
 
 NTSTATUS PagodaCreateThread(PHANDLE out, HANDLE process, SIZE_T reserve, SIZE_T commit) {

@@ -144,16 +144,45 @@ TEST(Stacks, ASkippedGuardPageIsAnAccessViolation) {
   EXPECT_EQ(NtMachine::put(bits_of(stack_of(NtCurrentThread()).StackLimit) - 2 * kPage, 1), STATUS_ACCESS_VIOLATION);
 }
 
-TEST(Stacks, AGuardElsewhereIsRaisedOnceAndOthersDoNotGrowTheStack) {
+TEST(Stacks, AGuardElsewhereIsRaisedOnceAndWhoeverHitsTheStackMakesItGrow) {
   NtMachine m;
   const HANDLE thread = m.create_thread();
   const std::uint64_t guard = bits_of(stack_of(thread).StackLimit) - kPage;
-  EXPECT_EQ(NtMachine::put(guard, 1), STATUS_GUARD_PAGE_VIOLATION);  // Not this thread's stack.
-  ASSERT_EQ(PagodaAttach(thread), STATUS_SUCCESS);
+  EXPECT_EQ(NtMachine::put(guard, 1), STATUS_SUCCESS);
+  EXPECT_EQ(bits_of(stack_of(thread).StackLimit), guard);
+  EXPECT_EQ(NtMachine::query(guard - kPage).Protect, PAGE_READWRITE | PAGE_GUARD);
   m.allocate(kRegion, kPage, MEM_RESERVE | MEM_COMMIT, PAGE_READONLY | PAGE_GUARD);
   std::uint64_t value = 0;
   EXPECT_EQ(NtMachine::get(kRegion, value), STATUS_GUARD_PAGE_VIOLATION);
   EXPECT_EQ(NtMachine::get(kRegion, value), STATUS_SUCCESS);
+  EXPECT_EQ(m.check(), "");
+}
+
+TEST(Stacks, AreOrdinaryMemoryOnceTheThreadIsGone) {
+  NtMachine m;
+  const HANDLE thread = m.create_thread();
+  const PAGODA_STACK stack = stack_of(thread);
+  const std::uint64_t guard = bits_of(stack.StackLimit) - kPage;
+  EXPECT_EQ(NtClose(thread), STATUS_SUCCESS);
+  EXPECT_EQ(NtMachine::put(guard, 1), STATUS_GUARD_PAGE_VIOLATION);
+  EXPECT_EQ(NtMachine::put(guard, 1), STATUS_SUCCESS);
+  EXPECT_EQ(NtMachine::query(guard - kPage).State, MEM_RESERVE);
+  m.release(bits_of(stack.AllocationBase));
+  // The addresses serve another stack.
+  const HANDLE other = m.create_thread();
+  EXPECT_EQ(stack_of(other).AllocationBase, stack.AllocationBase);
+  EXPECT_EQ(m.check(), "");
+}
+
+TEST(Stacks, OfAProcessThatHasEndedCannotBeQueried) {
+  NtMachine m;
+  const HANDLE child = m.create_process();
+  HANDLE thread = nullptr;
+  ASSERT_EQ(PagodaCreateThread(&thread, child, 0, 0), STATUS_SUCCESS);
+  ASSERT_EQ(NtTerminateProcess(child, 0), STATUS_SUCCESS);
+  PAGODA_STACK stack{};
+  EXPECT_EQ(PagodaQueryStack(thread, &stack), STATUS_PROCESS_IS_TERMINATING);
+  EXPECT_EQ(NtClose(thread), STATUS_SUCCESS);
 }
 
 TEST(Stacks, RefuseSizesWithoutRoomForAGuardPage) {

@@ -118,6 +118,7 @@ struct ResidentPage {
   std::uint32_t share_count = 0;
   bool shared = false;
   bool locked = false;
+  bool large = false;
 };
 
 constexpr std::uint32_t kMostShares = 7;  // Three bits.
@@ -130,6 +131,9 @@ std::uint32_t share_count(mm::Core& core, const mm::PfnEntry& entry) {
 std::optional<ResidentPage> resident_page(mm::AddressSpace& space, const mm::Processor& cpu, Vpn page)
     PAGODA_REQUIRES(space.lock) {
   mm::Core& core = space.core();
+  const mm::Vad* const vad = space.vads().find(page);
+  if (vad != nullptr && vad->type == mm::VadType::kLargePages)
+    return ResidentPage{.page = page, .protection = space.protection_of_large_pages(cpu, *vad), .large = true};
   const mm::RawPte raw = space.tables().read(cpu, page);
   if (!mm::PteCodec::is_valid(raw)) return std::nullopt;
   const mm::PfnEntry& entry = core.pfns.entry(core.codec.frame(raw));
@@ -214,6 +218,7 @@ Result<> query_working_set_ex(const Caller& caller, const Query& query) {
       block.ShareCount = std::min(found->share_count, kMostShares) & kMostShares;
       block.Win32Protection = mm::page_from_protection(found->protection) & 0x7FF;
       block.Shared = found->shared ? 1 : 0;
+      block.LargePage = found->large ? 1 : 0;
       block.Locked = std::ranges::binary_search(locked, page) ? 1 : 0;
     }
     std::memcpy(out + at, &record, kRecord);

@@ -2,6 +2,7 @@
 #include <array>
 #include <bit>
 
+#include "pagoda/mm/section/control_area.h"
 #include "pagoda/nt/edge.h"
 #include "pagoda/nt/files.h"
 #include "pagoda/nt/section_object.h"
@@ -99,7 +100,7 @@ Result<> create_section(const Creation& request) {
   auto found = existing(kernel, *name, open_if);
   if (!found) return fail(found.error());
   if (*found != nullptr) {
-    give_handle(caller, std::move(*found), request.desired, request.out);
+    give_handle(caller, std::move(*found), request.desired, inheritance_of(request.attributes), request.out);
     return fail(Status::kObjectNameExists);
   }
 
@@ -114,7 +115,7 @@ Result<> create_section(const Creation& request) {
   if (!created) return fail(created.error());
   auto object = std::make_shared<SectionObject>(kernel, **created);
   if (*name) PAGODA_TRY(kernel.names().add(object, **name));
-  give_handle(caller, std::move(object), request.desired, request.out);
+  give_handle(caller, std::move(object), request.desired, inheritance_of(request.attributes), request.out);
   return {};
 }
 
@@ -127,7 +128,7 @@ Result<> open_section(HANDLE* out, ACCESS_MASK desired, const OBJECT_ATTRIBUTES*
   PAGODA_TRY(require(name->has_value(), Status::kObjectNameInvalid));
   auto found = (*caller)->kernel().names().find(**name, ObjectType::kSection);
   if (!found) return fail(found.error());
-  give_handle(**caller, std::move(*found), desired, out);
+  give_handle(**caller, std::move(*found), desired, inheritance_of(attributes), out);
   return {};
 }
 
@@ -153,6 +154,25 @@ ULONG attributes_of(const mm::Section& section) {
   return out;
 }
 
+SECTION_IMAGE_INFORMATION image_information(const mm::Section& section) {
+  const mm::ImageLayout& image = *section.image();
+  SECTION_IMAGE_INFORMATION info{};
+  info.TransferAddress = pointer_to(image.base + image.entry_point);
+  info.MaximumStackSize = image.stack_reserve.value();
+  info.CommittedStackSize = image.stack_commit.value();
+  info.SubSystemType = static_cast<ULONG>(image.subsystem);
+  info.SubSystemMinorVersion = image.subsystem_minor;
+  info.SubSystemMajorVersion = image.subsystem_major;
+  info.ImageCharacteristics = image.characteristics;
+  info.DllCharacteristics = image.dll_characteristics;
+  info.Machine = static_cast<USHORT>(image.machine);
+  info.ImageContainsCode = image.contains_code ? 1 : 0;
+  info.LoaderFlags = image.loader_flags;
+  info.ImageFileSize = static_cast<ULONG>(section.control_area().file()->size().value());
+  info.CheckSum = image.checksum;
+  return info;
+}
+
 struct Query {
   HANDLE section = nullptr;
   void* out = nullptr;
@@ -171,7 +191,13 @@ Result<> query_section(const Query& request, SECTION_INFORMATION_CLASS what) {
   const auto object = object_from<SectionObject>(**caller, request.section, SECTION_QUERY);
   if (!object) return fail(object.error());
   const mm::Section& section = (*object)->section();
-  PAGODA_TRY(require(what == SectionBasicInformation, Status::kSectionNotImage));
+  if (what == SectionImageInformation) {
+    PAGODA_TRY(require(section.image() != nullptr, Status::kSectionNotImage));
+    const SECTION_IMAGE_INFORMATION info = image_information(section);
+    std::memcpy(request.out, &info, sizeof info);
+    if (request.written != nullptr) *request.written = sizeof info;
+    return {};
+  }
   SECTION_BASIC_INFORMATION info{};
   if (section.based_at()) info.BaseAddress = pointer_to(*section.based_at());
   info.AllocationAttributes = attributes_of(section);

@@ -1,7 +1,5 @@
 #include "pagoda/nt/thread.h"
 
-#include <algorithm>
-
 #include "pagoda/mm/pte/protection.h"
 
 namespace pagoda::nt {
@@ -16,8 +14,13 @@ ByteCount page_rounded(ByteCount bytes) { return bytes_of(pages_of(bytes)); }
 
 }  // namespace
 
-Thread::Thread(std::shared_ptr<Process> process, const Stack& stack)
-    : Object(kType), process_(std::move(process)), lock_(LockRank(LockClass::kObjects, 0)), stack_(stack) {}
+Thread::Thread(std::shared_ptr<Process> process, VirtualAddress stack_base, VirtualAddress allocation_base)
+    : Object(kType), process_(std::move(process)), stack_base_(stack_base), allocation_base_(allocation_base) {}
+
+// A process that has ended takes its stacks with it.
+Thread::~Thread() {
+  if (const auto use = process_->use_space()) static_cast<void>(use->space().remove_stack(allocation_base_));
+}
 
 Result<std::shared_ptr<Thread>> Thread::create(mm::Processor& cpu, const std::shared_ptr<Process>& process,
                                                ByteCount reserve, ByteCount commit) {
@@ -35,39 +38,26 @@ Result<std::shared_ptr<Thread>> Thread::create(mm::Processor& cpu, const std::sh
   mm::AddressSpace& space = use->space();
   const auto region = space.reserve({.size = reserve});
   if (!region) return fail(region.error());
-  const Stack stack{.base = VirtualAddress(region->end()),
-                    .limit = VirtualAddress(region->end()) - commit,
-                    .allocation_base = VirtualAddress(region->first)};
-  auto done = space.commit(cpu, stack.limit, commit, mm::Protection::kReadWrite);
-  if (done) done = space.commit(cpu, stack.limit - kPageSize, kPageSize, kGuardPage);
+  const VirtualAddress base(region->end());
+  const VirtualAddress allocation_base(region->first);
+  const VirtualAddress limit = base - commit;
+  auto done = space.commit(cpu, limit, commit, mm::Protection::kReadWrite);
+  if (done) done = space.commit(cpu, limit - kPageSize, kPageSize, kGuardPage);
+  if (done) done = space.add_stack(allocation_base, limit, base, kStackGuarantee);
   if (!done) {
-    static_cast<void>(space.release(cpu, stack.allocation_base, ByteCount()));
+    static_cast<void>(space.release(cpu, allocation_base, ByteCount()));
     return fail(done.error());
   }
   process->virtual_size_grew(reserve);
-  return std::make_shared<Thread>(process, stack);
+  return std::make_shared<Thread>(process, base, allocation_base);
 }
 
-Stack Thread::stack() const {
-  const LockGuard guard(lock_);
-  return stack_;
-}
-
-bool Thread::is_on_stack(VirtualAddress address) const {
-  const LockGuard guard(lock_);
-  return address >= stack_.allocation_base && address < stack_.base;
-}
-
-Status Thread::grow_stack(mm::Processor& cpu, mm::AddressSpace& space, VirtualAddress hit) {
-  // Only its own thread makes a stack grow, so that nothing moves between these steps.
-  const Stack now = stack();
-  const VirtualAddress page = hit.page_base();
-  if (page < now.allocation_base || page >= now.limit) return Status::kGuardPageViolation;
-  const bool has_room = page > now.allocation_base + kPageSize + kStackGuarantee;
-  const bool grew = has_room && space.commit(cpu, page - kPageSize, kPageSize, kGuardPage).has_value();
-  const LockGuard guard(lock_);
-  stack_.limit = page;
-  return grew ? Status::kPageFaultGuardPage : Status::kStackOverflow;
+Result<Stack> Thread::stack() const {
+  const auto use = process_->use_space();
+  if (!use) return fail(use.error());
+  const auto limit = use->space().stack_limit(allocation_base_);
+  if (!limit) return fail(limit.error());
+  return Stack{.base = stack_base_, .limit = *limit, .allocation_base = allocation_base_};
 }
 
 }  // namespace pagoda::nt

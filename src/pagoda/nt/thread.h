@@ -3,9 +3,8 @@
 //   allocation base                              limit          base
 //   | kept back |  reserved ...  | guard page | committed ... |
 //
-// The thread's touch of the guard page makes the page below the next guard page and moves the limit down. The lowest
-// page, and kStackGuarantee above it, are never used up that way: STATUS_STACK_OVERFLOW is raised instead, and the page
-// that was hit stays usable, so that a handler has a stack to run on.
+// The address space knows the stack and makes it grow (mm/space/stacks.h), as long as the thread object lives. The
+// memory itself stays until the program frees it, or the process ends.
 // Source: reference/nt.md section 4, "Guard in a thread stack".
 #pragma once
 
@@ -36,19 +35,17 @@ class Thread : public Object {
   // (no room for a guard page in what is reserved), kProcessIsTerminating, kNoMemory, kCommitmentLimit.
   static Result<std::shared_ptr<Thread>> create(mm::Processor& cpu, const std::shared_ptr<Process>& process,
                                                 ByteCount reserve, ByteCount commit);
-  Thread(std::shared_ptr<Process> process, const Stack& stack);
+  Thread(std::shared_ptr<Process> process, VirtualAddress stack_base, VirtualAddress allocation_base);
+  ~Thread() override;
 
   [[nodiscard]] const std::shared_ptr<Process>& process() const { return process_; }
-  [[nodiscard]] Stack stack() const;
-  [[nodiscard]] bool is_on_stack(VirtualAddress address) const;
-  // The thread hit the guard page at the address, which has lost its guard. kPageFaultGuardPage: the stack grew, repeat
-  // the access. kStackOverflow: it cannot. kGuardPageViolation: that was not the stack's guard page.
-  Status grow_stack(mm::Processor& cpu, mm::AddressSpace& space, VirtualAddress hit);
+  // As it is now. Fails with kProcessIsTerminating.
+  [[nodiscard]] Result<Stack> stack() const;
 
  private:
   const std::shared_ptr<Process> process_;
-  mutable Lock lock_;
-  Stack stack_ PAGODA_GUARDED_BY(lock_);
+  const VirtualAddress stack_base_;
+  const VirtualAddress allocation_base_;
 };
 
 }  // namespace pagoda::nt

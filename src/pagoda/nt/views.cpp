@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "pagoda/mm/section/pe_image.h"
 #include "pagoda/nt/edge.h"
 #include "pagoda/nt/extended_parameters.h"
 #include "pagoda/nt/section_object.h"
@@ -41,7 +42,39 @@ struct Mapping {
   ULONG protect = 0;
 };
 
-// After the inheritance and the type: `limit` looks at the base and says where the view may end.
+// Maps a view for which the caller has wishes about the place.
+Result<VpnRange> map_placed(mm::Processor& cpu, mm::AddressSpace& space, mm::Section& section, mm::ViewRequest view,
+                            const mm::PlacementWishes& wishes) {
+  // The same address in every process, whatever else is wished; or something is wrong, which mm finds.
+  if (section.based_at() || view.offset >= section.size()) return space.map_view(cpu, section, view);
+  const PageCount pages = pages_of(view.size.is_zero() ? section.size() - view.offset : view.size);
+  const PageCount alignment = std::max(pages_of(ByteCount(kAllocationGranularity)), pages_of(wishes.alignment));
+  const auto within = mm::placement_limits(wishes, space.user_range());
+  if (!within) return fail(within.error());
+  if (pages > within->count) return fail(Status::kNoMemory);
+  if (section.image() != nullptr) {
+    view.base = section.image()->base + view.offset;
+    const bool is_wished = view.base->vpn() >= within->first && view.base->vpn() + pages <= within->end() &&
+                           view.base->vpn().value() % alignment.value() == 0;
+    auto mapped = is_wished ? space.map_view(cpu, section, view) : fail(Status::kConflictingAddresses);
+    if (mapped || mapped.error() != Status::kConflictingAddresses) return mapped;
+  }
+  for (;;) {
+    {
+      const LockGuard guard(space.lock);
+      const Vpn first = view.direction == mm::ViewRequest::Direction::kBottomUp
+                            ? space.vads().find_lowest(pages, *within, alignment)
+                            : space.vads().find_highest(pages, *within, alignment);
+      if (first == mm::VadTree::kNoVpn) return fail(Status::kNoMemory);
+      view.base = VirtualAddress(first);
+    }
+    // Another thread may have taken the place since.
+    const auto mapped = space.map_view(cpu, section, view);
+    if (mapped || mapped.error() != Status::kConflictingAddresses) return mapped;
+  }
+}
+
+// After the inheritance and the type: `limit` looks at the base and says where the view may lie.
 template <class Limit>
 Result<> map_view(const Caller& caller, const Mapping& request, const Limit& limit) {
   const auto protection = mm::protection_from_page(request.protect);
@@ -52,15 +85,14 @@ Result<> map_view(const Caller& caller, const Mapping& request, const Limit& lim
   const VirtualAddress highest = highest_vad_address(caller);
   PAGODA_TRY(require(base <= highest && (size.is_zero() || size.value() - 1 <= (highest - base).value()),
                      Status::kInvalidParameter3));
-  const Result<std::optional<VirtualAddress>> ceiling = limit(base);
-  if (!ceiling) return fail(ceiling.error());
+  const Result<mm::PlacementWishes> wishes = limit(base);
+  if (!wishes) return fail(wishes.error());
   const auto target = target_process(caller, request.process, PROCESS_VM_OPERATION);
   if (!target) return fail(target.error());
   const auto object = object_from<SectionObject>(caller, request.section, section_access(*protection));
   if (!object) return fail(object.error());
 
-  mm::ViewRequest view{.highest = *ceiling,
-                       .size = size,
+  mm::ViewRequest view{.size = size,
                        .commit = ByteCount(request.commit),
                        .protection = *protection,
                        .direction = has(request.type, MEM_TOP_DOWN) ? mm::ViewRequest::Direction::kTopDown
@@ -71,12 +103,15 @@ Result<> map_view(const Caller& caller, const Mapping& request, const Limit& lim
                        .replaces_placeholder = has(request.type, MEM_REPLACE_PLACEHOLDER)};
   if (base.value() != 0) view.base = base;
   if (request.offset != nullptr) view.offset = ByteCount(static_cast<std::uint64_t>(request.offset->QuadPart));
-  const auto mapped = target->space().map_view(caller.cpu(), (*object)->section(), view);
+  mm::Section& section = (*object)->section();
+  const auto mapped = wishes->any() && !view.base ? map_placed(caller.cpu(), target->space(), section, view, *wishes)
+                                                  : target->space().map_view(caller.cpu(), section, view);
   if (!mapped) return fail(mapped.error());
   if (!view.replaces_placeholder) target->process->virtual_size_grew(bytes_of(mapped->count));
   *request.base = pointer_to(page_start(*mapped));
   *request.size = byte_size(*mapped);
-  return {};
+  const bool is_elsewhere = section.image() != nullptr && !section.is_at_base(page_start(*mapped), view.offset);
+  return require(!is_elsewhere, Status::kImageNotAtBase);
 }
 
 Result<> map_plain(const Mapping& request, ULONG_PTR zero_bits) {
@@ -84,11 +119,11 @@ Result<> map_plain(const Mapping& request, ULONG_PTR zero_bits) {
   if (!caller) return fail(caller.error());
   PAGODA_TRY(require(request.inherit == ViewShare || request.inherit == ViewUnmap, Status::kInvalidParameter8));
   PAGODA_TRY(require(!has(request.type, ~kViewTypes), Status::kInvalidParameter9));
-  return map_view(**caller, request, [&](VirtualAddress base) -> Result<std::optional<VirtualAddress>> {
-    if (zero_bits == 0) return std::nullopt;
+  return map_view(**caller, request, [&](VirtualAddress base) -> Result<mm::PlacementWishes> {
+    if (zero_bits == 0) return mm::PlacementWishes{};
     const auto ceiling = mm::zero_bits_ceiling((*caller)->kernel().machine().paging(), zero_bits);
     if (!ceiling || base > *ceiling) return fail(Status::kInvalidParameter4);
-    return std::optional(*ceiling);
+    return mm::PlacementWishes{.highest = *ceiling};
   });
 }
 
@@ -96,13 +131,8 @@ Result<> map_extended(const Mapping& request, std::span<const MEM_EXTENDED_PARAM
   const auto caller = calling();
   if (!caller) return fail(caller.error());
   PAGODA_TRY(require(!has(request.type, ~kExtendedViewTypes), Status::kInvalidParameter));
-  return map_view(**caller, request, [&](VirtualAddress base) -> Result<std::optional<VirtualAddress>> {
-    const auto wishes = address_requirements(**caller, parameters, pointer_to(base));
-    if (!wishes) return fail(wishes.error());
-    // Views are placed below a ceiling only.
-    PAGODA_TRY(require(!wishes->lowest && wishes->alignment.is_zero(), Status::kInvalidParameter));
-    return wishes->highest;
-  });
+  return map_view(**caller, request,
+                  [&](VirtualAddress base) { return address_requirements(**caller, parameters, pointer_to(base)); });
 }
 
 Result<> unmap(HANDLE process, PVOID address, mm::AddressSpace::After after) {

@@ -12,9 +12,6 @@ constexpr ULONG kAllocationTypes = MEM_COMMIT | MEM_RESERVE | MEM_RESET | MEM_RE
                                    MEM_WRITE_WATCH | MEM_PHYSICAL | MEM_LARGE_PAGES;
 constexpr ULONG kExtendedAllocationTypes = kAllocationTypes | MEM_RESERVE_PLACEHOLDER | MEM_REPLACE_PLACEHOLDER;
 
-constexpr ULONG kOtherTypes = MEM_RESET | MEM_RESET_UNDO | MEM_WRITE_WATCH | MEM_PHYSICAL | MEM_LARGE_PAGES |
-                              MEM_RESERVE_PLACEHOLDER | MEM_REPLACE_PLACEHOLDER;
-
 bool has(ULONG type, ULONG bits) { return (type & bits) != 0; }
 
 // The second row of 7.1.
@@ -52,12 +49,33 @@ struct Allocation {
   mm::PlacementWishes wishes;
 };
 
-Result<> commit_existing(const Caller& caller, const Allocation& request, const Target& target, VpnRange pages,
+// COMMIT, RESET or RESET_UNDO: nothing is reserved.
+Result<> change_existing(const Caller& caller, const Allocation& request, const Target& target, VpnRange pages,
                          mm::Protection protection) {
-  PAGODA_TRY(target.space().commit(caller.cpu(), page_start(pages), ByteCount(byte_size(pages)), protection));
+  const VirtualAddress base = page_start(pages);
+  const ByteCount size(byte_size(pages));
+  mm::AddressSpace& space = target.space();
+  if (has(request.type, MEM_RESET)) {
+    PAGODA_TRY(space.reset(caller.cpu(), base, size));
+  } else if (has(request.type, MEM_RESET_UNDO)) {
+    PAGODA_TRY(space.undo_reset(caller.cpu(), base, size));
+  } else {
+    PAGODA_TRY(space.commit(caller.cpu(), base, size, protection));
+  }
   *request.base = pointer_to(page_start(pages));
   *request.size = byte_size(pages);
   return {};
+}
+
+mm::VadType region_type(ULONG type) {
+  if (has(type, MEM_WRITE_WATCH)) return mm::VadType::kWriteWatch;
+  if (has(type, MEM_PHYSICAL)) return mm::VadType::kAwe;
+  return has(type, MEM_LARGE_PAGES) ? mm::VadType::kLargePages : mm::VadType::kNone;
+}
+
+mm::Placeholder placeholder_of(ULONG type) {
+  if (has(type, MEM_RESERVE_PLACEHOLDER)) return mm::Placeholder::kReserve;
+  return has(type, MEM_REPLACE_PLACEHOLDER) ? mm::Placeholder::kReplace : mm::Placeholder::kNo;
 }
 
 // After everything that depends on ZeroBits, the type's bits and the protection.
@@ -72,21 +90,25 @@ Result<> allocate(const Caller& caller, const Allocation& request, mm::Protectio
   if (!target) return fail(target.error());
   PAGODA_TRY(require(!has(request.type, MEM_LARGE_PAGES) || caller.process().token().holds(Privilege::kLockMemory),
                      Status::kPrivilegeNotHeld));
-  // What needs more of the memory manager than private memory.
-  PAGODA_TRY(require(!has(request.type, kOtherTypes), Status::kInvalidParameter));
 
-  const bool reserves = has(request.type, MEM_RESERVE) || base.value() == 0;
-  if (!reserves) return commit_existing(caller, request, *target, *mm::pages_covering(base, size), protection);
-  const auto region =
-      target->space().reserve({.base = base.value() == 0 ? std::nullopt : std::optional(base),
-                               .size = size,
-                               .protection = protection,
-                               .commit = has(request.type, MEM_COMMIT) ? mm::MemCommit::kYes : mm::MemCommit::kNo,
-                               .direction = has(request.type, MEM_TOP_DOWN) ? mm::ReserveRequest::Direction::kTopDown
-                                                                            : mm::ReserveRequest::Direction::kBottomUp,
-                               .wishes = base.value() == 0 ? request.wishes : mm::PlacementWishes{}});
+  const bool reserves =
+      has(request.type, MEM_RESERVE) || (base.value() == 0 && !has(request.type, MEM_RESET | MEM_RESET_UNDO));
+  // Large pages cannot be committed later.
+  PAGODA_TRY(require(reserves || !has(request.type, MEM_LARGE_PAGES), Status::kInvalidParameter5));
+  if (!reserves) return change_existing(caller, request, *target, *mm::pages_covering(base, size), protection);
+  const auto region = target->space().reserve(
+      caller.cpu(), {.base = base.value() == 0 ? std::nullopt : std::optional(base),
+                     .size = size,
+                     .protection = protection,
+                     .commit = has(request.type, MEM_COMMIT) ? mm::MemCommit::kYes : mm::MemCommit::kNo,
+                     .direction = has(request.type, MEM_TOP_DOWN) ? mm::ReserveRequest::Direction::kTopDown
+                                                                  : mm::ReserveRequest::Direction::kBottomUp,
+                     .type = region_type(request.type),
+                     .wishes = base.value() == 0 ? request.wishes : mm::PlacementWishes{},
+                     .placeholder = placeholder_of(request.type)});
   if (!region) return fail(region.error());
-  target->process->virtual_size_grew(bytes_of(region->count));
+  // The addresses of a placeholder that was replaced counted already.
+  if (!has(request.type, MEM_REPLACE_PLACEHOLDER)) target->process->virtual_size_grew(bytes_of(region->count));
   *request.base = pointer_to(page_start(*region));
   *request.size = byte_size(*region);
   return {};
@@ -116,6 +138,8 @@ Result<> allocate_extended(Allocation request, std::span<const MEM_EXTENDED_PARA
     PAGODA_TRY(require(request.type == (MEM_RESERVE | MEM_RESERVE_PLACEHOLDER) && request.protect == PAGE_NOACCESS,
                        Status::kInvalidParameter));
   }
+  PAGODA_TRY(require(!has(request.type, MEM_REPLACE_PLACEHOLDER) || has(request.type, MEM_RESERVE),
+                     Status::kInvalidParameter));
   PAGODA_TRY(
       require(!has(request.type, MEM_PHYSICAL) || request.protect == PAGE_READWRITE, Status::kInvalidParameter6));
   PAGODA_TRY(probe(request.base));
@@ -125,10 +149,27 @@ Result<> allocate_extended(Allocation request, std::span<const MEM_EXTENDED_PARA
   return allocate(**caller, request, *protection);
 }
 
+// A type of NtFreeVirtualMemory that releases.
+Result<mm::ReleaseMode> release_mode(ULONG type) {
+  switch (type & ~MEM_RELEASE) {
+    case 0:
+      return mm::ReleaseMode::kFree;
+    case MEM_PRESERVE_PLACEHOLDER:
+      return mm::ReleaseMode::kPreservePlaceholder;
+    case MEM_COALESCE_PLACEHOLDERS:
+      return mm::ReleaseMode::kCoalescePlaceholders;
+    default:
+      return fail(Status::kInvalidParameter4);
+  }
+}
+
 Result<> free_memory(HANDLE process, PVOID* base_address, SIZE_T* region_size, ULONG type) {
   const auto caller = calling();
   if (!caller) return fail(caller.error());
-  PAGODA_TRY(require(type == MEM_DECOMMIT || type == MEM_RELEASE, Status::kInvalidParameter4));
+  const bool releases = has(type, MEM_RELEASE);
+  PAGODA_TRY(require(releases || type == MEM_DECOMMIT, Status::kInvalidParameter4));
+  const auto mode = releases ? release_mode(type) : mm::ReleaseMode::kFree;
+  if (!mode) return fail(mode.error());
   PAGODA_TRY(probe(base_address, region_size));
   const VirtualAddress base = address_of(*base_address);
   const ByteCount size(*region_size);
@@ -141,8 +182,7 @@ Result<> free_memory(HANDLE process, PVOID* base_address, SIZE_T* region_size, U
   const auto region = region_at(target->space(), base);
   const auto pages = size.is_zero() ? region : mm::pages_covering(base, size);
   mm::Processor& cpu = (*caller)->cpu();
-  PAGODA_TRY(type == MEM_RELEASE ? target->space().release(cpu, base, size)
-                                 : target->space().decommit(cpu, base, size));
+  PAGODA_TRY(releases ? target->space().release(cpu, base, size, *mode) : target->space().decommit(cpu, base, size));
   if (type == MEM_RELEASE) target->process->virtual_size_shrank(bytes_of(pages->count));
   *base_address = pointer_to(page_start(*pages));
   *region_size = byte_size(*pages);

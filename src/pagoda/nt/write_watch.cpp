@@ -1,0 +1,83 @@
+// NtGetWriteWatch, NtResetWriteWatch. Checks stand in the order of reference/nt.md 7.7.
+#include <algorithm>
+#include <limits>
+#include <vector>
+
+#include "pagoda/nt/edge.h"
+
+namespace pagoda::nt {
+
+namespace {
+
+// More than any array has.
+constexpr ULONG_PTR kAbsurdCount = std::numeric_limits<ULONG_PTR>::max() / sizeof(PVOID);
+
+struct Watching {
+  HANDLE process = nullptr;
+  ULONG flags = 0;
+  VirtualAddress base;
+  ByteCount size;
+  PVOID* addresses = nullptr;
+  ULONG_PTR* count = nullptr;
+  ULONG* granularity = nullptr;
+};
+
+Result<> check_range(const Caller& caller, VirtualAddress base, ByteCount size) {
+  const VirtualAddress highest = highest_vad_address(caller);
+  PAGODA_TRY(require(base <= highest, Status::kInvalidParameter2));
+  return require(!size.is_zero() && size.value() - 1 <= (highest - base).value(), Status::kInvalidParameter3);
+}
+
+Result<> get(const Watching& request) {
+  const auto caller = calling();
+  if (!caller) return fail(caller.error());
+  PAGODA_TRY(require((request.flags & ~WRITE_WATCH_FLAG_RESET) == 0, Status::kInvalidParameter1));
+  PAGODA_TRY(check_range(**caller, request.base, request.size));
+  PAGODA_TRY(probe(request.addresses, request.count, request.granularity));
+  const ULONG_PTR room = *request.count;
+  PAGODA_TRY(require(room != 0 && room <= kAbsurdCount, Status::kInvalidParameter5));
+  const auto target = target_process(**caller, request.process, PROCESS_VM_OPERATION);
+  if (!target) return fail(target.error());
+  // No array for more than the range has, whatever room there is; and none for a range that nobody watches.
+  const auto region = region_at(target->space(), request.base);
+  PAGODA_TRY(require(region.has_value(), Status::kInvalidParameter1));
+  std::vector<VirtualAddress> written(std::min(room, region->count.value()));
+  const auto found = target->space().get_write_watch(
+      (*caller)->cpu(), request.base, request.size, written,
+      request.flags != 0 ? mm::AddressSpace::WatchReset::kYes : mm::AddressSpace::WatchReset::kNo);
+  if (!found) return fail(found.error());
+  std::ranges::transform(written.begin(), written.begin() + static_cast<std::ptrdiff_t>(*found), request.addresses,
+                         pointer_to);
+  *request.count = *found;
+  *request.granularity = kPageBytes;
+  return {};
+}
+
+Result<> reset(HANDLE process, VirtualAddress base, ByteCount size) {
+  const auto caller = calling();
+  if (!caller) return fail(caller.error());
+  PAGODA_TRY(check_range(**caller, base, size));
+  const auto target = target_process(**caller, process, PROCESS_VM_OPERATION);
+  if (!target) return fail(target.error());
+  return target->space().reset_write_watch((*caller)->cpu(), base, size);
+}
+
+}  // namespace
+}  // namespace pagoda::nt
+
+NTSTATUS NtGetWriteWatch(HANDLE process, ULONG flags, PVOID base, SIZE_T size, PVOID* addresses, PULONG_PTR count,
+                         PULONG granularity) {
+  using namespace pagoda::nt;
+  return answer(get({.process = process,
+                     .flags = flags,
+                     .base = address_of(base),
+                     .size = pagoda::ByteCount(size),
+                     .addresses = addresses,
+                     .count = count,
+                     .granularity = granularity}));
+}
+
+NTSTATUS NtResetWriteWatch(HANDLE process, PVOID base, SIZE_T size) {
+  using namespace pagoda::nt;
+  return answer(reset(process, address_of(base), pagoda::ByteCount(size)));
+}
