@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "pagoda/mm/check/check_context.h"
+#include "pagoda/mm/space/large_pages.h"
 
 namespace pagoda::mm::checking {
 
@@ -36,6 +37,7 @@ std::optional<Protection> check_frame(Context& c, const Prototype& p) {
   FrameFacts& facts = c.facts(*frame);
   const bool valid = PteCodec::is_valid(p.raw);
   if (!valid) ++facts.transition;
+  if (valid && p.area != nullptr && p.area->flags().large_pages) ++facts.valid;
   if (e.pte() == p.pte) (valid ? facts.owner_is_valid : facts.owner_is_transition) = true;
   const bool fits = valid ? e.state == PageState::kActive && e.page_table == 0
                           : (is_listed(e.state) || e.state == PageState::kTransition) && e.deleted == 0;
@@ -83,6 +85,17 @@ void check_form(Context& c, const Prototype& p) {
   }
 }
 
+// CA4 of a large-page segment: the entries of one large page, which fill a page, name frames in a row.
+void check_large(Context& c, const Prototype& p) {
+  const std::uint64_t count = pages_of(large_page_size(c.core.mode)).value();
+  const std::uint64_t offset = p.page.value() % count;
+  const RawPte first = c.core.load(c.cpu, PhysicalAddress(p.pte.pfn()));
+  if (!PteCodec::is_valid(p.raw) || !PteCodec::is_valid(first) || c.core.codec.frame(first).value() % count != 0 ||
+      c.core.codec.frame(p.raw) != c.core.codec.frame(first) + PageCount(offset)) {
+    c.find("CA4"_rule, text_of(c, p) + " is not where its large page has it");
+  }
+}
+
 std::uint32_t names_of_clone(const Context& c, VirtualAddress address) {
   const auto [first, last] = std::ranges::equal_range(c.clone_names, address);
   return static_cast<std::uint32_t>(last - first);
@@ -121,6 +134,7 @@ void check_page(Context& c, Pfn frame, Segments& segments) PAGODA_REQUIRES(c.cor
     p.raw = c.core.load(c.cpu, p.pte);
     if (area != nullptr) p.page = area->page_of(c.core.codec, p.address);
     check_form(c, p);
+    if (area != nullptr && area->flags().large_pages) check_large(c, p);
     if (PteCodec::is_valid(p.raw) || PteCodec::is_transition(p.raw)) ++counted;
     if (area != nullptr && p.raw != 0) ++segments[area].committed;
     if (clone) {
@@ -144,6 +158,10 @@ void check_area(Context& c, const ControlArea& area, const SegmentFacts& facts, 
   if (area.resident != facts.resident) {
     c.find("CA1"_rule, fmt::format("{} counts {} of its pages in memory; its prototype PTEs {}", text(),
                                    area.resident.value(), facts.resident.value()));
+  }
+  if (area.flags().large_pages && facts.resident != area.pages()) {
+    c.find("CA4"_rule, fmt::format("{} has large pages and {} of {} pages in memory", text(), facts.resident.value(),
+                                   area.pages().value()));
   }
   const auto views = c.views.find(&area);
   const std::uint32_t seen = views == c.views.end() ? 0 : views->second;

@@ -43,12 +43,12 @@ void check_range(Context& c, const AddressSpace& space, const Vad& vad) {
   }
 }
 
-// Whether a valid entry's frame and place in the working set may be looked at.
+// Whether a valid entry's frame, place in the working set and prototype PTE may be looked at.
 bool is_known(const Context& c, const AddressSpace& space, const Leaf& leaf) PAGODA_REQUIRES(space.lock) {
   const auto frame = c.frame_of(leaf.raw);
-  if (!frame) return false;
-  return !PteCodec::is_shared(leaf.raw) || (c.is_used(c.entry(*frame).containing_page()) &&
-                                            space.working_set().find_shared(leaf.page) != WorkingSet::kNoSlot);
+  if (!frame || !PteCodec::is_shared(leaf.raw)) return frame.has_value();
+  return c.is_used(c.entry(*frame).containing_page()) &&
+         space.working_set().find_shared(leaf.page) != WorkingSet::kNoSlot;
 }
 
 // Of a view: pages that are private, or become so when they are written. A default that copies holds for pages whose
@@ -102,17 +102,44 @@ std::size_t check_view(Context& c, AddressSpace& space, const Vad& vad, std::siz
   return at;
 }
 
+// PT2 for a large page of a view: it is the segment's, with the rights of the VAD.
+void check_large_view(Context& c, const AddressSpace& space, const Vad& vad, const Leaf& leaf)
+    PAGODA_REQUIRES(space.lock) {
+  const PageCount count = pages_of(large_page_size(c.core.mode));
+  const PageCount at = vad.section_page + (leaf.page - vad.range.first);
+  const auto first = c.frame_of(leaf.raw);
+  if (!first || first->value() + count.value() > c.frames.size()) return;  // A finding already.
+  const LockGuard guard(c.core.pfns.lock);
+  bool fits = is_mappable(vad.large_protection) && at + count <= vad.control_area->pages() &&
+              leaf.raw == c.core.codec.large(*first, vad.large_protection, PteCodec::Owner::kUser);
+  for (PageCount page; fits && page < count; page += 1_pages)
+    fits =
+        c.entry(*first + page).pte() == c.core.prototypes.find(vad.control_area->prototype_of(c.core.codec, at + page));
+  if (!fits) {
+    c.find("PT2"_rule, fmt::format("space {}: {} is not what the view at {} has there", space.id(), c.text_of(leaf),
+                                   to_string(VirtualAddress(vad.range.first))));
+  }
+}
+
 // AS1 for large pages: regions of that type have them throughout, and nothing else has any.
 void check_large_pages(Context& c, AddressSpace& space) PAGODA_REQUIRES(space.lock) {
   const std::uint64_t pages = pages_of(large_page_size(c.core.mode)).value();
   std::uint64_t promised = 0;
   for (const Vad* vad = space.vads().first(); vad != nullptr; vad = VadTree::next(vad)) {
-    if (vad->type == VadType::kLargePages) promised += vad->range.count.value() / pages;
+    if (has_large_pages(*vad)) promised += vad->range.count.value() / pages;
   }
   for (const Leaf& leaf : c.large_pages) {
     const Vad* const vad = space.vads().find(leaf.page);
-    if (vad == nullptr || vad->type != VadType::kLargePages || (leaf.page - vad->range.first).value() % pages != 0)
+    if (vad == nullptr || !has_large_pages(*vad) || (leaf.page - vad->range.first).value() % pages != 0) {
       c.find("AS1"_rule, fmt::format("space {}: {} is in no region of large pages", space.id(), c.text_of(leaf)));
+      continue;
+    }
+    const auto first = c.frame_of(leaf.raw);
+    if (first && (c.entry(*first).prototype_pte != 0) == vad->is_private) {
+      c.find("PT2"_rule, fmt::format("space {}: {} maps {}, which is of the other kind of large pages", space.id(),
+                                     c.text_of(leaf), c.text_of(*first)));
+    }
+    if (!vad->is_private) check_large_view(c, space, *vad, leaf);
   }
   if (promised != c.large_pages.size()) {
     c.find("AS1"_rule, fmt::format("space {}: its regions have {} large pages, its tables {}", space.id(), promised,

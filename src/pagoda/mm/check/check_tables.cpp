@@ -53,16 +53,19 @@ class Walk {
       c_.find("PT2"_rule, c_.text_of(entry) + " maps a large page of frames never used or out of line");
       return;
     }
+    // What a view's entries carry its VAD knows: check_spaces.
+    const bool shared = c_.entry(*first).prototype_pte != 0;
     const RawPte original = c_.entry(*first).original_pte;
     const Protection protection = c_.core.codec.protection(original);
-    if (!is_mappable(protection) || entry.raw != c_.core.codec.large(*first, protection, PteCodec::Owner::kUser))
+    if (!shared &&
+        (!is_mappable(protection) || entry.raw != c_.core.codec.large(*first, protection, PteCodec::Owner::kUser)))
       c_.find("PT2"_rule, fmt::format("{} has not the rights of {}", c_.text_of(entry), c_.text_of(*first)));
     for (Pfn frame = *first; frame < *first + count; ++frame) {
       const PfnEntry& e = c_.entry(frame);
       ++c_.facts(frame).valid;
-      c_.facts(frame).owner_is_valid = e.pte() == entry.pte;
-      if (e.state != PageState::kActive || e.page_table != 0 || e.modified == 0 || e.original_pte != original ||
-          e.ws_index != PfnEntry::kNoWsIndex) {
+      if (!shared) c_.facts(frame).owner_is_valid = e.pte() == entry.pte;
+      if ((e.prototype_pte != 0) != shared || e.state != PageState::kActive || e.page_table != 0 || e.modified == 0 ||
+          e.original_pte != original || e.ws_index != PfnEntry::kNoWsIndex) {
         c_.find("PT2"_rule, fmt::format("{} maps {}, which is no large page's", c_.text_of(entry), c_.text_of(frame)));
       }
     }

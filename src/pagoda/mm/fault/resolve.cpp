@@ -93,7 +93,7 @@ Outcome dispatch(Context& c) PAGODA_REQUIRES(c.space.lock) {
   bool shared = false;
   if (kind == PteKind::kZero || kind == PteKind::kPrototype) {
     const Vad* const vad = c.space.vads().find(c.page);
-    if (vad != nullptr && vad->type == VadType::kLargePages) return large_page(c, *vad);
+    if (vad != nullptr && has_large_pages(*vad)) return large_page(c, *vad);
     if (vad != nullptr) {
       shared = locate_prototype(c, *vad);
       c.protection = c.space.current_protection(c.cpu, *vad, c.page, c.raw);

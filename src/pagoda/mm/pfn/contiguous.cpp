@@ -66,6 +66,22 @@ void PfnDatabase::make_large(Pfn first, PageCount count, PhysicalAddress entry_o
   add_table_share(entry_of_page.pfn());
 }
 
+void PfnDatabase::share_large(Pfn first, PageCount count, Pfn table) {
+  for (Pfn frame = first; frame < first + count; ++frame) {
+    PAGODA_DCHECK(entry(frame).state == PageState::kActive && entry(frame).prototype_pte);
+    ++entry(frame).share_count;
+  }
+  add_table_share(table);
+}
+
+void PfnDatabase::unshare_large(Pfn first, PageCount count, Pfn table) {
+  for (Pfn frame = first; frame < first + count; ++frame) {
+    PAGODA_DCHECK_GT(entry(frame).share_count, 1U);
+    --entry(frame).share_count;
+  }
+  drop_table_share(table);
+}
+
 void PfnDatabase::remove_large(Pfn first, PageCount count) {
   const Pfn table = entry(first).containing_page();
   for (Pfn frame = first; frame < first + count; ++frame) {

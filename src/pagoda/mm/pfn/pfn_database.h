@@ -5,7 +5,8 @@
 //   [PF1] Every frame is in one state; the counts of all states add up to the machine's frames.
 //   [PF2] An active page is mapped by exactly `share_count` valid PTEs; its owner PTE is one of them. An entry that
 //   maps
-//         a large page counts once for each of its frames.
+//         a large page counts once for each of its frames, and of a large-page section the prototype PTE too,
+//         which keeps its page active.
 //   [PF3] reference_count = (share_count > 0) + I/O under way + locks.
 //   [PF4] A page table's share count is 1 + its valid and transition entries, its use count the entries that are not
 //         zero; that of a page of prototype PTEs is 1 + its valid and transition entries.
@@ -100,6 +101,9 @@ class PfnDatabase {
   void make_large(Pfn first, PageCount count, PhysicalAddress entry_of_page, RawPte original) PAGODA_REQUIRES(lock);
   // That entry is gone for good: frees all frames.
   void remove_large(Pfn first, PageCount count) PAGODA_REQUIRES(lock);
+  // A large page whose frames prototype PTEs own gets one more entry, in the table, that maps it; or one fewer.
+  void share_large(Pfn first, PageCount count, Pfn table) PAGODA_REQUIRES(lock);
+  void unshare_large(Pfn first, PageCount count, Pfn table) PAGODA_REQUIRES(lock);
 
   // --- AWE frames (pfn/awe_frames.cpp), for space/awe.h alone ---
   // A frame taken becomes a program's own, not mapped yet.

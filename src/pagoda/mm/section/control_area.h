@@ -16,7 +16,9 @@
 //   [CA2] `mapped_views` is the number of VADs that name it; `section_references` of Sections that do.
 //   [CA3] `charge` is, of a paging-file segment, its committed pages and all pages that its prototype PTEs may need; of
 //         an image, the latter and its shared writable pages; of a file's data nothing.
-//   [CA4] A prototype PTE is in a form that its kind of segment has, and has its subsection's protection.
+//   [CA4] A prototype PTE is in a form that its kind of segment has, and has its subsection's protection. All those of
+//   a
+//         large-page segment are valid, and those of each large page name frames in a row.
 // Locking: the PFN lock for counts and prototype PTEs, and for growth. Source: reference/nt.md section 6.
 #pragma once
 

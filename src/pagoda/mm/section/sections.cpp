@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "pagoda/mm/memory_manager.h"
+#include "pagoda/mm/space/large_pages.h"
 
 namespace pagoda::mm {
 
@@ -22,6 +23,14 @@ VirtualAddress subsection_base(const machine::PagingMode& mode) {
 }
 // What an x86 PTE can name above the start of nonpaged pool (reference/nt.md 2.3); enough for the others too.
 constexpr std::size_t kMostSubsections = (128_MiB).value() / kSubsectionSize.value();
+
+// In the order of reference/nt.md 6.1.
+Result<> may_be_large(const machine::PagingMode& mode, const SectionRequest& request) {
+  if (request.kind != SectionKind::kPagingFile || request.flags.reserve) return fail(Status::kInvalidParameter6);
+  if (request.size.value() % large_page_size(mode).value() != 0) return fail(Status::kInvalidParameter4);
+  if (cache_attribute(request.protection) != CacheAttribute::kCached) return fail(Status::kInvalidPageProtection);
+  return {};
+}
 
 }  // namespace
 
@@ -160,6 +169,12 @@ Result<ControlArea*> Sections::area_for(Processor& cpu, const SectionRequest& re
                         .file_bytes = {},
                         .protection = request.protection,
                         .address = {}});
+  if (request.flags.large_pages) {
+    if (const auto taken = take_large_pages(cpu, area); !taken) {
+      destroy(cpu, area);
+      return std::unexpected(taken.error());
+    }
+  }
   return &area;
 }
 
@@ -179,6 +194,7 @@ Result<Section*> Sections::create(Processor& cpu, const SectionRequest& request)
 
 Result<Section*> Sections::create_locked(Processor& cpu, const SectionRequest& request) {
   ByteCount size = request.size;
+  if (request.flags.large_pages) PAGODA_TRY(may_be_large(core_.mode, request));
   ControlArea* image = nullptr;
   if (request.kind == SectionKind::kImage) {
     const auto found = image_area(cpu, request.file);
@@ -196,10 +212,11 @@ Result<Section*> Sections::create_locked(Processor& cpu, const SectionRequest& r
   }
   std::optional<VirtualAddress> based_at;
   if (request.flags.based && image == nullptr) {
-    constexpr PageCount kGranule{kAllocationGranularity >> kPageShift};
-    const Vpn first(kGranule.value());
+    constexpr PageCount kSmallest{kAllocationGranularity >> kPageShift};
+    const PageCount granule = request.flags.large_pages ? pages_of(large_page_size(core_.mode)) : kSmallest;
+    const Vpn first(kSmallest.value());
     const Vpn last = (core_.mode.highest_user - ByteCount(kAllocationGranularity)).vpn();
-    const Vpn at = based_.find_highest(pages_of(size), {first, last - first + 1_pages}, kGranule);
+    const Vpn at = based_.find_highest(pages_of(size), {first, last - first + 1_pages}, granule);
     if (at == VadTree::kNoVpn) return fail(Status::kNoMemory);
     based_at = VirtualAddress(at);
   }
@@ -263,6 +280,7 @@ void Sections::end_if_unused(Processor& cpu, ControlArea& area) {
 }
 
 void Sections::destroy(Processor& cpu, ControlArea& area) {
+  if (area.flags().large_pages) drop_large_pages(cpu, area);
   const std::uint64_t width = core_.mode.entry_bytes;
   for (const ControlArea::Run& run : area.runs_) {
     const PageCount pool_pages = core_.prototypes.pages_for(run.pages);

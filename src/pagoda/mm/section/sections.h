@@ -34,7 +34,9 @@ class Sections {
   // before. Fails with kInvalidParameter4 (no file and no size), kSectionTooBig (more than the format of PTEs can hold,
   // or than a read-only file has), kMappedFileSizeZero, kInvalidFileForSection, kInvalidImageNotMz,
   // kInvalidImageFormat (also PE32+ where addresses have 32 bits), kCommitmentLimit, kInsufficientResources,
-  // kDiskFull (a file that should grow), kNoMemory (also: no room for a based section), kPending, kIoDeviceError.
+  // kInvalidParameter6 (large pages of a file, or not committed), kInvalidParameter4 (a size that is no multiple of
+  // them), kInvalidPageProtection (their caching), kDiskFull (a file that should grow), kNoMemory (also: no room for a
+  // based section), kPending, kIoDeviceError.
   Result<Section*> create(Processor& cpu, const SectionRequest& request);
   // One more who refers to it.
   void reference(Section& section);
@@ -99,6 +101,11 @@ class Sections {
   // Of images (section/image_area.cpp): the file's, made if there is none that is up to date or in use.
   Result<ControlArea*> image_area(Processor& cpu, const std::shared_ptr<FileStream>& file) PAGODA_REQUIRES(lock);
   Result<ImageLayout> read_layout(Processor& cpu, const std::shared_ptr<FileStream>& file) PAGODA_REQUIRES(lock);
+  // Of large pages (section/large_section.cpp): all frames of the segment, from now on until it ends. Fails with
+  // kInsufficientResources, having taken a part.
+  Result<> take_large_pages(Processor& cpu, ControlArea& area) PAGODA_REQUIRES(lock);
+  Result<> take_large_page(Processor& cpu, ControlArea& area, PageCount page) PAGODA_REQUIRES(lock);
+  void drop_large_pages(const Processor& cpu, const ControlArea& area) PAGODA_REQUIRES(lock);
   // Fails with kInsufficientResources: PTEs could not name so many more.
   Result<> may_add_subsections(std::size_t count) const PAGODA_REQUIRES(lock);
   Result<ControlArea*> area_for(Processor& cpu, const SectionRequest& request, PageCount pages) PAGODA_REQUIRES(lock);

@@ -7,6 +7,8 @@
 
 #include "pagoda/mm/section/sections.h"
 #include "pagoda/mm/space/address_space.h"
+#include "pagoda/mm/space/large_pages.h"
+#include "pagoda/mm/space/private_protection.h"
 
 namespace pagoda::mm {
 
@@ -26,6 +28,12 @@ Protection in_view(const Vad& vad, Vpn page, Protection protection) {
   return copies ? shared_by_fork(protection) : protection;
 }
 
+// What an entry of a page directory can carry, with the caching that all views of the frames have.
+bool is_allowed_on_large_view(Protection protection) {
+  return is_allowed_on_private(protection) && is_mappable(protection) &&
+         cache_attribute(protection) == CacheAttribute::kCached;
+}
+
 }  // namespace
 
 // In the order of reference/nt.md 6.2, from the base on.
@@ -34,13 +42,17 @@ Result<Vad> AddressSpace::place_view(const Section& section, const ViewRequest& 
   const std::uint64_t end = VirtualAddress(limits.end()).value();
   if (request.base && (request.base->value() >= end || request.size.value() > end - request.base->value()))
     return fail(Status::kInvalidParameter3);
-  const std::uint64_t granularity = request.replaces_placeholder ? kPageBytes : kAllocationGranularity;
+  const bool large = section.flags().large_pages;
+  const PageCount granule = large ? pages_of(large_page_size(core_.mode)) : kGranule;
+  const std::uint64_t granularity = request.replaces_placeholder && !large ? kPageBytes : bytes_of(granule).value();
   if ((request.base && request.base->value() % granularity != 0) ||
-      request.offset.value() % kAllocationGranularity != 0)
+      request.offset.value() % bytes_of(granule).value() != 0)
     return fail(Status::kMappedAlignment);
   const bool image = section.kind() == SectionKind::kImage;
   if (!image && !is_compatible(section.protection(), request.protection)) return fail(Status::kSectionProtection);
+  if (large && !is_allowed_on_large_view(request.protection)) return fail(Status::kInvalidPageProtection);
   if (request.offset >= section.size()) return fail(Status::kInvalidViewSize);
+  if (large && request.size.value() % bytes_of(granule).value() != 0) return fail(Status::kInvalidViewSize);
   const ByteCount rest = section.size() - request.offset;
   const ByteCount size = request.size.is_zero() ? rest : request.size;
   const bool extendable = request.extendable && section.kind() == SectionKind::kData;
@@ -58,7 +70,11 @@ Result<Vad> AddressSpace::place_view(const Section& section, const ViewRequest& 
   vad.protection = image ? Protection::kExecuteWriteCopy : request.protection;
   // A program may give an image's pages any rights; writing copies them.
   vad.section_protection = image ? Protection::kExecuteReadWrite : section.protection();
-  vad.type = image ? VadType::kImage : VadType::kNone;
+  if (image) vad.type = VadType::kImage;
+  if (large) {
+    vad.type = VadType::kLargePageSection;
+    vad.large_protection = request.protection;
+  }
   vad.inherit = request.inherit;
   vad.is_private = false;
   vad.no_change = request.no_change || section.flags().no_change;
@@ -85,8 +101,8 @@ Result<Vad> AddressSpace::place_view(const Section& section, const ViewRequest& 
   }
   if (vad.range.count > where.count) return fail(Status::kNoMemory);
   vad.range.first = request.direction == ViewRequest::Direction::kBottomUp
-                        ? vads_.find_lowest(vad.range.count, where, kGranule)
-                        : vads_.find_highest(vad.range.count, where, kGranule);
+                        ? vads_.find_lowest(vad.range.count, where, granule)
+                        : vads_.find_highest(vad.range.count, where, granule);
   if (vad.range.first == VadTree::kNoVpn) return fail(Status::kNoMemory);
   return vad;
 }
@@ -105,16 +121,19 @@ Result<VpnRange> AddressSpace::map_view(Processor& cpu, Section& section, const 
     vad->commit_charge = charged_in_view(cpu, *vad, vad->range);
     const auto inserted = request.replaces_placeholder ? replace_placeholder(*vad) : insert_vad(*vad);
     if (!inserted) return std::unexpected(inserted.error());
+    Result<> ready;
     if (section.flags().reserve && !request.commit.is_zero()) {
-      const auto committed = core_.sections->commit(cpu, area, vad->section_page, pages_of(request.commit));
-      if (!committed) {
-        if (request.replaces_placeholder) {
-          leave_placeholder(**inserted);
-        } else {
-          erase_vad(**inserted);
-        }
-        return std::unexpected(committed.error());
+      ready = core_.sections->commit(cpu, area, vad->section_page, pages_of(request.commit));
+    } else if (has_large_pages(**inserted)) {
+      ready = map_large_view(cpu, **inserted);
+    }
+    if (!ready) {
+      if (request.replaces_placeholder) {
+        leave_placeholder(**inserted);
+      } else {
+        erase_vad(**inserted);
       }
+      return std::unexpected(ready.error());
     }
     const LockGuard pfn_guard(core_.pfns.lock);
     ++area.mapped_views;
@@ -131,7 +150,11 @@ Result<> AddressSpace::unmap_view(Processor& cpu, VirtualAddress address, After 
   if (!may_free(*vad, vad->range)) return fail(Status::kInvalidPageProtection);
   if (after == After::kPlaceholder && !vad->from_placeholder) return fail(Status::kConflictingAddresses);
   ControlArea& area = *vad->control_area;
-  free_pages(cpu, *vad, vad->range, 0);
+  if (is_physical(*vad)) {
+    free_physical(cpu, *vad);
+  } else {
+    free_pages(cpu, *vad, vad->range, 0);
+  }
   if (after == After::kPlaceholder) {
     leave_placeholder(*vad);
   } else {

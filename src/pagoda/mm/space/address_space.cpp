@@ -214,10 +214,11 @@ Result<RegionInfo> AddressSpace::query(const Processor& cpu, VirtualAddress addr
   RegionInfo info{.base = VirtualAddress(page),
                   .allocation_base = VirtualAddress(vad->range.first),
                   .allocation_protection = vad->protection};
-  if (vad->type == VadType::kLargePages) {
+  if (has_large_pages(*vad)) {
     info.size = bytes_of(vad->range.end() - page);
     info.state = MemoryState::kCommitted;
     info.protection = protection_of_large_pages(cpu, *vad);
+    if (!vad->is_private) info.type = MemoryType::kMapped;
     return info;
   }
   std::optional<Protection> region;

@@ -173,7 +173,8 @@ class AddressSpace {
   // Maps a part of a section. What depends on the section's and the view's parameters is checked in NT's order
   // (reference/nt.md 6.2). Fails with kInvalidParameter3 (base or end out of reach), kMappedAlignment,
   // kSectionProtection, kInvalidViewSize, kInvalidParameter5 (commit larger than the view), kInvalidParameter9 (reserve
-  // on paging-file sections), kConflictingAddresses, kNoMemory (no gap), kCommitmentLimit, kInsufficientResources.
+  // on paging-file sections), kConflictingAddresses, kNoMemory (no gap), kCommitmentLimit, kInsufficientResources. Of
+  // large pages: space/large_pages.h.
   Result<VpnRange> map_view(Processor& cpu, Section& section, const ViewRequest& request);
   // Takes away the view that contains the address, or puts the placeholder back that it replaced. Fails with
   // kNotMappedView, kInvalidPageProtection (a page is secured), kConflictingAddresses (it replaced no placeholder).
@@ -364,9 +365,9 @@ class AddressSpace {
   Result<Vad*> reserve_locked(const ReserveRequest& request) PAGODA_REQUIRES(lock);
   void invalidate_range(Processor& cpu, VpnRange pages) PAGODA_REQUIRES(lock);
   // --- Large pages and AWE windows: VADs that are `is_physical` (space/awe.cpp) ---
-  // Nothing of the region is mapped any more; frames of large pages are freed.
+  // Nothing of the region is mapped any more; frames of private large pages are freed.
   void free_physical(Processor& cpu, const Vad& vad) PAGODA_REQUIRES(lock);
-  Result<Protection> protect_physical(Processor& cpu, const Vad& vad, VpnRange pages, Protection protection)
+  Result<Protection> protect_physical(Processor& cpu, Vad& vad, VpnRange pages, Protection protection)
       PAGODA_REQUIRES(lock);
   // --- AWE ---
   struct WindowPage {
@@ -384,11 +385,13 @@ class AddressSpace {
   [[nodiscard]] Vpn page_of_entry(PhysicalAddress pte) const PAGODA_REQUIRES(lock);
   // --- Large pages (space/large_pages.cpp) ---
   Result<> map_large_page(Processor& cpu, Vpn page, Protection protection) PAGODA_REQUIRES(lock);
+  // Of a view of a large-page section: maps all of it, or nothing. Fails with kNoMemory.
+  Result<> map_large_view(Processor& cpu, const Vad& vad) PAGODA_REQUIRES(lock);
   // Calls `visit(page, entry's address, first frame)` for those of the region that are mapped.
   template <class Visit>
   void for_each_large_page(const Processor& cpu, const Vad& vad, Visit&& visit) const PAGODA_REQUIRES(lock);
   void free_large_pages(Processor& cpu, const Vad& vad) PAGODA_REQUIRES(lock);
-  Result<Protection> protect_large_pages(Processor& cpu, const Vad& vad, VpnRange pages, Protection protection)
+  Result<Protection> protect_large_pages(Processor& cpu, Vad& vad, VpnRange pages, Protection protection)
       PAGODA_REQUIRES(lock);
   // --- Write watch ---
   void record_write_slowly(Vpn page) PAGODA_REQUIRES(lock);

@@ -212,7 +212,7 @@ Result<> AddressSpace::map_window_pages(Processor& cpu, std::span<WindowPage> pa
 }
 
 void AddressSpace::free_physical(Processor& cpu, const Vad& vad) {
-  if (vad.type == VadType::kLargePages) {
+  if (has_large_pages(vad)) {
     free_large_pages(cpu, vad);
     return;
   }
@@ -232,9 +232,8 @@ void AddressSpace::free_physical(Processor& cpu, const Vad& vad) {
   invalidate_range(cpu, vad.range);
 }
 
-Result<Protection> AddressSpace::protect_physical(Processor& cpu, const Vad& vad, VpnRange pages,
-                                                  Protection protection) {
-  if (vad.type == VadType::kLargePages) return protect_large_pages(cpu, vad, pages, protection);
+Result<Protection> AddressSpace::protect_physical(Processor& cpu, Vad& vad, VpnRange pages, Protection protection) {
+  if (has_large_pages(vad)) return protect_large_pages(cpu, vad, pages, protection);
   if (protection != Protection::kReadWrite) return fail(Status::kInvalidPageProtection);
   return protection;
 }

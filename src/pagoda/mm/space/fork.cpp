@@ -6,8 +6,8 @@
 //
 // A private page, in memory or in a paging file, moves into a clone entry, writable becomes write-copy, and both PTEs
 // lead there: the parent's stays valid if it was. What leads to a clone entry already, from a fork before, is counted
-// once more. Pages of views that nobody copied are shared through their section as they were. Whatever has no page
-// (demand zero, holes, guards on nothing) is copied as it is. The pages' contents are not touched.
+// once more. Pages of views that nobody copied are shared through their section as they were, large pages too. Whatever
+// has no page (demand zero, holes, guards on nothing) is copied as it is. The pages' contents are not touched.
 //
 // What has been moved when a fork fails stays so: nobody but the parent shares it then, and it reads the same.
 // Source: reference/nt.md section 5, "Fork".
@@ -173,7 +173,8 @@ Result<> AddressSpace::clone_from(Processor& cpu, AddressSpace& parent) {
     Vad copy = *vad;
     copy.extra = nullptr;
     if (copy.type == VadType::kWriteWatch) copy.type = VadType::kNone;
-    if (const auto inserted = insert_vad(copy); !inserted) {
+    const auto inserted = insert_vad(copy);
+    if (!inserted) {
       result = std::unexpected(inserted.error());
       break;
     }
@@ -181,7 +182,7 @@ Result<> AddressSpace::clone_from(Processor& cpu, AddressSpace& parent) {
       const LockGuard pfn_guard(core_.pfns.lock);
       ++copy.control_area->mapped_views;
     }
-    result = clone_region(cpu, parent, *vad, entries);
+    result = is_physical(copy) ? map_large_view(cpu, **inserted) : clone_region(cpu, parent, *vad, entries);
   }
   // The parent writes to none of what it shares now.
   parent.invalidate_everything(cpu);

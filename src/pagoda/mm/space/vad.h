@@ -63,6 +63,7 @@ struct alignas(64) Vad {
   VadExtra* extra = nullptr;                      // What few regions need; see space/vad_extra.h. Owned by the space.
   Protection protection = Protection::kNoAccess;  // Of pages whose PTE is zero; of an image's view its section's.
   Protection section_protection = Protection::kNoAccess;  // Of a view: what it may be changed to must be compatible.
+  Protection large_protection = Protection::kNone;        // Of a view of large pages: what its entries carry now.
   MemCommit mem_commit = MemCommit::kNo;                  // Zero PTEs mean demand zero; otherwise only reserved.
   VadType type = VadType::kNone;
   Inherit inherit = Inherit::kShare;
@@ -75,7 +76,10 @@ struct alignas(64) Vad {
 };
 static_assert(sizeof(Vad) == 2 * 64);
 
+inline bool has_large_pages(const Vad& vad) {
+  return vad.type == VadType::kLargePages || vad.type == VadType::kLargePageSection;
+}
 // Whether the region's pages are mapped otherwise than by faults, to frames that are in no working set.
-inline bool is_physical(const Vad& vad) { return vad.type == VadType::kAwe || vad.type == VadType::kLargePages; }
+inline bool is_physical(const Vad& vad) { return vad.type == VadType::kAwe || has_large_pages(vad); }
 
 }  // namespace pagoda::mm
