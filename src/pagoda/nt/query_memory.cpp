@@ -132,7 +132,7 @@ std::optional<ResidentPage> resident_page(mm::AddressSpace& space, const mm::Pro
     PAGODA_REQUIRES(space.lock) {
   mm::Core& core = space.core();
   const mm::Vad* const vad = space.vads().find(page);
-  if (vad != nullptr && vad->type == mm::VadType::kLargePages)
+  if (vad != nullptr && mm::has_large_pages(*vad))
     return ResidentPage{.page = page, .protection = space.protection_of_large_pages(cpu, *vad), .large = true};
   const mm::RawPte raw = space.tables().read(cpu, page);
   if (!mm::PteCodec::is_valid(raw)) return std::nullopt;

@@ -84,6 +84,39 @@ TEST(LargePages, ComeAtOnceAndGoAsAWhole) {
   EXPECT_EQ(m.totals(), before);
 }
 
+TEST(LargePages, OfSectionsLieWhereTheRequirementsSay) {
+  NtMachine m({.frames = PageCount(4096)});
+  const auto before = m.totals();
+  LARGE_INTEGER section_size{};
+  section_size.QuadPart = kLarge;
+  HANDLE section = nullptr;
+  ASSERT_EQ(NtCreateSection(&section, SECTION_ALL_ACCESS, nullptr, &section_size, PAGE_READWRITE,
+                            SEC_COMMIT | SEC_LARGE_PAGES, nullptr),
+            STATUS_SUCCESS);
+  MEM_ADDRESS_REQUIREMENTS wishes{NtMachine::pointer(0x7010000), nullptr, 0};
+  MEM_EXTENDED_PARAMETER parameter{};
+  parameter.Type = MemExtendedParameterAddressRequirements;
+  parameter.Pointer = &wishes;
+  PVOID base = nullptr;
+  SIZE_T size = 0;
+  ASSERT_EQ(NtMapViewOfSectionEx(section, NtCurrentProcess(), &base, nullptr, &size, MEM_LARGE_PAGES, PAGE_READWRITE,
+                                 &parameter, 1),
+            STATUS_SUCCESS);
+  EXPECT_EQ(bits_of(base), 0x7200000U);
+  EXPECT_EQ(NtMachine::put(bits_of(base) + kPage, 3), STATUS_SUCCESS);
+  MEMORY_WORKING_SET_EX_INFORMATION info{.VirtualAddress = base};
+  ASSERT_EQ(
+      NtQueryVirtualMemory(NtCurrentProcess(), nullptr, MemoryWorkingSetExInformation, &info, sizeof info, nullptr),
+      STATUS_SUCCESS);
+  EXPECT_EQ(info.u1.VirtualAttributes.LargePage, 1U);
+  EXPECT_EQ(info.u1.VirtualAttributes.Win32Protection, PAGE_READWRITE);
+  EXPECT_EQ(m.check(), "");
+  EXPECT_EQ(NtUnmapViewOfSection(NtCurrentProcess(), base), STATUS_SUCCESS);
+  EXPECT_EQ(NtClose(section), STATUS_SUCCESS);
+  EXPECT_EQ(m.check(), "");
+  EXPECT_EQ(m.totals(), before);
+}
+
 // --- Resets ---
 
 TEST(Reset, ChecksItsRange) {

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "pagoda/mm/section/pe_image.h"
+#include "pagoda/mm/space/large_pages.h"
 #include "pagoda/nt/edge.h"
 #include "pagoda/nt/extended_parameters.h"
 #include "pagoda/nt/section_object.h"
@@ -48,7 +49,9 @@ Result<VpnRange> map_placed(mm::Processor& cpu, mm::AddressSpace& space, mm::Sec
   // The same address in every process, whatever else is wished; or something is wrong, which mm finds.
   if (section.based_at() || view.offset >= section.size()) return space.map_view(cpu, section, view);
   const PageCount pages = pages_of(view.size.is_zero() ? section.size() - view.offset : view.size);
-  const PageCount alignment = std::max(pages_of(ByteCount(kAllocationGranularity)), pages_of(wishes.alignment));
+  const PageCount granule = section.flags().large_pages ? pages_of(mm::large_page_size(space.core().mode))
+                                                        : pages_of(ByteCount(kAllocationGranularity));
+  const PageCount alignment = std::max(granule, pages_of(wishes.alignment));
   const auto within = mm::placement_limits(wishes, space.user_range());
   if (!within) return fail(within.error());
   if (pages > within->count) return fail(Status::kNoMemory);
