@@ -267,7 +267,7 @@ std::string NtInterpreter::allocate(const NtOperation& o) {
     if (!extended) {
       const auto ceiling = ceiling_of(is_64_bit, o.zero_bits);
       if (o.zero_bits != 0 && !ceiling) return STATUS_INVALID_PARAMETER_3;
-      if (o.zero_bits != 0) limits.last = std::min(limits.last, ((*ceiling + 1) >> kPageShift) - 1);
+      if (o.zero_bits != 0) limits.last = std::min(limits.last, *ceiling >> kPageShift);
     }
     if (!is_allocation_type(o.type, extended)) return STATUS_INVALID_PARAMETER_5;
     if (!protection || is_write_copy(*protection)) return STATUS_INVALID_PAGE_PROTECTION;
@@ -828,7 +828,7 @@ std::string NtInterpreter::map_view(const NtOperation& o) {
     if (o.zero_bits != 0) {
       const auto ceiling = ceiling_of(highest_user_ > ~std::uint32_t{0}, o.zero_bits);
       if (!ceiling || o.base > *ceiling) return STATUS_INVALID_PARAMETER_4;
-      limits.last = std::min(limits.last, ((*ceiling + 1) >> kPageShift) - 1);
+      limits.last = std::min(limits.last, *ceiling >> kPageShift);
     }
     if (const NTSTATUS status = find_space(h_[o.handle2], PROCESS_VM_OPERATION, process); status != STATUS_SUCCESS)
       return status;
