@@ -20,7 +20,7 @@ namespace {
 constexpr std::uint64_t kMostBytes = 4 * kPageBytes;  // That a call moves.
 constexpr std::uint64_t kMostRegionPages = 512;       // Of a region that the manager places or that is at its base.
 constexpr std::uint64_t kMostSectionPages = 256;
-constexpr std::size_t kMostProcesses = 5;
+constexpr std::ptrdiff_t kMostProcesses = 4;
 constexpr std::size_t kMostRuns = 4;
 constexpr std::uint64_t kUnlockable = 8;  // Pages of the minimum that may not be locked.
 constexpr std::uint64_t kGranule = kAllocationGranularity / kPageBytes;
@@ -315,7 +315,8 @@ std::string NtInterpreter::allocate(const NtOperation& o) {
   }();
   const bool reserves = has(o.type, MEM_RESERVE) || o.base == 0;
   // Beyond what the model has room for.
-  if (expected == STATUS_SUCCESS && reserves && pages.count > kMostRegionPages && !is_short(promised)) return "";
+  const std::uint64_t limit = machine_->kernel().manager().commit().limit.value();
+  if (expected == STATUS_SUCCESS && reserves && pages.count > kMostRegionPages && promised <= limit) return "";
 
   PVOID base = NtMachine::pointer(o.base);
   SIZE_T size = o.size;
@@ -337,7 +338,7 @@ std::string NtInterpreter::allocate(const NtOperation& o) {
     process->regions[pages.first] = {.count = pages.count, .protection = *protection, .section = nullptr};
     for (std::uint64_t page = pages.first; page < pages.end(); ++page)
       process->pages[page].protection = has(o.type, MEM_COMMIT) ? *protection : Protection::kNone;
-    return pages.count > kMostRegionPages ? to_string(o) + " succeeds beyond the limit" : "";
+    return promised > limit ? to_string(o) + " succeeds beyond the limit" : "";
   }
   for (std::uint64_t page = pages.first; page < pages.end(); ++page) {
     Page& model = process->pages.at(page);
@@ -724,7 +725,9 @@ std::string NtInterpreter::create_section(const NtOperation& o) {
     return STATUS_SUCCESS;
   }();
   const bool reserve = has(o.type, SEC_RESERVE);
-  if (expected == STATUS_SUCCESS && pages > kMostSectionPages && !is_short(reserve ? pages / 512 : pages)) return "";
+  const std::uint64_t limit = machine_->kernel().manager().commit().limit.value();
+  const std::uint64_t refused = reserve ? std::uint64_t{1} << 34 : limit + 1;  // At the latest.
+  if (expected == STATUS_SUCCESS && pages > kMostSectionPages && pages < refused) return "";
   HANDLE handle = nullptr;
   LARGE_INTEGER size{};
   size.QuadPart = static_cast<LONGLONG>(o.size);
@@ -980,7 +983,8 @@ std::string NtInterpreter::duplicate(const NtOperation& o) {
 
 std::string NtInterpreter::create_process(const NtOperation& o) {
   std::erase_if(processes_, [](const auto& weak) { return weak.expired(); });
-  if (!is_free(o.out) || processes_.size() >= kMostProcesses) return "";
+  const auto alive = std::ranges::count_if(processes_, [](const auto& weak) { return !weak.lock()->ended; });
+  if (!is_free(o.out) || alive >= kMostProcesses) return "";
   const bool no_out = (o.nulls & NtOperation::kNoOut) != 0;
   ProcessPointer parent;
   const NTSTATUS expected = [&]() -> NTSTATUS {

@@ -26,7 +26,7 @@ constexpr auto kAllocationTypes =
                                   MEM_RESERVE | MEM_COMMIT | MEM_TOP_DOWN});
 // So often does each call come, of their sum.
 constexpr std::array<unsigned, NtOperation::kCalls> kWeights{
-    12, 3, 9, 9, 8, 3, 3, 7, 7, 8, 10, 2, 4, 1, 1, 1, 6, 4, 1, 4, 3, 2, 1, 2, 2, 1, 2, 2};
+    12, 3, 9, 9, 8, 3, 3, 7, 7, 8, 10, 2, 4, 3, 1, 1, 6, 4, 1, 4, 3, 2, 1, 2, 2, 1, 2, 2};
 
 std::uint64_t near(Random& random, std::uint64_t value) { return value + random.below(3) - 1; }
 
@@ -125,6 +125,12 @@ NtOperation NtInterpreter::next(Random& random) const {
     case Call::kLock:
     case Call::kUnlock:
       o.type = chance(20) ? static_cast<std::uint32_t>(random.below(5)) : 1 + static_cast<std::uint32_t>(random.below(2));
+      if (o.call == Call::kUnlock && process->locked > 0 && !chance(4)) {
+        const auto locked = std::ranges::find_if(process->pages, [](const auto& page) { return page.second.is_locked(); });
+        o.base = locked->first * kPageBytes;
+        o.size = (1 + random.below(2)) * kPageBytes;
+        o.type = locked->second.locked[0] ? MAP_PROCESS : MAP_SYSTEM;
+      }
       break;
     case Call::kCreateSection:
       o.type = chance(2) ? SEC_COMMIT : SEC_RESERVE;
@@ -139,7 +145,7 @@ NtOperation NtInterpreter::next(Random& random) const {
       o.out = slot(Handles::kSections, Handles::kAnything);
       break;
     case Call::kOpenSection:
-      o.value = random.below(5);
+      o.value = chance(10) ? 0 : 1 + random.below(3);
       break;
     case Call::kQuerySection:
     case Call::kExtendSection:
@@ -176,7 +182,8 @@ NtOperation NtInterpreter::next(Random& random) const {
       if (chance(10)) o.type = static_cast<std::uint32_t>(random.below(4));
       break;
     case Call::kTerminateProcess:
-      o.handle = chance(4) ? slot(Handles::kProcesses, Handles::kSections) : any_slot();
+      o.handle = chance(10) ? any_slot() : slot(Handles::kProcesses, Handles::kSections);
+      if (!chance(4)) o.handle = slot(Handles::kThread, Handles::kMayOperate);
       break;
     case Call::kQueryProcess:
       o.type = chance(2) ? std::uint32_t{ProcessVmCounters} : static_cast<std::uint32_t>(random.below(5));
@@ -194,12 +201,16 @@ NtOperation NtInterpreter::next(Random& random) const {
     default:
       break;
   }
-  // A process that has ended makes room for another.
+  // Little can be done in a process that has ended.
+  if (current().ended && chance(4)) return {.call = Call::kDetach};
+  // It makes room for another.
   Entry entry;
   for (std::uint8_t i = Handles::kProcesses; i < Handles::kProcesses + 2; ++i) {
     if (find(current(), h_.at(i), ObjectType::kProcess, 0, entry) != STATUS_SUCCESS || !entry.process->ended) continue;
-    if (runs_.size() == 1 && chance(20)) return {.call = Call::kClose, .handle = i};
+    if (chance(10)) return {.call = Call::kClose, .handle = i};
   }
+  for (std::uint8_t i = Handles::kProcesses; i < Handles::kProcesses + 2; ++i)
+    if (runs_.size() == 1 && is_free(i) && chance(10)) return {.call = Call::kCreateProcess, .out = i};
   return o;
 }
 
