@@ -449,7 +449,7 @@ std::string NtInterpreter::query(const NtOperation& o) {
   SIZE_T needed = sizeof(MEMORY_BASIC_INFORMATION);
   ProcessPointer process;
   const NTSTATUS expected = [&]() -> NTSTATUS {
-    if (o.type > MemoryWorkingSetExInformation) return STATUS_INVALID_INFO_CLASS;
+    if (what > MemoryWorkingSetExInformation) return STATUS_INVALID_INFO_CLASS;
     const bool of_working_set = what == MemoryWorkingSetInformation || what == MemoryWorkingSetExInformation;
     if (!of_working_set && o.base > highest_user_) return STATUS_INVALID_PARAMETER;
     if (what == MemoryRegionInformation) needed = sizeof(MEMORY_REGION_INFORMATION);

@@ -210,7 +210,7 @@ MEMORY_BASIC_INFORMATION NtInterpreter::information(Process& process, std::uint6
 }
 
 // A region's page tables and a section's prototype PTEs cost something beside its pages.
-bool NtInterpreter::is_short(std::uint64_t pages) {
+bool NtInterpreter::is_short(std::uint64_t pages) const {
   constexpr std::uint64_t kOverhead = 16;
   const auto commit = machine_->kernel().manager().commit();
   return commit.charged.value() + pages + pages / 128 + kOverhead > commit.limit.value();

@@ -202,7 +202,7 @@ class NtInterpreter {
   static Bytes* bytes_of_page(Process& process, std::uint64_t page, bool make);
   [[nodiscard]] MEMORY_BASIC_INFORMATION information(Process& process, std::uint64_t page) const;
   // Whether so many pages more may well be refused.
-  [[nodiscard]] bool is_short(std::uint64_t pages);
+  [[nodiscard]] bool is_short(std::uint64_t pages) const;
 
   // --- The calls ---
   [[nodiscard]] NtOperation sane(NtOperation operation) const;

@@ -26,7 +26,7 @@ constexpr auto kAllocationTypes =
                                   MEM_RESERVE | MEM_COMMIT | MEM_TOP_DOWN});
 // So often does each call come, of their sum.
 constexpr std::array<unsigned, NtOperation::kCalls> kWeights{
-    12, 3, 9, 9, 8, 3, 3, 7, 7, 8, 10, 2, 4, 3, 1, 1, 6, 4, 1, 4, 3, 2, 1, 2, 2, 1, 2, 2};
+    12, 3, 9, 9, 8, 3, 3, 7, 7, 8, 10, 3, 5, 3, 1, 1, 8, 3, 1, 3, 3, 2, 1, 2, 2, 1, 1, 2};
 
 std::uint64_t near(Random& random, std::uint64_t value) { return value + random.below(3) - 1; }
 
@@ -46,6 +46,17 @@ NtOperation NtInterpreter::next(Random& random) const {
     return static_cast<std::uint8_t>(from + random.below(to - from));
   };
   const auto any_slot = [&] { return slot(0, Handles::kCount); };
+  // One that names a section now, if luck will have it.
+  const auto section_slot = [&] {
+    constexpr int kTries = 12;
+    Entry entry;
+    std::uint8_t found = slot(Handles::kSections, Handles::kAnything);
+    for (int i = 0; i < kTries; ++i) {
+      if (find(current(), h_.at(found), ObjectType::kSection, 0, entry) == STATUS_SUCCESS) break;
+      found = slot(Handles::kFirstMade, Handles::kCount);
+    }
+    return found;
+  };
   const auto process_slot = [&] {
     if (chance(20)) return any_slot();
     return chance(3) ? slot(Handles::kProcesses, Handles::kProcesses + 2) : Handles::kCurrent;
@@ -88,6 +99,16 @@ NtOperation NtInterpreter::next(Random& random) const {
     const std::array<std::uint64_t, 5> edges{highest_vad_, highest_user_, ~std::uint64_t{0}, 0, kAllocationGranularity};
     o.base = near(random, edges.at(random.below(edges.size())));
     if (chance(2)) o.size = near(random, edges.at(random.below(edges.size())) - o.base);
+  }
+  // A process that is full makes room.
+  constexpr std::size_t kManyRegions = 12;
+  constexpr std::uint64_t kSomePages = 48;
+  if (!process->regions.empty() && (process->regions.size() > kManyRegions || is_short(kSomePages)) && chance(4)) {
+    const auto region = std::next(process->regions.begin(),
+                                  static_cast<std::ptrdiff_t>(random.below(process->regions.size())));
+    const Call freeing = region->second.section != nullptr ? Call::kUnmapView : Call::kFree;
+    return {.call = freeing, .handle = o.call == Call::kMapView ? o.handle2 : o.handle,
+            .type = freeing == Call::kFree ? MEM_RELEASE : 0, .base = region->first * kPageBytes};
   }
   o.protect = kProtections.at(random.below(kProtections.size()));
   if (chance(20)) o.protect = static_cast<std::uint32_t>(random.next() >> random.below(64));
@@ -149,12 +170,12 @@ NtOperation NtInterpreter::next(Random& random) const {
       break;
     case Call::kQuerySection:
     case Call::kExtendSection:
-      o.handle = chance(10) ? any_slot() : slot(Handles::kSections, Handles::kAnything);
+      o.handle = chance(10) ? any_slot() : section_slot();
       o.type = static_cast<std::uint32_t>(random.below(chance(10) ? 5 : 2));
       if (o.call == Call::kQuerySection && !chance(8)) o.size = 128;
       break;
     case Call::kMapView:
-      o.handle = chance(20) ? any_slot() : slot(Handles::kSections, Handles::kAnything);
+      o.handle = chance(20) ? any_slot() : section_slot();
       if (!chance(8)) o.base &= ~(kAllocationGranularity - 1);
       if (chance(2)) o.base = 0;
       if (chance(2)) o.size = 0;
