@@ -23,9 +23,9 @@
 namespace pagoda::nt::testing {
 namespace {
 
-// A million operations in all where code is optimised.
+// Five million operations in all where code is optimised.
 #ifdef NDEBUG
-constexpr std::size_t kOperations = 56'000;
+constexpr std::size_t kOperations = 300'000;
 #else
 constexpr std::size_t kOperations = 12'000;
 #endif
@@ -121,8 +121,8 @@ TEST_P(NtRandom, AgreesWithTheModelAndGivesEverythingBack) {
     }
     return;
   }
-  const std::vector<NtOperation> failing(
-      board.operations.begin(), board.operations.begin() + static_cast<std::ptrdiff_t>(board.count));
+  const std::vector<NtOperation> failing(board.operations.begin(),
+                                         board.operations.begin() + static_cast<std::ptrdiff_t>(board.count));
   const std::vector<NtOperation> shortest = shrink(world, failing);
   ADD_FAILURE() << "seed " << seed << ": " << message << "\nshrunk to " << shortest.size() << " operations:\n"
                 << in_child([&] { return replay(world, shortest); }) << "\n"

@@ -15,18 +15,16 @@ namespace {
 // Around a border between page tables of every mode.
 constexpr std::uint64_t kWindow = 0x400000 - 0x100000;
 constexpr std::uint64_t kWindowPages = 512;
-constexpr auto kProtections =
-    std::to_array<std::uint32_t>({PAGE_READWRITE, PAGE_READWRITE, PAGE_READWRITE, PAGE_READONLY, PAGE_NOACCESS,
-                                  PAGE_EXECUTE, PAGE_EXECUTE_READ, PAGE_EXECUTE_READWRITE, PAGE_WRITECOPY,
-                                  PAGE_EXECUTE_WRITECOPY, PAGE_READWRITE | PAGE_GUARD, PAGE_READONLY | PAGE_GUARD,
-                                  PAGE_READWRITE | PAGE_NOCACHE, PAGE_READWRITE | PAGE_WRITECOMBINE});
-constexpr auto kAllocationTypes =
-    std::to_array<std::uint32_t>({MEM_RESERVE, MEM_COMMIT, MEM_COMMIT, MEM_RESERVE | MEM_COMMIT,
-                                  MEM_RESERVE | MEM_COMMIT, MEM_RESERVE | MEM_TOP_DOWN,
-                                  MEM_RESERVE | MEM_COMMIT | MEM_TOP_DOWN});
+constexpr auto kProtections = std::to_array<std::uint32_t>(
+    {PAGE_READWRITE, PAGE_READWRITE, PAGE_READWRITE, PAGE_READONLY, PAGE_NOACCESS, PAGE_EXECUTE, PAGE_EXECUTE_READ,
+     PAGE_EXECUTE_READWRITE, PAGE_WRITECOPY, PAGE_EXECUTE_WRITECOPY, PAGE_READWRITE | PAGE_GUARD,
+     PAGE_READONLY | PAGE_GUARD, PAGE_READWRITE | PAGE_NOCACHE, PAGE_READWRITE | PAGE_WRITECOMBINE});
+constexpr auto kAllocationTypes = std::to_array<std::uint32_t>(
+    {MEM_RESERVE, MEM_COMMIT, MEM_COMMIT, MEM_RESERVE | MEM_COMMIT, MEM_RESERVE | MEM_COMMIT,
+     MEM_RESERVE | MEM_TOP_DOWN, MEM_RESERVE | MEM_COMMIT | MEM_TOP_DOWN});
 // So often does each call come, of their sum.
-constexpr std::array<unsigned, NtOperation::kCalls> kWeights{
-    12, 3, 9, 9, 8, 3, 3, 7, 7, 8, 10, 3, 5, 3, 1, 1, 8, 3, 1, 3, 3, 2, 1, 2, 2, 1, 1, 2};
+constexpr std::array<unsigned, NtOperation::kCalls> kWeights{12, 3, 9, 9, 8, 3, 3, 7, 7, 8, 10, 3, 5, 3,
+                                                             1,  1, 8, 3, 1, 3, 3, 2, 1, 2, 2,  1, 1, 2};
 
 std::uint64_t near(Random& random, std::uint64_t value) { return value + random.below(3) - 1; }
 
@@ -104,11 +102,13 @@ NtOperation NtInterpreter::next(Random& random) const {
   constexpr std::size_t kManyRegions = 12;
   constexpr std::uint64_t kSomePages = 48;
   if (!process->regions.empty() && (process->regions.size() > kManyRegions || is_short(kSomePages)) && chance(4)) {
-    const auto region = std::next(process->regions.begin(),
-                                  static_cast<std::ptrdiff_t>(random.below(process->regions.size())));
+    const auto region =
+        std::next(process->regions.begin(), static_cast<std::ptrdiff_t>(random.below(process->regions.size())));
     const Call freeing = region->second.section != nullptr ? Call::kUnmapView : Call::kFree;
-    return {.call = freeing, .handle = o.call == Call::kMapView ? o.handle2 : o.handle,
-            .type = freeing == Call::kFree ? MEM_RELEASE : 0, .base = region->first * kPageBytes};
+    return {.call = freeing,
+            .handle = o.call == Call::kMapView ? o.handle2 : o.handle,
+            .type = freeing == Call::kFree ? MEM_RELEASE : 0,
+            .base = region->first * kPageBytes};
   }
   o.protect = kProtections.at(random.below(kProtections.size()));
   if (chance(20)) o.protect = static_cast<std::uint32_t>(random.next() >> random.below(64));
@@ -122,7 +122,8 @@ NtOperation NtInterpreter::next(Random& random) const {
       o.type = kAllocationTypes.at(random.below(kAllocationTypes.size()));
       if (chance(16)) o.type |= 1U << random.below(32);
       if ((o.type & MEM_RESERVE) != 0 && chance(2)) o.base = 0;
-      if (o.call == Call::kAllocate && chance(12)) o.zero_bits = chance(2) ? random.below(24) : random.next() >> random.below(64);
+      if (o.call == Call::kAllocate && chance(12))
+        o.zero_bits = chance(2) ? random.below(24) : random.next() >> random.below(64);
       o.value = random.below(2);
       if (o.call == Call::kAllocateEx && o.value == 1) {
         if (!chance(10)) o.base = 0;
@@ -145,9 +146,11 @@ NtOperation NtInterpreter::next(Random& random) const {
       break;
     case Call::kLock:
     case Call::kUnlock:
-      o.type = chance(20) ? static_cast<std::uint32_t>(random.below(5)) : 1 + static_cast<std::uint32_t>(random.below(2));
+      o.type =
+          chance(20) ? static_cast<std::uint32_t>(random.below(5)) : 1 + static_cast<std::uint32_t>(random.below(2));
       if (o.call == Call::kUnlock && process->locked > 0 && !chance(4)) {
-        const auto locked = std::ranges::find_if(process->pages, [](const auto& page) { return page.second.is_locked(); });
+        const auto locked =
+            std::ranges::find_if(process->pages, [](const auto& page) { return page.second.is_locked(); });
         o.base = locked->first * kPageBytes;
         o.size = (1 + random.below(2)) * kPageBytes;
         o.type = locked->second.locked[0] ? MAP_PROCESS : MAP_SYSTEM;
@@ -208,7 +211,9 @@ NtOperation NtInterpreter::next(Random& random) const {
       break;
     case Call::kQueryProcess:
       o.type = chance(2) ? std::uint32_t{ProcessVmCounters} : static_cast<std::uint32_t>(random.below(5));
-      o.size = chance(10) ? random.below(200) : o.type == ProcessVmCounters ? sizeof(VM_COUNTERS) : sizeof(QUOTA_LIMITS);
+      o.size = chance(10)                    ? random.below(200)
+               : o.type == ProcessVmCounters ? sizeof(VM_COUNTERS)
+                                             : sizeof(QUOTA_LIMITS);
       break;
     case Call::kSetWorkingSet:
       o.base = random.below(100) * kPageBytes;
