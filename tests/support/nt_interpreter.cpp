@@ -20,7 +20,7 @@ namespace {
 constexpr std::uint64_t kMostBytes = 4 * kPageBytes;  // That a call moves.
 constexpr std::uint64_t kMostRegionPages = 512;       // Of a region that the manager places or that is at its base.
 constexpr std::uint64_t kMostSectionPages = 256;
-constexpr std::size_t kMostProcesses = 5;
+constexpr std::ptrdiff_t kMostProcesses = 4;
 constexpr std::size_t kMostRuns = 4;
 constexpr std::uint64_t kUnlockable = 8;  // Pages of the minimum that may not be locked.
 constexpr std::uint64_t kGranule = kAllocationGranularity / kPageBytes;
@@ -30,7 +30,9 @@ constexpr auto kNames = std::to_array<const char16_t*>({u"\\One", u"\\Two", u"\\
 
 bool has(ULONG type, ULONG bits) { return (type & bits) != 0; }
 
-std::uint8_t byte_at(std::uint64_t value, std::uint64_t i) { return static_cast<std::uint8_t>(value + i * 13 + i / 256); }
+std::uint8_t byte_at(std::uint64_t value, std::uint64_t i) {
+  return static_cast<std::uint8_t>(value + i * 13 + i / 256);
+}
 
 // reference/nt.md 7.1, the third row.
 std::optional<Protection> protection_of(std::uint32_t page) {
@@ -70,8 +72,7 @@ bool is_section_type(ULONG flags) {
 // The last byte that ZeroBits leaves; nothing if there are too many.
 std::optional<std::uint64_t> ceiling_of(bool is_64_bit, std::uint64_t zero_bits) {
   if (!is_64_bit && zero_bits > 21) return std::nullopt;
-  const std::uint64_t zeros =
-      zero_bits < 32 ? 32 + zero_bits : static_cast<std::uint64_t>(std::countl_zero(zero_bits));
+  const std::uint64_t zeros = zero_bits < 32 ? 32 + zero_bits : static_cast<std::uint64_t>(std::countl_zero(zero_bits));
   if (zeros > 53) return std::nullopt;
   return ~std::uint64_t{0} >> zeros;
 }
@@ -95,8 +96,8 @@ NtInterpreter::NtInterpreter(const NtWorld& world)
   h_[Handles::kCurrent] = NtCurrentProcess();
   h_[Handles::kBad] = NtMachine::bad_handle();
   read_limits(*first, NtCurrentProcess());
-  for (const std::uint8_t slot : {Handles::kProcesses, static_cast<std::uint8_t>(Handles::kProcesses + 1),
-                                  Handles::kEnded}) {
+  for (const std::uint8_t slot :
+       {Handles::kProcesses, static_cast<std::uint8_t>(Handles::kProcesses + 1), Handles::kEnded}) {
     const auto process = std::make_shared<Process>();
     processes_.push_back(process);
     h_[slot] = machine_->create_process();
@@ -267,17 +268,17 @@ std::string NtInterpreter::allocate(const NtOperation& o) {
     if (!extended) {
       const auto ceiling = ceiling_of(is_64_bit, o.zero_bits);
       if (o.zero_bits != 0 && !ceiling) return STATUS_INVALID_PARAMETER_3;
-      if (o.zero_bits != 0) limits.last = std::min(limits.last, ((*ceiling + 1) >> kPageShift) - 1);
+      if (o.zero_bits != 0) limits.last = std::min(limits.last, *ceiling >> kPageShift);
     }
     if (!is_allocation_type(o.type, extended)) return STATUS_INVALID_PARAMETER_5;
     if (!protection || is_write_copy(*protection)) return STATUS_INVALID_PAGE_PROTECTION;
     if (no_base || (!extended && no_size)) return STATUS_ACCESS_VIOLATION;
     if (asks) {
       const std::uint64_t alignment = o.zero_bits;
-      const bool good = o.base == 0 && o.offset % kAllocationGranularity == 0 && o.offset <= highest_vad_ &&
-                        (o.commit == 0 || ((o.commit + 1) % kPageBytes == 0 && o.commit <= highest_vad_ &&
-                                           o.commit > o.offset)) &&
-                        (alignment == 0 || (std::has_single_bit(alignment) && alignment >= kAllocationGranularity));
+      const bool good =
+          o.base == 0 && o.offset % kAllocationGranularity == 0 && o.offset <= highest_vad_ &&
+          (o.commit == 0 || ((o.commit + 1) % kPageBytes == 0 && o.commit <= highest_vad_ && o.commit > o.offset)) &&
+          (alignment == 0 || (std::has_single_bit(alignment) && alignment >= kAllocationGranularity));
       if (!good) return STATUS_INVALID_PARAMETER;
       limits.first = std::max(limits.first, o.offset >> kPageShift);
       if (o.commit != 0) limits.last = std::min(limits.last, o.commit >> kPageShift);
@@ -315,7 +316,8 @@ std::string NtInterpreter::allocate(const NtOperation& o) {
   }();
   const bool reserves = has(o.type, MEM_RESERVE) || o.base == 0;
   // Beyond what the model has room for.
-  if (expected == STATUS_SUCCESS && reserves && pages.count > kMostRegionPages && !is_short(promised)) return "";
+  const std::uint64_t limit = machine_->kernel().manager().commit().limit.value();
+  if (expected == STATUS_SUCCESS && reserves && pages.count > kMostRegionPages && promised <= limit) return "";
 
   PVOID base = NtMachine::pointer(o.base);
   SIZE_T size = o.size;
@@ -325,10 +327,10 @@ std::string NtInterpreter::allocate(const NtOperation& o) {
   MEM_EXTENDED_PARAMETER parameter{};
   parameter.Type = MemExtendedParameterAddressRequirements;
   parameter.Pointer = &requirements;
-  const NTSTATUS got =
-      extended ? NtAllocateVirtualMemoryEx(h_[o.handle], base_at, size_at, o.type, o.protect,
-                                           asks ? &parameter : nullptr, asks ? 1 : 0)
-               : NtAllocateVirtualMemory(h_[o.handle], base_at, o.zero_bits, size_at, o.type, o.protect);
+  const NTSTATUS got = extended
+                           ? NtAllocateVirtualMemoryEx(h_[o.handle], base_at, size_at, o.type, o.protect,
+                                                       asks ? &parameter : nullptr, asks ? 1 : 0)
+                           : NtAllocateVirtualMemory(h_[o.handle], base_at, o.zero_bits, size_at, o.type, o.protect);
   if (auto difference = compare(o, expected, got, promised); !difference.empty()) return difference;
   if (auto difference = compare_in_out(o, pages, got == STATUS_SUCCESS, base, size); !difference.empty())
     return difference;
@@ -337,7 +339,7 @@ std::string NtInterpreter::allocate(const NtOperation& o) {
     process->regions[pages.first] = {.count = pages.count, .protection = *protection, .section = nullptr};
     for (std::uint64_t page = pages.first; page < pages.end(); ++page)
       process->pages[page].protection = has(o.type, MEM_COMMIT) ? *protection : Protection::kNone;
-    return pages.count > kMostRegionPages ? to_string(o) + " succeeds beyond the limit" : "";
+    return promised > limit ? to_string(o) + " succeeds beyond the limit" : "";
   }
   for (std::uint64_t page = pages.first; page < pages.end(); ++page) {
     Page& model = process->pages.at(page);
@@ -372,8 +374,7 @@ std::string NtInterpreter::free(const NtOperation& o) {
   }();
   PVOID base = NtMachine::pointer(o.base);
   SIZE_T size = o.size;
-  const NTSTATUS got =
-      NtFreeVirtualMemory(h_[o.handle], no_base ? nullptr : &base, no_size ? nullptr : &size, o.type);
+  const NTSTATUS got = NtFreeVirtualMemory(h_[o.handle], no_base ? nullptr : &base, no_size ? nullptr : &size, o.type);
   if (auto difference = compare(o, expected, got); !difference.empty()) return difference;
   if (auto difference = compare_in_out(o, pages, got == STATUS_SUCCESS, base, size); !difference.empty())
     return difference;
@@ -448,7 +449,7 @@ std::string NtInterpreter::query(const NtOperation& o) {
   SIZE_T needed = sizeof(MEMORY_BASIC_INFORMATION);
   ProcessPointer process;
   const NTSTATUS expected = [&]() -> NTSTATUS {
-    if (o.type > MemoryWorkingSetExInformation) return STATUS_INVALID_INFO_CLASS;
+    if (what > MemoryWorkingSetExInformation) return STATUS_INVALID_INFO_CLASS;
     const bool of_working_set = what == MemoryWorkingSetInformation || what == MemoryWorkingSetExInformation;
     if (!of_working_set && o.base > highest_user_) return STATUS_INVALID_PARAMETER;
     if (what == MemoryRegionInformation) needed = sizeof(MEMORY_REGION_INFORMATION);
@@ -458,8 +459,7 @@ std::string NtInterpreter::query(const NtOperation& o) {
     if (size < needed || (what == MemoryWorkingSetExInformation && size % kRecord != 0))
       return STATUS_INFO_LENGTH_MISMATCH;
     if (no_out) return STATUS_ACCESS_VIOLATION;
-    if (const NTSTATUS status = find_space(h_[o.handle], PROCESS_QUERY_INFORMATION, process);
-        status != STATUS_SUCCESS)
+    if (const NTSTATUS status = find_space(h_[o.handle], PROCESS_QUERY_INFORMATION, process); status != STATUS_SUCCESS)
       return status;
     if (what == MemoryMappedFilenameInformation) return STATUS_INVALID_ADDRESS;
     const bool is_free = region_at(*process, page) == process->regions.end();
@@ -470,9 +470,8 @@ std::string NtInterpreter::query(const NtOperation& o) {
     for (SIZE_T at = 0; at + kRecord <= size; at += kRecord) std::memcpy(&buffer[at], &address, sizeof address);
   }
   SIZE_T written = ~SIZE_T{0};
-  const NTSTATUS got =
-      NtQueryVirtualMemory(h_[o.handle], NtMachine::pointer(o.base), what, no_out ? nullptr : buffer.data(), size,
-                           &written);
+  const NTSTATUS got = NtQueryVirtualMemory(h_[o.handle], NtMachine::pointer(o.base), what,
+                                            no_out ? nullptr : buffer.data(), size, &written);
   // How long the list is, the model does not know.
   if (what == MemoryWorkingSetInformation && expected == STATUS_SUCCESS && got == STATUS_INFO_LENGTH_MISMATCH)
     return "";
@@ -595,8 +594,7 @@ std::string NtInterpreter::copy(const NtOperation& o) {
       const std::uint64_t page = (o.base + done) >> kPageShift;
       const std::uint64_t at = (o.base + done) % kPageBytes;
       const std::uint64_t count = std::min(size - done, kPageBytes - at);
-      if (touch(*process, page, writes ? Access::kWrite : Access::kRead, process.get() != &current()) !=
-          STATUS_SUCCESS)
+      if (touch(*process, page, writes ? Access::kWrite : Access::kRead, process.get() != &current()) != STATUS_SUCCESS)
         return STATUS_PARTIAL_COPY;
       if (Bytes* const model = bytes_of_page(*process, page, writes); writes)
         std::memcpy(model->data() + at, bytes.data() + done, count);
@@ -610,9 +608,9 @@ std::string NtInterpreter::copy(const NtOperation& o) {
   }();
   SIZE_T moved = ~SIZE_T{0};
   const PVOID address = NtMachine::pointer(o.base);
-  const NTSTATUS got =
-      writes ? NtWriteVirtualMemory(h_[o.handle], address, no_out ? nullptr : bytes.data(), size, &moved)
-             : NtReadVirtualMemory(h_[o.handle], address, no_out ? nullptr : bytes.data(), size, &moved);
+  const NTSTATUS got = writes
+                           ? NtWriteVirtualMemory(h_[o.handle], address, no_out ? nullptr : bytes.data(), size, &moved)
+                           : NtReadVirtualMemory(h_[o.handle], address, no_out ? nullptr : bytes.data(), size, &moved);
   if (auto difference = compare(o, expected, got); !difference.empty()) return difference;
   const bool tells = got == STATUS_SUCCESS || got == STATUS_PARTIAL_COPY;
   if (moved != (tells ? done : ~SIZE_T{0})) return fmt::format("{} moved {}, expected {}", to_string(o), moved, done);
@@ -719,12 +717,14 @@ std::string NtInterpreter::create_section(const NtOperation& o) {
     if (file == nullptr && asked == 0) return STATUS_INVALID_PARAMETER_4;
     if (file != nullptr)
       return current().handles.contains(bits_of(file) & ~std::uint64_t{3}) ? STATUS_OBJECT_TYPE_MISMATCH
-                                                                          : STATUS_INVALID_HANDLE;
+                                                                           : STATUS_INVALID_HANDLE;
     if (existing != nullptr) return named_by.opens() ? STATUS_OBJECT_NAME_EXISTS : STATUS_OBJECT_NAME_COLLISION;
     return STATUS_SUCCESS;
   }();
   const bool reserve = has(o.type, SEC_RESERVE);
-  if (expected == STATUS_SUCCESS && pages > kMostSectionPages && !is_short(reserve ? pages / 512 : pages)) return "";
+  const std::uint64_t limit = machine_->kernel().manager().commit().limit.value();
+  const std::uint64_t refused = reserve ? std::uint64_t{1} << 34 : limit + 1;  // At the latest.
+  if (expected == STATUS_SUCCESS && pages > kMostSectionPages && pages < refused) return "";
   HANDLE handle = nullptr;
   LARGE_INTEGER size{};
   size.QuadPart = static_cast<LONGLONG>(o.size);
@@ -750,10 +750,10 @@ std::string NtInterpreter::open_section(const NtOperation& o) {
   const bool no_out = (o.nulls & NtOperation::kNoOut) != 0;
   NamedAttributes named_by(o.value % 8);
   const auto existing = named_by.folded.empty() ? nullptr : named(named_by.folded);
-  const NTSTATUS expected = no_out                      ? STATUS_ACCESS_VIOLATION
-                            : named_by.folded.empty()   ? STATUS_OBJECT_NAME_INVALID
-                            : existing == nullptr       ? STATUS_OBJECT_NAME_NOT_FOUND
-                                                        : STATUS_SUCCESS;
+  const NTSTATUS expected = no_out                    ? STATUS_ACCESS_VIOLATION
+                            : named_by.folded.empty() ? STATUS_OBJECT_NAME_INVALID
+                            : existing == nullptr     ? STATUS_OBJECT_NAME_NOT_FOUND
+                                                      : STATUS_SUCCESS;
   HANDLE handle = nullptr;
   const NTSTATUS got = NtOpenSection(no_out ? nullptr : &handle, o.access, &named_by.attributes);
   if (auto difference = compare(o, expected, got); !difference.empty()) return difference;
@@ -770,7 +770,8 @@ std::string NtInterpreter::query_section(const NtOperation& o) {
   Entry entry;
   const NTSTATUS expected = [&]() -> NTSTATUS {
     if (what != SectionBasicInformation && what != SectionImageInformation) return STATUS_INVALID_INFO_CLASS;
-    if (size < (what == SectionBasicInformation ? sizeof(SECTION_BASIC_INFORMATION) : sizeof(SECTION_IMAGE_INFORMATION)))
+    if (size <
+        (what == SectionBasicInformation ? sizeof(SECTION_BASIC_INFORMATION) : sizeof(SECTION_IMAGE_INFORMATION)))
       return STATUS_INFO_LENGTH_MISMATCH;
     if (no_out) return STATUS_ACCESS_VIOLATION;
     const NTSTATUS status = find(current(), h_[o.handle], ObjectType::kSection, SECTION_QUERY, entry);
@@ -823,17 +824,15 @@ std::string NtInterpreter::map_view(const NtOperation& o) {
       return STATUS_INVALID_PARAMETER_9;
     if (!protection) return STATUS_INVALID_PAGE_PROTECTION;
     if (no_base || no_size) return STATUS_ACCESS_VIOLATION;
-    if (o.base > highest_vad_ || (o.size != 0 && o.size - 1 > highest_vad_ - o.base))
-      return STATUS_INVALID_PARAMETER_3;
+    if (o.base > highest_vad_ || (o.size != 0 && o.size - 1 > highest_vad_ - o.base)) return STATUS_INVALID_PARAMETER_3;
     if (o.zero_bits != 0) {
       const auto ceiling = ceiling_of(highest_user_ > ~std::uint32_t{0}, o.zero_bits);
       if (!ceiling || o.base > *ceiling) return STATUS_INVALID_PARAMETER_4;
-      limits.last = std::min(limits.last, ((*ceiling + 1) >> kPageShift) - 1);
+      limits.last = std::min(limits.last, *ceiling >> kPageShift);
     }
     if (const NTSTATUS status = find_space(h_[o.handle2], PROCESS_VM_OPERATION, process); status != STATUS_SUCCESS)
       return status;
-    const NTSTATUS status =
-        find(current(), h_[o.handle], ObjectType::kSection, section_access(*protection), entry);
+    const NTSTATUS status = find(current(), h_[o.handle], ObjectType::kSection, section_access(*protection), entry);
     if (status != STATUS_SUCCESS) return status;
     const Section& section = *entry.section;
     if (o.base % kAllocationGranularity != 0 || offset % kAllocationGranularity != 0) return STATUS_MAPPED_ALIGNMENT;
@@ -859,8 +858,8 @@ std::string NtInterpreter::map_view(const NtOperation& o) {
   SIZE_T size = o.size;
   LARGE_INTEGER at{};
   at.QuadPart = static_cast<LONGLONG>(o.offset);
-  const NTSTATUS got = NtMapViewOfSection(h_[o.handle], h_[o.handle2], no_base ? nullptr : &base, o.zero_bits,
-                                          o.commit, no_offset ? nullptr : &at, no_size ? nullptr : &size,
+  const NTSTATUS got = NtMapViewOfSection(h_[o.handle], h_[o.handle2], no_base ? nullptr : &base, o.zero_bits, o.commit,
+                                          no_offset ? nullptr : &at, no_size ? nullptr : &size,
                                           static_cast<SECTION_INHERIT>(inherit), o.type, o.protect);
   if (auto difference = compare(o, expected, got, 2 * pages.count); !difference.empty()) return difference;
   if (auto difference = compare_in_out(o, pages, got == STATUS_SUCCESS, base, size); !difference.empty())
@@ -891,8 +890,8 @@ std::string NtInterpreter::unmap_view(const NtOperation& o) {
     return is_view ? STATUS_SUCCESS : STATUS_NOT_MAPPED_VIEW;
   }();
   const PVOID base = NtMachine::pointer(o.base);
-  const NTSTATUS got = o.type != 0 ? NtUnmapViewOfSectionEx(h_[o.handle], base, 0)
-                                   : NtUnmapViewOfSection(h_[o.handle], base);
+  const NTSTATUS got =
+      o.type != 0 ? NtUnmapViewOfSectionEx(h_[o.handle], base, 0) : NtUnmapViewOfSection(h_[o.handle], base);
   if (auto difference = compare(o, expected, got); !difference.empty()) return difference;
   if (got == STATUS_SUCCESS) forget_region(*process, region);
   return "";
@@ -904,8 +903,7 @@ std::string NtInterpreter::flush(const NtOperation& o) {
   const bool no_out = (o.nulls & NtOperation::kNoOut) != 0;
   const NTSTATUS expected = [&]() -> NTSTATUS {
     if (no_base || no_size || no_out) return STATUS_ACCESS_VIOLATION;
-    if (o.base > highest_user_ || (o.size != 0 && o.size - 1 > highest_user_ - o.base))
-      return STATUS_INVALID_PARAMETER;
+    if (o.base > highest_user_ || (o.size != 0 && o.size - 1 > highest_user_ - o.base)) return STATUS_INVALID_PARAMETER;
     ProcessPointer process;
     if (const NTSTATUS status = find_space(h_[o.handle], PROCESS_VM_OPERATION, process); status != STATUS_SUCCESS)
       return status;
@@ -915,8 +913,8 @@ std::string NtInterpreter::flush(const NtOperation& o) {
   PVOID base = NtMachine::pointer(o.base);
   SIZE_T size = o.size;
   IO_STATUS_BLOCK io{};
-  const NTSTATUS got = NtFlushVirtualMemory(h_[o.handle], no_base ? nullptr : &base, no_size ? nullptr : &size,
-                                            no_out ? nullptr : &io);
+  const NTSTATUS got =
+      NtFlushVirtualMemory(h_[o.handle], no_base ? nullptr : &base, no_size ? nullptr : &size, no_out ? nullptr : &io);
   if (auto difference = compare(o, expected, got); !difference.empty()) return difference;
   return compare_in_out(o, {}, false, base, size);
 }
@@ -930,8 +928,7 @@ std::string NtInterpreter::close(const NtOperation& o) {
   const std::uint64_t value = bits_of(handle) & ~std::uint64_t{3};
   if (kept && current().handles.contains(value)) return "";
   const bool pseudo = handle == NtCurrentProcess();
-  const NTSTATUS expected =
-      pseudo || current().handles.contains(value) ? STATUS_SUCCESS : STATUS_INVALID_HANDLE;
+  const NTSTATUS expected = pseudo || current().handles.contains(value) ? STATUS_SUCCESS : STATUS_INVALID_HANDLE;
   const NTSTATUS got = NtClose(handle);
   if (got == STATUS_SUCCESS && !pseudo) current().handles.erase(value);
   return compare(o, expected, got);
@@ -966,21 +963,21 @@ std::string NtInterpreter::duplicate(const NtOperation& o) {
   // A process that had a handle to itself would never go.
   if (expected == STATUS_SUCCESS && entry.process != nullptr && !target->first) return "";
   HANDLE handle = nullptr;
-  const NTSTATUS got = NtDuplicateObject(h_[o.handle2], source_handle, h_[o.handle3], no_out ? nullptr : &handle,
-                                         o.access, 0, o.type);
+  const NTSTATUS got =
+      NtDuplicateObject(h_[o.handle2], source_handle, h_[o.handle3], no_out ? nullptr : &handle, o.access, 0, o.type);
   if (auto difference = compare(o, expected, got); !difference.empty()) return difference;
   if (got != STATUS_SUCCESS) return "";
   entry.access = granted;
   if (!no_out)
     if (auto difference = took_handle(o, handle, target, entry); !difference.empty()) return difference;
-  if (closes && source_handle != NtCurrentProcess())
-    source->handles.erase(bits_of(source_handle) & ~std::uint64_t{3});
+  if (closes && source_handle != NtCurrentProcess()) source->handles.erase(bits_of(source_handle) & ~std::uint64_t{3});
   return "";
 }
 
 std::string NtInterpreter::create_process(const NtOperation& o) {
   std::erase_if(processes_, [](const auto& weak) { return weak.expired(); });
-  if (!is_free(o.out) || processes_.size() >= kMostProcesses) return "";
+  const auto alive = std::ranges::count_if(processes_, [](const auto& weak) { return !weak.lock()->ended; });
+  if (!is_free(o.out) || alive >= kMostProcesses) return "";
   const bool no_out = (o.nulls & NtOperation::kNoOut) != 0;
   ProcessPointer parent;
   const NTSTATUS expected = [&]() -> NTSTATUS {
@@ -1040,8 +1037,7 @@ std::string NtInterpreter::query_process(const NtOperation& o) {
     if (no_out) return STATUS_ACCESS_VIOLATION;
     return find_space(h_[o.handle], PROCESS_QUERY_INFORMATION, process);
   }();
-  const NTSTATUS got =
-      NtQueryInformationProcess(h_[o.handle], what, no_out ? nullptr : buffer.data(), size, nullptr);
+  const NTSTATUS got = NtQueryInformationProcess(h_[o.handle], what, no_out ? nullptr : buffer.data(), size, nullptr);
   if (auto difference = compare(o, expected, got); !difference.empty()) return difference;
   if (got != STATUS_SUCCESS) return "";
   if (what == ProcessQuotaLimits) {
@@ -1066,9 +1062,8 @@ std::string NtInterpreter::set_working_set(const NtOperation& o) {
   limits.MaximumWorkingSetSize = o.size;
   NTSTATUS expected = find_space(h_[o.handle], PROCESS_SET_QUOTA, process);
   const NTSTATUS got = NtSetInformationProcess(h_[o.handle], ProcessQuotaLimits, &limits, sizeof limits);
-  if (expected == STATUS_SUCCESS &&
-      (got == STATUS_WORKING_SET_LIMIT_RANGE || got == STATUS_BAD_WORKING_SET_LIMIT ||
-       got == STATUS_PRIVILEGE_NOT_HELD || got == STATUS_INSUFFICIENT_RESOURCES))
+  if (expected == STATUS_SUCCESS && (got == STATUS_WORKING_SET_LIMIT_RANGE || got == STATUS_BAD_WORKING_SET_LIMIT ||
+                                     got == STATUS_PRIVILEGE_NOT_HELD || got == STATUS_INSUFFICIENT_RESOURCES))
     expected = got;
   if (auto difference = compare(o, expected, got); !difference.empty()) return difference;
   QUOTA_LIMITS now{};
@@ -1095,8 +1090,7 @@ std::string NtInterpreter::set_privilege(const NtOperation& o) {
 std::string NtInterpreter::attach(const NtOperation& o) {
   ProcessPointer process;
   const auto named_entry = current().handles.find(bits_of(h_[o.handle]) & ~std::uint64_t{3});
-  const bool is_thread =
-      named_entry != current().handles.end() && named_entry->second.type == ObjectType::kThread;
+  const bool is_thread = named_entry != current().handles.end() && named_entry->second.type == ObjectType::kThread;
   if (is_thread || runs_.size() >= kMostRuns) return "";
   const NTSTATUS expected = find_space(h_[o.handle], PROCESS_ALL_ACCESS, process);
   const NTSTATUS got = PagodaAttach(h_[o.handle]);

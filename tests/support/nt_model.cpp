@@ -164,8 +164,7 @@ NTSTATUS NtInterpreter::touch(Process& process, std::uint64_t number, Access acc
     return STATUS_GUARD_PAGE_VIOLATION;
   }
   if (access != Access::kWrite || page.is_private || !is_write_copy(protection)) return STATUS_SUCCESS;
-  const auto shared =
-      region->second.section->contents.find(region->second.section_page + (number - region->first));
+  const auto shared = region->second.section->contents.find(region->second.section_page + (number - region->first));
   if (shared != region->second.section->contents.end()) process.contents[number] = shared->second;
   page.is_private = true;
   page.protection = unshared(protection);
@@ -210,7 +209,7 @@ MEMORY_BASIC_INFORMATION NtInterpreter::information(Process& process, std::uint6
 }
 
 // A region's page tables and a section's prototype PTEs cost something beside its pages.
-bool NtInterpreter::is_short(std::uint64_t pages) {
+bool NtInterpreter::is_short(std::uint64_t pages) const {
   constexpr std::uint64_t kOverhead = 16;
   const auto commit = machine_->kernel().manager().commit();
   return commit.charged.value() + pages + pages / 128 + kOverhead > commit.limit.value();

@@ -33,7 +33,8 @@ struct NtWorld {
 struct NtOperation {
   enum class Call : std::uint8_t {
     kAllocate,    // handle, base, zero_bits, size, type, protect
-    kAllocateEx,  // The same; parameters if there is a `value`: lowest `offset`, highest `commit`, alignment `zero_bits`
+    kAllocateEx,  // The same; parameters if there is a `value`: lowest `offset`, highest `commit`, alignment
+                  // `zero_bits`
     kFree,
     kProtect,
     kQuery,  // Class `type`, of `size` bytes.
@@ -91,9 +92,9 @@ struct Handles {
   static constexpr std::uint8_t kThread = 1;   // Of the first process.
   static constexpr std::uint8_t kBad = 2;
   static constexpr std::uint8_t kNull = 3;
-  static constexpr std::uint8_t kEnded = 4;        // A process that has ended.
-  static constexpr std::uint8_t kMayQuery = 5;     // The first child, and no more than to query and to read it.
-  static constexpr std::uint8_t kMayOperate = 6;   // The same, to operate on and to write to its memory.
+  static constexpr std::uint8_t kEnded = 4;       // A process that has ended.
+  static constexpr std::uint8_t kMayQuery = 5;    // The first child, and no more than to query and to read it.
+  static constexpr std::uint8_t kMayOperate = 6;  // The same, to operate on and to write to its memory.
   static constexpr std::uint8_t kFirstMade = 7;
   static constexpr std::uint8_t kProcesses = 7;  // Two children to begin with; to kSections.
   static constexpr std::uint8_t kSections = 11;  // To kAnything.
@@ -202,7 +203,7 @@ class NtInterpreter {
   static Bytes* bytes_of_page(Process& process, std::uint64_t page, bool make);
   [[nodiscard]] MEMORY_BASIC_INFORMATION information(Process& process, std::uint64_t page) const;
   // Whether so many pages more may well be refused.
-  [[nodiscard]] bool is_short(std::uint64_t pages);
+  [[nodiscard]] bool is_short(std::uint64_t pages) const;
 
   // --- The calls ---
   [[nodiscard]] NtOperation sane(NtOperation operation) const;

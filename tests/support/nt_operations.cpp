@@ -15,18 +15,16 @@ namespace {
 // Around a border between page tables of every mode.
 constexpr std::uint64_t kWindow = 0x400000 - 0x100000;
 constexpr std::uint64_t kWindowPages = 512;
-constexpr auto kProtections =
-    std::to_array<std::uint32_t>({PAGE_READWRITE, PAGE_READWRITE, PAGE_READWRITE, PAGE_READONLY, PAGE_NOACCESS,
-                                  PAGE_EXECUTE, PAGE_EXECUTE_READ, PAGE_EXECUTE_READWRITE, PAGE_WRITECOPY,
-                                  PAGE_EXECUTE_WRITECOPY, PAGE_READWRITE | PAGE_GUARD, PAGE_READONLY | PAGE_GUARD,
-                                  PAGE_READWRITE | PAGE_NOCACHE, PAGE_READWRITE | PAGE_WRITECOMBINE});
-constexpr auto kAllocationTypes =
-    std::to_array<std::uint32_t>({MEM_RESERVE, MEM_COMMIT, MEM_COMMIT, MEM_RESERVE | MEM_COMMIT,
-                                  MEM_RESERVE | MEM_COMMIT, MEM_RESERVE | MEM_TOP_DOWN,
-                                  MEM_RESERVE | MEM_COMMIT | MEM_TOP_DOWN});
+constexpr auto kProtections = std::to_array<std::uint32_t>(
+    {PAGE_READWRITE, PAGE_READWRITE, PAGE_READWRITE, PAGE_READONLY, PAGE_NOACCESS, PAGE_EXECUTE, PAGE_EXECUTE_READ,
+     PAGE_EXECUTE_READWRITE, PAGE_WRITECOPY, PAGE_EXECUTE_WRITECOPY, PAGE_READWRITE | PAGE_GUARD,
+     PAGE_READONLY | PAGE_GUARD, PAGE_READWRITE | PAGE_NOCACHE, PAGE_READWRITE | PAGE_WRITECOMBINE});
+constexpr auto kAllocationTypes = std::to_array<std::uint32_t>(
+    {MEM_RESERVE, MEM_COMMIT, MEM_COMMIT, MEM_RESERVE | MEM_COMMIT, MEM_RESERVE | MEM_COMMIT,
+     MEM_RESERVE | MEM_TOP_DOWN, MEM_RESERVE | MEM_COMMIT | MEM_TOP_DOWN});
 // So often does each call come, of their sum.
-constexpr std::array<unsigned, NtOperation::kCalls> kWeights{
-    12, 3, 9, 9, 8, 3, 3, 7, 7, 8, 10, 2, 4, 1, 1, 1, 6, 4, 1, 4, 3, 2, 1, 2, 2, 1, 2, 2};
+constexpr std::array<unsigned, NtOperation::kCalls> kWeights{12, 3, 9, 9, 8, 3, 3, 7, 7, 8, 10, 3, 5, 3,
+                                                             1,  1, 8, 3, 1, 3, 3, 2, 1, 2, 2,  1, 1, 2};
 
 std::uint64_t near(Random& random, std::uint64_t value) { return value + random.below(3) - 1; }
 
@@ -46,6 +44,17 @@ NtOperation NtInterpreter::next(Random& random) const {
     return static_cast<std::uint8_t>(from + random.below(to - from));
   };
   const auto any_slot = [&] { return slot(0, Handles::kCount); };
+  // One that names a section now, if luck will have it.
+  const auto section_slot = [&] {
+    constexpr int kTries = 12;
+    Entry entry;
+    std::uint8_t found = slot(Handles::kSections, Handles::kAnything);
+    for (int i = 0; i < kTries; ++i) {
+      if (find(current(), h_.at(found), ObjectType::kSection, 0, entry) == STATUS_SUCCESS) break;
+      found = slot(Handles::kFirstMade, Handles::kCount);
+    }
+    return found;
+  };
   const auto process_slot = [&] {
     if (chance(20)) return any_slot();
     return chance(3) ? slot(Handles::kProcesses, Handles::kProcesses + 2) : Handles::kCurrent;
@@ -89,6 +98,18 @@ NtOperation NtInterpreter::next(Random& random) const {
     o.base = near(random, edges.at(random.below(edges.size())));
     if (chance(2)) o.size = near(random, edges.at(random.below(edges.size())) - o.base);
   }
+  // A process that is full makes room.
+  constexpr std::size_t kManyRegions = 12;
+  constexpr std::uint64_t kSomePages = 48;
+  if (!process->regions.empty() && (process->regions.size() > kManyRegions || is_short(kSomePages)) && chance(4)) {
+    const auto region =
+        std::next(process->regions.begin(), static_cast<std::ptrdiff_t>(random.below(process->regions.size())));
+    const Call freeing = region->second.section != nullptr ? Call::kUnmapView : Call::kFree;
+    return {.call = freeing,
+            .handle = o.call == Call::kMapView ? o.handle2 : o.handle,
+            .type = freeing == Call::kFree ? MEM_RELEASE : 0,
+            .base = region->first * kPageBytes};
+  }
   o.protect = kProtections.at(random.below(kProtections.size()));
   if (chance(20)) o.protect = static_cast<std::uint32_t>(random.next() >> random.below(64));
   o.value = random.next();
@@ -101,7 +122,8 @@ NtOperation NtInterpreter::next(Random& random) const {
       o.type = kAllocationTypes.at(random.below(kAllocationTypes.size()));
       if (chance(16)) o.type |= 1U << random.below(32);
       if ((o.type & MEM_RESERVE) != 0 && chance(2)) o.base = 0;
-      if (o.call == Call::kAllocate && chance(12)) o.zero_bits = chance(2) ? random.below(24) : random.next() >> random.below(64);
+      if (o.call == Call::kAllocate && chance(12))
+        o.zero_bits = chance(2) ? random.below(24) : random.next() >> random.below(64);
       o.value = random.below(2);
       if (o.call == Call::kAllocateEx && o.value == 1) {
         if (!chance(10)) o.base = 0;
@@ -124,7 +146,15 @@ NtOperation NtInterpreter::next(Random& random) const {
       break;
     case Call::kLock:
     case Call::kUnlock:
-      o.type = chance(20) ? static_cast<std::uint32_t>(random.below(5)) : 1 + static_cast<std::uint32_t>(random.below(2));
+      o.type =
+          chance(20) ? static_cast<std::uint32_t>(random.below(5)) : 1 + static_cast<std::uint32_t>(random.below(2));
+      if (o.call == Call::kUnlock && process->locked > 0 && !chance(4)) {
+        const auto locked =
+            std::ranges::find_if(process->pages, [](const auto& page) { return page.second.is_locked(); });
+        o.base = locked->first * kPageBytes;
+        o.size = (1 + random.below(2)) * kPageBytes;
+        o.type = locked->second.locked[0] ? MAP_PROCESS : MAP_SYSTEM;
+      }
       break;
     case Call::kCreateSection:
       o.type = chance(2) ? SEC_COMMIT : SEC_RESERVE;
@@ -139,16 +169,16 @@ NtOperation NtInterpreter::next(Random& random) const {
       o.out = slot(Handles::kSections, Handles::kAnything);
       break;
     case Call::kOpenSection:
-      o.value = random.below(5);
+      o.value = chance(10) ? 0 : 1 + random.below(3);
       break;
     case Call::kQuerySection:
     case Call::kExtendSection:
-      o.handle = chance(10) ? any_slot() : slot(Handles::kSections, Handles::kAnything);
+      o.handle = chance(10) ? any_slot() : section_slot();
       o.type = static_cast<std::uint32_t>(random.below(chance(10) ? 5 : 2));
       if (o.call == Call::kQuerySection && !chance(8)) o.size = 128;
       break;
     case Call::kMapView:
-      o.handle = chance(20) ? any_slot() : slot(Handles::kSections, Handles::kAnything);
+      o.handle = chance(20) ? any_slot() : section_slot();
       if (!chance(8)) o.base &= ~(kAllocationGranularity - 1);
       if (chance(2)) o.base = 0;
       if (chance(2)) o.size = 0;
@@ -176,11 +206,14 @@ NtOperation NtInterpreter::next(Random& random) const {
       if (chance(10)) o.type = static_cast<std::uint32_t>(random.below(4));
       break;
     case Call::kTerminateProcess:
-      o.handle = chance(4) ? slot(Handles::kProcesses, Handles::kSections) : any_slot();
+      o.handle = chance(10) ? any_slot() : slot(Handles::kProcesses, Handles::kSections);
+      if (!chance(4)) o.handle = slot(Handles::kThread, Handles::kMayOperate);
       break;
     case Call::kQueryProcess:
       o.type = chance(2) ? std::uint32_t{ProcessVmCounters} : static_cast<std::uint32_t>(random.below(5));
-      o.size = chance(10) ? random.below(200) : o.type == ProcessVmCounters ? sizeof(VM_COUNTERS) : sizeof(QUOTA_LIMITS);
+      o.size = chance(10)                    ? random.below(200)
+               : o.type == ProcessVmCounters ? sizeof(VM_COUNTERS)
+                                             : sizeof(QUOTA_LIMITS);
       break;
     case Call::kSetWorkingSet:
       o.base = random.below(100) * kPageBytes;
@@ -194,12 +227,16 @@ NtOperation NtInterpreter::next(Random& random) const {
     default:
       break;
   }
-  // A process that has ended makes room for another.
+  // Little can be done in a process that has ended.
+  if (current().ended && chance(4)) return {.call = Call::kDetach};
+  // It makes room for another.
   Entry entry;
   for (std::uint8_t i = Handles::kProcesses; i < Handles::kProcesses + 2; ++i) {
     if (find(current(), h_.at(i), ObjectType::kProcess, 0, entry) != STATUS_SUCCESS || !entry.process->ended) continue;
-    if (runs_.size() == 1 && chance(20)) return {.call = Call::kClose, .handle = i};
+    if (chance(10)) return {.call = Call::kClose, .handle = i};
   }
+  for (std::uint8_t i = Handles::kProcesses; i < Handles::kProcesses + 2; ++i)
+    if (runs_.size() == 1 && is_free(i) && chance(10)) return {.call = Call::kCreateProcess, .out = i};
   return o;
 }
 

@@ -277,6 +277,24 @@ TEST_F(NtSections, UnmapAndFreeTellViewsFromPrivateMemory) {
   EXPECT_EQ(machine_->check(), "");
 }
 
+// Found by the random test.
+TEST_F(NtSections, AViewsUncommittedPageHasNoGuardYet) {
+  const HANDLE handle = section(2 * kPage, PAGE_READWRITE, SEC_RESERVE);
+  const std::uint64_t base = map(handle, PAGE_READWRITE | PAGE_GUARD);
+  std::uint64_t value = 0;
+  EXPECT_EQ(NtMachine::get(base, value), STATUS_ACCESS_VIOLATION);
+  PVOID at = NtMachine::pointer(base);
+  SIZE_T size = kPage;
+  ASSERT_EQ(NtAllocateVirtualMemory(NtCurrentProcess(), &at, 0, &size, MEM_COMMIT, PAGE_READWRITE | PAGE_GUARD),
+            STATUS_SUCCESS);
+  EXPECT_EQ(NtMachine::get(base, value), STATUS_GUARD_PAGE_VIOLATION);
+  EXPECT_EQ(NtMachine::get(base, value), STATUS_SUCCESS);
+  EXPECT_EQ(NtMachine::get(base + kPage, value), STATUS_ACCESS_VIOLATION);
+  ASSERT_EQ(NtUnmapViewOfSection(NtCurrentProcess(), NtMachine::pointer(base)), STATUS_SUCCESS);
+  ASSERT_EQ(NtClose(handle), STATUS_SUCCESS);
+  EXPECT_EQ(machine_->check(), "");
+}
+
 TEST_F(NtSections, QueryTellsBaseAttributesAndSize) {
   const HANDLE handle = section(5000, PAGE_READWRITE, SEC_RESERVE);
   SECTION_BASIC_INFORMATION info{};

@@ -78,6 +78,14 @@ bool locate_prototype(Context& c, const Vad& vad) PAGODA_REQUIRES(c.space.lock) 
   return true;
 }
 
+// Whether the view's page has been committed: false of some in SEC_RESERVE sections.
+bool is_committed(const Context& c) {
+  if (c.control_area == nullptr || !c.control_area->flags().reserve) return true;
+  const LockGuard guard(c.core.pfns.lock);
+  const PhysicalAddress pte = c.core.prototypes.find(c.prototype);
+  return pte != PrototypePool::kNone && c.core.load(c.cpu, pte) != 0;
+}
+
 Outcome dispatch(Context& c) PAGODA_REQUIRES(c.space.lock) {
   if (c.fault.reserved_bit || c.page > c.space.highest_user().vpn())
     return {Status::kAccessViolation, FaultKind::kAccessViolation};
@@ -104,6 +112,9 @@ Outcome dispatch(Context& c) PAGODA_REQUIRES(c.space.lock) {
     c.protection = c.core.codec.protection(c.raw);
   }
   if (!allows(c.protection, c.fault.access, c.core.mode.has_no_execute))
+    return {Status::kAccessViolation, FaultKind::kAccessViolation};
+  // What is not there has no guard to be hit (reference/nt.md section 4, 4 before 5).
+  if (is_guard(c.protection) && shared && !is_committed(c))
     return {Status::kAccessViolation, FaultKind::kAccessViolation};
 
   // From here on frames may be needed: all that the fault can need, or none is begun.
