@@ -114,7 +114,8 @@ class AddressSpace {
   // kConflictingAddresses, kNotCommitted, kInvalidPageProtection (NoChange, or secured), kNoMemory, kPending.
   Result<Protection> protect(Processor& cpu, VirtualAddress base, ByteCount size, Protection protection);
   // The contents of the pages are not wanted: each is as it was or zero from now on, whichever is cheaper, until it is
-  // written again; state and protection stay. Needs a range inside one private region, committed or not. Fails with
+  // written again; state and protection stay. Needs a range inside one private region, committed or not, or one view of
+  // a paging-file section, whose shared pages are reset for everybody (space/reset.cpp says which). Fails with
   // kInvalidParameter2 (base out of reach), kInvalidParameter4 (no size, or it wraps), kConflictingAddresses.
   Result<> reset(Processor& cpu, VirtualAddress base, ByteCount size);
   // The contents are wanted after all. Fails as `reset` does, and with kResetContentsLost, having changed nothing,

@@ -4,8 +4,14 @@
 // A page of a reset range is old or zero from now on. What is in memory stays there as a reset page (PfnEntry::reset):
 // clean, though no slot has its contents. Nobody writes it anywhere; whoever repurposes it leaves demand zero behind;
 // the program's next write makes it an ordinary modified page. What is only in a paging file is demand zero at once.
+//
+// The same happens to the shared pages of a paging-file section through their prototype PTEs, for everybody: they are
+// ordinary again as soon as somebody writes to them. A shared page keeps its contents where somebody else may want
+// them: if another view maps it (its entry may be dirty), if it is being read, or if this view does not let the program
+// write to it. Files' views and images are not reset. All this is a choice; reference/nt.md 7.1 does not say.
 #include <array>
 
+#include "pagoda/mm/section/sections.h"
 #include "pagoda/mm/space/address_space.h"
 
 namespace pagoda::mm {
@@ -16,7 +22,57 @@ namespace {
 constexpr std::size_t kResetBatch = 64;
 
 bool may_reset(const Vad& vad) {
+  if (vad.control_area != nullptr)
+    return vad.type == VadType::kNone && vad.control_area->kind() == SectionKind::kPagingFile;
   return vad.is_private && (vad.type == VadType::kNone || vad.type == VadType::kWriteWatch);
+}
+
+// Of a view, visits pages without a page table too: their section may have contents for them.
+template <class Visit>
+void for_each_page(const Core& core, const PageTables& tables, const Processor& cpu, const Vad& vad, VpnRange pages,
+                   Visit&& visit) {
+  if (vad.control_area == nullptr) {
+    tables.for_each(cpu, pages, visit);
+    return;
+  }
+  for (Vpn page = pages.first; page < pages.end(); ++page) {
+    const PhysicalAddress pte = tables.find(cpu, page);
+    visit(page, pte, pte == PageTables::kNone ? 0 : core.load(cpu, pte));
+  }
+}
+
+// Where the prototype PTE of a view's page is; kNone if it does not exist.
+PhysicalAddress prototype_of(const Core& core, const Vad& vad, Vpn page) {
+  const PageCount in_section = vad.section_page + (page - vad.range.first);
+  return core.prototypes.find(vad.control_area->prototype_of(core.codec, in_section));
+}
+
+// A page of a section that this space does not map.
+void reset_prototype(Core& core, const Processor& cpu, PhysicalAddress pte) PAGODA_REQUIRES(core.pfns.lock) {
+  if (pte == PrototypePool::kNone) return;
+  const RawPte raw = core.load(cpu, pte);
+  if (PteCodec::is_transition(raw)) {
+    const Pfn frame = core.codec.frame(raw);
+    if (core.pfns.entry(frame).read_in_progress == 0) core.pfns.reset(frame);
+  } else if (core.codec.has_slot(raw)) {
+    core.paging_files.free(core.codec.file(raw), core.codec.slot(raw));
+    machine::store_entry(cpu.physical(), core.mode, pte,
+                         core.codec.demand_zero(core.codec.protection(raw, PteHome::kSegment)));
+  }
+}
+
+// The entry that owns the page: a clone's or a segment's, where the space's leads there.
+RawPte owner_of(const Core& core, const Processor& cpu, const Vad& vad, Vpn page, RawPte raw)
+    PAGODA_REQUIRES(core.pfns.lock) {
+  const PteKind kind = core.codec.kind(raw);
+  if (kind != PteKind::kZero && kind != PteKind::kPrototype) return raw;
+  PhysicalAddress pte = PrototypePool::kNone;
+  if (kind == PteKind::kPrototype && !core.codec.is_lookup_needed(raw)) {
+    pte = core.prototypes.find(core.codec.prototype_address(raw));
+  } else if (vad.control_area != nullptr) {
+    pte = prototype_of(core, vad, page);
+  }
+  return pte == PrototypePool::kNone ? 0 : core.load(cpu, pte);
 }
 
 }  // namespace
@@ -28,9 +84,14 @@ Result<> AddressSpace::reset(Processor& cpu, VirtualAddress base, ByteCount size
   const LockGuard guard(lock);
   const auto region = region_of(*pages);
   if (!region || !may_reset(**region)) return fail(Status::kConflictingAddresses);
+  const Vad& vad = **region;
 
+  struct Mapped {
+    Pfn frame = kNoPfn;
+    PteCodec::Dirty dirty = PteCodec::Dirty::kNo;
+  };
   std::array<Vpn, kResetBatch> mapped;
-  std::array<Pfn, kResetBatch> frames;
+  std::array<Mapped, kResetBatch> frames;
   std::size_t count = 0;
   // Entries first, shoot-down second, frames third.
   const auto flush = [&] {
@@ -38,27 +99,38 @@ Result<> AddressSpace::reset(Processor& cpu, VirtualAddress base, ByteCount size
     if (count == 0) return;
     invalidate(cpu, std::span(mapped).first(count));
     const LockGuard pfn_guard(core_.pfns.lock);
-    for (const Pfn frame : std::span(frames).first(count)) core_.pfns.reset(frame);
+    for (const Mapped& page : std::span(frames).first(count)) {
+      if (core_.pfns.entry(page.frame).share_count == 1) {
+        core_.pfns.reset(page.frame);
+      } else if (page.dirty == PteCodec::Dirty::kYes) {
+        core_.pfns.make_dirty(page.frame);  // Another view maps it: what this one's entry said stays true.
+      }
+    }
     count = 0;
   };
-  tables_.for_each(cpu, *pages, [&](Vpn page, PhysicalAddress pte, RawPte raw) {
+  for_each_page(core_, tables_, cpu, vad, *pages, [&](Vpn page, PhysicalAddress pte, RawPte raw) {
     lock.assert_held();
+    const bool shared = vad.control_area != nullptr && !is_private_entry(raw);
+    if (shared && !is_writable(current_protection(cpu, vad, page, raw))) return;
     // What a fork shares keeps its contents, for the others.
-    if (PteCodec::is_valid(raw) && PteCodec::is_shared(raw)) return;
+    if (PteCodec::is_valid(raw) && PteCodec::is_shared(raw) && !shared) return;
     if (PteCodec::is_valid(raw)) {
       constexpr RawPte kForgotten =
           machine::pte_bits::kWrite | machine::pte_bits::kDirty | machine::pte_bits::kAccessed;
-      if (PteCodec::is_dirty(machine::clear_entry_bits(cpu.physical(), core_.mode, pte, kForgotten)))
-        record_write(page);
-      const Pfn frame = core_.codec.frame(raw);
+      const bool dirty = PteCodec::is_dirty(machine::clear_entry_bits(cpu.physical(), core_.mode, pte, kForgotten));
+      if (dirty) record_write(page);
       working_set_[working_set_slot(page, raw)].set_age(Wsle::kOldest);  // The first to go.
       mapped[count] = page;
-      frames[count++] = frame;
+      frames[count++] = {core_.codec.frame(raw), dirty ? PteCodec::Dirty::kYes : PteCodec::Dirty::kNo};
       if (count == kResetBatch) flush();
       return;
     }
     // Transition and page-file entries change under the PFN lock.
     const LockGuard pfn_guard(core_.pfns.lock);
+    if (shared) {
+      reset_prototype(core_, cpu, prototype_of(core_, vad, page));
+      return;
+    }
     raw = core_.load(cpu, pte);
     if (PteCodec::is_transition(raw)) {
       core_.pfns.reset(core_.codec.frame(raw));
@@ -81,13 +153,17 @@ Result<> AddressSpace::undo_reset(const Processor& cpu, VirtualAddress base, Byt
 
   // Nobody may repurpose a page between the count and the rest.
   const LockGuard pfn_guard(core_.pfns.lock);
+  const Vad& vad = **region;
   PageCount there;
-  tables_.for_each(cpu, *pages, [&](Vpn, PhysicalAddress, RawPte raw) {
+  for_each_page(core_, tables_, cpu, vad, *pages, [&](Vpn page, PhysicalAddress, RawPte raw) {
+    core_.pfns.lock.assert_held();
+    raw = owner_of(core_, cpu, vad, page, raw);
     if (PteCodec::is_valid(raw) || PteCodec::is_transition(raw) || core_.codec.has_slot(raw)) ++there;
   });
   if (there != pages->count) return fail(kResetContentsLost);
-  tables_.for_each(cpu, *pages, [&](Vpn, PhysicalAddress, RawPte raw) {
+  for_each_page(core_, tables_, cpu, vad, *pages, [&](Vpn page, PhysicalAddress, RawPte raw) {
     core_.pfns.lock.assert_held();
+    raw = owner_of(core_, cpu, vad, page, raw);
     if (!PteCodec::is_valid(raw) && !PteCodec::is_transition(raw)) return;
     const Pfn frame = core_.codec.frame(raw);
     if (core_.pfns.entry(frame).reset != 0) core_.pfns.undo_reset(frame);
