@@ -24,9 +24,8 @@ void EvictionBatch::add(Processor& cpu, std::uint32_t slot) {
   const RawPte raw = core.load(cpu, entry.pte());
   PAGODA_DCHECK(PteCodec::is_valid(raw));
   const Pfn frame = core.codec.frame(raw);
-  const RawPte left = needs_no_entry(space_, entry.page(), raw, entry.protection())
-                          ? 0
-                          : space_.unmapped_form(frame, raw, entry);
+  const RawPte left =
+      needs_no_entry(space_, entry.page(), raw, entry.protection()) ? 0 : space_.unmapped_form(frame, raw, entry);
   space_.tables().store(cpu, entry.pte(), left);
   if (PteCodec::is_dirty(raw)) space_.record_write(entry.page());
   space_.working_set().erase(slot);
