@@ -38,7 +38,8 @@ Caller::~Caller() {
 void Caller::wind_up() {
   kernel_.manager().detach(cpu_);
   // A process that was terminated meanwhile loses its space here, on this thread's processor.
-  while (!runs_.empty()) runs_.pop_back();
+  for (; !runs_.empty(); runs_.pop_back())
+    if (const Run& run = runs_.back(); run.thread != nullptr) run.thread->end_running(run.use.space());
 }
 
 Result<> Caller::attach(const std::shared_ptr<Process>& process, const std::shared_ptr<Thread>& thread) {
@@ -46,6 +47,7 @@ Result<> Caller::attach(const std::shared_ptr<Process>& process, const std::shar
   if (!use) return fail(use.error());
   kernel_.manager().attach(cpu_, use->space());
   runs_.push_back({process, thread, std::move(*use)});
+  if (thread != nullptr) thread->begin_running(space());
   return {};
 }
 
@@ -53,6 +55,7 @@ Result<> Caller::detach() {
   if (runs_.size() < 2) return fail(Status::kInvalidParameter);
   const Run left = std::move(runs_.back());
   runs_.pop_back();
+  if (left.thread != nullptr) left.thread->end_running(left.use.space());
   kernel_.manager().attach(cpu_, space());
   return {};
 }

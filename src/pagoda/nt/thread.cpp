@@ -14,12 +14,22 @@ ByteCount page_rounded(ByteCount bytes) { return bytes_of(pages_of(bytes)); }
 
 }  // namespace
 
-Thread::Thread(std::shared_ptr<Process> process, VirtualAddress stack_base, VirtualAddress allocation_base)
-    : Object(kType), process_(std::move(process)), stack_base_(stack_base), allocation_base_(allocation_base) {}
+Thread::Thread(std::shared_ptr<Process> process, const Stack& stack)
+    : Object(kType), process_(std::move(process)), stack_(stack) {}
 
-// A process that has ended takes its stacks with it.
-Thread::~Thread() {
-  if (const auto use = process_->use_space()) static_cast<void>(use->space().remove_stack(allocation_base_));
+void Thread::begin_running(mm::AddressSpace& space) {
+  const std::lock_guard guard(mutex_);
+  // A stack that the program has freed stays unknown.
+  if (running_++ == 0)
+    known_ = space.add_stack(stack_.allocation_base, stack_.limit, stack_.base, kStackGuarantee).has_value();
+}
+
+void Thread::end_running(mm::AddressSpace& space) {
+  const std::lock_guard guard(mutex_);
+  if (--running_ > 0 || !known_) return;
+  if (const auto limit = space.stack_limit(stack_.allocation_base)) stack_.limit = *limit;
+  static_cast<void>(space.remove_stack(stack_.allocation_base));
+  known_ = false;
 }
 
 Result<std::shared_ptr<Thread>> Thread::create(mm::Processor& cpu, const std::shared_ptr<Process>& process,
@@ -43,21 +53,26 @@ Result<std::shared_ptr<Thread>> Thread::create(mm::Processor& cpu, const std::sh
   const VirtualAddress limit = base - commit;
   auto done = space.commit(cpu, limit, commit, mm::Protection::kReadWrite);
   if (done) done = space.commit(cpu, limit - kPageSize, kPageSize, kGuardPage);
-  if (done) done = space.add_stack(allocation_base, limit, base, kStackGuarantee);
   if (!done) {
     static_cast<void>(space.release(cpu, allocation_base, ByteCount()));
     return fail(done.error());
   }
   process->virtual_size_grew(reserve);
-  return std::make_shared<Thread>(process, base, allocation_base);
+  return std::make_shared<Thread>(process,
+                                  Stack{.base = base, .limit = limit, .allocation_base = allocation_base});
 }
 
 Result<Stack> Thread::stack() const {
   const auto use = process_->use_space();
   if (!use) return fail(use.error());
-  const auto limit = use->space().stack_limit(allocation_base_);
-  if (!limit) return fail(limit.error());
-  return Stack{.base = stack_base_, .limit = *limit, .allocation_base = allocation_base_};
+  const std::lock_guard guard(mutex_);
+  Stack now = stack_;
+  if (known_) {
+    const auto limit = use->space().stack_limit(stack_.allocation_base);
+    if (!limit) return fail(limit.error());
+    now.limit = *limit;
+  }
+  return now;
 }
 
 }  // namespace pagoda::nt

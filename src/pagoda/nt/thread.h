@@ -3,12 +3,13 @@
 //   allocation base                              limit          base
 //   | kept back |  reserved ...  | guard page | committed ... |
 //
-// The address space knows the stack and makes it grow (mm/space/stacks.h), as long as the thread object lives. The
-// memory itself stays until the program frees it, or the process ends.
+// The address space knows the stack and makes it grow (mm/space/stacks.h) while somebody runs as the thread: to anybody
+// else its guard page is one like any other. The memory itself stays until the program frees it, or the process ends.
 // Source: reference/nt.md section 4, "Guard in a thread stack".
 #pragma once
 
 #include <memory>
+#include <mutex>
 
 #include "pagoda/nt/objects.h"
 #include "pagoda/nt/process.h"
@@ -35,17 +36,21 @@ class Thread : public Object {
   // (no room for a guard page in what is reserved), kProcessIsTerminating, kNoMemory, kCommitmentLimit.
   static Result<std::shared_ptr<Thread>> create(mm::Processor& cpu, const std::shared_ptr<Process>& process,
                                                 ByteCount reserve, ByteCount commit);
-  Thread(std::shared_ptr<Process> process, VirtualAddress stack_base, VirtualAddress allocation_base);
-  ~Thread() override;
+  Thread(std::shared_ptr<Process> process, const Stack& stack);
 
   [[nodiscard]] const std::shared_ptr<Process>& process() const { return process_; }
   // As it is now. Fails with kProcessIsTerminating.
   [[nodiscard]] Result<Stack> stack() const;
+  // A caller runs as this thread from now on, or no longer, in the space of its process. Nests.
+  void begin_running(mm::AddressSpace& space);
+  void end_running(mm::AddressSpace& space);
 
  private:
   const std::shared_ptr<Process> process_;
-  const VirtualAddress stack_base_;
-  const VirtualAddress allocation_base_;
+  mutable std::mutex mutex_;  // Of all below. Taken before locks of the address space.
+  Stack stack_;               // Its limit is old while somebody runs.
+  unsigned running_ = 0;
+  bool known_ = false;  // To the address space.
 };
 
 }  // namespace pagoda::nt

@@ -54,7 +54,15 @@ Result<VpnRange> map_placed(mm::Processor& cpu, mm::AddressSpace& space, mm::Sec
   const PageCount alignment = std::max(granule, pages_of(wishes.alignment));
   const auto within = mm::placement_limits(wishes, space.user_range());
   if (!within) return fail(within.error());
-  if (pages > within->count) return fail(Status::kNoMemory);
+  // Whatever else is wrong with the view is said first (reference/nt.md 6.2), then that no place is low enough.
+  const auto no_room = [&]() -> Result<VpnRange> {
+    if (section.image() != nullptr) return fail(Status::kNoMemory);
+    mm::ViewRequest nowhere = view;
+    nowhere.base.reset();
+    nowhere.highest = VirtualAddress(0);
+    return space.map_view(cpu, section, nowhere);
+  };
+  if (pages > within->count) return no_room();
   if (section.image() != nullptr) {
     view.base = section.image()->base + view.offset;
     const bool is_wished = view.base->vpn() >= within->first && view.base->vpn() + pages <= within->end() &&
@@ -63,14 +71,15 @@ Result<VpnRange> map_placed(mm::Processor& cpu, mm::AddressSpace& space, mm::Sec
     if (mapped || mapped.error() != Status::kConflictingAddresses) return mapped;
   }
   for (;;) {
+    Vpn first = mm::VadTree::kNoVpn;
     {
       const LockGuard guard(space.lock);
-      const Vpn first = view.direction == mm::ViewRequest::Direction::kBottomUp
-                            ? space.vads().find_lowest(pages, *within, alignment)
-                            : space.vads().find_highest(pages, *within, alignment);
-      if (first == mm::VadTree::kNoVpn) return fail(Status::kNoMemory);
-      view.base = VirtualAddress(first);
+      first = view.direction == mm::ViewRequest::Direction::kBottomUp
+                  ? space.vads().find_lowest(pages, *within, alignment)
+                  : space.vads().find_highest(pages, *within, alignment);
     }
+    if (first == mm::VadTree::kNoVpn) return no_room();
+    view.base = VirtualAddress(first);
     // Another thread may have taken the place since.
     const auto mapped = space.map_view(cpu, section, view);
     if (mapped || mapped.error() != Status::kConflictingAddresses) return mapped;
