@@ -52,8 +52,9 @@ Result<> duplicate(const Duplication& request) {
     *request.out =
         handle_pointer((*target)->handles().insert(found->object, granted, inheritance_of(request.attributes)));
   }
-  if ((request.options & DUPLICATE_CLOSE_SOURCE) != 0)
-    static_cast<void>((*source)->handles().close(handle_of(request.source)));
+  if ((request.options & DUPLICATE_CLOSE_SOURCE) != 0) {
+    [[maybe_unused]] const auto closed = (*source)->handles().close(handle_of(request.source));
+  }
   return {};
 }
 

@@ -28,7 +28,7 @@ void Thread::end_running(mm::AddressSpace& space) {
   const std::lock_guard guard(mutex_);
   if (--running_ > 0 || !known_) return;
   if (const auto limit = space.stack_limit(stack_.allocation_base)) stack_.limit = *limit;
-  static_cast<void>(space.remove_stack(stack_.allocation_base));
+  [[maybe_unused]] const auto removed = space.remove_stack(stack_.allocation_base);
   known_ = false;
 }
 
@@ -54,12 +54,11 @@ Result<std::shared_ptr<Thread>> Thread::create(mm::Processor& cpu, const std::sh
   auto done = space.commit(cpu, limit, commit, mm::Protection::kReadWrite);
   if (done) done = space.commit(cpu, limit - kPageSize, kPageSize, kGuardPage);
   if (!done) {
-    static_cast<void>(space.release(cpu, allocation_base, ByteCount()));
+    [[maybe_unused]] const auto released = space.release(cpu, allocation_base, ByteCount());
     return fail(done.error());
   }
   process->virtual_size_grew(reserve);
-  return std::make_shared<Thread>(process,
-                                  Stack{.base = base, .limit = limit, .allocation_base = allocation_base});
+  return std::make_shared<Thread>(process, Stack{.base = base, .limit = limit, .allocation_base = allocation_base});
 }
 
 Result<Stack> Thread::stack() const {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 #include "pagoda/mm/check/check_context.h"
 #include "pagoda/mm/space/large_pages.h"
@@ -209,10 +210,13 @@ void check_sections(Context& c, Sections& sections) {
     if (pte == PrototypePool::kNone || !c.core.prototypes.is_clone(pte))
       c.find("PP3"_rule, fmt::format("an entry names the clone {}, which there is not", to_string(name)));
   }
-  for (const auto& area : sections.areas()) check_area(c, *area, segments[area.get()], references[area.get()]);
+  std::set<const ControlArea*> known;
+  for (const auto& area : sections.areas()) {
+    known.insert(area.get());
+    check_area(c, *area, segments[area.get()], references[area.get()]);
+  }
   for (const auto& [area, count] : c.views) {
-    if (std::ranges::none_of(sections.areas(), [&](const auto& known) { return known.get() == area; }))
-      c.find("CA2"_rule, fmt::format("{} views name a control area that there is not", count));
+    if (!known.contains(area)) c.find("CA2"_rule, fmt::format("{} views name a control area that there is not", count));
   }
   c.charge += c.core.prototypes.clone_pages();
 }

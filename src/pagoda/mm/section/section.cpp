@@ -15,18 +15,18 @@ bool Section::is_at_base(VirtualAddress view, ByteCount offset) const {
 bool is_compatible(Protection section, Protection view) {
   // reference/nt.md 6.1: rows by the section's protection, one bit for each base that a view may have.
   using enum Protection;
-  constexpr auto bit = [](Protection p) { return 1U << bits(p); };
-  constexpr unsigned kReads = bit(kNone) | bit(kReadOnly) | bit(kWriteCopy);
-  constexpr unsigned kExecutes = kReads | bit(kExecute) | bit(kExecuteRead);
+  constexpr auto kBit = [](Protection p) { return 1U << bits(p); };
+  constexpr unsigned kReads = kBit(kNone) | kBit(kReadOnly) | kBit(kWriteCopy);
+  constexpr unsigned kExecutes = kReads | kBit(kExecute) | kBit(kExecuteRead);
   constexpr std::array<unsigned, 8> kAllowed{
-      0,                                   // None: no section has it.
-      kReads,                              // RO
-      bit(kNone) | bit(kExecute),          // X
-      kExecutes,                           // XR
-      kReads | bit(kReadWrite),            // RW
-      kReads,                              // WC
-      0xFF,                                // XRW: everything.
-      kExecutes | bit(kExecuteWriteCopy),  // XWC
+      0,                                    // None: no section has it.
+      kReads,                               // RO
+      kBit(kNone) | kBit(kExecute),         // X
+      kExecutes,                            // XR
+      kReads | kBit(kReadWrite),            // RW
+      kReads,                               // WC
+      0xFF,                                 // XRW: everything.
+      kExecutes | kBit(kExecuteWriteCopy),  // XWC
   };
   return (kAllowed[bits(base_of(section))] >> bits(base_of(view)) & 1U) != 0;
 }

@@ -269,13 +269,13 @@ Result<> AddressSpace::commit_view(Processor& cpu, Vad& vad, VpnRange pages, Pro
   return protect_view(cpu, vad, pages, protection);
 }
 
-Result<> AddressSpace::protect_view(Processor& cpu, Vad& vad, VpnRange pages, Protection wanted) {
-  PAGODA_TRY(tables_.make_all(cpu, pages));
+Result<> AddressSpace::protect_view(Processor& cpu, Vad& vad, VpnRange pages, Protection protection) {
   PAGODA_TRY(make_private(cpu, pages));
+  PAGODA_TRY(tables_.make_all(cpu, pages));
   const PageCount before = charged_in_view(cpu, vad, pages);
   PageCount after;
   tables_.for_each(cpu, pages, [&](Vpn page, PhysicalAddress, RawPte raw) {
-    if (is_private_entry(raw) || is_write_copy(in_view(vad, page, wanted))) ++after;
+    if (is_private_entry(raw) || is_write_copy(in_view(vad, page, protection))) ++after;
   });
   const auto free_empty = [&](Vpn page) {
     lock.assert_held();
@@ -297,11 +297,11 @@ Result<> AddressSpace::protect_view(Processor& cpu, Vad& vad, VpnRange pages, Pr
       [&](Vpn page, PhysicalAddress pte, RawPte raw) {
         lock.assert_held();
         const Protection now = current_protection(cpu, vad, page, raw);
-        const Protection protection = in_view(vad, page, wanted);
+        const Protection rights = in_view(vad, page, protection);
         if (is_private_entry(raw)) {
-          if (now != unshared(wanted)) protect_entry(cpu, page, pte, raw, unshared(wanted));
-        } else if (now != protection) {
-          protect_shared_entry(cpu, vad, page, pte, raw, protection);
+          if (now != unshared(protection)) protect_entry(cpu, page, pte, raw, unshared(protection));
+        } else if (now != rights) {
+          protect_shared_entry(cpu, vad, page, pte, raw, rights);
         }
       },
       free_empty);

@@ -52,8 +52,8 @@ Result<> AddressSpace::commit_locked(Processor& cpu, VpnRange pages, Protection 
     return fail(Status::kInvalidPageProtection);
   const PageCount promised = pages.count - committed_in(cpu, vad, pages);
   PAGODA_TRY(charge_commit(promised));
-  auto ready = tables_.make_all(cpu, pages);
-  if (ready) ready = make_private(cpu, pages);
+  auto ready = make_private(cpu, pages);
+  if (ready) ready = tables_.make_all(cpu, pages);
   if (!ready) {
     give_back_commit(promised);
     return ready;
@@ -197,8 +197,8 @@ Result<Protection> AddressSpace::protect(Processor& cpu, VirtualAddress base, By
     if (vad.control_area != nullptr) {
       PAGODA_TRY(protect_view(cpu, vad, *pages, protection));
     } else {
-      PAGODA_TRY(tables_.make_all(cpu, *pages));
       PAGODA_TRY(make_private(cpu, *pages));
+      PAGODA_TRY(tables_.make_all(cpu, *pages));
       protect_locked(cpu, *pages, protection);
     }
     return *old;

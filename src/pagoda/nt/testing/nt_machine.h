@@ -46,7 +46,7 @@ class NtMachine {
   }
   NtMachine(const NtMachine&) = delete;
   NtMachine& operator=(const NtMachine&) = delete;
-  ~NtMachine() { static_cast<void>(Caller::leave()); }
+  ~NtMachine() { [[maybe_unused]] const auto left = Caller::leave(); }  // A test may have left before.
 
   [[nodiscard]] Kernel& kernel() { return *kernel_; }
   [[nodiscard]] Caller& caller() { return *Caller::current(); }
