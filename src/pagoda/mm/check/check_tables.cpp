@@ -187,6 +187,7 @@ RawPte right_pointer(Context& c, const Leaf& leaf) {
   const Protection protection = codec.protection(leaf.raw);
   if (codec.is_lookup_needed(leaf.raw)) return codec.lookup_needed(protection);
   const VirtualAddress address = codec.prototype_address(leaf.raw);
+  if (!c.core.prototypes.contains(address)) return 0;  // Nothing that a pointer can say.
   return codec.prototype(address, protection, PteCodec::ReadOnly::kNo);
 }
 
