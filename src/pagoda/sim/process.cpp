@@ -30,7 +30,7 @@ ProgramMemory memory_of(const ProcessConfig& config, const Program& program, Sha
 
 std::string described(const ProcessConfig& config, const Program& program, const SharedFile* file,
                       const std::string& parent) {
-  const std::string text = program.describe() + (parent.empty() ? "" : ", forked from " + parent);
+  std::string text = program.describe() + (parent.empty() ? "" : ", forked from " + parent);
   if (file == nullptr) return text;
   return fmt::format("{}, the first {} a {} view of {}", text, to_string(bytes_of(file->pages())),
                      config.view->kind == FileViewConfig::Kind::kShared ? "shared" : "copied", file->stream()->name());
