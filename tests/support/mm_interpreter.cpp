@@ -479,11 +479,10 @@ std::string Interpreter::reserve(const Operation& operation, Space& space) {
     if (is_refused(tables - space.tables + (committed ? pages.count : 0))) expected = Status::kCommitmentLimit;
   }
 
-  ReserveRequest request{
-      .size = ByteCount(size),
-      .protection = operation.protection,
-      .commit = committed ? MemCommit::kYes : MemCommit::kNo,
-      .direction = top_down ? ReserveRequest::Direction::kTopDown : ReserveRequest::Direction::kBottomUp};
+  ReserveRequest request{.size = ByteCount(size),
+                         .protection = operation.protection,
+                         .commit = committed ? MemCommit::kYes : MemCommit::kNo,
+                         .direction = top_down ? Direction::kTopDown : Direction::kBottomUp};
   if (!anywhere) request.base = VirtualAddress(base);
   const auto result = space.manager->reserve(request);
   if (auto difference = compare(operation, "reserve", expected, status_of(result)); !difference.empty())

@@ -178,7 +178,7 @@ std::string Interpreter::map_view(const Operation& operation, Space& space) {
   ViewRequest request{.offset = ByteCount(operation.offset),
                       .size = ByteCount(operation.size),
                       .protection = operation.protection,
-                      .direction = top_down ? ViewRequest::Direction::kTopDown : ViewRequest::Direction::kBottomUp,
+                      .direction = top_down ? Direction::kTopDown : Direction::kBottomUp,
                       .extendable = extendable};
   if (!anywhere) request.base = VirtualAddress(base);
   const auto result = settle(

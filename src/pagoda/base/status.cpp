@@ -84,6 +84,8 @@ std::string_view name(Status status) {
       return "STATUS_OBJECT_NAME_COLLISION";
     case Status::kSectionTooBig:
       return "STATUS_SECTION_TOO_BIG";
+    case Status::kSharingViolation:
+      return "STATUS_SHARING_VIOLATION";
     case Status::kQuotaExceeded:
       return "STATUS_QUOTA_EXCEEDED";
     case Status::kInvalidPageProtection:

@@ -53,6 +53,7 @@ enum class [[nodiscard]] Status : std::uint32_t {
   kObjectNameNotFound = 0xC0000034,
   kObjectNameCollision = 0xC0000035,
   kSectionTooBig = 0xC0000040,
+  kSharingViolation = 0xC0000043,
   kQuotaExceeded = 0xC0000044,
   kInvalidPageProtection = 0xC0000045,
   kSectionNotImage = 0xC0000049,

@@ -36,6 +36,7 @@ constexpr std::array kKnown{
     Known{Status::kAccessDenied, 0xC0000022, "STATUS_ACCESS_DENIED"},
     Known{Status::kNotLocked, 0xC000002A, "STATUS_NOT_LOCKED"},
     Known{Status::kNotCommitted, 0xC000002D, "STATUS_NOT_COMMITTED"},
+    Known{Status::kSharingViolation, 0xC0000043, "STATUS_SHARING_VIOLATION"},
     Known{Status::kInvalidPageProtection, 0xC0000045, "STATUS_INVALID_PAGE_PROTECTION"},
     Known{Status::kBadWorkingSetLimit, 0xC000004C, "STATUS_BAD_WORKING_SET_LIMIT"},
     Known{Status::kDiskFull, 0xC000007F, "STATUS_DISK_FULL"},

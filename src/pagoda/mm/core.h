@@ -70,6 +70,17 @@ struct Core {
   // nobody, and a fault's reserve.
   [[nodiscard]] PageCount kept_pageable() const { return tunables.commit_reserve + kFaultReserve; }
 
+  // The prototype PTE at the address; zero if its page does not exist.
+  [[nodiscard]] RawPte load_prototype(const Processor& cpu, VirtualAddress prototype) const PAGODA_REQUIRES(pfns.lock) {
+    const PhysicalAddress pte = prototypes.find(prototype);
+    return pte == PrototypePool::kNone ? 0 : load(cpu, pte);
+  }
+  // Clears frames in a row, at the processor's cost.
+  void zero(Processor& cpu, Pfn first, PageCount count = PageCount(1)) const {
+    for (Pfn frame = first; frame < first + count; ++frame) cpu.physical().zero(frame);
+    cpu.charge(machine.costs().zero_page * count.value());
+  }
+
   void note(const Processor& cpu, EventKind kind, PhysicalAddress pte, Pfn frame, std::uint64_t detail = 0) const {
     if (events != nullptr) [[unlikely]]
       events->on_event({cpu.now(), kind, pte, frame, detail});

@@ -35,6 +35,9 @@ constexpr Result<> probe(const Pointers*... pointers) {
   return require(((pointers != nullptr) && ...), Status::kAccessViolation);
 }
 
+// Whether a caller's flags have any of the bits.
+constexpr bool has(ULONG flags, ULONG bits) { return (flags & bits) != 0; }
+
 // --- Addresses ---
 inline std::uint64_t bits_of(const void* pointer) { return reinterpret_cast<std::uintptr_t>(pointer); }
 inline VirtualAddress address_of(const void* pointer) { return VirtualAddress(bits_of(pointer)); }
@@ -82,6 +85,10 @@ void give_handle(const Caller& caller, std::shared_ptr<Object> object, AccessMas
 // Pages that a caller's base and size name; size zero is refused by `pages_covering`.
 inline VirtualAddress page_start(VpnRange pages) { return VirtualAddress(pages.first); }
 inline SIZE_T byte_size(VpnRange pages) { return bytes_of(pages.count).value(); }
+// Whether a range that begins at or below `highest` ends there too. One of no size does.
+inline bool ends_by(VirtualAddress base, ByteCount size, VirtualAddress highest) {
+  return size.is_zero() || size.value() - 1 <= (highest - base).value();
+}
 // The highest address at which a region of any process of the kernel may lie. NT: MM_HIGHEST_VAD_ADDRESS, which does
 // not ask whose space it is; under /3GB, the space itself has the last word.
 VirtualAddress highest_vad_address(const Caller& caller);

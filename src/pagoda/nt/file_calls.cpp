@@ -9,8 +9,6 @@ namespace {
 constexpr ULONG kOptions = FILE_SYNCHRONOUS_IO_NONALERT | FILE_NON_DIRECTORY_FILE;
 constexpr ULONG kShares = FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE;
 constexpr AccessMask kWriting = FILE_WRITE_DATA | FILE_APPEND_DATA;
-// STATUS_SHARING_VIOLATION: the file is somebody's image. Only file systems say it, so that Status does not name it.
-constexpr Status kSharingViolation{0xC0000043};
 
 struct Opening {
   HANDLE* out = nullptr;
@@ -75,7 +73,8 @@ Result<> open_file(const Opening& request) {
   bool may_write = opened->stream->file().writable();
   if (may_write && ((granted & kWriting) != 0 || overwrites(request.disposition))) {
     may_write = (*caller)->kernel().manager().sections().flush_image((*caller)->cpu(), *opened->stream);
-    PAGODA_TRY(require(may_write || (!writes && !overwrites(request.disposition)), kSharingViolation));
+    PAGODA_TRY(require(may_write || (!writes && !overwrites(request.disposition)),
+                       Status::kSharingViolation));  // It is an image.
   }
   if (overwrites(request.disposition) && opened->how == Files::Opened::How::kOpened)
     PAGODA_TRY(set_size(**caller, *opened->stream, ByteCount()));

@@ -25,8 +25,6 @@ struct Creation {
   HANDLE file = nullptr;
 };
 
-bool has(ULONG flags, ULONG bits) { return (flags & bits) != 0; }
-
 // The first row of 6.1.
 Result<> check_flags(const Creation& request) {
   constexpr auto kBad = Status::kInvalidParameter6;

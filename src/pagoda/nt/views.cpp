@@ -1,10 +1,8 @@
 // NtMapViewOfSection(Ex), NtUnmapViewOfSection(Ex), NtFlushVirtualMemory. Checks stand in the order of reference/nt.md
 // 6.2 and 7.6; those that need the section are mm's.
-#include <algorithm>
 #include <array>
 
 #include "pagoda/mm/section/pe_image.h"
-#include "pagoda/mm/space/large_pages.h"
 #include "pagoda/nt/edge.h"
 #include "pagoda/nt/extended_parameters.h"
 #include "pagoda/nt/section_object.h"
@@ -15,8 +13,6 @@ namespace {
 
 constexpr ULONG kViewTypes = MEM_TOP_DOWN | MEM_LARGE_PAGES | MEM_DOS_LIM | SEC_NO_CHANGE | MEM_RESERVE;
 constexpr ULONG kExtendedViewTypes = kViewTypes | MEM_REPLACE_PLACEHOLDER;
-
-bool has(ULONG type, ULONG bits) { return (type & bits) != 0; }
 
 // What a view of the protection needs of the section's handle. NT: MmMakeSectionAccess, by the five-bit rights.
 AccessMask section_access(mm::Protection protection) {
@@ -43,49 +39,6 @@ struct Mapping {
   ULONG protect = 0;
 };
 
-// Maps a view for which the caller has wishes about the place.
-Result<VpnRange> map_placed(mm::Processor& cpu, mm::AddressSpace& space, mm::Section& section, mm::ViewRequest view,
-                            const mm::PlacementWishes& wishes) {
-  // The same address in every process, whatever else is wished; or something is wrong, which mm finds.
-  if (section.based_at() || view.offset >= section.size()) return space.map_view(cpu, section, view);
-  const PageCount pages = pages_of(view.size.is_zero() ? section.size() - view.offset : view.size);
-  const PageCount granule = section.flags().large_pages ? pages_of(mm::large_page_size(space.core().mode))
-                                                        : pages_of(ByteCount(kAllocationGranularity));
-  const PageCount alignment = std::max(granule, pages_of(wishes.alignment));
-  const auto within = mm::placement_limits(wishes, space.user_range());
-  if (!within) return fail(within.error());
-  // Whatever else is wrong with the view is said first (reference/nt.md 6.2), then that no place is low enough.
-  const auto no_room = [&]() -> Result<VpnRange> {
-    if (section.image() != nullptr) return fail(Status::kNoMemory);
-    mm::ViewRequest nowhere = view;
-    nowhere.base.reset();
-    nowhere.highest = VirtualAddress(0);
-    return space.map_view(cpu, section, nowhere);
-  };
-  if (pages > within->count) return no_room();
-  if (section.image() != nullptr) {
-    view.base = section.image()->base + view.offset;
-    const bool is_wished = view.base->vpn() >= within->first && view.base->vpn() + pages <= within->end() &&
-                           view.base->vpn().value() % alignment.value() == 0;
-    auto mapped = is_wished ? space.map_view(cpu, section, view) : fail(Status::kConflictingAddresses);
-    if (mapped || mapped.error() != Status::kConflictingAddresses) return mapped;
-  }
-  for (;;) {
-    Vpn first = mm::VadTree::kNoVpn;
-    {
-      const LockGuard guard(space.lock);
-      first = view.direction == mm::ViewRequest::Direction::kBottomUp
-                  ? space.vads().find_lowest(pages, *within, alignment)
-                  : space.vads().find_highest(pages, *within, alignment);
-    }
-    if (first == mm::VadTree::kNoVpn) return no_room();
-    view.base = VirtualAddress(first);
-    // Another thread may have taken the place since.
-    const auto mapped = space.map_view(cpu, section, view);
-    if (mapped || mapped.error() != Status::kConflictingAddresses) return mapped;
-  }
-}
-
 // After the inheritance and the type: `limit` looks at the base and says where the view may lie.
 template <class Limit>
 Result<> map_view(const Caller& caller, const Mapping& request, const Limit& limit) {
@@ -95,8 +48,7 @@ Result<> map_view(const Caller& caller, const Mapping& request, const Limit& lim
   const VirtualAddress base = address_of(*request.base);
   const ByteCount size(*request.size);
   const VirtualAddress highest = highest_vad_address(caller);
-  PAGODA_TRY(require(base <= highest && (size.is_zero() || size.value() - 1 <= (highest - base).value()),
-                     Status::kInvalidParameter3));
+  PAGODA_TRY(require(base <= highest && ends_by(base, size, highest), Status::kInvalidParameter3));
   const Result<mm::PlacementWishes> wishes = limit(base);
   if (!wishes) return fail(wishes.error());
   const auto target = target_process(caller, request.process, PROCESS_VM_OPERATION);
@@ -104,20 +56,23 @@ Result<> map_view(const Caller& caller, const Mapping& request, const Limit& lim
   const auto object = object_from<SectionObject>(caller, request.section, section_access(*protection));
   if (!object) return fail(object.error());
 
-  mm::ViewRequest view{.size = size,
-                       .commit = ByteCount(request.commit),
-                       .protection = *protection,
-                       .direction = has(request.type, MEM_TOP_DOWN) ? mm::ViewRequest::Direction::kTopDown
-                                                                    : mm::ViewRequest::Direction::kBottomUp,
-                       .inherit = static_cast<mm::Inherit>(request.inherit),
-                       .no_change = has(request.type, SEC_NO_CHANGE),
-                       .extendable = has(request.type, MEM_RESERVE),
-                       .replaces_placeholder = has(request.type, MEM_REPLACE_PLACEHOLDER)};
-  if (base.value() != 0) view.base = base;
+  mm::ViewRequest view{
+      .size = size,
+      .commit = ByteCount(request.commit),
+      .protection = *protection,
+      .direction = has(request.type, MEM_TOP_DOWN) ? mm::Direction::kTopDown : mm::Direction::kBottomUp,
+      .inherit = static_cast<mm::Inherit>(request.inherit),
+      .no_change = has(request.type, SEC_NO_CHANGE),
+      .extendable = has(request.type, MEM_RESERVE),
+      .replaces_placeholder = has(request.type, MEM_REPLACE_PLACEHOLDER)};
+  if (base.value() != 0) {
+    view.base = base;
+  } else {
+    view.wishes = *wishes;
+  }
   if (request.offset != nullptr) view.offset = ByteCount(static_cast<std::uint64_t>(request.offset->QuadPart));
   mm::Section& section = (*object)->section();
-  const auto mapped = wishes->any() && !view.base ? map_placed(caller.cpu(), target->space(), section, view, *wishes)
-                                                  : target->space().map_view(caller.cpu(), section, view);
+  const auto mapped = target->space().map_view(caller.cpu(), section, view);
   if (!mapped) return fail(mapped.error());
   if (!view.replaces_placeholder) target->process->virtual_size_grew(bytes_of(mapped->count));
   *request.base = pointer_to(page_start(*mapped));
@@ -174,8 +129,7 @@ Result<> flush(HANDLE process, PVOID* base_address, SIZE_T* region_size, IO_STAT
   const VirtualAddress base = address_of(*base_address);
   const ByteCount size(*region_size);
   const VirtualAddress highest = highest_user_address(**caller);
-  PAGODA_TRY(require(base <= highest && (size.is_zero() || size.value() - 1 <= (highest - base).value()),
-                     Status::kInvalidParameter));
+  PAGODA_TRY(require(base <= highest && ends_by(base, size, highest), Status::kInvalidParameter));
   const auto target = target_process(**caller, process, PROCESS_VM_OPERATION);
   if (!target) return fail(target.error());
   const auto flushed = target->space().flush_view((*caller)->cpu(), base, size);

@@ -12,8 +12,6 @@ constexpr ULONG kAllocationTypes = MEM_COMMIT | MEM_RESERVE | MEM_RESET | MEM_RE
                                    MEM_WRITE_WATCH | MEM_PHYSICAL | MEM_LARGE_PAGES;
 constexpr ULONG kExtendedAllocationTypes = kAllocationTypes | MEM_RESERVE_PLACEHOLDER | MEM_REPLACE_PLACEHOLDER;
 
-bool has(ULONG type, ULONG bits) { return (type & bits) != 0; }
-
 // The second row of 7.1.
 Result<> check_allocation_type(ULONG type, ULONG allowed) {
   constexpr auto kBad = Status::kInvalidParameter5;
@@ -85,7 +83,7 @@ Result<> allocate(const Caller& caller, const Allocation& request, mm::Protectio
   const ByteCount size(*request.size);
   const VirtualAddress highest = highest_vad_address(caller);
   PAGODA_TRY(require(base <= highest, Status::kInvalidParameter2));
-  PAGODA_TRY(require(!size.is_zero() && size.value() - 1 <= (highest - base).value(), Status::kInvalidParameter4));
+  PAGODA_TRY(require(!size.is_zero() && ends_by(base, size, highest), Status::kInvalidParameter4));
   const auto target = target_process(caller, request.process, PROCESS_VM_OPERATION);
   if (!target) return fail(target.error());
   PAGODA_TRY(require(!has(request.type, MEM_LARGE_PAGES) || caller.process().token().holds(Privilege::kLockMemory),
@@ -101,8 +99,7 @@ Result<> allocate(const Caller& caller, const Allocation& request, mm::Protectio
                      .size = size,
                      .protection = protection,
                      .commit = has(request.type, MEM_COMMIT) ? mm::MemCommit::kYes : mm::MemCommit::kNo,
-                     .direction = has(request.type, MEM_TOP_DOWN) ? mm::ReserveRequest::Direction::kTopDown
-                                                                  : mm::ReserveRequest::Direction::kBottomUp,
+                     .direction = has(request.type, MEM_TOP_DOWN) ? mm::Direction::kTopDown : mm::Direction::kBottomUp,
                      .type = region_type(request.type),
                      .wishes = base.value() == 0 ? request.wishes : mm::PlacementWishes{},
                      .placeholder = placeholder_of(request.type)});
@@ -175,7 +172,7 @@ Result<> free_memory(HANDLE process, PVOID* base_address, SIZE_T* region_size, U
   const ByteCount size(*region_size);
   const VirtualAddress highest = highest_vad_address(**caller);
   PAGODA_TRY(require(base <= highest, Status::kInvalidParameter2));
-  PAGODA_TRY(require(size.is_zero() || size.value() - 1 <= (highest - base).value(), Status::kInvalidParameter3));
+  PAGODA_TRY(require(ends_by(base, size, highest), Status::kInvalidParameter3));
   const auto target = target_process(**caller, process, PROCESS_VM_OPERATION);
   if (!target) return fail(target.error());
 
@@ -199,7 +196,7 @@ Result<> protect_memory(HANDLE process, PVOID* base_address, SIZE_T* region_size
   const ByteCount size(*region_size);
   const VirtualAddress highest = highest_vad_address(**caller);
   PAGODA_TRY(require(base <= highest, Status::kInvalidParameter2));
-  PAGODA_TRY(require(!size.is_zero() && size.value() - 1 <= (highest - base).value(), Status::kInvalidParameter3));
+  PAGODA_TRY(require(!size.is_zero() && ends_by(base, size, highest), Status::kInvalidParameter3));
   PAGODA_TRY(probe(old_protect));
   const auto target = target_process(**caller, process, PROCESS_VM_OPERATION);
   if (!target) return fail(target.error());

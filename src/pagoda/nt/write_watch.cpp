@@ -25,7 +25,7 @@ struct Watching {
 Result<> check_range(const Caller& caller, VirtualAddress base, ByteCount size) {
   const VirtualAddress highest = highest_vad_address(caller);
   PAGODA_TRY(require(base <= highest, Status::kInvalidParameter2));
-  return require(!size.is_zero() && size.value() - 1 <= (highest - base).value(), Status::kInvalidParameter3);
+  return require(!size.is_zero() && ends_by(base, size, highest), Status::kInvalidParameter3);
 }
 
 Result<> get(const Watching& request) {

@@ -85,7 +85,7 @@ std::size_t check_view(Context& c, AddressSpace& space, const Vad& vad, std::siz
     if (!shared) continue;
     // Where the page of the view is in its segment, there it must point.
     const LockGuard guard(c.core.pfns.lock);
-    const VirtualAddress prototype = area.prototype_of(c.core.codec, vad.section_page + (leaf.page - vad.range.first));
+    const VirtualAddress prototype = area.prototype_of(c.core.codec, vad.section_page_of(leaf.page));
     const bool leads =
         kind == PteKind::kPrototype
             ? c.core.codec.is_lookup_needed(leaf.raw) || c.core.codec.prototype_address(leaf.raw) == prototype
@@ -106,7 +106,7 @@ std::size_t check_view(Context& c, AddressSpace& space, const Vad& vad, std::siz
 void check_large_view(Context& c, const AddressSpace& space, const Vad& vad, const Leaf& leaf)
     PAGODA_REQUIRES(space.lock) {
   const PageCount count = pages_of(large_page_size(c.core.mode));
-  const PageCount at = vad.section_page + (leaf.page - vad.range.first);
+  const PageCount at = vad.section_page_of(leaf.page);
   const auto first = c.frame_of(leaf.raw);
   if (!first || first->value() + count.value() > c.frames.size()) return;  // A finding already.
   const LockGuard guard(c.core.pfns.lock);

@@ -26,16 +26,11 @@ Outcome copy_on_write(Context& c) {
   ws.make_private(slot);
   {
     const LockGuard guard(c.core.pfns.lock);
-    const PhysicalAddress prototype = c.core.pfns.entry(shared).pte();
     c.core.pfns.make_active(taken.frame, c.pte, c.core.codec.demand_zero(protection));
     PfnEntry& entry = c.core.pfns.entry(taken.frame);
     entry.modified = 1;
     entry.ws_index = slot;
-    c.core.pfns.unshare(c.cpu, shared, c.pte.pfn(),
-                        PteCodec::is_dirty(c.raw) ? PteCodec::Dirty::kYes : PteCodec::Dirty::kNo);
-    if (c.core.prototypes.is_clone(prototype)) {
-      c.core.commit.give_back(c.core.prototypes.drop_clone_reference(c.cpu, c.core.prototypes.address_of(prototype)));
-    }
+    c.space.free_mapped(c.cpu, c.pte, c.raw);
   }
   c.core.note(c.cpu, EventKind::kCopied, c.pte, taken.frame, c.raw);
   return {Status::kSuccess, FaultKind::kCopyOnWrite};

@@ -18,10 +18,7 @@ Outcome demand_zero(Context& c) {
     c.core.pfns.entry(taken.frame).modified = writes ? 1 : 0;
     if (!taken.zeroed) ++c.core.counters.pages_zeroed_in_fault;
   }
-  if (!taken.zeroed) {
-    c.cpu.physical().zero(taken.frame);
-    c.cpu.charge(c.core.machine.costs().zero_page);
-  }
+  if (!taken.zeroed) c.core.zero(c.cpu, taken.frame);
   make_room(c.space, c.cpu);
   map(c, taken.frame, writes ? PteCodec::Dirty::kYes : PteCodec::Dirty::kNo);
   c.core.note(c.cpu, EventKind::kDemandZero, c.pte, taken.frame, c.raw);

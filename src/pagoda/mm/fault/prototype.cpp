@@ -53,8 +53,7 @@ Found shared_zero(Context& c, PhysicalAddress pte, RawPte raw) PAGODA_REQUIRES(c
   if (!taken) return {.outcome = {Status::kNoMemory}};
   if (!taken->zeroed) {
     // Under the lock: others find the page as soon as the prototype PTE is valid.
-    c.cpu.physical().zero(taken->frame);
-    c.cpu.charge(c.core.machine.costs().zero_page);
+    c.core.zero(c.cpu, taken->frame);
     ++c.core.counters.pages_zeroed_in_fault;
   }
   c.core.pfns.make_active(taken->frame, pte, raw);
@@ -119,7 +118,7 @@ Outcome prototype(Context& c) {
       if (made.status == Status::kSuccess && c.control_area == nullptr) {
         // A clone's entry has one fewer that names it.
         const LockGuard guard(c.core.pfns.lock);
-        c.core.commit.give_back(c.core.prototypes.drop_clone_reference(c.cpu, c.prototype));
+        c.space.drop_clone(c.cpu, c.prototype);
       }
       return made;
     }

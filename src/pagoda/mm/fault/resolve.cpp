@@ -72,7 +72,7 @@ bool locate_prototype(Context& c, const Vad& vad) PAGODA_REQUIRES(c.space.lock) 
     return true;
   }
   c.control_area = vad.control_area;
-  c.section_page = vad.section_page + (c.page - vad.range.first);
+  c.section_page = vad.section_page_of(c.page);
   if (c.section_page >= c.control_area->pages()) return false;
   c.prototype = c.control_area->prototype_of(c.core.codec, c.section_page);
   return true;

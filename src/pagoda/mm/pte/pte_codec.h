@@ -115,6 +115,7 @@ class PteCodec {
     return valid(first, protection, owner, Dirty::kYes) | machine::pte_bits::kLarge;
   }
   static constexpr bool is_dirty(RawPte valid) { return (valid & machine::pte_bits::kDirty) != 0; }
+  static constexpr Dirty dirty_of(RawPte valid) { return is_dirty(valid) ? Dirty::kYes : Dirty::kNo; }
   static constexpr bool is_accessed(RawPte valid) { return (valid & machine::pte_bits::kAccessed) != 0; }
   static constexpr bool is_software_writable(RawPte valid) { return (valid & soft_bits::kWritable) != 0; }
   // Of a page that a prototype PTE owns.

@@ -29,7 +29,7 @@ Dirty next_dirty(Core& core, const Processor& cpu, const ControlArea& area, Page
     const PhysicalAddress pte = core.prototypes.find(prototype);
     if (pte == PrototypePool::kNone) {
       if (dirty.count > 0) return dirty;
-      dirty.next += PageCount(core.prototypes.entries_per_page() - prototype.page_offset() / core.mode.entry_bytes);
+      dirty.next += core.prototypes.entries_left(prototype);
       continue;
     }
     const RawPte raw = core.load(cpu, pte);
@@ -153,7 +153,7 @@ bool Sections::drop_pages(const Processor& cpu, ControlArea& area, PageCount fir
       const VirtualAddress prototype = area.prototype_of(core_.codec, page);
       const PhysicalAddress pte = core_.prototypes.find(prototype);
       if (pte == PrototypePool::kNone) {
-        page += PageCount(core_.prototypes.entries_per_page() - prototype.page_offset() / core_.mode.entry_bytes);
+        page += core_.prototypes.entries_left(prototype);
         continue;
       }
       const RawPte raw = core_.load(cpu, pte);
@@ -191,8 +191,7 @@ Result<> Sections::resize_file(const Processor& cpu, FileStream& file, ByteCount
   if (file.data_ != nullptr && size > file.size() && tail != 0) {
     const LockGuard guard(core_.pfns.lock);
     const PageCount page = pages_of(file.size()) - 1_pages;
-    const PhysicalAddress pte = core_.prototypes.find(file.data_->prototype_of(core_.codec, page));
-    const RawPte raw = pte == PrototypePool::kNone ? 0 : core_.load(cpu, pte);
+    const RawPte raw = core_.load_prototype(cpu, file.data_->prototype_of(core_.codec, page));
     if (PteCodec::is_valid(raw) || PteCodec::is_transition(raw))
       std::memset(cpu.physical().bytes(core_.codec.frame(raw), machine::Access::kWrite).data() + tail, 0,
                   kPageBytes - tail);
@@ -206,8 +205,7 @@ Result<Pfn> Sections::hold(Processor& cpu, ControlArea& area, PageCount page) {
       const LockGuard guard(core_.pfns.lock);
       core_.io.complete(cpu.now(), core_.pfns);
       if (core_.pfns.available() < kFaultReserve) return fail(Status::kNoMemory);
-      const PhysicalAddress pte = core_.prototypes.find(area.prototype_of(core_.codec, page));
-      const RawPte raw = pte == PrototypePool::kNone ? 0 : core_.load(cpu, pte);
+      const RawPte raw = core_.load_prototype(cpu, area.prototype_of(core_.codec, page));
       if (PteCodec::is_valid(raw) || PteCodec::is_transition(raw)) {
         const Pfn frame = core_.codec.frame(raw);
         const PfnEntry& entry = core_.pfns.entry(frame);
@@ -239,28 +237,51 @@ Result<ControlArea*> Sections::data_of(Processor& cpu, const std::shared_ptr<Fil
 }
 
 template <class Move>
+Result<std::size_t> Sections::transfer_in_page(Processor& cpu, const std::shared_ptr<FileStream>& file,
+                                               FileOffset offset, std::size_t bytes, PteCodec::Dirty dirty,
+                                               Move&& move) {
+  const auto area = data_of(cpu, file);
+  if (!area) return std::unexpected(area.error());
+  const std::uint64_t in_page = offset.value() % kPageBytes;
+  const auto frame = hold(cpu, **area, PageCount(offset.value() / kPageBytes));
+  if (!frame) {
+    end_if_unused(cpu, **area);
+    return std::unexpected(frame.error());
+  }
+  const std::size_t length = std::min<std::size_t>(bytes, kPageBytes - in_page);
+  {
+    const machine::FrameView view =
+        cpu.physical().bytes(*frame, dirty == PteCodec::Dirty::kYes ? machine::Access::kWrite : machine::Access::kRead);
+    move(view.data() + in_page, length);
+  }
+  let_go(*frame, dirty);
+  return length;
+}
+
+Result<> Sections::read_held(Processor& cpu, const std::shared_ptr<FileStream>& file, FileOffset offset,
+                             std::span<std::byte> into) {
+  while (!into.empty()) {
+    const auto moved =
+        transfer_in_page(cpu, file, offset, into.size(), PteCodec::Dirty::kNo,
+                         [&](const std::byte* page, std::size_t length) { std::memcpy(into.data(), page, length); });
+    if (!moved) return std::unexpected(moved.error());
+    offset += ByteCount(*moved);
+    into = into.subspan(*moved);
+  }
+  return {};
+}
+
+template <class Move>
 Result<ByteCount> Sections::transfer(Processor& cpu, const std::shared_ptr<FileStream>& file, FileOffset offset,
                                      std::size_t bytes, PteCodec::Dirty dirty, Move&& move) {
   std::size_t done = 0;
   while (done < bytes) {
     const auto result = with_memory(core_, cpu, [&]() -> Result<> {
       const LockGuard guard(lock);
-      const auto area = data_of(cpu, file);
-      if (!area) return std::unexpected(area.error());
-      const std::uint64_t at = offset.value() + done;
-      const auto frame = hold(cpu, **area, PageCount(at / kPageBytes));
-      if (!frame) {
-        end_if_unused(cpu, **area);  // It may have been made for this.
-        return std::unexpected(frame.error());
-      }
-      const std::size_t length = std::min<std::size_t>(bytes - done, kPageBytes - at % kPageBytes);
-      {
-        const machine::FrameView view = cpu.physical().bytes(
-            *frame, dirty == PteCodec::Dirty::kYes ? machine::Access::kWrite : machine::Access::kRead);
-        move(view.data() + at % kPageBytes, done, length);
-      }
-      let_go(*frame, dirty);
-      done += length;
+      const auto moved = transfer_in_page(cpu, file, offset + ByteCount(done), bytes - done, dirty,
+                                          [&](std::byte* page, std::size_t length) { move(page, done, length); });
+      if (!moved) return std::unexpected(moved.error());
+      done += *moved;
       return {};
     });
     // Begun anew, pages that were there may have left meanwhile: what is done is done.

@@ -8,9 +8,6 @@
 // between the end of a section and the next one are not committed (as in NT, whose prototype PTEs there are zero), so
 // they are reported as reserved; an image with pages that processes share for writing goes with its last user, so that
 // the next one finds them as they are in the file.
-#include <algorithm>
-#include <cstring>
-
 #include "pagoda/mm/section/sections.h"
 
 namespace pagoda::mm {
@@ -18,24 +15,8 @@ namespace pagoda::mm {
 Result<ImageLayout> Sections::read_layout(Processor& cpu, const std::shared_ptr<FileStream>& file) {
   return parse_pe_image(file->size(), [&](FileOffset at, std::span<std::byte> into) -> Result<> {
     lock.assert_held();
-    const auto area = data_of(cpu, file);
-    if (!area) return std::unexpected(area.error());
-    for (std::size_t done = 0; done < into.size();) {
-      const std::uint64_t from = at.value() + done;
-      const auto frame = hold(cpu, **area, PageCount(from / kPageBytes));
-      if (!frame) {
-        end_if_unused(cpu, **area);
-        return fail(frame.error() == Status::kInPageError ? Status::kIoDeviceError : frame.error());
-      }
-      const std::size_t length = std::min<std::size_t>(into.size() - done, kPageBytes - from % kPageBytes);
-      {
-        const machine::FrameView page = cpu.physical().bytes(*frame, machine::Access::kRead);
-        std::memcpy(into.data() + done, page.data() + from % kPageBytes, length);
-      }
-      let_go(*frame, PteCodec::Dirty::kNo);
-      done += length;
-    }
-    return {};
+    const auto done = read_held(cpu, file, at, into);
+    return done || done.error() != Status::kInPageError ? done : fail(Status::kIoDeviceError);
   });
 }
 

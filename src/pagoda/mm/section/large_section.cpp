@@ -27,10 +27,7 @@ Result<> Sections::take_large_page(Processor& cpu, ControlArea& area, PageCount 
     if (!frames) return std::unexpected(frames.error());
     taken = *frames;
   }
-  if (!taken.zeroed) {
-    for (Pfn frame = taken.frame; frame < taken.frame + count; ++frame) cpu.physical().zero(frame);
-    cpu.charge(core_.machine.costs().zero_page * count.value());
-  }
+  if (!taken.zeroed) core_.zero(cpu, taken.frame, count);
   const Protection protection = area.subsection_of(page).protection;
   const LockGuard guard(core_.pfns.lock);
   for (Pfn frame = taken.frame; frame < taken.frame + count; ++frame, pte += ByteCount(core_.mode.entry_bytes)) {

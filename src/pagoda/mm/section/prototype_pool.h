@@ -46,6 +46,11 @@ class PrototypePool : public PrototypePages {
     return PageCount((entries.value() + entries_per_page() - 1) / entries_per_page());
   }
 
+  // Entries of the prototype PTE's page from it on.
+  [[nodiscard]] PageCount entries_left(VirtualAddress prototype) const {
+    return PageCount(entries_per_page() - prototype.page_offset() / codec_.mode().entry_bytes);
+  }
+
   // --- Entries ---
   // Whether the address can be a prototype PTE's at all; all other functions trust theirs.
   [[nodiscard]] bool contains(VirtualAddress prototype) const {

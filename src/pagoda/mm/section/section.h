@@ -9,6 +9,7 @@
 #include "pagoda/base/units.h"
 #include "pagoda/mm/pte/protection.h"
 #include "pagoda/mm/section/file_stream.h"
+#include "pagoda/mm/space/placement.h"
 #include "pagoda/mm/space/vad.h"
 
 namespace pagoda::mm {
@@ -74,13 +75,13 @@ class Section {
 
 // What a view is asked to be. NT: NtMapViewOfSection's parameters.
 struct ViewRequest {
-  std::optional<VirtualAddress> base;     // 64 KB aligned; none: the manager chooses.
-  std::optional<VirtualAddress> highest;  // Of a view that the manager places: its last byte is not above.
-  ByteCount offset;                       // Into the section; 64 KB aligned.
-  ByteCount size;                         // Zero: to the end of the section.
-  ByteCount commit;                       // Of a SEC_RESERVE section: so much of the view's start.
+  std::optional<VirtualAddress> base;  // 64 KB aligned; none: the manager chooses.
+  PlacementWishes wishes;              // Of a view that the manager places. Those of based sections have their place.
+  ByteCount offset;                    // Into the section; 64 KB aligned.
+  ByteCount size;                      // Zero: to the end of the section.
+  ByteCount commit;                    // Of a SEC_RESERVE section: so much of the view's start.
   Protection protection = Protection::kReadWrite;
-  enum class Direction : std::uint8_t { kBottomUp, kTopDown } direction = Direction::kBottomUp;
+  Direction direction = Direction::kBottomUp;
   Inherit inherit = Inherit::kUnmap;
   bool no_change = false;             // SEC_NO_CHANGE: protect fails from now on.
   bool extendable = false;            // MEM_RESERVE: may exceed the section, which may grow into it.

@@ -34,10 +34,7 @@ Result<> may_be_large(const machine::PagingMode& mode, const SectionRequest& req
 
 }  // namespace
 
-Sections::Sections(Core& core) : lock(LockRank(LockClass::kSection, core.depth)), core_(core) {
-  // Address 0 of the table stays free, so that no subsection-form PTE looks empty.
-  subsections_.push_back(nullptr);
-}
+Sections::Sections(Core& core) : lock(LockRank(LockClass::kSection, core.depth)), core_(core) {}
 
 Sections::~Sections() = default;
 
@@ -50,31 +47,23 @@ ControlArea& Sections::new_area(SectionKind kind, const SectionFlags& flags, std
 }
 
 Result<> Sections::may_add_subsections(std::size_t count) const {
-  const std::size_t room = kMostSubsections - subsections_.size() + free_subsections_.size();
+  const std::size_t room = kMostSubsections - next_place_ + free_places_.size();
   return count <= room ? Result<>{} : fail(Status::kInsufficientResources);
 }
 
 Subsection& Sections::add_subsection(ControlArea& area, const Subsection& what) {
-  std::size_t place = subsections_.size();
-  if (free_subsections_.empty()) {
+  std::size_t place = next_place_;
+  if (free_places_.empty()) {
     PAGODA_CHECK_LT(place, kMostSubsections);
-    subsections_.push_back(nullptr);
+    ++next_place_;
   } else {
-    place = free_subsections_.back();
-    free_subsections_.pop_back();
+    place = free_places_.back();
+    free_places_.pop_back();
   }
   auto subsection = std::make_unique<Subsection>(what);
   subsection->address = subsection_base(core_.mode) + kSubsectionSize * place;
-  subsections_[place] = subsection.get();
   area.subsections_.push_back(std::move(subsection));
   return *area.subsections_.back();
-}
-
-const Subsection* Sections::subsection_at(VirtualAddress address) const PAGODA_NO_THREAD_SAFETY {
-  const VirtualAddress base = subsection_base(core_.mode);
-  if (address < base) return nullptr;
-  const std::uint64_t place = (address - base) / kSubsectionSize;
-  return place < subsections_.size() ? subsections_[place] : nullptr;
 }
 
 Result<> Sections::charge(ControlArea& area, PageCount pages, PageCount prototypes) {
@@ -301,8 +290,7 @@ void Sections::destroy(Processor& cpu, ControlArea& area) {
   }
   for (const auto& subsection : area.subsections_) {
     const std::uint64_t place = (subsection->address - subsection_base(core_.mode)) / kSubsectionSize;
-    subsections_[place] = nullptr;
-    free_subsections_.push_back(static_cast<std::uint32_t>(place));
+    free_places_.push_back(static_cast<std::uint32_t>(place));
   }
   if (area.file_ != nullptr) {
     if (area.file_->data_ == &area) area.file_->data_ = nullptr;

@@ -76,8 +76,7 @@ class Sections {
   void reap(Processor& cpu);
 
   // --- For the rest of mm ---
-  // A view of the control area came or went.
-  void view_mapped(ControlArea& area) PAGODA_REQUIRES(core_.pfns.lock) { ++area.mapped_views; }
+  // A view of the control area went.
   void view_unmapped(Processor& cpu, ControlArea& area);
   // Commits pages of a SEC_RESERVE segment for all its views. Fails with kCommitmentLimit, kNoMemory (try again).
   Result<> commit(Processor& cpu, ControlArea& area, PageCount first, PageCount count);
@@ -85,7 +84,6 @@ class Sections {
   // kNoMemory, kPending.
   Result<Pfn> hold(Processor& cpu, ControlArea& area, PageCount page);
   void let_go(Pfn frame, PteCodec::Dirty dirty);
-  [[nodiscard]] const Subsection* subsection_at(VirtualAddress address) const;
 
   mutable Lock lock;
   [[nodiscard]] const std::vector<std::unique_ptr<ControlArea>>& areas() const PAGODA_REQUIRES(lock) { return areas_; }
@@ -123,6 +121,14 @@ class Sections {
   bool drop_pages(const Processor& cpu, ControlArea& area, PageCount first) PAGODA_REQUIRES(lock, core_.pfns.lock);
   // The control area of the file's data, made if there is none.
   Result<ControlArea*> data_of(Processor& cpu, const std::shared_ptr<FileStream>& file) PAGODA_REQUIRES(lock);
+  // The part of the bytes that lies in the page of their first one, held meanwhile: `move(where they are, how many)`.
+  // Returns how many. An area that was made for a page which could not be had goes again.
+  template <class Move>
+  Result<std::size_t> transfer_in_page(Processor& cpu, const std::shared_ptr<FileStream>& file, FileOffset offset,
+                                       std::size_t bytes, PteCodec::Dirty dirty, Move&& move) PAGODA_REQUIRES(lock);
+  // Reads bytes that are there, as `read` does, under the lock; waits for nothing but the disk.
+  Result<> read_held(Processor& cpu, const std::shared_ptr<FileStream>& file, FileOffset offset,
+                     std::span<std::byte> into) PAGODA_REQUIRES(lock);
   // Moves bytes page by page: `move(bytes of the page, done before, how many)`.
   template <class Move>
   Result<ByteCount> transfer(Processor& cpu, const std::shared_ptr<FileStream>& file, FileOffset offset,
@@ -133,8 +139,10 @@ class Sections {
   Core& core_;
   std::vector<std::unique_ptr<ControlArea>> areas_ PAGODA_GUARDED_BY(lock);
   std::vector<std::unique_ptr<Section>> sections_ PAGODA_GUARDED_BY(lock);
-  std::vector<Subsection*> subsections_ PAGODA_GUARDED_BY(lock);  // By the place of their address; null: free.
-  std::vector<std::uint32_t> free_subsections_ PAGODA_GUARDED_BY(lock);
+  // Places of subsections' addresses: those from `next_place_` on were never given out. 0 never is, so that no
+  // subsection-form PTE looks empty.
+  std::size_t next_place_ PAGODA_GUARDED_BY(lock) = 1;
+  std::vector<std::uint32_t> free_places_ PAGODA_GUARDED_BY(lock);
   std::uint32_t next_area_ PAGODA_GUARDED_BY(lock) = 1;
   VadTree based_ PAGODA_GUARDED_BY(lock);  // Addresses of SEC_BASED sections, the same in all processes.
 };

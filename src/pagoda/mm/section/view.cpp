@@ -24,7 +24,7 @@ constexpr PageCount kTablesOnDemand = pages_of(1_GiB);
 Protection in_view(const Vad& vad, Vpn page, Protection protection) {
   bool copies = is_write_copy(vad.protection);
   if (vad.type == VadType::kImage)
-    copies = !is_writable(vad.control_area->subsection_of(vad.section_page + (page - vad.range.first)).protection);
+    copies = !is_writable(vad.control_area->subsection_of(vad.section_page_of(page)).protection);
   return copies ? shared_by_fork(protection) : protection;
 }
 
@@ -83,10 +83,15 @@ Result<Vad> AddressSpace::place_view(const Section& section, const ViewRequest& 
 
   std::optional<VirtualAddress> base = request.base;
   if (!base && section.based_at()) base = *section.based_at() + request.offset;
+  const PageCount alignment = std::max(granule, pages_of(request.wishes.alignment));
+  const auto within = placement_limits(request.wishes, limits);
+  if (!within) return std::unexpected(within.error());
   if (!base && image) {
     const VirtualAddress preferred = section.image()->base + request.offset;
     const VpnRange wanted{preferred.vpn(), vad.range.count};
-    if (limits.contains(wanted.first) && wanted.last() <= limits.last() && !vads_.overlaps(wanted)) base = preferred;
+    if (within->contains(wanted.first) && wanted.last() <= within->last() &&
+        wanted.first.value() % alignment.value() == 0 && !vads_.overlaps(wanted))
+      base = preferred;
   }
   if (base) {
     vad.range.first = base->vpn();
@@ -94,15 +99,7 @@ Result<Vad> AddressSpace::place_view(const Section& section, const ViewRequest& 
     if (!request.replaces_placeholder && vads_.overlaps(vad.range)) return fail(Status::kConflictingAddresses);
     return vad;
   }
-  VpnRange where = limits;
-  if (request.highest) {
-    if (request.highest->vpn() < where.first) return fail(Status::kNoMemory);
-    where.count = std::min(where.count, request.highest->vpn() - where.first + 1_pages);
-  }
-  if (vad.range.count > where.count) return fail(Status::kNoMemory);
-  vad.range.first = request.direction == ViewRequest::Direction::kBottomUp
-                        ? vads_.find_lowest(vad.range.count, where, granule)
-                        : vads_.find_highest(vad.range.count, where, granule);
+  vad.range.first = vads_.find_gap(request.direction, vad.range.count, *within, alignment);
   if (vad.range.first == VadTree::kNoVpn) return fail(Status::kNoMemory);
   return vad;
 }
@@ -128,11 +125,7 @@ Result<VpnRange> AddressSpace::map_view(Processor& cpu, Section& section, const 
       ready = map_large_view(cpu, **inserted);
     }
     if (!ready) {
-      if (request.replaces_placeholder) {
-        leave_placeholder(**inserted);
-      } else {
-        erase_vad(**inserted);
-      }
+      take_back(**inserted);
       return std::unexpected(ready.error());
     }
     const LockGuard pfn_guard(core_.pfns.lock);
@@ -175,7 +168,7 @@ Result<std::shared_ptr<FileStream>> AddressSpace::mapped_file(VirtualAddress add
 AddressSpace::DefaultRun AddressSpace::default_run(const Processor& cpu, const Vad& vad, Vpn page) const {
   if (vad.control_area == nullptr) return {vad.range.end(), protection_of_zero_pte(vad, page)};
   const ControlArea& area = *vad.control_area;
-  const PageCount at = vad.section_page + (page - vad.range.first);
+  const PageCount at = vad.section_page_of(page);
   const PageCount view_end = vad.section_page + vad.range.count;
   const auto run = [&](PageCount end, Protection protection) {
     return DefaultRun{page + (std::min(end, view_end) - at), protection};
@@ -193,8 +186,7 @@ AddressSpace::DefaultRun AddressSpace::default_run(const Processor& cpu, const V
     const bool is = pte != PrototypePool::kNone && core_.load(cpu, pte) != 0;
     if (committed.value_or(is) != is) break;
     committed = is;
-    const std::uint64_t left = core_.prototypes.entries_per_page() - prototype.page_offset() / core_.mode.entry_bytes;
-    end += PageCount(pte == PrototypePool::kNone ? left : 1);
+    end += pte == PrototypePool::kNone ? core_.prototypes.entries_left(prototype) : 1_pages;
   }
   return run(std::min(end, area.pages()), *committed ? vad.protection : Protection::kNone);
 }
@@ -246,6 +238,7 @@ Result<> AddressSpace::commit_view(Processor& cpu, Vad& vad, VpnRange pages, Pro
   if (vad.type == VadType::kLargePageSection) return fail(Status::kInvalidPageProtection);
   if (!area.flags().reserve) return fail(Status::kAlreadyCommitted);
   PAGODA_TRY(may_protect(vad, protection));
+  PAGODA_TRY(make_private(cpu, pages));
   PAGODA_TRY(tables_.make_all(cpu, pages));
   // What the protection will cost is taken first and given back for `protect_view` to take: then nothing can fail once
   // the pages are committed.
@@ -254,7 +247,7 @@ Result<> AddressSpace::commit_view(Processor& cpu, Vad& vad, VpnRange pages, Pro
   const PageCount more = copies && pages.count > private_now ? pages.count - private_now : 0_pages;
   auto committed = charge_commit(more);
   if (committed) {
-    committed = core_.sections->commit(cpu, area, vad.section_page + (pages.first - vad.range.first), pages.count);
+    committed = core_.sections->commit(cpu, area, vad.section_page_of(pages.first), pages.count);
     give_back_commit(more);
   }
   if (!committed) {
@@ -317,7 +310,7 @@ void AddressSpace::protect_shared_entry(Processor& cpu, const Vad& vad, Vpn page
   }
   const Pfn frame = core_.codec.frame(raw);
   const std::uint32_t slot = working_set_.find_shared(page);
-  const auto dirty = PteCodec::is_dirty(raw) ? PteCodec::Dirty::kYes : PteCodec::Dirty::kNo;
+  const auto dirty = PteCodec::dirty_of(raw);
   core_.note(cpu, EventKind::kProtected, pte, frame, raw);
   if (is_mappable(protection)) {
     working_set_.set_protection(slot, protection);
@@ -357,7 +350,7 @@ Result<VpnRange> AddressSpace::flush_view(Processor& cpu, VirtualAddress base, B
       pages = *covering;
     }
     file = vad->control_area->file();
-    offset = FileOffset(bytes_of(vad->section_page + (pages.first - vad->range.first)).value());
+    offset = FileOffset(bytes_of(vad->section_page_of(pages.first)).value());
     std::vector<Vpn> cleaned;
     tables_.for_each(cpu, pages, [&](Vpn page, PhysicalAddress pte, RawPte raw) {
       lock.assert_held();

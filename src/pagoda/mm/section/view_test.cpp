@@ -336,7 +336,8 @@ TEST_P(Views, RefuseInNtsOrder) {
   EXPECT_EQ(status({.extendable = true}), Status::kInvalidParameter9);
   EXPECT_EQ(status({.protection = with_modifier(Protection::kReadWrite, kProtectionWriteCombine)}),
             Status::kInvalidParameter10);
-  EXPECT_EQ(status({.highest = VirtualAddress(0x8FFFF)}), Status::kNoMemory);  // At once: waiting makes no gap.
+  EXPECT_EQ(status({.wishes = {.highest = VirtualAddress(0x8FFFF)}}),
+            Status::kNoMemory);  // At once: waiting makes no gap.
   EXPECT_EQ(status({.base = VirtualAddress(0x100000)}), Status::kSuccess);
   EXPECT_EQ(status({.base = VirtualAddress(0x1F0000)}), Status::kConflictingAddresses);
   EXPECT_EQ(t.space().unmap_view(t.cpu(), VirtualAddress(0x10000)).error(), Status::kNotMappedView);
@@ -358,7 +359,7 @@ TEST_P(Views, ThatAreRefusedCommitNothing) {
 
 TEST_P(Views, WithoutAGapAreRefusedAtOnce) {
   Section& section = make(1_MiB);
-  const auto result = t.space().map_view(t.cpu(), section, {.highest = VirtualAddress(0x8FFFF)});
+  const auto result = t.space().map_view(t.cpu(), section, {.wishes = {.highest = VirtualAddress(0x8FFFF)}});
   EXPECT_EQ(result.error(), Status::kNoMemory);
   EXPECT_EQ(t.manager().counters().shortages, 0U);
   EXPECT_EQ(t.check(), "");

@@ -145,6 +145,14 @@ void AddressSpace::erase_vad(Vad& vad) {
   vads_.erase(vad);
 }
 
+void AddressSpace::take_back(Vad& vad) {
+  if (vad.from_placeholder) {
+    leave_placeholder(vad);
+  } else {
+    erase_vad(vad);
+  }
+}
+
 RawPte AddressSpace::unmapped_form(Pfn frame, RawPte raw, const Wsle& wsle) const {
   const PfnEntry& entry = core_.pfns.entry(frame);
   if (!PteCodec::is_shared(raw)) return core_.codec.transition(frame, core_.codec.protection(entry.original_pte));
@@ -169,7 +177,7 @@ bool AddressSpace::is_clone(RawPte raw) const {
 Protection AddressSpace::protection_of_view(const Vad& vad, Vpn page) const {
   const ControlArea& area = *vad.control_area;
   if (area.kind() != SectionKind::kImage) return vad.protection;
-  return area.subsection_of(vad.section_page + (page - vad.range.first)).protection;  // Images do not grow.
+  return area.subsection_of(vad.section_page_of(page)).protection;  // Images do not grow.
 }
 
 Protection AddressSpace::protection_of_pointer(const Processor& cpu, const Vad& vad, Vpn page, RawPte raw) const {
@@ -177,8 +185,7 @@ Protection AddressSpace::protection_of_pointer(const Processor& cpu, const Vad& 
   // x86 pointers have no room for it: it is the prototype's.
   const LockGuard guard(core_.pfns.lock);
   const VirtualAddress address = core_.codec.prototype_address(raw);
-  if (!core_.prototypes.is_clone(address))
-    return vad.control_area->subsection_of(vad.section_page + (page - vad.range.first)).protection;
+  if (!core_.prototypes.is_clone(address)) return vad.control_area->subsection_of(vad.section_page_of(page)).protection;
   const RawPte prototype = core_.load(cpu, core_.prototypes.find(address));
   return PteCodec::is_valid(prototype)
              ? core_.codec.protection(core_.pfns.entry(core_.codec.frame(prototype)).original_pte, PteHome::kSegment)

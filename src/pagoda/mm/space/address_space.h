@@ -47,7 +47,7 @@ struct ReserveRequest {
   ByteCount size;
   Protection protection = Protection::kReadWrite;
   MemCommit commit = MemCommit::kNo;  // Committed as a whole, now.
-  enum class Direction : std::uint8_t { kBottomUp, kTopDown } direction = Direction::kBottomUp;
+  Direction direction = Direction::kBottomUp;
   VadType type = VadType::kNone;  // Or kWriteWatch, kAwe, kLargePages.
   PlacementWishes wishes{};       // Only without a base.
   Placeholder placeholder = Placeholder::kNo;
@@ -287,6 +287,11 @@ class AddressSpace {
   // A private page gets other rights, whatever form its entry has.
   void protect_entry(Processor& cpu, Vpn page, PhysicalAddress pte, RawPte raw, Protection protection)
       PAGODA_REQUIRES(lock);
+  // The page of an entry that was valid is unmapped: a private one goes for good, a shared one as far as this space is
+  // concerned.
+  void free_mapped(const Processor& cpu, PhysicalAddress pte, RawPte raw) PAGODA_REQUIRES(lock);
+  // A clone has one entry fewer that names it. Both under the PFN lock.
+  void drop_clone(const Processor& cpu, VirtualAddress prototype) PAGODA_REQUIRES(lock);
   // Whether an entry leads to a page that a fork shares. Takes the PFN lock.
   [[nodiscard]] bool is_clone(RawPte raw) const;
   // The child of a fork, which is empty, becomes a copy (space/fork.cpp). Fails with kCommitmentLimit,
@@ -315,6 +320,8 @@ class AddressSpace {
   void give_back_commit(PageCount pages) PAGODA_REQUIRES(lock);
   Result<Vad*> insert_vad(const Vad& vad) PAGODA_REQUIRES(lock);
   void erase_vad(Vad& vad) PAGODA_REQUIRES(lock);
+  // A region that was just made, and has no entries, is not to be after all: what it replaced comes back.
+  void take_back(Vad& vad) PAGODA_REQUIRES(lock);
   // Pages of the part of a region that are promised.
   [[nodiscard]] PageCount committed_in(const Processor& cpu, const Vad& vad, VpnRange pages) const
       PAGODA_REQUIRES(lock);
@@ -326,10 +333,8 @@ class AddressSpace {
   void protect_locked(Processor& cpu, VpnRange pages, Protection protection) PAGODA_REQUIRES(lock);
   // Whether the region as a whole lets its pages have the protection.
   [[nodiscard]] Result<> may_protect(const Vad& vad, Protection protection) const PAGODA_REQUIRES(lock);
-  void free_mapped(const Processor& cpu, PhysicalAddress pte, RawPte raw) PAGODA_REQUIRES(lock, core_.pfns.lock);
   Result<> clone_region(Processor& cpu, AddressSpace& parent, const Vad& vad, class CloneEntries& entries)
       PAGODA_REQUIRES(lock, parent.lock);
-  void drop_clone(const Processor& cpu, VirtualAddress prototype) PAGODA_REQUIRES(lock, core_.pfns.lock);
   // Of views (section/view.cpp).
   [[nodiscard]] PageCount committed_in_view(const Processor& cpu, const Vad& vad, VpnRange pages) const
       PAGODA_REQUIRES(lock);

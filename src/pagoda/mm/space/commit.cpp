@@ -100,20 +100,20 @@ Result<> AddressSpace::decommit_locked(Processor& cpu, Vad& vad, VpnRange pages)
   return {};
 }
 
-// A clone's page has one PTE fewer that names it.
 void AddressSpace::drop_clone(const Processor& cpu, VirtualAddress prototype) {
+  core_.pfns.lock.assert_held();
   core_.commit.give_back(core_.prototypes.drop_clone_reference(cpu, prototype));
 }
 
-// A page that was mapped goes: a private one for good, a shared one as far as this space is concerned.
 void AddressSpace::free_mapped(const Processor& cpu, PhysicalAddress pte, RawPte raw) {
+  core_.pfns.lock.assert_held();
   const Pfn frame = core_.codec.frame(raw);
   if (!PteCodec::is_shared(raw)) {
     core_.pfns.remove(frame);
     return;
   }
   const PhysicalAddress prototype = core_.pfns.entry(frame).pte();
-  core_.pfns.unshare(cpu, frame, pte.pfn(), PteCodec::is_dirty(raw) ? PteCodec::Dirty::kYes : PteCodec::Dirty::kNo);
+  core_.pfns.unshare(cpu, frame, pte.pfn(), PteCodec::dirty_of(raw));
   if (core_.prototypes.is_clone(prototype)) drop_clone(cpu, core_.prototypes.address_of(prototype));
 }
 
@@ -245,7 +245,7 @@ void AddressSpace::protect_entry(Processor& cpu, Vpn page, PhysicalAddress pte, 
   }
   const Pfn frame = core_.codec.frame(raw);
   core_.note(cpu, EventKind::kProtected, pte, frame, raw);
-  const auto dirty = PteCodec::is_dirty(raw) ? PteCodec::Dirty::kYes : PteCodec::Dirty::kNo;
+  const auto dirty = PteCodec::dirty_of(raw);
   if (dirty == PteCodec::Dirty::kYes) record_write(page);
   if (is_mappable(protection)) {
     tables_.replace(cpu, pte, core_.codec.valid(frame, protection, PteCodec::Owner::kUser, PteCodec::Dirty::kNo));

@@ -33,11 +33,7 @@ Result<VpnRange> AddressSpace::reserve(Processor& cpu, const ReserveRequest& req
   for (Vpn page = vad.range.first; page < vad.range.end(); page += pages_of(large)) {
     if (map_large_page(cpu, page, request.protection)) continue;
     free_large_pages(cpu, vad);
-    if (vad.from_placeholder) {
-      leave_placeholder(vad);
-    } else {
-      erase_vad(vad);
-    }
+    take_back(vad);
     return fail(Status::kInsufficientResources);
   }
   return vad.range;
@@ -57,10 +53,7 @@ Result<> AddressSpace::map_large_page(Processor& cpu, Vpn page, Protection prote
     tables_.free_if_empty(cpu, page);
     return std::unexpected(taken.error());
   }
-  if (!taken->zeroed) {
-    for (Pfn frame = taken->frame; frame < taken->frame + count; ++frame) cpu.physical().zero(frame);
-    cpu.charge(core_.machine.costs().zero_page * count.value());
-  }
+  if (!taken->zeroed) core_.zero(cpu, taken->frame, count);
   tables_.store(cpu, *entry, core_.codec.large(taken->frame, protection, PteCodec::Owner::kUser));
   return {};
 }

@@ -66,10 +66,7 @@ Result<PhysicalAddress> PageTables::make_to(Processor& cpu, Vpn page, unsigned l
       free_if_empty(cpu, page);
       return fail(Status::kNoMemory);
     }
-    if (!taken.zeroed) {
-      cpu.physical().zero(taken.frame);
-      cpu.charge(core_.machine.costs().zero_page);
-    }
+    if (!taken.zeroed) core_.zero(cpu, taken.frame);
     store(cpu, pte, core_.codec.table(taken.frame, level, PteCodec::Owner::kUser));
     table = taken.frame;
   }

@@ -27,7 +27,7 @@ class Placement : public ::testing::TestWithParam<PteFormat> {
   }
 };
 
-constexpr auto kTopDown = ReserveRequest::Direction::kTopDown;
+constexpr auto kTopDown = Direction::kTopDown;
 
 TEST_P(Placement, LowestAndHighestBoundTheSearchFromBothSides) {
   const PlacementWishes wishes{.lowest = VirtualAddress(0x400000), .highest = VirtualAddress(0x41FFFF)};

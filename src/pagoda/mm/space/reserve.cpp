@@ -63,12 +63,9 @@ Result<Vad*> AddressSpace::reserve_locked(const ReserveRequest& request) {
   if (request.base) {
     if (vads_.overlaps(vad.range)) return fail(Status::kConflictingAddresses);
   } else {
-    if (vad.range.count > within->count) return fail(Status::kNoMemory);
     const PageCount granule = request.type == VadType::kLargePages ? pages_of(large_page_size(core_.mode)) : kGranule;
     const PageCount alignment = std::max(granule, pages_of(request.wishes.alignment));
-    vad.range.first = request.direction == ReserveRequest::Direction::kBottomUp
-                          ? vads_.find_lowest(vad.range.count, *within, alignment)
-                          : vads_.find_highest(vad.range.count, *within, alignment);
+    vad.range.first = vads_.find_gap(request.direction, vad.range.count, *within, alignment);
     if (vad.range.first == VadTree::kNoVpn) return fail(Status::kNoMemory);
   }
   const auto inserted = insert_vad(vad);

@@ -101,8 +101,8 @@ TEST(Reserve, NoGapIsNoMemory) {
 // reference/nt.md section 5: first fit upward from 10000 or downward from the highest, in 64 KB steps.
 TEST(Reserve, FirstFitFromEitherEnd) {
   TestMachine t;
-  using enum ReserveRequest::Direction;
-  const auto at = [&](ByteCount size, ReserveRequest::Direction direction) {
+  using enum Direction;
+  const auto at = [&](ByteCount size, Direction direction) {
     return VirtualAddress(t.space().reserve({.size = size, .direction = direction})->first).value();
   };
   EXPECT_EQ(at(1_B, kBottomUp), 0x10000U);

@@ -43,7 +43,7 @@ void for_each_page(const Core& core, const PageTables& tables, const Processor& 
 
 // Where the prototype PTE of a view's page is; kNone if it does not exist.
 PhysicalAddress prototype_of(const Core& core, const Vad& vad, Vpn page) {
-  const PageCount in_section = vad.section_page + (page - vad.range.first);
+  const PageCount in_section = vad.section_page_of(page);
   return core.prototypes.find(vad.control_area->prototype_of(core.codec, in_section));
 }
 

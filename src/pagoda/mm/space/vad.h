@@ -58,8 +58,9 @@ struct alignas(64) Vad {
  public:
   PageCount commit_charge;  // Pages promised: all of a committed range, those with entries of a reserved one; of a view
                             // those that are, or become when written, private.
-  ControlArea* control_area = nullptr;            // Of a view.
-  PageCount section_page;                         // Of a view: where in the section it begins.
+  ControlArea* control_area = nullptr;  // Of a view.
+  PageCount section_page;               // Of a view: where in the section it begins.
+  [[nodiscard]] PageCount section_page_of(Vpn page) const { return section_page + (page - range.first); }
   VadExtra* extra = nullptr;                      // What few regions need; see space/vad_extra.h. Owned by the space.
   Protection protection = Protection::kNoAccess;  // Of pages whose PTE is zero; of an image's view its section's.
   Protection section_protection = Protection::kNoAccess;  // Of a view: what it may be changed to must be compatible.

@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "pagoda/base/units.h"
+#include "pagoda/mm/space/placement.h"
 #include "pagoda/mm/space/vad.h"
 
 namespace pagoda::mm {
@@ -58,6 +59,11 @@ class VadTree {
   static constexpr Vpn kNoVpn{~std::uint64_t{0}};
   [[nodiscard]] Vpn find_lowest(PageCount size, VpnRange limits, PageCount alignment) const;
   [[nodiscard]] Vpn find_highest(PageCount size, VpnRange limits, PageCount alignment) const;
+  [[nodiscard]] Vpn find_gap(Direction direction, PageCount size, VpnRange limits, PageCount alignment) const {
+    if (size > limits.count) return kNoVpn;
+    return direction == Direction::kBottomUp ? find_lowest(size, limits, alignment)
+                                             : find_highest(size, limits, alignment);
+  }
 
   [[nodiscard]] std::size_t size() const { return size_; }
   // Calls `finding(rule id, text)` for every invariant that does not hold. Ends on any tree, also one whose links run

@@ -1,7 +1,9 @@
 #include "pagoda/mm/store/mapped_writer.h"
 
 #include <algorithm>
-#include <array>
+#include <memory>
+
+#include "pagoda/mm/store/modified_run.h"
 
 namespace pagoda::mm {
 
@@ -10,44 +12,6 @@ namespace {
 // Choices, as the modified page writer's.
 constexpr int kTransfersPerRun = 8;
 constexpr Duration kRetryDelay = 10_ms;
-
-struct Cluster {
-  std::shared_ptr<FileStream> file;  // Lives as long as the transfer is made; its control area need not.
-  PageCount first;
-  std::array<Pfn, kMaxTransferPages> frame{};
-  std::size_t count = 0;
-};
-
-// The page at the head of the list and its neighbours, whose prototype PTEs stand side by side.
-Cluster take_cluster(Core& core, const Processor& cpu) PAGODA_REQUIRES(core.pfns.lock) {
-  Cluster cluster;
-  const Pfn head(core.pfns.lists().modified_of_files().flink);
-  if (head == kNoPfn) return cluster;
-  const std::uint64_t width = core.mode.entry_bytes;
-  const std::uint64_t head_pte = core.pfns.entry(head).pte_address;
-  const auto modified_at = [&](std::uint64_t pte) -> Pfn {
-    if (PhysicalAddress(pte).pfn() != PhysicalAddress(head_pte).pfn()) return kNoPfn;
-    const RawPte raw = core.load(cpu, PhysicalAddress(pte));
-    if (!PteCodec::is_transition(raw)) return kNoPfn;
-    const Pfn frame = core.codec.frame(raw);
-    const PfnEntry& entry = core.pfns.entry(frame);
-    return entry.state == PageState::kModified && entry.maps_file() ? frame : kNoPfn;
-  };
-  const std::size_t most = std::min<std::size_t>(core.tunables.write_cluster, kMaxTransferPages);
-  std::uint64_t pte = head_pte;
-  for (std::size_t n = 1; n < most && modified_at(pte - width) != kNoPfn; ++n) pte -= width;
-  const ControlArea& area = *core.prototypes.owner_of(PhysicalAddress(head_pte));
-  cluster.file = area.file();
-  cluster.first = area.page_of(core.codec, core.prototypes.address_of(PhysicalAddress(pte)));
-  for (; cluster.count < most; pte += width) {
-    const Pfn frame = modified_at(pte);
-    if (frame == kNoPfn) break;
-    core.pfns.begin_write(frame, core.pfns.entry(frame).original_pte);
-    core.note(cpu, EventKind::kWriteStarted, PhysicalAddress(pte), frame);
-    cluster.frame[cluster.count++] = frame;
-  }
-  return cluster;
-}
 
 }  // namespace
 
@@ -99,15 +63,25 @@ void MappedWriter::run(Processor& cpu) {
 }
 
 bool MappedWriter::write_cluster(Processor& cpu) {
-  Cluster cluster;
+  ModifiedRun run;
+  std::shared_ptr<FileStream> file;  // Lives as long as the transfer is made; its control area need not.
+  PageCount first;
   {
     const LockGuard guard(core_.pfns.lock);
-    cluster = take_cluster(core_, cpu);
-    aged_ -= std::min(aged_, static_cast<std::uint32_t>(cluster.count));
+    const Pfn head(core_.pfns.lists().modified_of_files().flink);
+    if (head == kNoPfn) return false;
+    run = modified_run(core_, cpu, head, core_.tunables.write_cluster);
+    const ControlArea& area = *core_.prototypes.owner_of(run.pte);
+    file = area.file();
+    first = area.page_of(core_.codec, core_.prototypes.address_of(run.pte));
+    for (const Pfn frame : std::span(run.frame).first(run.count)) {
+      const PfnEntry& entry = core_.pfns.entry(frame);
+      core_.pfns.begin_write(frame, entry.original_pte);
+      core_.note(cpu, EventKind::kWriteStarted, entry.pte(), frame);
+    }
+    aged_ -= std::min(aged_, static_cast<std::uint32_t>(run.count));
   }
-  if (cluster.count == 0) return false;
-  const MappedWrite write =
-      write_mapped(core_, cpu, *cluster.file, cluster.first, std::span(cluster.frame).first(cluster.count));
+  const MappedWrite write = write_mapped(core_, cpu, *file, first, std::span(run.frame).first(run.count));
   if (write.status == Status::kSuccess) return true;
   const LockGuard guard(core_.pfns.lock);
   aged_ = 0;

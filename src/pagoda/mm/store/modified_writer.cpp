@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "pagoda/mm/store/modified_run.h"
+
 namespace pagoda::mm {
 
 namespace {
@@ -47,31 +49,16 @@ void ModifiedWriter::run(Processor& cpu) {
 }
 
 // Adds the page at the head of the modified list and its modified neighbours, in the order of their addresses, as far
-// as there are slots left, and starts their write. A neighbour's entry belongs to its space's lock, but one in
-// transition form whose frame is on the modified list and names that entry as its owner cannot change while the PFN
-// lock is held.
+// as there are slots left, and starts their write.
 void ModifiedWriter::gather(const Processor& cpu, Cluster& cluster) {
   const Pfn head(core_.pfns.lists().head(PageState::kModified).flink);
-  const std::uint64_t width = core_.mode.entry_bytes;
-  const std::uint64_t head_pte = core_.pfns.entry(head).pte_address;
-  const std::size_t most = cluster.slot.count.value() - cluster.count;
-  const auto modified_at = [&](std::uint64_t pte) -> Pfn {
-    if (PhysicalAddress(pte).pfn() != PhysicalAddress(head_pte).pfn()) return kNoPfn;
-    const RawPte raw = core_.load(cpu, PhysicalAddress(pte));
-    if (!PteCodec::is_transition(raw)) return kNoPfn;
-    const Pfn frame = core_.codec.frame(raw);
+  const ModifiedRun run = modified_run(core_, cpu, head, cluster.slot.count.value() - cluster.count);
+  for (const Pfn frame : std::span(run.frame).first(run.count)) {
     const PfnEntry& entry = core_.pfns.entry(frame);
-    return entry.state == PageState::kModified && entry.pte_address == pte && !entry.maps_file() ? frame : kNoPfn;
-  };
-  std::uint64_t pte = head_pte;
-  for (std::size_t n = 1; n < most && modified_at(pte - width) != kNoPfn; ++n) pte -= width;
-  for (std::size_t n = 0; n < most; ++n, pte += width) {
-    const Pfn frame = modified_at(pte);
-    if (frame == kNoPfn) return;
-    const Protection protection = core_.codec.protection(core_.pfns.entry(frame).original_pte);
+    const Protection protection = core_.codec.protection(entry.original_pte);
     const PageFileSlot slot = cluster.slot.first + PageCount(cluster.count);
     core_.pfns.begin_write(frame, core_.codec.page_file(cluster.slot.file, slot, protection));
-    core_.note(cpu, EventKind::kWriteStarted, PhysicalAddress(pte), frame, core_.pfns.entry(frame).original_pte);
+    core_.note(cpu, EventKind::kWriteStarted, entry.pte(), frame, entry.original_pte);
     cluster.frame[cluster.count++] = frame;
   }
 }

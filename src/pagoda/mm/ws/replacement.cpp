@@ -42,7 +42,7 @@ void EvictionBatch::flush(Processor& cpu) {
   {
     const LockGuard guard(core.pfns.lock);
     for (const Page& page : std::span(frames_).first(count_)) {
-      const auto dirty = PteCodec::is_dirty(page.raw) ? PteCodec::Dirty::kYes : PteCodec::Dirty::kNo;
+      const auto dirty = PteCodec::dirty_of(page.raw);
       if (PteCodec::is_shared(page.raw)) {
         core.pfns.unshare(cpu, page.frame, page.pte.pfn(), dirty);
       } else {

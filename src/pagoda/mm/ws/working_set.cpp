@@ -21,8 +21,7 @@ std::uint32_t WorkingSet::insert(Vpn page, PhysicalAddress pte) {
 
 std::uint32_t WorkingSet::insert_shared(Vpn page, PhysicalAddress pte, Protection protection) {
   const std::uint32_t slot = insert(page, pte);
-  slots_[slot].word_ |= Wsle::kShared | std::uint64_t{bits(protection)} << Wsle::kProtectionShift;
-  hash_insert(slot);
+  make_shared(slot, protection);
   return slot;
 }
 
