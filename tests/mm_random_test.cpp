@@ -3,19 +3,16 @@
 // Each sequence runs in a child process, so that a failed assertion too is a finding: the operations lie in memory that
 // both share. A failing sequence is shrunk by leaving out operations and printed as a regression test.
 #include <gtest/gtest.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
-#include <cstring>
 #include <functional>
 #include <new>
 #include <string>
 #include <type_traits>
 #include <vector>
 
+#include "tests/support/in_child.h"
 #include "tests/support/mm_operations.h"
 
 namespace pagoda::mm::testing {
@@ -36,57 +33,17 @@ struct Blackboard {
   World world;
   std::size_t count;  // Operations begun.
   Counters counters;  // Of all sequences that agreed.
-  char message[4096];
   Operation operations[kMostOperations];
 };
 static_assert(std::is_trivially_copyable_v<Operation> && std::is_trivially_copyable_v<World>);
 
 Blackboard& blackboard() {
-  static Blackboard& board = *[] {
-    void* memory = mmap(nullptr, sizeof(Blackboard), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    PAGODA_CHECK(memory != MAP_FAILED);
-    return static_cast<Blackboard*>(memory);
-  }();
+  static Blackboard& board = *static_cast<Blackboard*>(pagoda::testing::shared_memory(sizeof(Blackboard)));
   return board;
 }
 
-// Runs `body` in a child; what it returns, or how the child died.
-std::string in_child(const std::function<std::string()>& body) {
-  Blackboard& board = blackboard();
-  board.message[0] = '\0';
-  const pid_t child = fork();
-  if (child == 0) {
-    const std::string message = body();
-    std::strncpy(board.message, message.c_str(), sizeof board.message - 1);
-    _exit(message.empty() ? 0 : 1);
-  }
-  int status = 0;
-  if (child < 0 || waitpid(child, &status, 0) != child) return "no child";
-  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return "";
-  if (board.message[0] != '\0') return board.message;
-  return WIFSIGNALED(status) ? "died of signal " + std::to_string(WTERMSIG(status)) : "died";
-}
-
 std::string replay_in_child(const World& world, const std::vector<Operation>& operations) {
-  return in_child([&] { return replay(world, operations); });
-}
-
-// Leaves out runs of operations, long ones first, as long as the rest still fails.
-std::vector<Operation> shrink(const World& world, std::vector<Operation> operations) {
-  int tries = 0;
-  for (std::size_t length = operations.size() / 2; length > 0; length = length == 1 ? 0 : length / 2) {
-    for (std::size_t at = 0; at < operations.size() && ++tries < kMostShrinks;) {
-      std::vector<Operation> fewer(operations.begin(), operations.begin() + static_cast<std::ptrdiff_t>(at));
-      const std::size_t after = std::min(at + length, operations.size());
-      fewer.insert(fewer.end(), operations.begin() + static_cast<std::ptrdiff_t>(after), operations.end());
-      if (replay_in_child(world, fewer).empty()) {
-        at += length;
-      } else {
-        operations = std::move(fewer);
-      }
-    }
-  }
-  return operations;
+  return pagoda::testing::in_child([&] { return replay(world, operations); });
 }
 
 void add(Counters& sum, const Counters& more) {
@@ -113,7 +70,7 @@ void expect_agreement(
   Random random(seed);
   board.world = World::random(random);
   change(board.world);
-  const std::string message = in_child([&] {
+  const std::string message = pagoda::testing::in_child([&] {
     Interpreter interpreter(board.world);
     for (std::size_t i = 0; i < operations; ++i) {
       Operation& operation = *new (&board.operations[i]) Operation(interpreter.next(random));
@@ -129,7 +86,8 @@ void expect_agreement(
   if (message.empty()) return;
   const World world = board.world;
   const std::vector<Operation> failing(&board.operations[0], &board.operations[board.count]);
-  const std::vector<Operation> shortest = shrink(world, failing);
+  const std::vector<Operation> shortest = pagoda::testing::shrink(
+      failing, kMostShrinks, [&](const std::vector<Operation>& some) { return replay(world, some); });
   ADD_FAILURE() << "seed " << seed << ": " << message << "\nshrunk to " << shortest.size() << " operations:\n"
                 << replay_in_child(world, shortest) << "\n"
                 << as_test(world, shortest);

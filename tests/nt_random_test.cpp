@@ -3,14 +3,9 @@
 // Each sequence runs in a child process, so that a failed assertion too is a finding: the operations lie in memory that
 // both share. A failing sequence is shrunk by leaving out operations and printed as a regression test.
 #include <gtest/gtest.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <cstring>
-#include <functional>
 #include <new>
 #include <numeric>
 #include <string>
@@ -18,6 +13,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "tests/support/in_child.h"
 #include "tests/support/nt_model.h"
 
 namespace pagoda::nt::testing {
@@ -37,53 +33,13 @@ constexpr std::uint64_t kSeeds = 6;
 struct Blackboard {
   std::size_t count;  // Operations begun.
   std::array<std::uint64_t, NtOperation::kCalls> successes;
-  std::array<char, 4096> message;
   std::array<NtOperation, kOperations> operations;
 };
 static_assert(std::is_trivially_copyable_v<NtOperation>);
 
 Blackboard& blackboard() {
-  static Blackboard& board = *[] {
-    void* memory = mmap(nullptr, sizeof(Blackboard), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    PAGODA_CHECK(memory != MAP_FAILED);
-    return static_cast<Blackboard*>(memory);
-  }();
+  static Blackboard& board = *static_cast<Blackboard*>(pagoda::testing::shared_memory(sizeof(Blackboard)));
   return board;
-}
-
-// Runs `body` in a child; what it returns, or how the child died.
-std::string in_child(const std::function<std::string()>& body) {
-  Blackboard& board = blackboard();
-  board.message[0] = '\0';
-  const pid_t child = fork();
-  if (child == 0) {
-    const std::string message = body();
-    std::strncpy(board.message.data(), message.c_str(), board.message.size() - 1);
-    _exit(message.empty() ? 0 : 1);
-  }
-  int status = 0;
-  if (child < 0 || waitpid(child, &status, 0) != child) return "no child";
-  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return "";
-  if (board.message[0] != '\0') return board.message.data();
-  return WIFSIGNALED(status) ? "died of signal " + std::to_string(WTERMSIG(status)) : "died";
-}
-
-// Leaves out runs of operations, long ones first, as long as the rest still fails.
-std::vector<NtOperation> shrink(const NtWorld& world, std::vector<NtOperation> operations) {
-  int tries = 0;
-  for (std::size_t length = operations.size() / 2; length > 0; length /= 2) {
-    for (std::size_t at = 0; at < operations.size() && ++tries < kMostShrinks;) {
-      std::vector<NtOperation> fewer(operations.begin(), operations.begin() + static_cast<std::ptrdiff_t>(at));
-      const std::size_t after = std::min(at + length, operations.size());
-      fewer.insert(fewer.end(), operations.begin() + static_cast<std::ptrdiff_t>(after), operations.end());
-      if (in_child([&] { return replay(world, fewer); }).empty()) {
-        at += length;
-      } else {
-        operations = std::move(fewer);
-      }
-    }
-  }
-  return operations;
 }
 
 class NtRandom : public ::testing::TestWithParam<std::tuple<machine::PteFormat, std::uint64_t>> {};
@@ -97,7 +53,7 @@ TEST_P(NtRandom, AgreesWithTheModelAndGivesEverythingBack) {
   // Small ones run out of memory, and page all the time.
   const NtWorld world{.paging = paging, .frames = seed % 3 == 0 ? 160U : seed % 3 == 1 ? 300U : 800U};
   Blackboard& board = blackboard();
-  const std::string message = in_child([&] {
+  const std::string message = pagoda::testing::in_child([&] {
     Random random(seed);
     NtInterpreter interpreter(world);
     for (std::size_t i = 0; i < kOperations; ++i) {
@@ -123,9 +79,10 @@ TEST_P(NtRandom, AgreesWithTheModelAndGivesEverythingBack) {
   }
   const std::vector<NtOperation> failing(board.operations.begin(),
                                          board.operations.begin() + static_cast<std::ptrdiff_t>(board.count));
-  const std::vector<NtOperation> shortest = shrink(world, failing);
+  const std::vector<NtOperation> shortest = pagoda::testing::shrink(
+      failing, kMostShrinks, [&](const std::vector<NtOperation>& operations) { return replay(world, operations); });
   ADD_FAILURE() << "seed " << seed << ": " << message << "\nshrunk to " << shortest.size() << " operations:\n"
-                << in_child([&] { return replay(world, shortest); }) << "\n"
+                << pagoda::testing::in_child([&] { return replay(world, shortest); }) << "\n"
                 << as_test(world, shortest);
 }
 

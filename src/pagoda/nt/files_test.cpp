@@ -7,6 +7,7 @@
 #include <array>
 #include <fstream>
 
+#include "pagoda/nt/testing/nt_directory.h"
 #include "pagoda/nt/testing/nt_machine.h"
 
 namespace pagoda::nt {
@@ -17,18 +18,10 @@ using testing::NtMachine;
 class NtFiles : public ::testing::Test {
  protected:
   NtFiles() {
-    std::string pattern = std::filesystem::temp_directory_path() / "pagoda-nt-XXXXXX";
-    PAGODA_CHECK(mkdtemp(pattern.data()) != nullptr);
-    directory_ = std::filesystem::canonical(pattern);
     std::filesystem::create_directory(directory_ / "dir");
     write("ten", "0123456789");
     write("dir/inner", "x");
     machine_ = std::make_unique<NtMachine>(testing::NtMachineConfig{.directory = directory_});
-  }
-  ~NtFiles() override {
-    machine_.reset();
-    std::error_code error;
-    std::filesystem::remove_all(directory_, error);
   }
 
   void write(const std::string& name, const std::string& text) const { std::ofstream(directory_ / name) << text; }
@@ -64,7 +57,8 @@ class NtFiles : public ::testing::Test {
     return NtSetInformationFile(file, &io, &info, sizeof info, FileEndOfFileInformation);
   }
 
-  std::filesystem::path directory_;
+  const testing::NtDirectory place_;  // Outlives the machine.
+  const std::filesystem::path& directory_ = place_.path();
   std::unique_ptr<NtMachine> machine_;
 };
 

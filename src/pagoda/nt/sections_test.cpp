@@ -6,6 +6,7 @@
 #include <array>
 #include <fstream>
 
+#include "pagoda/nt/testing/nt_directory.h"
 #include "pagoda/nt/testing/nt_machine.h"
 
 namespace pagoda::nt {
@@ -19,18 +20,10 @@ constexpr std::uint64_t kHighestVad = 0x7FFFFFDFFFF;
 class NtSections : public ::testing::Test {
  protected:
   NtSections() {
-    std::string pattern = std::filesystem::temp_directory_path() / "pagoda-nt-XXXXXX";
-    PAGODA_CHECK(mkdtemp(pattern.data()) != nullptr);
-    directory_ = std::filesystem::canonical(pattern);
     std::ofstream(directory_ / "data") << std::string(10000, 'd');
     std::ofstream(directory_ / "empty").close();
     machine_ = std::make_unique<NtMachine>(testing::NtMachineConfig{.directory = directory_});
     before_ = machine_->totals();
-  }
-  ~NtSections() override {
-    machine_.reset();
-    std::error_code error;
-    std::filesystem::remove_all(directory_, error);
   }
 
   static HANDLE open_file(std::u16string name, ACCESS_MASK access) {
@@ -61,7 +54,8 @@ class NtSections : public ::testing::Test {
     return bits_of(base);
   }
 
-  std::filesystem::path directory_;
+  const testing::NtDirectory place_;  // Outlives the machine.
+  const std::filesystem::path& directory_ = place_.path();
   std::unique_ptr<NtMachine> machine_;
   NtMachine::Totals before_;
 };

@@ -86,7 +86,7 @@ class Scene : public TestMachine {
   }
   [[nodiscard]] VirtualAddress prototype_address(VirtualAddress va) {
     const Vad& view = vad(va);
-    return view.control_area->prototype_of(codec(), view.section_page + (va.vpn() - view.range.first));
+    return view.control_area->prototype_of(codec(), view.section_page_of(va.vpn()));
   }
   [[nodiscard]] RawPte load(PhysicalAddress pte) { return core().load(cpu(), pte); }
   void store(PhysicalAddress pte, RawPte raw) { machine::store_entry(cpu().physical(), core().mode, pte, raw); }
@@ -352,25 +352,7 @@ TEST_P(CheckSurvivesInSections, WildStores) {
   Scene s(GetParam());
   s.make_clone(0);
   Random random(2);
-  const auto wild = [&](auto& word) {
-    using Word = std::remove_reference_t<decltype(word)>;
-    const Word before = word;
-    switch (random.below(4)) {
-      case 0:
-        word = static_cast<Word>(random.next());
-        break;
-      case 1:
-        word = static_cast<Word>(word ^ Word{1} << random.below(sizeof(Word) * 8));
-        break;
-      case 2:
-        word = static_cast<Word>(random.below(300));
-        break;
-      default:
-        word = 0;
-    }
-    check(s.manager(), s.cpu());
-    word = before;
-  };
+  const auto wild = [&](auto& word) { with_wild_value(random, word, [&] { check(s.manager(), s.cpu()); }); };
   const std::array pages{s.file_dirty(),   s.file_clean(),     s.file_standby(),    s.file_modified(), s.shared_dirty(),
                          s.shared_paged(), s.shared_standby(), s.shared_modified(), s.copied()};
   const auto entry_at = [&](PhysicalAddress pte) -> std::uint32_t& {

@@ -450,25 +450,7 @@ INSTANTIATE_TEST_SUITE_P(AllModes, CheckSurvives,
 TEST_P(CheckSurvives, WildStores) {
   Scene s(GetParam());
   Random random(1);
-  const auto wild = [&](auto& word) {
-    using Word = std::remove_reference_t<decltype(word)>;
-    const Word before = word;
-    switch (random.below(4)) {
-      case 0:
-        word = static_cast<Word>(random.next());
-        break;
-      case 1:
-        word = static_cast<Word>(word ^ Word{1} << random.below(sizeof(Word) * 8));
-        break;
-      case 2:
-        word = static_cast<Word>(random.below(300));
-        break;
-      default:
-        word = 0;
-    }
-    check(s.manager(), s.cpu());
-    word = before;
-  };
+  const auto wild = [&](auto& word) { with_wild_value(random, word, [&] { check(s.manager(), s.cpu()); }); };
   std::vector<Pfn> tables;
   for (std::uint32_t number = 1; number < Corruptor::never_used(s.core()).value(); ++number)
     if (s.frame_entry(Pfn(number)).page_table != 0) tables.push_back(Pfn(number));

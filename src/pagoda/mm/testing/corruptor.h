@@ -4,6 +4,7 @@
 #include <string_view>
 #include <vector>
 
+#include "pagoda/base/random.h"
 #include "pagoda/mm/memory_manager.h"
 
 namespace pagoda::mm {
@@ -53,4 +54,25 @@ namespace testing {
 std::vector<std::string_view> rules_broken_with_sections();
 
 }  // namespace testing
+// Does something while a word has a wild value: random, one bit off, small, or zero.
+template <class Word, class Meanwhile>
+void with_wild_value(Random& random, Word& word, const Meanwhile& meanwhile) {
+  const Word before = word;
+  switch (random.below(4)) {
+    case 0:
+      word = static_cast<Word>(random.next());
+      break;
+    case 1:
+      word = static_cast<Word>(word ^ Word{1} << random.below(sizeof(Word) * 8));
+      break;
+    case 2:
+      word = static_cast<Word>(random.below(300));
+      break;
+    default:
+      word = 0;
+  }
+  meanwhile();
+  word = before;
+}
+
 }  // namespace pagoda::mm
