@@ -42,12 +42,12 @@ void Caller::wind_up() {
     if (const Run& run = runs_.back(); run.thread != nullptr) run.thread->end_running(run.use.space());
 }
 
-Result<> Caller::attach(const std::shared_ptr<Process>& process, const std::shared_ptr<Thread>& thread) {
+Result<> Caller::attach(std::shared_ptr<Process> process, std::shared_ptr<Thread> thread) {
   auto use = process->use_space();
   if (!use) return fail(use.error());
   kernel_.manager().attach(cpu_, use->space());
-  runs_.push_back({process, thread, std::move(*use)});
-  if (thread != nullptr) thread->begin_running(space());
+  runs_.push_back({std::move(process), std::move(thread), std::move(*use)});
+  if (const auto& now = this->thread(); now != nullptr) now->begin_running(space());
   return {};
 }
 

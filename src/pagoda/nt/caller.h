@@ -23,7 +23,8 @@ class Caller {
   // Undoes all attachments. Fails with kInvalidHandle outside a kernel.
   static Result<> leave();
   // Runs in the process from now on; as the thread, if there is one. Fails with kProcessIsTerminating.
-  Result<> attach(const std::shared_ptr<Process>& process, const std::shared_ptr<Thread>& thread);
+  // By value: the caller may pass process_pointer() and thread(), which move when this call adds to them.
+  Result<> attach(std::shared_ptr<Process> process, std::shared_ptr<Thread> thread);
   // Fails with kInvalidParameter: that was where it entered.
   Result<> detach();
 
