@@ -120,6 +120,8 @@ std::string_view name(Status status) {
       return "STATUS_MEMORY_NOT_ALLOCATED";
     case Status::kWorkingSetQuota:
       return "STATUS_WORKING_SET_QUOTA";
+    case Status::kNotSupported:
+      return "STATUS_NOT_SUPPORTED";
     case Status::kInvalidParameter1:
       return "STATUS_INVALID_PARAMETER_1";
     case Status::kInvalidParameter2:

@@ -71,6 +71,7 @@ enum class [[nodiscard]] Status : std::uint32_t {
   kFreeVmNotAtBase = 0xC000009F,
   kMemoryNotAllocated = 0xC00000A0,
   kWorkingSetQuota = 0xC00000A1,
+  kNotSupported = 0xC00000BB,
   kInvalidParameter1 = 0xC00000EF,
   kInvalidParameter2 = 0xC00000F0,
   kInvalidParameter3 = 0xC00000F1,
