@@ -28,6 +28,10 @@ struct CostModel {
   // INVLPG, and one more processor interrupted for a shootdown. Choice: order of magnitude of an IPI round trip.
   Cycles invalidate{100};
   Cycles shootdown{2000};
+  // From a guest into its hypervisor and back, with what the hypervisor does there beside what is charged by name.
+  // Adams & Agesen 2006 (reference/virtualization.md 2.3): rewriting one PTE under shadow paging costs 12733 cycles,
+  // which are three exits: the traced write, INVLPG, and the hidden fault.
+  Cycles world_switch{4200};
   // Setting up a disk transfer and taking its interrupt.
   Cycles disk_operation{6000};
 };

@@ -61,4 +61,8 @@ class Machine {
   virtual void shoot_down(Processor& initiator, const ProcessorSet& targets, Asid asid, VpnRange pages) = 0;
 };
 
+// How machines whose processors all have our TLB do it.
+void shoot_down(const Machine& machine, std::span<Processor* const> processors, Processor& initiator,
+                const ProcessorSet& targets, Asid asid, VpnRange pages);
+
 }  // namespace pagoda::machine

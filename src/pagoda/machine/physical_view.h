@@ -17,28 +17,42 @@
 
 namespace pagoda::machine {
 
+// A part of a frame.
+struct FrameExtent {
+  unsigned offset = 0;
+  unsigned bytes = kPageBytes;
+};
+
 // The second level: how a guest's frames are reached. Implemented by whoever backs guest-physical memory.
 class FrameReach {
  public:
   virtual ~FrameReach() = default;
-  // The bytes of the frame, aligned to a page, resident and held for the given use until `let_go`. Never fails: what
-  // the guest cannot have was refused when the guest got its memory.
-  virtual std::byte* hold(Pfn frame, Access use) = 0;
-  virtual void let_go(Pfn frame) = 0;
+  // The bytes of the frame, aligned to a page, resident and held for the given use, of the given part, until `let_go`,
+  // which names the same. Never fails: what the guest cannot have was refused when the guest got its memory, and a
+  // frame with nothing behind it reads as ones.
+  virtual std::byte* hold(Pfn frame, Access use, FrameExtent part) = 0;
+  virtual void let_go(Pfn frame, Access use, FrameExtent part) = 0;
+  // The bytes of the frame for an entry of the processor's TLB, which whoever takes them away has the processor forget.
+  virtual std::byte* reach_for_tlb(Pfn frame, Access use, VirtualAddress va, Asid asid) = 0;
 };
 
 // The bytes of one frame, for a scope.
 class FrameView {
  public:
-  FrameView(std::byte* bytes, FrameReach* reach, Pfn frame) : bytes_(bytes), reach_(reach), frame_(frame) {}
+  FrameView(std::byte* bytes, FrameReach* reach, Pfn frame, Access use, FrameExtent part)
+      : bytes_(bytes), reach_(reach), frame_(frame), use_(use), part_(part) {}
   FrameView(FrameView&& other) noexcept
-      : bytes_(other.bytes_), reach_(std::exchange(other.reach_, nullptr)), frame_(other.frame_) {}
+      : bytes_(other.bytes_),
+        reach_(std::exchange(other.reach_, nullptr)),
+        frame_(other.frame_),
+        use_(other.use_),
+        part_(other.part_) {}
   FrameView(const FrameView&) = delete;
   FrameView& operator=(const FrameView&) = delete;
   FrameView& operator=(FrameView&&) = delete;
   ~FrameView() {
     if (reach_ != nullptr) [[unlikely]]
-      reach_->let_go(frame_);
+      reach_->let_go(frame_, use_, part_);
   }
 
   [[nodiscard]] std::byte* data() const { return bytes_; }
@@ -50,6 +64,8 @@ class FrameView {
   std::byte* bytes_;
   FrameReach* reach_;  // Null on a host: nothing to let go.
   Pfn frame_;
+  Access use_;
+  FrameExtent part_;
 };
 
 class PhysicalView {
@@ -59,11 +75,19 @@ class PhysicalView {
   // A guest's, reached one by one.
   explicit PhysicalView(FrameReach& reach) : reach_(&reach) {}
 
-  [[nodiscard]] FrameView bytes(Pfn frame, Access use) const {
+  // `part`: what will be touched of it.
+  [[nodiscard]] FrameView bytes(Pfn frame, Access use, FrameExtent part = {}) const {
     PAGODA_DCHECK(reach_ != nullptr || frame.value() < frames_.value());
     if (reach_ == nullptr) [[likely]]
-      return {base_ + PhysicalAddress(frame).value(), nullptr, frame};
-    return {reach_->hold(frame, use), reach_, frame};
+      return {base_ + PhysicalAddress(frame).value(), nullptr, frame, use, part};
+    return {reach_->hold(frame, use, part), reach_, frame, use, part};
+  }
+  // Where the bytes are that a TLB entry leads to.
+  [[nodiscard]] std::byte* bytes_for_tlb(Pfn frame, Access use, VirtualAddress va, Asid asid) const {
+    PAGODA_DCHECK(reach_ != nullptr || frame.value() < frames_.value());
+    if (reach_ == nullptr) [[likely]]
+      return base_ + PhysicalAddress(frame).value();
+    return reach_->reach_for_tlb(frame, use, va, asid);
   }
 
   // Whether consecutive frames lie one after the other in the host's memory, and stay where they are.
@@ -73,24 +97,24 @@ class PhysicalView {
   // accessed bit.
   template <class T>
   [[nodiscard]] T load(PhysicalAddress address) const {
-    const FrameView view = bytes(address.pfn(), Access::kRead);
+    const FrameView view = bytes(address.pfn(), Access::kRead, part<T>(address));
     return std::atomic_ref<T>(*at<T>(view, address)).load(std::memory_order_relaxed);
   }
   template <class T>
   void store(PhysicalAddress address, T value) const {
-    const FrameView view = bytes(address.pfn(), Access::kWrite);
+    const FrameView view = bytes(address.pfn(), Access::kWrite, part<T>(address));
     std::atomic_ref<T>(*at<T>(view, address)).store(value, std::memory_order_relaxed);
   }
   // How the hardware sets accessed and dirty. Returns the value before.
   template <class T>
   T fetch_or(PhysicalAddress address, T set) const {
-    const FrameView view = bytes(address.pfn(), Access::kWrite);
+    const FrameView view = bytes(address.pfn(), Access::kWrite, part<T>(address));
     return std::atomic_ref<T>(*at<T>(view, address)).fetch_or(set, std::memory_order_relaxed);
   }
   // Replaces `expected` by `desired`; false, and `expected` updated, when somebody was faster.
   template <class T>
   bool compare_exchange(PhysicalAddress address, T& expected, T desired) const {
-    const FrameView view = bytes(address.pfn(), Access::kWrite);
+    const FrameView view = bytes(address.pfn(), Access::kWrite, part<T>(address));
     return std::atomic_ref<T>(*at<T>(view, address))
         .compare_exchange_strong(expected, desired, std::memory_order_relaxed);
   }
@@ -108,6 +132,10 @@ class PhysicalView {
   [[nodiscard]] std::uint64_t hash(Pfn frame) const;
 
  private:
+  template <class T>
+  static FrameExtent part(PhysicalAddress address) {
+    return {static_cast<unsigned>(address.page_offset()), sizeof(T)};
+  }
   template <class T>
   static T* at(const FrameView& view, PhysicalAddress address) {
     PAGODA_DCHECK_EQ(address.value() % sizeof(T), std::uint64_t{0});

@@ -26,8 +26,19 @@ void Processor::wait_until(Time time) {
   if (waiting_ == Waiting::kYields) {
     blocked_until_ = std::max(blocked_until_, time);
   } else {
+    waited_ += time - now();
     advance_to(time);
   }
+}
+
+void Processor::catch_up_with(const Processor& other) {
+  PAGODA_DCHECK_EQ(cycles_per_us_, other.cycles_per_us_);
+  cycles_ = std::max(cycles_, other.cycles_);
+}
+
+void Processor::take_shootdown() {
+  ++counts_.shootdowns_received;
+  charge(machine_.costs().shootdown);
 }
 
 Time Processor::take_blocked_until() { return std::exchange(blocked_until_, Time{}); }
@@ -37,35 +48,41 @@ void Processor::load_root(Pfn root, Asid asid) {
   root_ = root;
   asid_ = asid;
   if (asid == kUntagged) tlb_.invalidate_asid(asid);
+  if (guest_mmu_ != nullptr) guest_mmu_->root_loaded(*this);
 }
 
 void Processor::set_walk_rules(const WalkRules& rules) {
   rules_ = rules;
   tlb_.invalidate_all();
+  if (guest_mmu_ != nullptr) guest_mmu_->rules_changed(*this);
 }
 
 void Processor::invalidate_page(VirtualAddress va, Asid asid) {
   ++counts_.invalidations;
   charge(machine_.costs().invalidate);
   tlb_.invalidate_page(va, asid);
+  if (guest_mmu_ != nullptr) guest_mmu_->page_invalidated(*this, va, asid);
 }
 
 void Processor::invalidate_asid(Asid asid) {
   ++counts_.invalidations;
   charge(machine_.costs().invalidate);
   tlb_.invalidate_asid(asid);
+  if (guest_mmu_ != nullptr) guest_mmu_->space_invalidated(*this, asid);
 }
 
 void Processor::invalidate_all() {
   ++counts_.invalidations;
   charge(machine_.costs().invalidate);
   tlb_.invalidate_all();
+  if (guest_mmu_ != nullptr) guest_mmu_->all_invalidated(*this);
 }
 
 void Processor::invalidate_range(VpnRange pages, Asid asid) {
   ++counts_.invalidations;
   charge(machine_.costs().invalidate);
   tlb_.invalidate_range(pages, asid);
+  if (guest_mmu_ != nullptr) guest_mmu_->space_invalidated(*this, asid);
 }
 
 void Processor::fill_tlb(VirtualAddress va, const Translation& translation) {
@@ -73,11 +90,11 @@ void Processor::fill_tlb(VirtualAddress va, const Translation& translation) {
 }
 
 const Tlb::Entry& Processor::remember(VirtualAddress va, const Translation& translation, Access use) {
-  const FrameView page = physical_.bytes(translation.frame, use);
+  std::byte* const page = physical_.bytes_for_tlb(translation.frame, use, va, asid_);
   Translation kept = translation;
   // A frame that was reached for reading may be one that the host shares: the first write has to ask again.
   if (use != Access::kWrite && !physical_.is_contiguous()) kept.dirty = false;
-  return tlb_.insert(va, asid_, kept, page.data(), rules_.write_protect);
+  return tlb_.insert(va, asid_, kept, page, rules_.write_protect);
 }
 
 Result<std::byte*> Processor::translate(VirtualAddress va, Access access, Privilege privilege) {
@@ -95,7 +112,8 @@ Result<std::byte*> Processor::translate_slowly(VirtualAddress va, Access access,
     FaultOutcome outcome = Status::kSuccess;
     if (machine_.refill() == TlbRefill::kHardware) {
       std::uint64_t loads = 0;
-      const auto walked = walk(physical_, mode, root_, va, access, privilege, rules_, loads);
+      const auto walked = guest_mmu_ != nullptr ? guest_mmu_->walk(*this, va, access, privilege, loads)
+                                                : walk(physical_, mode, root_, va, access, privilege, rules_, loads);
       counts_.walk_loads += loads;
       charge(costs.walk_load * loads);
       if (walked) return remember(va, *walked, access).host(va);

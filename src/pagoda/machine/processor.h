@@ -21,6 +21,7 @@
 #include "pagoda/base/status.h"
 #include "pagoda/base/units.h"
 #include "pagoda/machine/access.h"
+#include "pagoda/machine/guest_mmu.h"
 #include "pagoda/machine/machine.h"
 #include "pagoda/machine/page_walker.h"
 #include "pagoda/machine/physical_view.h"
@@ -74,6 +75,10 @@ class Processor {
   void charge(Cycles work) { cycles_ += work.value(); }
   void wait_until(Time time);
   void advance_to(Time time);  // Idle until then; never backwards.
+  // Idle until the other processor's time, to the cycle; both clocks have one rate.
+  void catch_up_with(const Processor& other);
+  // How long `wait_until` has moved the clock.
+  [[nodiscard]] Duration waited() const { return waited_; }
   void set_waiting(Waiting waiting) { waiting_ = waiting; }
   [[nodiscard]] bool is_blocked() const { return blocked_until_ != Time{}; }
   // When the access that returned kPending can go on; reading it forgets it.
@@ -81,6 +86,8 @@ class Processor {
 
   // --- Address space and TLB ---
   void attach(FaultHandler& handler) { handler_ = &handler; }
+  // Who walks in place of the hardware; null: the hardware does.
+  void attach(GuestMmu* mmu) { guest_mmu_ = mmu; }
   void load_root(Pfn root, Asid asid);  // x86: MOV CR3. Tag 0 is flushed, others keep their entries.
   [[nodiscard]] Pfn root() const { return root_; }
   [[nodiscard]] Asid asid() const { return asid_; }
@@ -95,6 +102,11 @@ class Processor {
   void fill_tlb(VirtualAddress va, const Translation& translation);
   [[nodiscard]] const WalkRules& walk_rules() const { return rules_; }
   [[nodiscard]] const Tlb& tlb() const { return tlb_; }
+  // What a hypervisor makes the processor forget, because of what the host did: the guest neither sees nor pays it.
+  void forget_page(VirtualAddress va, Asid asid) { tlb_.invalidate_page(va, asid); }
+  void forget_all() { tlb_.invalidate_all(); }
+  // Another processor's shoot-down interrupted this one.
+  void take_shootdown();
 
   // --- What a program does ---
   // One aligned or unaligned word. (What a user may touch the kernel may touch too, there being no SMAP: a hit does not
@@ -135,8 +147,6 @@ class Processor {
   Result<> touch(VirtualAddress va, Access access, Privilege privilege = Privilege::kUser);
 
  private:
-  friend class SimMachine;  // Shoot-downs.
-
   Status load_slowly(VirtualAddress va, std::span<std::byte> into, Privilege privilege);
   Status store_slowly(VirtualAddress va, std::span<const std::byte> from, Privilege privilege);
   Result<std::byte*> translate(VirtualAddress va, Access access, Privilege privilege);
@@ -153,10 +163,12 @@ class Processor {
   Asid asid_ = kUntagged;
   Pfn root_ = kNoPfn;
   FaultHandler* handler_ = nullptr;
+  GuestMmu* guest_mmu_ = nullptr;
   WalkRules rules_;
   std::uint64_t cycles_ = 0;
   Waiting waiting_ = Waiting::kAdvancesClock;
   Time blocked_until_;  // Zero: not blocked.
+  Duration waited_;
   Counts counts_;
 };
 

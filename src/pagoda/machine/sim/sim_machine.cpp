@@ -4,14 +4,6 @@
 
 namespace pagoda::machine {
 
-namespace {
-
-// Above this many pages one flush of the space is cheaper than page by page. Choice, as Linux's
-// tlb_single_page_flush_ceiling (33).
-constexpr PageCount kSinglePageCeiling{33};
-
-}  // namespace
-
 Result<std::unique_ptr<SimMachine>> SimMachine::create(SimMachineConfig config) {
   const PagingMode& mode = paging_mode(config.paging);
   if (config.frames.is_zero() || config.frames > mode.max_frames() || config.frames.value() >= kNoPfn.value() ||
@@ -37,19 +29,7 @@ SimMachine::SimMachine(SimMachineConfig config, PhysicalMemory memory)
 }
 
 void SimMachine::shoot_down(Processor& initiator, const ProcessorSet& targets, Asid asid, VpnRange pages) {
-  for (const auto& cpu : processors_) {
-    if (!targets.contains(cpu->number())) continue;
-    if (cpu.get() != &initiator) {
-      ++cpu->counts_.shootdowns_received;
-      cpu->charge(costs().shootdown);
-      initiator.charge(costs().shootdown);
-    }
-    if (pages.count > kSinglePageCeiling) {
-      cpu->invalidate_range(pages, asid);
-      continue;
-    }
-    for (Vpn page = pages.first; page < pages.end(); ++page) cpu->invalidate_page(VirtualAddress(page), asid);
-  }
+  machine::shoot_down(*this, processor_pointers_, initiator, targets, asid, pages);
 }
 
 }  // namespace pagoda::machine

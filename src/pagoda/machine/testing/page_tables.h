@@ -69,14 +69,19 @@ class ScatteredFrames : public FrameReach {
  public:
   explicit ScatteredFrames(std::uint32_t frames) : frames_(frames), pages_(frames) {}
 
-  std::byte* hold(Pfn frame, Access use) override {
+  std::byte* hold(Pfn frame, Access use, FrameExtent) override {
     ++holds_;
     ++held_[frame];
     if (use == Access::kWrite) ++write_holds_[frame];
     if (before_hold) before_hold(frame, use);
     return place(frame);
   }
-  void let_go(Pfn frame) override { --held_[frame]; }
+  void let_go(Pfn frame, Access, FrameExtent) override { --held_[frame]; }
+  std::byte* reach_for_tlb(Pfn frame, Access use, VirtualAddress, Asid) override {
+    if (use == Access::kWrite) ++write_holds_[frame];
+    if (before_hold) before_hold(frame, use);
+    return place(frame);
+  }
 
   // Where the frame's bytes are, for a test that looks or meddles.
   [[nodiscard]] std::byte* place(Pfn frame) {
