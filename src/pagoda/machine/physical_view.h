@@ -93,6 +93,12 @@ class PhysicalView {
   // Whether consecutive frames lie one after the other in the host's memory, and stay where they are.
   [[nodiscard]] bool is_contiguous() const { return reach_ == nullptr; }
 
+  // The frame whose bytes these are, of a contiguous view.
+  [[nodiscard]] Pfn frame_at(const std::byte* bytes) const {
+    PAGODA_DCHECK(is_contiguous());
+    return PhysicalAddress(static_cast<std::uint64_t>(bytes - base_)).pfn();
+  }
+
   // Aligned; never crosses a frame. Relaxed atomics: an entry may be read by one processor while another sets its
   // accessed bit.
   template <class T>

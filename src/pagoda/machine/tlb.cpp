@@ -1,5 +1,8 @@
 #include "pagoda/machine/tlb.h"
 
+#include <algorithm>
+#include <span>
+
 namespace pagoda::machine {
 
 namespace {
@@ -51,6 +54,15 @@ const Tlb::Entry& Tlb::insert(VirtualAddress va, Asid asid, const Translation& t
   if (geometry_ == TlbGeometry::kRealistic) return *insert_realistic(va, tag, translation, entry);
   set_direct(direct_index(va), entry);
   return direct_[direct_index(va)];
+}
+
+bool Tlb::holds(VirtualAddress va, Asid asid) const {
+  const std::uint64_t page = va.page_base().value();
+  const std::array<std::uint64_t, 2> tags{tag_of(page, asid), tag_of(page, kGlobalAsid)};
+  if (geometry_ == TlbGeometry::kLarge) return std::ranges::find(tags, direct_[direct_index(va)].tag) != tags.end();
+  if (any_large_) return true;  // Pieces are not looked at.
+  const std::uint64_t number = va.vpn().value();
+  return realistic_->small.has(number, tags) || realistic_->second.has(number, tags);
 }
 
 void Tlb::set_direct(std::size_t index, const Entry& entry) {
@@ -137,6 +149,12 @@ Tlb::Array::Slot* Tlb::Array::find(std::uint64_t number, std::uint64_t tag, std:
   for (std::size_t way = 0; way < ways; ++way)
     if (set[way].entry.tag == tag || set[way].entry.tag == global_tag) return &set[way];
   return nullptr;
+}
+
+bool Tlb::Array::has(std::uint64_t number, const std::array<std::uint64_t, 2>& tags) const {
+  const auto set = std::span(slots).subspan((number % sets) * ways, ways);
+  return std::ranges::any_of(set,
+                             [&](const Slot& slot) { return std::ranges::find(tags, slot.entry.tag) != tags.end(); });
 }
 
 void Tlb::Array::forget(std::uint64_t number, std::uint64_t tag, std::uint64_t global_tag) {

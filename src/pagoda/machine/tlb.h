@@ -80,6 +80,8 @@ class Tlb {
     return entry.tag == (page | static_cast<std::uint64_t>(kGlobalAsid)) ? &entry : nullptr;
   }
 
+  // Whether some entry translates `va` for the space, or may; not counted as a use.
+  [[nodiscard]] bool holds(VirtualAddress va, Asid asid) const;
   // Keeps a walk's result. `host` is where the page's bytes are; `write_protect` as in WalkRules.
   const Entry& insert(VirtualAddress va, Asid asid, const Translation& translation, std::byte* host,
                       bool write_protect);
@@ -117,6 +119,7 @@ class Tlb {
     Array(std::size_t set_count, std::size_t way_count)
         : sets(set_count), ways(way_count), slots(set_count * way_count) {}
     Slot* find(std::uint64_t number, std::uint64_t tag, std::uint64_t global_tag);
+    [[nodiscard]] bool has(std::uint64_t number, const std::array<std::uint64_t, 2>& tags) const;
     Slot& victim(std::uint64_t number, std::uint64_t tag);
     void forget(std::uint64_t number, std::uint64_t tag, std::uint64_t global_tag);
 

@@ -1,0 +1,115 @@
+#include "pagoda/hv/check.h"
+
+#include <fmt/format.h>
+
+#include <map>
+#include <string>
+
+#include "pagoda/hv/shadow_mmu.h"
+
+namespace pagoda::hv {
+
+namespace {
+
+using machine::RawPte;
+using machine::Tlb;
+using namespace machine::pte_bits;
+
+class Checker {
+ public:
+  explicit Checker(Partition& partition)
+      : partition_(partition), host_(partition.host()), cpu_(partition.processor(0).host()) {}
+
+  std::vector<Finding> run() {
+    {
+      const LockGuard guard(partition_.vmmem().lock);
+      partition_.slat().for_each([&](Pfn first, unsigned level, RawPte raw) {
+        partition_.vmmem().lock.assert_held();
+        check_entry(first, level, raw);
+      });
+    }
+    for (std::size_t number = 0; number < partition_.processor_count(); ++number)
+      check_processor(partition_.processor(static_cast<unsigned>(number)));
+    return std::move(findings_);
+  }
+
+ private:
+  void report(const std::string& rule, std::string text) { findings_.push_back({rule, std::move(text)}); }
+
+  // [SL2-1], for each small page of the entry.
+  void check_entry(Pfn first, unsigned level, RawPte raw) PAGODA_REQUIRES(partition_.vmmem().lock) {
+    const PageCount pages = pages_of(Slat::mode().coverage(level));
+    for (PageCount i; i < pages; ++i) {
+      const Pfn guest = first + i;
+      const Pfn frame = Slat::mode().frame(raw) + i;
+      const GpaRange* const range = partition_.map().find(guest);
+      if (range == nullptr) {
+        report("SL2-1", fmt::format("guest frame {:#x} has an entry and nothing behind it", guest.value()));
+        continue;
+      }
+      guest_of_[frame].push_back(guest);
+      const Vpn page = range->page_of(guest);
+      const mm::Core& core = host_.core();
+      Pfn expected = kNoPfn;
+      RawPte pte = 0;
+      const PhysicalAddress large = partition_.vmmem().tables().find_large(cpu_, page);
+      if (large != mm::PageTables::kNone && mm::PageTables::is_large(core.load(cpu_, large), 2)) {
+        pte = core.load(cpu_, large);
+        expected = core.codec.frame(pte) + PageCount(page.value() % pages_of(core.mode.coverage(2)).value());
+      } else {
+        pte = partition_.vmmem().tables().read(cpu_, page);
+        if (mm::PteCodec::is_valid(pte)) expected = core.codec.frame(pte);
+      }
+      if (expected != frame)
+        report("SL2-1", fmt::format("guest frame {:#x} leads to frame {:#x}, the host's page {:#x} to {:#x}",
+                                    guest.value(), frame.value(), page.value(), expected.value()));
+      else if ((raw & kWrite) != 0 && ((pte & kWrite) == 0 || (pte & kDirty) == 0))
+        report("SL2-1", fmt::format("guest frame {:#x} is writable, the host's page {:#x} is not, or is clean",
+                                    guest.value(), page.value()));
+    }
+  }
+
+  void check_processor(VirtualProcessor& vcpu) {
+    if (vcpu.holds_any()) report("VP3", "a frame is held between two instructions");
+    for (const Tlb::Held& held : vcpu.nested_tlb().held()) {
+      const Pfn guest = PhysicalAddress(held.page.value()).pfn();
+      const Pfn frame = cpu_.physical().frame_at(held.host);
+      const RawPte raw = partition_.slat().entry(guest);
+      if (raw == 0 || partition_.slat().frame_of(guest) != frame) {
+        report("VP1", fmt::format("the nested TLB leads from guest frame {:#x} to {:#x}, the second level does not",
+                                  guest.value(), frame.value()));
+      } else if ((held.rights & Tlb::right(machine::Access::kWrite, machine::Privilege::kUser)) != 0 &&
+                 (raw & kWrite) == 0) {
+        report("VP1", fmt::format("the nested TLB may write guest frame {:#x}", guest.value()));
+      }
+    }
+    const std::uint64_t write = Tlb::right(machine::Access::kWrite, machine::Privilege::kUser) |
+                                Tlb::right(machine::Access::kWrite, machine::Privilege::kKernel);
+    for (const Tlb::Held& held : vcpu.guest().tlb().held()) {
+      const Pfn frame = cpu_.physical().frame_at(held.host);
+      const auto found = guest_of_.find(frame);
+      bool writable = false;
+      if (found != guest_of_.end())
+        for (const Pfn guest : found->second) writable |= (partition_.slat().entry(guest) & kWrite) != 0;
+      if (found == guest_of_.end()) {
+        report("VP2", fmt::format("the TLB leads from {:#x} to host frame {:#x}, which is no guest frame's",
+                                  held.page.value(), frame.value()));
+      } else if ((held.rights & write) != 0 && !writable) {
+        report("VP2", fmt::format("the TLB may write host frame {:#x} at {:#x}, the second level may not",
+                                  frame.value(), held.page.value()));
+      }
+    }
+  }
+
+  Partition& partition_;
+  mm::MemoryManager& host_;
+  mm::Processor& cpu_;
+  std::map<Pfn, std::vector<Pfn>> guest_of_;  // By host frame.
+  std::vector<Finding> findings_;
+};
+
+}  // namespace
+
+std::vector<Finding> check(Partition& partition) { return Checker(partition).run(); }
+
+}  // namespace pagoda::hv

@@ -1,0 +1,103 @@
+#include "pagoda/hv/slat.h"
+
+namespace pagoda::hv {
+
+using machine::RawPte;
+using namespace machine::pte_bits;
+
+namespace {
+
+VirtualAddress address_of(Pfn guest) { return VirtualAddress(PhysicalAddress(guest).value()); }
+
+// An entry that points to a table allows everything: the last level decides.
+constexpr RawPte kTable = kValid | kWrite | kUser;
+
+}  // namespace
+
+Slat::Slat(machine::PhysicalView memory, TableFrames& frames)
+    : memory_(memory), frames_(frames), root_([&] {
+        frames.assert_held();
+        return frames.take(memory);
+      }()) {}
+
+PhysicalAddress Slat::find(Pfn guest, unsigned& level) const {
+  Pfn table = root_;
+  for (level = machine::kMaxPagingLevels;; --level) {
+    const PhysicalAddress at = mode().entry_address(table, address_of(guest), level);
+    const auto raw = memory_.load<std::uint64_t>(at);
+    if (level == 1 || (raw & kValid) == 0 || (raw & kLarge) != 0) return at;
+    table = mode().frame(raw);
+  }
+}
+
+void Slat::fill(Pfn guest, unsigned level, Pfn host, Rights rights) {
+  frames_.assert_held();
+  Pfn table = root_;
+  for (unsigned above = machine::kMaxPagingLevels; above > level; --above) {
+    const PhysicalAddress at = mode().entry_address(table, address_of(guest), above);
+    auto raw = memory_.load<std::uint64_t>(at);
+    if ((raw & kValid) == 0 || (raw & kLarge) != 0) {
+      // A large entry that a small one replaces is made again where it is needed.
+      raw = PhysicalAddress(frames_.take(memory_)).value() | kTable;
+      memory_.store<std::uint64_t>(at, raw);
+    }
+    table = mode().frame(raw);
+  }
+  const PhysicalAddress at = mode().entry_address(table, address_of(guest), level);
+  if (level > 1) {
+    const auto raw = memory_.load<std::uint64_t>(at);
+    if ((raw & kValid) != 0 && (raw & kLarge) == 0) {
+      free_below(mode().frame(raw), level - 1);
+      frames_.give_back(mode().frame(raw));
+    }
+  }
+  memory_.store<std::uint64_t>(at, PhysicalAddress(host).value() | kValid | kUser | (rights.write ? kWrite : 0) |
+                                       (rights.execute ? 0 : kNoExecute) | (level > 1 ? kLarge : 0));
+}
+
+RawPte Slat::entry(Pfn guest) const {
+  unsigned level = 0;
+  const auto raw = memory_.load<std::uint64_t>(find(guest, level));
+  return (raw & kValid) != 0 ? raw : 0;
+}
+
+Pfn Slat::frame_of(Pfn guest) const {
+  unsigned level = 0;
+  const auto raw = memory_.load<std::uint64_t>(find(guest, level));
+  if ((raw & kValid) == 0) return kNoPfn;
+  return mode().frame(raw) + PageCount(guest.value() % pages_of(mode().coverage(level)).value());
+}
+
+void Slat::clear(Pfn guest) {
+  frames_.assert_held();
+  unsigned level = 0;
+  memory_.store<std::uint64_t>(find(guest, level), 0);
+}
+
+bool Slat::test_and_clear_accessed(Pfn guest) {
+  frames_.assert_held();
+  unsigned level = 0;
+  const PhysicalAddress at = find(guest, level);
+  if ((memory_.load<std::uint64_t>(at) & (kValid | kAccessed)) != (kValid | kAccessed)) return false;
+  machine::clear_entry_bits(memory_, mode(), at, kAccessed);
+  return true;
+}
+
+void Slat::reset() {
+  frames_.assert_held();
+  free_below(root_, machine::kMaxPagingLevels);
+  memory_.zero(root_);
+}
+
+void Slat::free_below(Pfn table, unsigned level) {
+  frames_.assert_held();
+  if (level == 1) return;
+  for (std::uint64_t index = 0; index < mode().entries(level); ++index) {
+    const auto raw = memory_.load<std::uint64_t>(PhysicalAddress(table) + ByteCount(index * 8));
+    if ((raw & kValid) == 0 || (raw & kLarge) != 0) continue;
+    free_below(mode().frame(raw), level - 1);
+    frames_.give_back(mode().frame(raw));
+  }
+}
+
+}  // namespace pagoda::hv

@@ -1,0 +1,93 @@
+// The second level of translation: from guest frames to host frames, in the processor's own format (AMD64 nested
+// paging, which is the format of its ordinary tables; Intel's EPT differs in bits only).
+//
+// It is a cache over the host's PTEs of vmmem: entries are made when the guest needs them ("violation"), carry no right
+// that the host's PTE does not carry, and go when the host says so. Write is given only for pages that the host knows
+// to be dirty, so that a first write comes to the host as any other does.
+//
+// Under shadow paging the same tables are the hypervisor's map from guest frames to host frames (ESX: pmap), which only
+// software reads.
+//
+// Invariants (hv::check):
+//   [SL2-1] Every entry leads to the frame that the host's PTE of the backing page leads to, and allows nothing that it
+//           forbids; an entry that allows writing has a dirty PTE behind it.
+//   [SL2-2] Every table is in use by one entry, and none but the root is empty of tables and entries for long: tables
+//           go with `reset`.
+// Locking: the lock of vmmem for changes. The hardware reads without. Source: AMD APM vol. 2, 15.25;
+// reference/virtualization.md 2.2.
+#pragma once
+
+#include <cstdint>
+#include <expected>
+
+#include "pagoda/hv/table_frames.h"
+#include "pagoda/machine/page_walker.h"
+
+namespace pagoda::hv {
+
+class Slat {
+ public:
+  // Tables on the way to an entry, at most, besides the root.
+  static constexpr PageCount kTablesPerPath{machine::kMaxPagingLevels - 1};
+  static constexpr unsigned kLargeLevel = 2;
+
+  // Takes a frame for the root, which must have been reserved. Both outlive it.
+  Slat(machine::PhysicalView memory, TableFrames& frames);
+
+  [[nodiscard]] Pfn root() const { return root_; }
+  static const machine::PagingMode& mode() { return machine::kAmd64Paging; }
+
+  // What the hardware does: reads `loads` entries more, sets accessed, and dirty for a write. A fault is a violation.
+  [[nodiscard]] std::expected<machine::Translation, machine::PageFault> walk(Pfn guest, machine::Access access,
+                                                                             std::uint64_t& loads) const {
+    return machine::walk(memory_, mode(), root_, VirtualAddress(PhysicalAddress(guest).value()), access,
+                         machine::Privilege::kUser, {}, loads);
+  }
+
+  struct Rights {
+    bool write = false;
+    bool execute = true;
+  };
+  // Makes or replaces an entry of 4 KB (level 1) or 2 MB (level 2, both frames multiples of its size). Not accessed
+  // yet. kTablesPerPath frames must have been reserved.
+  void fill(Pfn guest, unsigned level, Pfn host, Rights rights);
+  // The entry that translates the frame, large or not; 0 if there is none.
+  [[nodiscard]] machine::RawPte entry(Pfn guest) const;
+  // The host frame that it leads to; kNoPfn if there is no entry.
+  [[nodiscard]] Pfn frame_of(Pfn guest) const;
+  // Takes it away.
+  void clear(Pfn guest);
+  bool test_and_clear_accessed(Pfn guest);
+  // Takes everything away, and gives all tables but the root back.
+  void reset();
+
+  // Calls `visit(first guest frame, level, raw)` for every entry that maps memory.
+  template <class Visit>
+  void for_each(Visit&& visit) const {
+    for_each_below(root_, machine::kMaxPagingLevels, 0, visit);
+  }
+
+ private:
+  [[nodiscard]] PhysicalAddress find(Pfn guest, unsigned& level) const;
+  void free_below(Pfn table, unsigned level);
+  template <class Visit>
+  void for_each_below(Pfn table, unsigned level, std::uint64_t base, Visit&& visit) const {
+    const std::uint64_t coverage = mode().coverage(level).value();
+    for (std::uint64_t index = 0; index < mode().entries(level); ++index) {
+      const machine::RawPte raw = memory_.load<std::uint64_t>(PhysicalAddress(table) + ByteCount(index * 8));
+      if ((raw & machine::pte_bits::kValid) == 0) continue;
+      const std::uint64_t address = base + index * coverage;
+      if (level > 1 && (raw & machine::pte_bits::kLarge) == 0) {
+        for_each_below(mode().frame(raw), level - 1, address, visit);
+      } else {
+        visit(PhysicalAddress(address).pfn(), level, raw);
+      }
+    }
+  }
+
+  const machine::PhysicalView memory_;
+  TableFrames& frames_;
+  const Pfn root_;
+};
+
+}  // namespace pagoda::hv

@@ -1,0 +1,118 @@
+// For tests: a small host with a memory manager, partitions on it, and in each of them a guest's memory manager with
+// one space.
+//
+//   TestHost host({.frames = PageCount(512)});
+//   TestVm vm(host, {.memory = 4_MiB});
+//   const VirtualAddress base = vm.commit(PageCount(16));
+//   vm.must_put(base, 1, 42);
+//   EXPECT_EQ(vm.check(), "");
+#pragma once
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "pagoda/hv/check.h"
+#include "pagoda/hv/partition.h"
+#include "pagoda/machine/sim/sim_machine.h"
+#include "pagoda/mm/check/check.h"
+#include "pagoda/mm/testing/test_machine.h"
+
+namespace pagoda::hv::testing {
+
+struct TestHostConfig {
+  PageCount frames{2048};
+  machine::PteFormat paging = machine::PteFormat::kAmd64;
+  unsigned processors = 5;  // Number 0 is the host's own; the others are for virtual processors.
+  ByteCount paging_file = 64_MiB;
+};
+
+class TestHost {
+ public:
+  explicit TestHost(const TestHostConfig& config = {})
+      : machine_(*machine::SimMachine::create(
+            {.frames = config.frames, .paging = config.paging, .processors = config.processors, .disks = {{}}})),
+        manager_(*mm::MemoryManager::create(
+            *machine_, {.tunables = mm::testing::small_tunables(),
+                        .paging_files = {{.disk = 0, .minimum = config.paging_file, .maximum = config.paging_file}}})) {
+  }
+
+  [[nodiscard]] machine::SimMachine& machine() { return *machine_; }
+  [[nodiscard]] mm::MemoryManager& manager() { return *manager_; }
+  [[nodiscard]] mm::Processor& cpu() { return machine_->processor(0); }
+  // Host processors for so many virtual ones.
+  unsigned take_processors(unsigned count) { return std::exchange(next_processor_, next_processor_ + count); }
+  [[nodiscard]] std::string check() { return mm::testing::TestMachine::check_manager(*manager_, cpu()); }
+
+ private:
+  std::unique_ptr<machine::SimMachine> machine_;
+  std::unique_ptr<mm::MemoryManager> manager_;
+  unsigned next_processor_ = 1;
+};
+
+struct TestVmConfig {
+  PartitionConfig partition{.memory = pages_of(2_MiB), .disks = {{}}};
+  mm::Tunables tunables = mm::testing::small_tunables();
+  ByteCount paging_file = 16_MiB;
+};
+
+class TestVm {
+ public:
+  explicit TestVm(TestHost& host, TestVmConfig config = {}) : host_(host) {
+    config.partition.first_host_processor = host.take_processors(config.partition.processors);
+    partition_ = *Partition::create(host.manager(), host.cpu(), config.partition);
+    std::vector<mm::PagingFileConfig> files;
+    if (!config.partition.disks.empty())
+      files.push_back({.disk = 0, .minimum = config.paging_file, .maximum = config.paging_file});
+    manager_ = *mm::MemoryManager::create(partition_->machine(),
+                                          {.tunables = config.tunables, .paging_files = files, .depth = 1});
+    space_ = *manager_->create_space(cpu(), {});
+    for (unsigned number = 0; number < config.partition.processors; ++number) manager_->attach(cpu(number), *space_);
+  }
+
+  [[nodiscard]] Partition& partition() { return *partition_; }
+  [[nodiscard]] mm::MemoryManager& manager() { return *manager_; }
+  [[nodiscard]] mm::AddressSpace& space() { return *space_; }
+  [[nodiscard]] mm::Processor& cpu(unsigned number = 0) { return partition_->machine().processor(number); }
+
+  VirtualAddress commit(PageCount pages, mm::Protection protection = mm::Protection::kReadWrite) {
+    return VirtualAddress(
+        space_->reserve({.size = bytes_of(pages), .protection = protection, .commit = mm::MemCommit::kYes})->first);
+  }
+  static VirtualAddress page(VirtualAddress base, std::uint64_t number) { return base + bytes_of(PageCount(number)); }
+  void must_put(VirtualAddress base, std::uint64_t number, std::uint64_t value, unsigned on = 0) {
+    const auto result = cpu(on).store<std::uint64_t>(page(base, number), value);
+    PAGODA_CHECK_EQ(result ? Status::kSuccess : result.error(), Status::kSuccess);
+  }
+  Result<std::uint64_t> get(VirtualAddress base, std::uint64_t number, unsigned on = 0) {
+    return cpu(on).load<std::uint64_t>(page(base, number));
+  }
+  // A word into each page, the page's number plus `first`.
+  void fill(VirtualAddress base, PageCount pages, std::uint64_t first = 1) {
+    for (std::uint64_t i = 0; i < pages.value(); ++i) must_put(base, i, first + i);
+  }
+  // How many pages do not hold what `fill` wrote.
+  std::uint64_t differences(VirtualAddress base, PageCount pages, std::uint64_t first = 1) {
+    std::uint64_t wrong = 0;
+    for (std::uint64_t i = 0; i < pages.value(); ++i) {
+      const auto value = get(base, i);
+      if (!value || *value != first + i) ++wrong;
+    }
+    return wrong;
+  }
+
+  // What the checkers of the guest, of the caches between and of the host find; empty for healthy machines.
+  [[nodiscard]] std::string check() {
+    return mm::testing::TestMachine::check_manager(*manager_, cpu()) + hv::to_string(hv::check(*partition_)) +
+           host_.check();
+  }
+
+ private:
+  TestHost& host_;
+  std::unique_ptr<Partition> partition_;
+  std::unique_ptr<mm::MemoryManager> manager_;
+  mm::AddressSpace* space_ = nullptr;
+};
+
+}  // namespace pagoda::hv::testing

@@ -1,0 +1,45 @@
+#include "pagoda/hv/virtual_disk.h"
+
+#include <utility>
+
+#include "pagoda/hv/partition.h"
+
+namespace pagoda::hv {
+
+class VirtualDisk::File final : public machine::DiskFile {
+ public:
+  File(VirtualDisk& disk, std::unique_ptr<machine::DiskFile> file) : disk_(disk), file_(std::move(file)) {}
+
+  machine::Disk& disk() override { return disk_; }
+  [[nodiscard]] ByteCount size() const override { return file_->size(); }
+  [[nodiscard]] bool writable() const override { return file_->writable(); }
+  Result<> resize(ByteCount size) override { return file_->resize(size); }
+  machine::DiskTransfer read(machine::Processor& cpu, FileOffset at, std::span<const Pfn> frames) override {
+    return file_->read(cpu, at, frames);
+  }
+  machine::DiskTransfer write(machine::Processor& cpu, FileOffset at, std::span<const Pfn> frames) override {
+    const Partition::GuestWrite writing(disk_.partition_);
+    return file_->write(cpu, at, frames);
+  }
+  [[nodiscard]] bool peek(FileOffset at, std::span<std::byte> into) const override { return file_->peek(at, into); }
+
+ private:
+  VirtualDisk& disk_;
+  std::unique_ptr<machine::DiskFile> file_;
+};
+
+Result<std::unique_ptr<machine::DiskFile>> VirtualDisk::create(const std::string& file_name) {
+  auto file = disk_.create(file_name);
+  if (!file) return fail(file.error());
+  return std::make_unique<File>(*this, std::move(*file));
+}
+
+Result<std::unique_ptr<machine::DiskFile>> VirtualDisk::open(const std::filesystem::path& path,
+                                                             machine::FileAccess access,
+                                                             machine::FileCreation creation) {
+  auto file = disk_.open(path, access, creation);
+  if (!file) return fail(file.error());
+  return std::make_unique<File>(*this, std::move(*file));
+}
+
+}  // namespace pagoda::hv

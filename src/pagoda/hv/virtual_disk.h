@@ -1,0 +1,35 @@
+// A guest's way to its disk: the transfers of a simulated disk, told apart for whoever counts double paging. What the
+// guest writes out, the host may have to read in first.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "pagoda/machine/disk.h"
+
+namespace pagoda::hv {
+
+class Partition;
+
+class VirtualDisk final : public machine::Disk {
+ public:
+  // Both outlive it.
+  VirtualDisk(Partition& partition, machine::Disk& disk) : partition_(partition), disk_(disk) {}
+
+  [[nodiscard]] const std::string& name() const override { return disk_.name(); }
+  [[nodiscard]] ByteCount capacity() const override { return disk_.capacity(); }
+  [[nodiscard]] ByteCount used() const override { return disk_.used(); }
+  [[nodiscard]] const Counts& counts() const override { return disk_.counts(); }
+  Result<std::unique_ptr<machine::DiskFile>> create(const std::string& file_name) override;
+  Result<std::unique_ptr<machine::DiskFile>> open(const std::filesystem::path& path, machine::FileAccess access,
+                                                  machine::FileCreation creation) override;
+
+ private:
+  class File;
+
+  Partition& partition_;
+  machine::Disk& disk_;
+};
+
+}  // namespace pagoda::hv

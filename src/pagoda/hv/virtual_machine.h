@@ -1,0 +1,61 @@
+// A partition from the inside: a machine like any other, on which a guest's memory manager runs.
+//
+//   auto partition = hv::Partition::create(host, cpu, {...});
+//   auto guest = mm::MemoryManager::create((*partition)->machine(), {.depth = 1});
+//
+// Its disks are simulated disks of its own, whose transfers reach guest memory as a DMA does.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "pagoda/machine/hypercalls.h"
+#include "pagoda/machine/machine.h"
+#include "pagoda/machine/sim/sim_disk.h"
+
+namespace pagoda::hv {
+
+class Partition;
+struct PartitionConfig;
+
+class VirtualMachine final : public machine::Machine, private machine::Hypercalls {
+ public:
+  VirtualMachine(Partition& partition, const machine::CostModel& costs);
+  ~VirtualMachine() override;
+
+  [[nodiscard]] const machine::PagingMode& paging() const override;
+  [[nodiscard]] machine::TlbRefill refill() const override;
+  [[nodiscard]] PageCount frame_count() const override;
+  [[nodiscard]] const machine::CostModel& costs() const override { return costs_; }
+  [[nodiscard]] std::span<machine::Processor* const> processors() override { return processors_; }
+  [[nodiscard]] std::span<machine::Disk* const> disks() override { return disk_pointers_; }
+  [[nodiscard]] machine::Hypercalls* hypercalls() override { return this; }
+  void shoot_down(machine::Processor& initiator, const machine::ProcessorSet& targets, machine::Asid asid,
+                  VpnRange pages) override;
+
+  [[nodiscard]] machine::Processor& processor(unsigned number = 0) { return *processors_[number]; }
+  [[nodiscard]] machine::SimDisk& sim_disk(unsigned number = 0) { return *sim_disks_[number]; }
+  // What the guest last said about its memory.
+  [[nodiscard]] const MemoryReport& last_report() const { return report_; }
+
+ private:
+  friend class Partition;
+
+  Capabilities query_capabilities(machine::Processor& cpu) override;
+  Result<> heat_hint(machine::Processor& cpu, machine::HeatHint hint,
+                     std::span<const machine::FrameRange> ranges) override;
+  Result<> report_memory(machine::Processor& cpu, const MemoryReport& report) override;
+  std::span<const DirectMap> direct_maps(machine::Processor& cpu) override;
+
+  Partition& partition_;
+  const machine::CostModel costs_;
+  std::vector<machine::Processor*> processors_;
+  std::vector<std::unique_ptr<machine::SimDisk>> sim_disks_;
+  std::vector<std::unique_ptr<machine::Disk>> disks_;  // The guest's way to them.
+  std::vector<machine::Disk*> disk_pointers_;
+  std::vector<DirectMap> direct_maps_;
+  MemoryReport report_;
+};
+
+}  // namespace pagoda::hv
