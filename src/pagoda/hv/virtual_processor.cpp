@@ -92,6 +92,8 @@ void VirtualProcessor::pop_held(Pfn frame, Access use) {
 }
 
 std::byte* VirtualProcessor::hold(Pfn frame, Access use, machine::FrameExtent part) {
+  if (interruption_ != nullptr) [[unlikely]]
+    interruption_->before_access();
   if (ShadowMmu* const shadow = partition_.shadow(); shadow != nullptr && use == Access::kWrite)
     shadow->before_write(*this, frame, part);
   std::byte* const bytes = reach(frame, use);

@@ -65,6 +65,15 @@ class VirtualProcessor final : public machine::FrameReach {
   // Guest-physical memory as the hypervisor reads and writes it.
   [[nodiscard]] machine::PhysicalView unwatched() { return machine::PhysicalView(unwatched_); }
 
+  // Called before every access of the guest's kernel to a frame, as a host's interrupt may come between any two
+  // instructions: what the host does meanwhile. Null: nothing.
+  class Interruption {
+   public:
+    virtual ~Interruption() = default;
+    virtual void before_access() = 0;
+  };
+  void set_interruption(Interruption* interruption) { interruption_ = interruption; }
+
   // Runs `work(host processor)` in the host, at the guest's time and cost.
   template <class Work>
   decltype(auto) exit_to_host(Work&& work) {
@@ -114,6 +123,7 @@ class VirtualProcessor final : public machine::FrameReach {
 
   Partition& partition_;
   machine::Processor& host_;
+  Interruption* interruption_ = nullptr;
   Unwatched unwatched_;
   machine::Processor guest_;
   machine::Tlb nested_;

@@ -65,19 +65,18 @@ void AddressSpace::remove_observer(SecondaryMmu& observer) {
   std::erase(observers_, &observer);
 }
 
+void AddressSpace::forget_in_tlbs(Processor& cpu, VpnRange pages) {
+  core_.machine.shoot_down(cpu, loaded_on_, asid_, pages);
+}
+
 void AddressSpace::invalidate(Processor& cpu, std::span<const Vpn> pages) {
   if (pages.size() > kSingleInvalidations) {
-    core_.machine.shoot_down(cpu, loaded_on_, asid_, user_range());
+    forget_in_tlbs(cpu, user_range());
   } else {
-    for (const Vpn page : pages) core_.machine.shoot_down(cpu, loaded_on_, asid_, {page, 1_pages});
+    for (const Vpn page : pages) forget_in_tlbs(cpu, {page, 1_pages});
   }
   for (SecondaryMmu* observer : observers_)
     for (const Vpn page : pages) observer->invalidate({page, 1_pages});
-}
-
-void AddressSpace::invalidate_everything(Processor& cpu) {
-  core_.machine.shoot_down(cpu, loaded_on_, asid_, user_range());
-  for (SecondaryMmu* observer : observers_) observer->invalidate(user_range());
 }
 
 bool AddressSpace::test_and_clear_accessed(const Processor& cpu, const Wsle& entry) {
@@ -85,6 +84,13 @@ bool AddressSpace::test_and_clear_accessed(const Processor& cpu, const Wsle& ent
   if (accessed) machine::clear_entry_bits(cpu.physical(), core_.mode, entry.pte(), machine::pte_bits::kAccessed);
   for (SecondaryMmu* observer : observers_) accessed |= observer->test_and_clear_accessed(entry.page());
   return accessed;
+}
+
+bool AddressSpace::is_accessed(const Processor& cpu, const Wsle& entry) {
+  for (SecondaryMmu* observer : observers_)
+    if (observer->test_and_clear_accessed(entry.page()))
+      machine::set_entry_bits(cpu.physical(), core_.mode, entry.pte(), machine::pte_bits::kAccessed);
+  return PteCodec::is_accessed(core_.load(cpu, entry.pte()));
 }
 
 PageCount AddressSpace::tables_spanned(VpnRange pages, const Vad* before, const Vad* after) const {

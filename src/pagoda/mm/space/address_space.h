@@ -257,9 +257,13 @@ class AddressSpace {
   // Whoever may have cached the pages forgets them: processors' TLBs and observers. The PTEs are less permissive
   // already; the frames are not reused yet. Not under the PFN lock.
   void invalidate(Processor& cpu, std::span<const Vpn> pages) PAGODA_REQUIRES(lock);
-  void invalidate_everything(Processor& cpu) PAGODA_REQUIRES(lock);
-  // Reads and clears the accessed bit, in the PTE and in every observer. TLBs may keep the page until invalidated.
+  // Processors forget pages whose accessed bits were cleared, or their next use would not set them again. (Observers
+  // have seen to that themselves.)
+  void forget_in_tlbs(Processor& cpu, VpnRange pages) PAGODA_REQUIRES(lock);
+  // Reads and clears the accessed bit, in the PTE and in every observer. Processors' TLBs may keep the page.
   bool test_and_clear_accessed(const Processor& cpu, const Wsle& entry) PAGODA_REQUIRES(lock);
+  // Whether it was accessed since that; what observers know is folded into the PTE.
+  bool is_accessed(const Processor& cpu, const Wsle& entry) PAGODA_REQUIRES(lock);
   // A processor loads the root.
   void loaded_on(const Processor& cpu) PAGODA_REQUIRES(lock) { loaded_on_.add(cpu.number()); }
   // What a page whose PTE is zero may be used for; kNone if it is not committed. Of a view: what its section says, as

@@ -185,7 +185,7 @@ Result<> AddressSpace::clone_from(Processor& cpu, AddressSpace& parent) {
     result = is_physical(copy) ? map_large_view(cpu, **inserted) : clone_region(cpu, parent, *vad, entries);
   }
   // The parent writes to none of what it shares now.
-  parent.invalidate_everything(cpu);
+  parent.invalidate_range(cpu, parent.user_range());
   return result;
 }
 

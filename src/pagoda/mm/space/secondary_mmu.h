@@ -12,7 +12,8 @@ class SecondaryMmu {
   // Forgets the pages. Called after their PTEs became less permissive and before their frames are reused, with the
   // space's lock held.
   virtual void invalidate(VpnRange pages) = 0;
-  // Whether the page was accessed through this cache since the last call. With the space's lock held.
+  // Whether the page was accessed through this cache since the last call; its next use counts again. With the space's
+  // lock held.
   virtual bool test_and_clear_accessed(Vpn page) = 0;
 };
 

@@ -76,8 +76,7 @@ void make_room(AddressSpace& space, Processor& cpu) {
     if (space.test_and_clear_accessed(cpu, entry)) {
       entry.set_age(0);
       // The TLB must forget the page, or its next use would not set the bit again.
-      const Vpn page = entry.page();
-      space.invalidate(cpu, std::span(&page, 1));
+      space.forget_in_tlbs(cpu, {entry.page(), 1_pages});
       continue;
     }
     EvictionBatch batch(space);
@@ -102,7 +101,7 @@ void age_working_set(AddressSpace& space, Processor& cpu) {
       entry.set_age(std::min(entry.age() + 1, Wsle::kOldest));
     }
   }
-  if (any_accessed) space.invalidate_everything(cpu);
+  if (any_accessed) space.forget_in_tlbs(cpu, space.user_range());
 }
 
 PageCount trim_working_set(AddressSpace& space, Processor& cpu, PageCount wanted, PageCount floor, unsigned age) {
@@ -114,7 +113,7 @@ PageCount trim_working_set(AddressSpace& space, Processor& cpu, PageCount wanted
     Wsle& entry = ws[slot];
     if (!entry.is_valid() || entry.is_locked() || entry.age() < age) continue;
     // Used since the last aging pass: not as old as it looks. At age 0 there is no more mercy.
-    if (age > 0 && PteCodec::is_accessed(space.core().load(cpu, entry.pte()))) continue;
+    if (age > 0 && space.is_accessed(cpu, entry)) continue;
     batch.add(cpu, slot);
     ++trimmed;
   }
