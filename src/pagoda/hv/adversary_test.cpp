@@ -1,5 +1,5 @@
-// What a guest's programs read does not depend on where they run: on bare hardware, under nested or under shadow paging,
-// in every paging mode, while the host takes guest pages away between any two instructions.
+// What a guest's programs read does not depend on where they run: on bare hardware, under nested or under shadow
+// paging, in every paging mode, while the host takes guest pages away between any two instructions.
 #include <gtest/gtest.h>
 
 #include <functional>
@@ -96,9 +96,8 @@ class Day {
     if (life.regions.empty()) return "";
     Region& region = life.regions[random_.below(life.regions.size())];
     region.writable = !region.writable;
-    const auto before =
-        life.space->protect(cpu_, VirtualAddress(region.pages.first), bytes_of(region.pages.count),
-                            region.writable ? mm::Protection::kReadWrite : mm::Protection::kReadOnly);
+    const auto before = life.space->protect(cpu_, VirtualAddress(region.pages.first), bytes_of(region.pages.count),
+                                            region.writable ? mm::Protection::kReadWrite : mm::Protection::kReadOnly);
     return before ? "" : refused("protect", before.error());
   }
   std::string fork(const Life& life) {
