@@ -133,16 +133,16 @@ void PageMaker::make_other(std::uint32_t number, const PageContent& content, Pag
 void PageMaker::make(std::uint32_t number, const PageContent& content, PageBytes page) const {
   switch (content.kind) {
     case ContentKind::kZero:
-      std::ranges::fill(page, std::byte{0});
-      return;
+      return make_page_of_words(0, page);
     case ContentKind::kPattern:
-      for (std::size_t at = 0; at < page.size(); at += sizeof content.pattern)
-        std::memcpy(&page[at], &content.pattern, sizeof content.pattern);
-      return;
+      return make_page_of_words(content.pattern, page);
     case ContentKind::kOther:
-      make_other(number, content, page);
-      return;
+      return make_other(number, content, page);
   }
+}
+
+void make_page_of_words(std::uint64_t word, PageBytes page) {
+  for (std::size_t at = 0; at < page.size(); at += sizeof word) std::memcpy(&page[at], &word, sizeof word);
 }
 
 bool is_zero_page(ConstPageBytes page) {

@@ -46,6 +46,8 @@ class PageMaker {
   std::array<Plan, kPageBytes + 1> plans_{};  // By size.
 };
 
+// One word, again and again.
+void make_page_of_words(std::uint64_t word, PageBytes page);
 // Whether all bytes are zero.
 bool is_zero_page(ConstPageBytes page);
 

@@ -50,7 +50,8 @@ TEST(PageMaker, ZeroAndPatternPagesAreExact) {
 TEST(PageMaker, TheSameNumberMakesTheSamePageAndAnotherNumberAnother) {
   const PageMaker maker;
   const PageMaker again;
-  for (const std::uint16_t size : {1, 26, 29, 30, 31, 40, 100, 1433, 3369, 4090, 4095, 4096}) {
+  for (const std::uint16_t size :
+       std::to_array<std::uint16_t>({1, 26, 29, 30, 31, 40, 100, 1433, 3369, 4090, 4095, 4096})) {
     std::unordered_set<std::uint64_t> seen;
     for (std::uint32_t number = 0; number < 300; ++number) {
       Page page;

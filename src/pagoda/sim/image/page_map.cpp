@@ -180,11 +180,14 @@ Input<PageMap> PageMap::read(ByteSource& source) {
   return PageMap(std::move(header->images), std::move(*contents), std::move(*numbers));
 }
 
+bool PageMap::names_image(std::string_view full, std::string_view name) {
+  constexpr std::string_view kExtension = ".mem";
+  return full == name ||
+         (full.size() == name.size() + kExtension.size() && full.starts_with(name) && full.ends_with(kExtension));
+}
+
 const PageMap::Image* PageMap::find(std::string_view name) const {
-  const auto found = std::ranges::find_if(images_, [name](const Image& image) {
-    return image.name == name ||
-           (image.name.size() == name.size() + 4 && image.name.starts_with(name) && image.name.ends_with(".mem"));
-  });
+  const auto found = std::ranges::find_if(images_, [&](const Image& image) { return names_image(image.name, name); });
   return found == images_.end() ? nullptr : &*found;
 }
 

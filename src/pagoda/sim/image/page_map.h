@@ -56,7 +56,9 @@ class PageMap {
       : images_(std::move(images)), contents_(std::move(contents)), numbers_(std::move(numbers)) {}
 
   [[nodiscard]] const std::vector<Image>& images() const { return images_; }
-  // By its name, or its name without ".mem"; null if there is none.
+  // Whether an image of the name `full` may be called `name`: so, or without its ".mem".
+  static bool names_image(std::string_view full, std::string_view name);
+  // Null if there is none.
   [[nodiscard]] const Image* find(std::string_view name) const;
   // "a.mem, b.mem", for messages.
   [[nodiscard]] std::string names() const;
