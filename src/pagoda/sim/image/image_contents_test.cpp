@@ -158,7 +158,7 @@ TEST(TarReader, ReadsLongNamesAndPassesOverWhatIsNoFile) {
   const auto archive = tar_of({{"folder", {}, '5'},
                                {"././@LongLink", text(gnu + '\0'), 'L'},
                                {"short", text("1")},
-                               {"PaxHeaders", text("12 mtime=1.5\n170 path=" + pax + "\n"), 'x'},
+                               {"PaxHeaders", text("13 mtime=1.5\n170 path=" + pax + "\n"), 'x'},
                                {"short", text("22")},
                                {"link", {}, '2'},
                                {"plain", text("333")}});
