@@ -19,15 +19,8 @@
 
 namespace pagoda::sim {
 
-// Names the archive of four whole images that may not be shipped; without it data/images/nk4.tar.zst is looked for.
-inline constexpr const char* kRealImagesVariable = "PAGODA_REAL_IMAGES";
-
-// Empty where nobody has them.
-inline std::string real_images() {
-  const char* const given = std::getenv(kRealImagesVariable);
-  std::string path = given != nullptr ? given : std::string(PAGODA_SOURCE_DIR) + "/data/images/nk4.tar.zst";
-  return std::filesystem::exists(path) ? path : "";
-}
+// Four whole images that may not be shipped; somebody who has them puts them here.
+inline const std::string kRealImages = std::string(PAGODA_SOURCE_DIR) + "/data/images/nk4.tar.zst";
 
 class ImageDirectory {
  public:
