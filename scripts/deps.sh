@@ -5,7 +5,7 @@
 pagoda_run_packages=(
   g++ cmake ninja-build pkg-config
   libfmt-dev libcli11-dev libtomlplusplus-dev nlohmann-json3-dev
-  libxxhash-dev libzstd-dev
+  libxxhash-dev libzstd-dev liblz4-dev
   libbenchmark-dev robin-map-dev  # `pagoda bench` is part of the binary; a hash map for one of its peers.
   libjs-chart.js    # Inlined in the report.
 )

@@ -108,13 +108,17 @@ TEST_F(Cli, HelpOfEveryCommandTeaches) {
     const char* command;
     std::vector<const char*> parts;
   } cases[] = {
-      {"--help", {"virtual memory manager", "run", "trace", "bench", "pagoda run scenarios/host.toml", "Exit status"}},
+      {"--help",
+       {"virtual memory manager", "run", "trace", "image", "bench", "pagoda run scenarios/host.toml", "Exit status"}},
       {"run --help",
        {"Example", "--report", "--json", "--seed", "--operations", "--verify", "--quiet", "scenarios.md"}},
       {"trace --help", {"record", "import", "info"}},
       {"trace record --help", {"Example"}},
       {"trace import --help", {"Example"}},
       {"trace info --help", {"Example"}},
+      {"image --help", {"info", "make"}},
+      {"image info --help", {"Example", "--only", "--json"}},
+      {"image make --help", {"Example", "--output"}},
       {"bench --help", {"--json"}},
   };
   for (const auto& [command, parts] : cases) {
@@ -141,6 +145,9 @@ TEST_F(Cli, WhatItDoesNotKnowIsRefused) {
   expect_refused("run one.toml two.toml", {"two.toml"});
   expect_refused("trace", {"--help"});
   expect_refused("trace frobnicate", {"--help"});
+  expect_refused("image", {"--help"});
+  expect_refused("image info", {"file"});
+  expect_refused("image make x", {"--output"});
   write("s.toml", kSmall);
   for (const char* number : {"0", "-1", "many", "99999999999999999999"})
     expect_refused(fmt::format("run s.toml --operations {}", number), {"--operations"});
@@ -243,6 +250,18 @@ TEST_F(Cli, OutputMayBeADevice) {
   const Ran ran = run("run s.toml --quiet --json /dev/stdout");
   EXPECT_EQ(ran.status, 0) << ran.error;
   EXPECT_EQ(nlohmann::json::parse(ran.out)["schema"], "pagoda-run");
+}
+
+TEST_F(Cli, ImageInfoShowsTheShippedMap) {
+  const Ran ran = run(fmt::format("image info '{}/data/images/all14.vpm.zst' --json out.json", PAGODA_SOURCE_DIR));
+  EXPECT_EQ(ran.status, 0);
+  EXPECT_EQ(ran.error, "");
+  EXPECT_THAT(ran.out, AllOf(HasSubstr("nk_idle.mem"), HasSubstr("199,079")));
+  EXPECT_EQ(nlohmann::json::parse(slurp(file("out.json")))["groups"][0]["images"].size(), 14U);
+  expect_refused("image info missing.vpm.zst", {"missing.vpm.zst", "cannot be read"});
+  write("cut.vpm.zst", slurp(std::filesystem::path(PAGODA_SOURCE_DIR) / "data/images/all14.vpm.zst").substr(0, 9999));
+  expect_refused("image info cut.vpm.zst --json other.json", {"cut.vpm.zst: truncated"});
+  expect_refused("image make cut.vpm.zst nk_idle -o out.mem", {"cut.vpm.zst: truncated"});
 }
 
 TEST_F(Cli, SeedAndOperationsGoBeforeTheScenarios) {

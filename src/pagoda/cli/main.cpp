@@ -9,6 +9,7 @@
 #include "pagoda/base/version.h"
 #include "pagoda/cli/bench_command.h"
 #include "pagoda/cli/exit_codes.h"
+#include "pagoda/cli/image_command.h"
 #include "pagoda/cli/run_command.h"
 #include "pagoda/cli/trace_command.h"
 
@@ -32,6 +33,7 @@ int main(int argc, char** argv) {
   int exit_code = cli::kExitSuccess;
   cli::add_run_command(app, exit_code);
   cli::add_trace_command(app, exit_code);
+  cli::add_image_command(app, exit_code);
   cli::add_bench_command(app, exit_code);
   try {
     app.parse(argc, argv);

@@ -10,11 +10,13 @@
 #include <cstring>
 #include <string>
 #include <system_error>
+#include <utility>
 
 namespace pagoda::report {
 namespace {
 
 namespace fs = std::filesystem;
+using NextPart = std::function<std::string_view()>;
 
 std::unexpected<InputError> failed(const fs::path& path, int error) {
   return bad_input(fmt::format("{}: cannot write: {}", path.string(), std::strerror(error)));
@@ -33,13 +35,9 @@ class OpenFile {
   }
 
   // Each gives 0 or an errno.
-  int write(std::string_view content) const {
-    while (!content.empty()) {
-      const ssize_t written = ::write(descriptor_, content.data(), content.size());
-      if (written < 0 && errno == EINTR) continue;
-      if (written < 0) return errno;
-      content.remove_prefix(static_cast<std::size_t>(written));
-    }
+  int write(const NextPart& next_part) const {
+    for (std::string_view part = next_part(); !part.empty(); part = next_part())
+      if (const int error = write_part(part); error != 0) return error;
     return 0;
   }
   int close() {
@@ -54,6 +52,16 @@ class OpenFile {
   }
 
  private:
+  [[nodiscard]] int write_part(std::string_view part) const {
+    while (!part.empty()) {
+      const ssize_t written = ::write(descriptor_, part.data(), part.size());
+      if (written < 0 && errno == EINTR) continue;
+      if (written < 0) return errno;
+      part.remove_prefix(static_cast<std::size_t>(written));
+    }
+    return 0;
+  }
+
   int descriptor_;
   fs::path temporary_;
 };
@@ -79,21 +87,21 @@ bool is_special(const fs::path& target) {
   return fs::exists(status) && !fs::is_regular_file(status);
 }
 
-int write_special(const fs::path& target, std::string_view content) {
+int write_special(const fs::path& target, const NextPart& next_part) {
   const int descriptor = ::open(target.c_str(), O_WRONLY | O_CLOEXEC);
   if (descriptor < 0) return errno;
   OpenFile file(descriptor);
-  if (const int error = file.write(content); error != 0) return error;
+  if (const int error = file.write(next_part); error != 0) return error;
   return file.close();
 }
 
-int write_regular(const fs::path& target, std::string_view content) {
+int write_regular(const fs::path& target, const NextPart& next_part) {
   if (!target.has_filename()) return EISDIR;
   fs::path temporary = temporary_beside(target);
   const int descriptor = open_temporary(temporary);
   if (descriptor < 0) return errno;
   OpenFile file(descriptor, std::move(temporary));
-  if (const int error = file.write(content); error != 0) return error;
+  if (const int error = file.write(next_part); error != 0) return error;
   if (const int error = file.close(); error != 0) return error;
   return file.rename_to(target);
 }
@@ -101,8 +109,12 @@ int write_regular(const fs::path& target, std::string_view content) {
 }  // namespace
 
 Input<> write_file(const fs::path& path, std::string_view content) {
+  return write_file_in_parts(path, [&content] { return std::exchange(content, {}); });
+}
+
+Input<> write_file_in_parts(const fs::path& path, const NextPart& next_part) {
   const fs::path target = target_of(path);
-  const int error = is_special(target) ? write_special(target, content) : write_regular(target, content);
+  const int error = is_special(target) ? write_special(target, next_part) : write_regular(target, next_part);
   if (error != 0) return failed(path, error);
   return {};
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <string_view>
 
 #include "pagoda/base/input_error.h"
@@ -12,6 +13,8 @@ namespace pagoda::report {
 // or the whole new one. What is no regular file (a pipe, /dev/stdout) is written directly. Fails with one line that
 // names the path and leaves it alone.
 Input<> write_file(const std::filesystem::path& path, std::string_view content);
+// The same for what is too large to be held: `next_part` is called until it gives an empty part.
+Input<> write_file_in_parts(const std::filesystem::path& path, const std::function<std::string_view()>& next_part);
 
 // Whether write_file would find its folder and may write there: asked before a long run, so that it does not fail at
 // its end.

@@ -122,7 +122,8 @@ bool Process::compare(std::uint32_t page, std::size_t word, std::uint64_t value)
 // What a loader would have put there: the page's first contents, one store for the whole page.
 Status Process::fill(machine::Processor& cpu, std::uint32_t page) {
   PageModel words;
-  for (std::size_t i = 0; i < words.size(); ++i) words[i] = Random::mix(seed_ + page * kPageWords + i);
+  if (!program_->first_contents(page, std::as_writable_bytes(std::span(words))))
+    for (std::size_t i = 0; i < words.size(); ++i) words[i] = Random::mix(seed_ + page * kPageWords + i);
   const std::span<const std::byte> bytes = std::as_bytes(std::span(words));
   const auto stored = cpu.store(memory_.address(page), bytes);
   if (!stored) return stored.error();

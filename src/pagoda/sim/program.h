@@ -37,6 +37,11 @@ class Program {
   [[nodiscard]] virtual std::uint64_t length() const = 0;
   // Fills `operations` from the front and says how many; 0 at the end. Fails only if its input does.
   virtual Input<std::size_t> next(std::span<Operation> operations) = 0;
+  // What the page, by its dense number, holds when it is first touched. False: it is all the same to the program.
+  virtual bool first_contents([[maybe_unused]] std::uint32_t page,
+                              [[maybe_unused]] std::span<std::byte, kPageBytes> bytes) const {
+    return false;
+  }
 };
 
 }  // namespace pagoda::sim

@@ -167,7 +167,8 @@ class ScenarioReader {
     } else if (t.has("operations")) {
       t.wrong("operations", "is for a fork; say it in the program");
     }
-    if (process.fork_of && t.has("working_set")) t.wrong("working_set", "of a fork is its parent's; leave it out");
+    for (const std::string_view key : {"working_set", "fill"})
+      if (process.fork_of && t.has(key)) t.wrong(key, "of a fork is its parent's; leave it out");
     t.table("working_set", [&](TomlTable& ws) {
       const mm::Tunables& defaults = *scenario_.manager.tunables;
       // A limit that is not given makes room for the one that is.
@@ -185,6 +186,10 @@ class ScenarioReader {
     } else if (t.has("program")) {
       t.wrong("program", "of a fork is its parent's; leave it out");
     }
+    t.table("fill", [&](TomlTable& f) {
+      process.fill = read_image(f);
+      process.fill->from = f.pages("from", 0_pages);
+    });
     const std::uint64_t copies = t.number("copies", 1, 1, kCopiesMost);
     const Duration every = t.duration("every", 0_ns);
     for (std::uint64_t copy = 1; copy <= copies; ++copy) {
@@ -206,18 +211,23 @@ class ScenarioReader {
     process.fork_of = static_cast<std::size_t>(parent - scenario_.processes.begin());
     process.program = parent->program;
     process.view = parent->view;
+    process.fill = parent->fill;
     process.limits = parent->limits;
     process.operations_most = t.number("operations", process.operations_most >> 1, 1);
   }
 
   void read_program(TomlTable& p, ProcessConfig& process) {
     p.require("kind");
-    static const std::vector<std::string_view> kinds{"sequential", "uniform", "zipf", "phases", "trace"};
+    static const std::vector<std::string_view> kinds{"sequential", "uniform", "zipf", "phases", "trace", "image"};
     const std::size_t kind = p.choice("kind", kinds, 0);
     if (kinds[kind] == "trace") {
       p.require("file");
       process.program = TraceConfig{.file = (folder_ / p.text("file", "")).lexically_normal().string(),
                                     .repeat = p.number("repeat", 1, 1, 1'000'000)};
+      return;
+    }
+    if (kinds[kind] == "image") {
+      process.program = read_image_program(p);
       return;
     }
     GeneratorConfig generator{.kind = static_cast<GeneratorConfig::Kind>(kind)};
@@ -232,20 +242,44 @@ class ScenarioReader {
     if ((generator.memory.is_zero() && !process.view) || bytes_of(generator.memory) > kGeneratorMost)
       p.wrong("memory", fmt::format("must be from 4KiB to {}", to_string(kGeneratorMost)));
     if (process.view) generator.memory += process.view->pages;
+    read_generator(p, generator);
+    process.program = generator;
+  }
+
+  // What all generators are told, but for their memory, which may not be known yet.
+  static void read_generator(TomlTable& p, GeneratorConfig& generator) {
     p.require("operations");
     generator.operations = p.number("operations", 1, 1, kOperationsMost);
     generator.writes = p.real("writes", generator.writes, 0, 1);
     generator.references = p.number("references", generator.references, 1, kReferencesMost);
-    if (kinds[kind] == "zipf") generator.theta = p.real("theta", generator.theta, 0, 10);
-    if (kinds[kind] == "phases") {
-      p.require("window");
-      generator.window = p.pages("window", 1_pages);
-      if (generator.window.is_zero() || generator.window > generator.memory)
-        p.wrong("window", "must be from 4KiB to the memory, that of a mapped file included");
-      p.require("phase_operations");
-      generator.phase_operations = p.number("phase_operations", 1, 1);
-    }
-    process.program = generator;
+    if (generator.kind == GeneratorConfig::Kind::kZipf) generator.theta = p.real("theta", generator.theta, 0, 10);
+    if (generator.kind != GeneratorConfig::Kind::kPhases) return;
+    p.require("window");
+    generator.window = p.pages("window", 1_pages);
+    const bool too_large = !generator.memory.is_zero() && generator.window > generator.memory;
+    if (generator.window.is_zero() || too_large)
+      p.wrong("window", "must be from 4KiB to the memory, that of a mapped file included");
+    p.require("phase_operations");
+    generator.phase_operations = p.number("phase_operations", 1, 1);
+  }
+
+  ImageConfig read_image(TomlTable& t) {
+    t.require("image");
+    return {
+        .file = (folder_ / t.text("image", "")).lexically_normal().string(), .name = t.text("name", ""), .from = {}};
+  }
+
+  ImageProgramConfig read_image_program(TomlTable& p) {
+    ImageProgramConfig program{.image = read_image(p)};
+    program.references = p.number("references", program.references, 1, kReferencesMost);
+    p.table("then", [&](TomlTable& t) {
+      t.require("kind");
+      GeneratorConfig& generator = program.then.emplace();
+      generator.kind =
+          static_cast<GeneratorConfig::Kind>(t.choice("kind", {"sequential", "uniform", "zipf", "phases"}, 0));
+      read_generator(t, generator);
+    });
+    return program;
   }
 
   // The keys of a program that maps a file.

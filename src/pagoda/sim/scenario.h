@@ -12,6 +12,7 @@
 #include "pagoda/machine/sim/sim_machine.h"
 #include "pagoda/mm/memory_manager.h"
 #include "pagoda/sim/generator.h"
+#include "pagoda/sim/image_program.h"
 #include "pagoda/sim/shared_file.h"
 
 namespace pagoda::sim {
@@ -23,7 +24,8 @@ struct TraceConfig {
 
 struct ProcessConfig {
   std::string name;
-  std::variant<TraceConfig, GeneratorConfig> program;
+  std::variant<TraceConfig, GeneratorConfig, ImageProgramConfig> program;
+  std::optional<ImageConfig> fill;     // What its pages hold when they are first touched.
   std::optional<FileViewConfig> view;  // Of generators: in front of their memory, which contains it.
   std::optional<std::size_t> fork_of;  // By its place among the processes, further up; runs its program.
   std::uint64_t operations_most = ~std::uint64_t{0};

@@ -184,7 +184,7 @@ const Bad kBad[] = {
     {"[run]", "[[run]]", {"bad.toml:21: run: must be a table: [run]"}},
     {"kind = \"uniform\"",
      "kind = \"random\"",
-     {"bad.toml:20: process.program.kind: \"random\" is not one of sequential, uniform, zipf, phases, trace"}},
+     {"bad.toml:20: process.program.kind: \"random\" is not one of sequential, uniform, zipf, phases, trace, image"}},
     // Wrong units and numbers out of range.
     {"memory = \"4MiB\"", "memory = \"4MB\"", {"bad.toml:4: host.memory: ", "unknown unit \"MB\"", "\"64MiB\""}},
     {"memory = \"4MiB\"", "memory = \"4194304\"", {"bad.toml:4: host.memory: ", "has no unit", "\"64MiB\""}},
@@ -478,9 +478,9 @@ Keys documented_keys(const std::string& document) {
       EXPECT_EQ(cells.size(), 4U) << line;
       keys[section].insert(key);
     } else if (cells.size() == 5) {
-      for (const std::string& kind : cells[1] == "all"
-                                         ? std::vector<std::string>{"sequential", "uniform", "zipf", "phases", "trace"}
-                                         : split(cells[1], ", "))
+      for (const std::string& kind :
+           cells[1] == "all" ? std::vector<std::string>{"sequential", "uniform", "zipf", "phases", "trace", "image"}
+                             : split(cells[1], ", "))
         keys[fmt::format("process.program({})", kind)].insert(key);
     }
   }
@@ -554,6 +554,7 @@ TEST(ScenarioDocument, ListsEveryKeyAndNoOther) {
       {"page_file", known_keys(replaced(small, "maximum = \"8MiB\"", "zzz = 1"))},
       {"memory_manager", known_keys(replaced(small, "read_cluster", "zzz"))},
       {"process", known_keys(replaced(small, "name = \"a\"", "name = \"a\"\nzzz = 1"))},
+      {"process.fill", known_keys(replaced(small, "name = \"a\"", "name = \"a\"\nfill = { image = 'x', zzz = 1 }"))},
       {"process.working_set", known_keys(replaced(small, "minimum = \"64KiB\"", "zzz = 1"))},
       {"run", known_keys(replaced(small, "until", "zzz"))},
   };
@@ -563,6 +564,7 @@ TEST(ScenarioDocument, ListsEveryKeyAndNoOther) {
       {"zipf", "memory = '4KiB', operations = 1"},
       {"phases", "memory = '4KiB', operations = 1, window = '4KiB', phase_operations = 1"},
       {"trace", "file = 'x'"},
+      {"image", "image = 'x'"},
   };
   for (const auto& [kind, keys] : programs)
     known[fmt::format("process.program({})", kind)] =

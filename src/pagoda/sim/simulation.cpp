@@ -8,8 +8,7 @@
 
 #include "pagoda/base/hash.h"
 #include "pagoda/base/random.h"
-#include "pagoda/sim/generator.h"
-#include "pagoda/sim/trace_program.h"
+#include "pagoda/sim/open_program.h"
 
 namespace pagoda::sim {
 
@@ -22,26 +21,17 @@ constexpr Duration kQuantum = 20_ms;
 // Slices between two progress reports.
 constexpr std::uint64_t kProgressStride = 512;
 
-Input<std::unique_ptr<Program>> open_program(const ProcessConfig& process, std::uint64_t seed) {
-  if (const auto* trace = std::get_if<TraceConfig>(&process.program)) {
-    auto program = TraceProgram::open(trace->file, trace->repeat);
-    if (!program)
-      return bad_input(fmt::format("{}: process \"{}\": {}", process.where, process.name, program.error().message));
-    return std::move(*program);
-  }
-  return make_generator(std::get<GeneratorConfig>(process.program), seed);
-}
-
 }  // namespace
 
 Input<std::unique_ptr<Simulation>> Simulation::create(const Scenario& scenario, RunOptions options) {
   const std::uint64_t seed = options.seed.value_or(scenario.seed);
   std::vector<std::unique_ptr<Program>> programs;
   std::vector<std::uint64_t> seeds;
+  ImageOpener images;
   for (std::size_t number = 0; number < scenario.processes.size(); ++number) {
     const ProcessConfig& config = scenario.processes[number];
     const std::uint64_t own_seed = Random::mix(seed + number + 1);
-    auto program = open_program(config, own_seed);
+    auto program = open_program(config, own_seed, images);
     if (!program) return std::unexpected(program.error());
     programs.push_back(std::move(*program));
     seeds.push_back(own_seed);

@@ -1,0 +1,172 @@
+// `pagoda image` as a person types it.
+#include "pagoda/cli/image_command.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "pagoda/base/units.h"
+#include "pagoda/sim/testing/image_directory.h"
+#include "pagoda/sim/testing/vpm_file.h"
+
+namespace pagoda::cli {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+
+const std::string kShipped = std::string(PAGODA_SOURCE_DIR) + "/data/images/all14.vpm.zst";
+
+struct Ran {
+  int status = 0;
+  std::string out;
+  std::string error;
+};
+
+Ran run(std::vector<std::string> arguments) {
+  CLI::App app;
+  Ran ran;
+  add_image_command(app, ran.status);
+  arguments.insert(arguments.begin(), "image");
+  std::ranges::reverse(arguments);  // CLI11 takes them from the back.
+  testing::internal::CaptureStdout();
+  testing::internal::CaptureStderr();
+  try {
+    app.parse(arguments);
+  } catch (const CLI::ParseError& error) {
+    ran.status = app.exit(error);
+  }
+  ran.out = testing::internal::GetCapturedStdout();
+  ran.error = testing::internal::GetCapturedStderr();
+  return ran;
+}
+
+nlohmann::json parsed(const std::string& path) {
+  std::ifstream file(path);
+  return nlohmann::json::parse(file);
+}
+
+class ImageCommand : public testing::Test {
+ protected:
+  sim::ImageDirectory directory_;
+};
+
+TEST_F(ImageCommand, InfoShowsTheGuestsOfTheShippedMapTogether) {
+  const std::string out = directory_.file("out.json");
+  const Ran ran = run({"info", kShipped, "--only", "nk_idle,nk_file", "--only", "nk_compute.mem,nk_py", "--json", out});
+  EXPECT_EQ(ran.status, 0) << ran.error;
+  EXPECT_THAT(ran.out, AllOf(HasSubstr("nk_idle.mem"), HasSubstr("14,720"), HasSubstr("55.1 %"), HasSubstr("63.4 %"),
+                             HasSubstr("67.7 %"), HasSubstr("51,854"), HasSubstr("66.7 %")));
+  EXPECT_THAT(ran.out, testing::Not(HasSubstr("gcc")));
+  const auto json = parsed(out);
+  EXPECT_EQ(json["schema"], "pagoda-image");
+  ASSERT_EQ(json["groups"].size(), 1U);
+  const auto& images = json["groups"][0]["images"];
+  ASSERT_EQ(images.size(), 4U);
+  EXPECT_EQ(images[0]["name"], "nk_idle.mem");
+  EXPECT_EQ(images[3]["with_those_above"]["pages"], 155'648);
+  EXPECT_EQ(images[3]["with_those_above"]["zero"], 56'964);
+  EXPECT_EQ(images[3]["with_those_above"]["distinct"], 51'854);
+  EXPECT_NEAR(images[3]["with_those_above"]["saved_by_sharing"].get<double>(), 0.667, 0.0005);
+}
+
+// What is made from the map has the figures of the map, counted from its bytes.
+TEST_F(ImageCommand, AnImageThatWasMadeIsAsTheMapSays) {
+  const std::string image = directory_.file("made.mem");
+  const Ran made = run({"make", kShipped, "nk_idle", "-o", image});
+  EXPECT_EQ(made.status, 0) << made.error;
+  EXPECT_EQ(made.out, "");
+  EXPECT_THAT(made.error, HasSubstr("32,768 pages"));
+  EXPECT_EQ(std::filesystem::file_size(image), 128 << 20);
+  const std::string out = directory_.file("out.json");
+  EXPECT_EQ(run({"info", image, "--json", out}).status, 0);
+  const auto figures = parsed(out)["groups"][0]["images"][0]["alone"];
+  EXPECT_EQ(figures["pages"], 32'768);
+  EXPECT_EQ(figures["zero"], 13'938);
+  EXPECT_EQ(figures["distinct"], 14'720);
+  EXPECT_NEAR(figures["lz4_ratio"].get<double>(), 2.099, 0.005);
+}
+
+TEST_F(ImageCommand, WholeImagesOfSeveralFilesAreCountedTogether) {
+  std::vector<std::byte> a(3 * kPageBytes);  // Zero, and twice the same.
+  std::fill(a.begin() + kPageBytes, a.end(), std::byte{1});
+  const std::vector<std::byte> b(kPageBytes, std::byte{1});
+  const std::vector<std::byte> c(2 * kPageBytes, std::byte{2});
+  directory_.write("a.mem", a);
+  directory_.write("rest.tar.zst", sim::in_zstd_frame(sim::tar_of({{"b.mem", b}, {"c.mem", c}})));
+  directory_.write("map.vpm", sim::VpmParts().file());
+  const std::string out = directory_.file("out.json");
+  const Ran ran = run(
+      {"info", directory_.file("a.mem"), directory_.file("map.vpm"), directory_.file("rest.tar.zst"), "--json", out});
+  EXPECT_EQ(ran.status, 0) << ran.error;
+  const auto json = parsed(out);
+  ASSERT_EQ(json["groups"].size(), 2U);
+  EXPECT_EQ(json["groups"][0]["kind"], "page map");
+  const auto& whole = json["groups"][1];
+  EXPECT_EQ(whole["kind"], "whole images");
+  EXPECT_EQ(whole["images"][2]["name"], "c.mem");
+  EXPECT_EQ(whole["images"][0]["alone"]["distinct"], 1);
+  EXPECT_EQ(whole["images"][1]["with_those_above"]["distinct"], 1);
+  EXPECT_EQ(whole["images"][2]["with_those_above"]["distinct"], 2);
+  EXPECT_EQ(whole["images"][2]["with_those_above"]["pages"], 6);
+  EXPECT_EQ(whole["images"][2]["with_those_above"]["zero"], 1);
+}
+
+TEST_F(ImageCommand, MakeTakesAnImageOutOfAnArchive) {
+  const std::vector<std::byte> b(kPageBytes, std::byte{1});
+  directory_.write("two.tar", sim::tar_of({{"a.mem", std::vector<std::byte>(kPageBytes)}, {"b.mem", b}}));
+  EXPECT_EQ(run({"make", directory_.file("two.tar"), "b", "-o", directory_.file("out")}).status, 0);
+  std::ifstream file(directory_.file("out"), std::ios::binary);
+  EXPECT_EQ(std::string(std::istreambuf_iterator<char>(file), {}), std::string(kPageBytes, '\1'));
+}
+
+TEST_F(ImageCommand, BadInputIsOneLineAndStatusTwo) {
+  directory_.write("odd.mem", std::vector<std::byte>(5000));
+  directory_.write("map.vpm", sim::VpmParts().file());
+  auto cut = sim::VpmParts().file();
+  cut.pop_back();
+  directory_.write("cut.vpm", cut);
+  directory_.write("empty.tar", sim::tar_of({}));
+  const std::string map = directory_.file("map.vpm");
+  const std::string out = directory_.file("out");
+  for (const std::vector<std::string>& arguments : std::vector<std::vector<std::string>>{
+           {"info", directory_.file("missing")},
+           {"info", directory_.file("odd.mem")},
+           {"info", directory_.file("cut.vpm")},
+           {"info", directory_.file("empty.tar")},
+           {"info", map, directory_.file("cut.vpm"), "--json", out},
+           {"info", map, "--only", "c"},
+           {"info", map, "--only", "a,a"},
+           {"info", map, "--json", directory_.file("no/folder")},
+           {"make", map, "-o", out},
+           {"make", map, "c", "-o", out},
+           {"make", map, "a", "-o", directory_.file("no/folder")},
+           {"make", directory_.file("cut.vpm"), "a", "-o", out},
+       }) {
+    SCOPED_TRACE(testing::PrintToString(arguments));
+    const Ran ran = run(arguments);
+    EXPECT_EQ(ran.status, 2) << ran.error;
+    EXPECT_EQ(ran.out, "");
+    EXPECT_EQ(std::ranges::count(ran.error, '\n'), 1) << ran.error;
+    EXPECT_THAT(ran.error, testing::StartsWith("pagoda: "));
+    EXPECT_FALSE(std::filesystem::exists(out));
+  }
+}
+
+TEST_F(ImageCommand, HelpTeaches) {
+  for (const char* command : {"info", "make"}) {
+    const Ran ran = run({command, "--help"});
+    EXPECT_EQ(ran.status, 0);
+    EXPECT_THAT(ran.out, AllOf(HasSubstr("Example: "), HasSubstr("pagoda image")));
+  }
+}
+
+}  // namespace
+}  // namespace pagoda::cli
