@@ -49,8 +49,8 @@ TEST(GpaMap, FindsInBothDirectionsWhatAPlainMapFinds) {
     GpaMap map;
     std::map<std::uint32_t, std::uint64_t> pages;  // By guest frame.
     for (int i = 0; i < 30; ++i) {
-      const GpaRange next = range(static_cast<std::uint32_t>(random.below(600)), 1 + random.below(40),
-                                  1000 + random.below(400));
+      const GpaRange next =
+          range(static_cast<std::uint32_t>(random.below(600)), 1 + random.below(40), 1000 + random.below(400));
       const bool taken = std::ranges::any_of(pages, [&](const auto& page) { return next.contains(Pfn(page.first)); });
       ASSERT_EQ(map.add(next).has_value(), !taken);
       if (taken) continue;
