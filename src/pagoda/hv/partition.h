@@ -139,6 +139,8 @@ class Partition final : private mm::SecondaryMmu {
   Result<> heat_hint(VirtualProcessor& vcpu, machine::HeatHint hint, std::span<const machine::FrameRange> ranges);
 
  private:
+  friend struct Corruptor;
+
   Partition(mm::MemoryManager& host, mm::AddressSpace& vmmem, const PartitionConfig& config);
 
   Result<> map_memory(mm::Processor& cpu);

@@ -48,8 +48,9 @@ class Slat {
     bool write = false;
     bool execute = true;
   };
-  // Makes or replaces an entry of 4 KB (level 1) or 2 MB (level 2, both frames multiples of its size). Not accessed
-  // yet. kTablesPerPath frames must have been reserved.
+  // Makes or replaces an entry of 4 KB (level 1), 2 MB (level 2) or 1 GB (level 3), both frames multiples of its size.
+  // Not accessed yet. kTablesPerPath frames must have been reserved. (A host process has no pages of 1 GB, so no
+  // partition asks for level 3.)
   void fill(Pfn guest, unsigned level, Pfn host, Rights rights);
   // The entry that translates the frame, large or not; 0 if there is none.
   [[nodiscard]] machine::RawPte entry(Pfn guest) const;

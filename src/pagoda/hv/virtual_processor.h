@@ -95,6 +95,8 @@ class VirtualProcessor final : public machine::FrameReach {
   void forget_all();
 
  private:
+  friend struct Corruptor;
+
   // The same memory without shadow tables looking.
   class Unwatched final : public machine::FrameReach {
    public:
