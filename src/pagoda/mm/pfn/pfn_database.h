@@ -55,6 +55,8 @@ class PfnDatabase {
   [[nodiscard]] PfnEntry& entry(Pfn frame) { return entries_[frame.value()]; }
   [[nodiscard]] const PfnEntry& entry(Pfn frame) const { return entries_[frame.value()]; }
   [[nodiscard]] PageCount frames() const { return frames_; }
+  // False: a device frame, of which nothing here may be asked (space/device_frames.h). NT: MI_IS_PFN.
+  [[nodiscard]] bool contains(Pfn frame) const { return frame.value() < frames_.value(); }
   // Frames below were used at least once; those from here on never.
   [[nodiscard]] Pfn never_used() const PAGODA_REQUIRES(lock) { return never_used_; }
 
