@@ -28,12 +28,13 @@ constexpr std::array<std::string_view, 13> kFloors = {
     "base", "machine", "mm", "cc", "nt", "hv", "policy", "guest", "sim", "live", "kd", "report", "cli",
 };
 
-// A floor that may use less than everything below it: what is decided stays apart from what it is done with.
+// A floor that may use less than everything below it: what is decided stays apart from what it is done with; and a
+// guest knows its machine, not who made it.
 struct Restriction {
   std::string_view floor;
-  std::string_view only;
+  std::string_view highest;  // Besides its own.
 };
-constexpr std::array<Restriction, 1> kRestrictions = {{{"policy", "base"}}};
+constexpr std::array<Restriction, 2> kRestrictions = {{{"policy", "base"}, {"guest", "mm"}}};
 
 std::optional<std::size_t> level(std::string_view floor) {
   const auto* const found = std::find(kFloors.begin(), kFloors.end(), floor);
@@ -65,8 +66,8 @@ std::optional<std::string> objection(std::string_view path, std::string_view inc
   if (!to_level) return "names the unknown floor '" + to + "'";
   if (*to_level > *from_level) return "'" + from + "' lies below '" + to + "'";
   for (const Restriction& restriction : kRestrictions) {
-    if (from == restriction.floor && to != from && to != restriction.only) {
-      return "'" + from + "' includes only '" + std::string(restriction.only) + "'";
+    if (from == restriction.floor && to != from && *to_level > *level(restriction.highest)) {
+      return "'" + from + "' includes nothing above '" + std::string(restriction.highest) + "'";
     }
   }
   return std::nullopt;
@@ -155,11 +156,17 @@ TEST(FloorsChecker, FindsIncludesThatAreNotWrittenInFull) {
 
 TEST(FloorsChecker, KeepsPolicyPure) {
   EXPECT_THAT(check_includes("policy/idle_tax.h", "#include \"pagoda/mm/counters.h\""),
-              ElementsAre(HasSubstr("'policy' includes only 'base'")));
+              ElementsAre(HasSubstr("'policy' includes nothing above 'base'")));
   EXPECT_THAT(
       check_includes("policy/idle_tax.h", "#include \"pagoda/base/units.h\"\n#include \"pagoda/policy/shares.h\""),
       IsEmpty());
   EXPECT_THAT(check_includes("sim/host.cpp", "#include \"pagoda/policy/idle_tax.h\""), IsEmpty());
+}
+
+TEST(FloorsChecker, KeepsGuestsFromTheirHypervisor) {
+  EXPECT_THAT(check_includes("guest/enlightenments.h", "#include \"pagoda/hv/partition.h\""),
+              ElementsAre(HasSubstr("'guest' includes nothing above 'mm'")));
+  EXPECT_THAT(check_includes("guest/enlightenments.h", "#include \"pagoda/machine/hypercalls.h\""), IsEmpty());
 }
 
 }  // namespace

@@ -47,7 +47,7 @@ class Machine {
 
   [[nodiscard]] virtual const PagingMode& paging() const = 0;
   [[nodiscard]] virtual TlbRefill refill() const = 0;
-  // Frames 0 to frame_count() - 1 exist; no other does.
+  // Frames 0 to frame_count() - 1 are memory. Others are not, and are there only where `Hypercalls::direct_maps` says.
   [[nodiscard]] virtual PageCount frame_count() const = 0;
   [[nodiscard]] virtual const CostModel& costs() const = 0;
   [[nodiscard]] virtual std::span<Processor* const> processors() = 0;

@@ -136,6 +136,8 @@ std::optional<ResidentPage> resident_page(mm::AddressSpace& space, const mm::Pro
     return ResidentPage{.page = page, .protection = space.protection_of_large_pages(cpu, *vad), .large = true};
   const mm::RawPte raw = space.tables().read(cpu, page);
   if (!mm::PteCodec::is_valid(raw)) return std::nullopt;
+  if (!core.pfns.contains(core.codec.frame(raw)))
+    return ResidentPage{.page = page, .protection = space.protection_of_valid(page, raw)};
   const mm::PfnEntry& entry = core.pfns.entry(core.codec.frame(raw));
   const bool shared = entry.prototype_pte != 0;
   return ResidentPage{.page = page,

@@ -29,6 +29,10 @@ std::optional<Pfn> Context::frame_of(RawPte raw) const {
   return Pfn(static_cast<std::uint32_t>(number));
 }
 
+bool Context::names_device_frame(RawPte raw) const {
+  return PteCodec::is_valid(raw) && (raw & core.mode.frame_mask) / kPageBytes >= core.pfns.frames().value();
+}
+
 std::optional<Place> Context::walk(Pfn root, Vpn page) const {
   const machine::PagingMode& mode = core.mode;
   const VirtualAddress va(page);

@@ -23,7 +23,7 @@
 namespace pagoda::mm::checking {
 
 // Every rule, in the order in which the headers state them. A rule that is not here does not compile.
-inline constexpr std::array<std::string_view, 52> kRules{
+inline constexpr std::array<std::string_view, 54> kRules{
     "PL1", "PL2", "PL3", "PL4",                                                             // pfn/page_lists.h
     "PF1", "PF2", "PF3", "PF4", "PF5", "PF6", "PF7", "PF8", "PF9", "PF10", "PF11", "PF12",  // pfn/pfn_database.h
     "PT1", "PT2", "PT3", "PT4",                                                             // space/page_tables.h
@@ -32,6 +32,7 @@ inline constexpr std::array<std::string_view, 52> kRules{
     "VE1", "VE2",                                                                           // space/vad_extra.h
     "WW1",                                                                                  // space/write_watch.h
     "AW1", "AW2", "AW3",                                                                    // space/awe.h
+    "DF1", "DF2",                                                                           // space/device_frames.h
     "CA1", "CA2", "CA3", "CA4",                                                             // section/control_area.h
     "PP1", "PP2", "PP3",                                                                    // section/prototype_pool.h
     "WS1", "WS2", "WS3",                                                                    // ws/working_set.h
@@ -107,6 +108,7 @@ class Context {
   std::uint64_t prototype_pages = 0;
   std::vector<VirtualAddress> clone_names;            // Prototype PTEs of clones, once for each entry that names one.
   std::map<const ControlArea*, std::uint32_t> views;  // VADs that name it.
+  std::map<PhysicalAddress, Pfn> device_entries;      // Those that rightly map a device frame.
 
   void find(Rule rule, std::string text);
   std::vector<Finding> take_findings() { return std::move(findings_); }
@@ -116,6 +118,8 @@ class Context {
   [[nodiscard]] const PfnEntry& entry(Pfn frame) const { return core.pfns.entry(frame); }
   // The frame that an entry names, if it was ever used. All bits of the entry count, not only those of a Pfn.
   [[nodiscard]] std::optional<Pfn> frame_of(RawPte raw) const;
+  // Whether a valid entry names a frame that the database has not.
+  [[nodiscard]] bool names_device_frame(RawPte raw) const;
   // The page's entry in the tables below `root`; nothing where a table is missing or not a table. Of a large page: the
   // address of its entry, and what a level-1 entry for this page of it would say. Sets no bits.
   [[nodiscard]] std::optional<Place> walk(Pfn root, Vpn page) const;
@@ -145,6 +149,14 @@ bool check_hash(Context& c, const AddressSpace& space) PAGODA_REQUIRES(space.loc
 void check_entries(Context& c, AddressSpace& space) PAGODA_REQUIRES(space.lock);
 void check_awe_frames(Context& c, AddressSpace& space) PAGODA_REQUIRES(space.lock);  // Before its regions.
 void check_vads(Context& c, AddressSpace& space, PageCount commit) PAGODA_REQUIRES(space.lock);
+// DF2 for one region of any kind: whether what it knows of device frames may be asked.
+bool check_device_region(Context& c, const AddressSpace& space, const Vad& vad) PAGODA_REQUIRES(space.lock);
+// The entries of one region, from number `at` on; returns where those of the next begin.
+std::size_t check_device_entries(Context& c, AddressSpace& space, const Vad& vad, std::size_t at)
+    PAGODA_REQUIRES(space.lock);
+// PT3 for a region of another kind.
+void check_no_device_entries(Context& c, const AddressSpace& space, const Vad& vad, std::size_t at)
+    PAGODA_REQUIRES(space.lock);
 void check_extras(Context& c, AddressSpace& space) PAGODA_REQUIRES(space.lock);
 void check_working_set(Context& c, AddressSpace& space) PAGODA_REQUIRES(space.lock);
 // Takes the PFN lock.

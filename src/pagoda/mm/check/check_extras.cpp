@@ -15,6 +15,8 @@ bool all_allow(const Context& c, const AddressSpace& space, const Vad& vad, cons
   const auto by_page = [](const Leaf& leaf, Vpn page) { return leaf.page < page; };
   const auto first = std::lower_bound(c.leaves.begin(), c.leaves.end(), range.pages.first, by_page);
   const auto end = std::lower_bound(first, c.leaves.end(), range.pages.end(), by_page);
+  if (has_device_frames(vad) && (vad.extra->device == nullptr || vad.extra->device->pages() != vad.range))
+    return true;  // DF2.
   if (PageCount(static_cast<std::uint64_t>(end - first)) != range.pages.count &&
       !allows_at_least(space.protection_of_zero_pte(vad, range.pages.first), range.weakest))
     return false;

@@ -1,4 +1,4 @@
-// One space: VT1 to VT4, AS1 to AS3, AS5, WW1, AW1, AW3, WS1 to WS3.
+// One space: VT1 to VT4, AS1 to AS3, AS5, WW1, AW1, AW3, DF1, DF2, WS1 to WS3.
 #include <fmt/format.h>
 
 #include "pagoda/mm/check/check_context.h"
@@ -37,7 +37,8 @@ void check_range(Context& c, const AddressSpace& space, const Vad& vad) {
     c.find("AS3"_rule, fmt::format("space {}: the region of {} from {} leaves what programs may use", space.id(),
                                    to_string(vad.range.count), to_string(VirtualAddress(vad.range.first))));
   }
-  if (vad.is_private != (vad.control_area == nullptr) || (vad.is_private && !is_allowed_on_private(vad.protection))) {
+  if (vad.is_private != (vad.control_area == nullptr && !has_device_frames(vad)) ||
+      (vad.is_private && !is_allowed_on_private(vad.protection))) {
     c.find("AS3"_rule, fmt::format("space {}: the region at {} has protection {}", space.id(),
                                    to_string(VirtualAddress(vad.range.first)), to_string(vad.protection)));
   }
@@ -276,7 +277,12 @@ void check_vads(Context& c, AddressSpace& space, PageCount commit) {
     check_range(c, space, *vad);
     check_outside(vad->range.first);
     check_watch(c, space, *vad, at);
-    at = vad->control_area != nullptr ? check_view(c, space, *vad, at) : check_charge(c, space, *vad, at);
+    if (check_device_region(c, space, *vad)) {
+      at = check_device_entries(c, space, *vad, at);
+    } else {
+      check_no_device_entries(c, space, *vad, at);
+      at = vad->control_area != nullptr ? check_view(c, space, *vad, at) : check_charge(c, space, *vad, at);
+    }
     if (!vad->tables_on_demand) tables.add(vad->range);
     charge += vad->commit_charge;
   }

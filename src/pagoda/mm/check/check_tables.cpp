@@ -101,6 +101,7 @@ class Walk {
 };
 
 void check_valid(Context& c, const Leaf& leaf, AddressSpace& space) PAGODA_REQUIRES(space.lock) {
+  if (c.names_device_frame(leaf.raw)) return;  // Its region says whether it may: check_device_frames.
   const auto frame = c.frame_of(leaf.raw);
   if (!frame) {
     c.find("PT3"_rule, c.text_of(leaf) + " maps a frame never used");

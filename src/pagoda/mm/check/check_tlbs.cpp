@@ -51,7 +51,10 @@ void check_tlb(Context& c, const SpaceList& spaces, const Processor& cpu) PAGODA
     }
     const auto place = c.walk(space->root(), held.page.vpn());
     const std::uint64_t allowed = place ? rights_now(c, cpu, *place) : 0;
-    const auto frame = place ? c.frame_of(place->raw) : std::nullopt;
+    auto frame = place ? c.frame_of(place->raw) : std::nullopt;
+    if (const auto device = c.device_entries.find(place ? place->pte : PhysicalAddress{});
+        device != c.device_entries.end())
+      frame = device->second;
     const bool same_bytes = frame && cpu.physical().bytes(*frame, Access::kRead).data() == held.host;
     if (allowed == 0 || (held.rights & ~allowed) != 0 || !same_bytes) {
       c.find("TL1"_rule,

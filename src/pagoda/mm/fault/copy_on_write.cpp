@@ -1,6 +1,7 @@
 // The first write to a page that a write copies: the program gets a private page, and is one fewer who shares the
 // other. Commit was charged when the view was made, or the fork.
 #include "pagoda/mm/fault/fault.h"
+#include "pagoda/mm/ws/replacement.h"
 
 namespace pagoda::mm::fault {
 
@@ -22,8 +23,14 @@ Outcome copy_on_write(Context& c) {
   c.space.invalidate(c.cpu, std::span(&c.page, 1));
   c.space.record_write(c.page);
   WorkingSet& ws = c.space.working_set();
-  const std::uint32_t slot = ws.find_shared(c.page);
-  ws.make_private(slot);
+  std::uint32_t slot = WorkingSet::kNoSlot;
+  if (c.core.pfns.contains(shared)) {
+    slot = ws.find_shared(c.page);
+    ws.make_private(slot);
+  } else {
+    make_room(c.space, c.cpu);
+    slot = ws.insert(c.page, c.pte);
+  }
   {
     const LockGuard guard(c.core.pfns.lock);
     c.core.pfns.make_active(taken.frame, c.pte, c.core.codec.demand_zero(protection));

@@ -99,9 +99,11 @@ Outcome dispatch(Context& c) PAGODA_REQUIRES(c.space.lock) {
 
   const PteKind kind = c.core.codec.kind(c.raw);
   bool shared = false;
+  const Vad* device = nullptr;  // The region, if it is one of device frames and the page was not touched yet.
   if (kind == PteKind::kZero || kind == PteKind::kPrototype) {
     const Vad* const vad = c.space.vads().find(c.page);
     if (vad != nullptr && has_large_pages(*vad)) return large_page(c, *vad);
+    if (vad != nullptr && has_device_frames(*vad) && kind == PteKind::kZero) device = vad;
     if (vad != nullptr) {
       shared = locate_prototype(c, *vad);
       c.protection = c.space.current_protection(c.cpu, *vad, c.page, c.raw);
@@ -128,6 +130,7 @@ Outcome dispatch(Context& c) PAGODA_REQUIRES(c.space.lock) {
     c.pte = *made;
   }
   if (is_guard(c.protection)) return guard(c);
+  if (device != nullptr) return device_frame(c, *device);
   if (shared) {
     const Outcome outcome = prototype(c);
     // Nothing was mapped: it failed, or the page is on its way to its prototype PTE.

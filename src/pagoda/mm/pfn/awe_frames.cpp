@@ -6,6 +6,7 @@ namespace pagoda::mm {
 void PfnDatabase::make_awe(Pfn frame, std::uint32_t index) {
   PfnEntry& e = entry(frame);
   PAGODA_DCHECK(e.state == PageState::kTransition && e.reference_count == 0);
+  note_use(frame);
   e.state = PageState::kActive;
   e.awe = 1;
   e.awe_index = index;

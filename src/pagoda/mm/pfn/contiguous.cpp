@@ -55,6 +55,7 @@ void PfnDatabase::make_large(Pfn first, PageCount count, PhysicalAddress entry_o
   for (Pfn frame = first; frame < first + count; ++frame) {
     PfnEntry& e = entry(frame);
     PAGODA_DCHECK(e.state == PageState::kTransition && e.reference_count == 0);
+    note_use(frame);
     e.state = PageState::kActive;
     e.pte_address = entry_of_page.value();
     e.original_pte = original;

@@ -105,6 +105,7 @@ void PfnDatabase::count_out(const PfnEntry& entry) {
 }
 
 void PfnDatabase::make_active(Pfn frame, PhysicalAddress pte, RawPte original) {
+  note_use(frame);
   PfnEntry& e = entry(frame);
   PAGODA_DCHECK(e.state == PageState::kTransition && e.reference_count == 0);
   e.state = PageState::kActive;
@@ -119,6 +120,7 @@ void PfnDatabase::make_active(Pfn frame, PhysicalAddress pte, RawPte original) {
 }
 
 void PfnDatabase::make_page_table(Pfn frame, PhysicalAddress pte) {
+  note_use(frame);
   PfnEntry& e = entry(frame);
   PAGODA_DCHECK(e.state == PageState::kTransition && e.reference_count == 0);
   e.state = PageState::kActive;
@@ -131,6 +133,7 @@ void PfnDatabase::make_page_table(Pfn frame, PhysicalAddress pte) {
 }
 
 void PfnDatabase::make_prototype_page(Pfn frame, std::uint32_t pool_page, std::uint64_t owner) {
+  note_use(frame);
   PfnEntry& e = entry(frame);
   PAGODA_DCHECK(e.state == PageState::kTransition && e.reference_count == 0);
   e.state = PageState::kActive;
@@ -313,6 +316,7 @@ void PfnDatabase::free_slot(PfnEntry& e) {
 }
 
 void PfnDatabase::begin_read(Pfn frame, PhysicalAddress pte, RawPte original) {
+  note_use(frame);
   PfnEntry& e = entry(frame);
   PAGODA_DCHECK(e.state == PageState::kTransition && e.reference_count == 0);
   e.pte_address = pte.value();
@@ -407,9 +411,18 @@ Pfn PfnDatabase::begin_zeroing() {
   if (frame == kNoPfn) return kNoPfn;
   take_off(frame);
   entry(frame).state = PageState::kTransition;
+  note_use(frame);
   return frame;
 }
 
 void PfnDatabase::finish_zeroing(Pfn frame) { put(frame, PageState::kZeroed, PageLists::End::kHead); }
+
+void PfnDatabase::set_aside(Pfn frame) {
+  PAGODA_DCHECK(entry(frame).state == PageState::kZeroed);
+  take_off(frame);
+  entry(frame).state = PageState::kTransition;
+}
+
+void PfnDatabase::put_back(Pfn frame) { put(frame, PageState::kZeroed, PageLists::End::kTail); }
 
 }  // namespace pagoda::mm

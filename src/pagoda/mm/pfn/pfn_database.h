@@ -35,6 +35,7 @@
 #include "pagoda/base/status.h"
 #include "pagoda/base/units.h"
 #include "pagoda/machine/processor.h"
+#include "pagoda/mm/pfn/frame_watch.h"
 #include "pagoda/mm/pfn/page_lists.h"
 #include "pagoda/mm/pfn/pfn_entry.h"
 #include "pagoda/mm/pfn/prototype_pages.h"
@@ -55,6 +56,8 @@ class PfnDatabase {
   [[nodiscard]] PfnEntry& entry(Pfn frame) { return entries_[frame.value()]; }
   [[nodiscard]] const PfnEntry& entry(Pfn frame) const { return entries_[frame.value()]; }
   [[nodiscard]] PageCount frames() const { return frames_; }
+  // False: a device frame, of which nothing here may be asked (space/device_frames.h). NT: MI_IS_PFN.
+  [[nodiscard]] bool contains(Pfn frame) const { return frame.value() < frames_.value(); }
   // Frames below were used at least once; those from here on never.
   [[nodiscard]] Pfn never_used() const PAGODA_REQUIRES(lock) { return never_used_; }
 
@@ -177,9 +180,20 @@ class PfnDatabase {
   Pfn begin_zeroing() PAGODA_REQUIRES(lock);
   void finish_zeroing(Pfn frame) PAGODA_REQUIRES(lock);
 
+  // --- Telling a hypervisor about frames (guest/enlightenments.h) ---
+  // A frame leaves the zeroed list so that nobody takes it meanwhile, and comes back to its tail, still zeroed.
+  void set_aside(Pfn frame) PAGODA_REQUIRES(lock);
+  void put_back(Pfn frame) PAGODA_REQUIRES(lock);
+  // At most one; null: none. Stays the caller's.
+  void set_watch(FrameWatch* watch) PAGODA_REQUIRES(lock) { watch_ = watch; }
+
  private:
   friend struct Corruptor;  // Tests of the checker.
 
+  void note_use(Pfn frame) PAGODA_REQUIRES(lock) {
+    if (watch_ != nullptr) [[unlikely]]
+      watch_->used(frame);
+  }
   // A frame off all lists, of nobody yet.
   void mark_taken(Pfn frame) PAGODA_REQUIRES(lock);
   [[nodiscard]] bool is_run_available(Pfn first, PageCount count) const PAGODA_REQUIRES(lock);
@@ -196,6 +210,7 @@ class PfnDatabase {
 
   const PteCodec& codec_;
   PagingFiles& paging_files_;
+  FrameWatch* watch_ PAGODA_GUARDED_BY(lock) = nullptr;
   PrototypePages* prototype_pages_ = nullptr;  // Set once, before the first section.
   const PageCount frames_;
   SparseArray<PfnEntry> entries_;

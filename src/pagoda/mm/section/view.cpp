@@ -15,9 +15,6 @@ namespace pagoda::mm {
 namespace {
 
 constexpr PageCount kGranule{kAllocationGranularity >> kPageShift};
-// Views of a file from this size on have their page tables charged to nobody: NT 5.2's rule, by which they would all be
-// paid for at once, would refuse to map a large file of which little is used. A choice, in the direction of NT 8.1.
-constexpr PageCount kTablesOnDemand = pages_of(1_GiB);
 
 // Of a view of a write-copy kind, writable means: by a copy (reference/nt.md 7.3). Of an image's: unless the page is in
 // a section that all processes share.
@@ -139,10 +136,10 @@ Result<VpnRange> AddressSpace::map_view(Processor& cpu, Section& section, const 
 Result<> AddressSpace::unmap_view(Processor& cpu, VirtualAddress address, After after) {
   const LockGuard guard(lock);
   Vad* const vad = vads_.find(address.vpn());
-  if (vad == nullptr || vad->control_area == nullptr) return fail(Status::kNotMappedView);
+  if (vad == nullptr || (vad->control_area == nullptr && !has_device_frames(*vad))) return fail(Status::kNotMappedView);
   if (!may_free(*vad, vad->range)) return fail(Status::kInvalidPageProtection);
   if (after == After::kPlaceholder && !vad->from_placeholder) return fail(Status::kConflictingAddresses);
-  ControlArea& area = *vad->control_area;
+  ControlArea* const area = vad->control_area;
   if (is_physical(*vad)) {
     free_physical(cpu, *vad);
   } else {
@@ -153,7 +150,7 @@ Result<> AddressSpace::unmap_view(Processor& cpu, VirtualAddress address, After 
   } else {
     erase_vad(*vad);
   }
-  core_.sections->view_unmapped(cpu, area);
+  if (area != nullptr) core_.sections->view_unmapped(cpu, *area);
   return {};
 }
 
@@ -166,6 +163,10 @@ Result<std::shared_ptr<FileStream>> AddressSpace::mapped_file(VirtualAddress add
 }
 
 AddressSpace::DefaultRun AddressSpace::default_run(const Processor& cpu, const Vad& vad, Vpn page) const {
+  if (has_device_frames(vad)) {
+    const DeviceFrames::Run run = vad.extra->device->run_from(page);
+    return {run.end, run.protection};
+  }
   if (vad.control_area == nullptr) return {vad.range.end(), protection_of_zero_pte(vad, page)};
   const ControlArea& area = *vad.control_area;
   const PageCount at = vad.section_page_of(page);
@@ -204,14 +205,15 @@ PageCount AddressSpace::committed_in_view(const Processor& cpu, const Vad& vad, 
 
 // A write has copied the page; a fork may share the copy.
 bool AddressSpace::is_private_entry(RawPte raw) const {
-  if (PteCodec::is_valid(raw)) return !PteCodec::is_shared(raw) || is_clone(raw);
+  if (PteCodec::is_valid(raw))
+    return PteCodec::is_shared(raw) ? is_clone(raw) : core_.pfns.contains(core_.codec.frame(raw));
   const PteKind kind = core_.codec.kind(raw);
   return kind != PteKind::kZero && (kind != PteKind::kPrototype || is_clone(raw));
 }
 
 PageCount AddressSpace::charged_in_view(const Processor& cpu, const Vad& vad, VpnRange pages) const {
   PageCount charged;
-  if (vad.type == VadType::kImage) {
+  if (vad.type == VadType::kImage || has_device_frames(vad)) {
     for (Vpn page = pages.first; page < pages.end();) {
       const DefaultRun run = default_run(cpu, vad, page);
       const Vpn end = std::min(run.end, pages.end());
@@ -274,17 +276,10 @@ Result<> AddressSpace::protect_view(Processor& cpu, Vad& vad, VpnRange pages, Pr
     lock.assert_held();
     tables_.free_if_empty(cpu, page);
   };
-  if (after > before) {
-    if (const auto charged = charge_commit(after - before); !charged) {
-      tables_.for_each(cpu, pages, [](Vpn, PhysicalAddress, RawPte) {}, free_empty);
-      return std::unexpected(charged.error());
-    }
-  } else {
-    give_back_commit(before - after);
+  if (const auto charged = change_charge(vad, before, after); !charged) {
+    tables_.for_each(cpu, pages, [](Vpn, PhysicalAddress, RawPte) {}, free_empty);
+    return charged;
   }
-  vad.commit_charge = vad.commit_charge + after - before;
-  commit_ = commit_ + after - before;
-  peak_commit_ = std::max(peak_commit_, commit_);
   tables_.for_each(
       cpu, pages,
       [&](Vpn page, PhysicalAddress pte, RawPte raw) {
@@ -298,6 +293,18 @@ Result<> AddressSpace::protect_view(Processor& cpu, Vad& vad, VpnRange pages, Pr
         }
       },
       free_empty);
+  return {};
+}
+
+Result<> AddressSpace::change_charge(Vad& vad, PageCount before, PageCount after) {
+  if (after > before) {
+    PAGODA_TRY(charge_commit(after - before));
+  } else {
+    give_back_commit(before - after);
+  }
+  vad.commit_charge = vad.commit_charge + after - before;
+  commit_ = commit_ + after - before;
+  peak_commit_ = std::max(peak_commit_, commit_);
   return {};
 }
 

@@ -181,6 +181,7 @@ bool AddressSpace::is_clone(RawPte raw) const {
 }
 
 Protection AddressSpace::protection_of_view(const Vad& vad, Vpn page) const {
+  if (has_device_frames(vad)) return vad.extra->device->rights(page);
   const ControlArea& area = *vad.control_area;
   if (area.kind() != SectionKind::kImage) return vad.protection;
   return area.subsection_of(vad.section_page_of(page)).protection;  // Images do not grow.

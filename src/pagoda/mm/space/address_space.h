@@ -177,8 +177,9 @@ class AddressSpace {
   // on paging-file sections), kConflictingAddresses, kNoMemory (no gap), kCommitmentLimit, kInsufficientResources. Of
   // large pages: space/large_pages.h.
   Result<VpnRange> map_view(Processor& cpu, Section& section, const ViewRequest& request);
-  // Takes away the view that contains the address, or puts the placeholder back that it replaced. Fails with
-  // kNotMappedView, kInvalidPageProtection (a page is secured), kConflictingAddresses (it replaced no placeholder).
+  // Takes away the view, or the device frames, that contain the address, or puts the placeholder back that it replaced.
+  // Fails with kNotMappedView, kInvalidPageProtection (a page is secured), kConflictingAddresses (it replaced no
+  // placeholder).
   enum class After : std::uint8_t { kNothing, kPlaceholder };
   Result<> unmap_view(Processor& cpu, VirtualAddress address, After after = After::kNothing);
   // Writes the modified pages of a view of a file's data, and waits; size zero: to the end of the view. Returns the
@@ -186,6 +187,13 @@ class AddressSpace {
   Result<VpnRange> flush_view(Processor& cpu, VirtualAddress base, ByteCount size);
   // The file that the address is mapped from. Fails with kInvalidAddress.
   Result<std::shared_ptr<FileStream>> mapped_file(VirtualAddress address);
+
+  // --- Device frames (space/device_frames.h) ---
+  // Maps frames in a row that the PFN database has not; `unmap_view` takes them away. Fails with kInvalidPageProtection
+  // (writable other than by a copy, a guard, or not cached), kInvalidParameter (no frames, or some that the database
+  // has or an entry cannot name; wishes of no sense, or besides a base), kMappedAlignment, kInvalidParameter3 (base or
+  // end out of reach), kConflictingAddresses (base taken), kNoMemory (no gap), kCommitmentLimit.
+  Result<VpnRange> map_frames(const FramesRequest& request);
 
   // --- Stacks (space/stacks.cpp) ---
   // The pages from `base` to `top`, in one region, are a thread's stack, in use from `limit` on, with a guard page
@@ -205,10 +213,10 @@ class AddressSpace {
   // Every page that is not locked leaves. Returns how many did.
   PageCount empty(Processor& cpu);
   // Makes the pages resident and keeps them so until unlocked. Fails with kInvalidParameter (no size, or out of reach),
-  // kAccessViolation (not accessible), kIncompatibleFileMap (large pages, AWE windows), kWorkingSetQuota (with the
-  // pages that are locked already, more than the minimum less 8: reference/nt.md 7.5), kGuardPageViolation (and the
-  // guard is gone), kInPageError, kNoMemory, kPending, having locked nothing; and with kWasLocked, a success in NT:
-  // some page was locked already; all are now.
+  // kAccessViolation (not accessible), kIncompatibleFileMap (large pages, AWE windows, device frames), kWorkingSetQuota
+  // (with the pages that are locked already, more than the minimum less 8: reference/nt.md 7.5), kGuardPageViolation
+  // (and the guard is gone), kInPageError, kNoMemory, kPending, having locked nothing; and with kWasLocked, a success
+  // in NT: some page was locked already; all are now.
   Result<> lock_pages(Processor& cpu, VirtualAddress base, ByteCount size, LockKind kind);
   // Fails with kInvalidParameter (no size, or out of reach), or kNotLocked if any page is not locked that way, having
   // changed nothing.
@@ -269,14 +277,17 @@ class AddressSpace {
   // What a page whose PTE is zero may be used for; kNone if it is not committed. Of a view: what its section says, as
   // far as it is known without looking at prototype PTEs.
   [[nodiscard]] Protection protection_of_zero_pte(const Vad& vad, Vpn page) const {
-    if (vad.control_area != nullptr) [[unlikely]]
+    if (vad.control_area != nullptr || has_device_frames(vad)) [[unlikely]]
       return protection_of_view(vad, page);
     return vad.mem_commit == MemCommit::kYes ? vad.protection : Protection::kNone;
   }
   // The rights that a valid entry's mapping has.
   [[nodiscard]] Protection protection_of_valid(Vpn page, RawPte raw) const PAGODA_REQUIRES(lock) {
     if (PteCodec::is_shared(raw)) return working_set_[working_set_.find_shared(page)].protection();
-    return core_.codec.protection(core_.pfns.entry(core_.codec.frame(raw)).original_pte);
+    const Pfn frame = core_.codec.frame(raw);
+    if (!core_.pfns.contains(frame)) [[unlikely]]
+      return protection_of_device_frame(page);
+    return core_.codec.protection(core_.pfns.entry(frame).original_pte);
   }
   // The rights that an entry of a region carries by now.
   [[nodiscard]] Protection current_protection(const Processor& cpu, const Vad& vad, Vpn page, RawPte raw) const
@@ -339,13 +350,15 @@ class AddressSpace {
   [[nodiscard]] Result<> may_protect(const Vad& vad, Protection protection) const PAGODA_REQUIRES(lock);
   Result<> clone_region(Processor& cpu, AddressSpace& parent, const Vad& vad, class CloneEntries& entries)
       PAGODA_REQUIRES(lock, parent.lock);
-  // Of views (section/view.cpp).
+  // Of views (section/view.cpp), and of device frames.
   [[nodiscard]] PageCount committed_in_view(const Processor& cpu, const Vad& vad, VpnRange pages) const
       PAGODA_REQUIRES(lock);
   // Pages of the part of a view that are private or become so when written.
   [[nodiscard]] PageCount charged_in_view(const Processor& cpu, const Vad& vad, VpnRange pages) const
       PAGODA_REQUIRES(lock);
   [[nodiscard]] bool is_private_entry(RawPte raw) const;
+  // Of the pages of a view, so many are charged now and so many will be. Fails with kCommitmentLimit.
+  Result<> change_charge(Vad& vad, PageCount before, PageCount after) PAGODA_REQUIRES(lock);
   Result<> commit_view(Processor& cpu, Vad& vad, VpnRange pages, Protection protection) PAGODA_REQUIRES(lock);
   Result<> protect_view(Processor& cpu, Vad& vad, VpnRange pages, Protection protection) PAGODA_REQUIRES(lock);
   void protect_shared_entry(Processor& cpu, const Vad& vad, Vpn page, PhysicalAddress pte, RawPte raw,
@@ -374,6 +387,10 @@ class AddressSpace {
   Result<> may_lock(const Processor& cpu, VpnRange pages) PAGODA_REQUIRES(lock);
   Result<Vad*> reserve_locked(const ReserveRequest& request) PAGODA_REQUIRES(lock);
   void invalidate_range(Processor& cpu, VpnRange pages) PAGODA_REQUIRES(lock);
+  // --- Device frames (space/device_frames.cpp) ---
+  // Of a page whose entry maps one.
+  [[nodiscard]] Protection protection_of_device_frame(Vpn page) const PAGODA_REQUIRES(lock);
+  Result<> protect_device_frames(Processor& cpu, Vad& vad, VpnRange pages, Protection protection) PAGODA_REQUIRES(lock);
   // --- Large pages and AWE windows: VADs that are `is_physical` (space/awe.cpp) ---
   // Nothing of the region is mapped any more; frames of private large pages are freed.
   void free_physical(Processor& cpu, const Vad& vad) PAGODA_REQUIRES(lock);

@@ -18,7 +18,7 @@ constexpr std::size_t kFreeBatch = 64;
 }  // namespace
 
 PageCount AddressSpace::committed_in(const Processor& cpu, const Vad& vad, VpnRange pages) const {
-  if (vad.control_area != nullptr) return committed_in_view(cpu, vad, pages);
+  if (vad.control_area != nullptr || has_device_frames(vad)) return committed_in_view(cpu, vad, pages);
   PageCount explicit_count;  // Entries that say otherwise than the VAD.
   const bool by_vad = vad.mem_commit == MemCommit::kYes;
   tables_.for_each(cpu, pages, [&](Vpn, PhysicalAddress, RawPte raw) {
@@ -47,7 +47,7 @@ Result<> AddressSpace::commit_locked(Processor& cpu, VpnRange pages, Protection 
   const auto found = region_of(pages);
   if (!found) return std::unexpected(found.error());
   Vad& vad = **found;
-  if (vad.placeholder || is_physical(vad)) return fail(Status::kConflictingAddresses);
+  if (vad.placeholder || is_physical(vad) || has_device_frames(vad)) return fail(Status::kConflictingAddresses);
   if ((vad.no_change && protection != vad.protection) || !secured_allow(vad, pages, protection))
     return fail(Status::kInvalidPageProtection);
   const PageCount promised = pages.count - committed_in(cpu, vad, pages);
@@ -108,6 +108,10 @@ void AddressSpace::drop_clone(const Processor& cpu, VirtualAddress prototype) {
 void AddressSpace::free_mapped(const Processor& cpu, PhysicalAddress pte, RawPte raw) {
   core_.pfns.lock.assert_held();
   const Pfn frame = core_.codec.frame(raw);
+  if (!core_.pfns.contains(frame)) {
+    core_.pfns.drop_table_share(pte.pfn());
+    return;
+  }
   if (!PteCodec::is_shared(raw)) {
     core_.pfns.remove(frame);
     return;
@@ -146,7 +150,8 @@ PageCount AddressSpace::free_pages(Processor& cpu, const Vad& vad, VpnRange page
         }
         if (PteCodec::is_valid(raw)) {
           if (PteCodec::is_dirty(raw)) record_write(page);
-          working_set_.erase(working_set_slot(page, raw));
+          if (const std::uint32_t slot = working_set_slot(page, raw); slot != WorkingSet::kNoSlot)
+            working_set_.erase(slot);
           tables_.store(cpu, pte, hole);
           entries[count] = {pte, raw};
           mapped[count++] = page;
@@ -194,7 +199,9 @@ Result<Protection> AddressSpace::protect(Processor& cpu, VirtualAddress base, By
     if (!secured_allow(vad, *pages, protection)) return fail(Status::kInvalidPageProtection);
     if (is_physical(vad)) return protect_physical(cpu, vad, *pages, protection);
     if (!old) old = shown_protection(cpu, vad, pages->first, tables_.read(cpu, pages->first));
-    if (vad.control_area != nullptr) {
+    if (has_device_frames(vad)) {
+      PAGODA_TRY(protect_device_frames(cpu, vad, *pages, protection));
+    } else if (vad.control_area != nullptr) {
       PAGODA_TRY(protect_view(cpu, vad, *pages, protection));
     } else {
       PAGODA_TRY(make_private(cpu, *pages));
@@ -206,7 +213,10 @@ Result<Protection> AddressSpace::protect(Processor& cpu, VirtualAddress base, By
 }
 
 Result<> AddressSpace::may_protect(const Vad& vad, Protection protection) const {
-  if (vad.control_area == nullptr) {
+  if (has_device_frames(vad)) {
+    if (is_no_cache(protection) || is_write_combine(protection)) return fail(Status::kInvalidParameter4);
+    if (!is_allowed_on_device(shared_by_fork(protection))) return fail(Status::kInvalidPageProtection);
+  } else if (vad.control_area == nullptr) {
     if (!is_allowed_on_private(protection)) return fail(Status::kInvalidParameter4);
   } else {
     if (is_no_cache(protection) || is_write_combine(protection)) return fail(Status::kInvalidParameter4);

@@ -6,8 +6,9 @@
 //
 // A private page, in memory or in a paging file, moves into a clone entry, writable becomes write-copy, and both PTEs
 // lead there: the parent's stays valid if it was. What leads to a clone entry already, from a fork before, is counted
-// once more. Pages of views that nobody copied are shared through their section as they were, large pages too. Whatever
-// has no page (demand zero, holes, guards on nothing) is copied as it is. The pages' contents are not touched.
+// once more. Pages of views that nobody copied are shared through their section as they were, large pages too; device
+// frames through the region. Whatever has no page (demand zero, holes, guards on nothing) is copied as it is. The
+// pages' contents are not touched.
 //
 // What has been moved when a fork fails stays so: nobody but the parent shares it then, and it reads the same.
 // Source: reference/nt.md section 5, "Fork".
@@ -90,7 +91,7 @@ Result<Moved> move_mapped(Core& core, const Processor& cpu, RawPte raw, CloneEnt
 }
 
 bool is_forked(const Vad& vad) {
-  if (vad.control_area != nullptr) return vad.inherit == Inherit::kShare;
+  if (vad.control_area != nullptr || has_device_frames(vad)) return vad.inherit == Inherit::kShare;
   return vad.type != VadType::kAwe && vad.type != VadType::kLargePages;
 }
 
@@ -107,7 +108,9 @@ Result<> AddressSpace::clone_region(Processor& cpu, AddressSpace& parent, const 
     if (status != Status::kSuccess) return;
     if (mine != PageTables::kNone)
       mine = page < mine_end ? mine + ByteCount(core_.mode.entry_bytes) : PageTables::kNone;
-    if (raw == 0) return;
+    // The child finds device frames by its region, as the parent did.
+    const bool mapped = PteCodec::is_valid(raw);
+    if (raw == 0 || (mapped && !core_.pfns.contains(codec.frame(raw)))) return;
     if (mine == PageTables::kNone) {
       const auto made = tables_.make(cpu, page);
       if (!made) {
@@ -122,7 +125,6 @@ Result<> AddressSpace::clone_region(Processor& cpu, AddressSpace& parent, const 
       tables_.store(cpu, mine, raw);
       return;
     }
-    const bool mapped = kind == PteKind::kValid;
     if (kind == PteKind::kPrototype || (mapped && PteCodec::is_shared(raw))) {
       RawPte pointer = raw;
       if (mapped) {
@@ -178,6 +180,7 @@ Result<> AddressSpace::clone_from(Processor& cpu, AddressSpace& parent) {
       result = std::unexpected(inserted.error());
       break;
     }
+    if (has_device_frames(copy)) extras_.map_device(**inserted, *vad->extra->device);
     if (copy.control_area != nullptr) {
       const LockGuard pfn_guard(core_.pfns.lock);
       ++copy.control_area->mapped_views;

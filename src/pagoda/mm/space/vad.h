@@ -77,9 +77,15 @@ struct alignas(64) Vad {
 };
 static_assert(sizeof(Vad) == 2 * 64);
 
+// Views of a file from this size on have their page tables charged to nobody: NT 5.2's rule, by which they would all be
+// paid for at once, would refuse to map a large file of which little is used. A choice, in the direction of NT 8.1.
+inline constexpr PageCount kTablesOnDemand = pages_of(1_GiB);
+
 inline bool has_large_pages(const Vad& vad) {
   return vad.type == VadType::kLargePages || vad.type == VadType::kLargePageSection;
 }
+// Maps frames that the PFN database has not: space/device_frames.h.
+inline bool has_device_frames(const Vad& vad) { return vad.type == VadType::kPhysical; }
 // Whether the region's pages are mapped otherwise than by faults, to frames that are in no working set.
 inline bool is_physical(const Vad& vad) { return vad.type == VadType::kAwe || has_large_pages(vad); }
 

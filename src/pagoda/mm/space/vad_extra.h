@@ -1,5 +1,5 @@
-// What few regions have, so that a Vad does not carry it: secured ranges, and the marks of a write watch. NT: the long
-// VAD, and what its special regions keep elsewhere.
+// What few regions have, so that a Vad does not carry it: secured ranges, the marks of a write watch, and device
+// frames. NT: the long VAD, and what its special regions keep elsewhere.
 //
 // An address space owns the extras of its regions. A region gets one when it needs one, and loses it when it is empty
 // again. Secured ranges (NT: MmSecureVirtualMemory) hold a driver's view of a program's buffer: until they are given
@@ -21,6 +21,7 @@
 
 #include "pagoda/base/units.h"
 #include "pagoda/mm/pte/protection.h"
+#include "pagoda/mm/space/device_frames.h"
 #include "pagoda/mm/space/vad.h"
 #include "pagoda/mm/space/vad_tree.h"
 #include "pagoda/mm/space/write_watch.h"
@@ -37,9 +38,10 @@ struct SecuredRange {
 
 struct VadExtra {
   std::vector<SecuredRange> secured;
-  std::unique_ptr<WriteWatch> watch;  // Of VadType::kWriteWatch.
+  std::unique_ptr<WriteWatch> watch;     // Of VadType::kWriteWatch.
+  std::unique_ptr<DeviceFrames> device;  // Of VadType::kPhysical, which is never divided.
 
-  [[nodiscard]] bool empty() const { return secured.empty() && watch == nullptr; }
+  [[nodiscard]] bool empty() const { return secured.empty() && watch == nullptr && device == nullptr; }
 };
 
 // Whether a page of the one protection allows everything that one of the other does. A guard allows nothing yet.
@@ -58,6 +60,8 @@ class VadExtras {
   bool unsecure(VadTree& vads, SecureHandle handle);
   // Pages of the region that are written are marked from now on.
   void watch(Vad& vad);
+  // The region maps device frames.
+  void map_device(Vad& vad, const DeviceFrames& frames) { of(vad).device = std::make_unique<DeviceFrames>(frames); }
   // Regions that are watched.
   [[nodiscard]] std::size_t watches() const { return watches_; }
   // The region is about to go.

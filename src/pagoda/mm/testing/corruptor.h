@@ -1,6 +1,7 @@
 // For tests of the checker: reaches what no public function does, to break it.
 #pragma once
 
+#include <map>
 #include <string_view>
 #include <vector>
 
@@ -44,6 +45,9 @@ struct Corruptor {
   static std::vector<std::uint32_t>& hash(WorkingSet& ws) { return ws.hash_; }
   static std::vector<ControlArea::Run>& runs(ControlArea& area) { return area.runs_; }
   static PageCount& pages(ControlArea& area) { return area.pages_; }
+  static VpnRange& pages(DeviceFrames& device) { return device.pages_; }
+  static Pfn& first(DeviceFrames& device) { return device.first_; }
+  static std::map<Vpn, Protection>& rights(DeviceFrames& device) { return device.rights_; }
   static void unbalance(Vad& vad) { vad.set_balance(vad.balance() + 1); }
   static void lose_parent(Vad& vad) { vad.parent_ = &vad; }
 };
@@ -52,6 +56,8 @@ namespace testing {
 
 // Rules that check_corruption_sections_test.cpp sees broken.
 std::vector<std::string_view> rules_broken_with_sections();
+// The same of check_corruption_device_test.cpp.
+std::vector<std::string_view> rules_broken_with_device_frames();
 
 }  // namespace testing
 // Does something while a word has a wild value: random, one bit off, small, or zero.

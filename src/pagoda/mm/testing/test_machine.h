@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "pagoda/machine/sim/sim_machine.h"
+#include "pagoda/machine/testing/wider_machine.h"
 #include "pagoda/mm/check/check.h"
 #include "pagoda/mm/memory_manager.h"
 
@@ -37,18 +38,21 @@ struct TestMachineConfig {
   std::vector<machine::DiskModel> disks{{}};
   std::vector<PagingFileConfig> paging_files{{.name = "pagefile.sys", .disk = 0, .minimum = 4_MiB, .maximum = 4_MiB}};
   std::optional<WorkingSet::Limits> limits;
+  PageCount device_frames{};                  // Beyond those of the manager's.
+  machine::Hypercalls* hypercalls = nullptr;  // Who the manager's machine says is below.
 };
 
 class TestMachine {
  public:
   explicit TestMachine(const TestMachineConfig& config = {})
-      : machine_(*machine::SimMachine::create({.frames = config.frames,
+      : machine_(*machine::SimMachine::create({.frames = config.frames + config.device_frames,
                                                .paging = config.paging,
                                                .processors = config.processors,
                                                .tlb = config.tlb,
                                                .refill = config.refill,
                                                .disks = config.disks})),
-        manager_(*MemoryManager::create(*machine_, {.tunables = config.tunables, .paging_files = config.paging_files})),
+        seen_(*machine_, config.frames, config.hypercalls),
+        manager_(*MemoryManager::create(seen_, {.tunables = config.tunables, .paging_files = config.paging_files})),
         space_(*manager_->create_space(cpu(), {.limits = config.limits})) {
     for (unsigned number = 0; number < config.processors; ++number) manager_->attach(cpu(number), *space_);
   }
@@ -179,6 +183,7 @@ class TestMachine {
 
  private:
   std::unique_ptr<machine::SimMachine> machine_;
+  machine::testing::WiderMachine seen_;
   std::unique_ptr<MemoryManager> manager_;
   AddressSpace* space_;
 };

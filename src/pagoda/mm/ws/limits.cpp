@@ -31,14 +31,15 @@ PageCount AddressSpace::empty(Processor& cpu) {
 
 std::uint32_t AddressSpace::working_set_slot(Vpn page, RawPte raw) const {
   if (PteCodec::is_valid(raw) && PteCodec::is_shared(raw)) return working_set_.find_shared(page);
-  return PteCodec::is_valid(raw) ? core_.pfns.entry(core_.codec.frame(raw)).ws_index : WorkingSet::kNoSlot;
+  if (!PteCodec::is_valid(raw) || !core_.pfns.contains(core_.codec.frame(raw))) return WorkingSet::kNoSlot;
+  return core_.pfns.entry(core_.codec.frame(raw)).ws_index;
 }
 
 // In the order of reference/nt.md 7.5.
 Result<> AddressSpace::may_lock(const Processor& cpu, VpnRange pages) {
   const auto region = region_of(pages);
   if (!region) return fail(Status::kAccessViolation);
-  if (is_physical(**region)) return fail(Status::kIncompatibleFileMap);
+  if (is_physical(**region) || has_device_frames(**region)) return fail(Status::kIncompatibleFileMap);
   PageCount new_locks;
   for (Vpn page = pages.first; page < pages.end(); ++page) {
     const RawPte raw = tables_.read(cpu, page);

@@ -1,0 +1,33 @@
+// The driver for files of the host that lie in guest-physical memory: a program's mapping of one points at the host's
+// own frames, so that the host and all guests share one copy, and nothing is read or cached in the guest. DAX: direct
+// access.
+//
+// Locking: none of its own; what it knows never changes. Source: reference/virtualization.md section 5, "Direct map".
+#pragma once
+
+#include <span>
+#include <string_view>
+
+#include "pagoda/machine/hypercalls.h"
+#include "pagoda/mm/memory_manager.h"
+
+namespace pagoda::guest {
+
+class DaxDriver {
+ public:
+  // Asks the guest's machine once what it has; on bare hardware that is nothing.
+  DaxDriver(mm::MemoryManager& guest, machine::Processor& cpu);
+
+  [[nodiscard]] std::span<const machine::Hypercalls::DirectMap> files() const { return files_; }
+  // By its name; null if there is none.
+  [[nodiscard]] const machine::Hypercalls::DirectMap* find(std::string_view name) const;
+  // Maps a whole file into a space of the guest's, where the manager likes; the last page is zero behind the end of the
+  // file. `AddressSpace::unmap_view` takes it away. Fails with kObjectNameNotFound, and as `AddressSpace::map_frames`
+  // does: what is writable is so by a copy (kWriteCopy, kExecuteWriteCopy).
+  Result<VpnRange> map(mm::AddressSpace& space, std::string_view name, mm::Protection protection) const;
+
+ private:
+  std::span<const machine::Hypercalls::DirectMap> files_;
+};
+
+}  // namespace pagoda::guest
