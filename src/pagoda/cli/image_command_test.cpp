@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -75,6 +76,17 @@ TEST_F(ImageCommand, InfoShowsTheGuestsOfTheShippedMapTogether) {
   EXPECT_EQ(images[3]["with_those_above"]["zero"], 56'964);
   EXPECT_EQ(images[3]["with_those_above"]["distinct"], 51'854);
   EXPECT_NEAR(images[3]["with_those_above"]["saved_by_sharing"].get<double>(), 0.667, 0.0005);
+}
+
+TEST_F(ImageCommand, TheDocumentShowsWhatItPrints) {
+  std::ifstream file(std::string(PAGODA_SOURCE_DIR) + "/docs/images.md");
+  const std::string document(std::istreambuf_iterator<char>(file), {});
+  const std::string prefix = std::string(PAGODA_SOURCE_DIR) + "/";
+  std::string out = run({"info", kShipped}).out;
+  ASSERT_TRUE(out.starts_with(prefix));
+  EXPECT_THAT(document, HasSubstr(out.substr(prefix.size())));
+  out = run({"info", kShipped, "--only", "nk_idle,nk_file,nk_compute,nk_py"}).out;
+  EXPECT_THAT(document, HasSubstr(out.substr(prefix.size(), out.find("\n\ndistinct:") - prefix.size())));
 }
 
 // What is made from the map has the figures of the map, counted from its bytes.

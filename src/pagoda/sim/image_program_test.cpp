@@ -6,7 +6,8 @@
 #include <gtest/gtest.h>
 
 #include <array>
-#include <cstring>
+#include <fstream>
+#include <iterator>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -184,6 +185,22 @@ TEST_F(ImagePrograms, EveryByteComesBack) {
           "fill = { image = 'large.vpm.zst', from = '4KiB' }\n[[process]]\nname = 'f'\nfork_of = 'p'\nstart = '3ms'");
   EXPECT_EQ(filled.processes[1].operations, 3000U);
   EXPECT_THAT(filled.processes[0].program, HasSubstr(", filled from large of "));
+}
+
+TEST_F(ImagePrograms, TheExampleOfTheDocumentRuns) {
+  const std::string document = std::string(PAGODA_SOURCE_DIR) + "/docs/images.md";
+  std::ifstream file(document);
+  const std::string text(std::istreambuf_iterator<char>(file), {});
+  constexpr std::string_view kFence = "```toml\n";
+  const std::size_t begin = text.find(kFence);
+  ASSERT_NE(begin, std::string::npos);
+  const std::size_t end = text.find("```", begin + kFence.size());
+  auto scenario = parse_scenario(text.substr(begin + kFence.size(), end - begin - kFence.size()), document);
+  ASSERT_TRUE(scenario) << scenario.error().message;
+  const auto result = run_scenario(*scenario, {.verify = true});
+  ASSERT_TRUE(result) << result.error().message;
+  EXPECT_EQ(result->processes[0].operations, 42'768U);
+  EXPECT_EQ(result->processes[1].operations, 100'000U);
 }
 
 // What the loads returned is what the image says: the checksum of a run is that of another run if and only if the
