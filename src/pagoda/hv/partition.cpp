@@ -36,6 +36,7 @@ bool is_sensible(const PartitionConfig& config, mm::MemoryManager& host) {
          config.memory <= machine::paging_mode(config.paging).max_frames() && config.processors > 0 &&
          config.processors <= machine::kMaxProcessors &&
          std::size_t{config.first_host_processor} + config.processors <= host_processors &&
+         config.shadow_limit >= ShadowTree::kTablesPerPath + 1_pages &&
          std::has_single_bit(config.fault_cluster.value()) && config.fault_cluster <= kLargePage &&
          std::ranges::none_of(config.disks, [](const auto& disk) { return disk.bandwidth_per_second.is_zero(); });
 }
@@ -58,8 +59,9 @@ Result<std::unique_ptr<Partition>> Partition::create(mm::MemoryManager& host, mm
   std::unique_ptr<Partition> partition(new Partition(host, **vmmem, config));
   PAGODA_TRY(partition->map_memory(cpu));
   PAGODA_TRY(partition->map_files(cpu));
-  // The roots, and the first path.
-  PAGODA_TRY(partition->frames_.reserve(cpu, Slat::kTablesPerPath + 1_pages));
+  // A root and a path for each kind of table: with these, everything else being dropped, any access can go on.
+  const std::uint64_t kinds = config.mmu == MmuKind::kShadow ? 2 : 1;
+  PAGODA_TRY(partition->frames_.reserve(cpu, (Slat::kTablesPerPath + 1_pages) * kinds));
   partition->start(cpu);
   return partition;
 }
@@ -139,9 +141,8 @@ void Partition::forget(Pfn frame) {
 }
 
 void Partition::drop_second_level() {
-  slat_->for_each([&](Pfn first, unsigned, machine::RawPte) {
-    if (shadow_ != nullptr) shadow_->forget_frame(first);
-  });
+  vmmem_.lock.assert_held();
+  if (shadow_ != nullptr) shadow_->forget_all();
   slat_->reset();
   for (const auto& vcpu : processors_) vcpu->forget_all();
 }
@@ -179,7 +180,8 @@ bool Partition::bring_in(VirtualProcessor& vcpu, Pfn frame, Access use) {
     ++counts_.lost_writes;
     return false;
   }
-  ++counts_.exits;
+  // Inside of an exit it is part of that.
+  if (!vcpu.in_host()) ++counts_.exits;
   ++counts_.violations;
   if (slat_->entry(frame) != 0) ++counts_.write_violations;
   vcpu.exit_to_host([&](mm::Processor& host) {

@@ -56,8 +56,10 @@ struct PartitionConfig {
   Backing backing = Backing::kVirtual;
   // Pages that one violation fills at most: a power of two, aligned. HCS: FaultClusterSizeShift 4, 64 KB.
   PageCount fault_cluster{16};
-  // Frames that shadow tables may take.
+  // Frames that shadow tables may take: room for a path at least.
   PageCount shadow_limit{1024};
+  // Whether leaf tables of the guest may go out of sync with the shadow's.
+  bool unsync = true;
   bool cold_hints = true;
   bool hot_hints = true;
   bool cold_discard_hints = true;
@@ -86,6 +88,20 @@ struct PartitionCounts {
   // transfers that a single pager would not make (reference/virtualization.md section 3).
   std::uint64_t double_paged = 0;
   std::uint64_t exits = 0;  // Of all kinds.
+
+  // Shadow paging.
+  std::uint64_t hidden_faults = 0;  // The guest's tables allowed it, the shadow did not.
+  std::uint64_t true_faults = 0;    // The guest's own.
+  std::uint64_t table_writes = 0;   // Of the guest's kernel to traced tables.
+  std::uint64_t unsyncs = 0;        // Leaf tables that went out of sync,
+  std::uint64_t resyncs = 0;        // and that came back.
+  std::uint64_t unshadowed = 0;     // Tables that turned out to be data.
+  std::uint64_t invlpg_exits = 0;
+  std::uint64_t flush_exits = 0;  // Invalidations of more than a page.
+  std::uint64_t root_load_exits = 0;
+  std::uint64_t root_hits = 0;  // Of these: a tree was there.
+  std::uint64_t shadow_evictions = 0;
+  std::uint64_t refill_exits = 0;  // Writes of a software-managed TLB.
 };
 
 // The host cannot bring guest memory in: its disk fails for good. The virtual machine is lost, and nothing else.
@@ -122,6 +138,8 @@ class Partition final : private mm::SecondaryMmu {
   // A violation: makes the frame's page resident in the host, with the right, and fills the second level. False:
   // nothing is there, or it cannot be written. Throws GuestMemoryLost.
   bool bring_in(VirtualProcessor& vcpu, Pfn frame, machine::Access use);
+  // Takes all entries away, so that their tables can serve others. With vmmem's lock held.
+  void drop_second_level();
   // An exit that the guest asked for.
   void count_hypercall(VirtualProcessor& vcpu);
   // While a guest's disk reads guest memory: page-ins count as double paging.
@@ -151,8 +169,6 @@ class Partition final : private mm::SecondaryMmu {
   bool test_and_clear_accessed(Vpn page) override;
 
   void forget(Pfn frame) PAGODA_REQUIRES(vmmem_.lock);
-  // Takes all entries away, so that their tables can serve others.
-  void drop_second_level() PAGODA_REQUIRES(vmmem_.lock);
   // Makes the page of vmmem resident for the access.
   void make_resident(mm::Processor& host, Vpn page, machine::Access use);
   // Makes neighbours resident as far as that costs no transfer and memory is plentiful.

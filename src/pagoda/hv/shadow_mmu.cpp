@@ -1,26 +1,340 @@
 #include "pagoda/hv/shadow_mmu.h"
 
-#include "pagoda/hv/partition.h"
+#include <algorithm>
 
 namespace pagoda::hv {
 
-std::expected<machine::Translation, machine::PageFault> ShadowMmu::walk(machine::Processor& cpu, VirtualAddress va,
-                                                                        machine::Access access,
-                                                                        machine::Privilege privilege,
-                                                                        std::uint64_t& loads) {
-  VirtualProcessor& vcpu = partition_.processor(cpu.number());
-  return machine::walk(vcpu.unwatched(), cpu.machine().paging(), cpu.root(), va, access, privilege, cpu.walk_rules(),
-                       loads);
+using machine::Access;
+using machine::Asid;
+using machine::PageFault;
+using machine::Privilege;
+using machine::Translation;
+
+namespace {
+
+ShadowRole role_of(const machine::Processor& cpu) {
+  const machine::WalkRules& rules = cpu.walk_rules();
+  return {.root = cpu.root(), .write_protect = rules.write_protect, .no_execute = rules.no_execute};
 }
 
-void ShadowMmu::root_loaded(machine::Processor& /*cpu*/) {}
-void ShadowMmu::rules_changed(machine::Processor& /*cpu*/) {}
-void ShadowMmu::page_invalidated(machine::Processor& /*cpu*/, VirtualAddress /*va*/, machine::Asid /*asid*/) {}
-void ShadowMmu::space_invalidated(machine::Processor& /*cpu*/, machine::Asid /*asid*/) {}
-void ShadowMmu::all_invalidated(machine::Processor& /*cpu*/) {}
-void ShadowMmu::before_write(VirtualProcessor& /*vcpu*/, Pfn /*frame*/, machine::FrameExtent /*part*/) {}
-void ShadowMmu::after_write(VirtualProcessor& /*vcpu*/, Pfn /*frame*/, machine::FrameExtent /*part*/) {}
-void ShadowMmu::forget_frame(Pfn /*frame*/) {}
-bool ShadowMmu::test_and_clear_accessed(Pfn /*frame*/) { return false; }
+}  // namespace
+
+ShadowMmu::ShadowMmu(Partition& partition)
+    : partition_(partition),
+      vmmem_(partition.vmmem()),
+      mode_(machine::paging_mode(partition.config().paging)),
+      counts_(partition.counts()),
+      traced_([&] {
+        const machine::FrameRange& last = partition.map().ranges().back().frames;
+        return (last.first + last.count).value();
+      }()) {}
+
+std::expected<Translation, PageFault> ShadowMmu::walk(machine::Processor& cpu, VirtualAddress va, Access access,
+                                                      Privilege privilege, std::uint64_t& loads) {
+  VirtualProcessor& vcpu = partition_.processor(cpu.number());
+  const ShadowRole role = role_of(cpu);
+  for (;;) {
+    {
+      const LockGuard guard(vmmem_.lock);
+      if (const ShadowTree* const tree = find_tree(role)) {
+        if (auto found = tree->walk(va, access, privilege, loads)) {
+          const Pfn table = tree->guest_tables().at({base_of(va, found->level).value(), found->level});
+          found->entry = mode_.entry_address(table, va, found->level);
+          return *found;
+        }
+      } else {
+        ++loads;  // A root without entries.
+      }
+    }
+    const auto filled = exit(vcpu, [&] { return fill(vcpu, role, va, access, privilege); });
+    if (!filled) return std::unexpected(filled.error());
+    if (*filled) return **filled;
+  }
+}
+
+bool ShadowMmu::is_memory(Pfn frame, Access access) const {
+  const GpaRange* const range = partition_.map().find(frame);
+  return range != nullptr && (access != Access::kWrite || range->kind == GpaKind::kMemory);
+}
+
+ShadowMmu::Path ShadowMmu::path_to(VirtualProcessor& vcpu, Pfn root, VirtualAddress va, unsigned leaf_level) const {
+  Path path{root};
+  for (unsigned level = mode_.levels; level > leaf_level; --level) {
+    const PhysicalAddress at = mode_.entry_address(path.back(), va, level);
+    path.push_back(mode_.frame(machine::load_entry(vcpu.unwatched(), mode_, at)));
+  }
+  return path;
+}
+
+void ShadowMmu::reserve_tables(VirtualProcessor& vcpu) {
+  TableFrames& frames = partition_.table_frames();
+  constexpr PageCount kWanted = ShadowTree::kTablesPerPath + 1_pages;
+  if (frames.reserve(vcpu.host(), kWanted)) return;
+  // The host has none. Those that there are serve somebody else from now on.
+  const LockGuard guard(vmmem_.lock);
+  while (frames.spare() < kWanted && evict_oldest(nullptr)) {
+  }
+  if (frames.spare() < kWanted) partition_.drop_second_level();
+}
+
+std::expected<std::optional<Translation>, PageFault> ShadowMmu::fill(VirtualProcessor& vcpu, const ShadowRole& role,
+                                                                     VirtualAddress va, Access access,
+                                                                     Privilege privilege) {
+  const machine::WalkRules rules{.write_protect = role.write_protect, .no_execute = role.no_execute};
+  for (;;) {
+    std::uint64_t loads = 0;  // Software's: part of what an exit costs.
+    const auto walked = machine::walk(vcpu.unwatched(), mode_, role.root, va, access, privilege, rules, loads);
+    if (!walked) {
+      // The entry to the guest that ends this exit injects it: no exit of its own (Intel SDM vol. 3C 26.6).
+      ++counts_.true_faults;
+      return std::unexpected(walked.error());
+    }
+    std::optional<Translation> answer;
+    if (is_memory(walked->frame, access)) {
+      const Path path = path_to(vcpu, role.root, va, walked->level);
+      reserve_tables(vcpu);
+      vcpu.reach(walked->frame, access);
+      const LockGuard guard(vmmem_.lock);
+      const Derived derived = derive(role, vcpu.guest().asid(), va, access, *walked, path);
+      if (derived == Derived::kAgain) continue;
+      if (derived == Derived::kCannot) answer = *walked;
+    } else {
+      answer = *walked;
+    }
+    ++counts_.hidden_faults;
+    return answer;
+  }
+}
+
+ShadowMmu::Derived ShadowMmu::derive(const ShadowRole& role, Asid asid, VirtualAddress va, Access access,
+                                     const Translation& walked, const Path& path) {
+  const bool write = access == Access::kWrite;
+  const Pfn frame = walked.frame;
+  const machine::RawPte second = partition_.slat().entry(frame);
+  const bool host_writable = (second & machine::pte_bits::kWrite) != 0;
+  // The host may have taken the page away again, or the frames for tables.
+  if (second == 0 || (write && !host_writable)) return Derived::kAgain;
+  if (partition_.table_frames().spare() < ShadowTree::kTablesPerPath + 1_pages) return Derived::kAgain;
+  if (write && !make_writable(frame, path, walked.level)) return Derived::kCannot;
+  ShadowTree& tree = tree_for(role, asid);
+  if (const auto old = tree.find(va);
+      old && (old->guest != frame || old->guest_level != walked.level || !derives_from(tree, va, path)))
+    drop(tree, va);
+  make_room(tree.missing_tables(va), &tree);
+  use_tables(tree, va, path);
+  // A table that maps itself.
+  if (write && traced_.is_traced(frame)) allow_writes(frame);
+  const bool may_write = host_writable && !traced_.is_traced(frame) && walked.dirty;
+  // A supervisor's write without write protection.
+  const bool supervisors = write && !walked.writable;
+  add(tree, va,
+      {.host = partition_.slat().frame_of(frame),
+       .guest = frame,
+       .guest_level = walked.level,
+       .writable = may_write && (walked.writable || supervisors),
+       .user = walked.user && !supervisors,
+       .executable = walked.executable,
+       .global = walked.global,
+       .cache_disable = walked.cache_disable,
+       .write_through = walked.write_through});
+  return Derived::kDone;
+}
+
+bool ShadowMmu::make_writable(Pfn frame, const Path& path, unsigned leaf_level) {
+  const bool leaf_may_be_written = leaf_level == 1 && partition_.config().unsync;
+  const auto end = leaf_may_be_written ? path.end() - 1 : path.end();
+  if (std::find(path.begin(), end, frame) != end) {
+    unshadow(frame);
+    return false;
+  }
+  allow_writes(frame);
+  return true;
+}
+
+// --- Invalidations ---
+
+void ShadowMmu::root_loaded(machine::Processor& cpu) {
+  if (cpu.root() == kNoPfn) return;
+  exit(partition_.processor(cpu.number()), [&] {
+    ++counts_.root_load_exits;
+    const LockGuard guard(vmmem_.lock);
+    ShadowTree* const tree = find_tree(role_of(cpu));
+    if (tree == nullptr) return;
+    ++counts_.root_hits;
+    tree->loaded_under(cpu.asid());
+    tree->last_use = ++uses_;
+    // A load under a tag of its own flushes nothing; to be in sync is more than asked.
+    resync(*tree);
+  });
+}
+
+void ShadowMmu::rules_changed(machine::Processor& cpu) { all_invalidated(cpu); }
+
+void ShadowMmu::page_invalidated(machine::Processor& cpu, VirtualAddress va, Asid asid) {
+  exit(partition_.processor(cpu.number()), [&] {
+    ++counts_.invlpg_exits;
+    const LockGuard guard(vmmem_.lock);
+    // A global entry goes from under every tag.
+    for (const auto& [role, tree] : trees_)
+      if (tree->was_loaded_under(asid) || tree->has_global()) drop_page(*tree, va);
+  });
+}
+
+void ShadowMmu::space_invalidated(machine::Processor& cpu, Asid asid) {
+  exit(partition_.processor(cpu.number()), [&] {
+    ++counts_.flush_exits;
+    const LockGuard guard(vmmem_.lock);
+    // Some flushes of a space are of global entries of a range too.
+    for (const auto& [role, tree] : trees_)
+      if (tree->was_loaded_under(asid) || tree->has_global()) resync(*tree);
+  });
+}
+
+void ShadowMmu::all_invalidated(machine::Processor& cpu) {
+  exit(partition_.processor(cpu.number()), [&] {
+    ++counts_.flush_exits;
+    const LockGuard guard(vmmem_.lock);
+    for (const auto& [role, tree] : trees_) resync(*tree);
+  });
+}
+
+void ShadowMmu::tlb_written(VirtualProcessor& vcpu) {
+  exit(vcpu, [&] { ++counts_.refill_exits; });
+}
+
+// --- The host ---
+
+void ShadowMmu::forget_frame(Pfn frame) {
+  vmmem_.lock.assert_held();
+  const auto found = reverse_map_.find(frame);
+  if (found == reverse_map_.end()) return;
+  const std::vector<Mapping> mappings = found->second;
+  for (const Mapping& mapping : mappings) drop(*mapping.tree, mapping.va);
+}
+
+bool ShadowMmu::test_and_clear_accessed(Pfn frame) {
+  vmmem_.lock.assert_held();
+  bool accessed = false;
+  if (const auto found = reverse_map_.find(frame); found != reverse_map_.end())
+    for (const Mapping& mapping : found->second) accessed |= mapping.tree->test_and_clear_accessed(mapping.va);
+  return accessed;
+}
+
+void ShadowMmu::forget_all() {
+  vmmem_.lock.assert_held();
+  while (!trees_.empty()) evict(trees_.begin());
+}
+
+// --- Trees ---
+
+PageCount ShadowMmu::table_count() const {
+  PageCount count;
+  for (const auto& [role, tree] : trees_) count += tree->table_count();
+  return count;
+}
+
+ShadowTree* ShadowMmu::find_tree(const ShadowRole& role) {
+  const auto found = trees_.find(role);
+  return found == trees_.end() ? nullptr : found->second.get();
+}
+
+ShadowTree& ShadowMmu::tree_for(const ShadowRole& role, Asid asid) {
+  ShadowTree* tree = find_tree(role);
+  if (tree == nullptr) {
+    make_room(1_pages, nullptr);
+    TableFrames& frames = partition_.table_frames();
+    auto made = std::make_unique<ShadowTree>(partition_.processor(0).host().physical(), frames, role);
+    tree = trees_.emplace(role, std::move(made)).first->second.get();
+  }
+  tree->loaded_under(asid);
+  tree->last_use = ++uses_;
+  return *tree;
+}
+
+void ShadowMmu::make_room(PageCount tables, ShadowTree* keep) {
+  while (table_count() + tables > partition_.config().shadow_limit) {
+    if (evict_oldest(keep)) continue;
+    PAGODA_CHECK(keep != nullptr);
+    drop_entries(*keep);
+    return;
+  }
+}
+
+bool ShadowMmu::evict_oldest(const ShadowTree* keep) {
+  auto oldest = trees_.end();
+  for (auto at = trees_.begin(); at != trees_.end(); ++at)
+    if (at->second.get() != keep && (oldest == trees_.end() || at->second->last_use < oldest->second->last_use))
+      oldest = at;
+  if (oldest == trees_.end()) return false;
+  evict(oldest);
+  return true;
+}
+
+void ShadowMmu::evict(Trees::iterator tree) {
+  ++counts_.shadow_evictions;
+  drop_entries(*tree->second);
+  tree->second->release();
+  trees_.erase(tree);
+}
+
+void ShadowMmu::drop_entries(ShadowTree& tree) {
+  for (const VirtualAddress va : tree.addresses()) drop(tree, va);
+  while (!tree.guest_tables().empty()) {
+    const auto [base, level] = tree.guest_tables().begin()->first;
+    remove_use(tree, level, VirtualAddress(base));
+  }
+}
+
+// --- Entries ---
+
+void ShadowMmu::add(ShadowTree& tree, VirtualAddress va, const ShadowTree::Leaf& leaf) {
+  const VirtualAddress page = va.page_base();
+  const bool is_new = !tree.find(page).has_value();
+  tree.install(page, leaf);
+  if (!is_new) return;
+  reverse_map_[leaf.guest].push_back({&tree, page});
+  for (unsigned level = leaf.guest_level; level <= mode_.levels; ++level) {
+    const VirtualAddress base = base_of(page, level);
+    TracedTables::Table* const table = traced_.find(tree.guest_tables().at({base.value(), level}));
+    ++table->find(tree, level, base)->entries;
+  }
+}
+
+void ShadowMmu::drop(ShadowTree& tree, VirtualAddress va) {
+  const VirtualAddress page = va.page_base();
+  const auto leaf = tree.find(page);
+  if (!leaf) return;
+  if (leaf->accessed) {
+    // What the entry knows of the page's use goes to where the host will ask, if that has an entry still.
+    std::uint64_t loads = 0;
+    (void)partition_.slat().walk(leaf->guest, Access::kRead, loads);
+  }
+  tree.clear(page);
+  const auto mappings = reverse_map_.find(leaf->guest);
+  PAGODA_CHECK(mappings != reverse_map_.end());
+  std::erase(mappings->second, Mapping{&tree, page});
+  if (mappings->second.empty()) reverse_map_.erase(mappings);
+  for (unsigned level = leaf->guest_level; level <= mode_.levels; ++level) {
+    const VirtualAddress base = base_of(page, level);
+    TracedTables::Table* const table = traced_.find(tree.guest_tables().at({base.value(), level}));
+    TracedTables::Use* const use = table->find(tree, level, base);
+    // A table that is out of sync stays so: its next entry needs no tracing.
+    if (--use->entries == 0 && table->state == TracedTables::State::kTraced) remove_use(tree, level, base);
+  }
+}
+
+void ShadowMmu::drop_range(ShadowTree& tree, VirtualAddress base, ByteCount bytes) {
+  for (const VirtualAddress va : tree.addresses(base, bytes)) drop(tree, va);
+}
+
+void ShadowMmu::drop_page(ShadowTree& tree, VirtualAddress va) {
+  drop(tree, va);
+  for (unsigned level = 2; level <= machine::kMaxPagingLevels; ++level) {
+    if (!tree.has_large(level)) continue;
+    const ByteCount page = mode_.coverage(level);
+    for (const VirtualAddress piece : tree.addresses(VirtualAddress(va.value() & ~(page.value() - 1)), page))
+      if (tree.find(piece)->guest_level == level) drop(tree, piece);
+  }
+}
 
 }  // namespace pagoda::hv

@@ -28,6 +28,7 @@ class TableFrames {
   void assert_held() const PAGODA_ASSERT_CAPABILITY(vmmem_.lock) { vmmem_.lock.assert_held(); }
 
   [[nodiscard]] PageCount owned() const { return owned_; }
+  [[nodiscard]] PageCount spare() const { return PageCount(spare_.size()); }  // Reserved, and not in use.
   [[nodiscard]] PageCount in_use() const { return owned_ - PageCount(spare_.size()); }
 
  private:

@@ -127,6 +127,9 @@ bool VirtualProcessor::guest_tlb_has(std::uint64_t tag) const {
 }
 
 std::byte* VirtualProcessor::reach_for_tlb(Pfn frame, Access use, VirtualAddress va, machine::Asid asid) {
+  if (ShadowMmu* const shadow = partition_.shadow();
+      shadow != nullptr && guest_.machine().refill() == machine::TlbRefill::kSoftware)
+    shadow->tlb_written(*this);
   std::byte* const bytes = reach(frame, use);
   if (frame.value() < translated_at_.size()) {
     std::uint64_t& at = translated_at_[frame.value()];

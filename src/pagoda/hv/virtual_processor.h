@@ -26,6 +26,7 @@
 
 #include <array>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "pagoda/base/sparse_array.h"
@@ -74,18 +75,24 @@ class VirtualProcessor final : public machine::FrameReach {
   };
   void set_interruption(Interruption* interruption) { interruption_ = interruption; }
 
-  // Runs `work(host processor)` in the host, at the guest's time and cost.
+  // Runs `work(host processor)` in the host, at the guest's time and cost. Inside of such work: no switch of its own.
   template <class Work>
   decltype(auto) exit_to_host(Work&& work) {
     struct Return {
       VirtualProcessor& vcpu;
-      ~Return() { vcpu.guest_.catch_up_with(vcpu.host_); }
+      const bool was_in_host;
+      ~Return() {
+        vcpu.guest_.catch_up_with(vcpu.host_);
+        vcpu.in_host_ = was_in_host;
+      }
     };
     host_.catch_up_with(guest_);
-    host_.charge(host_.machine().costs().world_switch);
-    const Return back{*this};
+    if (!in_host_) host_.charge(host_.machine().costs().world_switch);
+    const Return back{*this, std::exchange(in_host_, true)};
     return work(host_);
   }
+
+  [[nodiscard]] bool in_host() const { return in_host_; }
 
   // --- What the partition calls, with vmmem's lock held ---
   // The host takes the page behind the frame away: if it is held it gets a reference.
@@ -131,6 +138,7 @@ class VirtualProcessor final : public machine::FrameReach {
   machine::Tlb nested_;
   std::array<Held, kMostHeld> held_;
   std::size_t held_count_ = 0;
+  bool in_host_ = false;
   // By guest frame: the page and space under which the guest's TLB may have it; 0 nowhere, kManyAddresses at several.
   SparseArray<std::uint64_t> translated_at_;
   std::vector<std::byte> nothing_;  // What is read where nothing is: a page, aligned inside.
