@@ -95,15 +95,18 @@ class ShadowTree {
   [[nodiscard]] std::map<Key, Pfn>& guest_tables() { return guest_tables_; }
   [[nodiscard]] const std::map<Key, Pfn>& guest_tables() const { return guest_tables_; }
 
+  // For the checker.
+  struct Table {
+    std::uint16_t used = 0;
+    std::unique_ptr<std::array<Pfn, 512>> guests;  // Of level 1: the guest frame of each entry.
+  };
+  [[nodiscard]] const std::map<Pfn, Table>& tables() const { return tables_; }
+
   std::uint64_t last_use = 0;  // By the owner's count of uses.
 
  private:
   friend struct ShadowCorruptor;
 
-  struct Table {
-    std::uint16_t used = 0;
-    std::unique_ptr<std::array<Pfn, 512>> guests;  // Of level 1: the guest frame of each entry.
-  };
   struct Place {
     PhysicalAddress at;
     machine::RawPte raw = 0;

@@ -1,0 +1,14 @@
+// The part of the checker that is about shadow paging: rules SH1 to SH8 (shadow_mmu.h, shadow_tree.h, traced_tables.h).
+#pragma once
+
+#include <vector>
+
+#include "pagoda/hv/partition.h"
+#include "pagoda/mm/check/check.h"
+
+namespace pagoda::hv {
+
+// Adds what is wrong. To be called while nothing else runs, with no lock held.
+void check_shadow(Partition& partition, std::vector<mm::Finding>& findings);
+
+}  // namespace pagoda::hv

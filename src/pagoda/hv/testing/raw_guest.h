@@ -1,0 +1,129 @@
+// For tests: a guest without a memory manager. It writes its page tables entry by entry, as any operating system may,
+// and what its programs meet is told to the test.
+//
+//   RawGuest g(host, {.mmu = MmuKind::kShadow});
+//   const Pfn root = g.new_root();
+//   g.map(root, va, g.take(), kWrite | kUser);
+//   g.cpu().load_root(root, Asid{1});
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "pagoda/hv/shadow_mmu.h"
+#include "pagoda/hv/testing/test_vm.h"
+
+namespace pagoda::hv::testing {
+
+class RawGuest final : private machine::FaultHandler {
+ public:
+  static constexpr machine::RawPte kRights = machine::pte_bits::kWrite | machine::pte_bits::kUser;
+
+  explicit RawGuest(TestHost& host, PartitionConfig config = {}) : host_(host) {
+    config.mmu = MmuKind::kShadow;
+    if (config.memory > pages_of(8_MiB)) config.memory = pages_of(8_MiB);
+    config.first_host_processor = host.take_processors(config.processors);
+    partition_ = *Partition::create(host.manager(), host.cpu(), config);
+    for (unsigned number = 0; number < config.processors; ++number) cpu(number).attach(*this);
+  }
+
+  [[nodiscard]] Partition& partition() { return *partition_; }
+  [[nodiscard]] ShadowMmu& shadow() { return *partition_->shadow(); }
+  [[nodiscard]] const PartitionCounts& counts() { return partition_->counts(); }
+  [[nodiscard]] machine::Processor& cpu(unsigned number = 0) { return partition_->machine().processor(number); }
+  [[nodiscard]] const machine::PagingMode& mode() { return partition_->machine().paging(); }
+
+  // Frames that nobody has: one, or in a row and aligned.
+  Pfn take() { return std::exchange(next_, next_ + 1_pages); }
+  Pfn take(PageCount count) {
+    const std::uint64_t n = count.value();
+    const Pfn first(static_cast<std::uint32_t>((next_.value() + n - 1) / n * n));
+    next_ = first + count;
+    return first;
+  }
+  Pfn new_table() {
+    const Pfn table = take();
+    cpu().physical().zero(table);
+    return table;
+  }
+  Pfn new_root() { return new_table(); }
+
+  // The table that has the entry of the level for the address, made where it is missing.
+  Pfn table(Pfn root, VirtualAddress va, unsigned level = 1) {
+    Pfn table = root;
+    for (unsigned above = mode().levels; above > level; --above) {
+      const PhysicalAddress at = mode().entry_address(table, va, above);
+      machine::RawPte raw = machine::load_entry(cpu().physical(), mode(), at);
+      if ((raw & machine::pte_bits::kValid) == 0) {
+        const machine::RawPte rights = mode().level[above].carries_rights ? kRights : 0;
+        raw = PhysicalAddress(new_table()).value() | machine::pte_bits::kValid | rights;
+        machine::store_entry(cpu().physical(), mode(), at, raw);
+      }
+      table = mode().frame(raw);
+    }
+    return table;
+  }
+  PhysicalAddress entry(Pfn root, VirtualAddress va, unsigned level = 1) {
+    return mode().entry_address(table(root, va, level), va, level);
+  }
+  [[nodiscard]] machine::RawPte get(Pfn root, VirtualAddress va, unsigned level = 1) {
+    return machine::load_entry(cpu().physical(), mode(), entry(root, va, level));
+  }
+  void set(Pfn root, VirtualAddress va, machine::RawPte raw, unsigned level = 1) {
+    machine::store_entry(cpu().physical(), mode(), entry(root, va, level), raw);
+  }
+  // `bits` besides valid, and large where it is.
+  void map(Pfn root, VirtualAddress va, Pfn frame, machine::RawPte bits = kRights, unsigned level = 1) {
+    const machine::RawPte large = level > 1 ? machine::pte_bits::kLarge : 0;
+    set(root, va, PhysicalAddress(frame).value() | machine::pte_bits::kValid | large | bits, level);
+  }
+  // A value into the frame, past all tables.
+  void put_in_frame(Pfn frame, std::uint64_t value) {
+    cpu().physical().store<std::uint64_t>(PhysicalAddress(frame), value);
+  }
+
+  // What a program does; false: it faulted, and `fault` says how.
+  bool read(VirtualAddress va, machine::Privilege privilege = machine::Privilege::kUser) {
+    return cpu().touch(va, machine::Access::kRead, privilege).has_value();
+  }
+  bool write(VirtualAddress va, std::uint64_t value = 1, machine::Privilege privilege = machine::Privilege::kUser) {
+    return cpu().store<std::uint64_t>(va, value, privilege).has_value();
+  }
+  std::optional<std::uint64_t> value(VirtualAddress va) {
+    const auto result = cpu().load<std::uint64_t>(va);
+    return result ? std::optional(*result) : std::nullopt;
+  }
+  [[nodiscard]] const std::optional<machine::PageFault>& fault() const { return fault_; }
+  // The shadow entry; none: there is no tree, or no entry.
+  [[nodiscard]] std::optional<ShadowTree::Leaf> shadow_entry(Pfn root, VirtualAddress va) {
+    const machine::WalkRules& rules = cpu().walk_rules();
+    const auto tree = shadow().trees().find({root, rules.write_protect, rules.no_execute});
+    return tree == shadow().trees().end() ? std::nullopt : tree->second->find(va);
+  }
+
+  // The host takes all it can.
+  void page_out() {
+    partition_->vmmem().empty(host_.cpu());
+    PAGODA_CHECK(host_.manager().flush_modified(host_.cpu()));
+  }
+  [[nodiscard]] std::string check() { return hv::to_string(hv::check(*partition_)) + host_.check(); }
+
+ private:
+  machine::FaultOutcome resolve(machine::Processor& /*cpu*/, const machine::PageFault& fault) override {
+    fault_ = fault;
+    return Status::kAccessViolation;
+  }
+  machine::FaultOutcome refill(machine::Processor& /*cpu*/, VirtualAddress /*va*/, machine::Access /*access*/,
+                               machine::Privilege /*privilege*/) override {
+    return Status::kAccessViolation;
+  }
+
+  TestHost& host_;
+  std::unique_ptr<Partition> partition_;
+  Pfn next_{1};
+  std::optional<machine::PageFault> fault_;
+};
+
+}  // namespace pagoda::hv::testing
