@@ -40,15 +40,19 @@ struct DiskInjection {
   std::optional<std::uint64_t> fail_operation;
 };
 
-struct Scenario {
-  std::string file;
-  std::string title;
-  std::string description;
-  std::uint64_t seed = 1;
+// A machine, the host or a guest's, and what runs on it.
+struct SystemConfig {
   machine::SimMachineConfig machine;      // Disks included.
   std::vector<DiskInjection> injections;  // As machine.disks.
   mm::MemoryManagerConfig manager;        // Paging files and tunables.
   std::vector<ProcessConfig> processes;
+};
+
+struct Scenario : SystemConfig {
+  std::string file;
+  std::string title;
+  std::string description;
+  std::uint64_t seed = 1;
   Time until = kNever;
 };
 
