@@ -67,7 +67,7 @@ class System {
 
   const SystemConfig config_;
   machine::Machine& machine_;
-  PageHistory history_;                                        // The manager reports to it.
+  PageHistory history_;                                       // The manager reports to it.
   std::map<std::string, std::unique_ptr<SharedFile>> files_;  // By their paths.
   std::unique_ptr<mm::MemoryManager> manager_;
   std::vector<std::unique_ptr<Process>> processes_;
