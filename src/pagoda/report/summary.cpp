@@ -13,6 +13,7 @@ namespace pagoda::report {
 namespace {
 
 constexpr std::size_t kNameWidth = 22;
+constexpr std::size_t kVmNameWidth = 16;
 
 // Breaks at spaces; every line after the first is indented by `indent`.
 std::string wrapped(std::string_view text, std::size_t indent) {
@@ -95,15 +96,15 @@ std::string processes(const sim::RunResult& run) {
   return out;
 }
 
-// A line for each virtual machine: what it was promised, and where the host has it at the end.
+// A line for each virtual machine: what it was promised, where the host has it at the end, its own hard faults, pages
+// that both levels paged, and how long it waited for the host's disks.
 std::string virtual_machines(const sim::RunResult& run) {
-  std::vector<std::vector<std::string>> rows{{"virtual machine", "promised", "in memory", "compressed", "page file",
-                                              "zero", "exits", "guest hard", "paged twice", "waiting"}};
+  std::vector<std::vector<std::string>> rows{
+      {"virtual machine", "promised", "in memory", "compressed", "page file", "hard faults", "twice", "waiting"}};
   for (const sim::VmResult& vm : run.vms) {
     const sim::GuestMemory& memory = vm.end.memory;
-    rows.push_back({shortened(escape_terminal(vm.name), kNameWidth), bytes_text(vm.promised),
+    rows.push_back({shortened(escape_terminal(vm.name), kVmNameWidth), bytes_text(vm.promised),
                     bytes_text(memory.in_memory()), bytes_text(memory.compressed), bytes_text(memory.page_file),
-                    bytes_text(memory.nothing), grouped(vm.end.counters.exits),
                     grouped(hard_faults(vm.counters.faults)), grouped(vm.end.counters.double_paged),
                     percent_text(vm.waited.value(), (vm.busy + vm.waited).value())});
   }

@@ -2,6 +2,7 @@
 // whatever processor the scheduler lends.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -34,6 +35,7 @@ class Process : public Task {
   struct Options {
     bool verify = false;
     std::uint64_t operations_most = ~std::uint64_t{0};
+    std::string vm;  // That it runs in; empty: the host.
   };
 
   // All outlive the process.
@@ -53,6 +55,10 @@ class Process : public Task {
   bool take(machine::Processor& cpu) override;
   Input<> run(machine::Processor& cpu, Time horizon) override;
   void leave(machine::Processor& cpu) override;
+  void waited_outside(Duration time) override {
+    result_.cpu_time -= std::min(time, result_.cpu_time);
+    result_.wait_time += time;
+  }
 
   [[nodiscard]] mm::AddressSpace* space() const { return space_; }
   [[nodiscard]] const std::string& name() const { return config_.name; }

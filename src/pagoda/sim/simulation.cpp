@@ -33,23 +33,57 @@ Input<std::unique_ptr<Simulation>> Simulation::create(const Scenario& scenario, 
   auto programs = Programs::open(scenario, seed, images);
   if (!programs) return std::unexpected(programs.error());
 
-  auto machine = machine::SimMachine::create(scenario.machine);
+  // One more processor of the host for each virtual one: it does the host's work for that one, on its time.
+  machine::SimMachineConfig config = scenario.machine;
+  for (const VmConfig& vm : scenario.vms) config.processors += vm.machine.processors;
+  auto machine = machine::SimMachine::create(std::move(config));
   if (!machine)
     return bad_input(fmt::format("{}: host: {} cannot be had here ({})", scenario.file,
                                  to_string(bytes_of(scenario.machine.frames)), to_string(machine.error())));
   simulation->machine_ = std::move(*machine);
   for (unsigned disk = 0; disk < scenario.injections.size(); ++disk)
     inject(simulation->machine_->sim_disk(disk), scenario.injections[disk], Random::mix(seed ^ (disk + 1)));
-  auto host = System::create(scenario, *simulation->machine_, simulation->machine_->processors(), std::move(*programs),
-                             simulation->log_,
+  auto host = System::create(scenario, *simulation->machine_,
+                             simulation->machine_->processors().first(scenario.machine.processors),
+                             std::move(*programs), simulation->log_,
                              {.verify = simulation->options_.verify,
                               .operations_most = simulation->options_.operations_most,
                               .depth = 0,
                               .name = "the host",
+                              .vm = "",
                               .file = scenario.file});
   if (!host) return std::unexpected(host.error());
   simulation->host_ = std::move(*host);
+  PAGODA_TRY(simulation->make_guests());
   return simulation;
+}
+
+Input<> Simulation::make_guests() {
+  unsigned next_processor = scenario_.machine.processors;
+  for (std::size_t number = 0; number < scenario_.vms.size(); ++number) {
+    const VmConfig& vm = scenario_.vms[number];
+    const std::uint64_t seed = Random::mix(seed_ ^ Random::mix(number + 1));
+    auto programs = Programs::open(vm, seed);
+    if (!programs) return std::unexpected(programs.error());
+    auto guest = Guest::create(vm, *host_, std::move(*programs), next_processor, log_,
+                               {.verify = options_.verify,
+                                .operations_most = options_.operations_most,
+                                .depth = 1,
+                                .name = "",
+                                .vm = vm.name,
+                                .file = scenario_.file});
+    if (!guest) return std::unexpected(guest.error());
+    for (unsigned disk = 0; disk < vm.injections.size(); ++disk)
+      inject((*guest)->partition().machine().sim_disk(disk), vm.injections[disk], Random::mix(seed ^ (disk + 1)));
+    next_processor += vm.machine.processors;
+    guests_.push_back(std::move(*guest));
+  }
+  return {};
+}
+
+bool Simulation::is_finished() const {
+  return host_->is_finished() &&
+         std::ranges::all_of(guests_, [](const auto& guest) { return guest->system().is_finished(); });
 }
 
 Simulation::Simulation(const Scenario& scenario, RunOptions options)
@@ -57,18 +91,33 @@ Simulation::Simulation(const Scenario& scenario, RunOptions options)
 
 std::vector<ProcessSample> Simulation::sample_processes() {
   std::vector<ProcessSample> samples;
-  samples.reserve(host_->processes().size());
-  for (const auto& process : host_->processes()) samples.push_back(process->sample());
+  for_each_system([&](const System& system) {
+    for (const auto& process : system.processes()) samples.push_back(process->sample());
+  });
+  return samples;
+}
+
+std::vector<VmSample> Simulation::sample_vms() {
+  std::vector<VmSample> samples;
+  samples.reserve(guests_.size());
+  for (const auto& guest : guests_) samples.push_back(guest->sample());
   return samples;
 }
 
 void Simulation::sample_until(Time time) {
-  while (sampler_.due() <= time) sampler_.take(host_->manager(), sample_processes());
+  while (sampler_.due() <= time) sampler_.take(host_->manager(), sample_processes(), sample_vms());
   log_.interval = sampler_.interval_number();
 }
 
 void Simulation::report_progress(Time now) {
-  if (options_.progress) options_.progress(host_->operations(), host_->length(), now);
+  if (!options_.progress) return;
+  std::uint64_t done = 0;
+  std::uint64_t all = 0;
+  for_each_system([&](const System& system) {
+    done += system.operations();
+    all += system.length();
+  });
+  options_.progress(done, all, now);
 }
 
 Input<> Simulation::loop() {
@@ -137,12 +186,18 @@ RunResult Simulation::result(Time end) {
                 .incidents = log_.incidents};
   StateHash hash;
   hash.add(manager.state_hash(*host_->scheduler().cpus().front().processor));
-  for (const auto& process : host_->processes()) {
-    run.processes.push_back(process->result());
-    hash.add(process->checksum());
-    hash.add(process->operations());
+  for_each_system([&](const System& system) {
+    for (const auto& process : system.processes()) {
+      run.processes.push_back(process->result());
+      hash.add(process->checksum());
+      hash.add(process->operations());
+    }
+  });
+  for (const auto& guest : guests_) {
+    run.vms.push_back(guest->result());
+    hash.add(guest->state_hash());
   }
-  sampler_.finish(end, manager, sample_processes());
+  sampler_.finish(end, manager, sample_processes(), sample_vms());
   run.samples = sampler_.samples();
   for (const Scheduler::Cpu& cpu : host_->scheduler().cpus()) {
     const machine::Processor::Counts& counts = cpu.processor->counts();

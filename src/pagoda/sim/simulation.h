@@ -15,6 +15,7 @@
 #include "pagoda/base/input_error.h"
 #include "pagoda/machine/sim/sim_machine.h"
 #include "pagoda/mm/memory_manager.h"
+#include "pagoda/sim/guest.h"
 #include "pagoda/sim/run_result.h"
 #include "pagoda/sim/sampler.h"
 #include "pagoda/sim/scenario.h"
@@ -32,7 +33,7 @@ struct RunOptions {
 
 class Simulation {
  public:
-  // Opens programs and builds the host. Fails with one line that says what is wrong.
+  // Opens programs, builds the host and boots the guests. Fails with one line that says what is wrong.
   static Input<std::unique_ptr<Simulation>> create(const Scenario& scenario, RunOptions options);
 
   // To the end: all programs done, or the scenario's time is up. Fails if a program's input does, or on wrong contents
@@ -41,13 +42,22 @@ class Simulation {
 
   [[nodiscard]] mm::MemoryManager& manager() { return host_->manager(); }
   [[nodiscard]] machine::SimMachine& machine() { return *machine_; }
+  [[nodiscard]] const std::vector<std::unique_ptr<Guest>>& guests() const { return guests_; }
 
  private:
   Simulation(const Scenario& scenario, RunOptions options);
 
   Input<> loop();
-  [[nodiscard]] bool is_finished() const { return host_->is_finished(); }
+  Input<> make_guests();
+  [[nodiscard]] bool is_finished() const;
+  // The host, then the guests.
+  template <class Visit>
+  void for_each_system(Visit&& visit) const {
+    visit(*host_);
+    for (const auto& guest : guests_) visit(guest->system());
+  }
   [[nodiscard]] std::vector<ProcessSample> sample_processes();
+  [[nodiscard]] std::vector<VmSample> sample_vms();
   void sample_until(Time time);
   void report_progress(Time now);
   RunResult result(Time end);
@@ -58,6 +68,7 @@ class Simulation {
   RunLog log_;
   std::unique_ptr<machine::SimMachine> machine_;
   std::unique_ptr<System> host_;
+  std::vector<std::unique_ptr<Guest>> guests_;
   Sampler sampler_;
   std::uint64_t slices_ = 0;
 };

@@ -55,7 +55,8 @@ Input<std::unique_ptr<System>> System::create(const SystemConfig& config, machin
                               .parent = process.fork_of ? system->processes_[*process.fork_of].get() : nullptr},
         programs.seeds_[number],
         Process::Options{.verify = options.verify,
-                         .operations_most = std::min(options.operations_most, process.operations_most)}));
+                         .operations_most = std::min(options.operations_most, process.operations_most),
+                         .vm = options.vm}));
     system->scheduler_->add(*system->processes_.back());
   }
   return system;

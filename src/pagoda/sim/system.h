@@ -39,6 +39,7 @@ class System {
     std::uint64_t operations_most = ~std::uint64_t{0};  // Of each process.
     unsigned depth = 0;                                 // Of its memory manager.
     std::string name;                                   // "the host", for messages.
+    std::string vm;                                     // Whose guest it is; empty: the host.
     std::string file;                                   // Of the scenario.
   };
 

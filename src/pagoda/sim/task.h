@@ -30,6 +30,8 @@ class Task {
   // Executes until the processor's clock reaches `horizon`, or it waits, or it ends: `state` says which. Fails only if
   // an input does, or on wrong contents.
   virtual Input<> run(machine::Processor& cpu, Time horizon) = 0;
+  // Of the time that `run` just took, so much was spent waiting for something outside of this machine.
+  virtual void waited_outside(Duration /*time*/) {}
   // Gives the processor back; if it is done, for good.
   virtual void leave(machine::Processor& cpu) = 0;
   // Loads, stores and fetches that it did by itself on the processor.
