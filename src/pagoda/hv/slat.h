@@ -28,6 +28,8 @@ namespace pagoda::hv {
 
 class Slat {
  public:
+  // Tables on the way to an entry, at most, besides the root.
+  static constexpr PageCount kTablesPerPath{machine::kMaxPagingLevels - 1};
   static constexpr unsigned kLargeLevel = 2;
 
   // Takes a frame for the root, which must have been reserved. Both outlive it.

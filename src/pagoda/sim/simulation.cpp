@@ -54,16 +54,16 @@ Input<std::unique_ptr<Simulation>> Simulation::create(const Scenario& scenario, 
                               .file = scenario.file});
   if (!host) return std::unexpected(host.error());
   simulation->host_ = std::move(*host);
-  PAGODA_TRY(simulation->make_guests());
+  PAGODA_TRY(simulation->make_guests(images));
   return simulation;
 }
 
-Input<> Simulation::make_guests() {
+Input<> Simulation::make_guests(ImageOpener& images) {
   unsigned next_processor = scenario_.machine.processors;
   for (std::size_t number = 0; number < scenario_.vms.size(); ++number) {
     const VmConfig& vm = scenario_.vms[number];
     const std::uint64_t seed = Random::mix(seed_ ^ Random::mix(number + 1));
-    auto programs = Programs::open(vm, seed);
+    auto programs = Programs::open(vm, seed, images);
     if (!programs) return std::unexpected(programs.error());
     auto guest = Guest::create(vm, *host_, std::move(*programs), next_processor, log_,
                                {.verify = options_.verify,

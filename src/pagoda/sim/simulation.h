@@ -48,7 +48,7 @@ class Simulation {
   Simulation(const Scenario& scenario, RunOptions options);
 
   Input<> loop();
-  Input<> make_guests();
+  Input<> make_guests(ImageOpener& images);
   [[nodiscard]] bool is_finished() const;
   // The host, then the guests.
   template <class Visit>
