@@ -59,9 +59,12 @@ Result<std::unique_ptr<Partition>> Partition::create(mm::MemoryManager& host, mm
   std::unique_ptr<Partition> partition(new Partition(host, **vmmem, config));
   PAGODA_TRY(partition->map_memory(cpu));
   PAGODA_TRY(partition->map_files(cpu));
-  // A root and a path for each kind of table: with these, everything else being dropped, any access can go on.
-  const std::uint64_t kinds = config.mmu == MmuKind::kShadow ? 2 : 1;
-  PAGODA_TRY(partition->frames_.reserve(cpu, (Slat::kTablesPerPath + 1_pages) * kinds));
+  // All tables of the second level, now: a host that is short of memory has no nonpageable frames to give. With a root
+  // and a path for shadow tables besides, everything else being dropped, any access can go on.
+  PageCount tables = 1_pages;
+  for (const GpaRange& range : partition->map_.ranges()) tables += Slat::tables_for(range.frames);
+  if (config.mmu == MmuKind::kShadow) tables += Slat::kTablesPerPath + 1_pages;
+  PAGODA_TRY(partition->frames_.reserve(cpu, tables));
   partition->start(cpu);
   return partition;
 }
@@ -236,8 +239,8 @@ void Partition::touch_cluster(mm::Processor& host, VpnRange cluster, Vpn wanted,
 }
 
 bool Partition::fill_cluster(mm::Processor& host, const GpaRange& range, FrameRange cluster, Pfn wanted, Access use) {
-  if (!frames_.reserve(host, Slat::kTablesPerPath)) {
-    // No frames for tables: those that there are serve somebody else from now on. It is a cache.
+  if (!frames_.reserve(host, slat_->missing_tables(wanted))) {
+    // Shadow tables took what was reserved: what there is serves somebody else from now on. It is a cache.
     const LockGuard guard(vmmem_.lock);
     drop_second_level();
   }

@@ -30,6 +30,23 @@ PhysicalAddress Slat::find(Pfn guest, unsigned& level) const {
   }
 }
 
+PageCount Slat::tables_for(machine::FrameRange frames) {
+  PageCount tables;
+  const std::uint64_t first = PhysicalAddress(frames.first).value();
+  const std::uint64_t last = PhysicalAddress(frames.first + frames.count).value() - 1;
+  for (unsigned level = 2; level <= machine::kMaxPagingLevels; ++level) {
+    const std::uint64_t coverage = mode().coverage(level).value();  // Of an entry, and of the table that it leads to.
+    tables += PageCount(last / coverage - first / coverage + 1);
+  }
+  return tables;
+}
+
+PageCount Slat::missing_tables(Pfn guest) const {
+  unsigned level = 0;
+  static_cast<void>(find(guest, level));
+  return PageCount(level - 1);
+}
+
 void Slat::fill(Pfn guest, unsigned level, Pfn host, Rights rights) {
   frames_.assert_held();
   Pfn table = root_;

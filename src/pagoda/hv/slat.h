@@ -21,6 +21,7 @@
 #include <expected>
 
 #include "pagoda/hv/table_frames.h"
+#include "pagoda/machine/hypercalls.h"
 #include "pagoda/machine/page_walker.h"
 
 namespace pagoda::hv {
@@ -35,6 +36,10 @@ class Slat {
   Slat(machine::PhysicalView memory, TableFrames& frames);
 
   [[nodiscard]] Pfn root() const { return root_; }
+  // Tables, besides the root, that 4 KB entries for all the frames need.
+  [[nodiscard]] static PageCount tables_for(machine::FrameRange frames);
+  // Of these, for one frame: those that are not there.
+  [[nodiscard]] PageCount missing_tables(Pfn guest) const;
   static const machine::PagingMode& mode() { return machine::kAmd64Paging; }
 
   // What the hardware does: reads `loads` entries more, sets accessed, and dirty for a write. A fault is a violation.
@@ -49,7 +54,7 @@ class Slat {
     bool execute = true;
   };
   // Makes or replaces an entry of 4 KB (level 1), 2 MB (level 2) or 1 GB (level 3), both frames multiples of its size.
-  // Not accessed yet. kTablesPerPath frames must have been reserved. (A host process has no pages of 1 GB, so no
+  // Not accessed yet. `missing_tables` must have been reserved. (A host process has no pages of 1 GB, so no
   // partition asks for level 3.)
   void fill(Pfn guest, unsigned level, Pfn host, Rights rights);
   // The entry that translates the frame, large or not; 0 if there is none.

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <functional>
 #include <utility>
 
@@ -139,6 +140,146 @@ ChartSection frames_section(const sim::RunResult& run, const Shown& shown) {
           .charts = {std::move(chart)}};
 }
 
+// Tones for so many virtual machines; then they begin again.
+constexpr std::size_t kVmTones = 6;
+
+// Every frame of the host at a moment, by whose it is.
+struct Owners {
+  std::vector<sim::VmSample> vms;
+  PageCount programs;  // Working sets of the host's own processes, a shared page once for each.
+  PageCount tables;    // Second-level and shadow tables.
+  PageCount page_tables;
+  PageCount cached;  // Modified and standby pages that are nobody's above.
+  PageCount unused;
+  PageCount other;
+};
+
+PageCount less(PageCount from, PageCount part) { return from - std::min(from, part); }
+
+Owners owners_of(const sim::RunResult& run, const sim::Sample& sample) {
+  Owners owners;
+  const sim::FrameCensus& frames = sample.frames;
+  PageCount left = host_frames(run);
+  const auto take = [&left](PageCount pages) {
+    const PageCount taken = std::min(left, pages);
+    left -= taken;
+    return taken;
+  };
+  owners.unused = take(frames.free + frames.zeroed);
+  owners.page_tables = take(frames.active_page_tables + frames.active_prototypes);
+  PageCount cached = frames.modified + frames.transition;
+  for (const PageCount standby : frames.standby) cached += standby;
+  for (std::size_t i = 0; i < run.vms.size(); ++i) {
+    owners.vms.push_back(i < sample.vms.size() ? sample.vms[i] : sim::VmSample{});
+    sim::GuestMemory& memory = owners.vms.back().memory;
+    memory.active = take(memory.active);
+    memory.modified = take(memory.modified);
+    memory.standby = take(memory.standby);
+    cached = less(cached, memory.modified + memory.standby);
+    owners.tables += take(owners.vms.back().tables);
+  }
+  for (std::size_t i = 0; i < run.processes.size() && i < sample.processes.size(); ++i)
+    if (run.processes[i].vm.empty()) owners.programs += take(sample.processes[i].working_set);
+  owners.cached = take(cached);
+  owners.other = left;
+  return owners;
+}
+
+ChartSection owners_section(const sim::RunResult& run, const Shown& shown) {
+  Chart chart{
+      .id = "owners",
+      .title = "Owners",
+      .caption =
+          "Every frame of the host is in exactly one band. Of a virtual machine the strong tone is in the working "
+          "set of its host process; the pale one lies on the host's modified and standby lists, on its way out.",
+      .height = "tall",
+      .stacked = true,
+      .top = host_frames(run).value()};
+  std::vector<Owners> owners;
+  for (const std::size_t at : shown) owners.push_back(owners_of(run, run.samples[at]));
+  const auto add_band = [&](std::string label, std::string tone, const auto& figure) {
+    std::vector<std::uint64_t> values;
+    for (const Owners& one : owners) values.push_back(figure(one).value());
+    add(chart, {.label = std::move(label), .tone = std::move(tone), .values = std::move(values)});
+  };
+  for (std::size_t i = 0; i < run.vms.size(); ++i) {
+    const std::string tone = fmt::format("vm{}", i % kVmTones);
+    add_band(run.vms[i].name, tone, [i](const Owners& one) { return one.vms[i].memory.active; });
+    add_band(run.vms[i].name + ", on its way out", tone + "-idle",
+             [i](const Owners& one) { return one.vms[i].memory.modified + one.vms[i].memory.standby; });
+  }
+  add_band("Programs of the host", "programs", [](const Owners& one) { return one.programs; });
+  add_band("Second-level and shadow tables", "slat", [](const Owners& one) { return one.tables; });
+  add_band("Page tables of the host", "tables", [](const Owners& one) { return one.page_tables; });
+  add_band("Modified and standby of others", "standby3", [](const Owners& one) { return one.cached; });
+  add_band("Everything else", "system", [](const Owners& one) { return one.other; });
+  add_band("Free and zeroed", "zeroed", [](const Owners& one) { return one.unused; });
+  return {.title = "Whose the host's memory was",
+          .lead = fmt::format("The host has {} and promised {} to virtual machines.", bytes_text(run.memory),
+                              bytes_text(promised_memory(run))),
+          .layout = {},
+          .charts = {std::move(chart)}};
+}
+
+Chart vm_chart(const sim::RunResult& run, const Shown& shown, std::size_t index) {
+  const sim::VmResult& vm = run.vms[index];
+  Chart chart{.id = fmt::format("vm-{}", index + 1),
+              .title = vm.name,
+              .caption = fmt::format("{} of guest memory, by where the host had it. {} hard faults inside.",
+                                     bytes_text(vm.promised), grouped(hard_faults(vm.counters.faults))),
+              .height = "small",
+              .stacked = true,
+              .top = pages_of(vm.promised).value()};
+  static constexpr std::array<std::string_view, kGuestMemoryFields.size()> kTones{"active",     "modified", "standby4",
+                                                                                  "prototypes", "hard",     "zeroed"};
+  for (std::size_t field = 0; field < kGuestMemoryFields.size(); ++field) {
+    add(chart,
+        {.label = std::string(kGuestMemoryFields[field].label),
+         .tone = std::string(kTones[field]),
+         .values = levels(run, shown, [&](const sim::Sample& sample) {
+           return index < sample.vms.size() ? (sample.vms[index].memory.*kGuestMemoryFields[field].member).value() : 0;
+         })});
+  }
+  if (chart.series.empty()) chart.nothing = "It had no memory at any sample of this run.";
+  return chart;
+}
+
+Chart vm_paging_chart(const sim::RunResult& run, const Shown& shown) {
+  Chart chart{.id = "double-paging",
+              .title = "Paged twice",
+              .caption =
+                  "Pages per second that guests wrote to their page files, and of these the pages that the host "
+                  "had to read from its own for that.",
+              .height = "low",
+              .unit = ChartUnit::kCountPerInterval};
+  const auto sum = [](const auto& figure) {
+    return [figure](const sim::Sample& sample) {
+      std::uint64_t all = 0;
+      for (const sim::VmSample& vm : sample.vms) all += figure(vm);
+      return all;
+    };
+  };
+  add(chart, {.label = "Written by guests",
+              .tone = "written",
+              .style = SeriesStyle::kLine,
+              .values = growth(run, shown, sum([](const sim::VmSample& vm) { return vm.pages_written; }))});
+  add(chart, {.label = "Of these paged out by the host before",
+              .tone = "hard",
+              .values = growth(run, shown, sum([](const sim::VmSample& vm) { return vm.counters.double_paged; }))});
+  if (chart.series.empty()) chart.nothing = "No guest wrote a page out.";
+  return chart;
+}
+
+ChartSection vms_section(const sim::RunResult& run, const Shown& shown) {
+  ChartSection section{.title = "Each virtual machine: where its memory was",
+                       .lead = "All of what each was promised, whether the host had it in memory or not.",
+                       .layout = "multiples",
+                       .charts = {}};
+  for (std::size_t i = 0; i < run.vms.size(); ++i) section.charts.push_back(vm_chart(run, shown, i));
+  section.charts.push_back(vm_paging_chart(run, shown));
+  return section;
+}
+
 ChartSection faults_section(const sim::RunResult& run, const Shown& shown) {
   Chart hard{.id = "hard-faults",
              .title = "Hard faults",
@@ -179,7 +320,7 @@ Chart process_chart(const sim::RunResult& run, const Shown& shown, std::size_t i
     return index < sample.processes.size() ? sample.processes[index] : sim::ProcessSample{};
   };
   Chart chart{.id = fmt::format("process-{}", index + 1),
-              .title = process.name,
+              .title = full_name(process),
               .caption = fmt::format("Touched {} in all; {} hard faults.", bytes_text(process.footprint),
                                      grouped(hard_faults(process.faults))),
               .height = "small"};
@@ -357,7 +498,9 @@ std::vector<ChartSection> make_charts(const sim::RunResult& run) {
   if (run.samples.size() < 2 || run.samples.front().time == run.samples.back().time) return {};
   const Shown shown = shown_samples(run);
   std::vector<ChartSection> sections;
+  if (!run.vms.empty()) sections.push_back(owners_section(run, shown));
   sections.push_back(frames_section(run, shown));
+  if (!run.vms.empty()) sections.push_back(vms_section(run, shown));
   sections.push_back(faults_section(run, shown));
   if (!run.processes.empty()) sections.push_back(processes_section(run, shown));
   sections.push_back(page_file_section(run, shown));

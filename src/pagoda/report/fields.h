@@ -87,4 +87,60 @@ constexpr std::string_view label(mm::FaultKind kind) {
   return kLabels[static_cast<std::size_t>(kind)];
 }
 
+// The fields of a virtual machine.
+struct GuestMemoryField {
+  std::string_view key;
+  std::string_view label;
+  PageCount sim::GuestMemory::* member;
+};
+inline constexpr std::array<GuestMemoryField, 6> kGuestMemoryFields{{
+    {"active", "In the working set", &sim::GuestMemory::active},
+    {"modified", "Modified", &sim::GuestMemory::modified},
+    {"standby", "Standby", &sim::GuestMemory::standby},
+    {"compressed", "Compressed", &sim::GuestMemory::compressed},
+    {"page_file", "In a page file", &sim::GuestMemory::page_file},
+    {"nothing", "Zero, kept nowhere", &sim::GuestMemory::nothing},
+}};
+static_assert(sizeof(sim::GuestMemory) == kGuestMemoryFields.size() * sizeof(PageCount));
+
+struct GuestFramesField {
+  std::string_view key;
+  std::string_view label;
+  PageCount sim::GuestFrames::* member;
+};
+inline constexpr std::array<GuestFramesField, 4> kGuestFramesFields{{
+    {"active", "Active", &sim::GuestFrames::active},
+    {"modified", "Modified", &sim::GuestFrames::modified},
+    {"standby", "Standby", &sim::GuestFrames::standby},
+    {"unused", "Free and zeroed", &sim::GuestFrames::unused},
+}};
+static_assert(sizeof(sim::GuestFrames) == kGuestFramesFields.size() * sizeof(PageCount));
+
+struct VmCounterField {
+  std::string_view key;
+  std::string_view label;
+  std::string_view meaning;
+  std::uint64_t sim::VmCounters::* member;
+};
+inline constexpr std::array<VmCounterField, 15> kVmCounterFields{{
+    {"exits", "Exits", "world switches of all kinds", &sim::VmCounters::exits},
+    {"violations", "Violations", "the second level had no entry, or not the right", &sim::VmCounters::violations},
+    {"write_violations", "First writes", "of the violations", &sim::VmCounters::write_violations},
+    {"page_ins", "Page-ins", "violations that read from a page file of the host", &sim::VmCounters::page_ins},
+    {"invalidations", "Taken away", "guest frames that the host took back", &sim::VmCounters::invalidations},
+    {"hidden_faults", "Hidden faults", "of shadow tables", &sim::VmCounters::hidden_faults},
+    {"true_faults", "True faults", "that the guest saw, through shadow tables", &sim::VmCounters::true_faults},
+    {"table_writes", "Page-table writes", "to tables that were write-protected", &sim::VmCounters::table_writes},
+    {"page_invalidations", "Invalidations", "INVLPG and flushes that shadow tables had to see",
+     &sim::VmCounters::page_invalidations},
+    {"root_loads", "Root loads", "CR3 loads that shadow tables had to see", &sim::VmCounters::root_loads},
+    {"hypercalls", "Hypercalls", "the guest asked for something", &sim::VmCounters::hypercalls},
+    {"cold_pages", "Cold", "pages hinted", &sim::VmCounters::cold_pages},
+    {"hot_pages", "Hot", "pages hinted", &sim::VmCounters::hot_pages},
+    {"discarded_pages", "Discarded", "pages hinted", &sim::VmCounters::discarded_pages},
+    {"double_paged", "Paged twice", "pages that the guest wrote out and the host had written out before",
+     &sim::VmCounters::double_paged},
+}};
+static_assert(sizeof(sim::VmCounters) == kVmCounterFields.size() * sizeof(std::uint64_t));
+
 }  // namespace pagoda::report

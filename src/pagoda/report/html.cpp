@@ -74,6 +74,10 @@ std::string asked(const sim::RunResult& run) {
   const PageCount touched = total_footprint(run);
   std::string out = "<dl class=\"facts\">\n";
   out += fact("Host memory", bytes_text(run.memory), counted(host_frames(run).value(), "frame"));
+  if (!run.vms.empty()) {
+    out += fact("Virtual machines", grouped(run.vms.size()),
+                fmt::format("promised {} together", bytes_text(promised_memory(run))));
+  }
   out += fact("Programs touched", bytes_text(touched), counted(touched.value(), "page"));
   out += fact("Footprints against memory", overcommit_text(run), touched > host_frames(run) ? "overcommitted" : "");
   out += fact("Processes", grouped(run.processes.size()),
@@ -93,10 +97,12 @@ std::string asked(const sim::RunResult& run) {
 
 std::string told(const sim::RunResult& run) {
   const Story story = tell(run);
+  const std::string guests =
+      story.guests.empty() ? "" : fmt::format("<li class=\"guests\">{}</li>\n", escape_html(story.guests));
   return fmt::format(
       "<section aria-labelledby=\"story\"><h2 id=\"story\">What happened</h2>\n<ol class=\"story\">\n<li>{}</li>\n"
-      "<li class=\"faults\">{}</li>\n<li class=\"waiting\">{}</li>\n</ol></section>\n",
-      escape_html(story.size), escape_html(story.faults), escape_html(story.waiting));
+      "<li class=\"faults\">{}</li>\n<li class=\"waiting\">{}</li>\n{}</ol></section>\n",
+      escape_html(story.size), escape_html(story.faults), escape_html(story.waiting), guests);
 }
 
 // What the chart would tell somebody who cannot see it: the peak of each series.

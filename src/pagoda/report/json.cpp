@@ -4,10 +4,12 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 #include "pagoda/mm/counters.h"
 #include "pagoda/report/fields.h"
+#include "pagoda/report/story.h"
 #include "pagoda/report/write_file.h"
 
 namespace pagoda::report {
@@ -30,6 +32,7 @@ Json to_json(const mm::Counters& counters) {
 Json to_json(const sim::ProcessResult& process) {
   return Json{
       {"name", process.name},
+      {"vm", process.vm.empty() ? Json(nullptr) : Json(process.vm)},
       {"program", process.program},
       {"footprint_pages", process.footprint.value()},
       {"working_set_minimum_pages", process.working_set_minimum.value()},
@@ -82,11 +85,63 @@ Json to_json(const sim::ProcessorResult& processor) {
   };
 }
 
+Json to_json(const sim::VmResult& vm);
+
 template <class Items>
 Json list_of(const Items& items) {
   Json out = Json::array();
   for (const auto& item : items) out.push_back(to_json(item));
   return out;
+}
+
+// The counters of a virtual machine, and what two of them come to.
+Json to_json(const sim::VmCounters& counters) {
+  Json out = Json::object();
+  for (const VmCounterField& field : kVmCounterFields) out[field.key] = counters.*field.member;
+  out["double_paging_transfers"] = kTransfersPerDoublePaged * counters.double_paged;
+  return out;
+}
+
+Json to_json(const sim::VmResult& vm) {
+  Json memory = Json::object();
+  for (const GuestMemoryField& field : kGuestMemoryFields)
+    memory[fmt::format("{}_pages", field.key)] = (vm.end.memory.*field.member).value();
+  Json frames = Json::object();
+  for (const GuestFramesField& field : kGuestFramesFields)
+    frames[fmt::format("{}_pages", field.key)] = (vm.end.frames.*field.member).value();
+  return Json{
+      {"name", vm.name},
+      {"paging", vm.paging},
+      {"mmu", vm.mmu},
+      {"backing", vm.backing},
+      {"guest", vm.guest},
+      {"processors", vm.processors},
+      {"promised_bytes", vm.promised.value()},
+      {"fault_cluster_bytes", vm.fault_cluster.value()},
+      {"peak_working_set_pages", vm.peak_working_set.value()},
+      {"memory", std::move(memory)},
+      {"frames", std::move(frames)},
+      {"tables_pages", vm.end.tables.value()},
+      {"exits", to_json(vm.end.counters)},
+      {"counters", to_json(vm.counters)},
+      {"commit_peak_pages", vm.commit_peak.value()},
+      {"disks", list_of(vm.disks)},
+      {"page_files", list_of(vm.page_files)},
+      {"busy_ns", vm.busy.value()},
+      {"waited_ns", vm.waited.value()},
+  };
+}
+
+Json to_json(const std::optional<sim::Baseline>& baseline) {
+  if (!baseline) return nullptr;
+  return Json{
+      {"scenario", baseline->scenario},
+      {"title", baseline->title},
+      {"end_ns", baseline->end.value()},
+      {"double_paged", baseline->double_paged},
+      {"guest_pages_written", baseline->guest_pages_written},
+      {"counters", to_json(baseline->counters)},
+  };
 }
 
 // One figure over all samples.
@@ -147,10 +202,38 @@ Json process_columns(const std::vector<sim::Sample>& samples, std::size_t proces
   };
 }
 
+Json vm_columns(const std::vector<sim::Sample>& samples, std::size_t vm) {
+  const auto of = [vm](const sim::Sample& sample) { return vm < sample.vms.size() ? sample.vms[vm] : sim::VmSample{}; };
+  Json memory = Json::object();
+  for (const GuestMemoryField& field : kGuestMemoryFields) {
+    memory[fmt::format("{}_pages", field.key)] =
+        column(samples, [&](const auto& sample) { return (of(sample).memory.*field.member).value(); });
+  }
+  Json frames = Json::object();
+  for (const GuestFramesField& field : kGuestFramesFields) {
+    frames[fmt::format("{}_pages", field.key)] =
+        column(samples, [&](const auto& sample) { return (of(sample).frames.*field.member).value(); });
+  }
+  Json exits = Json::object();
+  for (const VmCounterField& field : kVmCounterFields)
+    exits[field.key] = column(samples, [&](const auto& sample) { return of(sample).counters.*field.member; });
+  return Json{
+      {"memory", std::move(memory)},
+      {"frames", std::move(frames)},
+      {"tables_pages", column(samples, [&](const auto& sample) { return of(sample).tables.value(); })},
+      {"exits", std::move(exits)},
+      {"hard_faults", column(samples, [&](const auto& sample) { return of(sample).hard_faults; })},
+      {"page_file_pages_read", column(samples, [&](const auto& sample) { return of(sample).pages_read; })},
+      {"page_file_pages_written", column(samples, [&](const auto& sample) { return of(sample).pages_written; })},
+  };
+}
+
 Json samples_to_json(const sim::RunResult& run) {
   const std::vector<sim::Sample>& samples = run.samples;
   Json processes = Json::array();
   for (std::size_t i = 0; i < run.processes.size(); ++i) processes.push_back(process_columns(samples, i));
+  Json vms = Json::array();
+  for (std::size_t i = 0; i < run.vms.size(); ++i) vms.push_back(vm_columns(samples, i));
   return Json{
       {"time_ns", column(samples, [](const auto& sample) { return sample.time.value(); })},
       {"frames", frame_columns(samples)},
@@ -160,6 +243,7 @@ Json samples_to_json(const sim::RunResult& run) {
       {"page_file_size_pages", column(samples, [](const auto& sample) { return sample.page_file_size.value(); })},
       {"counters", counter_columns(samples)},
       {"processes", std::move(processes)},
+      {"vms", std::move(vms)},
   };
 }
 
@@ -203,6 +287,8 @@ Json to_json(const sim::RunResult& run) {
       {"wall_seconds", run.wall_seconds},
       {"counters", to_json(run.counters)},
       {"processes", list_of(run.processes)},
+      {"vms", list_of(run.vms)},
+      {"baseline", to_json(run.baseline)},
       {"disks", list_of(run.disks)},
       {"page_files", list_of(run.page_files)},
       {"processors", list_of(run.processors)},

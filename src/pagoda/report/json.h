@@ -17,7 +17,7 @@ using Json = nlohmann::ordered_json;  // Keys stay in the order of the documenta
 
 inline constexpr const char* kJsonSchema = "pagoda-run";
 // Grows when a key changes its meaning or goes away; not when one is added.
-inline constexpr int kJsonVersion = 2;
+inline constexpr int kJsonVersion = 3;
 
 Json to_json(const sim::RunResult& run);
 // Indented; an array of scalars stands on one line, so that two runs can be compared with `diff`. Text that is not

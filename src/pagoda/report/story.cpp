@@ -13,18 +13,21 @@
 namespace pagoda::report {
 namespace {
 
+constexpr std::array<std::string_view, 13> kNumbers{"No",    "One",   "Two",  "Three", "Four",   "Five",  "Six",
+                                                    "Seven", "Eight", "Nine", "Ten",   "Eleven", "Twelve"};
+
 // Shares of waiting that lie within this many percentage points count as alike: nobody suffered most.
 constexpr double kAlikePoints = 5;
 // More unfinished processes than this are counted, not named.
 constexpr std::size_t kNamesMax = 3;
 
-// "Four programs", at the start of a sentence.
-std::string programs(std::size_t count) {
-  static constexpr std::array<std::string_view, 13> kWords{"No",    "One",   "Two",  "Three", "Four",   "Five",  "Six",
-                                                           "Seven", "Eight", "Nine", "Ten",   "Eleven", "Twelve"};
-  const std::string number = count < kWords.size() ? std::string(kWords[count]) : grouped(count);
-  return number + (count == 1 ? " program" : " programs");
+// "Four", at the start of a sentence.
+std::string number_word(std::size_t count) {
+  return count < kNumbers.size() ? std::string(kNumbers[count]) : grouped(count);
 }
+
+// "Four programs", at the start of a sentence.
+std::string programs(std::size_t count) { return number_word(count) + (count == 1 ? " program" : " programs"); }
 
 std::uint64_t count_of(const mm::FaultCounts& faults, mm::FaultKind kind) {
   return faults[static_cast<std::size_t>(kind)];
@@ -157,7 +160,7 @@ std::string tell_sufferer(const sim::RunResult& run) {
     return low == high ? fmt::format("each waited {} of its time", low)
                        : fmt::format("no program stands out, the shares lie between {} and {}", low, high);
   }
-  return fmt::format("{} suffered most and waited {} of its time", most->process->name, share_of(*most));
+  return fmt::format("{} suffered most and waited {} of its time", full_name(*most->process), share_of(*most));
 }
 
 std::string tell_ending(const sim::RunResult& run) {
@@ -175,7 +178,7 @@ std::string tell_ending(const sim::RunResult& run) {
   if (open > kNamesMax) return fmt::format("{} of them had not {}", grouped(open), when);
   std::vector<std::string> names;
   for (const sim::ProcessResult& process : run.processes) {
-    if (!is_finished(process)) names.push_back(process.name);
+    if (!is_finished(process)) names.push_back(full_name(process));
   }
   return fmt::format("{} had not {}", joined(names), when);
 }
@@ -207,7 +210,85 @@ std::string tell_waiting(const sim::RunResult& run) {
   return sentence(std::move(statement), more);
 }
 
+// "a third fewer" in figures: how a count compares with the other run's.
+std::string against(const sim::Baseline& baseline, std::uint64_t now) {
+  const std::uint64_t before = baseline.double_paged;
+  const std::string name = baseline.title.empty() ? baseline.scenario : baseline.title;
+  if (before == now) return fmt::format("as many as in \"{}\"", name);
+  if (before == 0) return fmt::format("none in \"{}\"", name);
+  const bool fewer = now < before;
+  return fmt::format("{} {} than the {} of \"{}\", which saves {}",
+                     percent_text(fewer ? before - now : now - before, before), fewer ? "fewer" : "more",
+                     grouped(before), name,
+                     fewer ? counted(kTransfersPerDoublePaged * (before - now), "transfer") : std::string("nothing"));
+}
+
+std::string tell_guests(const sim::RunResult& run) {
+  if (run.vms.empty()) return {};
+  sim::GuestMemory sum;
+  for (const sim::VmResult& vm : run.vms) {
+    const sim::GuestMemory& memory = vm.end.memory;
+    sum.active += memory.in_memory();
+    sum.compressed += memory.compressed;
+    sum.page_file += memory.page_file;
+  }
+  const std::uint64_t promised = promised_memory(run).value();
+  const std::uint64_t frames = host_frames(run).value();
+  std::vector<std::string> places{fmt::format("{} of it in memory", bytes_text(sum.active))};
+  if (!sum.compressed.is_zero()) places.push_back(fmt::format("{} compressed", bytes_text(sum.compressed)));
+  if (!sum.page_file.is_zero()) places.push_back(fmt::format("{} in page files", bytes_text(sum.page_file)));
+  const std::string ratio =
+      frames == 0 || promised <= frames
+          ? percent_text(promised, frames) + " of what the host has"
+          : fmt::format("{:.2f} times what the host has", static_cast<double>(promised) / static_cast<double>(frames));
+  std::vector<std::string> more{"at the end the host had " + joined(places)};
+  const std::uint64_t twice = double_paged(run);
+  const std::uint64_t written = guest_pages_written(run);
+  if (twice > 0) {
+    std::string text =
+        fmt::format("of {} that guests paged out the host had paged out {} before, at the price of {}",
+                    counted(written, "page"), grouped(twice), counted(kTransfersPerDoublePaged * twice, "transfer"));
+    more.push_back(std::move(text));
+  } else if (written > 0) {
+    more.push_back(
+        fmt::format("none of {} that guests paged out had been paged out by the host", counted(written, "page")));
+  }
+  if (run.baseline) more.push_back("that is " + against(*run.baseline, twice));
+  return sentence(
+      fmt::format("{} virtual {} promised {}, {}", number_word(run.vms.size()),
+                  run.vms.size() == 1 ? "machine was" : "machines were", bytes_text(PageCount(promised)), ratio),
+      more);
+}
+
 }  // namespace
+
+std::uint64_t double_paged(const sim::RunResult& run) {
+  std::uint64_t sum = 0;
+  for (const sim::VmResult& vm : run.vms) sum += vm.end.counters.double_paged;
+  return sum;
+}
+
+std::uint64_t guest_pages_written(const sim::RunResult& run) {
+  std::uint64_t sum = 0;
+  for (const sim::VmResult& vm : run.vms) sum += vm.counters.page_file_pages_written;
+  return sum;
+}
+
+PageCount promised_memory(const sim::RunResult& run) {
+  PageCount sum;
+  for (const sim::VmResult& vm : run.vms) sum += pages_of(vm.promised);
+  return sum;
+}
+
+std::string full_name(const sim::ProcessResult& process) {
+  return process.vm.empty() ? process.name : process.vm + ": " + process.name;
+}
+
+std::vector<std::string> Story::sentences() const {
+  std::vector<std::string> all{size, faults, waiting, guests};
+  std::erase(all, "");
+  return all;
+}
 
 std::uint64_t total_faults(const mm::FaultCounts& faults) {
   std::uint64_t sum = 0;
@@ -251,7 +332,7 @@ std::uint64_t unfinished_processes(const sim::RunResult& run) {
 }
 
 Story tell(const sim::RunResult& run) {
-  return {.size = tell_size(run), .faults = tell_faults(run), .waiting = tell_waiting(run)};
+  return {.size = tell_size(run), .faults = tell_faults(run), .waiting = tell_waiting(run), .guests = tell_guests(run)};
 }
 
 std::string command_to_repeat(const sim::RunResult& run) {

@@ -1,13 +1,13 @@
-// What happened in a run, in three sentences that a person understands; and the sums that more than one part of a
+// What happened in a run, in a few sentences that a person understands; and the sums that more than one part of a
 // report shows.
 //
 // Pure functions of a RunResult. Every sentence is true of every run: without processes, without faults, with errors,
 // cut short.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "pagoda/mm/counters.h"
 #include "pagoda/sim/run_result.h"
@@ -23,6 +23,16 @@ PageCount total_footprint(const sim::RunResult& run);
 // The sum of the footprints against the host's memory: "2.0 times", "41%".
 std::string overcommit_text(const sim::RunResult& run);
 
+// Disk transfers for each page that both levels paged: the host's read for the guest's write, and the host's write
+// before it (reference/virtualization.md section 3).
+inline constexpr std::uint64_t kTransfersPerDoublePaged = 2;
+// Of all virtual machines.
+std::uint64_t double_paged(const sim::RunResult& run);
+std::uint64_t guest_pages_written(const sim::RunResult& run);  // To their paging files.
+PageCount promised_memory(const sim::RunResult& run);
+
+// With the virtual machine that it runs in: "web: sqlite".
+std::string full_name(const sim::ProcessResult& process);
 bool is_finished(const sim::ProcessResult& process);
 std::uint64_t unfinished_processes(const sim::RunResult& run);
 
@@ -31,8 +41,10 @@ struct Story {
   std::string size;     // What the programs touched, against what the host has.
   std::string faults;   // How many faults, how many of them hard, what the page file saw, what went wrong.
   std::string waiting;  // Computing against waiting, who suffered most, who did not finish.
+  std::string guests;   // What virtual machines were promised and have, and what was paged twice; empty without any.
 
-  [[nodiscard]] std::array<std::string, 3> sentences() const { return {size, faults, waiting}; }
+  // Those that are not empty.
+  [[nodiscard]] std::vector<std::string> sentences() const;
 };
 Story tell(const sim::RunResult& run);
 

@@ -13,6 +13,7 @@ namespace pagoda::report {
 namespace {
 
 constexpr std::size_t kNameWidth = 22;
+constexpr std::size_t kVmNameWidth = 16;
 
 // Breaks at spaces; every line after the first is indented by `indent`.
 std::string wrapped(std::string_view text, std::size_t indent) {
@@ -80,7 +81,7 @@ std::string processes(const sim::RunResult& run) {
   if (sharing)
     rows[0] = {"process", "footprint", "private", "shared", "hard faults", "soft faults", "waiting", "finished"};
   for (const sim::ProcessResult* process : shown) {
-    rows.push_back({shortened(escape_terminal(process->name), kNameWidth), bytes_text(process->footprint),
+    rows.push_back({shortened(escape_terminal(full_name(*process)), kNameWidth), bytes_text(process->footprint),
                     bytes_text(process->peak_working_set), grouped(hard_faults(process->faults)),
                     grouped(soft_faults(process->faults)),
                     percent_text(process->wait_time.value(), (process->cpu_time + process->wait_time).value()),
@@ -93,6 +94,21 @@ std::string processes(const sim::RunResult& run) {
   std::string out = aligned(rows);
   if (cut) out += fmt::format("... and {} more that waited less\n", grouped(run.processes.size() - shown.size()));
   return out;
+}
+
+// A line for each virtual machine: what it was promised, where the host has it at the end, its own hard faults, pages
+// that both levels paged, and how long it waited for the host's disks.
+std::string virtual_machines(const sim::RunResult& run) {
+  std::vector<std::vector<std::string>> rows{
+      {"virtual machine", "promised", "in memory", "compressed", "page file", "hard faults", "twice", "waiting"}};
+  for (const sim::VmResult& vm : run.vms) {
+    const sim::GuestMemory& memory = vm.end.memory;
+    rows.push_back({shortened(escape_terminal(vm.name), kVmNameWidth), bytes_text(vm.promised),
+                    bytes_text(memory.in_memory()), bytes_text(memory.compressed), bytes_text(memory.page_file),
+                    grouped(hard_faults(vm.counters.faults)), grouped(vm.end.counters.double_paged),
+                    percent_text(vm.waited.value(), (vm.busy + vm.waited).value())});
+  }
+  return aligned(rows);
 }
 
 // The most of each kind of active frames at any sample.
@@ -148,6 +164,7 @@ std::string summary_text(const sim::RunResult& run) {
   for (const std::string& sentence : tell(run).sentences()) out += wrapped(escape_terminal(sentence), 0);
   out += '\n';
   if (!run.processes.empty()) out += processes(run) + '\n';
+  if (!run.vms.empty()) out += virtual_machines(run) + '\n';
   if (shares_pages(run)) out += line("memory", memory_line(run));
   if (run.counters.mapped_file_reads + run.counters.mapped_file_writes > 0)
     out += line("files", mapped_files_line(run));

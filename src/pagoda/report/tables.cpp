@@ -72,7 +72,7 @@ std::string processes_table(const sim::RunResult& run) {
                "Shared<br>at its end", "Peak<br>commit", "References", "Hard<br>faults", "Soft<br>faults", "Computing",
                "Waiting", "Finished"});
   for (const sim::ProcessResult& process : run.processes) {
-    table.row(with_note(process.name, process.program),
+    table.row(with_note(full_name(process), process.program),
               {size_cell(process.footprint),
                fmt::format("{}<small>to {}</small>", bytes_text(process.working_set_minimum),
                            bytes_text(process.working_set_maximum)),
@@ -84,6 +84,78 @@ std::string processes_table(const sim::RunResult& run) {
                is_finished(process) ? time_text(process.finished) : "<span class=\"strong\">no</span>"});
   }
   return std::move(table).html();
+}
+
+std::string vm_note(const sim::VmResult& vm) {
+  return fmt::format("{} guest, {}, {} paging, {}, {}; fault cluster {}", vm.guest, counted(vm.processors, "processor"),
+                     vm.paging, vm.mmu, vm.backing == "pinned" ? "pinned" : "pageable", bytes_text(vm.fault_cluster));
+}
+
+std::string vms_tables(const sim::RunResult& run) {
+  if (run.vms.empty()) return {};
+  Table memory("What each was promised, and where the host had it at the end.",
+               {"Virtual machine", "Promised", "In memory", "Of it modified<br>or standby", "Compressed",
+                "In a<br>page file", "Zero", "Tables for it", "Peak<br>working set"});
+  for (const sim::VmResult& vm : run.vms) {
+    const sim::GuestMemory& end = vm.end.memory;
+    memory.row(with_note(vm.name, vm_note(vm)),
+               {bytes_text(vm.promised), size_cell(end.in_memory()), size_cell(end.modified + end.standby),
+                size_cell(end.compressed), size_cell(end.page_file), size_cell(end.nothing), size_cell(vm.end.tables),
+                size_cell(vm.peak_working_set)});
+  }
+  Table inside(
+      "What each did. Paged twice: pages that the guest wrote out while the host had them in a page file; each "
+      "cost two transfers that one pager would not make.",
+      {"Virtual machine", "Guest<br>hard faults", "Guest<br>soft faults", "Read from<br>its page files",
+       "Written<br>to them", "Paged twice", "Extra<br>transfers", "Computing", "Waiting for<br>the host's disks"});
+  for (const sim::VmResult& vm : run.vms) {
+    const std::uint64_t twice = vm.end.counters.double_paged;
+    inside.row(escape_html(vm.name),
+               {alarm_cell(hard_faults(vm.counters.faults)), grouped(soft_faults(vm.counters.faults)),
+                size_cell(PageCount(vm.counters.page_file_pages_read)),
+                size_cell(PageCount(vm.counters.page_file_pages_written)), alarm_cell(twice),
+                grouped(kTransfersPerDoublePaged * twice), duration_text(vm.busy), duration_text(vm.waited)});
+  }
+  // Only what occurred: shadow and nested paging have little in common.
+  std::vector<std::string_view> columns{"Between guest and host"};
+  std::vector<const VmCounterField*> shown;
+  for (const VmCounterField& field : kVmCounterFields) {
+    bool occurred = false;
+    for (const sim::VmResult& vm : run.vms) occurred = occurred || vm.end.counters.*field.member > 0;
+    if (!occurred) continue;
+    columns.push_back(field.label);
+    shown.push_back(&field);
+  }
+  std::string exits;
+  if (!shown.empty()) {
+    Table table("Exits by kind, hints, and what else passed between the two.", columns);
+    for (const sim::VmResult& vm : run.vms) {
+      std::vector<std::string> cells;
+      for (const VmCounterField* field : shown) cells.push_back(grouped(vm.end.counters.*field->member));
+      table.row(escape_html(vm.name), cells);
+    }
+    exits = std::move(table).html();
+  }
+  return heading("Virtual machines") + std::move(memory).html() + std::move(inside).html() + exits;
+}
+
+std::string baseline_table(const sim::RunResult& run) {
+  if (!run.baseline) return {};
+  const sim::Baseline& before = *run.baseline;
+  Table table("This run beside the one that it is compared with.",
+              {"Run", "Paged twice", "Extra<br>transfers", "Pages that guests<br>wrote out",
+               "Read from the<br>host's page "
+               "files",
+               "Written<br>to them", "Ended"});
+  const auto row = [&](std::string_view name, std::string_view note, std::uint64_t twice, std::uint64_t written,
+                       const mm::Counters& counters, Time end) {
+    table.row(with_note(name, note), {grouped(twice), grouped(kTransfersPerDoublePaged * twice), grouped(written),
+                                      size_cell(PageCount(counters.page_file_pages_read)),
+                                      size_cell(PageCount(counters.page_file_pages_written)), time_text(end)});
+  };
+  row(before.title, before.scenario, before.double_paged, before.guest_pages_written, before.counters, before.end);
+  row(run.title, run.scenario, double_paged(run), guest_pages_written(run), run.counters, run.end);
+  return heading("Compared") + std::move(table).html();
 }
 
 std::string process_faults_table(const sim::RunResult& run) {
@@ -113,7 +185,7 @@ std::string process_faults_table(const sim::RunResult& run) {
     cells.push_back(grouped(total_faults(process.faults)));
     if (errors) cells.push_back(alarm_cell(process.in_page_errors));
     if (verified) cells.push_back(grouped(process.loads_verified));
-    table.row(escape_html(process.name), cells);
+    table.row(escape_html(full_name(process)), cells);
   }
   return std::move(table).html();
 }
@@ -190,9 +262,10 @@ std::string incidents_list(const sim::RunResult& run) {
 }  // namespace
 
 std::string tables_html(const sim::RunResult& run) {
-  return heading("Processes") + processes_table(run) + process_faults_table(run) + heading("Disks") + disks_table(run) +
-         heading("Page files at the end") + page_files_table(run) + heading("Processors") + processors_table(run) +
-         heading("Counters") + counters_tables(run) + heading("Incidents") + incidents_list(run);
+  return vms_tables(run) + baseline_table(run) + heading("Processes") + processes_table(run) +
+         process_faults_table(run) + heading("Disks") + disks_table(run) + heading("Page files at the end") +
+         page_files_table(run) + heading("Processors") + processors_table(run) + heading("Counters") +
+         counters_tables(run) + heading("Incidents") + incidents_list(run);
 }
 
 }  // namespace pagoda::report

@@ -43,17 +43,20 @@ Process::Process(const ProcessConfig& config, std::unique_ptr<Program> program, 
     : config_(config),
       options_(options),
       seed_(seed),
+      surroundings_(surroundings),
       parent_(surroundings.parent),
       program_(std::move(program)),
       memory_(memory_of(config, *program_, surroundings.file)),
-      ready_at_(config.start),
       batch_(kBatch) {
+  set_ready_at(config.start);
   result_.name = config.name;
+  result_.vm = options.vm;
   result_.program = described(config, *program_, surroundings.file, parent_ != nullptr ? parent_->name() : "");
   result_.finished = kNever;
 }
 
-Result<> Process::make_space(mm::MemoryManager& manager, machine::Processor& cpu) {
+Result<> Process::make_space(machine::Processor& cpu) {
+  mm::MemoryManager& manager = *surroundings_.manager;
   if (parent_ != nullptr) {
     if (parent_->space_ == nullptr) return fail(Status::kProcessIsTerminating);
     const auto space = manager.clone_space(cpu, *parent_->space_);
@@ -68,23 +71,34 @@ Result<> Process::make_space(mm::MemoryManager& manager, machine::Processor& cpu
   return memory_.make(manager, cpu, *space_);
 }
 
-bool Process::start(mm::MemoryManager& manager, machine::Processor& cpu, std::vector<std::string>& incidents) {
-  if (parent_ != nullptr && parent_->state_ == State::kNotStarted) {
-    ready_at_ = std::max(parent_->ready_at_, cpu.now());
+bool Process::take(machine::Processor& cpu) {
+  if (state() == State::kNotStarted && !start(cpu)) return false;
+  surroundings_.manager->attach(cpu, *space_);
+  return true;
+}
+
+void Process::leave(machine::Processor& cpu) {
+  surroundings_.manager->detach(cpu);
+  if (state() == State::kDone) finish(cpu);
+}
+
+bool Process::start(machine::Processor& cpu) {
+  if (parent_ != nullptr && parent_->state() == State::kNotStarted) {
+    set_ready_at(std::max(parent_->ready_at(), cpu.now()));
     return false;
   }
-  const auto made = make_space(manager, cpu);
+  const auto made = make_space(cpu);
   if (!made) {
-    if (space_ != nullptr) finish(manager, cpu);
+    if (space_ != nullptr) finish(cpu);
     if (made.error() == Status::kPending) {
-      state_ = State::kNotStarted;
-      ready_at_ = cpu.take_blocked_until();
+      set_ready_at(cpu.take_blocked_until());
       return false;
     }
-    incidents.push_back(fmt::format("{}: {}: {} ({}) for {}", to_string(cpu.now()), config_.name,
-                                    parent_ != nullptr ? "it could not be forked" : "its memory was refused",
-                                    to_string(made.error()), to_string(bytes_of(memory_.committed()))));
-    state_ = State::kDone;
+    surroundings_.log->incidents.push_back(
+        fmt::format("{}: {}: {} ({}) for {}", to_string(cpu.now()), config_.name,
+                    parent_ != nullptr ? "it could not be forked" : "its memory was refused", to_string(made.error()),
+                    to_string(bytes_of(memory_.committed()))));
+    set_state(State::kDone);
     return false;
   }
   {
@@ -92,8 +106,6 @@ bool Process::start(mm::MemoryManager& manager, machine::Processor& cpu, std::ve
     result_.working_set_minimum = space_->working_set().limits().minimum;
     result_.working_set_maximum = space_->working_set().limits().maximum;
   }
-  state_ = State::kReady;
-  ready_at_ = cpu.now();
   return true;
 }
 
@@ -157,20 +169,29 @@ Status Process::execute(machine::Processor& cpu, const Operation& operation) {
   return Status::kSuccess;
 }
 
-Input<> Process::run(machine::Processor& cpu, Time horizon, std::uint32_t interval, std::vector<std::string>& incidents,
-                     const PageHistory* history) {
+void Process::wait_until(const machine::Processor& cpu, Time time) {
+  set_state(State::kWaiting);
+  set_ready_at(time);
+  if (time > cpu.now()) result_.wait_time += time - cpu.now();
+}
+
+Input<> Process::run(machine::Processor& cpu, Time horizon) {
   const Time began = cpu.now();
+  const PageHistory* const history = surroundings_.history;
+  std::vector<std::string>& incidents = surroundings_.log->incidents;
   const machine::CostModel& costs = cpu.machine().costs();
+  // In a guest any operation may have waited for a disk of the host, and then somebody else is to go on.
+  const std::size_t clock_stride = cpu.machine().hypercalls() == nullptr ? kClockStride : 1;
   for (std::size_t step = 1;; ++step) {
     const auto more = fetch_next();
     if (!more) return std::unexpected(more.error());
     if (!*more) {
-      state_ = State::kDone;
+      set_state(State::kDone);
       result_.finished = cpu.now();
       break;
     }
     const Operation& operation = batch_[batch_at_];
-    const ProgramMemory::Touch touch = memory_.touch(operation.page, interval);
+    const ProgramMemory::Touch touch = memory_.touch(operation.page, surroundings_.log->interval);
     if (touch != ProgramMemory::Touch::kAgain) ++result_.footprint;
     if (touch == ProgramMemory::Touch::kFirstOfAll) filling_ = true;
     const Status status = execute(cpu, operation);
@@ -183,9 +204,7 @@ Input<> Process::run(machine::Processor& cpu, Time horizon, std::uint32_t interv
       return bad_input(std::move(text));
     }
     if (status == Status::kPending) {
-      state_ = State::kWaiting;
-      ready_at_ = cpu.take_blocked_until();
-      result_.wait_time += ready_at_ > cpu.now() ? ready_at_ - cpu.now() : 0_ns;
+      wait_until(cpu, cpu.take_blocked_until());
       break;
     }
     cpu.charge(costs.reference * operation.references);
@@ -196,25 +215,21 @@ Input<> Process::run(machine::Processor& cpu, Time horizon, std::uint32_t interv
         incidents.push_back(fmt::format("{}: {}: {} at {}", to_string(cpu.now()), config_.name, to_string(status),
                                         to_string(memory_.address(operation.page))));
       const Time told_at = cpu.take_blocked_until();
-      if (told_at > cpu.now()) {
-        state_ = State::kWaiting;
-        ready_at_ = told_at;
-        result_.wait_time += told_at - cpu.now();
-      }
+      if (told_at > cpu.now()) wait_until(cpu, told_at);
     }
     ++result_.operations;
     result_.references += operation.references;
     ++batch_at_;
-    if (state_ == State::kWaiting || (step % kClockStride == 0 && cpu.now() >= horizon)) break;
+    if (state() == State::kWaiting || (step % clock_stride == 0 && cpu.now() >= horizon)) break;
   }
   result_.cpu_time += cpu.now() - began;
   return {};
 }
 
-void Process::finish(mm::MemoryManager& manager, machine::Processor& cpu) {
+void Process::finish(machine::Processor& cpu) {
   if (space_ == nullptr) return;
   last_ = space_->statistics();
-  manager.destroy_space(cpu, *space_);
+  surroundings_.manager->destroy_space(cpu, *space_);
   space_ = nullptr;
 }
 

@@ -1,7 +1,8 @@
-// A process of a run: a program in an address space, executed operation by operation on whatever processor the event
-// loop lends.
+// A process of a run: a program in an address space of the host or of a guest, executed operation by operation on
+// whatever processor the scheduler lends.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -14,57 +15,67 @@
 #include "pagoda/sim/program_memory.h"
 #include "pagoda/sim/run_result.h"
 #include "pagoda/sim/scenario.h"
+#include "pagoda/sim/task.h"
 
 namespace pagoda::sim {
+
+// What all processes of a run write into.
+struct RunLog {
+  std::vector<std::string> incidents;
+  std::uint32_t interval = 1;  // Between which two samples; Sampler::interval_number.
+};
 
 // A load that did not return what was stored there: a bug of ours. The run stops.
 struct Mismatch {
   std::string text;  // The address, both values, and the page's whole history.
 };
 
-class Process {
+class Process : public Task {
  public:
-  enum class State : std::uint8_t { kNotStarted, kReady, kRunning, kWaiting, kDone };
   struct Options {
     bool verify = false;
     std::uint64_t operations_most = ~std::uint64_t{0};
+    std::string vm;  // That it runs in; empty: the host.
   };
 
-  // Both outlive the process.
+  // All outlive the process.
   struct Surroundings {
-    SharedFile* file = nullptr;  // What `config.view` asks for.
-    Process* parent = nullptr;   // What `config.fork_of` names.
+    mm::MemoryManager* manager = nullptr;  // Of its machine.
+    RunLog* log = nullptr;
+    const PageHistory* history = nullptr;  // With --verify: of its machine's pages.
+    SharedFile* file = nullptr;            // What `config.view` asks for.
+    Process* parent = nullptr;             // What `config.fork_of` names.
   };
 
   Process(const ProcessConfig& config, std::unique_ptr<Program> program, const Surroundings& surroundings,
           std::uint64_t seed, const Options& options);
 
-  // Makes the address space and the program's memory, or forks its parent's. False: not now, try again at `ready_at`;
-  // or refused, with the reason in `incidents`, and the process is done.
-  bool start(mm::MemoryManager& manager, machine::Processor& cpu, std::vector<std::string>& incidents);
-  // Executes until the processor's clock reaches `horizon`, the program waits or ends. What happened is in `state`.
-  // Fails only if the program's input does, or on a mismatch.
-  Input<> run(machine::Processor& cpu, Time horizon, std::uint32_t interval, std::vector<std::string>& incidents,
-              const PageHistory* history);
-  void finish(mm::MemoryManager& manager, machine::Processor& cpu);
+  // At first makes the address space and the program's memory, or forks its parent's; that may be refused, with the
+  // reason among the incidents.
+  bool take(machine::Processor& cpu) override;
+  Input<> run(machine::Processor& cpu, Time horizon) override;
+  void leave(machine::Processor& cpu) override;
+  void waited_outside(Duration time) override {
+    result_.cpu_time -= std::min(time, result_.cpu_time);
+    result_.wait_time += time;
+  }
 
-  [[nodiscard]] State state() const { return state_; }
-  void set_state(State state) { state_ = state; }
-  [[nodiscard]] Time ready_at() const { return ready_at_; }
-  void set_ready_at(Time time) { ready_at_ = time; }
   [[nodiscard]] mm::AddressSpace* space() const { return space_; }
   [[nodiscard]] const std::string& name() const { return config_.name; }
   [[nodiscard]] std::uint64_t length() const { return std::min(program_->length(), options_.operations_most); }
   [[nodiscard]] std::uint64_t operations() const { return result_.operations; }
-  [[nodiscard]] std::uint64_t accesses() const { return accesses_; }
+  [[nodiscard]] std::uint64_t accesses() const override { return accesses_; }
   [[nodiscard]] std::uint64_t checksum() const { return checksum_; }
 
   [[nodiscard]] ProcessSample sample();
   [[nodiscard]] ProcessResult result() const;
 
  private:
+  bool start(machine::Processor& cpu);
+  void finish(machine::Processor& cpu);
   // The address space with all that is in it.
-  Result<> make_space(mm::MemoryManager& manager, machine::Processor& cpu);
+  Result<> make_space(machine::Processor& cpu);
+  void wait_until(const machine::Processor& cpu, Time time);
   // One operation. kPending: repeat it later.
   Status execute(machine::Processor& cpu, const Operation& operation);
   Status fill(machine::Processor& cpu, std::uint32_t page);
@@ -74,12 +85,11 @@ class Process {
   const ProcessConfig config_;
   const Options options_;
   const std::uint64_t seed_;
+  const Surroundings surroundings_;
   Process* const parent_;
   std::unique_ptr<Program> program_;
   ProgramMemory memory_;
   mm::AddressSpace* space_ = nullptr;
-  State state_ = State::kNotStarted;
-  Time ready_at_;
   std::vector<Operation> batch_;
   std::size_t batch_at_ = 0;
   std::size_t batch_size_ = 0;

@@ -138,7 +138,7 @@ class FileViews : public testing::Test {
     for (std::uint64_t word = 0; word < kPages * kPageWords + 5; ++word)
       file.write(reinterpret_cast<const char*>(&word), sizeof word);
     file.close();
-    file_ = std::move(*SharedFile::open(config_, t_.machine(), SharedFile::Contents::kModelled));
+    file_ = std::move(*SharedFile::open(config_, t_.machine().sim_disk(), {}, SharedFile::Contents::kModelled));
   }
   ~FileViews() override { std::filesystem::remove(config_.file); }
 
@@ -243,12 +243,12 @@ TEST_F(FileViews, TheRealFileStaysAsItIs) {
 
 TEST_F(FileViews, AFileThatShrankOrWentIsRefused) {
   config_.pages = PageCount(kPages + 1);
-  const auto shorter = SharedFile::open(config_, t_.machine(), SharedFile::Contents::kOnDisk);
+  const auto shorter = SharedFile::open(config_, t_.machine().sim_disk(), {}, SharedFile::Contents::kOnDisk);
   ASSERT_FALSE(shorter);
   EXPECT_NE(shorter.error().message.find("shorter than it was"), std::string::npos);
   FileViewConfig gone = config_;
   gone.file += ".gone";
-  EXPECT_FALSE(SharedFile::open(gone, t_.machine(), SharedFile::Contents::kOnDisk));
+  EXPECT_FALSE(SharedFile::open(gone, t_.machine().sim_disk(), {}, SharedFile::Contents::kOnDisk));
 }
 
 TEST(ProgramMemory, NoPagesNeedNothing) {

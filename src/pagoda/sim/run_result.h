@@ -4,11 +4,13 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "pagoda/base/units.h"
 #include "pagoda/mm/counters.h"
+#include "pagoda/sim/vm_result.h"
 
 namespace pagoda::sim {
 
@@ -45,10 +47,12 @@ struct Sample {
   PageCount page_file_size;
   mm::Counters counters;                 // Since the start.
   std::vector<ProcessSample> processes;  // As in RunResult::processes.
+  std::vector<VmSample> vms;             // As in RunResult::vms.
 };
 
 struct ProcessResult {
   std::string name;
+  std::string vm;  // The virtual machine that it runs in; empty: on the host. Its memory and faults are the guest's.
   std::string program;  // "trace data/traces/sort.vmpt.zst" or "zipf over 64 MiB".
   PageCount footprint;  // Distinct pages that the program touched.
   PageCount working_set_minimum;
@@ -66,28 +70,6 @@ struct ProcessResult {
   std::uint64_t in_page_errors = 0;
   std::uint64_t loads_verified = 0;  // With --verify.
   std::uint64_t checksum = 0;        // Of all values that it loaded, in order: the same on every machine.
-};
-
-struct DiskResult {
-  std::string name;
-  ByteCount capacity;
-  ByteCount used;
-  std::uint64_t reads = 0;
-  std::uint64_t writes = 0;
-  ByteCount bytes_read;
-  ByteCount bytes_written;
-  std::uint64_t errors = 0;
-  Duration busy;
-};
-
-struct PageFileResult {
-  std::string name;
-  std::string disk;
-  ByteCount minimum;
-  ByteCount maximum;
-  ByteCount size;  // At the end.
-  PageCount used;
-  PageCount peak_used;
 };
 
 struct ProcessorResult {
@@ -113,8 +95,10 @@ struct RunResult {
 
   // What happened.
   Time end;
-  std::vector<ProcessResult> processes;
-  std::vector<DiskResult> disks;
+  std::vector<ProcessResult> processes;  // Of the host, then of each guest.
+  std::vector<VmResult> vms;
+  std::optional<Baseline> baseline;
+  std::vector<DiskResult> disks;  // Of the host, and so below.
   std::vector<PageFileResult> page_files;
   std::vector<ProcessorResult> processors;
   std::vector<Sample> samples;  // In time order, at even distances, the first at 0 and the last at the end.

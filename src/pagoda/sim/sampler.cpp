@@ -5,7 +5,8 @@
 
 namespace pagoda::sim {
 
-void Sampler::add(Time time, const mm::MemoryManager& manager, std::vector<ProcessSample> processes) {
+void Sampler::add(Time time, const mm::MemoryManager& manager, std::vector<ProcessSample> processes,
+                  std::vector<VmSample> vms) {
   const mm::FrameCounts frames = manager.frame_counts();
   const mm::MemoryManager::CommitInfo commit = manager.commit();
   Sample sample{.time = time,
@@ -27,7 +28,8 @@ void Sampler::add(Time time, const mm::MemoryManager& manager, std::vector<Proce
                 .page_file_used = {},
                 .page_file_size = {},
                 .counters = manager.counters(),
-                .processes = std::move(processes)};
+                .processes = std::move(processes),
+                .vms = std::move(vms)};
   const mm::PagingFiles& files = manager.core().paging_files;
   for (std::size_t file = 0; file < files.size(); ++file) {
     sample.page_file_used += files[file].used();
@@ -56,9 +58,10 @@ void Sampler::thin() {
   next_ = samples_.size();
 }
 
-void Sampler::finish(Time end, const mm::MemoryManager& manager, std::vector<ProcessSample> processes) {
+void Sampler::finish(Time end, const mm::MemoryManager& manager, std::vector<ProcessSample> processes,
+                     std::vector<VmSample> vms) {
   if (!samples_.empty() && samples_.back().time == end) return;
-  add(end, manager, std::move(processes));
+  add(end, manager, std::move(processes), std::move(vms));
 }
 
 }  // namespace pagoda::sim

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cctype>
 #include <filesystem>
 #include <fstream>
@@ -26,6 +27,10 @@ constexpr ByteCount kBandwidthLeast = 1_KiB;
 constexpr Duration kBalancePeriodLeast = 100_us;
 // References that one operation stands for, at most: a third of a millisecond.
 constexpr std::uint64_t kReferencesMost = 1'000'000;
+// A guest's memory comes in large pages, so that a host may map it with some.
+constexpr PageCount kGuestGranule = pages_of(2_MiB);
+// Less, and shadow tables of a few spaces push each other out all the time.
+constexpr PageCount kShadowLeast{64};
 
 class ScenarioReader {
  public:
@@ -42,23 +47,35 @@ class ScenarioReader {
     root_.table("host", [this](TomlTable& t) { read_host(t); });
     root_.tables("disk", [this](TomlTable& t) { read_disk(t); });
     root_.tables("page_file", [this](TomlTable& t) { read_page_file(t); });
-    scenario_.manager.tunables = mm::Tunables::for_memory(scenario_.machine.frames);
+    on_->manager.tunables = mm::Tunables::for_memory(on_->machine.frames);
     root_.table("memory_manager", [this](TomlTable& t) { read_tunables(t); });
-    root_.require("process");
+    if (!root_.has("vm")) root_.require("process");
     root_.tables("process", [this](TomlTable& t) { read_process(t); });
+    root_.tables("vm", [this](TomlTable& t) { read_vm(t); });
+    if (root_.has("compare_with")) {
+      scenario_.compare_with = (folder_ / root_.text("compare_with", "")).lexically_normal().string();
+      if (!std::filesystem::is_regular_file(scenario_.compare_with))
+        root_.wrong("compare_with",
+                    fmt::format("\"{}\" is no file; name a scenario, relative to this one", scenario_.compare_with));
+    }
     root_.table("run", [this](TomlTable& t) {
       if (t.has("until")) scenario_.until = Time{} + t.duration("until", 0_ns);
     });
     root_.finish();
-    if (!error_ && scenario_.processes.empty()) root_.wrong("process", "is empty; add a [[process]]");
+    if (!error_ && scenario_.processes.empty() &&
+        std::ranges::all_of(scenario_.vms, [](const VmConfig& vm) { return vm.processes.empty(); })) {
+      root_.wrong(root_.has("process") || scenario_.vms.empty() ? "process" : "vm",
+                  "is empty; add a [[process]], or a [[vm.process]] to a [[vm]]");
+    }
     check_whole();
     if (error_) return std::unexpected(*error_);
     return std::move(scenario_);
   }
 
  private:
-  void read_host(TomlTable& t) {
-    machine::SimMachineConfig& machine = scenario_.machine;
+  // What the host and a virtual machine have alike.
+  void read_machine(TomlTable& t) {
+    machine::SimMachineConfig& machine = on_->machine;
     t.require("memory");
     machine.frames = t.pages("memory", machine.frames);
     machine.paging = static_cast<machine::PteFormat>(t.choice("paging", {"x86", "pae", "amd64"}, 2));
@@ -71,17 +88,60 @@ class ScenarioReader {
                                     to_string(bytes_of(machine.frames)), machine::paging_mode(machine.paging).name,
                                     to_string(bytes_of(most))));
     }
-    if (machine.frames < mm::kSmallestMachine) {
+  }
+
+  void read_host(TomlTable& t) {
+    read_machine(t);
+    const PageCount frames = on_->machine.frames;
+    if (frames < mm::kSmallestMachine) {
       t.wrong("memory", fmt::format("a host of {} is too small to start; give it {} or more",
-                                    to_string(bytes_of(machine.frames)), to_string(bytes_of(mm::kSmallestMachine))));
+                                    to_string(bytes_of(frames)), to_string(bytes_of(mm::kSmallestMachine))));
     }
+  }
+
+  void read_vm(TomlTable& t) {
+    VmConfig vm;
+    t.require("name");
+    vm.name = t.text("name", "");
+    vm.where = t.where();
+    for (const VmConfig& other : scenario_.vms)
+      if (other.name == vm.name) t.wrong("name", fmt::format("there is a virtual machine \"{}\" already", vm.name));
+    on_ = &vm;
+    std::set<std::string> names;
+    names.swap(names_);
+    read_machine(t);
+    if (vm.machine.frames.is_zero() || vm.machine.frames.value() % kGuestGranule.value() != 0)
+      t.wrong("memory", "must be a multiple of 2MiB, and at least that");
+    vm.mmu = static_cast<hv::MmuKind>(t.choice("mmu", {"nested", "shadow"}, 0));
+    vm.backing = static_cast<hv::Backing>(t.choice("backing", {"va", "pinned"}, 0));
+    vm.guest = static_cast<VmConfig::GuestKind>(t.choice("guest", {"plain", "windows"}, 1));
+    vm.fault_cluster = t.pages("fault_cluster", vm.fault_cluster);
+    if (!std::has_single_bit(vm.fault_cluster.value()) || vm.fault_cluster > kGuestGranule)
+      t.wrong("fault_cluster", "must be a power of two from 4KiB to 2MiB");
+    vm.shadow_limit = t.pages("shadow_memory", vm.shadow_limit);
+    if (vm.shadow_limit < kShadowLeast)
+      t.wrong("shadow_memory", fmt::format("must be at least {}", to_string(bytes_of(kShadowLeast))));
+    t.table("hints", [&vm](TomlTable& hints) {
+      vm.cold_hints = hints.flag("cold", vm.cold_hints);
+      vm.hot_hints = hints.flag("hot", vm.hot_hints);
+      vm.cold_discard_hints = hints.flag("cold_discard", vm.cold_discard_hints);
+    });
+    if (t.has("working_set")) vm.limits = read_limits(t, *scenario_.manager.tunables, vm.machine.frames);
+    t.tables("disk", [this](TomlTable& disk) { read_disk(disk); });
+    t.tables("page_file", [this](TomlTable& file) { read_page_file(file); });
+    vm.manager.tunables = mm::Tunables::for_memory(vm.machine.frames);
+    t.table("memory_manager", [this](TomlTable& tunables) { read_tunables(tunables); });
+    t.tables("process", [this](TomlTable& process) { read_process(process); });
+    names.swap(names_);
+    on_ = &scenario_;
+    scenario_.vms.push_back(std::move(vm));
   }
 
   void read_disk(TomlTable& t) {
     machine::DiskModel disk;
     t.require("name");
     disk.name = t.text("name", disk.name);
-    for (const machine::DiskModel& other : scenario_.machine.disks)
+    for (const machine::DiskModel& other : on_->machine.disks)
       if (other.name == disk.name) t.wrong("name", fmt::format("there is a disk \"{}\" already", disk.name));
     t.require("capacity");
     disk.capacity = t.size("capacity", disk.capacity);
@@ -103,8 +163,8 @@ class ScenarioReader {
     injection.read_errors = t.real("read_errors", 0, 0, 1);
     injection.write_errors = t.real("write_errors", 0, 0, 1);
     if (t.has("fail_operation")) injection.fail_operation = t.number("fail_operation", 1, 1);
-    scenario_.machine.disks.push_back(std::move(disk));
-    scenario_.injections.push_back(injection);
+    on_->machine.disks.push_back(std::move(disk));
+    on_->injections.push_back(injection);
   }
 
   void read_page_file(TomlTable& t) {
@@ -112,14 +172,14 @@ class ScenarioReader {
     file.name = t.text("name", file.name);
     t.require("disk");
     const std::string disk = t.text("disk", "");
-    const auto& disks = scenario_.machine.disks;
+    const auto& disks = on_->machine.disks;
     const auto found = std::ranges::find(disks, disk, &machine::DiskModel::name);
     t.require("minimum");
     file.minimum = t.size("minimum", 1_MiB);
     file.maximum = t.size("maximum", file.minimum);
     if (file.minimum < 1_MiB) t.wrong("minimum", "a paging file has at least 1MiB");
     if (file.maximum < file.minimum) t.wrong("maximum", "is below the minimum");
-    const auto largest = mm::largest_paging_file(machine::paging_mode(scenario_.machine.paging));
+    const auto largest = mm::largest_paging_file(machine::paging_mode(on_->machine.paging));
     if (pages_of(file.maximum) > largest)
       t.wrong("maximum", fmt::format("is more than a PTE can name; at most {}", to_string(bytes_of(largest))));
     if (found == disks.end()) {
@@ -131,14 +191,14 @@ class ScenarioReader {
                 fmt::format("{} is more than its disk \"{}\" holds ({}); make one smaller or the other larger",
                             to_string(file.maximum), disk, to_string(found->capacity)));
     }
-    if (scenario_.manager.paging_files.size() == mm::PagingFiles::kMaxFiles)
+    if (on_->manager.paging_files.size() == mm::PagingFiles::kMaxFiles)
       t.wrong("name",
               fmt::format("there are {} paging files already, the most there can be", mm::PagingFiles::kMaxFiles));
-    scenario_.manager.paging_files.push_back(std::move(file));
+    on_->manager.paging_files.push_back(std::move(file));
   }
 
   void read_tunables(TomlTable& t) {
-    mm::Tunables& tunables = *scenario_.manager.tunables;
+    mm::Tunables& tunables = *on_->manager.tunables;
     tunables.read_cluster =
         static_cast<unsigned>(t.number("read_cluster", tunables.read_cluster, 1, mm::kMaxTransferPages));
     tunables.write_cluster =
@@ -151,9 +211,8 @@ class ScenarioReader {
     if (tunables.plenty_free < tunables.minimum_free) t.wrong("plenty_free", "is below minimum_free");
     if (tunables.minimum_free < mm::kFaultReserve)
       t.wrong("minimum_free", fmt::format("must be at least {}", to_string(bytes_of(mm::kFaultReserve))));
-    if (tunables.plenty_free >= scenario_.machine.frames / 2)
-      t.wrong("plenty_free", "must be below half of the memory");
-    if (tunables.commit_reserve >= scenario_.machine.frames) t.wrong("commit_reserve", "must be below the memory");
+    if (tunables.plenty_free >= on_->machine.frames / 2) t.wrong("plenty_free", "must be below half of the memory");
+    if (tunables.commit_reserve >= on_->machine.frames) t.wrong("commit_reserve", "must be below the memory");
   }
 
   void read_process(TomlTable& t) {
@@ -169,17 +228,10 @@ class ScenarioReader {
     }
     for (const std::string_view key : {"working_set", "fill"})
       if (process.fork_of && t.has(key)) t.wrong(key, "of a fork is its parent's; leave it out");
-    t.table("working_set", [&](TomlTable& ws) {
-      const mm::Tunables& defaults = *scenario_.manager.tunables;
-      // A limit that is not given makes room for the one that is.
-      mm::WorkingSet::Limits limits{.minimum = ws.pages("minimum", defaults.working_set_minimum), .maximum = {}};
-      limits.maximum = ws.pages("maximum", std::max(defaults.working_set_maximum, limits.minimum));
-      if (!ws.has("minimum")) limits.minimum = std::min(limits.minimum, limits.maximum);
-      if (ws.flag("hard", false)) limits.kind = mm::WorkingSet::Limits::Maximum::kHard;
-      if (limits.minimum > limits.maximum) ws.wrong("minimum", "is above the maximum; lower it or raise the maximum");
-      if (limits.maximum.is_zero()) ws.wrong("maximum", "must be at least one page");
-      process.limits = limits;
-    });
+    if (t.has("working_set")) {
+      const mm::Tunables& tunables = *on_->manager.tunables;
+      process.limits = read_limits(t, tunables, tunables.working_set_maximum);
+    }
     if (!t.has("fork_of")) {
       t.require("program");
       t.table("program", [&](TomlTable& p) { read_program(p, process); });
@@ -197,18 +249,32 @@ class ScenarioReader {
       if (copies > 1) one.name = fmt::format("{}-{}", process.name, copy);
       one.start = process.start + every * (copy - 1);
       if (!names_.insert(one.name).second) t.wrong("name", fmt::format("there is a process \"{}\" already", one.name));
-      scenario_.processes.push_back(std::move(one));
+      on_->processes.push_back(std::move(one));
     }
+  }
+
+  // A limit that is not given makes room for the one that is.
+  static mm::WorkingSet::Limits read_limits(TomlTable& t, const mm::Tunables& defaults, PageCount maximum) {
+    mm::WorkingSet::Limits limits;
+    t.table("working_set", [&](TomlTable& ws) {
+      limits.minimum = ws.pages("minimum", defaults.working_set_minimum);
+      limits.maximum = ws.pages("maximum", std::max(maximum, limits.minimum));
+      if (!ws.has("minimum")) limits.minimum = std::min(limits.minimum, limits.maximum);
+      if (ws.flag("hard", false)) limits.kind = mm::WorkingSet::Limits::Maximum::kHard;
+      if (limits.minimum > limits.maximum) ws.wrong("minimum", "is above the maximum; lower it or raise the maximum");
+      if (limits.maximum.is_zero()) ws.wrong("maximum", "must be at least one page");
+    });
+    return limits;
   }
 
   // The keys of a process that is forked from one before it.
   void read_fork(TomlTable& t, ProcessConfig& process) {
     const std::string name = t.text("fork_of", "");
-    const auto parent = std::ranges::find(scenario_.processes, name, &ProcessConfig::name);
-    if (parent == scenario_.processes.end())
+    const auto parent = std::ranges::find(on_->processes, name, &ProcessConfig::name);
+    if (parent == on_->processes.end())
       return t.wrong("fork_of", fmt::format("there is no process \"{}\" before this one", name));
     if (process.start < parent->start) t.wrong("start", fmt::format("is before \"{}\" starts", name));
-    process.fork_of = static_cast<std::size_t>(parent - scenario_.processes.begin());
+    process.fork_of = static_cast<std::size_t>(parent - on_->processes.begin());
     process.program = parent->program;
     process.view = parent->view;
     process.fill = parent->fill;
@@ -289,7 +355,7 @@ class ScenarioReader {
     view.kind = static_cast<FileViewConfig::Kind>(p.choice("view", {"shared", "copy"}, 0));
     p.require("disk");
     const std::string disk = p.text("disk", "");
-    const auto& disks = scenario_.machine.disks;
+    const auto& disks = on_->machine.disks;
     const auto found = std::ranges::find(disks, disk, &machine::DiskModel::name);
     if (found == disks.end()) {
       p.wrong("disk", fmt::format("there is no disk \"{}\"; add a [[disk]] with that name", disk));
@@ -305,7 +371,7 @@ class ScenarioReader {
     } else {
       view.pages = PageCount(size / kPageBytes);
     }
-    for (const ProcessConfig& other : scenario_.processes) {
+    for (const ProcessConfig& other : on_->processes) {
       if (other.view && other.view->file == view.file && other.view->disk != view.disk)
         p.wrong("disk", fmt::format("\"{}\" is on another disk already", view.file));
     }
@@ -314,22 +380,39 @@ class ScenarioReader {
 
   // What no single key can tell.
   void check_whole() {
-    PageCount minimums;
-    for (const ProcessConfig& process : scenario_.processes)
-      minimums += process.limits ? process.limits->minimum : scenario_.manager.tunables->working_set_minimum;
-    const PageCount usable =
-        scenario_.machine.frames - std::min(scenario_.machine.frames, scenario_.manager.tunables->commit_reserve);
-    if (!error_ && minimums > usable) {
-      error_ = InputError{fmt::format(
-          "{}: host.memory: the working-set minimums of the processes ({}) are more than the host can keep ({}); lower "
-          "process.working_set.minimum or raise host.memory",
-          scenario_.file, to_string(bytes_of(minimums)), to_string(bytes_of(usable)))};
+    PageCount of_guests;
+    std::size_t processors = scenario_.machine.processors;
+    for (const VmConfig& vm : scenario_.vms) {
+      of_guests += vm.limits ? vm.limits->minimum : scenario_.manager.tunables->working_set_minimum;
+      processors += vm.machine.processors;
     }
-    std::vector<ByteCount> promised(scenario_.machine.disks.size());
-    for (const mm::PagingFileConfig& file : scenario_.manager.paging_files) {
+    check_system(scenario_, scenario_.file + ": host.memory", "the host", of_guests);
+    for (const VmConfig& vm : scenario_.vms)
+      check_system(vm, vm.where + ": vm.memory", fmt::format("the guest \"{}\"", vm.name), 0_pages);
+    if (!error_ && processors > machine::kMaxProcessors) {
+      error_ = InputError{fmt::format(
+          "{}: vm.processors: the host's and all virtual processors together are {}; there can be {} at most",
+          scenario_.file, processors, machine::kMaxProcessors)};
+    }
+  }
+
+  void check_system(const SystemConfig& system, const std::string& where, const std::string& who, PageCount minimums) {
+    if (error_) return;
+    for (const ProcessConfig& process : system.processes)
+      minimums += process.limits ? process.limits->minimum : system.manager.tunables->working_set_minimum;
+    const PageCount usable =
+        system.machine.frames - std::min(system.machine.frames, system.manager.tunables->commit_reserve);
+    if (minimums > usable) {
+      error_ = InputError{fmt::format(
+          "{}: the working-set minimums of the processes ({}) are more than {} can keep ({}); lower "
+          "process.working_set.minimum or raise {}",
+          where, to_string(bytes_of(minimums)), who, to_string(bytes_of(usable)), where.substr(where.rfind(' ') + 1))};
+    }
+    std::vector<ByteCount> promised(system.machine.disks.size());
+    for (const mm::PagingFileConfig& file : system.manager.paging_files) {
       if (error_) return;
       promised[file.disk] += file.minimum;
-      const machine::DiskModel& disk = scenario_.machine.disks[file.disk];
+      const machine::DiskModel& disk = system.machine.disks[file.disk];
       if (promised[file.disk] > disk.capacity)
         error_ = InputError{fmt::format(
             "{}: page_file.minimum: the minimums of the paging files on disk \"{}\" are more than it holds ({})",
@@ -340,6 +423,7 @@ class ScenarioReader {
   std::optional<InputError> error_;
   TomlTable root_;
   Scenario scenario_;
+  SystemConfig* on_ = &scenario_;  // Whose tables are being read: the host's, or a virtual machine's.
   std::filesystem::path folder_;
   std::set<std::string> names_;
 };

@@ -9,6 +9,7 @@
 
 #include "pagoda/base/input_error.h"
 #include "pagoda/base/units.h"
+#include "pagoda/hv/partition.h"
 #include "pagoda/machine/sim/sim_machine.h"
 #include "pagoda/mm/memory_manager.h"
 #include "pagoda/sim/generator.h"
@@ -40,15 +41,41 @@ struct DiskInjection {
   std::optional<std::uint64_t> fail_operation;
 };
 
-struct Scenario {
-  std::string file;
-  std::string title;
-  std::string description;
-  std::uint64_t seed = 1;
+// A machine, the host or a guest's, and what runs on it.
+struct SystemConfig {
   machine::SimMachineConfig machine;      // Disks included.
   std::vector<DiskInjection> injections;  // As machine.disks.
   mm::MemoryManagerConfig manager;        // Paging files and tunables.
   std::vector<ProcessConfig> processes;
+};
+
+// A virtual machine. Of `machine`: memory, paging, processors, TLB and disks are the guest's.
+struct VmConfig : SystemConfig {
+  enum class GuestKind : std::uint8_t {
+    kPlain,    // Asks its hypervisor for nothing.
+    kWindows,  // Tells it which memory is hot and which is cold.
+  };
+
+  std::string name;
+  hv::MmuKind mmu = hv::MmuKind::kNested;
+  hv::Backing backing = hv::Backing::kVirtual;
+  PageCount fault_cluster{16};
+  PageCount shadow_limit{1024};
+  bool cold_hints = true;  // Hints that the host accepts.
+  bool hot_hints = true;
+  bool cold_discard_hints = true;
+  GuestKind guest = GuestKind::kWindows;
+  std::optional<mm::WorkingSet::Limits> limits;  // Of its host process.
+  std::string where;
+};
+
+struct Scenario : SystemConfig {
+  std::string file;
+  std::string title;
+  std::string description;
+  std::uint64_t seed = 1;
+  std::vector<VmConfig> vms;
+  std::string compare_with;  // Another scenario, as found; empty: none.
   Time until = kNever;
 };
 

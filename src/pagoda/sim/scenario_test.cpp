@@ -57,6 +57,11 @@ std::string replaced(std::string text, std::string_view from, std::string_view t
   return text.replace(at, from.size(), to);
 }
 
+// The small scenario with a virtual machine, whose table begins in line 22; `more` are keys of it, or tables below.
+std::string with_vm(std::string_view more) {
+  return replaced(std::string(kSmall), "[run]", fmt::format("[[vm]]\nname = \"v\"\nmemory = \"2MiB\"\n{}\n[run]", more));
+}
+
 std::string refusal(const std::string& text) {
   const auto scenario = parse_scenario(text, "bad.toml");
   return scenario ? "accepted" : scenario.error().message;
@@ -135,6 +140,73 @@ TEST(Scenario, TracesAreFoundFromTheScenariosFolder) {
   const auto& trace = std::get<TraceConfig>(scenario->processes[0].program);
   EXPECT_EQ(trace.file, "some/data/t.zst");
   EXPECT_EQ(trace.repeat, 4U);
+}
+
+TEST(Scenario, AVirtualMachineHasWhatAHostHas) {
+  const auto scenario = parse_scenario(
+      with_vm(R"(paging = "pae"
+processors = 2
+mmu = "shadow"
+backing = "pinned"
+fault_cluster = "8KiB"
+shadow_memory = "1MiB"
+guest = "plain"
+hints = { cold = false }
+working_set = { maximum = "1MiB" }
+[vm.memory_manager]
+read_cluster = 3
+[[vm.disk]]
+name = "d"
+capacity = "16MiB"
+[[vm.page_file]]
+disk = "d"
+minimum = "2MiB"
+[[vm.process]]
+name = "a"
+program = { kind = "uniform", memory = "64KiB", operations = 5 }
+[[vm.process]]
+name = "b"
+fork_of = "a"
+[[vm]]
+name = "w"
+memory = "4MiB")"),
+      "s.toml");
+  ASSERT_TRUE(scenario) << scenario.error().message;
+  EXPECT_EQ(scenario->processes.size(), 1U);
+  EXPECT_EQ(scenario->manager.tunables->read_cluster, 8U);
+  ASSERT_EQ(scenario->vms.size(), 2U);
+  const VmConfig& vm = scenario->vms[0];
+  EXPECT_EQ(vm.name, "v");
+  EXPECT_EQ(vm.machine.frames, 512_pages);
+  EXPECT_EQ(vm.machine.paging, machine::PteFormat::kPae);
+  EXPECT_EQ(vm.machine.processors, 2U);
+  EXPECT_EQ(vm.mmu, hv::MmuKind::kShadow);
+  EXPECT_EQ(vm.backing, hv::Backing::kPinned);
+  EXPECT_EQ(vm.fault_cluster, 2_pages);
+  EXPECT_EQ(vm.shadow_limit, 256_pages);
+  EXPECT_EQ(vm.guest, VmConfig::GuestKind::kPlain);
+  EXPECT_FALSE(vm.cold_hints);
+  EXPECT_TRUE(vm.hot_hints && vm.cold_discard_hints);
+  EXPECT_EQ(vm.limits->maximum, 256_pages);
+  EXPECT_EQ(vm.limits->minimum, 50_pages);
+  EXPECT_EQ(vm.manager.tunables->read_cluster, 3U);
+  EXPECT_EQ(vm.manager.tunables->plenty_free, mm::Tunables::for_memory(512_pages).plenty_free);
+  ASSERT_EQ(vm.machine.disks.size(), 1U);
+  EXPECT_EQ(vm.injections.size(), 1U);
+  ASSERT_EQ(vm.manager.paging_files.size(), 1U);
+  ASSERT_EQ(vm.processes.size(), 2U);  // "a" is the name of a process of the host too.
+  EXPECT_EQ(vm.processes[1].fork_of, 0U);
+  EXPECT_EQ(scenario->vms[1].guest, VmConfig::GuestKind::kWindows);
+  EXPECT_FALSE(scenario->vms[1].limits);
+}
+
+TEST(Scenario, WhatItIsComparedWithIsFoundFromItsFolder) {
+  const auto scenario = parse_scenario("compare_with = \"../scenarios/host.toml\"\n" + std::string(kSmall),
+                                       std::string(PAGODA_SOURCE_DIR) + "/docs/s.toml");
+  ASSERT_TRUE(scenario) << scenario.error().message;
+  EXPECT_EQ(scenario->compare_with, std::string(PAGODA_SOURCE_DIR) + "/scenarios/host.toml");
+  EXPECT_THAT(refusal("compare_with = \"none.toml\"\n" + std::string(kSmall)),
+              HasSubstr("bad.toml:1: compare_with: \"none.toml\" is no file"));
 }
 
 struct Bad {
@@ -281,6 +353,50 @@ const Bad kBad[] = {
      "[[process]]\nname = \"b\"\nstart = \"5s\"\nprogram = { kind = \"uniform\", memory = \"4KiB\", operations = 1 }\n"
      "[[process]]\nname = \"f\"\nstart = \"4s\"\nfork_of = \"b\"\n[run]",
      {"process.start: is before \"b\" starts"}},
+    // Virtual machines.
+    {"[run]", "[[vm]]\nmemory = \"2MiB\"\n[run]", {"bad.toml:21: vm.name: is missing"}},
+    {"[run]", "[[vm]]\nname = \"v\"\n[run]", {"bad.toml:21: vm.memory: is missing"}},
+    {"[run]", "[vm]\nname = \"v\"\n[run]", {"bad.toml:21: vm: must be an array of tables: [[vm]]"}},
+    {"[run]", "[[vm]]\nname = \"v\"\nmemory = \"3MiB\"\n[run]", {"bad.toml:23: vm.memory: must be a multiple of 2MiB"}},
+    {"[run]", "[[vm]]\nname = \"v\"\nmemory = \"0B\"\n[run]", {"bad.toml:23: vm.memory: must be a multiple of 2MiB"}},
+    {"[run]",
+     "[[vm]]\nname = \"v\"\nmemory = \"2MiB\"\nmmu = \"ept\"\n[run]",
+     {"bad.toml:24: vm.mmu: \"ept\" is not one of nested, shadow"}},
+    {"[run]",
+     "[[vm]]\nname = \"v\"\nmemory = \"2MiB\"\nfault_cluster = \"12KiB\"\n[run]",
+     {"bad.toml:24: vm.fault_cluster: must be a power of two from 4KiB to 2MiB"}},
+    {"[run]",
+     "[[vm]]\nname = \"v\"\nmemory = \"2MiB\"\nfault_cluster = \"4MiB\"\n[run]",
+     {"bad.toml:24: vm.fault_cluster: must be a power of two"}},
+    {"[run]",
+     "[[vm]]\nname = \"v\"\nmemory = \"2MiB\"\nshadow_memory = \"4KiB\"\n[run]",
+     {"bad.toml:24: vm.shadow_memory: must be at least 256 KiB"}},
+    {"[run]",
+     "[[vm]]\nname = \"v\"\nmemory = \"2MiB\"\nguest = \"linux\"\n[run]",
+     {"bad.toml:24: vm.guest: \"linux\" is not one of plain, windows"}},
+    {"[run]",
+     "[[vm]]\nname = \"v\"\nmemory = \"2MiB\"\nhints = { warm = true }\n[run]",
+     {"bad.toml:24: vm.hints.warm: is not a known key"}},
+    {"[run]",
+     "[[vm]]\nname = \"v\"\nmemory = \"2MiB\"\n[[vm.page_file]]\ndisk = \"ssd\"\nminimum = \"1MiB\"\n[run]",
+     {"bad.toml:25: vm.page_file.disk: there is no disk \"ssd\""}},
+    {"[run]",
+     "[[vm]]\nname = \"v\"\nmemory = \"2MiB\"\n[[vm.process]]\nname = \"b\"\nfork_of = \"a\"\n[run]",
+     {"bad.toml:26: vm.process.fork_of: there is no process \"a\""}},
+    {"[run]",
+     "[[vm]]\nname = \"v\"\nmemory = \"2MiB\"\n[[vm]]\nname = \"v\"\nmemory = \"2MiB\"\n[run]",
+     {"bad.toml:25: vm.name: there is a virtual machine \"v\" already"}},
+    {"[run]",
+     "[[vm]]\nname = \"v\"\nmemory = \"2MiB\"\nprocessors = 64\n[run]",
+     {"bad.toml: vm.processors: the host's and all virtual processors together are 65; there can be 64 at most"}},
+    {"[run]",
+     "[[vm]]\nname = \"v\"\nmemory = \"2MiB\"\nworking_set = { minimum = \"4MiB\" }\n[run]",
+     {"bad.toml: host.memory: the working-set minimums of the processes (4160 KiB)"}},
+    {"[run]",
+     "[[vm]]\nname = \"v\"\nmemory = \"2MiB\"\n[[vm.process]]\nname = \"b\"\nworking_set = { minimum = \"4MiB\" }\n"
+     "program = { kind = \"uniform\", memory = \"4KiB\", operations = 1 }\n[run]",
+     {"bad.toml:21: vm.memory: the working-set minimums of the processes (4 MiB) are more than the guest \"v\" can keep",
+      "raise vm.memory"}},
     // What is missing.
     {"[host]\nmemory = \"4MiB\"\npaging = \"amd64\"\nprocessors = 1\n", "", {"host: is missing"}},
     {"memory = \"4MiB\"", "", {"bad.toml:3: host.memory: is missing"}},
@@ -426,6 +542,7 @@ RC_GTEST_PROP(ScenarioMutation, NeverCrashesAndIsRefusedInOneLine, ()) {
       slurp(std::filesystem::path(PAGODA_SOURCE_DIR) / "scenarios/host.toml"),
       slurp(std::filesystem::path(PAGODA_SOURCE_DIR) / "scenarios/generators.toml"),
       slurp(std::filesystem::path(PAGODA_SOURCE_DIR) / "scenarios/failing-disk.toml"),
+      slurp(std::filesystem::path(PAGODA_SOURCE_DIR) / "scenarios/guests.toml"),
   };
   std::string text = kSeeds[*rc::gen::inRange<std::size_t>(0, std::size(kSeeds))];
   const auto mutations = *rc::gen::inRange(1, 6);
@@ -437,7 +554,7 @@ RC_GTEST_PROP(ScenarioMutation, NeverCrashesAndIsRefusedInOneLine, ()) {
   }
   const auto scenario = parse_scenario(text, "m.toml");
   if (scenario) {
-    RC_ASSERT(!scenario->processes.empty());
+    RC_ASSERT(!scenario->processes.empty() || !scenario->vms.empty());
     return;
   }
   const std::string& message = scenario.error().message;
@@ -557,6 +674,8 @@ TEST(ScenarioDocument, ListsEveryKeyAndNoOther) {
       {"process.fill", known_keys(replaced(small, "name = \"a\"", "name = \"a\"\nfill = { image = 'x', zzz = 1 }"))},
       {"process.working_set", known_keys(replaced(small, "minimum = \"64KiB\"", "zzz = 1"))},
       {"run", known_keys(replaced(small, "until", "zzz"))},
+      {"vm", known_keys(with_vm("zzz = 1"))},
+      {"vm.hints", known_keys(with_vm("hints = { zzz = 1 }"))},
   };
   const std::pair<const char*, const char*> programs[] = {
       {"sequential", "memory = '4KiB', operations = 1"},

@@ -46,14 +46,13 @@ Input<std::filesystem::path> make_copy(const std::vector<PageModel>& contents, s
 
 }  // namespace
 
-Input<std::unique_ptr<SharedFile>> SharedFile::open(const FileViewConfig& config, machine::SimMachine& machine,
-                                                    Contents contents) {
+Input<std::unique_ptr<SharedFile>> SharedFile::open(const FileViewConfig& config, machine::Disk& disk,
+                                                    const std::filesystem::path& folder, Contents contents) {
   auto pages = read_pages(config.file, config.pages);
   if (!pages) return std::unexpected(pages.error());
-  const auto copy = make_copy(*pages, machine.config().disks[config.disk].directory);
+  const auto copy = make_copy(*pages, folder);
   if (!copy) return bad_input(fmt::format("{}: {}", config.file, copy.error().message));
-  auto file =
-      machine.sim_disk(config.disk).open(*copy, machine::FileAccess::kReadWrite, machine::FileCreation::kOpenExisting);
+  auto file = disk.open(*copy, machine::FileAccess::kReadWrite, machine::FileCreation::kOpenExisting);
   std::error_code none;
   std::filesystem::remove(*copy, none);  // Its bytes stay as long as it is open.
   if (!file) return bad_input(fmt::format("{}: its copy cannot be opened ({})", config.file, to_string(file.error())));

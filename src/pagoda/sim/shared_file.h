@@ -1,17 +1,18 @@
-// A file of a scenario that programs map: a copy of the real one on a disk of the host, so that a run leaves the real
-// one as it is and every run begins with the same bytes. Also, with --verify, what every shared view has to show.
+// A file of a scenario that programs map: a copy of the real one on a disk of their machine, so that a run leaves the
+// real one as it is and every run begins with the same bytes. Also, with --verify, what every shared view has to show.
 #pragma once
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "pagoda/base/input_error.h"
 #include "pagoda/base/units.h"
-#include "pagoda/machine/sim/sim_machine.h"
+#include "pagoda/machine/disk.h"
 #include "pagoda/mm/section/file_stream.h"
 
 namespace pagoda::sim {
@@ -35,10 +36,10 @@ class SharedFile {
  public:
   enum class Contents : std::uint8_t { kOnDisk, kModelled };
 
-  // Copies the file to where the disk keeps its bytes. Fails with one line: it cannot be read any more, is shorter than
-  // it was, or the copy cannot be made.
-  static Input<std::unique_ptr<SharedFile>> open(const FileViewConfig& config, machine::SimMachine& machine,
-                                                 Contents contents);
+  // Copies the file into the folder, where the disk keeps its bytes; empty: where temporary files go. Fails with one
+  // line: it cannot be read any more, is shorter than it was, or the copy cannot be made.
+  static Input<std::unique_ptr<SharedFile>> open(const FileViewConfig& config, machine::Disk& disk,
+                                                 const std::filesystem::path& folder, Contents contents);
 
   [[nodiscard]] const std::shared_ptr<mm::FileStream>& stream() const { return stream_; }
   [[nodiscard]] PageCount pages() const { return pages_; }

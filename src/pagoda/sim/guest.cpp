@@ -1,0 +1,219 @@
+#include "pagoda/sim/guest.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "pagoda/base/hash.h"
+#include "pagoda/sim/guest_memory.h"
+
+namespace pagoda::sim {
+
+namespace {
+
+hv::PartitionConfig partition_config(const VmConfig& config, unsigned first_host_processor) {
+  const machine::SimMachineConfig& machine = config.machine;
+  return {.name = config.name,
+          .memory = machine.frames,
+          .paging = machine.paging,
+          .processors = machine.processors,
+          .tlb = machine.tlb,
+          .refill = machine.refill,
+          .mmu = config.mmu,
+          .backing = config.backing,
+          .fault_cluster = config.fault_cluster,
+          .shadow_limit = config.shadow_limit,
+          .cold_hints = config.cold_hints,
+          .hot_hints = config.hot_hints,
+          .cold_discard_hints = config.cold_discard_hints,
+          .disks = machine.disks,
+          .direct_maps = {},
+          .first_host_processor = first_host_processor,
+          .limits = config.limits};
+}
+
+GuestFrames guest_frames(const mm::MemoryManager& manager) {
+  const mm::FrameCounts frames = manager.frame_counts();
+  GuestFrames result{.active = frames.active + frames.system + frames.bad,
+                     .modified = frames.modified + frames.modified_no_write + frames.transition,
+                     .standby = {},
+                     .unused = frames.free + frames.zeroed};
+  for (const PageCount standby : frames.standby) result.standby += standby;
+  return result;
+}
+
+}  // namespace
+
+// --- VirtualCpu ---
+
+Time VirtualCpu::ready_at() const { return halted_ ? guest_.wake_time(*this) : Task::ready_at(); }
+
+bool VirtualCpu::take(machine::Processor& /*core*/) {
+  halted_ = false;
+  return true;
+}
+
+Duration VirtualCpu::waits() const { return guest_.partition_->processor(number_).host().waited(); }
+
+Input<> VirtualCpu::run(machine::Processor& core, Time horizon) {
+  if (state() == State::kDone) return {};  // Lost, on account of another one.
+  machine::Processor& processor = guest_.partition_->machine().processor(number_);
+  const Time began = core.now();
+  const Duration waits_before = waits();
+  processor.advance_to(began);
+  auto next = Next::kGoesOn;
+  try {
+    const auto done = run_guest(horizon);
+    if (!done) return std::unexpected(done.error());
+    next = *done;
+  } catch (const hv::GuestMemoryLost& lost) {
+    guest_.lose(lost.what(), processor.now());
+    return {};
+  }
+  const Duration elapsed = processor.now() - began;
+  const Duration waited = std::min(waits() - waits_before, elapsed);
+  core.advance_to(began + (elapsed - waited));
+  busy_ += elapsed - waited;
+  waited_ += waited;
+  if (next != Next::kGoesOn) {
+    set_state(State::kWaiting);
+    set_ready_at(processor.now());
+    halted_ = next == Next::kHalts;
+  }
+  return {};
+}
+
+Input<VirtualCpu::Next> VirtualCpu::run_guest(Time horizon) {
+  Scheduler& scheduler = guest_.system_->scheduler();
+  Scheduler::Cpu& cpu = scheduler.cpus()[number_];
+  machine::Processor& processor = *cpu.processor;
+  const Duration waits_before = waits();
+  for (;;) {
+    scheduler.run_system_threads(processor);
+    if (waits() > waits_before) return Next::kWaits;
+    if (processor.now() >= horizon) return Next::kGoesOn;
+    if (cpu.running != nullptr) {
+      Task& task = *cpu.running;
+      PAGODA_TRY(scheduler.run_slice(cpu, horizon));
+      if (waits() > waits_before) task.waited_outside(waits() - waits_before);
+      continue;
+    }
+    Task* const next = scheduler.next_waiting();
+    if (next != nullptr && next->ready_at() <= processor.now()) {
+      scheduler.assign(cpu, *next);
+    } else if (!scheduler.zero_pages(processor)) {
+      return Next::kHalts;
+    }
+  }
+}
+
+// --- Guest ---
+
+Input<std::unique_ptr<Guest>> Guest::create(const VmConfig& config, System& host, Programs programs,
+                                            unsigned first_host_processor, RunLog& log, System::Options options) {
+  std::unique_ptr<Guest> guest(new Guest(config, log));
+  machine::Processor& cpu = *host.scheduler().cpus().front().processor;
+  auto partition = hv::Partition::create(host.manager(), cpu, partition_config(config, first_host_processor));
+  if (!partition) {
+    return bad_input(fmt::format(
+        "{}: vm \"{}\": the host cannot promise it {} ({}); give it less, or the host more memory "
+        "or larger page files",
+        config.where, config.name, to_string(bytes_of(config.machine.frames)), to_string(partition.error())));
+  }
+  guest->partition_ = std::move(*partition);
+  hv::VirtualMachine& machine = guest->partition_->machine();
+  options.depth = 1;
+  options.name = fmt::format("the guest of vm \"{}\"", config.name);
+  options.vm = config.name;
+  auto system = System::create(config, machine, machine.processors(), std::move(programs), log, options);
+  if (!system) return std::unexpected(system.error());
+  guest->system_ = std::move(*system);
+  for (unsigned number = 0; number < config.machine.processors; ++number) {
+    guest->cpus_.push_back(std::make_unique<VirtualCpu>(*guest, number));
+    host.scheduler().add(*guest->cpus_.back());
+  }
+  return guest;
+}
+
+Time Guest::wake_time(const VirtualCpu& cpu) const {
+  const auto first = std::ranges::find_if(cpus_, [](const auto& other) { return other->is_halted(); });
+  if (first->get() != &cpu) return kNever;
+  Scheduler& scheduler = system_->scheduler();
+  const Time halted_at = partition_->machine().processor(static_cast<unsigned>(first - cpus_.begin())).now();
+  const Task* const waiting = scheduler.next_waiting();
+  return std::min(waiting != nullptr ? waiting->ready_at() : kNever, scheduler.next_system_event(halted_at));
+}
+
+void Guest::lose(const std::string& why, Time now) {
+  log_.incidents.push_back(fmt::format("{}: {}", to_string(now), why));
+  for (const auto& cpu : cpus_) cpu->set_state(Task::State::kDone);
+  for (const auto& process : system_->processes()) process->set_state(Task::State::kDone);
+}
+
+VmSample Guest::sample() {
+  const hv::PartitionCounts& counts = partition_->counts();
+  VmSample sample{.memory = guest_memory(*partition_),
+                  .frames = guest_frames(system_->manager()),
+                  .tables = partition_->table_frames().owned(),
+                  .counters = {.exits = counts.exits,
+                               .violations = counts.violations,
+                               .write_violations = counts.write_violations,
+                               .page_ins = counts.page_ins,
+                               .invalidations = counts.invalidations,
+                               .hypercalls = counts.hypercalls,
+                               .cold_pages = counts.cold_pages,
+                               .hot_pages = counts.hot_pages,
+                               .discarded_pages = counts.discarded_pages,
+                               .double_paged = counts.double_paged}};
+  const mm::Counters guest = system_->manager().counters();
+  for (std::size_t kind = 0; kind < mm::kFaultKinds; ++kind)
+    if (mm::is_hard(static_cast<mm::FaultKind>(kind))) sample.hard_faults += guest.faults[kind];
+  sample.pages_read = guest.page_file_pages_read;
+  sample.pages_written = guest.page_file_pages_written;
+  return sample;
+}
+
+VmResult Guest::result() {
+  VmResult result{.name = config_.name,
+                  .paging = std::string(partition_->machine().paging().name),
+                  .mmu = config_.mmu == hv::MmuKind::kNested ? "nested" : "shadow",
+                  .backing = config_.backing == hv::Backing::kVirtual ? "va" : "pinned",
+                  .guest = config_.guest == VmConfig::GuestKind::kWindows ? "windows" : "plain",
+                  .processors = config_.machine.processors,
+                  .promised = bytes_of(config_.machine.frames),
+                  .fault_cluster = bytes_of(config_.fault_cluster),
+                  .peak_working_set = partition_->vmmem().statistics().peak_working_set,
+                  .end = sample(),
+                  .counters = system_->manager().counters(),
+                  .commit_peak = system_->manager().commit().peak,
+                  .disks = system_->disk_results(),
+                  .page_files = system_->page_file_results(),
+                  .busy = {},
+                  .waited = {}};
+  for (const auto& cpu : cpus_) {
+    result.busy += cpu->busy();
+    result.waited += cpu->waited();
+  }
+  return result;
+}
+
+std::uint64_t Guest::state_hash() const {
+  StateHash hash;
+  const hv::PartitionCounts& counts = partition_->counts();
+  hash.add(counts.exits);
+  hash.add(counts.violations);
+  hash.add(counts.page_ins);
+  hash.add(counts.double_paged);
+  hash.add(counts.slat_loads);
+  const mm::Counters counters = system_->manager().counters();
+  for (const std::uint64_t faults : counters.faults) hash.add(faults);
+  hash.add(counters.page_file_pages_written);
+  for (const machine::Processor* processor : partition_->machine().processors()) {
+    hash.add(processor->now().value());
+    hash.add(processor->counts().tlb_misses);
+  }
+  return hash.digest();
+}
+
+}  // namespace pagoda::sim

@@ -1,0 +1,91 @@
+// A virtual machine of a run: its partition on the host, the guest's system inside, and its virtual processors as tasks
+// of the host's scheduler.
+//
+//   host Scheduler ── core ── runs VirtualCpu (a Task) ── guest Scheduler ── virtual processor ── runs Process (a Task)
+//
+// A virtual processor computes in the guest while it has a core. What the host does for it on the way (violations,
+// shadow tables) is its own work and takes its core; when the host has to wait for a disk for it, it alone waits, and
+// the core is somebody else's. When the guest has nothing for it to do it halts until the guest's next event.
+//
+// Time: the guest's clock follows the core's, and passes it by what was waited for; the core is busy for the rest.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "pagoda/base/input_error.h"
+#include "pagoda/hv/partition.h"
+#include "pagoda/sim/run_result.h"
+#include "pagoda/sim/scenario.h"
+#include "pagoda/sim/scheduler.h"
+#include "pagoda/sim/system.h"
+
+namespace pagoda::sim {
+
+class Guest;
+
+class VirtualCpu final : public Task {
+ public:
+  // `number`: of the guest's processors.
+  VirtualCpu(Guest& guest, unsigned number) : guest_(guest), number_(number) {}
+
+  [[nodiscard]] Time ready_at() const override;
+  [[nodiscard]] bool is_halted() const { return halted_; }
+  bool take(machine::Processor& core) override;
+  Input<> run(machine::Processor& core, Time horizon) override;
+  void leave(machine::Processor& /*core*/) override {}
+  [[nodiscard]] std::uint64_t accesses() const override { return 0; }
+
+  [[nodiscard]] Duration busy() const { return busy_; }
+  [[nodiscard]] Duration waited() const { return waited_; }
+
+ private:
+  enum class Next : std::uint8_t { kGoesOn, kWaits, kHalts };
+  // What the guest does with the time until `horizon`.
+  Input<Next> run_guest(Time horizon);
+  // How long its waits for disks of the host took, since the beginning.
+  [[nodiscard]] Duration waits() const;
+
+  Guest& guest_;
+  const unsigned number_;
+  bool halted_ = false;
+  Duration busy_;
+  Duration waited_;
+};
+
+class Guest {
+ public:
+  // Makes the partition and boots the guest in it; its virtual processors become tasks of the host. Host processors
+  // from `first_host_processor` on work for them. All that is named outlives this. Fails with one line: the host cannot
+  // promise the memory, the guest does not start.
+  static Input<std::unique_ptr<Guest>> create(const VmConfig& config, System& host, Programs programs,
+                                              unsigned first_host_processor, RunLog& log, System::Options options);
+
+  [[nodiscard]] const std::string& name() const { return config_.name; }
+  [[nodiscard]] hv::Partition& partition() { return *partition_; }
+  [[nodiscard]] System& system() { return *system_; }
+  [[nodiscard]] const System& system() const { return *system_; }
+  // When a halted virtual processor has something to do; kNever if another one that is halted will do it.
+  [[nodiscard]] Time wake_time(const VirtualCpu& cpu) const;
+  // The host lost the guest's memory: nothing in it runs any more.
+  void lose(const std::string& why, Time now);
+
+  [[nodiscard]] VmSample sample();
+  [[nodiscard]] VmResult result();
+  // A fingerprint of what the guest did, beside its memory, which is the host's.
+  [[nodiscard]] std::uint64_t state_hash() const;
+
+ private:
+  friend class VirtualCpu;
+  Guest(const VmConfig& config, RunLog& log) : config_(config), log_(log) {}
+
+  const VmConfig config_;
+  RunLog& log_;
+  std::unique_ptr<hv::Partition> partition_;
+  std::unique_ptr<System> system_;  // Goes before the partition.
+  std::vector<std::unique_ptr<VirtualCpu>> cpus_;
+};
+
+}  // namespace pagoda::sim

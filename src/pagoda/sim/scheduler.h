@@ -1,0 +1,66 @@
+// Who runs where on one machine, the host or a guest: tasks take turns on processors, and the memory manager's own
+// threads run on whichever processor is about to run.
+//
+// A task keeps a processor for a quantum while others wait for one, and is executed in slices, so that whoever drives
+// several processors can keep their clocks close. Deterministic: who waited longest goes first, and the first in the
+// list among equals.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "pagoda/base/input_error.h"
+#include "pagoda/base/units.h"
+#include "pagoda/machine/processor.h"
+#include "pagoda/mm/memory_manager.h"
+#include "pagoda/sim/task.h"
+
+namespace pagoda::sim {
+
+class Scheduler {
+ public:
+  struct Cpu {
+    machine::Processor* processor = nullptr;
+    Task* running = nullptr;
+    Time quantum_end;
+    Duration idle;
+    std::uint64_t accesses = 0;  // Done on it by its tasks.
+  };
+
+  // The processors yield from now on (Processor::Waiting); all outlive this.
+  Scheduler(mm::MemoryManager& manager, std::span<machine::Processor* const> processors);
+  void add(Task& task) { tasks_.push_back(&task); }
+  // One more thread of the machine's kernel, behind the manager's own.
+  void add_thread(mm::SystemThread& thread) { threads_.push_back(&thread); }
+
+  [[nodiscard]] std::span<Cpu> cpus() { return cpus_; }
+  // The waiting task that can go on first; null if none waits.
+  [[nodiscard]] Task* next_waiting() const;
+  // The processor that is furthest behind among those with, or without, a task; null if there is none.
+  [[nodiscard]] Cpu* next_busy();
+  [[nodiscard]] Cpu* next_idle();
+
+  // Gives an idle processor, brought up to that time, to a task that waits. It may not take it.
+  void assign(Cpu& cpu, Task& task);
+  // Runs the processor's task for a slice, at most until `until`; then it may have lost the processor.
+  Input<> run_slice(Cpu& cpu, Time until);
+  // Ends transfers that are complete and runs the threads that are due, but for the zero-page thread.
+  void run_system_threads(machine::Processor& cpu);
+  // The zero-page thread, which gets only time that nobody wants. False: it has nothing to do.
+  bool zero_pages(machine::Processor& cpu);
+  // Lets a processor pass idle time until then; the zero-page thread may use it.
+  void idle_until(Cpu& cpu, Time time);
+  // The earliest of what will happen without any task: a completion, a thread that becomes due.
+  [[nodiscard]] Time next_system_event(Time now) const;
+
+ private:
+  void put_down(Cpu& cpu);
+
+  mm::MemoryManager& manager_;
+  std::vector<Task*> tasks_;
+  std::vector<mm::SystemThread*> threads_;  // Without the zero-page thread.
+  std::vector<Cpu> cpus_;
+};
+
+}  // namespace pagoda::sim
