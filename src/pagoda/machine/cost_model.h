@@ -25,6 +25,8 @@ struct CostModel {
   // 4096 bytes set, copied. reference/baselines.md 1c: 165 ns and 400 ns at about 3 GHz.
   Cycles zero_page{500};
   Cycles copy_page{1200};
+  // 4096 bytes read and found to be zeros. Measured: bench/zero_detect, 100 ns where pages are not in the cache.
+  Cycles scan_page{300};
   // INVLPG, and one more processor interrupted for a shootdown. Choice: order of magnitude of an IPI round trip.
   Cycles invalidate{100};
   Cycles shootdown{2000};

@@ -54,6 +54,7 @@ struct Counters {
   std::uint64_t write_errors = 0;
   std::uint64_t pages_zeroed_in_fault = 0;  // By the faulting processor; the zero-page thread was not fast enough.
   std::uint64_t pages_zeroed_by_thread = 0;
+  std::uint64_t zero_pages_found = 0;  // Modified pages that were zeros and so were not written.
   std::uint64_t pages_repurposed = 0;  // Standby pages that got a new owner.
   std::uint64_t pages_replaced = 0;    // Left a working set because it was full.
   std::uint64_t pages_trimmed = 0;     // Left a working set because the balance set manager said so.

@@ -28,6 +28,8 @@ std::string_view name(EventKind kind) {
       return "removed";
     case EventKind::kProtected:
       return "protected";
+    case EventKind::kZeroFound:
+      return "zero found";
   }
   return "";
 }

@@ -21,6 +21,7 @@ enum class EventKind : std::uint8_t {
   kReadFailed,    // The access gets an in-page error.
   kRemoved,       // Decommitted or released.
   kProtected,
+  kZeroFound,  // Modified, and nothing but zeros: demand zero again.
 };
 std::string_view name(EventKind kind);
 

@@ -180,8 +180,8 @@ ShortageRelief::Outcome MemoryManager::relieve(Processor& cpu, PageCount pages) 
     const LockGuard guard(core_.pfns.lock);
     if (enough()) return Outcome::kTryAgain;
     ++core_.counters.shortages;
-    const std::uint64_t progress =
-        core_.counters.page_file_pages_written + core_.counters.mapped_file_pages_written + core_.pfns.repurposed();
+    const std::uint64_t progress = core_.counters.page_file_pages_written + core_.counters.mapped_file_pages_written +
+                                   core_.counters.zero_pages_found + core_.pfns.repurposed();
     if (progress != progress_) fruitless_ = 0;
     progress_ = progress;
     if (++fruitless_ > kFruitlessShortages) {
@@ -190,9 +190,11 @@ ShortageRelief::Outcome MemoryManager::relieve(Processor& cpu, PageCount pages) 
     }
   }
   const PageCount trimmed = balance_set_manager_.trim(cpu, core_.tunables.plenty_free);
+  bool progress = !trimmed.is_zero();
   for (int transfers = 0; transfers < kTransfersInShortage; ++transfers) {
     const bool to_paging_file = modified_writer_.write_cluster(cpu);
     if (!mapped_writer_.write_cluster(cpu) && !to_paging_file) break;
+    progress = true;
   }
   Time next = kNever;
   {
@@ -201,7 +203,7 @@ ShortageRelief::Outcome MemoryManager::relieve(Processor& cpu, PageCount pages) 
     next = core_.io.next();
   }
   // With every slot in use what was trimmed may all be modified, and clean pages are still in working sets: go on.
-  if (next == kNever) return trimmed.is_zero() ? Outcome::kHopeless : Outcome::kTryAgain;
+  if (next == kNever) return progress ? Outcome::kTryAgain : Outcome::kHopeless;
   cpu.wait_until(next);
   if (cpu.is_blocked()) return Outcome::kYield;
   complete_io(cpu);

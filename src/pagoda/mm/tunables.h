@@ -37,6 +37,9 @@ struct Tunables {
   // The working set's defaults (reference/nt.md section 9).
   PageCount working_set_minimum{50};
   PageCount working_set_maximum{345};
+  // Modified pages that hold nothing but zeros go back to being demand zero in place of being written
+  // (store/zero_pages.h).
+  bool find_zero_pages = true;
 
   // The same proportions on a host of any size. NT's figures are for tens of megabytes and more; below that they shrink
   // with memory.

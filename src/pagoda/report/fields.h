@@ -58,6 +58,8 @@ inline constexpr std::array<CounterField, 19> kCounterFields{{
      "pages, by the faulting processor: the zero-page thread was too slow", &mm::Counters::pages_zeroed_in_fault},
     {"pages_zeroed_by_thread", "Zeroed in advance", "pages, by the zero-page thread",
      &mm::Counters::pages_zeroed_by_thread},
+    {"zero_pages_found", "Zero pages found", "modified pages that were zeros and so were not written",
+     &mm::Counters::zero_pages_found},
     {"pages_repurposed", "Repurposed", "standby pages that got a new owner", &mm::Counters::pages_repurposed},
     {"pages_replaced", "Replaced", "pages that left a working set because it was full", &mm::Counters::pages_replaced},
     {"pages_trimmed", "Trimmed", "pages that the balance set manager took from a working set",

@@ -88,12 +88,24 @@ void PfnDatabase::mark_taken(Pfn frame) {
   e.priority = kNormalPriority;
 }
 
-void PfnDatabase::repurpose(machine::Processor& cpu, Pfn frame) {
+void PfnDatabase::disown(const machine::Processor& cpu, Pfn frame) {
   const PfnEntry& old = entry(frame);
   take_off(frame);
-  ++repurposed_;
   machine::store_entry(cpu.physical(), codec_.mode(), old.pte(), old.original_pte);
   drop_table_share(old.containing_page());
+}
+
+void PfnDatabase::repurpose(machine::Processor& cpu, Pfn frame) {
+  ++repurposed_;
+  disown(cpu, frame);
+}
+
+void PfnDatabase::forget_zero(const machine::Processor& cpu, Pfn frame) {
+  const PfnEntry& e = entry(frame);
+  PAGODA_DCHECK(e.state == PageState::kModified && !codec_.has_slot(e.original_pte) && !e.maps_file());
+  disown(cpu, frame);
+  entry(frame) = PfnEntry{};
+  put(frame, PageState::kZeroed, PageLists::End::kHead);
 }
 
 void PfnDatabase::count_in(const PfnEntry& entry) {

@@ -90,6 +90,9 @@ class PfnDatabase {
   void make_page_table(Pfn frame, PhysicalAddress pte) PAGODA_REQUIRES(lock);
   // A frame taken becomes a page of prototype PTEs of the owner, the pool's page of the number.
   void make_prototype_page(Pfn frame, std::uint32_t pool_page, std::uint64_t owner) PAGODA_REQUIRES(lock);
+  // A modified page of the paging files whose bytes are all zero: its owner becomes demand zero, with the same
+  // protection, and the frame goes to the zeroed list. It is on its list, so that nobody references it.
+  void forget_zero(const machine::Processor& cpu, Pfn frame) PAGODA_REQUIRES(lock);
   // A frame taken was not needed after all.
   void give_back(Pfn frame, Contents contents) PAGODA_REQUIRES(lock);
 
@@ -201,6 +204,8 @@ class PfnDatabase {
   void put(Pfn frame, PageState state, PageLists::End end) PAGODA_REQUIRES(lock);
   void take_off(Pfn frame) PAGODA_REQUIRES(lock);
   void repurpose(machine::Processor& cpu, Pfn frame) PAGODA_REQUIRES(lock);
+  // A listed page leaves its list and its owner's entry, which becomes the original PTE.
+  void disown(const machine::Processor& cpu, Pfn frame) PAGODA_REQUIRES(lock);
   void note_mapped(PfnEntry& entry) PAGODA_REQUIRES(lock);
   void drop_reference(Pfn frame) PAGODA_REQUIRES(lock);
   // An active page is, or is no longer, counted where it belongs by now.

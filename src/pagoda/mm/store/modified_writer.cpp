@@ -4,6 +4,7 @@
 #include <array>
 
 #include "pagoda/mm/store/modified_run.h"
+#include "pagoda/mm/store/zero_pages.h"
 
 namespace pagoda::mm {
 
@@ -16,6 +17,8 @@ constexpr int kTransfersPerRun = 8;
 constexpr std::uint64_t kWorthwhileShare = 4;
 // After a failed write the next attempt waits, or a dead disk would be asked without end. A choice.
 constexpr Duration kRetryDelay = 10_ms;
+// Pages that one call takes from the list, zero pages included, so that it does not hold the lock for long. A choice.
+constexpr std::size_t kMostTaken = 64;
 
 }  // namespace
 
@@ -48,19 +51,41 @@ void ModifiedWriter::run(Processor& cpu) {
   }
 }
 
-// Adds the page at the head of the modified list and its modified neighbours, in the order of their addresses, as far
-// as there are slots left, and starts their write.
-void ModifiedWriter::gather(const Processor& cpu, Cluster& cluster) {
-  const Pfn head(core_.pfns.lists().head(PageState::kModified).flink);
-  const ModifiedRun run = modified_run(core_, cpu, head, cluster.slot.count.value() - cluster.count);
-  for (const Pfn frame : std::span(run.frame).first(run.count)) {
-    const PfnEntry& entry = core_.pfns.entry(frame);
-    const Protection protection = core_.codec.protection(entry.original_pte);
-    const PageFileSlot slot = cluster.slot.first + PageCount(cluster.count);
-    core_.pfns.begin_write(frame, core_.codec.page_file(cluster.slot.file, slot, protection));
-    core_.note(cpu, EventKind::kWriteStarted, entry.pte(), frame, entry.original_pte);
-    cluster.frame[cluster.count++] = frame;
+// Takes pages from the head of the modified list, each with its modified neighbours in the order of their addresses,
+// and starts their write, as far as there are slots. Those that are all zero are forgotten on the way. True: some left
+// the list.
+bool ModifiedWriter::gather(Processor& cpu, Cluster& cluster) {
+  std::size_t taken = 0;
+  while (cluster.count < cluster.slot.count.value() && taken < kMostTaken) {
+    const Pfn head(core_.pfns.lists().head(PageState::kModified).flink);
+    if (head == kNoPfn) break;
+    const ModifiedRun run = modified_run(core_, cpu, head, cluster.slot.count.value() - cluster.count);
+    taken += run.count;
+    for (const Pfn frame : std::span(run.frame).first(run.count)) {
+      if (!forget_if_zero(core_, cpu, frame)) begin_write(cpu, cluster, frame);
+    }
   }
+  return taken > 0;
+}
+
+void ModifiedWriter::begin_write(const Processor& cpu, Cluster& cluster, Pfn frame) {
+  const PfnEntry& entry = core_.pfns.entry(frame);
+  const Protection protection = core_.codec.protection(entry.original_pte);
+  const PageFileSlot slot = cluster.slot.first + PageCount(cluster.count);
+  core_.pfns.begin_write(frame, core_.codec.page_file(cluster.slot.file, slot, protection));
+  core_.note(cpu, EventKind::kWriteStarted, entry.pte(), frame, entry.original_pte);
+  cluster.frame[cluster.count++] = frame;
+}
+
+// Without a free slot zero pages are all that can go.
+bool ModifiedWriter::forget_zero_pages(Processor& cpu) {
+  bool any = false;
+  for (Pfn frame(core_.pfns.lists().head(PageState::kModified).flink); frame != kNoPfn;) {
+    const Pfn next(core_.pfns.entry(frame).flink);
+    if (forget_if_zero(core_, cpu, frame)) any = true;
+    frame = next;
+  }
+  return any;
 }
 
 bool ModifiedWriter::write_cluster(Processor& cpu) {
@@ -76,8 +101,11 @@ bool ModifiedWriter::write_cluster(Processor& cpu) {
         std::min<PageCount>(PageCount(core_.pfns.lists().head(PageState::kModified).count), PageCount(most));
     if (wanted.is_zero()) return false;
     cluster.slot = core_.paging_files.allocate(wanted);  // The longest run that there is.
-    if (cluster.slot.count.is_zero()) return false;
-    while (cluster.count < cluster.slot.count.value()) gather(cpu, cluster);
+    if (cluster.slot.count.is_zero()) return forget_zero_pages(cpu);
+    const bool any = gather(cpu, cluster);
+    for (PageCount unused(cluster.count); unused < cluster.slot.count; ++unused)
+      core_.paging_files.free(cluster.slot.file, cluster.slot.first + unused);
+    if (cluster.count == 0) return any;
   }
 
   machine::DiskFile& file = core_.paging_files[cluster.slot.file].file();
