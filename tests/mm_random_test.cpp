@@ -55,6 +55,11 @@ void add(Counters& sum, const Counters& more) {
   sum.read_errors += more.read_errors;
   sum.write_errors += more.write_errors;
   sum.pages_zeroed_by_thread += more.pages_zeroed_by_thread;
+  sum.zero_pages_found += more.zero_pages_found;
+  sum.pages_compressed += more.pages_compressed;
+  sum.pages_decompressed += more.pages_decompressed;
+  sum.pages_incompressible += more.pages_incompressible;
+  sum.pages_evicted += more.pages_evicted;
   sum.pages_repurposed += more.pages_repurposed;
   sum.pages_replaced += more.pages_replaced;
   sum.pages_trimmed += more.pages_trimmed;
@@ -114,6 +119,8 @@ TEST(MmRandomLarge, ReachesEveryCornerOfTheManager) {
       world.yields = seed % 2 == 0;
       world.read_errors = seed % 3 == 0 ? 0.05 : 0;
       world.write_errors = seed % 3 == 1 ? 0.05 : 0;
+      world.compression_budget = seed % 2 == 0 ? 2 : 0;
+      world.most_compressed = 48;
     });
   }
   const Counters& c = blackboard().counters;
@@ -128,6 +135,11 @@ TEST(MmRandomLarge, ReachesEveryCornerOfTheManager) {
   EXPECT_GT(c.read_errors, 10U);
   EXPECT_GT(c.write_errors, 10U);
   EXPECT_GT(c.pages_zeroed_by_thread, 100U);
+  EXPECT_GT(c.zero_pages_found, 10U);
+  EXPECT_GT(c.pages_compressed, 1000U);
+  EXPECT_GT(c.pages_decompressed, 100U);
+  EXPECT_GT(c.pages_incompressible, 100U);
+  EXPECT_GT(c.pages_evicted, 100U);
   EXPECT_GT(c.pages_repurposed, 1000U);
   EXPECT_GT(c.pages_replaced, 100U);
   EXPECT_GT(c.pages_trimmed, 1000U);

@@ -41,12 +41,17 @@ machine::SimMachineConfig machine_config(const World& world) {
 }
 
 MemoryManagerConfig manager_config(const World& world) {
-  MemoryManagerConfig config{.tunables = Tunables{.read_cluster = world.read_cluster,
-                                                  .write_cluster = world.write_cluster,
-                                                  .minimum_free = PageCount(world.minimum_free),
-                                                  .plenty_free = PageCount(world.plenty_free),
-                                                  .modified_maximum = PageCount(world.modified_maximum),
-                                                  .commit_reserve = PageCount(world.commit_reserve)}};
+  MemoryManagerConfig config{
+      .tunables = Tunables{.read_cluster = world.read_cluster,
+                           .write_cluster = world.write_cluster,
+                           .minimum_free = PageCount(world.minimum_free),
+                           .plenty_free = PageCount(world.plenty_free),
+                           .modified_maximum = PageCount(world.modified_maximum),
+                           .commit_reserve = PageCount(world.commit_reserve),
+                           .find_zero_pages = world.find_zero_pages,
+                           .compression_budget = PageCount(world.compression_budget),
+                           .most_compressed = ByteCount(world.most_compressed),
+                           .victim = world.random_victims ? Tunables::Victim::kRandom : Tunables::Victim::kClock}};
   for (unsigned file = 0; file < world.paging_files; ++file)
     config.paging_files.push_back({.name = fmt::format("pagefile{}", file),
                                    .disk = file,

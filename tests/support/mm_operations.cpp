@@ -49,6 +49,10 @@ World World::random(Random& random) {
   if (random.chance(0.3)) w.read_errors = 0.05;
   if (random.chance(0.3)) w.write_errors = 0.05;
   w.seed = random.next();
+  if (random.chance(0.5)) w.compression_budget = 1 + random.below(8);
+  if (random.chance(0.5)) w.most_compressed = 24 + random.below(80);
+  w.find_zero_pages = random.chance(0.7);
+  w.random_victims = random.chance(0.2);
   return w;
 }
 
@@ -60,13 +64,15 @@ std::string to_string(const World& w) {
       ".files = {}, .file_pages = {}, .read_cluster = {}, .write_cluster = {}, .minimum_free = {}, .plenty_free = {}, "
       ".modified_maximum = {}, "
       ".commit_reserve = {}, .working_set_minimum = {}, .working_set_maximum = {}, .hard_maximum = {}, .yields = {}, "
-      ".read_errors = {}, .write_errors = {}, .seed = {:#x}}}",
+      ".compression_budget = {}, .most_compressed = {}, .find_zero_pages = {}, .random_victims = {}, .read_errors = "
+      "{}, .write_errors = {}, .seed = {:#x}}}",
       kFormats[static_cast<std::size_t>(w.paging)],
       w.refill == machine::TlbRefill::kHardware ? "kHardware" : "kSoftware",
       w.tlb == machine::TlbGeometry::kLarge ? "kLarge" : "kRealistic", w.frames, w.processors, w.spaces, w.paging_files,
       w.file_minimum, w.file_maximum, w.files, w.file_pages, w.read_cluster, w.write_cluster, w.minimum_free,
       w.plenty_free, w.modified_maximum, w.commit_reserve, w.working_set_minimum, w.working_set_maximum, w.hard_maximum,
-      w.yields, w.read_errors, w.write_errors, w.seed);
+      w.yields, w.compression_budget, w.most_compressed, w.find_zero_pages, w.random_victims, w.read_errors,
+      w.write_errors, w.seed);
 }
 
 std::string to_string(const Operation& o) {
@@ -184,6 +190,7 @@ Operation Interpreter::next(Random& random) const {
   o.cpu = static_cast<unsigned>(random.below(world_.processors));
   o.space = static_cast<unsigned>(random.below(world_.spaces));
   o.value = random.next() & ~std::uint64_t{Operation::kGivesUp};
+  if (random.chance(0.1)) o.value = 0;  // Pages of zeros that were written.
   if (random.chance(0.1)) o.value |= Operation::kGivesUp;
   o.protection = random.chance(0.5)    ? Protection::kReadWrite
                  : random.chance(0.97) ? kProtections[random.below(kProtections.size())]

@@ -46,7 +46,11 @@ struct World {
   std::uint64_t working_set_minimum = 10;
   std::uint64_t working_set_maximum = 40;
   bool hard_maximum = false;
-  bool yields = false;  // Processors give back what has to wait (Waiting::kYields).
+  bool yields = false;                   // Processors give back what has to wait (Waiting::kYields).
+  std::uint64_t compression_budget = 0;  // Frames; none: no compression store.
+  std::uint64_t most_compressed = 3072;  // Bytes. A page of a word takes about 30.
+  bool find_zero_pages = true;
+  bool random_victims = false;
   double read_errors = 0;
   double write_errors = 0;
   std::uint64_t seed = 1;  // Of the disks' errors.

@@ -10,6 +10,7 @@
 #include "pagoda/mm/pte/pte_codec.h"
 #include "pagoda/mm/section/prototype_pool.h"
 #include "pagoda/mm/store/commit.h"
+#include "pagoda/mm/store/compression_store.h"
 #include "pagoda/mm/store/paging_file.h"
 #include "pagoda/mm/store/pending_io.h"
 #include "pagoda/mm/tunables.h"
@@ -41,9 +42,11 @@ struct Core {
         tunables(the_tunables),
         codec(mode),
         pfns(the_machine, codec, paging_files, the_depth),
+        store(pfns, mode, tunables),
         prototypes(pfns, codec),
         commit(the_machine.frame_count() - the_tunables.commit_reserve, paging_files) {
     pfns.set_prototype_pages(prototypes);
+    if (store.is_enabled()) paging_files.set_store(store);
   }
 
   machine::Machine& machine;
@@ -53,6 +56,7 @@ struct Core {
   const PteCodec codec;
   PagingFiles paging_files;  // Guarded by pfns.lock; set up before the first fault.
   PfnDatabase pfns;
+  CompressionStore store PAGODA_GUARDED_BY(pfns.lock);
   PrototypePool prototypes;
   CommitLedger commit PAGODA_GUARDED_BY(pfns.lock);
   PendingIo io PAGODA_GUARDED_BY(pfns.lock);

@@ -28,6 +28,10 @@ std::string_view name(EventKind kind) {
       return "removed";
     case EventKind::kProtected:
       return "protected";
+    case EventKind::kCompressed:
+      return "compressed";
+    case EventKind::kDecompressed:
+      return "decompressed";
     case EventKind::kZeroFound:
       return "zero found";
   }

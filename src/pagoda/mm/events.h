@@ -21,7 +21,9 @@ enum class EventKind : std::uint8_t {
   kReadFailed,    // The access gets an in-page error.
   kRemoved,       // Decommitted or released.
   kProtected,
-  kZeroFound,  // Modified, and nothing but zeros: demand zero again.
+  kCompressed,    // Into the compression store; clean now.
+  kDecompressed,  // From there into the frame.
+  kZeroFound,     // Modified, and nothing but zeros: demand zero again.
 };
 std::string_view name(EventKind kind);
 

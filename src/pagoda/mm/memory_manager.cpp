@@ -141,7 +141,7 @@ Result<> MemoryManager::add_paging_file(const PagingFileConfig& config) {
     return fail(Status::kInvalidParameter3);
   const auto disks = core_.machine.disks();
   if (config.disk >= disks.size()) return fail(Status::kInvalidParameter1);
-  if (core_.paging_files.size() == PagingFiles::kMaxFiles) return fail(Status::kTooManyPagingFiles);
+  if (core_.paging_files.size() >= core_.paging_files.most_files()) return fail(Status::kTooManyPagingFiles);
   auto file = disks[config.disk]->create(config.name);
   if (!file) return std::unexpected(file.error());
   const PageCount minimum = pages_of(config.minimum);
@@ -181,7 +181,8 @@ ShortageRelief::Outcome MemoryManager::relieve(Processor& cpu, PageCount pages) 
     if (enough()) return Outcome::kTryAgain;
     ++core_.counters.shortages;
     const std::uint64_t progress = core_.counters.page_file_pages_written + core_.counters.mapped_file_pages_written +
-                                   core_.counters.zero_pages_found + core_.pfns.repurposed();
+                                   core_.counters.zero_pages_found + core_.counters.pages_compressed +
+                                   core_.pfns.repurposed();
     if (progress != progress_) fruitless_ = 0;
     progress_ = progress;
     if (++fruitless_ > kFruitlessShortages) {
@@ -259,6 +260,7 @@ FrameCounts MemoryManager::frame_counts() const {
   FrameCounts counts{.prototypes = {},
                      .shared_file = {},
                      .shared_page_file = {},
+                     .compression_store = core_.store.frames(),
                      .transition = {},
                      .standby = {},
                      .modified = core_.pfns.count(PageState::kModified),
@@ -312,6 +314,7 @@ std::uint64_t MemoryManager::state_hash(const Processor& cpu) const {
     for (std::size_t slot = 0; slot < paging_file.slots().size(); ++slot)
       if (paging_file.slots().test(slot)) hash.add(slot);
   }
+  core_.store.add_to(hash);
   hash.add(core_.commit.charged().value());
   hash.add(core_.io.next().value());
   return hash.digest();

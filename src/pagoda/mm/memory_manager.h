@@ -47,9 +47,10 @@ struct SpaceConfig {
 struct FrameCounts {
   PageCount active;  // Page tables included.
   PageCount page_tables;
-  PageCount prototypes;        // Pages of prototype PTEs.
-  PageCount shared_file;       // Active pages that prototype PTEs own and that come from files.
-  PageCount shared_page_file;  // The same, of paging-file sections and of clones.
+  PageCount prototypes;         // Pages of prototype PTEs.
+  PageCount shared_file;        // Active pages that prototype PTEs own and that come from files.
+  PageCount shared_page_file;   // The same, of paging-file sections and of clones.
+  PageCount compression_store;  // Active frames that hold compressed pages.
   PageCount transition;
   std::array<PageCount, kPagePriorities> standby;
   PageCount modified;

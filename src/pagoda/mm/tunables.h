@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
 
 #include "pagoda/base/units.h"
 
@@ -40,6 +41,15 @@ struct Tunables {
   // Modified pages that hold nothing but zeros go back to being demand zero in place of being written
   // (store/zero_pages.h).
   bool find_zero_pages = true;
+  // Frames that the compression store may take at most, and how many bytes a page may compress to that goes there.
+  // Windows keeps the store in memory as far as it pays; both are choices here, and 3/4 of a page is where four frames
+  // hold five pages and more. Zero frames: no store.
+  PageCount compression_budget;
+  ByteCount most_compressed{kPageBytes / 4 * 3};
+  // Who leaves a working set: the page that the clock finds unused, or anyone. The latter is how a host keeps out of
+  // step with its guests (reference/virtualization.md section 3, "random host victim").
+  enum class Victim : std::uint8_t { kClock, kRandom } victim = Victim::kClock;
+  std::uint64_t victim_seed = 1;
 
   // The same proportions on a host of any size. NT's figures are for tens of megabytes and more; below that they shrink
   // with memory.

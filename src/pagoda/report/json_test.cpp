@@ -122,6 +122,12 @@ TEST(ReportJson, EveryFieldGoesToItsOwnKey) {
   run.counters.write_errors = 306;
   run.counters.pages_zeroed_in_fault = 307;
   run.counters.pages_zeroed_by_thread = 308;
+  run.counters.zero_pages_found = 320;
+  run.counters.pages_compressed = 321;
+  run.counters.bytes_compressed = 322;
+  run.counters.pages_decompressed = 323;
+  run.counters.pages_incompressible = 324;
+  run.counters.pages_evicted = 325;
   run.counters.pages_repurposed = 309;
   run.counters.pages_replaced = 310;
   run.counters.pages_trimmed = 311;
@@ -155,23 +161,24 @@ TEST(ReportJson, EveryFieldGoesToItsOwnKey) {
     "seed": 18446744073709551615, "memory_bytes": 1048576, "paging": "pae", "tlb": "large", "refill": "software",
     "verified": true, "end_ns": 101, "commit_peak_pages": 102, "state_hash": "0000000000000abc", "wall_seconds": 1.5,
     "counters": {
-      "faults": {"demand_zero": 200, "transition_standby": 201, "transition_modified": 202, "collided": 203,
-        "page_file": 204, "mapped_file": 205, "shared": 206, "copy_on_write": 207,
-        "first_write": 208, "guard": 209, "spurious": 210, "access_violation": 211,
-        "in_page_error": 212},
+      "faults": {"demand_zero": 200, "transition_standby": 201, "transition_modified": 202, "collided": 203, "compressed": 204,
+        "page_file": 205, "mapped_file": 206, "shared": 207, "copy_on_write": 208,
+        "first_write": 209, "guard": 210, "spurious": 211, "access_violation": 212,
+        "in_page_error": 213},
       "page_file_reads": 301, "page_file_pages_read": 302, "page_file_writes": 303, "page_file_pages_written": 304,
       "mapped_file_reads": 316, "mapped_file_pages_read": 317, "mapped_file_writes": 318,
       "mapped_file_pages_written": 319, "read_errors": 305, "write_errors": 306, "pages_zeroed_in_fault": 307, "pages_zeroed_by_thread": 308,
-      "pages_repurposed": 309, "pages_replaced": 310, "pages_trimmed": 311, "shortages": 312, "commit_refusals": 313,
+      "zero_pages_found": 320, "pages_compressed": 321, "bytes_compressed": 322, "pages_decompressed": 323,
+      "pages_incompressible": 324, "pages_evicted": 325, "pages_repurposed": 309, "pages_replaced": 310, "pages_trimmed": 311, "shortages": 312, "commit_refusals": 313,
       "page_tables_made": 314, "page_tables_freed": 315},
     "processes": [{"name": "p", "program": "program", "footprint_pages": 501, "working_set_minimum_pages": 502,
       "working_set_maximum_pages": 503, "peak_working_set_pages": 504, "end_private_pages": 513,
       "end_shared_pages": 514, "peak_commit_pages": 505, "operations": 506,
       "references": 507, "cpu_ns": 508, "wait_ns": 509, "finished_ns": 510,
-      "faults": {"demand_zero": 400, "transition_standby": 401, "transition_modified": 402, "collided": 403,
-        "page_file": 404, "mapped_file": 405, "shared": 406, "copy_on_write": 407,
-        "first_write": 408, "guard": 409, "spurious": 410, "access_violation": 411,
-        "in_page_error": 412},
+      "faults": {"demand_zero": 400, "transition_standby": 401, "transition_modified": 402, "collided": 403, "compressed": 404,
+        "page_file": 405, "mapped_file": 406, "shared": 407, "copy_on_write": 408,
+        "first_write": 409, "guard": 410, "spurious": 411, "access_violation": 412,
+        "in_page_error": 413},
       "in_page_errors": 511, "loads_verified": 512}],
     "disks": [{"name": "d", "capacity_bytes": 601, "used_bytes": 602, "reads": 603, "writes": 604, "read_bytes": 605,
       "written_bytes": 606, "errors": 607, "busy_ns": 608}],
@@ -190,21 +197,23 @@ TEST(ReportJson, EveryFieldGoesToItsOwnKey) {
       "commit_charge_pages": [921], "commit_limit_pages": [922], "page_file_used_pages": [923],
       "page_file_size_pages": [924],
       "counters": {
-        "faults": {"demand_zero": [200], "transition_standby": [201], "transition_modified": [202], "collided": [203],
-        "page_file": [204], "mapped_file": [205], "shared": [206], "copy_on_write": [207],
-        "first_write": [208], "guard": [209], "spurious": [210], "access_violation": [211],
-        "in_page_error": [212]},
+        "faults": {"demand_zero": [200], "transition_standby": [201], "transition_modified": [202], "collided": [203], "compressed": [204],
+        "page_file": [205], "mapped_file": [206], "shared": [207], "copy_on_write": [208],
+        "first_write": [209], "guard": [210], "spurious": [211], "access_violation": [212],
+        "in_page_error": [213]},
         "page_file_reads": [301], "page_file_pages_read": [302], "page_file_writes": [303],
         "page_file_pages_written": [304], "mapped_file_reads": [316], "mapped_file_pages_read": [317],
         "mapped_file_writes": [318], "mapped_file_pages_written": [319], "read_errors": [305], "write_errors": [306], "pages_zeroed_in_fault": [307],
-        "pages_zeroed_by_thread": [308], "pages_repurposed": [309], "pages_replaced": [310], "pages_trimmed": [311],
+        "pages_zeroed_by_thread": [308], "zero_pages_found": [320], "pages_compressed": [321],
+        "bytes_compressed": [322], "pages_decompressed": [323], "pages_incompressible": [324], "pages_evicted": [325],
+        "pages_repurposed": [309], "pages_replaced": [310], "pages_trimmed": [311],
         "shortages": [312], "commit_refusals": [313], "page_tables_made": [314], "page_tables_freed": [315]},
       "processes": [{"working_set_pages": [931], "private_pages": [900], "shared_pages": [31],
         "demand_pages": [932], "private_commit_pages": [933],
-        "faults": {"demand_zero": [400], "transition_standby": [401], "transition_modified": [402], "collided": [403],
-        "page_file": [404], "mapped_file": [405], "shared": [406], "copy_on_write": [407],
-        "first_write": [408], "guard": [409], "spurious": [410], "access_violation": [411],
-        "in_page_error": [412]}}]}
+        "faults": {"demand_zero": [400], "transition_standby": [401], "transition_modified": [402], "collided": [403], "compressed": [404],
+        "page_file": [405], "mapped_file": [406], "shared": [407], "copy_on_write": [408],
+        "first_write": [409], "guard": [410], "spurious": [411], "access_violation": [412],
+        "in_page_error": [413]}}]}
   })");
   EXPECT_EQ(to_json(run), expected) << Json::diff(to_json(run), expected).dump(1);
 }

@@ -34,6 +34,7 @@ std::vector<Finding> check(MemoryManager& manager, const Processor& cpu) {
   }
   {
     const LockGuard guard(c.core.pfns.lock);
+    check_compression(c);
     check_frames(c);
     check_contents(c);
     check_slots(c);

@@ -23,12 +23,12 @@
 namespace pagoda::mm::checking {
 
 // Every rule, in the order in which the headers state them. A rule that is not here does not compile.
-inline constexpr std::array<std::string_view, 54> kRules{
+inline constexpr std::array<std::string_view, 59> kRules{
     "PL1", "PL2", "PL3", "PL4",                                                             // pfn/page_lists.h
     "PF1", "PF2", "PF3", "PF4", "PF5", "PF6", "PF7", "PF8", "PF9", "PF10", "PF11", "PF12",  // pfn/pfn_database.h
     "PT1", "PT2", "PT3", "PT4",                                                             // space/page_tables.h
     "VT1", "VT2", "VT3", "VT4",                                                             // space/vad_tree.h
-    "AS1", "AS2", "AS3", "AS4", "AS5",                                                      // space/address_space.h
+    "AS1", "AS2", "AS3", "AS4", "AS5", "AS6",                                               // space/address_space.h
     "VE1", "VE2",                                                                           // space/vad_extra.h
     "WW1",                                                                                  // space/write_watch.h
     "AW1", "AW2", "AW3",                                                                    // space/awe.h
@@ -37,6 +37,7 @@ inline constexpr std::array<std::string_view, 54> kRules{
     "PP1", "PP2", "PP3",                                                                    // section/prototype_pool.h
     "WS1", "WS2", "WS3",                                                                    // ws/working_set.h
     "SL1", "SL2", "SL3", "CM1", "CM2",  // store/paging_file.h, store/commit.h
+    "CS1", "CS2", "CS3", "CS4",         // store/compression_store.h
     "IO1",                              // store/pending_io.h
     "TL1",                              // check/check.h
 };
@@ -68,6 +69,7 @@ struct FrameFacts {
   bool owner_is_transition = false;
   bool dirty = false;  // An entry that maps it says so.
   bool listed = false;
+  bool in_store = false;  // The compression store's list has it.
 };
 
 // A level-1 entry that is not zero.
@@ -106,6 +108,7 @@ class Context {
   PageCount charge;               // Of all spaces, control areas and clones.
   std::uint64_t page_tables = 0;
   std::uint64_t prototype_pages = 0;
+  bool store_is_sound = true;                         // The compression store's frames and chains may be followed.
   std::vector<VirtualAddress> clone_names;            // Prototype PTEs of clones, once for each entry that names one.
   std::map<const ControlArea*, std::uint32_t> views;  // VADs that name it.
   std::map<PhysicalAddress, Pfn> device_entries;      // Those that rightly map a device frame.
@@ -161,6 +164,7 @@ void check_extras(Context& c, AddressSpace& space) PAGODA_REQUIRES(space.lock);
 void check_working_set(Context& c, AddressSpace& space) PAGODA_REQUIRES(space.lock);
 // Takes the PFN lock.
 void check_sections(Context& c, Sections& sections) PAGODA_REQUIRES(sections.lock);
+void check_compression(Context& c) PAGODA_REQUIRES(c.core.pfns.lock);  // Before the frames.
 void check_frames(Context& c) PAGODA_REQUIRES(c.core.pfns.lock);
 void check_contents(Context& c) PAGODA_REQUIRES(c.core.pfns.lock);
 void check_slots(Context& c) PAGODA_REQUIRES(c.core.pfns.lock);

@@ -281,7 +281,7 @@ const Corruption kCorruptions[] = {
     {"AS2", "ChargeOfAViewThatCopiesNothing", [](Scene& s) { ++s.vad(s.file_clean()).commit_charge; }},
     {"AS3", "PrivateView", [](Scene& s) { s.vad(s.file_clean()).is_private = true; }},
     {"AS3", "HoleInAView", [](Scene& s) { s.store(s.pte_address(s.shared_standby()), s.codec().decommitted()); }},
-    {"AS3", "DemandZeroInAView",
+    {"AS2", "DemandZeroInAView",
      [](Scene& s) { s.store(s.pte_address(s.shared_standby()), s.codec().demand_zero(Protection::kReadWrite)); }},
 
     // --- Working sets ---

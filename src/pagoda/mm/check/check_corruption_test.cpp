@@ -351,6 +351,8 @@ const Corruption kCorruptions[] = {
     {"WS3", "FreeChainCut", [](Scene& s) { Corruptor::first_free(s.working_set()) = WorkingSet::kNoSlot; }},
     {"WS3", "EndOutOfMemory", [](Scene& s) { Corruptor::end_slot(s.working_set()) = 1 << 20; }},
 
+    {"AS6", "CommittedAsAWhole", [](Scene& s) { s.vad().commits_on_touch = true; }},
+
     // --- Paging files and commit ---
     {"SL1", "LeakedSlot",
      [](Scene& s) {
@@ -421,6 +423,7 @@ TEST(CheckRules, EachHasACorruption) {
   for (const Corruption& corruption : kCorruptions) broken.insert(corruption.rule);
   for (const std::string_view rule : testing::rules_broken_with_sections()) broken.insert(rule);
   for (const std::string_view rule : testing::rules_broken_with_device_frames()) broken.insert(rule);
+  for (const std::string_view rule : testing::rules_broken_with_compression()) broken.insert(rule);
   for (const std::string_view rule : checking::kRules) EXPECT_TRUE(broken.contains(rule)) << rule;
   EXPECT_EQ(broken.size(), checking::kRules.size());
 }

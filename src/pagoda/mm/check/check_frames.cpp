@@ -13,7 +13,7 @@ namespace pagoda::mm::checking {
 namespace {
 
 bool is_page(const PfnEntry& e) {  // Of some space, in memory: not a page table, and not the frame that nobody gets.
-  return e.page_table == 0 && e.state != PageState::kZeroed && e.state != PageState::kFree &&
+  return e.page_table == 0 && e.nonpaged == 0 && e.state != PageState::kZeroed && e.state != PageState::kFree &&
          e.state != PageState::kBad;
 }
 
@@ -39,6 +39,11 @@ void check_active(Context& c, Pfn frame) {
   }
   if (e.awe != 0) {
     check_awe(c, frame);
+    return;
+  }
+  if (e.nonpaged != 0) {
+    if (!facts.in_store || facts.valid != 0 || e.share_count != 0)
+      c.find("CS2"_rule, c.text_of(frame) + " is nonpaged, and not the compression store's, or mapped");
     return;
   }
   if (e.share_count == 0 || facts.valid != e.share_count || !facts.owner_is_valid) {
@@ -67,6 +72,7 @@ void check_counts(Context& c, Pfn frame) {
                           (c.entry(e.containing_page()).prototype_pte != 0) == (e.prototype_pte != 0);
   const bool flags_fit = (e.read_in_progress == 0 || in_transition) && (e.deleted == 0 || in_transition) &&
                          (e.page_table == 0 || mapped == 1) && owner_fits &&
+                         (e.nonpaged == 0 || (mapped == 1 && e.page_table == 0 && e.awe == 0)) &&
                          (e.awe == 0 || (mapped == 1 && e.page_table == 0)) &&
                          (e.awaited == 0 || in_transition || e.state == PageState::kStandby);
   if (e.reference_count != mapped + e.read_in_progress + e.write_in_progress || !flags_fit ||
@@ -218,6 +224,14 @@ void check_contents(Context& c) {
       continue;
     }
     const unsigned file = c.core.codec.file(e.original_pte);
+    if (c.core.paging_files.is_store(file)) {
+      const PageFileSlot stored = c.core.codec.slot(e.original_pte);
+      const machine::FrameView view = c.cpu.physical().bytes(frame, machine::Access::kRead);
+      if (c.store_is_sound && c.core.store.is_used(stored) && c.core.store.get(c.cpu.physical(), stored, slot) &&
+          std::memcmp(view.data(), slot.data(), kPageBytes) != 0)
+        c.find("PF6"_rule, c.text_of(frame) + " is clean and differs from what the compression store has");
+      continue;
+    }
     const FileOffset at(bytes_of(PageCount(c.core.codec.slot(e.original_pte).value())).value());
     if (file >= c.core.paging_files.size() || !c.core.paging_files[file].file().peek(at, slot)) continue;  // SL2.
     const machine::FrameView view = c.cpu.physical().bytes(frame, machine::Access::kRead);

@@ -44,6 +44,16 @@ void check_range(Context& c, const AddressSpace& space, const Vad& vad) {
   }
 }
 
+// AS6.
+void check_touch(Context& c, const AddressSpace& space, const Vad& vad) {
+  if (!vad.commits_on_touch) return;
+  const bool ordinary = vad.is_private && (vad.type == VadType::kNone || vad.type == VadType::kWriteWatch);
+  if (!ordinary || vad.mem_commit == MemCommit::kYes || vad.placeholder || !is_mappable(vad.protection)) {
+    c.find("AS6"_rule, fmt::format("space {}: the region at {} commits on touch and is no region that can", space.id(),
+                                   to_string(VirtualAddress(vad.range.first))));
+  }
+}
+
 // Whether a valid entry's frame, place in the working set and prototype PTE may be looked at.
 bool is_known(const Context& c, const AddressSpace& space, const Leaf& leaf) PAGODA_REQUIRES(space.lock) {
   const auto frame = c.frame_of(leaf.raw);
@@ -79,7 +89,7 @@ std::size_t check_view(Context& c, AddressSpace& space, const Vad& vad, std::siz
         !clone && (kind == PteKind::kPrototype || (kind == PteKind::kValid && PteCodec::is_shared(leaf.raw)));
     const bool copies = is_write_copy(space.current_protection(c.cpu, vad, leaf.page, leaf.raw));
     charged += (!shared || copies ? 1 : 0) - (by_default(leaf.page) ? 1 : 0);
-    if (kind == PteKind::kDecommitted || kind == PteKind::kDemandZero) {
+    if (kind == PteKind::kDecommitted) {
       c.find("AS3"_rule, fmt::format("space {}: {} is in a view, at {}", space.id(), c.text_of(leaf),
                                      to_string(VirtualAddress(vad.range.first))));
     }
@@ -275,6 +285,7 @@ void check_vads(Context& c, AddressSpace& space, PageCount commit) {
   };
   for (const Vad* vad = vads.first(); vad != nullptr; vad = VadTree::next(vad)) {
     check_range(c, space, *vad);
+    check_touch(c, space, *vad);
     check_outside(vad->range.first);
     check_watch(c, space, *vad, at);
     if (check_device_region(c, space, *vad)) {

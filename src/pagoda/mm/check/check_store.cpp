@@ -33,6 +33,18 @@ void check_file(Context& c, unsigned number, std::uint64_t named) PAGODA_REQUIRE
   }
 }
 
+// A slot of the compression store.
+void check_stored(Context& c, const SlotName& name, const SlotName* before) PAGODA_REQUIRES(c.core.pfns.lock) {
+  if (before != nullptr && before->file == name.file && before->slot == name.slot)
+    c.find("SL1"_rule, text_of(c, name) + ", is also " + text_of(c, *before));
+  if (!c.core.store.is_used(name.slot)) {
+    c.find("SL1"_rule, text_of(c, name) + ", is free in the compression store");
+  } else if (c.core.store.owner(name.slot) != name.pte) {
+    c.find("CS3"_rule, fmt::format("{}; the compression store takes it for that of {}", text_of(c, name),
+                                   to_string(c.core.store.owner(name.slot))));
+  }
+}
+
 }  // namespace
 
 void check_slots(Context& c) {
@@ -40,6 +52,12 @@ void check_slots(Context& c) {
   std::array<std::uint64_t, PagingFiles::kMaxFiles> named{};
   const SlotName* before = nullptr;
   for (const SlotName& name : c.slots) {
+    if (c.core.paging_files.is_store(name.file)) {
+      check_stored(c, name, before);
+      ++named[name.file];
+      before = &name;
+      continue;
+    }
     if (name.file >= c.core.paging_files.size() || name.slot.value() == 0 ||
         name.slot.value() >= c.core.paging_files[name.file].slots().size()) {
       c.find("SL2"_rule, text_of(c, name) + ", does not exist");
@@ -57,6 +75,10 @@ void check_slots(Context& c) {
     }
   }
   for (unsigned file = 0; file < c.core.paging_files.size(); ++file) check_file(c, file, named[file]);
+  const std::uint64_t stored = named[PagingFiles::kStore];
+  if (c.core.store.is_enabled() && c.core.store.pages().value() != stored)
+    c.find("SL1"_rule,
+           fmt::format("the compression store has {} pages; {} are named", c.core.store.pages().value(), stored));
 }
 
 void check_commit(Context& c) {

@@ -1,8 +1,8 @@
 // A page fault on its way: what the parts of the resolver share. One way in (`resolve`), a file for each way a page
 // comes.
 //
-//   resolve -> check access -> demand_zero | transition | page_file | prototype | device_frame | copy_on_write | first
-//                                                                      |-> page_file | mapped file               write
+//   resolve -> check access -> demand_zero | transition | compressed | page_file | prototype | device_frame
+//                              copy_on_write | first write                           |-> page_file | mapped file
 //
 // Locking: the space's lock is held throughout; the PFN lock is taken inside, and never while a disk works.
 // Source: reference/nt.md section 4.
@@ -44,6 +44,8 @@ Outcome demand_zero(Context& context) PAGODA_REQUIRES(context.space.lock);
 Outcome transition(Context& context) PAGODA_REQUIRES(context.space.lock);
 // Reads the page of the entry, which is this PTE or its prototype.
 Outcome page_file(Context& context, PhysicalAddress pte, PteHome home) PAGODA_REQUIRES(context.space.lock);
+// The page of the PTE, a private one, is in the compression store.
+Outcome compressed(Context& context) PAGODA_REQUIRES(context.space.lock);
 // The PTE leads to a prototype PTE, which `context.prototype` names.
 Outcome prototype(Context& context) PAGODA_REQUIRES(context.space.lock);
 // The page of a region of device frames that has no entry yet.

@@ -13,7 +13,8 @@ Outcome page_file(Context& c, PhysicalAddress pte, PteHome home) {
     const PteCodec& codec = c.core.codec;
     // Somebody else may have read the page of a prototype PTE since it was looked at.
     const RawPte raw = c.core.load(c.cpu, pte);
-    if (!codec.has_slot(raw)) return {Status::kSuccess, FaultKind::kSpurious, false};
+    if (!codec.has_slot(raw) || c.core.paging_files.is_store(codec.file(raw)))
+      return {Status::kSuccess, FaultKind::kSpurious, false};
     const unsigned file = codec.file(raw);
     const std::int64_t slot = codec.slot(raw).value();
     cluster = gather(c.core, c.cpu, pte, std::min<std::size_t>(c.core.tunables.read_cluster, kMaxTransferPages),

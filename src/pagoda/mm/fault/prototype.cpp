@@ -1,6 +1,7 @@
 // A page that is shared: its prototype PTE says where it is. The page is made resident for everybody, then mapped here.
 #include "pagoda/mm/fault/fault.h"
 #include "pagoda/mm/fault/mapped_file.h"
+#include "pagoda/mm/store/compression.h"
 #include "pagoda/mm/ws/replacement.h"
 
 namespace pagoda::mm::fault {
@@ -62,6 +63,18 @@ Found shared_zero(Context& c, PhysicalAddress pte, RawPte raw) PAGODA_REQUIRES(c
   return {.next = Found::Next::kMap, .frame = taken->frame, .outcome = {Status::kSuccess, FaultKind::kDemandZero}};
 }
 
+Found shared_compressed(Context& c, PhysicalAddress pte, RawPte raw) PAGODA_REQUIRES(c.core.pfns.lock) {
+  const auto taken = c.core.pfns.take(c.cpu, Contents::kAny);
+  if (!taken) return {.outcome = {Status::kNoMemory}};
+  decompress(c.core, c.cpu, raw, taken->frame);
+  ++c.core.counters.pages_decompressed;
+  c.core.note(c.cpu, EventKind::kDecompressed, pte, taken->frame, raw);
+  c.core.pfns.make_active(taken->frame, pte, raw);
+  machine::store_entry(c.cpu.physical(), c.core.mode, pte, valid_prototype(c.core, taken->frame));
+  c.core.pfns.add_table_share(c.pte.pfn());
+  return {.next = Found::Next::kMap, .frame = taken->frame, .outcome = {Status::kSuccess, FaultKind::kCompressed}};
+}
+
 Found look(Context& c) PAGODA_REQUIRES(c.space.lock) {
   const Found violation{.outcome = {Status::kAccessViolation, FaultKind::kAccessViolation}};
   PrototypePool& pool = c.core.prototypes;
@@ -89,6 +102,7 @@ Found look(Context& c) PAGODA_REQUIRES(c.space.lock) {
     case PteKind::kDemandZero:
       return shared_zero(c, pte, raw);
     case PteKind::kPageFile:
+      if (c.core.paging_files.is_store(c.core.codec.file(raw))) return shared_compressed(c, pte, raw);
       return {.next = Found::Next::kReadPageFile, .pte = pte};
     case PteKind::kSubsection:
       return {.next = Found::Next::kReadFile};

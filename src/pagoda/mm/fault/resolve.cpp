@@ -86,6 +86,18 @@ bool is_committed(const Context& c) {
   return pte != PrototypePool::kNone && c.core.load(c.cpu, pte) != 0;
 }
 
+// A page of a region that commits on touch.
+Outcome first_touch(Context& c) PAGODA_REQUIRES(c.space.lock) {
+  Outcome outcome{Status::kCommitmentLimit, FaultKind::kSpurious, false};
+  if (c.space.commit_touched(c.page)) {
+    outcome = demand_zero(c);
+    if (outcome.status == Status::kSuccess) return outcome;
+    c.space.uncommit_touched(c.page);
+  }
+  c.space.tables().free_if_empty(c.cpu, c.page);
+  return outcome;
+}
+
 Outcome dispatch(Context& c) PAGODA_REQUIRES(c.space.lock) {
   if (c.fault.reserved_bit || c.page > c.space.highest_user().vpn())
     return {Status::kAccessViolation, FaultKind::kAccessViolation};
@@ -100,6 +112,7 @@ Outcome dispatch(Context& c) PAGODA_REQUIRES(c.space.lock) {
   const PteKind kind = c.core.codec.kind(c.raw);
   bool shared = false;
   const Vad* device = nullptr;  // The region, if it is one of device frames and the page was not touched yet.
+  bool commits = false;
   if (kind == PteKind::kZero || kind == PteKind::kPrototype) {
     const Vad* const vad = c.space.vads().find(c.page);
     if (vad != nullptr && has_large_pages(*vad)) return large_page(c, *vad);
@@ -109,6 +122,8 @@ Outcome dispatch(Context& c) PAGODA_REQUIRES(c.space.lock) {
       c.protection = c.space.current_protection(c.cpu, *vad, c.page, c.raw);
       // Beyond what an extendable view has.
       if (vad->control_area != nullptr && !shared) c.protection = Protection::kNone;
+      commits = vad->commits_on_touch && kind == PteKind::kZero;
+      if (commits) c.protection = vad->protection;
     }
   } else if (kind != PteKind::kDecommitted) {
     c.protection = c.core.codec.protection(c.raw);
@@ -141,9 +156,10 @@ Outcome dispatch(Context& c) PAGODA_REQUIRES(c.space.lock) {
     case PteKind::kTransition:
       return transition(c);
     case PteKind::kPageFile:
+      if (c.core.paging_files.is_store(c.core.codec.file(c.raw))) return compressed(c);
       return page_file(c, c.pte, PteHome::kPageTable);
     default:
-      return demand_zero(c);
+      return commits ? first_touch(c) : demand_zero(c);
   }
 }
 

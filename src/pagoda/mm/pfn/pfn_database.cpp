@@ -158,6 +158,21 @@ void PfnDatabase::make_prototype_page(Pfn frame, std::uint32_t pool_page, std::u
   e.reference_count = 1;
 }
 
+void PfnDatabase::make_nonpaged(Pfn frame) {
+  PfnEntry& e = entry(frame);
+  PAGODA_DCHECK(e.state == PageState::kTransition && e.reference_count == 0);
+  e.state = PageState::kActive;
+  e.nonpaged = 1;
+  e.reference_count = 1;
+  e.share_count = 0;
+}
+
+void PfnDatabase::free_nonpaged(Pfn frame) {
+  PAGODA_DCHECK(entry(frame).nonpaged);
+  entry(frame) = PfnEntry{};
+  put(frame, PageState::kFree, PageLists::End::kTail);
+}
+
 void PfnDatabase::give_back(Pfn frame, Contents contents) {
   PAGODA_DCHECK(entry(frame).state == PageState::kTransition && entry(frame).reference_count == 0);
   entry(frame) = PfnEntry{};
@@ -220,6 +235,7 @@ void PfnDatabase::move_to_prototype(Pfn frame, PhysicalAddress prototype, RawPte
   e.pte_address = prototype.value();
   e.prototype_pte = 1;
   e.original_pte = original;
+  if (codec_.has_slot(original)) paging_files_.moved(codec_.file(original), codec_.slot(original), prototype);
   add_table_share(prototype.pfn());
   if (e.state == PageState::kActive) {
     e.ws_index = PfnEntry::kNoWsIndex;
@@ -394,6 +410,34 @@ void PfnDatabase::end_write(Pfn frame, WriteOutcome outcome) {
   if (outcome == WriteOutcome::kFailed && !e.deleted && (codec_.has_slot(e.original_pte) || e.maps_file()))
     make_dirty(frame);
   drop_reference(frame);
+}
+
+void PfnDatabase::written(Pfn frame, RawPte original) {
+  PfnEntry& e = entry(frame);
+  PAGODA_DCHECK(e.state == PageState::kModified && !codec_.has_slot(e.original_pte) && !e.maps_file());
+  take_off(frame);
+  e.modified = 0;
+  e.original_pte = original;
+  put(frame, PageState::kStandby, PageLists::End::kTail);
+}
+
+void PfnDatabase::begin_rewrite(Pfn frame, RawPte original) {
+  PfnEntry& e = entry(frame);
+  PAGODA_DCHECK(!e.modified && !e.write_in_progress && codec_.has_slot(e.original_pte));
+  hold(frame);
+  e.write_in_progress = 1;
+  e.original_pte = original;
+}
+
+void PfnDatabase::begin_move(Pfn frame, PhysicalAddress pte, RawPte original) {
+  PfnEntry& e = entry(frame);
+  PAGODA_DCHECK(e.state == PageState::kTransition && e.reference_count == 0);
+  e.pte_address = pte.value();
+  e.prototype_pte = entry(pte.pfn()).prototype_pte;
+  e.original_pte = original;
+  e.reference_count = 1;
+  e.write_in_progress = 1;
+  add_table_share(pte.pfn());
 }
 
 void PfnDatabase::add_table_share(Pfn table) {

@@ -93,6 +93,9 @@ class PfnDatabase {
   // A modified page of the paging files whose bytes are all zero: its owner becomes demand zero, with the same
   // protection, and the frame goes to the zeroed list. It is on its list, so that nobody references it.
   void forget_zero(const machine::Processor& cpu, Pfn frame) PAGODA_REQUIRES(lock);
+  // A frame taken becomes the manager's own, which nobody maps; and is free again.
+  void make_nonpaged(Pfn frame) PAGODA_REQUIRES(lock);
+  void free_nonpaged(Pfn frame) PAGODA_REQUIRES(lock);
   // A frame taken was not needed after all.
   void give_back(Pfn frame, Contents contents) PAGODA_REQUIRES(lock);
 
@@ -165,6 +168,14 @@ class PfnDatabase {
   void let_go(Pfn frame, PteCodec::Dirty dirty) PAGODA_REQUIRES(lock);
   // A modified page, on its list or active, is on its way to a slot or a place in a file, which `original` names.
   void begin_write(Pfn frame, RawPte original) PAGODA_REQUIRES(lock);
+  // A modified page on its list was written at once, as into the compression store: `original` names where to.
+  void written(Pfn frame, RawPte original) PAGODA_REQUIRES(lock);
+  // A clean page in memory that nobody maps is on its way to another slot, which `original` names; its old one is the
+  // caller's to free. Not while it is being read or written.
+  void begin_rewrite(Pfn frame, RawPte original) PAGODA_REQUIRES(lock);
+  // A frame taken has the bytes of a page that was in the compression store alone, and is on its way to the slot that
+  // `original` names; the page's entry, about to name the frame in transition form, is `pte`.
+  void begin_move(Pfn frame, PhysicalAddress pte, RawPte original) PAGODA_REQUIRES(lock);
   // The write is done; `status` says how. Clean pages go to standby; failed or dirtied ones back to modified; removed
   // ones are freed.
   enum class WriteOutcome : std::uint8_t { kWritten, kFailed };

@@ -28,7 +28,7 @@ AddressSpace::AddressSpace(Core& core, std::uint32_t id, Pfn root, machine::Asid
       asid_(asid),
       highest_user_(highest_user_address(core.mode, range)),
       tables_(core, root),
-      working_set_(core.pfns.frames(), limits),
+      working_set_(core.pfns.frames(), limits, core.tunables.victim_seed + id),
       table_charge_(1_pages) {}
 
 VpnRange AddressSpace::user_range() const {

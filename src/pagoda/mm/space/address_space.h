@@ -16,6 +16,7 @@
 //         memory may have; decommitted entries are in committed VADs only.
 //   [AS4] No two spaces have the same tag, unless they have none.
 //   [AS5] A placeholder has no entries, no charge and no rights.
+//   [AS6] A region that commits on touch is private, of ordinary pages, not committed as a whole, and accessible.
 // Locking: `lock` guards all parts; lower-ranked locks (PFN) are taken inside. Source: reference/nt.md sections 5, 7
 // and 9.
 #pragma once
@@ -29,6 +30,7 @@
 #include "pagoda/mm/core.h"
 #include "pagoda/mm/section/section.h"
 #include "pagoda/mm/space/awe.h"
+#include "pagoda/mm/space/hints.h"
 #include "pagoda/mm/space/page_tables.h"
 #include "pagoda/mm/space/placeholder.h"
 #include "pagoda/mm/space/placement.h"
@@ -46,7 +48,8 @@ struct ReserveRequest {
   std::optional<VirtualAddress> base;  // Rounded down to 64 KB; none: the manager chooses.
   ByteCount size;
   Protection protection = Protection::kReadWrite;
-  MemCommit commit = MemCommit::kNo;  // Committed as a whole, now.
+  MemCommit commit = MemCommit::kNo;   // Committed as a whole, now.
+  OnTouch on_touch = OnTouch::kRaise;  // kCommit: each page by its first touch, which the rest then is not.
   Direction direction = Direction::kBottomUp;
   VadType type = VadType::kNone;  // Or kWriteWatch, kAwe, kLargePages.
   PlacementWishes wishes{};       // Only without a base.
@@ -91,7 +94,8 @@ class AddressSpace {
   // not committed (kInvalidParameter5). Fails with kInvalidParameter (wishes of no sense, or besides a base; a
   // placeholder with rights or of a type; none named to replace), kInvalidParameter4 (no or too large size),
   // kInvalidParameter2 (base out of reach), kInvalidPageProtection, kConflictingAddresses (base taken), kNoMemory (no
-  // gap), kCommitmentLimit.
+  // gap), kCommitmentLimit. What commits on touch is ordinary memory not committed now (else kInvalidParameter5), with
+  // rights and no guard (else kInvalidPageProtection).
   Result<VpnRange> reserve(const ReserveRequest& request);
   // The same, and large pages too, which take, zero and map their frames now: space/large_pages.h. Those fail besides
   // with kInvalidParameter5 (not committed) and kInsufficientResources (not enough frames in a row).
@@ -222,6 +226,23 @@ class AddressSpace {
   // changed nothing.
   Result<> unlock_pages(Processor& cpu, VirtualAddress base, ByteCount size, LockKind kind);
 
+  // --- Hints (space/hints.h) ---
+  // Cold: the pages of the range leave the working set now, unless they are locked; those that hold nothing but zeros
+  // go to the zeroed list. Returns how many left. Whatever the range has, or has not, is fine.
+  PageCount trim_range(Processor& cpu, VpnRange pages);
+  // Hot: committed pages are faulted in as if they were read, as long as memory is not short. Pages that cannot be read
+  // are left as they are. Returns how many of the range are resident now. Fails with kPending alone.
+  Result<PageCount> make_resident(Processor& cpu, VpnRange pages);
+  // Cold-discard: the contents of the range's pages, in one private region, are gone; what is read next is zeros.
+  // Committed stays committed, except where pages commit on touch: those give their charge back. Fails with
+  // kConflictingAddresses (not inside one private region of ordinary pages), kInvalidPageProtection (a page is
+  // secured).
+  Result<> discard(Processor& cpu, VpnRange pages);
+  // A page of a region that commits on touch is being touched; its entry is zero. Fails with kCommitmentLimit, as the
+  // touch does then. Until `uncommit_touched` it is committed.
+  Result<> commit_touched(Vpn page) PAGODA_REQUIRES(lock);
+  void uncommit_touched(Vpn page) PAGODA_REQUIRES(lock);
+
   // --- Watching ---
   // The observer stays the caller's and must be removed before it dies.
   void add_observer(SecondaryMmu& observer);
@@ -341,7 +362,8 @@ class AddressSpace {
   [[nodiscard]] PageCount committed_in(const Processor& cpu, const Vad& vad, VpnRange pages) const
       PAGODA_REQUIRES(lock);
   // Frees the pages of a range of entries, whose PTEs become zero or, with `hole`, that; returns how many had been
-  // committed.
+  // committed. kAsDemandZero: those that have contents become demand zero with their own protection, others stay.
+  static constexpr RawPte kAsDemandZero = ~RawPte{0};
   PageCount free_pages(Processor& cpu, const Vad& vad, VpnRange pages, RawPte hole) PAGODA_REQUIRES(lock);
   Result<> commit_locked(Processor& cpu, VpnRange pages, Protection protection) PAGODA_REQUIRES(lock);
   Result<> decommit_locked(Processor& cpu, Vad& vad, VpnRange pages) PAGODA_REQUIRES(lock);
@@ -384,6 +406,8 @@ class AddressSpace {
   // Where the working set keeps the page of an entry; WorkingSet::kNoSlot if it is not mapped.
   [[nodiscard]] std::uint32_t working_set_slot(Vpn page, RawPte raw) const PAGODA_REQUIRES(lock);
   // Whether the pages may be locked, before any is.
+  // Whether a hot hint may bring the page of the entry, which is not valid, in.
+  [[nodiscard]] bool may_bring_in(const Processor& cpu, Vpn page, RawPte raw) PAGODA_REQUIRES(lock);
   Result<> may_lock(const Processor& cpu, VpnRange pages) PAGODA_REQUIRES(lock);
   Result<Vad*> reserve_locked(const ReserveRequest& request) PAGODA_REQUIRES(lock);
   void invalidate_range(Processor& cpu, VpnRange pages) PAGODA_REQUIRES(lock);

@@ -123,6 +123,7 @@ void AddressSpace::free_mapped(const Processor& cpu, PhysicalAddress pte, RawPte
 
 PageCount AddressSpace::free_pages(Processor& cpu, const Vad& vad, VpnRange pages, RawPte hole) {
   const PageCount committed = committed_in(cpu, vad, pages);
+  const bool keeps = hole == kAsDemandZero;
   struct Mapped {
     PhysicalAddress pte;
     RawPte raw = 0;
@@ -145,14 +146,20 @@ PageCount AddressSpace::free_pages(Processor& cpu, const Vad& vad, VpnRange page
         lock.assert_held();
         if (raw == hole) return;
         if (raw == 0) {
-          tables_.store(cpu, pte, hole);
+          if (!keeps) tables_.store(cpu, pte, hole);
           return;
+        }
+        RawPte left = hole;
+        if (keeps) {
+          const PteKind kind = core_.codec.kind(raw);
+          if (kind == PteKind::kDemandZero || kind == PteKind::kDecommitted) return;
+          left = core_.codec.demand_zero(unshared(current_protection(cpu, vad, page, raw)));
         }
         if (PteCodec::is_valid(raw)) {
           if (PteCodec::is_dirty(raw)) record_write(page);
           if (const std::uint32_t slot = working_set_slot(page, raw); slot != WorkingSet::kNoSlot)
             working_set_.erase(slot);
-          tables_.store(cpu, pte, hole);
+          tables_.store(cpu, pte, left);
           entries[count] = {pte, raw};
           mapped[count++] = page;
           core_.note(cpu, EventKind::kRemoved, pte, core_.codec.frame(raw), raw);
@@ -169,7 +176,7 @@ PageCount AddressSpace::free_pages(Processor& cpu, const Vad& vad, VpnRange page
             drop_clone(cpu, core_.codec.prototype_address(raw));
           }
           core_.note(cpu, EventKind::kRemoved, pte, kNoPfn, raw);
-          tables_.store(cpu, pte, hole);
+          tables_.store(cpu, pte, left);
         }
         if (count == kFreeBatch) flush();
       },

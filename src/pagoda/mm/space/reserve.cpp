@@ -32,6 +32,13 @@ Result<Vad*> AddressSpace::reserve_locked(const ReserveRequest& request) {
       (request.protection != Protection::kNoAccess || request.commit == MemCommit::kYes ||
        request.type != VadType::kNone))
     return fail(Status::kInvalidParameter);
+  const bool on_touch = request.on_touch == OnTouch::kCommit;
+  if (on_touch) {
+    const bool ordinary = request.type == VadType::kNone || request.type == VadType::kWriteWatch;
+    if (!ordinary || request.commit == MemCommit::kYes || request.placeholder != Placeholder::kNo)
+      return fail(Status::kInvalidParameter5);
+    if (!is_mappable(request.protection)) return fail(Status::kInvalidPageProtection);
+  }
   const VpnRange limits = user_range();
   const auto within = placement_limits(request.wishes, limits);
   if (!within) return std::unexpected(within.error());
@@ -39,6 +46,7 @@ Result<Vad*> AddressSpace::reserve_locked(const ReserveRequest& request) {
   vad.protection = request.protection;
   vad.mem_commit = request.commit;
   vad.type = request.type;
+  vad.commits_on_touch = on_touch;
   vad.placeholder = request.placeholder == Placeholder::kReserve;
   if (request.base) {
     if (request.wishes.any()) return fail(Status::kInvalidParameter);

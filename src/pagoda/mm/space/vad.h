@@ -73,6 +73,7 @@ struct alignas(64) Vad {
   bool placeholder = false;       // Holds addresses for a later region and has no pages.
   bool from_placeholder = false;  // Replaced one, and can become one again.
   bool extendable = false;        // A view that may exceed its section. NT: ExtendableFile.
+  bool commits_on_touch = false;  // Reserved, and each page is committed by its first touch (space/hints.h).
   bool tables_on_demand = false;  // A view so large that its page tables are not charged before they are made.
 };
 static_assert(sizeof(Vad) == 2 * 64);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "pagoda/mm/store/compression.h"
 #include "pagoda/mm/store/modified_run.h"
 #include "pagoda/mm/store/zero_pages.h"
 
@@ -30,7 +31,7 @@ struct ModifiedWriter::Cluster {
 
 bool ModifiedWriter::wanted() const {
   const PageCount modified(core_.pfns.lists().head(PageState::kModified).count);
-  if (modified.is_zero() || core_.paging_files.free_slots().is_zero()) return false;
+  if (modified.is_zero() || (core_.paging_files.free_slots().is_zero() && !core_.store.has_room())) return false;
   const PageCount available = core_.pfns.available();
   if (modified > core_.tunables.modified_maximum || available < core_.tunables.minimum_free) return true;
   return available < core_.tunables.plenty_free && modified >= core_.tunables.modified_maximum / kWorthwhileShare;
@@ -47,13 +48,16 @@ void ModifiedWriter::run(Processor& cpu) {
       const LockGuard guard(core_.pfns.lock);
       if (!wanted() || cpu.now() < not_before_) return;
     }
-    if (!write_cluster(cpu)) return;
+    if (write_cluster(cpu)) continue;
+    const LockGuard guard(core_.pfns.lock);
+    not_before_ = cpu.now() + kRetryDelay;  // Nothing helps: every slot is in use, and no page compresses.
+    return;
   }
 }
 
 // Takes pages from the head of the modified list, each with its modified neighbours in the order of their addresses,
-// and starts their write, as far as there are slots. Those that are all zero are forgotten on the way. True: some left
-// the list.
+// and starts their write, as far as there are slots. Those that are all zero, or go into the store, need none. True:
+// some left the list.
 bool ModifiedWriter::gather(Processor& cpu, Cluster& cluster) {
   std::size_t taken = 0;
   while (cluster.count < cluster.slot.count.value() && taken < kMostTaken) {
@@ -62,7 +66,7 @@ bool ModifiedWriter::gather(Processor& cpu, Cluster& cluster) {
     const ModifiedRun run = modified_run(core_, cpu, head, cluster.slot.count.value() - cluster.count);
     taken += run.count;
     for (const Pfn frame : std::span(run.frame).first(run.count)) {
-      if (!forget_if_zero(core_, cpu, frame)) begin_write(cpu, cluster, frame);
+      if (!needs_no_slot(cpu, frame)) begin_write(cpu, cluster, frame);
     }
   }
   return taken > 0;
@@ -77,21 +81,38 @@ void ModifiedWriter::begin_write(const Processor& cpu, Cluster& cluster, Pfn fra
   cluster.frame[cluster.count++] = frame;
 }
 
-// Without a free slot zero pages are all that can go.
-bool ModifiedWriter::forget_zero_pages(Processor& cpu) {
+bool ModifiedWriter::needs_no_slot(Processor& cpu, Pfn frame) {
+  return forget_if_zero(core_, cpu, frame) || compress(core_, cpu, frame);
+}
+
+bool ModifiedWriter::gather_without_slots(Processor& cpu) {
+  std::size_t left = kMostTaken;
   bool any = false;
-  for (Pfn frame(core_.pfns.lists().head(PageState::kModified).flink); frame != kNoPfn;) {
+  for (Pfn frame(core_.pfns.lists().head(PageState::kModified).flink); frame != kNoPfn && left > 0; --left) {
     const Pfn next(core_.pfns.entry(frame).flink);
-    if (forget_if_zero(core_, cpu, frame)) any = true;
+    if (needs_no_slot(cpu, frame)) any = true;
     frame = next;
   }
   return any;
+}
+
+// Makes room in the store.
+void ModifiedWriter::gather_evicted(Processor& cpu, Cluster& cluster) {
+  while (cluster.count < cluster.slot.count.value()) {
+    const PageFileSlot slot = cluster.slot.first + PageCount(cluster.count);
+    const Pfn frame = evict_oldest(core_, cpu, cluster.slot.file, slot);
+    if (frame == kNoPfn) return;
+    const PfnEntry& entry = core_.pfns.entry(frame);
+    core_.note(cpu, EventKind::kWriteStarted, entry.pte(), frame, entry.original_pte);
+    cluster.frame[cluster.count++] = frame;
+  }
 }
 
 bool ModifiedWriter::write_cluster(Processor& cpu) {
   Cluster cluster;
   {
     const LockGuard guard(core_.pfns.lock);
+    core_.store.tidy(cpu.physical());
     std::size_t most = std::min<std::size_t>(core_.tunables.write_cluster, kMaxTransferPages);
     if (singles_ > 0) {
       --singles_;
@@ -101,8 +122,11 @@ bool ModifiedWriter::write_cluster(Processor& cpu) {
         std::min<PageCount>(PageCount(core_.pfns.lists().head(PageState::kModified).count), PageCount(most));
     if (wanted.is_zero()) return false;
     cluster.slot = core_.paging_files.allocate(wanted);  // The longest run that there is.
-    if (cluster.slot.count.is_zero()) return forget_zero_pages(cpu);
-    const bool any = gather(cpu, cluster);
+    if (cluster.slot.count.is_zero()) return gather_without_slots(cpu);
+    const bool makes_room = core_.store.is_enabled() && core_.store.is_full();
+    if (makes_room) gather_evicted(cpu, cluster);
+    // Nothing could go: what is modified goes to the paging file, past the store.
+    const bool any = cluster.count == 0 && gather(cpu, cluster);
     for (PageCount unused(cluster.count); unused < cluster.slot.count; ++unused)
       core_.paging_files.free(cluster.slot.file, cluster.slot.first + unused);
     if (cluster.count == 0) return any;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "pagoda/mm/store/compression_store.h"
+
 namespace pagoda::mm {
 
 namespace {
@@ -54,9 +56,21 @@ PageCount PagingFile::grow(PageCount pages) {
 }
 
 Result<> PagingFiles::add(std::unique_ptr<PagingFile> file) {
-  if (files_.size() == kMaxFiles) return fail(Status::kTooManyPagingFiles);
+  if (files_.size() >= most_files()) return fail(Status::kTooManyPagingFiles);
   files_.push_back(std::move(file));
   return {};
+}
+
+void PagingFiles::free(unsigned file, PageFileSlot slot) {
+  if (is_store(file)) {
+    store_->free(slot);
+  } else {
+    files_[file]->free(slot);
+  }
+}
+
+void PagingFiles::moved(unsigned file, PageFileSlot slot, PhysicalAddress pte) {
+  if (is_store(file)) store_->moved(slot, pte);
 }
 
 PagingFiles::Slot PagingFiles::allocate(PageCount wanted) {

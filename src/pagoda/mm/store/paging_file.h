@@ -2,10 +2,12 @@
 //
 // A paging file is a bitmap of slots over a file on a disk. Slots are given out when pages are written, in runs, never
 // when memory is committed; the commit limit sees to it that there is one for every page that needs it. Slot 0 is
-// reserved, so that an all-zero name means "none".
+// reserved, so that an all-zero name means "none". The compression store (compression_store.h) is one more to PTEs, by
+// the number kStore; it adds nothing to what may be promised.
 //
 // Invariants (mm::check):
-//   [SL1] A slot is in use exactly if one PTE or one frame's original PTE names it, or it is retired.
+//   [SL1] A slot is in use exactly if one PTE or one frame's original PTE names it, or it is retired. So is one of the
+//         compression store.
 //   [SL2] Every slot named lies inside its file and is not 0.
 //   [SL3] A file has as many bytes as its slots take, between its minimum and its maximum.
 // Locking: the PFN lock, since slots live and die with the states of frames.
@@ -24,6 +26,8 @@
 #include "pagoda/machine/disk.h"
 
 namespace pagoda::mm {
+
+class CompressionStore;
 
 struct PagingFileConfig {
   std::string name = "pagefile.sys";
@@ -79,6 +83,8 @@ class PagingFile {
 class PagingFiles {
  public:
   static constexpr std::size_t kMaxFiles = 16;  // Four bits of a PTE.
+  // What PTEs name the compression store by, if there is one: there can be a file less then.
+  static constexpr unsigned kStore = 15;
 
   struct Slot {
     unsigned file = 0;
@@ -94,7 +100,13 @@ class PagingFiles {
 
   // From the file with the most free space.
   Slot allocate(PageCount wanted);
-  void free(unsigned file, PageFileSlot slot) { files_[file]->free(slot); }
+  void free(unsigned file, PageFileSlot slot);
+  // Another PTE names the slot from now on, which the store keeps in mind.
+  void moved(unsigned file, PageFileSlot slot, PhysicalAddress pte);
+  // Before the first file.
+  void set_store(CompressionStore& store) { store_ = &store; }
+  [[nodiscard]] bool is_store(unsigned file) const { return store_ != nullptr && file == kStore; }
+  [[nodiscard]] std::size_t most_files() const { return store_ != nullptr ? kStore : kMaxFiles; }
   [[nodiscard]] PageCount usable() const;
   [[nodiscard]] PageCount used() const;
   [[nodiscard]] PageCount free_slots() const;
@@ -103,6 +115,7 @@ class PagingFiles {
 
  private:
   std::vector<std::unique_ptr<PagingFile>> files_;
+  CompressionStore* store_ = nullptr;  // None: not a slot is in memory.
 };
 
 }  // namespace pagoda::mm

@@ -42,6 +42,18 @@ struct Corruptor {
   static SparseArray<std::uint32_t>& prototype_frames(Core& core) PAGODA_NO_THREAD_SAFETY {
     return core.prototypes.frames_;
   }
+  static CompressionStore& store(Core& core) PAGODA_NO_THREAD_SAFETY { return core.store; }
+  static std::vector<Pfn>& frames(CompressionStore& store) { return store.frame_; }
+  static std::vector<std::uint32_t>& free_chunks(CompressionStore& store) { return store.free_; }
+  static std::uint64_t& free_count(CompressionStore& store) { return store.free_chunks_; }
+  static PageCount& held(CompressionStore& store) { return store.held_; }
+  static PageCount& pages(CompressionStore& store) { return store.pages_; }
+  static std::uint32_t& oldest(CompressionStore& store) { return store.oldest_; }
+  static std::uint32_t& first_chunk(CompressionStore& store, PageFileSlot slot) {
+    return store.entries_[slot.value()].first;
+  }
+  static std::uint16_t& bytes(CompressionStore& store, PageFileSlot slot) { return store.entries_[slot.value()].bytes; }
+  static std::uint32_t& next_chunk(CompressionStore& store, std::uint32_t chunk) { return store.links_[chunk].next; }
   static std::vector<std::uint32_t>& hash(WorkingSet& ws) { return ws.hash_; }
   static std::vector<ControlArea::Run>& runs(ControlArea& area) { return area.runs_; }
   static PageCount& pages(ControlArea& area) { return area.pages_; }
@@ -58,6 +70,8 @@ namespace testing {
 std::vector<std::string_view> rules_broken_with_sections();
 // The same of check_corruption_device_test.cpp.
 std::vector<std::string_view> rules_broken_with_device_frames();
+// The same of check_corruption_compression_test.cpp.
+std::vector<std::string_view> rules_broken_with_compression();
 
 }  // namespace testing
 // Does something while a word has a wild value: random, one bit off, small, or zero.

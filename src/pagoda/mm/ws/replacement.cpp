@@ -67,6 +67,17 @@ void make_room(AddressSpace& space, Processor& cpu) {
     const LockGuard guard(core.pfns.lock);
     if (core.pfns.available() >= core.tunables.plenty_free) return;
   }
+  const auto evict = [&](std::uint32_t slot) {
+    EvictionBatch batch(space);
+    batch.add(cpu, slot);
+    batch.flush(cpu);
+    const LockGuard guard(core.pfns.lock);
+    ++core.counters.pages_replaced;
+  };
+  if (core.tunables.victim == Tunables::Victim::kRandom) {
+    if (const std::uint32_t slot = ws.random_victim(); slot != WorkingSet::kNoSlot) evict(slot);
+    return;
+  }
   // The clock: once round clears every accessed bit, so a second round always finds somebody who is not locked.
   for (std::uint64_t steps = 2 * std::uint64_t{ws.end_slot()} + 1; steps > 0; --steps) {
     const std::uint32_t slot = ws.advance_hand();
@@ -79,11 +90,7 @@ void make_room(AddressSpace& space, Processor& cpu) {
       space.forget_in_tlbs(cpu, {entry.page(), 1_pages});
       continue;
     }
-    EvictionBatch batch(space);
-    batch.add(cpu, slot);
-    batch.flush(cpu);
-    const LockGuard guard(core.pfns.lock);
-    ++core.counters.pages_replaced;
+    evict(slot);
     return;
   }
 }
@@ -108,7 +115,14 @@ PageCount trim_working_set(AddressSpace& space, Processor& cpu, PageCount wanted
   WorkingSet& ws = space.working_set();
   PageCount trimmed;
   EvictionBatch batch(space);
-  for (std::uint32_t steps = ws.end_slot(); steps > 0 && trimmed < wanted && ws.size() > floor; --steps) {
+  const bool random = space.core().tunables.victim == Tunables::Victim::kRandom;
+  while (random && trimmed < wanted && ws.size() > floor) {
+    const std::uint32_t slot = ws.random_victim();
+    if (slot == WorkingSet::kNoSlot) break;
+    batch.add(cpu, slot);
+    ++trimmed;
+  }
+  for (std::uint32_t steps = random ? 0 : ws.end_slot(); steps > 0 && trimmed < wanted && ws.size() > floor; --steps) {
     const std::uint32_t slot = ws.advance_hand();
     Wsle& entry = ws[slot];
     if (!entry.is_valid() || entry.is_locked() || entry.age() < age) continue;

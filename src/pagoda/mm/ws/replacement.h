@@ -1,5 +1,7 @@
 // Who leaves a working set: replacement when it is full, trimming when memory is short. NT: MiReplaceWorkingSetEntry,
 // MmTrimWorkingSet.
+//
+// Tunables::victim says how: by use and age, or anyone who is not locked, whatever the age.
 #pragma once
 
 #include <array>

@@ -98,6 +98,16 @@ void WorkingSet::erase(std::uint32_t slot) {
   --size_;
 }
 
+std::uint32_t WorkingSet::random_victim() {
+  if (end_slot_ == 0) return kNoSlot;
+  auto slot = static_cast<std::uint32_t>(random_.below(end_slot_));
+  for (std::uint32_t steps = end_slot_; steps > 0; --steps) {
+    if (slots_[slot].is_valid() && !slots_[slot].is_locked()) return slot;
+    slot = slot + 1 == end_slot_ ? 0 : slot + 1;
+  }
+  return kNoSlot;
+}
+
 void WorkingSet::lock(std::uint32_t slot, LockKind kind) {
   Wsle& entry = slots_[slot];
   if (!entry.is_locked()) ++locked_;

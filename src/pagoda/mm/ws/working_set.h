@@ -18,6 +18,7 @@
 #include <span>
 #include <vector>
 
+#include "pagoda/base/random.h"
 #include "pagoda/base/sparse_array.h"
 #include "pagoda/base/units.h"
 #include "pagoda/mm/pte/protection.h"
@@ -86,7 +87,8 @@ class WorkingSet {
   // whatever the limits say. A choice.
   static constexpr std::uint64_t kSlotsPerFrame = 4;
 
-  WorkingSet(PageCount frames, const Limits& limits) : slots_(frames.value() * kSlotsPerFrame), limits_(limits) {}
+  WorkingSet(PageCount frames, const Limits& limits, std::uint64_t seed = 0)
+      : slots_(frames.value() * kSlotsPerFrame), limits_(limits), random_(seed) {}
 
   // A private page.
   std::uint32_t insert(Vpn page, PhysicalAddress pte);
@@ -121,6 +123,8 @@ class WorkingSet {
     if (hand_ >= end_slot_) hand_ = 0;
     return hand_++;
   }
+  // Any page that is not locked; kNoSlot if there is none. The same ones for the same seed and history.
+  std::uint32_t random_victim();
   [[nodiscard]] std::uint32_t first_free() const { return first_free_; }
   [[nodiscard]] std::uint32_t next_free(std::uint32_t slot) const {
     return static_cast<std::uint32_t>(slots_[slot].word_ >> Wsle::kVpnShift);
@@ -138,6 +142,7 @@ class WorkingSet {
   std::vector<std::uint32_t> hash_;  // Slots; kNoSlot: empty.
   std::size_t shared_ = 0;           // Entries in the hash.
   Limits limits_;
+  Random random_;
   PageCount size_;
   PageCount peak_;
   PageCount locked_;

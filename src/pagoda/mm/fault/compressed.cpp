@@ -1,0 +1,35 @@
+// A private page in the compression store: a soft fault, since no disk is asked. It keeps its slot until it is written,
+// like a page that was read from a paging file.
+#include "pagoda/mm/fault/fault.h"
+#include "pagoda/mm/store/compression.h"
+#include "pagoda/mm/ws/replacement.h"
+
+namespace pagoda::mm::fault {
+
+Outcome compressed(Context& c) {
+  Pfn frame = kNoPfn;
+  auto dirty = PteCodec::Dirty::kNo;
+  {
+    const LockGuard guard(c.core.pfns.lock);
+    // The writer may be moving the page to a paging file.
+    c.raw = c.core.load(c.cpu, c.pte);
+    if (!c.core.codec.has_slot(c.raw) || !c.core.paging_files.is_store(c.core.codec.file(c.raw)))
+      return {Status::kSuccess, FaultKind::kSpurious, false};
+    const auto taken = c.core.pfns.take(c.cpu, Contents::kAny);
+    if (!taken) return {Status::kNoMemory};
+    frame = taken->frame;
+    decompress(c.core, c.cpu, c.raw, frame);
+    ++c.core.counters.pages_decompressed;
+    c.core.pfns.make_active(frame, c.pte, c.raw);
+    if (c.fault.access == machine::Access::kWrite) {
+      c.core.pfns.make_dirty(frame);
+      dirty = PteCodec::Dirty::kYes;
+    }
+  }
+  make_room(c.space, c.cpu);
+  map(c, frame, dirty);
+  c.core.note(c.cpu, EventKind::kDecompressed, c.pte, frame, c.raw);
+  return {Status::kSuccess, FaultKind::kCompressed};
+}
+
+}  // namespace pagoda::mm::fault
