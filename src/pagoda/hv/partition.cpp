@@ -70,11 +70,13 @@ Result<std::unique_ptr<Partition>> Partition::create(mm::MemoryManager& host, mm
 }
 
 Result<> Partition::map_memory(mm::Processor& cpu) {
+  const bool deferred = config_.backing == Backing::kDeferred;
   const auto pages =
       vmmem_.reserve(cpu, {.size = bytes_of(config_.memory),
-                           .commit = mm::MemCommit::kYes,
+                           .commit = deferred ? mm::MemCommit::kNo : mm::MemCommit::kYes,
                            .type = config_.backing == Backing::kPinned ? mm::VadType::kLargePages : mm::VadType::kNone,
-                           .wishes = {.alignment = bytes_of(kLargePage)}});
+                           .wishes = {.alignment = bytes_of(kLargePage)},
+                           .on_touch = deferred ? mm::OnTouch::kCommit : mm::OnTouch::kRaise});
   if (!pages) return fail(pages.error());
   return map_.add({.frames = {Pfn(0), config_.memory}, .backing = pages->first, .kind = GpaKind::kMemory});
 }
@@ -126,12 +128,6 @@ Partition::~Partition() {
     host_.detach(vcpu->host());
   }
   host_.destroy_space(cpu, vmmem_);
-}
-
-void Partition::count_hypercall(VirtualProcessor& vcpu) {
-  ++counts_.hypercalls;
-  ++counts_.exits;
-  vcpu.exit_to_host([](mm::Processor&) {});
 }
 
 void Partition::forget(Pfn frame) {
@@ -205,7 +201,8 @@ void Partition::make_resident(mm::Processor& host, Vpn page, Access use) {
   {
     const LockGuard guard(vmmem_.lock);
     const mm::RawPte raw = vmmem_.tables().read(host, page);
-    if (host_.core().codec.has_slot(raw)) {
+    const mm::PteCodec& codec = host_.core().codec;
+    if (codec.has_slot(raw) && codec.file(raw) != mm::PagingFiles::kStore) {
       ++counts_.page_ins;
       if (guest_writes_ > 0) ++counts_.double_paged;
     }
@@ -290,11 +287,6 @@ void Partition::fill_large(const GpaRange& range, Pfn frame, mm::RawPte raw) {
   } else {
     slat_->fill(frame, 1, host, {.write = write});
   }
-}
-
-Result<> Partition::heat_hint(VirtualProcessor& /*vcpu*/, machine::HeatHint /*hint*/,
-                              std::span<const FrameRange> /*ranges*/) {
-  return fail(Status::kNotSupported);
 }
 
 }  // namespace pagoda::hv

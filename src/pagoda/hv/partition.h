@@ -36,8 +36,10 @@ class ShadowMmu;
 
 enum class MmuKind : std::uint8_t { kNested, kShadow };
 enum class Backing : std::uint8_t {
-  kVirtual,  // Ordinary memory of vmmem, committed when the partition is made. HCS: AllowOvercommit.
-  kPinned,   // Large pages, nonpageable.
+  kVirtual,   // Ordinary memory of vmmem, committed when the partition is made. HCS: AllowOvercommit.
+  kDeferred,  // The same, each page committed by its first touch. HCS: EnableDeferredCommit. Without charge left the
+              // virtual machine waits, and is lost after a while.
+  kPinned,    // Large pages, nonpageable.
 };
 
 struct DirectMapConfig {
@@ -140,8 +142,13 @@ class Partition final : private mm::SecondaryMmu {
   bool bring_in(VirtualProcessor& vcpu, Pfn frame, machine::Access use);
   // Takes all entries away, so that their tables can serve others. With vmmem's lock held.
   void drop_second_level();
-  // An exit that the guest asked for.
-  void count_hypercall(VirtualProcessor& vcpu);
+  // An exit that the guest asked for: runs `work(host processor)` in the host.
+  template <class Work>
+  decltype(auto) hypercall(VirtualProcessor& vcpu, Work&& work) {
+    ++counts_.hypercalls;
+    ++counts_.exits;
+    return vcpu.exit_to_host(std::forward<Work>(work));
+  }
   // While a guest's disk reads guest memory: page-ins count as double paging.
   class GuestWrite {
    public:
@@ -153,8 +160,9 @@ class Partition final : private mm::SecondaryMmu {
    private:
     Partition& partition_;
   };
-  // Takes pages of the guest out of vmmem's working set, makes them resident, or drops their contents.
-  Result<> heat_hint(VirtualProcessor& vcpu, machine::HeatHint hint, std::span<const machine::FrameRange> ranges);
+  // Takes pages of the guest out of vmmem's working set, makes them resident and mapped as far as memory allows, or
+  // drops their contents (not of pinned memory, which stays). The frames are the guest's own.
+  void heat_hint(mm::Processor& host, machine::HeatHint hint, machine::FrameRange frames);
 
  private:
   friend struct Corruptor;
@@ -169,11 +177,14 @@ class Partition final : private mm::SecondaryMmu {
   bool test_and_clear_accessed(Vpn page) override;
 
   void forget(Pfn frame) PAGODA_REQUIRES(vmmem_.lock);
+  // What a hint says of frames in one range.
+  void hint_in_range(mm::Processor& host, machine::HeatHint hint, const GpaRange& range, machine::FrameRange frames);
   // Makes the page of vmmem resident for the access.
   void make_resident(mm::Processor& host, Vpn page, machine::Access use);
   // Makes neighbours resident as far as that costs no transfer and memory is plentiful.
   void touch_cluster(mm::Processor& host, VpnRange cluster, Vpn wanted, machine::Access use);
-  // Fills entries for the pages of the cluster that the host has valid; whether the wanted frame's allows the access.
+  // Fills entries for the pages of the cluster, which lies in one 2 MB, that the host has valid; whether the wanted
+  // frame's allows the access.
   bool fill_cluster(mm::Processor& host, const GpaRange& range, machine::FrameRange cluster, Pfn wanted,
                     machine::Access use);
   // The entry for a frame that lies in a large page of the host's, whose entry is `raw`.

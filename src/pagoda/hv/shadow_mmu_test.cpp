@@ -345,8 +345,7 @@ TEST_P(ShadowMmus, AnUnsyncLeafTableThatBecomesATableAboveComesBackInSync) {
   EXPECT_TRUE(g.shadow().traced().unsync().contains(table));
   // It stands on level 2 for another gigabyte, where its entries name tables.
   const Pfn leaf = g.new_table();
-  g.set(root, kFar, PhysicalAddress(table).value() | kValid | (g.mode().level[3].carries_rights ? kRights : 0),
-        3);
+  g.set(root, kFar, PhysicalAddress(table).value() | kValid | (g.mode().level[3].carries_rights ? kRights : 0), 3);
   g.set(root, kFar, PhysicalAddress(leaf).value() | kValid | kRights, 2);
   page(root, kFar, 3);
   EXPECT_EQ(g.value(kFar), 3U);

@@ -31,6 +31,7 @@ class Slat {
   // Tables on the way to an entry, at most, besides the root.
   static constexpr PageCount kTablesPerPath{machine::kMaxPagingLevels - 1};
   static constexpr unsigned kLargeLevel = 2;
+  static constexpr PageCount kEntriesPerTable{512};
 
   // Takes a frame for the root, which must have been reserved. Both outlive it.
   Slat(machine::PhysicalView memory, TableFrames& frames);

@@ -31,9 +31,8 @@ void VirtualMachine::shoot_down(machine::Processor& initiator, const machine::Pr
 }
 
 machine::Hypercalls::Capabilities VirtualMachine::query_capabilities(machine::Processor& cpu) {
-  VirtualProcessor& vcpu = partition_.processor(cpu.number());
-  partition_.count_hypercall(vcpu);
   const PartitionConfig& config = partition_.config();
+  partition_.hypercall(partition_.processor(cpu.number()), [](mm::Processor&) {});
   return {.cold_hint = config.cold_hints,
           .hot_hint = config.hot_hints,
           .cold_discard_hint = config.cold_discard_hints,
@@ -41,23 +40,38 @@ machine::Hypercalls::Capabilities VirtualMachine::query_capabilities(machine::Pr
           .reporting_granule = config.fault_cluster};
 }
 
+bool VirtualMachine::accepts(HeatHint hint) const {
+  const PartitionConfig& config = partition_.config();
+  switch (hint) {
+    case HeatHint::kCold:
+      return config.cold_hints;
+    case HeatHint::kHot:
+      return config.hot_hints;
+    case HeatHint::kColdDiscard:
+      return config.cold_discard_hints;
+  }
+  return false;
+}
+
 Result<> VirtualMachine::heat_hint(machine::Processor& cpu, HeatHint hint, std::span<const FrameRange> ranges) {
-  VirtualProcessor& vcpu = partition_.processor(cpu.number());
-  partition_.count_hypercall(vcpu);
-  if (ranges.empty() || ranges.size() > kMostRanges) return fail(Status::kInvalidParameter);
-  for (const FrameRange& range : ranges)
-    if (!partition_.map().is_memory(range)) return fail(Status::kInvalidParameter);
-  return partition_.heat_hint(vcpu, hint, ranges);
+  return partition_.hypercall(partition_.processor(cpu.number()), [&](mm::Processor& host) -> Result<> {
+    if (ranges.empty() || ranges.size() > kMostRanges) return fail(Status::kInvalidParameter);
+    for (const FrameRange& range : ranges)
+      if (!partition_.map().is_memory(range)) return fail(Status::kInvalidParameter);
+    if (!accepts(hint)) return fail(Status::kNotSupported);
+    for (const FrameRange& range : ranges) partition_.heat_hint(host, hint, range);
+    return {};
+  });
 }
 
 Result<> VirtualMachine::report_memory(machine::Processor& cpu, const MemoryReport& report) {
-  partition_.count_hypercall(partition_.processor(cpu.number()));
+  partition_.hypercall(partition_.processor(cpu.number()), [](mm::Processor&) {});
   report_ = report;
   return {};
 }
 
 std::span<const machine::Hypercalls::DirectMap> VirtualMachine::direct_maps(machine::Processor& cpu) {
-  partition_.count_hypercall(partition_.processor(cpu.number()));
+  partition_.hypercall(partition_.processor(cpu.number()), [](mm::Processor&) {});
   return direct_maps_;
 }
 

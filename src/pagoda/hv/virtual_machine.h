@@ -47,6 +47,7 @@ class VirtualMachine final : public machine::Machine, private machine::Hypercall
                      std::span<const machine::FrameRange> ranges) override;
   Result<> report_memory(machine::Processor& cpu, const MemoryReport& report) override;
   std::span<const DirectMap> direct_maps(machine::Processor& cpu) override;
+  [[nodiscard]] bool accepts(machine::HeatHint hint) const;
 
   Partition& partition_;
   const machine::CostModel costs_;

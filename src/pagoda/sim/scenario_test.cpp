@@ -59,7 +59,8 @@ std::string replaced(std::string text, std::string_view from, std::string_view t
 
 // The small scenario with a virtual machine, whose table begins in line 22; `more` are keys of it, or tables below.
 std::string with_vm(std::string_view more) {
-  return replaced(std::string(kSmall), "[run]", fmt::format("[[vm]]\nname = \"v\"\nmemory = \"2MiB\"\n{}\n[run]", more));
+  return replaced(std::string(kSmall), "[run]",
+                  fmt::format("[[vm]]\nname = \"v\"\nmemory = \"2MiB\"\n{}\n[run]", more));
 }
 
 std::string refusal(const std::string& text) {
@@ -143,8 +144,7 @@ TEST(Scenario, TracesAreFoundFromTheScenariosFolder) {
 }
 
 TEST(Scenario, AVirtualMachineHasWhatAHostHas) {
-  const auto scenario = parse_scenario(
-      with_vm(R"(paging = "pae"
+  const auto scenario = parse_scenario(with_vm(R"(paging = "pae"
 processors = 2
 mmu = "shadow"
 backing = "pinned"
@@ -170,7 +170,7 @@ fork_of = "a"
 [[vm]]
 name = "w"
 memory = "4MiB")"),
-      "s.toml");
+                                       "s.toml");
   ASSERT_TRUE(scenario) << scenario.error().message;
   EXPECT_EQ(scenario->processes.size(), 1U);
   EXPECT_EQ(scenario->manager.tunables->read_cluster, 8U);
@@ -395,7 +395,8 @@ const Bad kBad[] = {
     {"[run]",
      "[[vm]]\nname = \"v\"\nmemory = \"2MiB\"\n[[vm.process]]\nname = \"b\"\nworking_set = { minimum = \"4MiB\" }\n"
      "program = { kind = \"uniform\", memory = \"4KiB\", operations = 1 }\n[run]",
-     {"bad.toml:21: vm.memory: the working-set minimums of the processes (4 MiB) are more than the guest \"v\" can keep",
+     {"bad.toml:21: vm.memory: the working-set minimums of the processes (4 MiB) are more than the guest \"v\" can "
+      "keep",
       "raise vm.memory"}},
     // What is missing.
     {"[host]\nmemory = \"4MiB\"\npaging = \"amd64\"\nprocessors = 1\n", "", {"host: is missing"}},
