@@ -2,9 +2,11 @@
 // order), tar archives of such files, and either of them under zstd.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "pagoda/base/input_error.h"
