@@ -125,6 +125,7 @@ class ScenarioReader {
       vm.cold_hints = hints.flag("cold", vm.cold_hints);
       vm.hot_hints = hints.flag("hot", vm.hot_hints);
       vm.cold_discard_hints = hints.flag("cold_discard", vm.cold_discard_hints);
+      vm.hint_period = hints.duration("period", vm.hint_period, kBalancePeriodLeast);
     });
     if (t.has("working_set")) vm.limits = read_limits(t, *scenario_.manager.tunables, vm.machine.frames);
     t.tables("disk", [this](TomlTable& disk) { read_disk(disk); });
