@@ -65,7 +65,8 @@ class ScenarioReader {
     if (!error_ && scenario_.processes.empty() &&
         std::ranges::all_of(scenario_.vms, [](const VmConfig& vm) { return vm.processes.empty(); })) {
       root_.wrong(root_.has("process") || scenario_.vms.empty() ? "process" : "vm",
-                  "is empty; add a [[process]], or a [[vm.process]] to a [[vm]]");
+                  scenario_.vms.empty() ? "is empty; add a [[process]]"
+                                        : "is empty; add a [[process]], or a [[vm.process]] to a [[vm]]");
     }
     check_whole();
     if (error_) return std::unexpected(*error_);
