@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "pagoda/cli/exit_codes.h"
@@ -16,6 +17,7 @@
 #include "pagoda/report/json.h"
 #include "pagoda/report/summary.h"
 #include "pagoda/report/write_file.h"
+#include "pagoda/sim/baseline.h"
 #include "pagoda/sim/scenario.h"
 #include "pagoda/sim/simulation.h"
 
@@ -87,6 +89,18 @@ Input<> prepare_output(const std::string& file) {
   return report::check_writable(file);
 }
 
+// The run that the scenario names to be compared with, asked the same.
+Input<sim::Baseline> run_baseline(const sim::Scenario& scenario, const RunArguments& arguments, bool seed_given) {
+  const auto other = sim::load_scenario(scenario.compare_with);
+  if (!other) return std::unexpected(other.error());
+  sim::RunOptions options{.verify = arguments.verify, .progress = {}};
+  if (seed_given) options.seed = arguments.seed;
+  if (arguments.operations > 0) options.operations_most = arguments.operations;
+  const auto result = sim::run_scenario(*other, std::move(options));
+  if (!result) return std::unexpected(result.error());
+  return sim::baseline_of(*result);
+}
+
 int run(const RunArguments& arguments, bool seed_given) {
   if (!arguments.json.empty() && arguments.json == arguments.report)
     return refuse({fmt::format("{}: named for --json and for --report; name two files", arguments.json)});
@@ -103,13 +117,20 @@ int run(const RunArguments& arguments, bool seed_given) {
   // Folders are made only for a run that can begin.
   for (const std::string& file : {arguments.report, arguments.json})
     if (const auto prepared = prepare_output(file); !prepared) return refuse(prepared.error());
-  const auto result = (*simulation)->run();
+  std::optional<sim::Baseline> baseline;
+  if (!scenario->compare_with.empty()) {
+    auto compared = run_baseline(*scenario, arguments, seed_given);
+    if (!compared) return refuse(compared.error());
+    baseline = std::move(*compared);
+  }
+  auto result = (*simulation)->run();
   progress.clear();
   if (!result) {
     fmt::print(stderr, "pagoda: {}\n", result.error().message);
     return kExitFailed;
   }
 
+  result->baseline = std::move(baseline);
   if (!arguments.json.empty()) {
     if (const auto written = report::write_json(arguments.json, *result); !written) return refuse(written.error());
   }
@@ -134,7 +155,7 @@ void add_run_command(CLI::App& app, int& exit_code) {
       "  pagoda run scenarios/host.toml --report host.html\n"
       "Three recorded programs share a host with half the memory that they touch. Open host.html to see what became "
       "of\n"
-      "their pages. docs/scenarios.md describes scenario files, docs/report-json.md what --json writes.");
+      "their pages. In scenarios/guests.toml they run in virtual machines. docs/scenarios.md describes scenario files, docs/report-json.md what --json writes.");
   command->add_option("scenario", arguments->scenario, "Scenario file (TOML)")->required()->type_name("FILE");
   command->add_option("--report", arguments->report, "Write one self-contained HTML page")->type_name("FILE.html");
   command->add_option("--json", arguments->json, "Write everything as JSON")->type_name("FILE.json");

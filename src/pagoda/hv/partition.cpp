@@ -74,9 +74,9 @@ Result<> Partition::map_memory(mm::Processor& cpu) {
   const auto pages =
       vmmem_.reserve(cpu, {.size = bytes_of(config_.memory),
                            .commit = deferred ? mm::MemCommit::kNo : mm::MemCommit::kYes,
+                           .on_touch = deferred ? mm::OnTouch::kCommit : mm::OnTouch::kRaise,
                            .type = config_.backing == Backing::kPinned ? mm::VadType::kLargePages : mm::VadType::kNone,
-                           .wishes = {.alignment = bytes_of(kLargePage)},
-                           .on_touch = deferred ? mm::OnTouch::kCommit : mm::OnTouch::kRaise});
+                           .wishes = {.alignment = bytes_of(kLargePage)}});
   if (!pages) return fail(pages.error());
   return map_.add({.frames = {Pfn(0), config_.memory}, .backing = pages->first, .kind = GpaKind::kMemory});
 }

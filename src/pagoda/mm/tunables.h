@@ -39,7 +39,7 @@ struct Tunables {
   PageCount working_set_minimum{50};
   PageCount working_set_maximum{345};
   // Modified pages that hold nothing but zeros go back to being demand zero in place of being written
-  // (store/zero_pages.h).
+  // (store/zero_pages.h). Better off in a guest: to look at a page that the host has paged out brings it in.
   bool find_zero_pages = true;
   // Frames that the compression store may take at most, and how many bytes a page may compress to that goes there.
   // Windows keeps the store in memory as far as it pays; both are choices here, and 3/4 of a page is where four frames

@@ -152,6 +152,55 @@ TEST(Charts, SharedAndPrivatePagesStandApart) {
   EXPECT_FALSE(has(chart_of(make_charts(testing::roomy_run()), "process-1"), "Of it shared"));
 }
 
+TEST(HtmlReport, HasARowForEachVirtualMachineAndSaysWhatWasPagedTwice) {
+  const sim::RunResult run = testing::virtual_run();
+  const std::string page = html_page(run);
+  EXPECT_THAT(page, HasSubstr("<h2>Virtual machines</h2>"));
+  for (const sim::VmResult& vm : run.vms) EXPECT_THAT(page, HasSubstr("<th scope=\"row\">" + vm.name));
+  EXPECT_THAT(page, HasSubstr("<th scope=\"row\">files: sort"));
+  EXPECT_THAT(page, HasSubstr("<h2>Compared</h2>"));
+  EXPECT_THAT(page, HasSubstr("The same without cures"));
+  EXPECT_THAT(page, HasSubstr(escape_html(tell(run).guests)));
+  EXPECT_THAT(page, HasSubstr("Hidden faults"));
+  EXPECT_THAT(page, Not(HasSubstr("Page-table writes")));  // None occurred.
+  EXPECT_THAT(html_page(testing::overcommitted_run()), Not(HasSubstr("irtual machine")));
+}
+
+TEST(Charts, TheBandsOfTheOwnersAddUpToTheHost) {
+  const sim::RunResult run = testing::virtual_run();
+  const std::vector<ChartSection> sections = make_charts(run);
+  const Chart owners = chart_of(sections, "owners");
+  EXPECT_EQ(owners.top, host_frames(run).value());
+  for (std::size_t at = 0; at < run.samples.size(); ++at) {
+    std::uint64_t sum = 0;
+    for (const Series& series : owners.series) sum += series.values[at];
+    ASSERT_EQ(sum, host_frames(run).value()) << "sample " << at;
+  }
+  const auto found =
+      std::ranges::find(owners.series, std::string("files, on its way out"), [](const Series& s) { return s.label; });
+  ASSERT_NE(found, owners.series.end());
+  const sim::GuestMemory& memory = run.samples[100].vms[0].memory;
+  EXPECT_EQ(found->values[100], (memory.modified + memory.standby).value());
+}
+
+TEST(Charts, EachVirtualMachineShowsWhereItsMemoryWas) {
+  const sim::RunResult run = testing::virtual_run();
+  const std::vector<ChartSection> sections = make_charts(run);
+  for (const char* id : {"vm-1", "vm-2"}) {
+    const Chart chart = chart_of(sections, id);
+    for (std::size_t at = 0; at < run.samples.size(); ++at) {
+      std::uint64_t sum = 0;
+      for (const Series& series : chart.series) sum += series.values[at];
+      ASSERT_EQ(sum, pages_of(run.vms[0].promised).value()) << id << " sample " << at;
+    }
+  }
+  const Chart twice = chart_of(sections, "double-paging");
+  ASSERT_EQ(twice.series.size(), 2U);
+  std::uint64_t sum = 0;
+  for (const std::uint64_t value : twice.series[1].values) sum += value;
+  EXPECT_EQ(sum, double_paged(run));
+}
+
 TEST(Charts, FaultsPerIntervalAddUpToTheCounters) {
   const sim::RunResult run = testing::overcommitted_run();
   std::uint64_t sum = 0;

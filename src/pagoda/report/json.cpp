@@ -120,7 +120,7 @@ Json to_json(const sim::VmResult& vm) {
       {"fault_cluster_bytes", vm.fault_cluster.value()},
       {"peak_working_set_pages", vm.peak_working_set.value()},
       {"memory", std::move(memory)},
-      {"frames", std::move(frames)},
+      {"guest_frames", std::move(frames)},
       {"tables_pages", vm.end.tables.value()},
       {"exits", to_json(vm.end.counters)},
       {"counters", to_json(vm.counters)},
@@ -219,7 +219,7 @@ Json vm_columns(const std::vector<sim::Sample>& samples, std::size_t vm) {
     exits[field.key] = column(samples, [&](const auto& sample) { return of(sample).counters.*field.member; });
   return Json{
       {"memory", std::move(memory)},
-      {"frames", std::move(frames)},
+      {"guest_frames", std::move(frames)},
       {"tables_pages", column(samples, [&](const auto& sample) { return of(sample).tables.value(); })},
       {"exits", std::move(exits)},
       {"hard_faults", column(samples, [&](const auto& sample) { return of(sample).hard_faults; })},

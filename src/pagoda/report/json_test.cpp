@@ -23,13 +23,16 @@ constexpr std::uint64_t kLargest = std::numeric_limits<std::uint64_t>::max();
 // Drops what stands before an object that docs/report-json.md describes once for all its places; the arrays of such an
 // object's columns are described by their element.
 std::string documented_path(const std::string& path) {
-  for (const std::string shared : {"faults.", "counters."}) {
+  for (const std::string shared : {"faults.", "counters.", "memory.", "guest_frames.", "exits."}) {
     const std::size_t at = path.rfind(shared);
     if (at == std::string::npos || (at > 0 && path[at - 1] != '.')) continue;
     std::string rest = path.substr(at);
     if (rest.ends_with("[]")) rest.resize(rest.size() - 2);
     return rest;
   }
+  // Disks and page files are the same in a virtual machine.
+  for (const std::string shared : {"vms[].disks", "vms[].page_files"})
+    if (path.starts_with(shared + "[]")) return path.substr(std::string_view("vms[].").size());
   return path;
 }
 
@@ -74,7 +77,7 @@ std::string read_file(const std::filesystem::path& path) {
 TEST(ReportJson, EveryEmittedKeyIsDocumentedAndEveryDocumentedKeyIsEmitted) {
   std::ifstream document(std::filesystem::path(PAGODA_SOURCE_DIR) / "docs" / "report-json.md");
   ASSERT_TRUE(document) << "docs/report-json.md is missing";
-  EXPECT_EQ(documented_keys(document), emitted_keys(testing::overcommitted_run()));
+  EXPECT_EQ(documented_keys(document), emitted_keys(testing::virtual_run()));
 }
 
 TEST(ReportJson, TheComparisonOfKeysNoticesADifference) {
@@ -137,7 +140,7 @@ TEST(ReportJson, EveryFieldGoesToItsOwnKey) {
   run.counters.page_tables_freed = 315;
   mm::FaultCounts faults{};
   for (std::size_t i = 0; i < mm::kFaultKinds; ++i) faults[i] = 400 + i;
-  run.processes = {{"p", "program", 501_pages, 502_pages, 503_pages, 504_pages, 513_pages, 514_pages, 505_pages, 506,
+  run.processes = {{"p", "v", "program", 501_pages, 502_pages, 503_pages, 504_pages, 513_pages, 514_pages, 505_pages, 506,
                     507, Duration(508), Duration(509), Time(510), faults, 511, 512}};
   run.disks = {{"d", 601_B, 602_B, 603, 604, 605_B, 606_B, 607, Duration(608)}};
   run.page_files = {{"f", "d", 701_B, 702_B, 703_B, 704_pages, 705_pages}};
@@ -157,7 +160,7 @@ TEST(ReportJson, EveryFieldGoesToItsOwnKey) {
   run.samples = {sample};
 
   const Json expected = Json::parse(R"({
-    "schema": "pagoda-run", "version": 2, "scenario": "a.toml", "title": "title", "description": "description",
+    "schema": "pagoda-run", "version": 3, "scenario": "a.toml", "title": "title", "description": "description",
     "seed": 18446744073709551615, "memory_bytes": 1048576, "paging": "pae", "tlb": "large", "refill": "software",
     "verified": true, "end_ns": 101, "commit_peak_pages": 102, "state_hash": "0000000000000abc", "wall_seconds": 1.5,
     "counters": {
@@ -171,7 +174,7 @@ TEST(ReportJson, EveryFieldGoesToItsOwnKey) {
       "zero_pages_found": 320, "pages_compressed": 321, "bytes_compressed": 322, "pages_decompressed": 323,
       "pages_incompressible": 324, "pages_evicted": 325, "pages_repurposed": 309, "pages_replaced": 310, "pages_trimmed": 311, "shortages": 312, "commit_refusals": 313,
       "page_tables_made": 314, "page_tables_freed": 315},
-    "processes": [{"name": "p", "program": "program", "footprint_pages": 501, "working_set_minimum_pages": 502,
+    "processes": [{"name": "p", "vm": "v", "program": "program", "footprint_pages": 501, "working_set_minimum_pages": 502,
       "working_set_maximum_pages": 503, "peak_working_set_pages": 504, "end_private_pages": 513,
       "end_shared_pages": 514, "peak_commit_pages": 505, "operations": 506,
       "references": 507, "cpu_ns": 508, "wait_ns": 509, "finished_ns": 510,
@@ -180,6 +183,7 @@ TEST(ReportJson, EveryFieldGoesToItsOwnKey) {
         "first_write": 409, "guard": 410, "spurious": 411, "access_violation": 412,
         "in_page_error": 413},
       "in_page_errors": 511, "loads_verified": 512}],
+    "vms": [], "baseline": null,
     "disks": [{"name": "d", "capacity_bytes": 601, "used_bytes": 602, "reads": 603, "writes": 604, "read_bytes": 605,
       "written_bytes": 606, "errors": 607, "busy_ns": 608}],
     "page_files": [{"name": "f", "disk": "d", "minimum_bytes": 701, "maximum_bytes": 702, "size_bytes": 703,
@@ -213,9 +217,76 @@ TEST(ReportJson, EveryFieldGoesToItsOwnKey) {
         "faults": {"demand_zero": [400], "transition_standby": [401], "transition_modified": [402], "collided": [403], "compressed": [404],
         "page_file": [405], "mapped_file": [406], "shared": [407], "copy_on_write": [408],
         "first_write": [409], "guard": [410], "spurious": [411], "access_violation": [412],
-        "in_page_error": [413]}}]}
+        "in_page_error": [413]}}],
+      "vms": []}
   })");
   EXPECT_EQ(to_json(run), expected) << Json::diff(to_json(run), expected).dump(1);
+}
+
+TEST(ReportJson, EveryFieldOfAVirtualMachineGoesToItsOwnKey) {
+  sim::VmSample sample{.memory = {1_pages, 2_pages, 3_pages, 4_pages, 5_pages, 6_pages},
+                       .frames = {11_pages, 12_pages, 13_pages, 14_pages},
+                       .tables = 15_pages,
+                       .counters = {21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35},
+                       .hard_faults = 41,
+                       .pages_read = 42,
+                       .pages_written = 43};
+  sim::RunResult run;
+  run.vms = {{.name = "v",
+              .paging = "pae",
+              .mmu = "nested",
+              .backing = "va",
+              .guest = "plain",
+              .processors = 51,
+              .promised = 52_B,
+              .fault_cluster = 53_B,
+              .peak_working_set = 54_pages,
+              .end = sample,
+              .counters = {},
+              .commit_peak = 55_pages,
+              .disks = {},
+              .page_files = {},
+              .busy = Duration(56),
+              .waited = Duration(57)}};
+  run.vms[0].counters.page_file_reads = 58;
+  run.samples.resize(1);
+  run.samples[0].vms = {sample};
+  run.baseline = sim::Baseline{.scenario = "s",
+                               .title = "t",
+                               .end = Time(61),
+                               .double_paged = 62,
+                               .guest_pages_written = 63,
+                               .counters = run.vms[0].counters};
+  const Json json = to_json(run);
+  Json vm = json["vms"][0];
+  EXPECT_EQ(vm["counters"]["page_file_reads"], 58);
+  vm.erase("counters");
+  EXPECT_EQ(vm, Json::parse(R"({"name": "v", "paging": "pae", "mmu": "nested", "backing": "va", "guest": "plain",
+    "processors": 51, "promised_bytes": 52, "fault_cluster_bytes": 53, "peak_working_set_pages": 54,
+    "memory": {"active_pages": 1, "modified_pages": 2, "standby_pages": 3, "compressed_pages": 4, "page_file_pages": 5,
+      "nothing_pages": 6},
+    "guest_frames": {"active_pages": 11, "modified_pages": 12, "standby_pages": 13, "unused_pages": 14},
+    "tables_pages": 15,
+    "exits": {"exits": 21, "violations": 22, "write_violations": 23, "page_ins": 24, "invalidations": 25,
+      "hidden_faults": 26, "true_faults": 27, "table_writes": 28, "page_invalidations": 29, "root_loads": 30,
+      "hypercalls": 31, "cold_pages": 32, "hot_pages": 33, "discarded_pages": 34, "double_paged": 35,
+      "double_paging_transfers": 70},
+    "commit_peak_pages": 55, "disks": [], "page_files": [], "busy_ns": 56, "waited_ns": 57})"));
+  EXPECT_EQ(json["samples"]["vms"], Json::parse(R"([{
+    "memory": {"active_pages": [1], "modified_pages": [2], "standby_pages": [3], "compressed_pages": [4],
+      "page_file_pages": [5], "nothing_pages": [6]},
+    "guest_frames": {"active_pages": [11], "modified_pages": [12], "standby_pages": [13], "unused_pages": [14]},
+    "tables_pages": [15],
+    "exits": {"exits": [21], "violations": [22], "write_violations": [23], "page_ins": [24], "invalidations": [25],
+      "hidden_faults": [26], "true_faults": [27], "table_writes": [28], "page_invalidations": [29],
+      "root_loads": [30], "hypercalls": [31], "cold_pages": [32], "hot_pages": [33], "discarded_pages": [34],
+      "double_paged": [35]},
+    "hard_faults": [41], "page_file_pages_read": [42], "page_file_pages_written": [43]}])"));
+  Json baseline = json["baseline"];
+  EXPECT_EQ(baseline["counters"]["page_file_reads"], 58);
+  baseline.erase("counters");
+  EXPECT_EQ(baseline, Json::parse(R"({"scenario": "s", "title": "t", "end_ns": 61, "double_paged": 62,
+    "guest_pages_written": 63})"));
 }
 
 TEST(ReportJson, AProcessThatDidNotFinishHasNull) {

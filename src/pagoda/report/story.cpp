@@ -210,17 +210,16 @@ std::string tell_waiting(const sim::RunResult& run) {
   return sentence(std::move(statement), more);
 }
 
-// "a third fewer" in figures: how a count compares with the other run's.
+// How the count of pages that were paged twice compares with the other run's.
 std::string against(const sim::Baseline& baseline, std::uint64_t now) {
   const std::uint64_t before = baseline.double_paged;
-  const std::string name = baseline.title.empty() ? baseline.scenario : baseline.title;
-  if (before == now) return fmt::format("as many as in \"{}\"", name);
-  if (before == 0) return fmt::format("none in \"{}\"", name);
-  const bool fewer = now < before;
-  return fmt::format("{} {} than the {} of \"{}\", which saves {}",
-                     percent_text(fewer ? before - now : now - before, before), fewer ? "fewer" : "more",
-                     grouped(before), name,
-                     fewer ? counted(kTransfersPerDoublePaged * (before - now), "transfer") : std::string("nothing"));
+  const std::string name = fmt::format("\"{}\"", baseline.title.empty() ? baseline.scenario : baseline.title);
+  if (before == now) return "that is as many as in " + name;
+  if (before == 0) return "there were none in " + name;
+  if (now > before)
+    return fmt::format("that is {} more than the {} of {}", percent_text(now - before, before), grouped(before), name);
+  return fmt::format("that is {} fewer than the {} of {}, which saves {}", percent_text(before - now, before),
+                     grouped(before), name, counted(kTransfersPerDoublePaged * (before - now), "transfer"));
 }
 
 std::string tell_guests(const sim::RunResult& run) {
@@ -253,7 +252,7 @@ std::string tell_guests(const sim::RunResult& run) {
     more.push_back(
         fmt::format("none of {} that guests paged out had been paged out by the host", counted(written, "page")));
   }
-  if (run.baseline) more.push_back("that is " + against(*run.baseline, twice));
+  if (run.baseline) more.push_back(against(*run.baseline, twice));
   return sentence(
       fmt::format("{} virtual {} promised {}, {}", number_word(run.vms.size()),
                   run.vms.size() == 1 ? "machine was" : "machines were", bytes_text(PageCount(promised)), ratio),

@@ -64,6 +64,17 @@ TEST(Summary, ShowsSharedAndPrivatePagesApart) {
   EXPECT_THAT(summary_text(testing::roomy_run()), Not(HasSubstr("shared")));
 }
 
+TEST(Summary, HasALineForEachVirtualMachine) {
+  const sim::RunResult run = testing::virtual_run();
+  const std::string text = summary_text(run);
+  for (const std::string& line : lines_of(text)) EXPECT_LE(width_of(line), kSummaryWidth) << line;
+  EXPECT_THAT(text, HasSubstr("\nfiles"));
+  EXPECT_THAT(text, HasSubstr("\nbuild"));
+  EXPECT_THAT(text, HasSubstr("files: sort"));
+  for (const sim::VmResult& vm : run.vms) EXPECT_THAT(text, HasSubstr(bytes_text(vm.end.memory.in_memory())));
+  EXPECT_THAT(summary_text(testing::roomy_run()), Not(HasSubstr("virtual machine")));
+}
+
 TEST(Summary, NamesTheProcessesThatWaitedMost) {
   sim::RunResult run;
   for (std::uint64_t i = 0; i < 40; ++i) {

@@ -129,6 +129,13 @@ Input<std::unique_ptr<Guest>> Guest::create(const VmConfig& config, System& host
   auto system = System::create(config, machine, machine.processors(), std::move(programs), log, options);
   if (!system) return std::unexpected(system.error());
   guest->system_ = std::move(*system);
+  if (config.guest == VmConfig::GuestKind::kWindows) {
+    auto settings = guest::EnlightenmentSettings::for_memory(config.machine.frames);
+    settings.period = config.hint_period;
+    guest->enlightenments_ =
+        guest::Enlightenments::create(guest->system_->manager(), machine.processor(), settings);
+    if (guest->enlightenments_ != nullptr) guest->system_->scheduler().add_thread(*guest->enlightenments_);
+  }
   for (unsigned number = 0; number < config.machine.processors; ++number) {
     guest->cpus_.push_back(std::make_unique<VirtualCpu>(*guest, number));
     host.scheduler().add(*guest->cpus_.back());
@@ -147,6 +154,7 @@ Time Guest::wake_time(const VirtualCpu& cpu) const {
 
 void Guest::lose(const std::string& why, Time now) {
   log_.incidents.push_back(fmt::format("{}: {}", to_string(now), why));
+  lost_ = true;
   for (const auto& cpu : cpus_) cpu->set_state(Task::State::kDone);
   for (const auto& process : system_->processes()) process->set_state(Task::State::kDone);
 }
@@ -161,6 +169,11 @@ VmSample Guest::sample() {
                                .write_violations = counts.write_violations,
                                .page_ins = counts.page_ins,
                                .invalidations = counts.invalidations,
+                               .hidden_faults = counts.hidden_faults,
+                               .true_faults = counts.true_faults,
+                               .table_writes = counts.table_writes,
+                               .page_invalidations = counts.invlpg_exits + counts.flush_exits,
+                               .root_loads = counts.root_load_exits,
                                .hypercalls = counts.hypercalls,
                                .cold_pages = counts.cold_pages,
                                .hot_pages = counts.hot_pages,

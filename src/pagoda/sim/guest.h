@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "pagoda/base/input_error.h"
+#include "pagoda/guest/enlightenments.h"
 #include "pagoda/hv/partition.h"
 #include "pagoda/sim/run_result.h"
 #include "pagoda/sim/scenario.h"
@@ -71,6 +72,7 @@ class Guest {
   [[nodiscard]] Time wake_time(const VirtualCpu& cpu) const;
   // The host lost the guest's memory: nothing in it runs any more.
   void lose(const std::string& why, Time now);
+  [[nodiscard]] bool is_lost() const { return lost_; }
 
   [[nodiscard]] VmSample sample();
   [[nodiscard]] VmResult result();
@@ -85,7 +87,9 @@ class Guest {
   RunLog& log_;
   std::unique_ptr<hv::Partition> partition_;
   std::unique_ptr<System> system_;  // Goes before the partition.
+  std::unique_ptr<guest::Enlightenments> enlightenments_;  // Of a Windows guest whose host takes hints.
   std::vector<std::unique_ptr<VirtualCpu>> cpus_;
+  bool lost_ = false;
 };
 
 }  // namespace pagoda::sim

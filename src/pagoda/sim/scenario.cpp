@@ -65,7 +65,8 @@ class ScenarioReader {
     if (!error_ && scenario_.processes.empty() &&
         std::ranges::all_of(scenario_.vms, [](const VmConfig& vm) { return vm.processes.empty(); })) {
       root_.wrong(root_.has("process") || scenario_.vms.empty() ? "process" : "vm",
-                  "is empty; add a [[process]], or a [[vm.process]] to a [[vm]]");
+                  scenario_.vms.empty() ? "is empty; add a [[process]]"
+                                        : "is empty; add a [[process]], or a [[vm.process]] to a [[vm]]");
     }
     check_whole();
     if (error_) return std::unexpected(*error_);
@@ -125,11 +126,13 @@ class ScenarioReader {
       vm.cold_hints = hints.flag("cold", vm.cold_hints);
       vm.hot_hints = hints.flag("hot", vm.hot_hints);
       vm.cold_discard_hints = hints.flag("cold_discard", vm.cold_discard_hints);
+      vm.hint_period = hints.duration("period", vm.hint_period, kBalancePeriodLeast);
     });
     if (t.has("working_set")) vm.limits = read_limits(t, *scenario_.manager.tunables, vm.machine.frames);
     t.tables("disk", [this](TomlTable& disk) { read_disk(disk); });
     t.tables("page_file", [this](TomlTable& file) { read_page_file(file); });
     vm.manager.tunables = mm::Tunables::for_memory(vm.machine.frames);
+    vm.manager.tunables->find_zero_pages = false;  // It would bring in what the host has paged out.
     t.table("memory_manager", [this](TomlTable& tunables) { read_tunables(tunables); });
     t.tables("process", [this](TomlTable& process) { read_process(process); });
     names.swap(names_);

@@ -64,6 +64,7 @@ struct VmConfig : SystemConfig {
   bool cold_hints = true;  // Hints that the host accepts.
   bool hot_hints = true;
   bool cold_discard_hints = true;
+  Duration hint_period = 1_s;  // How often the guest looks for memory to hint.
   GuestKind guest = GuestKind::kWindows;
   std::optional<mm::WorkingSet::Limits> limits;  // Of its host process.
   std::string where;

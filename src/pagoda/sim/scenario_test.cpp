@@ -445,6 +445,8 @@ TEST(BadScenario, IsOneLineWithFileLineKeyAndWhatToDo) {
 TEST(BadScenario, NoProcess) {
   EXPECT_EQ(refusal("[host]\nmemory = \"4MiB\"\n"), "bad.toml:1: process: is missing");
   EXPECT_EQ(refusal("process = []\n[host]\nmemory = \"4MiB\"\n"), "bad.toml:1: process: is empty; add a [[process]]");
+  EXPECT_EQ(refusal("[host]\nmemory = \"4MiB\"\n[[vm]]\nname = \"v\"\nmemory = \"2MiB\"\n"),
+            "bad.toml:3: vm: is empty; add a [[process]], or a [[vm.process]] to a [[vm]]");
   EXPECT_THAT(refusal("process = [1]\n[host]\nmemory = \"4MiB\"\n"), HasSubstr("must be an array of tables"));
   EXPECT_THAT(refusal(""), HasSubstr("host: is missing"));
 }

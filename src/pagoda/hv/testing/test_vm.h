@@ -51,9 +51,16 @@ class TestHost {
   unsigned next_processor_ = 1;
 };
 
+// A guest that does not look at pages before it writes them.
+inline mm::Tunables guest_tunables() {
+  mm::Tunables tunables = mm::testing::small_tunables();
+  tunables.find_zero_pages = false;
+  return tunables;
+}
+
 struct TestVmConfig {
   PartitionConfig partition{.memory = pages_of(2_MiB), .disks = {{}}};
-  mm::Tunables tunables = mm::testing::small_tunables();
+  mm::Tunables tunables = guest_tunables();
   ByteCount paging_file = 16_MiB;
 };
 

@@ -1,0 +1,272 @@
+// Whole simulations with virtual machines: what must hold for guests whatever the host does to them.
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <memory>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "pagoda/hv/check.h"
+#include "pagoda/mm/check/check.h"
+#include "pagoda/sim/baseline.h"
+#include "pagoda/sim/simulation.h"
+
+namespace pagoda::sim {
+namespace {
+
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+struct Vm {
+  std::string_view name = "v";
+  std::string_view memory = "2MiB";
+  std::string_view paging = "amd64";
+  std::string_view mmu = "nested";
+  std::string_view refill = "hardware";
+  unsigned processors = 1;
+  std::string_view more;  // Keys.
+  std::string_view page_file = "8MiB";
+};
+
+std::string process(std::string_view table, std::string_view name, std::string_view program) {
+  return fmt::format("[[{}]]\nname = '{}'\nprogram = {{ {} }}\n", table, name, program);
+}
+
+// Two programs that want more than the guest has.
+const std::string kTwo =
+    process("vm.process", "a", "kind = 'zipf', memory = '2MiB', operations = 5000") +
+    process("vm.process", "b",
+            "kind = 'phases', memory = '1MiB', operations = 5000, window = '256KiB', phase_operations = 700");
+
+std::string vm(const Vm& vm, const std::string& processes = kTwo) {
+  std::string text = fmt::format(
+      "[[vm]]\nname = '{}'\nmemory = '{}'\npaging = '{}'\nmmu = '{}'\nrefill = '{}'\nprocessors = {}\n{}\n"
+      "[[vm.disk]]\nname = 'vd'\ncapacity = '64MiB'\nstore = 'memory'\n",
+      vm.name, vm.memory, vm.paging, vm.mmu, vm.refill, vm.processors, vm.more);
+  if (!vm.page_file.empty()) text += fmt::format("[[vm.page_file]]\ndisk = 'vd'\nminimum = '{}'\n", vm.page_file);
+  return text + processes;
+}
+
+std::string host(std::string_view memory, unsigned processors, const std::string& rest) {
+  return fmt::format(
+      "[host]\nmemory = '{}'\nprocessors = {}\n[[disk]]\nname = 'd'\ncapacity = '256MiB'\nstore = 'memory'\n"
+      "[[page_file]]\ndisk = 'd'\nminimum = '64MiB'\n{}",
+      memory, processors, rest);
+}
+
+// One run, with the checkers of all levels in the middle of it and at its end.
+struct CheckedRun {
+  explicit CheckedRun(const std::string& text, RunOptions options = {.verify = true}) {
+    const auto scenario = parse_scenario(text, "test.toml");
+    EXPECT_TRUE(scenario) << scenario.error().message;
+    options.progress = [this](std::uint64_t done, std::uint64_t total, Time) {
+      EXPECT_LE(done, total);
+      if (findings.empty() && ++calls % 8 == 1) findings = check();
+    };
+    auto created = Simulation::create(*scenario, std::move(options));
+    EXPECT_TRUE(created) << created.error().message;
+    simulation = std::move(*created);
+  }
+  const RunResult& go() {
+    auto outcome = simulation->run();
+    EXPECT_TRUE(outcome) << outcome.error().message;
+    if (outcome) result = std::move(*outcome);
+    if (findings.empty()) findings = check();
+    EXPECT_EQ(findings, "");
+    return result;
+  }
+  std::string check() {
+    std::string all = to_string(mm::check(simulation->manager(), simulation->machine().processor()));
+    for (const auto& guest : simulation->guests()) {
+      if (guest->is_lost()) continue;  // It stopped in the middle of something.
+      all += hv::to_string(hv::check(guest->partition()));
+      all += to_string(mm::check(guest->system().manager(), guest->partition().machine().processor()));
+    }
+    return all;
+  }
+
+  std::unique_ptr<Simulation> simulation;
+  std::string findings;
+  unsigned calls = 0;
+  RunResult result;
+};
+
+TEST(VirtualMachinesInScenarios, TheSameSeedIsTheSameRun) {
+  const std::string text = host("3MiB", 2, vm({.name = "v", .processors = 2}) + vm({.name = "w", .mmu = "shadow"}));
+  CheckedRun first(text);
+  CheckedRun second(text, {.verify = false});  // Verifying changes nothing either.
+  EXPECT_EQ(first.go().state_hash, second.go().state_hash);
+  EXPECT_EQ(first.result.end, second.result.end);
+  CheckedRun third(text, {.verify = true, .seed = 99});
+  EXPECT_NE(first.result.state_hash, third.go().state_hash);
+}
+
+TEST(VirtualMachinesInScenarios, ProgramsReadTheSameBytesInEveryVirtualMachineAndOnTheHost) {
+  // What they read where there is no virtual machine.
+  const std::string on_host = process("process", "a", "kind = 'zipf', memory = '2MiB', operations = 5000");
+  std::vector<std::uint64_t> expected;
+  std::set<std::uint64_t> hashes;
+  for (const char* mmu : {"nested", "shadow"}) {
+    for (const char* paging : {"x86", "pae", "amd64"}) {
+      for (const char* refill : {"hardware", "software"}) {
+        for (const unsigned processors : {1U, 2U}) {
+          const auto where = fmt::format("{} {} {} {}", mmu, paging, refill, processors);
+          CheckedRun run(host(
+              "2MiB", processors,
+              vm({.paging = paging, .mmu = mmu, .refill = refill, .processors = processors}) + on_host));
+          const RunResult& result = run.go();
+          EXPECT_THAT(result.incidents, IsEmpty()) << where;
+          std::vector<std::uint64_t> checksums;
+          for (const ProcessResult& process : result.processes) {
+            EXPECT_EQ(process.operations, 5000U) << where;
+            EXPECT_GT(process.loads_verified, 1000U) << where;
+            checksums.push_back(process.checksum);
+          }
+          if (expected.empty()) expected = checksums;
+          EXPECT_EQ(checksums, expected) << where;
+          EXPECT_EQ(result.vms[0].mmu, mmu);
+          EXPECT_EQ(result.vms[0].paging, paging);
+          EXPECT_GT(result.vms[0].end.counters.page_ins, 0U) << where;
+          hashes.insert(result.state_hash);
+        }
+      }
+    }
+  }
+  EXPECT_EQ(hashes.size(), 24U);
+}
+
+TEST(VirtualMachinesInScenarios, FiguresAddUp) {
+  CheckedRun run(host("3MiB", 2, vm({.name = "v", .processors = 2}) + vm({.name = "w"})));
+  const RunResult& result = run.go();
+  ASSERT_EQ(result.vms.size(), 2U);
+  ASSERT_EQ(result.processes.size(), 4U);
+  EXPECT_EQ(result.processors.size(), 2U);  // Those that work for virtual ones are no cores.
+  Duration busy;
+  for (const ProcessorResult& processor : result.processors) {
+    EXPECT_EQ(processor.busy + processor.idle, result.end - Time{});
+    busy += processor.busy;
+  }
+  Duration of_guests;
+  for (std::size_t number = 0; number < 2; ++number) {
+    const VmResult& vm = result.vms[number];
+    const GuestMemory& memory = vm.end.memory;
+    EXPECT_EQ(memory.in_memory() + memory.compressed + memory.page_file + memory.nothing, 512_pages);
+    const GuestFrames& frames = vm.end.frames;
+    EXPECT_EQ(frames.active + frames.modified + frames.standby + frames.unused, 512_pages);
+    EXPECT_GT(vm.end.tables, 3_pages);
+    EXPECT_GT(vm.waited, 0_ns);
+    of_guests += vm.busy;
+    // A guest's own faults are those of its processes.
+    mm::FaultCounts faults{};
+    for (const ProcessResult& process : result.processes) {
+      if (process.vm != vm.name) continue;
+      for (std::size_t kind = 0; kind < mm::kFaultKinds; ++kind) faults[kind] += process.faults[kind];
+      EXPECT_LE(process.cpu_time + process.wait_time, process.finished - Time{});
+    }
+    EXPECT_EQ(faults, vm.counters.faults);
+    ASSERT_EQ(vm.disks.size(), 1U);
+    EXPECT_EQ(vm.disks[0].writes, vm.counters.page_file_writes);
+    ASSERT_EQ(vm.page_files.size(), 1U);
+    EXPECT_EQ(vm.page_files[0].disk, "vd");
+    // Violations that read are the host's hard faults; others may have read for it.
+    EXPECT_GE(vm.end.counters.violations, vm.end.counters.page_ins);
+  }
+  EXPECT_LE(of_guests, busy);
+  EXPECT_GT(of_guests + of_guests, busy);  // Most of what the host does is theirs.
+  for (const Sample& sample : result.samples) {
+    PageCount active;
+    for (const VmSample& one : sample.vms) active += one.memory.active;
+    EXPECT_LE(active, sample.frames.active_private);
+    ASSERT_EQ(sample.vms.size(), 2U);
+    ASSERT_EQ(sample.processes.size(), 4U);
+  }
+}
+
+TEST(VirtualMachinesInScenarios, OneThatWaitsForTheHostLetsOthersRun) {
+  // One core; the guest's waits for the host's disk are time for the host's own program.
+  const std::string own = process("process", "p", "kind = 'uniform', memory = '64KiB', operations = 2000");
+  CheckedRun run(host("2MiB", 1, vm({}) + own));
+  const RunResult& result = run.go();
+  EXPECT_GT(result.vms[0].waited, 10_ms);
+  EXPECT_LT(result.processes[0].finished, Time{} + (result.end - Time{}) / 2);
+}
+
+TEST(VirtualMachinesInScenarios, BothLevelsPageAndWhatIsPagedTwiceIsCounted) {
+  CheckedRun run(host("2MiB", 1, vm({})));
+  const RunResult& result = run.go();
+  EXPECT_GT(result.counters.page_file_pages_written, 0U);
+  EXPECT_GT(result.vms[0].counters.page_file_pages_written, 0U);
+  const std::uint64_t twice = result.vms[0].end.counters.double_paged;
+  EXPECT_GT(twice, 0U);
+  EXPECT_LE(twice, result.vms[0].counters.page_file_pages_written);
+  // With memory for all nothing is.
+  CheckedRun roomy(host("8MiB", 1, vm({})));
+  EXPECT_EQ(roomy.go().vms[0].end.counters.double_paged, 0U);
+  EXPECT_GT(roomy.result.vms[0].counters.page_file_pages_written, 0U);
+  const Baseline baseline = baseline_of(result);
+  EXPECT_EQ(baseline.double_paged, twice);
+  EXPECT_EQ(baseline.guest_pages_written, result.vms[0].counters.page_file_pages_written);
+}
+
+TEST(VirtualMachinesInScenarios, PinnedMemoryIsNotPaged) {
+  CheckedRun run(host("8MiB", 1, vm({.more = "backing = 'pinned'"})));
+  const RunResult& result = run.go();
+  EXPECT_EQ(result.vms[0].end.memory.active, 512_pages);
+  EXPECT_EQ(result.vms[0].end.counters.page_ins, 0U);
+  EXPECT_EQ(result.vms[0].backing, "pinned");
+}
+
+TEST(VirtualMachinesInScenarios, AHostThatCannotKeepItsPromiseSaysSo) {
+  const auto scenario = parse_scenario(
+      "[host]\nmemory = '4MiB'\n" + vm({.memory = "8MiB", .page_file = ""},
+                                       process("vm.process", "a", "kind = 'uniform', memory = '64KiB', operations = 1")),
+      "test.toml");
+  ASSERT_TRUE(scenario) << scenario.error().message;
+  const auto simulation = Simulation::create(*scenario, {});
+  ASSERT_FALSE(simulation);
+  EXPECT_THAT(simulation.error().message, HasSubstr("test.toml:3: vm \"v\": the host cannot promise it 8 MiB"));
+}
+
+TEST(VirtualMachinesInScenarios, AVirtualMachineThatTheHostLosesEndsAlone) {
+  // Every read of the host's disk fails: what was paged out is gone.
+  const std::string own = process("process", "p", "kind = 'uniform', memory = '64KiB', operations = 2000");
+  std::string text = host("2MiB", 1, vm({}) + own);
+  text.insert(text.find("store = 'memory'"), "read_errors = 1.0\n");
+  CheckedRun run(text);
+  const RunResult& result = run.go();
+  ASSERT_FALSE(result.incidents.empty());
+  EXPECT_THAT(result.incidents.back(), HasSubstr("v: the host cannot bring in guest memory"));
+  EXPECT_EQ(result.processes[0].operations, 2000U);
+  EXPECT_EQ(result.processes[1].finished, kNever);
+}
+
+TEST(VirtualMachinesInScenarios, AGuestsOwnDiskMayFail) {
+  std::string text = host("8MiB", 1, vm({}));
+  const std::size_t at = text.rfind("store = 'memory'");
+  text.insert(at, "read_errors = 0.2\nwrite_errors = 0.2\n");
+  CheckedRun run(text);
+  const RunResult& result = run.go();
+  EXPECT_GT(result.vms[0].disks[0].errors, 0U);
+  EXPECT_EQ(result.disks[0].errors, 0U);
+  for (const ProcessResult& process : result.processes) EXPECT_EQ(process.operations, 5000U);
+}
+
+TEST(VirtualMachinesInScenarios, AnIdleGuestEndsNothingAndHaltsItsProcessors) {
+  CheckedRun run(host("8MiB", 2,
+                      vm({.name = "v", .processors = 2},
+                         process("vm.process", "a", "kind = 'uniform', memory = '64KiB', operations = 100")) +
+                          vm({.name = "w", .processors = 2}, "") +
+                          process("process", "late", "kind = 'uniform', memory = '64KiB', operations = 10") +
+                          "start = '3s'\n"));
+  const RunResult& result = run.go();
+  EXPECT_GT(result.end, Time{} + 3_s);
+  for (const VmResult& vm : result.vms) EXPECT_LT(vm.busy, 50_ms);
+}
+
+}  // namespace
+}  // namespace pagoda::sim
