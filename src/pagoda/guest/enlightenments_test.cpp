@@ -13,7 +13,6 @@ namespace {
 
 using machine::HeatHint;
 using machine::Hypercalls;
-using mm::PageState;
 using testing::EnlightenedMachine;
 using testing::RecordingHypervisor;
 using FrameState = RecordingHypervisor::FrameState;
