@@ -21,6 +21,8 @@ Input<> fault_scale_memory(const BenchOptions& options, BenchOutput& out);
 Input<> vad_place(const BenchOptions& options, BenchOutput& out);
 Input<> vad_scale(const BenchOptions& options, BenchOutput& out);
 Input<> write_watch_scan(const BenchOptions& options, BenchOutput& out);
+Input<> zero_detect(const BenchOptions& options, BenchOutput& out);
+Input<> compress(const BenchOptions& options, BenchOutput& out);
 Input<> trace_replay(const BenchOptions& options, BenchOutput& out);
 Input<> replacement(const BenchOptions& options, BenchOutput& out);
 

@@ -10,6 +10,10 @@ namespace {
 // Between two looks at what was found so far: large enough for the look not to matter, small enough to end early.
 constexpr std::size_t kBlock = 256;
 static_assert(kPageBytes % kBlock == 0);
+// So far ahead the page is asked for, which the processor does not do by itself where a page begins. Measured:
+// bench/zero_detect, a fifth faster where pages come from memory.
+constexpr std::size_t kAhead = 2048;
+constexpr std::size_t kCacheLine = 64;
 
 // Inlined into each version below, which says with which instructions a vector is read.
 using Vector [[gnu::vector_size(32)]] = std::uint64_t;
@@ -19,6 +23,8 @@ using Vector [[gnu::vector_size(32)]] = std::uint64_t;
   std::memcpy(&first, page, sizeof(first));
   if (first != 0) return false;
   for (std::size_t at = 0; at < kPageBytes; at += kBlock) {
+    for (std::size_t line = 0; at + kAhead < kPageBytes && line < kBlock; line += kCacheLine)
+      __builtin_prefetch(page + at + kAhead + line);
     Vector found{};
     for (std::size_t offset = at; offset < at + kBlock; offset += sizeof(Vector)) {
       Vector words;

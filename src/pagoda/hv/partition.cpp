@@ -201,8 +201,8 @@ void Partition::make_resident(mm::Processor& host, Vpn page, Access use) {
   {
     const LockGuard guard(vmmem_.lock);
     const mm::RawPte raw = vmmem_.tables().read(host, page);
-    const mm::PteCodec& codec = host_.core().codec;
-    if (codec.has_slot(raw) && codec.file(raw) != mm::PagingFiles::kStore) {
+    const mm::Core& core = host_.core();
+    if (core.codec.has_slot(raw) && !core.paging_files.is_store(core.codec.file(raw))) {
       ++counts_.page_ins;
       if (guest_writes_ > 0) ++counts_.double_paged;
     }
