@@ -260,16 +260,16 @@ class Storm {
     // The entry that maps the page may be in the page: the walk made it dirty, and then the write changed it.
     if (stored && at_first) legal_[{roots_[current_], va}].insert(*at_first);
     const auto& legal = legal_[{roots_[current_], va}];
-    auto after = words(offset);
+    const auto after = words(offset);
     unsigned changed = 0;
     bool same = false;
     for (const auto& [frame, word] : before) {
       const bool may = std::ranges::any_of(legal, [&](const Option& o) { return o.frame == frame && o.user; });
-      same |= may && word == value;
-      if (after.at(frame) == word) continue;
-      // Accessed and dirty, by the walk.
-      if ((after.at(frame) & ~(kAccessed | kDirty)) == (word & ~(kAccessed | kDirty)) && after.at(frame) != value)
+      // Where at most accessed and dirty changed it may have been the walk.
+      if ((after.at(frame) & ~(kAccessed | kDirty)) == (word & ~(kAccessed | kDirty))) {
+        same |= may && (word & ~(kAccessed | kDirty)) == (value & ~(kAccessed | kDirty));
         continue;
+      }
       ++changed;
       ASSERT_TRUE(stored && may && (after.at(frame) & ~(kAccessed | kDirty)) == (value & ~(kAccessed | kDirty)))
           << "wrote where no legal translation leads";
