@@ -161,9 +161,9 @@ class Storm {
       case 2:  // Data become a table; what programs wrote there look like entries.
         return guest_.set(root, va, PhysicalAddress(pick(data_)).value() | kValid | RawGuest::kRights, 2);
       default:
-        return guest_.set(root, va,
-                          PhysicalAddress(pick_of(tables_)).value() | kValid | kUser | (random_.below(3) != 0 ? kWrite : 0),
-                          2);
+        return guest_.set(
+            root, va, PhysicalAddress(pick_of(tables_)).value() | kValid | kUser | (random_.below(3) != 0 ? kWrite : 0),
+            2);
     }
   }
   void maybe_page_out() {
@@ -193,11 +193,10 @@ class Storm {
   std::optional<Option> now(Pfn root, VirtualAddress va) {
     Onlooker onlooker(guest_.partition().processor(0).unwatched());
     std::uint64_t loads = 0;
-    const auto walked = machine::walk(onlooker.view(), guest_.mode(), root, va, Access::kRead, Privilege::kKernel, {},
-                                      loads);
+    const auto walked =
+        machine::walk(onlooker.view(), guest_.mode(), root, va, Access::kRead, Privilege::kKernel, {}, loads);
     if (!walked) return std::nullopt;
-    return Option{walked->frame, walked->writable && walked->dirty, walked->user, walked->executable,
-                  walked->writable};
+    return Option{walked->frame, walked->writable && walked->dirty, walked->user, walked->executable, walked->writable};
   }
   void record() {
     for (const Pfn root : roots_)
@@ -310,13 +309,14 @@ class ShadowOracle : public ::testing::TestWithParam<PteFormat> {};
 INSTANTIATE_TEST_SUITE_P(Modes, ShadowOracle, ::testing::Values(PteFormat::kAmd64, PteFormat::kPae, PteFormat::kX86));
 
 TEST_P(ShadowOracle, TheShadowHoldsOnlyWhatATlbCouldLegallyHold) {
-  const std::array all{&PartitionCounts::hidden_faults, &PartitionCounts::true_faults,  &PartitionCounts::table_writes,
-                       &PartitionCounts::unsyncs,       &PartitionCounts::resyncs,      &PartitionCounts::unshadowed,
+  const std::array all{&PartitionCounts::hidden_faults, &PartitionCounts::true_faults,
+                       &PartitionCounts::table_writes,  &PartitionCounts::unsyncs,
+                       &PartitionCounts::resyncs,       &PartitionCounts::unshadowed,
                        &PartitionCounts::root_hits,     &PartitionCounts::shadow_evictions};
   std::array<int, all.size()> seen{};
   for (std::uint64_t seed = 1; seed <= 12; ++seed) {
     SCOPED_TRACE(::testing::Message() << "seed " << seed);
-    Storm storm(GetParam(), seed % 4 != 0, PageCount(seed % 3 == 0 ? 9 : 64), seed);
+    Storm storm(GetParam(), seed % 4 != 0, PageCount(seed % 3 == 0 ? 7 : 64), seed);
     for (int i = 0; i < 400; ++i) {
       ASSERT_NO_FATAL_FAILURE(storm.step()) << "step " << i;
       if (i % 8 == 0) {
