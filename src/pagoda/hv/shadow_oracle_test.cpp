@@ -99,7 +99,10 @@ class Storm {
         const auto current = now(root, va);
         if (!current) break;
         const RawPte raw = guest_.get(root, va);
-        set_leaf(root, va, raw & ~(random_.below(2) == 0 ? kAccessed | kDirty : kWrite));
+        const std::array changes{kAccessed | kDirty, kAccessed, kDirty, kWrite, kUser, kNoExecute};
+        RawPte bits = changes[random_.below(changes.size())];
+        if (bits == kNoExecute && !guest_.mode().has_no_execute) bits = kWrite;
+        set_leaf(root, va, random_.below(4) == 0 ? raw | bits : bits == kNoExecute ? raw | bits : raw & ~bits);
         break;
       }
       case 10:
