@@ -200,6 +200,7 @@ class Adversary final : public VirtualProcessor::Interruption {
 
 constexpr std::uint64_t kSteps = 6000;
 constexpr std::uint64_t kCheckEvery = 500;
+constexpr PageCount kFewTables{10};
 
 std::uint64_t on_bare_hardware(machine::PteFormat paging, std::uint64_t seed) {
   auto machine = *machine::SimMachine::create({.frames = pages_of(2_MiB), .paging = paging, .disks = {{}}});
@@ -221,27 +222,29 @@ struct Kind {
 };
 
 class Adversaries : public ::testing::TestWithParam<Kind> {};
-INSTANTIATE_TEST_SUITE_P(Kinds, Adversaries, ::testing::ValuesIn([] {
-                           std::vector<Kind> kinds;
-                           std::uint64_t seed = 1;
-                           for (const auto paging :
-                                {machine::PteFormat::kAmd64, machine::PteFormat::kPae, machine::PteFormat::kX86})
-                             for (const auto mmu : {MmuKind::kNested, MmuKind::kShadow})
-                               for (const auto refill : {machine::TlbRefill::kHardware, machine::TlbRefill::kSoftware})
-                                 for (const auto tlb : {machine::TlbGeometry::kLarge, machine::TlbGeometry::kRealistic})
-                                   kinds.push_back({paging, mmu, refill, tlb, seed++});
-                           return kinds;
-                         }()));
+INSTANTIATE_TEST_SUITE_P(
+    Kinds, Adversaries, ::testing::ValuesIn([] {
+      std::vector<Kind> kinds;
+      std::uint64_t seed = 1;
+      for (const auto paging : {machine::PteFormat::kAmd64, machine::PteFormat::kPae, machine::PteFormat::kX86})
+        for (const auto mmu : {MmuKind::kNested, MmuKind::kShadow})
+          for (const auto refill : {machine::TlbRefill::kHardware, machine::TlbRefill::kSoftware})
+            for (const auto tlb : {machine::TlbGeometry::kLarge, machine::TlbGeometry::kRealistic})
+              kinds.push_back({paging, mmu, refill, tlb, seed++});
+      return kinds;
+    }()));
 
 TEST_P(Adversaries, GuestsReadTheSameAsOnBareHardware) {
   const Kind& kind = GetParam();
   TestHost host({.frames = PageCount(360)});
-  TestVm vm(host, {.partition = {.memory = pages_of(2_MiB),
-                                 .paging = kind.paging,
-                                 .tlb = kind.tlb,
-                                 .refill = kind.refill,
-                                 .mmu = kind.mmu,
-                                 .disks = {{}}}});
+  TestVm vm(host,
+            {.partition = {.memory = pages_of(2_MiB),
+                           .paging = kind.paging,
+                           .tlb = kind.tlb,
+                           .refill = kind.refill,
+                           .mmu = kind.mmu,
+                           .shadow_limit = kind.tlb == machine::TlbGeometry::kLarge ? PageCount(1024) : kFewTables,
+                           .disks = {{}}}});
   Adversary adversary(host, vm.partition(), kind.seed);
   vm.partition().processor(0).set_interruption(&adversary);
   Day day(vm.manager(), vm.cpu(), kind.seed);
@@ -256,7 +259,16 @@ TEST_P(Adversaries, GuestsReadTheSameAsOnBareHardware) {
   day.end();
   vm.partition().processor(0).set_interruption(nullptr);
   EXPECT_EQ(vm.check(), "");
-  EXPECT_GT(vm.partition().counts().page_ins, 100U);
+  const PartitionCounts& counts = vm.partition().counts();
+  EXPECT_GT(counts.page_ins, 100U);
+  if (kind.mmu == MmuKind::kShadow && kind.refill == machine::TlbRefill::kHardware) {
+    EXPECT_GT(counts.hidden_faults, 1000U);
+    EXPECT_GT(counts.true_faults, 1000U);
+    EXPECT_GT(counts.unsyncs, 100U);
+    EXPECT_GT(counts.resyncs, 100U);
+    EXPECT_GT(counts.root_hits, 10U);
+    EXPECT_EQ(counts.shadow_evictions > 0, kind.tlb != machine::TlbGeometry::kLarge);
+  }
   EXPECT_EQ(day.seen(), on_bare_hardware(kind.paging, kind.seed));
 }
 

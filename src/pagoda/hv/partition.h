@@ -166,6 +166,7 @@ class Partition final : private mm::SecondaryMmu {
 
  private:
   friend struct Corruptor;
+  friend struct ShadowCorruptor;
 
   Partition(mm::MemoryManager& host, mm::AddressSpace& vmmem, const PartitionConfig& config);
 

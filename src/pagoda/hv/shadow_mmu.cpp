@@ -85,7 +85,7 @@ std::expected<std::optional<Translation>, PageFault> ShadowMmu::fill(VirtualProc
     std::uint64_t loads = 0;  // Software's: part of what an exit costs.
     const auto walked = machine::walk(vcpu.unwatched(), mode_, role.root, va, access, privilege, rules, loads);
     if (!walked) {
-      // The entry to the guest that ends this exit injects it: no exit of its own (Intel SDM vol. 3C 26.6).
+      // The entry to the guest that ends this exit injects it: no exit of its own (AMD APM vol. 2, 15.20).
       ++counts_.true_faults;
       return std::unexpected(walked.error());
     }

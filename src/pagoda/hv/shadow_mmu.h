@@ -26,7 +26,7 @@
 // another root is loaded. Trees are a cache: the one used longest ago goes when there is no room.
 //
 // Where software refills the TLB there is no walk and nothing to shadow; each write of a TLB entry is an exit (Disco:
-// Bugnion et al. 1997, 4.1).
+// Bugnion et al. 1997).
 //
 // Invariants (hv::check), beside those of ShadowTree and TracedTables:
 //   [SH4] An entry whose guest table is traced allows nothing, and leads nowhere, that a walk of the guest's tables

@@ -188,19 +188,32 @@ TEST_P(ShadowMmus, LoadingTheRootBringsItsTablesBackInSync) {
 
 TEST_P(ShadowMmus, RightsThatAreTakenAwayAreGoneAfterTheLoad) {
   const Pfn root = g.new_root();
-  for (const VirtualAddress va : {kVa, kNext}) {
-    page(root, va, 1);
-  }
+  const auto at = [](std::uint64_t i) { return kVa + ByteCount(i * kPageBytes); };
+  for (std::uint64_t i = 0; i < 6; ++i) page(root, at(i), i);
   g.cpu().load_root(root, machine::kUntagged);
-  for (const VirtualAddress va : {kVa, kNext}) EXPECT_TRUE(g.write(va));
-  g.set(root, kVa, g.get(root, kVa) & ~kWrite);
-  g.set(root, kNext, g.get(root, kNext) & ~(kAccessed | kDirty));
+  for (std::uint64_t i = 0; i < 6; ++i) EXPECT_TRUE(g.write(at(i), i));
+  const auto take = [&](std::uint64_t i, machine::RawPte bits) { g.set(root, at(i), g.get(root, at(i)) & ~bits); };
+  take(0, kWrite);
+  take(1, kAccessed | kDirty);
+  take(2, kDirty);
+  take(3, kUser);
+  take(4, kValid);
   g.cpu().load_root(root, machine::kUntagged);
-  EXPECT_FALSE(g.write(kVa));
+  EXPECT_EQ(g.counts().resyncs, 1U);
+  for (std::uint64_t i = 0; i < 5; ++i) EXPECT_FALSE(g.shadow_entry(root, at(i))) << i;
+  EXPECT_TRUE(g.shadow_entry(root, at(5)));
+  EXPECT_FALSE(g.write(at(0)));
   EXPECT_TRUE(g.fault()->present);
-  EXPECT_TRUE(g.read(kVa));
-  EXPECT_TRUE(g.write(kNext));
-  EXPECT_EQ(g.get(root, kNext) & (kAccessed | kDirty), kAccessed | kDirty);
+  EXPECT_EQ(g.value(at(0)), 0U);
+  for (const std::uint64_t i : {1, 2}) {
+    EXPECT_TRUE(g.read(at(i)));
+    EXPECT_EQ(g.get(root, at(i)) & (kAccessed | kDirty), kAccessed);
+    EXPECT_TRUE(g.write(at(i), i));
+    EXPECT_EQ(g.get(root, at(i)) & (kAccessed | kDirty), kAccessed | kDirty);
+  }
+  EXPECT_FALSE(g.read(at(3)));
+  EXPECT_FALSE(g.read(at(4)));
+  EXPECT_EQ(g.value(at(5)), 5U);
   EXPECT_EQ(g.check(), "");
 }
 
@@ -253,11 +266,12 @@ TEST_P(ShadowMmus, AProgramMayWriteItsOwnLeafTable) {
   const Pfn other = g.take();
   g.put_in_frame(other, 11);
   const Pfn table = g.table(root, kVa);
-  g.map(root, kNext, table);
+  g.map(root, kNext, table, kRights | kAccessed | kDirty);
   g.cpu().load_root(root, kOne);
   EXPECT_EQ(g.value(kVa), 1U);
   const VirtualAddress slot = kNext + ByteCount(g.entry(root, kVa).page_offset());
   EXPECT_TRUE(g.read(slot));
+  EXPECT_FALSE(g.shadow_entry(root, kNext)->writable);  // Though it is dirty.
   EXPECT_EQ(g.check(), "");
   const std::uint64_t raw = PhysicalAddress(other).value() | kValid | kRights;
   if (g.mode().entry_bytes == 8) {
