@@ -14,8 +14,6 @@ namespace {
 using machine::Access;
 
 constexpr PageCount kGuestFrames{24 * 512};
-// A system call without work: trap and return. reference/baselines.md: 174 to 218 ns at about 3 GHz.
-constexpr Cycles kSystemCall{600};
 // The memory that the TLB is thrashed with: more than four times what its second level holds.
 constexpr PageCount kThrashed{8192};
 
@@ -49,6 +47,7 @@ class World {
       config.memory = kGuestFrames;
       config.tlb = machine::TlbGeometry::kRealistic;
       config.mmu = is_shadow(mode) ? hv::MmuKind::kShadow : hv::MmuKind::kNested;
+      config.unsync = mode != MmuMode::kShadowSynchronous;
       config.backing = mode == MmuMode::kNestedLarge ? hv::Backing::kPinned : hv::Backing::kVirtual;
       partition_ = must(hv::Partition::create(*host_, machine_->processor(), config), "partition");
       manager_ = manager_of(partition_->machine(), 1);
@@ -149,7 +148,7 @@ MicroResult system_call(World& world) {
   const VirtualAddress stack = World::commit(world.space(), 1_pages);
   world.store(stack);
   return world.measure(10000, [&](std::uint64_t) {
-    world.cpu().charge(kSystemCall);
+    world.cpu().charge(world.cpu().machine().costs().system_call);
     world.load(stack);
   });
 }
@@ -219,7 +218,7 @@ MicroResult fork_wait(World& world) {
   const VirtualAddress base = World::commit(world.space(), kResident);
   world.write_each(base, kResident);
   return world.measure(50, [&](std::uint64_t) {
-    world.cpu().charge(kSystemCall);
+    world.cpu().charge(world.cpu().machine().costs().system_call);
     mm::AddressSpace& child = *must(world.manager().clone_space(world.cpu(), world.space()), "fork");
     world.manager().attach(world.cpu(), child);
     for (PageCount at; at < kWritten; ++at) world.store(base + bytes_of(at));
