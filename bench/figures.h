@@ -24,6 +24,10 @@ Input<> write_watch_scan(const BenchOptions& options, BenchOutput& out);
 Input<> zero_detect(const BenchOptions& options, BenchOutput& out);
 Input<> compress(const BenchOptions& options, BenchOutput& out);
 Input<> trace_replay(const BenchOptions& options, BenchOutput& out);
+Input<> slat_fault(const BenchOptions& options, BenchOutput& out);
+Input<> guest_tlb_hit(const BenchOptions& options, BenchOutput& out);
+Input<> guest_replay(const BenchOptions& options, BenchOutput& out);
+Input<> mmu(const BenchOptions& options, BenchOutput& out);
 Input<> replacement(const BenchOptions& options, BenchOutput& out);
 
 }  // namespace pagoda::bench

@@ -10,9 +10,10 @@ namespace pagoda::bench {
 
 namespace {
 
-machine::SimMachineConfig machine_config(PageCount frames) {
+machine::SimMachineConfig machine_config(const HostConfig& host) {
   machine::SimMachineConfig config;
-  config.frames = frames;
+  config.frames = host.frames;
+  config.processors = host.processors;
   config.paging = machine::PteFormat::kAmd64;
   config.tlb = machine::TlbGeometry::kLarge;
   config.disks.push_back({});  // Bytes in memory.
@@ -32,7 +33,7 @@ HostConfig HostConfig::quiet(PageCount frames) {
 }
 
 Host::Host(const HostConfig& config) : config_(config) {
-  machine_ = must(machine::SimMachine::create(machine_config(config.frames)), "machine");
+  machine_ = must(machine::SimMachine::create(machine_config(config)), "machine");
   mm::MemoryManagerConfig manager_config{.tunables = config.tunables};
   if (!config.paging_file.is_zero()) {
     manager_config.paging_files.push_back(

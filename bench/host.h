@@ -13,6 +13,7 @@ struct HostConfig {
   PageCount frames;
   ByteCount paging_file;  // Zero: none.
   enum class DiskKind : std::uint8_t { kMemory, kInstant } disk = DiskKind::kMemory;
+  unsigned processors = 1;
   mm::Tunables tunables;
   mm::WorkingSet::Limits limits;
 

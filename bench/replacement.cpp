@@ -48,7 +48,7 @@ Alone run_alone(const Replay& trace, PageCount frames) {
   HostConfig config = HostConfig::quiet(trace.pages() * 2 + PageCount(4096));
   config.limits = {.minimum = PageCount(1), .maximum = frames, .kind = mm::WorkingSet::Limits::Maximum::kHard};
   Host host(config);
-  trace.commit(host);
+  trace.commit(host.space());
   for (const std::uint64_t each : trace.accesses()) access(host.cpu(), each);
   return {.brought_in = host.space().statistics().insertions, .page_tables = host.manager().frame_counts().page_tables};
 }
@@ -62,7 +62,7 @@ Whole run_whole(const Replay& trace, PageCount frames, PageCount page_tables) {
                     .limits = {.minimum = PageCount(50), .maximum = PageCount(345)}};
   config.limits.minimum = std::min(config.limits.minimum, frames / 2);
   Host host(config);
-  trace.commit(host);
+  trace.commit(host.space());
   machine::Processor& cpu = host.cpu();
   std::uint64_t faults = 0;
   for (const std::uint64_t each : trace.accesses()) {

@@ -12,32 +12,6 @@ namespace pagoda::bench {
 
 namespace {
 
-// Every access through the processor; real bytes. Returns nanoseconds for each.
-double replay(Host& host, const Replay& trace) {
-  host.fresh_space();
-  host.zero_free_frames();  // The machine was idle before the program began.
-  trace.commit(host);
-  machine::Processor& cpu = host.cpu();
-  std::uint64_t sum = 0;
-  Stopwatch watch;
-  watch.start();
-  for (const std::uint64_t access : trace.accesses()) {
-    const VirtualAddress va = Replay::address_of(access);
-    if ((access & Replay::kWrites) != 0) {
-      if (const auto stored = cpu.store<std::uint64_t>(va, access); !stored) [[unlikely]]
-        give_up("store", stored.error());
-    } else {
-      const auto loaded = cpu.load<std::uint64_t>(va);
-      if (!loaded) [[unlikely]]
-        give_up("load", loaded.error());
-      sum += *loaded;
-    }
-  }
-  watch.stop();
-  benchmark::DoNotOptimize(sum);
-  return watch.nanoseconds_per(trace.accesses().size());
-}
-
 double list(const Replay& trace) {
   LruList lru(trace.pages());
   std::uint64_t hits = 0;
@@ -74,7 +48,7 @@ Input<> trace_replay(const BenchOptions& options, BenchOutput& out) {
     // Frames for all of it, its page tables and a margin; all of them touched before.
     Host host(HostConfig::quiet(trace.pages() + trace.pages() / 8 + PageCount(2048)));
     host.use_every_frame();
-    const Figures figures = take_turns({[&] { return replay(host, trace); }, [&] { return list(trace); }});
+    const Figures figures = take_turns({[&] { return trace.run(host); }, [&] { return list(trace); }});
     const auto count = static_cast<double>(trace.accesses().size());
     ours_ns += figures.of[0].median * count;
     peer_ns += figures.of[1].median * count;

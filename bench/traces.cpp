@@ -1,5 +1,6 @@
 #include "bench/traces.h"
 
+#include <benchmark/benchmark.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -81,12 +82,33 @@ Replay::Replay(const sim::Trace& trace)
   }
 }
 
-void Replay::commit(Host& host) const {
+void Replay::commit(mm::AddressSpace& space) const {
   for (const VpnRange& region : regions_) {
-    must(host.space().reserve(
+    must(space.reserve(
              {.base = VirtualAddress(region.first), .size = bytes_of(region.count), .commit = mm::MemCommit::kYes}),
          "region of the trace");
   }
+}
+
+double Replay::run_on(machine::Processor& cpu) const {
+  std::uint64_t sum = 0;
+  Stopwatch watch;
+  watch.start();
+  for (const std::uint64_t access : accesses_) {
+    const VirtualAddress va = address_of(access);
+    if ((access & kWrites) != 0) {
+      if (const auto stored = cpu.store<std::uint64_t>(va, access); !stored) [[unlikely]]
+        give_up("store", stored.error());
+    } else {
+      const auto loaded = cpu.load<std::uint64_t>(va);
+      if (!loaded) [[unlikely]]
+        give_up("load", loaded.error());
+      sum += *loaded;
+    }
+  }
+  watch.stop();
+  benchmark::DoNotOptimize(sum);
+  return watch.nanoseconds_per(accesses_.size());
 }
 
 }  // namespace pagoda::bench

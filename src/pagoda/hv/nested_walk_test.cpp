@@ -4,6 +4,7 @@
 
 #include <array>
 
+#include "pagoda/hv/testing/corruptor.h"
 #include "pagoda/hv/testing/test_vm.h"
 #include "pagoda/machine/testing/page_tables.h"
 
@@ -51,8 +52,8 @@ class EveryReachWalks final : public machine::FrameReach {
 
   std::byte* hold(Pfn frame, Access use, machine::FrameExtent /*part*/) override { return bytes(frame, use); }
   void let_go(Pfn /*frame*/, Access /*use*/, machine::FrameExtent /*part*/) override {}
-  std::byte* reach_for_tlb(Pfn frame, Access use, VirtualAddress /*va*/, machine::Asid /*asid*/) override {
-    return bytes(frame, use);
+  machine::TlbBytes reach_for_tlb(Pfn frame, Access use, VirtualAddress /*va*/, machine::Asid /*asid*/) override {
+    return {.bytes = bytes(frame, use)};
   }
   [[nodiscard]] std::uint64_t loads() const { return loads_; }
 
@@ -156,6 +157,41 @@ TEST_P(PartitionWalk, WithAnEmptyNestedTlbReadsTheSame) {
   EXPECT_EQ(partition->counts().slat_loads, slat_loads) << "the nested TLB knows all of its frames";
   EXPECT_EQ(partition->counts().violations, violations);
   EXPECT_EQ(hv::to_string(hv::check(*partition)), "");
+}
+
+// The smaller of the two levels' page sizes is what a TLB keeps.
+TEST(PartitionLargePages, OnBothLevelsAreOneEntryOfTheTlb) {
+  for (const Backing backing : {Backing::kPinned, Backing::kVirtual}) {
+    TestHost host;
+    const auto partition =
+        *Partition::create(host.manager(), host.cpu(),
+                           {.memory = pages_of(4_MiB), .tlb = machine::TlbGeometry::kRealistic, .backing = backing});
+    machine::Processor& cpu = partition->processor(0).guest();
+    machine::testing::PageTables tables(cpu.physical(), machine::kAmd64Paging, Pfn(16));
+    tables.map(kHigh, Pfn(512), kWrite | kUser, 2);
+    cpu.load_root(tables.root(), kSpace);
+    constexpr std::uint64_t kPages = 100;
+    const auto store_each = [&] {
+      for (std::uint64_t i = 0; i < kPages; ++i)
+        EXPECT_TRUE(cpu.store<std::uint64_t>(kHigh + bytes_of(PageCount(i)), i));
+    };
+    store_each();
+    const std::uint64_t one_each = backing == Backing::kPinned ? 1 : kPages;
+    EXPECT_EQ(cpu.counts().tlb_misses, one_each);
+    for (std::uint64_t i = 0; i < kPages; ++i)
+      EXPECT_EQ(cpu.physical().load<std::uint64_t>(PhysicalAddress(Pfn(512) + PageCount(i))), i);
+    EXPECT_EQ(hv::to_string(hv::check(*partition)), "");
+
+    // The host takes one page of it away: nothing around it stays in any TLB.
+    {
+      const LockGuard guard(partition->vmmem().lock);
+      const Vpn page = partition->map().find(Pfn(512 + 7))->page_of(Pfn(512 + 7));
+      Corruptor::invalidate(*partition, {page, 1_pages});
+    }
+    EXPECT_EQ(hv::to_string(hv::check(*partition)), "");
+    store_each();
+    EXPECT_EQ(cpu.counts().tlb_misses, 2 * one_each);
+  }
 }
 
 }  // namespace

@@ -134,9 +134,12 @@ void Partition::forget(Pfn frame) {
   for (const auto& vcpu : processors_) vcpu->keep_held(frame);
   if (slat_->entry(frame) == 0) return;
   ++counts_.invalidations;
+  const FrameRange gone = slat_->covered_with(frame);
   slat_->clear(frame);
-  if (shadow_ != nullptr) shadow_->forget_frame(frame);
-  for (const auto& vcpu : processors_) vcpu->forget(frame);
+  for (Pfn each = gone.first; each < gone.first + gone.count; ++each) {
+    if (shadow_ != nullptr) shadow_->forget_frame(each);
+    for (const auto& vcpu : processors_) vcpu->forget(each);
+  }
 }
 
 void Partition::drop_second_level() {
@@ -244,28 +247,26 @@ bool Partition::fill_cluster(mm::Processor& host, const GpaRange& range, FrameRa
   const mm::Core& core = host_.core();
   const LockGuard guard(vmmem_.lock);
   bool allowed = false;
+  mm::RawPte above = 0;  // The host's entry for the page table, or the large page, that the page is in.
   for (Pfn frame = cluster.first; frame < cluster.first + cluster.count; ++frame) {
-    const Vpn page = range.page_of(frame);
-    // A large page of the host's becomes one entry where it lies right.
-    if (const PhysicalAddress large = vmmem_.tables().find_large(host, page); large != mm::PageTables::kNone) {
-      const mm::RawPte raw = core.load(host, large);
-      if (mm::PageTables::is_large(raw, mm::PageTables::kLargeLevel)) {
-        fill_large(range, frame, raw);
-        allowed |= frame == wanted;
-        continue;
-      }
+    const VirtualAddress page(range.page_of(frame));
+    if (frame == cluster.first || core.mode.index(page, 1) == 0) {
+      const PhysicalAddress entry = vmmem_.tables().find_large(host, page.vpn());
+      above = entry != mm::PageTables::kNone ? core.load(host, entry) : 0;
     }
-    const mm::RawPte raw = vmmem_.tables().read(host, page);
+    if (!PteCodec::is_valid(above)) continue;
+    // A large page of the host's becomes one entry where it lies right.
+    if (mm::PageTables::is_large(above, mm::PageTables::kLargeLevel)) {
+      fill_large(range, frame, above);
+      allowed |= frame == wanted;
+      continue;
+    }
+    const mm::RawPte raw = core.load(host, core.mode.entry_address(core.mode.frame(above), page, 1));
     if (!PteCodec::is_valid(raw)) continue;
     const bool write = PteCodec::is_dirty(raw) && (raw & machine::pte_bits::kWrite) != 0;
     const Pfn host_frame = core.codec.frame(raw);
     if (frame == wanted) allowed = use != Access::kWrite || write;
-    // An entry that says the same keeps its accessed bit.
-    const machine::RawPte old = slat_->entry(frame);
-    if (old != 0 && Slat::mode().frame(old) == host_frame && ((old & machine::pte_bits::kWrite) != 0) == write)
-      continue;
-    slat_->fill(frame, 1, host_frame, {.write = write});
-    ++counts_.entries_filled;
+    if (slat_->fill(frame, 1, host_frame, {.write = write}) == Slat::Filled::kNew) ++counts_.entries_filled;
   }
   return allowed;
 }

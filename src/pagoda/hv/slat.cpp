@@ -47,7 +47,7 @@ PageCount Slat::missing_tables(Pfn guest) const {
   return PageCount(level - 1);
 }
 
-void Slat::fill(Pfn guest, unsigned level, Pfn host, Rights rights) {
+Slat::Filled Slat::fill(Pfn guest, unsigned level, Pfn host, Rights rights) {
   frames_.assert_held();
   Pfn table = root_;
   for (unsigned above = machine::kMaxPagingLevels; above > level; --above) {
@@ -61,15 +61,16 @@ void Slat::fill(Pfn guest, unsigned level, Pfn host, Rights rights) {
     table = mode().frame(raw);
   }
   const PhysicalAddress at = mode().entry_address(table, address_of(guest), level);
-  if (level > 1) {
-    const auto raw = memory_.load<std::uint64_t>(at);
-    if ((raw & kValid) != 0 && (raw & kLarge) == 0) {
-      free_below(mode().frame(raw), level - 1);
-      frames_.give_back(mode().frame(raw));
-    }
+  const auto old = memory_.load<std::uint64_t>(at);
+  const RawPte entry = PhysicalAddress(host).value() | kValid | kUser | (rights.write ? kWrite : 0) |
+                       (rights.execute ? 0 : kNoExecute) | (level > 1 ? kLarge : 0);
+  if ((old & ~(kAccessed | kDirty)) == entry) return Filled::kSame;
+  if (level > 1 && (old & kValid) != 0 && (old & kLarge) == 0) {
+    free_below(mode().frame(old), level - 1);
+    frames_.give_back(mode().frame(old));
   }
-  memory_.store<std::uint64_t>(at, PhysicalAddress(host).value() | kValid | kUser | (rights.write ? kWrite : 0) |
-                                       (rights.execute ? 0 : kNoExecute) | (level > 1 ? kLarge : 0));
+  memory_.store<std::uint64_t>(at, entry);
+  return Filled::kNew;
 }
 
 RawPte Slat::entry(Pfn guest) const {
@@ -83,6 +84,14 @@ Pfn Slat::frame_of(Pfn guest) const {
   const auto raw = memory_.load<std::uint64_t>(find(guest, level));
   if ((raw & kValid) == 0) return kNoPfn;
   return mode().frame(raw) + PageCount(guest.value() % pages_of(mode().coverage(level)).value());
+}
+
+machine::FrameRange Slat::covered_with(Pfn guest) const {
+  unsigned level = 0;
+  const auto raw = memory_.load<std::uint64_t>(find(guest, level));
+  if ((raw & kValid) == 0) return {guest, 1_pages};
+  const PageCount count = pages_of(mode().coverage(level));
+  return {Pfn(static_cast<std::uint32_t>(guest.value() / count.value() * count.value())), count};
 }
 
 void Slat::clear(Pfn guest) {

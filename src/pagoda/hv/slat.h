@@ -55,13 +55,16 @@ class Slat {
     bool execute = true;
   };
   // Makes or replaces an entry of 4 KB (level 1), 2 MB (level 2) or 1 GB (level 3), both frames multiples of its size.
-  // Not accessed yet. `missing_tables` must have been reserved. (A host process has no pages of 1 GB, so no
-  // partition asks for level 3.)
-  void fill(Pfn guest, unsigned level, Pfn host, Rights rights);
+  // Not accessed yet; one that says the same already stays as it is. `missing_tables` must have been reserved. (A host
+  // process has no pages of 1 GB, so no partition asks for level 3.)
+  enum class Filled : std::uint8_t { kSame, kNew };
+  Filled fill(Pfn guest, unsigned level, Pfn host, Rights rights);
   // The entry that translates the frame, large or not; 0 if there is none.
   [[nodiscard]] machine::RawPte entry(Pfn guest) const;
   // The host frame that it leads to; kNoPfn if there is no entry.
   [[nodiscard]] Pfn frame_of(Pfn guest) const;
+  // All guest frames that the entry translates, of which this is one; itself if there is none.
+  [[nodiscard]] machine::FrameRange covered_with(Pfn guest) const;
   // Takes it away.
   void clear(Pfn guest);
   bool test_and_clear_accessed(Pfn guest);

@@ -7,12 +7,30 @@
 #include <optional>
 
 #include "pagoda/hv/testing/test_vm.h"
+#include "pagoda/machine/testing/page_tables.h"
 #include "pagoda/mm/ws/replacement.h"
 
 namespace pagoda::hv::testing {
 namespace {
 
 using machine::Access;
+
+// Where software refills the TLB: what the tables say, and no more.
+class Walks final : public machine::FaultHandler {
+ public:
+  machine::FaultOutcome resolve(machine::Processor& /*cpu*/, const machine::PageFault& /*fault*/) override {
+    return Status::kAccessViolation;
+  }
+  machine::FaultOutcome refill(machine::Processor& cpu, VirtualAddress va, Access access,
+                               machine::Privilege privilege) override {
+    std::uint64_t loads = 0;
+    const auto walked = machine::walk(cpu.physical(), cpu.machine().paging(), cpu.root(), va, access, privilege,
+                                      cpu.walk_rules(), loads);
+    if (!walked) return Status::kAccessViolation;
+    cpu.fill_tlb(va, *walked);
+    return Status::kSuccess;
+  }
+};
 
 // A partition without a guest's memory manager.
 class BareVm {
@@ -131,6 +149,42 @@ TEST(Violation, HolesAndFilesAreNotWritten) {
   host.manager().sections().dereference(host.cpu(), section);
 }
 
+// The same through a program's mapping: no entry of a TLB may keep what was never there.
+TEST(Violation, ProgramsDoNotWriteThereEither) {
+  for (const MmuKind mmu : {MmuKind::kNested, MmuKind::kShadow}) {
+    for (const auto refill : {machine::TlbRefill::kHardware, machine::TlbRefill::kSoftware}) {
+      TestHost host;
+      mm::Section& section = **host.manager().sections().create(host.cpu(), {.size = 64_KiB});
+      {
+        BareVm vm(host, {.memory = pages_of(2_MiB),
+                         .refill = refill,
+                         .mmu = mmu,
+                         .direct_maps = {{.name = "file", .section = &section}}});
+        machine::Processor& cpu = vm.partition().processor(0).guest();
+        Walks handler;
+        cpu.attach(handler);
+        machine::testing::PageTables tables(cpu.physical(), machine::kAmd64Paging, Pfn(16));
+        const VirtualAddress file(0x10000);
+        const VirtualAddress wild(0x20000);
+        tables.map(file, Pfn(512), machine::pte_bits::kWrite | machine::pte_bits::kUser);
+        tables.map(wild, Pfn(100000), machine::pte_bits::kWrite | machine::pte_bits::kUser);
+        cpu.load_root(tables.root(), machine::Asid{1});
+        for (int turn = 0; turn < 2; ++turn) {
+          EXPECT_EQ(*cpu.load<std::uint64_t>(file), 0U);
+          EXPECT_TRUE(cpu.store<std::uint64_t>(file, 5));
+          EXPECT_EQ(*cpu.load<std::uint64_t>(file), 0U) << "the file is as it was";
+          EXPECT_EQ(*cpu.load<std::uint64_t>(wild), ~std::uint64_t{0});
+          EXPECT_TRUE(cpu.store<std::uint64_t>(wild, 5));
+          EXPECT_EQ(*cpu.load<std::uint64_t>(wild), ~std::uint64_t{0});
+        }
+        EXPECT_GT(vm.counts().lost_writes, 0U);
+        EXPECT_EQ(vm.check(), "");
+      }
+      host.manager().sections().dereference(host.cpu(), section);
+    }
+  }
+}
+
 TEST(Violation, AHeldFrameKeepsItsBytesWhileTheHostTakesIt) {
   TestHost host;
   BareVm vm(host);
@@ -188,6 +242,7 @@ TEST(Violation, WhatOnlyTheGuestUsesStaysYoungInTheHost) {
   BareVm vm(host, {.memory = pages_of(2_MiB), .fault_cluster = PageCount(1)});
   vm.write_each(32);
   mm::AddressSpace& vmmem = vm.partition().vmmem();
+  const std::uint64_t violations = vm.counts().violations;
   for (int pass = 0; pass < 5; ++pass) {
     {
       const LockGuard guard(vmmem.lock);
@@ -195,7 +250,7 @@ TEST(Violation, WhatOnlyTheGuestUsesStaysYoungInTheHost) {
     }
     for (std::uint32_t frame = 0; frame < 16; ++frame) EXPECT_EQ(vm.read(frame), frame + 1);
   }
-  const std::uint64_t violations = vm.counts().violations;
+  EXPECT_EQ(vm.counts().violations, violations) << "to be looked at costs the guest no exit";
   {
     const LockGuard guard(vmmem.lock);
     mm::trim_working_set(vmmem, host.cpu(), PageCount(100), PageCount(0), mm::Wsle::kOldest);

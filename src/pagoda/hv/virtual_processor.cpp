@@ -36,16 +36,16 @@ VirtualProcessor::VirtualProcessor(Partition& partition, machine::Machine& machi
       guest_(machine, number, machine::PhysicalView(*this), geometry),
       nested_(geometry),
       translated_at_(frames_named(partition.map())),
-      nothing_(2 * kPageBytes) {}
+      nothing_(2 * kPageBytes),
+      nothing_page_(nothing_.data() +
+                    (kPageBytes - reinterpret_cast<std::uintptr_t>(nothing_.data()) % kPageBytes) % kPageBytes) {}
 
 VirtualProcessor::~VirtualProcessor() = default;
 
 // Ones, again: what was written there is lost.
 std::byte* VirtualProcessor::nothing() {
-  const std::uint64_t skip = (kPageBytes - reinterpret_cast<std::uintptr_t>(nothing_.data()) % kPageBytes) % kPageBytes;
-  std::byte* const page = nothing_.data() + skip;
-  std::fill_n(page, kPageBytes, std::byte{0xFF});
-  return page;
+  std::fill_n(nothing_page_, kPageBytes, std::byte{0xFF});
+  return nothing_page_;
 }
 
 std::byte* VirtualProcessor::reach_slowly(Pfn frame, Access use) {
@@ -70,12 +70,7 @@ std::byte* VirtualProcessor::reach_slowly(Pfn frame, Access use) {
   }
 }
 
-void VirtualProcessor::push_held(Pfn frame, const std::byte* bytes) {
-  PAGODA_CHECK_LT(held_count_, kMostHeld);
-  held_[held_count_++] = {.frame = frame, .bytes = bytes};
-}
-
-void VirtualProcessor::pop_held(Pfn frame, Access use) {
+void VirtualProcessor::pop_held_slowly(Pfn frame, Access use) {
   std::size_t at = held_count_;
   do {
     PAGODA_CHECK_GT(at, std::size_t{0});
@@ -101,6 +96,12 @@ std::byte* VirtualProcessor::hold(Pfn frame, Access use, machine::FrameExtent pa
   return bytes;
 }
 
+const std::byte* VirtualProcessor::reach_for_load(Pfn frame, machine::FrameExtent /*part*/) {
+  if (interruption_ != nullptr) [[unlikely]]
+    interruption_->before_access();
+  return reach(frame, Access::kRead);
+}
+
 void VirtualProcessor::let_go(Pfn frame, Access use, machine::FrameExtent part) {
   pop_held(frame, use);
   if (ShadowMmu* const shadow = partition_.shadow(); shadow != nullptr && use == Access::kWrite)
@@ -117,7 +118,12 @@ void VirtualProcessor::Unwatched::let_go(Pfn frame, Access use, machine::FrameEx
   vcpu_.pop_held(frame, use);
 }
 
-std::byte* VirtualProcessor::Unwatched::reach_for_tlb(Pfn frame, Access use, VirtualAddress va, machine::Asid asid) {
+const std::byte* VirtualProcessor::Unwatched::reach_for_load(Pfn frame, machine::FrameExtent /*part*/) {
+  return vcpu_.reach(frame, Access::kRead);
+}
+
+machine::TlbBytes VirtualProcessor::Unwatched::reach_for_tlb(Pfn frame, Access use, VirtualAddress va,
+                                                             machine::Asid asid) {
   return vcpu_.reach_for_tlb(frame, use, va, asid);
 }
 
@@ -126,22 +132,29 @@ bool VirtualProcessor::guest_tlb_has(std::uint64_t tag) const {
                             machine::Asid{static_cast<std::uint16_t>(tag & kAsidMask)});
 }
 
-std::byte* VirtualProcessor::reach_for_tlb(Pfn frame, Access use, VirtualAddress va, machine::Asid asid) {
+machine::TlbBytes VirtualProcessor::reach_for_tlb(Pfn frame, Access use, VirtualAddress va, machine::Asid asid) {
   if (ShadowMmu* const shadow = partition_.shadow();
       shadow != nullptr && guest_.machine().refill() == machine::TlbRefill::kSoftware)
     shadow->tlb_written(*this);
   std::byte* const bytes = reach(frame, use);
-  if (frame.value() < translated_at_.size()) {
-    std::uint64_t& at = translated_at_[frame.value()];
-    const std::uint64_t tag = va.page_base().value() | static_cast<std::uint64_t>(asid);
-    if (at == 0 || (at != kManyAddresses && (at == tag || !guest_tlb_has(at)))) {
-      // Address 0 of space 0 cannot be told from nowhere.
-      at = tag != 0 ? tag : kManyAddresses;
-    } else {
-      at = kManyAddresses;
-    }
+  if (is_nothing(bytes)) [[unlikely]]
+    return {.bytes = bytes, .keep = machine::TlbBytes::Keep::kOnce};
+  std::uint64_t& at = translated_at_[frame.value()];
+  const std::uint64_t tag = va.page_base().value() | static_cast<std::uint64_t>(asid);
+  if (at == 0 || (at != kManyAddresses && (at == tag || !guest_tlb_has(at)))) {
+    // Address 0 of space 0 cannot be told from nowhere.
+    at = tag != 0 ? tag : kManyAddresses;
+  } else {
+    at = kManyAddresses;
   }
-  return bytes;
+  return {.bytes = bytes, .order = order_around(frame)};
+}
+
+// A large page of the guest's in a large page of the host's is one entry of the TLB. Shadow entries are small.
+machine::FrameOrder VirtualProcessor::order_around(Pfn frame) const {
+  const bool large = partition_.config().backing == Backing::kPinned && partition_.shadow() == nullptr &&
+                     (partition_.slat().entry(frame) & machine::pte_bits::kLarge) != 0;
+  return large ? machine::FrameOrder::kContiguous : machine::FrameOrder::kScattered;
 }
 
 void VirtualProcessor::forget_translations(Pfn frame) {

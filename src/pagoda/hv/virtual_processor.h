@@ -51,7 +51,8 @@ class VirtualProcessor final : public machine::FrameReach {
 
   std::byte* hold(Pfn frame, machine::Access use, machine::FrameExtent part) override;
   void let_go(Pfn frame, machine::Access use, machine::FrameExtent part) override;
-  std::byte* reach_for_tlb(Pfn frame, machine::Access use, VirtualAddress va, machine::Asid asid) override;
+  const std::byte* reach_for_load(Pfn frame, machine::FrameExtent part) override;
+  machine::TlbBytes reach_for_tlb(Pfn frame, machine::Access use, VirtualAddress va, machine::Asid asid) override;
 
   // The bytes of a guest frame that may be used so, now; the hypervisor's own way, which no shadow table watches. Where
   // nothing is behind the frame: a page of ones, of which nothing is kept.
@@ -110,7 +111,8 @@ class VirtualProcessor final : public machine::FrameReach {
     explicit Unwatched(VirtualProcessor& vcpu) : vcpu_(vcpu) {}
     std::byte* hold(Pfn frame, machine::Access use, machine::FrameExtent part) override;
     void let_go(Pfn frame, machine::Access use, machine::FrameExtent part) override;
-    std::byte* reach_for_tlb(Pfn frame, machine::Access use, VirtualAddress va, machine::Asid asid) override;
+    const std::byte* reach_for_load(Pfn frame, machine::FrameExtent part) override;
+    machine::TlbBytes reach_for_tlb(Pfn frame, machine::Access use, VirtualAddress va, machine::Asid asid) override;
 
    private:
     VirtualProcessor& vcpu_;
@@ -125,8 +127,23 @@ class VirtualProcessor final : public machine::FrameReach {
 
   std::byte* reach_slowly(Pfn frame, machine::Access use);
   std::byte* nothing();
-  void push_held(Pfn frame, const std::byte* bytes);
-  void pop_held(Pfn frame, machine::Access use);
+  void push_held(Pfn frame, const std::byte* bytes) {
+    PAGODA_CHECK_LT(held_count_, kMostHeld);
+    held_[held_count_++] = {.frame = frame, .bytes = bytes};
+  }
+  void pop_held(Pfn frame, machine::Access use) {
+    // Nearly always the last, and nobody took it away.
+    if (held_count_ > 0 && held_[held_count_ - 1].frame == frame && held_[held_count_ - 1].pinned == kNoPfn)
+        [[likely]] {
+      --held_count_;
+    } else {
+      pop_held_slowly(frame, use);
+    }
+  }
+  void pop_held_slowly(Pfn frame, machine::Access use);
+  // Whether there is nothing behind a frame whose bytes these are.
+  [[nodiscard]] bool is_nothing(const std::byte* bytes) const { return bytes == nothing_page_; }
+  [[nodiscard]] machine::FrameOrder order_around(Pfn frame) const;
   void forget_translations(Pfn frame);
   [[nodiscard]] bool guest_tlb_has(std::uint64_t tag) const;
 
@@ -142,6 +159,7 @@ class VirtualProcessor final : public machine::FrameReach {
   // By guest frame: the page and space under which the guest's TLB may have it; 0 nowhere, kManyAddresses at several.
   SparseArray<std::uint64_t> translated_at_;
   std::vector<std::byte> nothing_;  // What is read where nothing is: a page, aligned inside.
+  std::byte* const nothing_page_;
 };
 
 }  // namespace pagoda::hv

@@ -19,6 +19,8 @@ struct CostModel {
   Cycles exception{350};
   // The handler's own work beside what is charged by name below; the rest of those 1093.
   Cycles fault_handler{700};
+  // A system call that does nothing: trap and return. reference/baselines.md: 174 to 218 ns at about 3 GHz.
+  Cycles system_call{600};
   // A refill exception of a software-managed TLB without the walk's loads: a short trap (Nagle et al. 1993: about 20
   // cycles, user).
   Cycles refill_exception{20};

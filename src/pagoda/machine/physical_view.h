@@ -23,6 +23,18 @@ struct FrameExtent {
   unsigned bytes = kPageBytes;
 };
 
+// Whether the bytes of the 2 MB around a frame are in one piece in the host. Where they are not, a TLB keeps a large
+// page by its 4 KB pages: it keeps the smaller of the two levels' page sizes.
+enum class FrameOrder : std::uint8_t { kContiguous, kScattered };
+
+// What an entry of a TLB leads to.
+struct TlbBytes {
+  std::byte* bytes = nullptr;  // Of the frame.
+  FrameOrder order = FrameOrder::kScattered;
+  // kOnce: nothing is behind the frame. The access may have the bytes, and no entry is made.
+  enum class Keep : std::uint8_t { kEntry, kOnce } keep = Keep::kEntry;
+};
+
 // The second level: how a guest's frames are reached. Implemented by whoever backs guest-physical memory.
 class FrameReach {
  public:
@@ -32,8 +44,14 @@ class FrameReach {
   // frame with nothing behind it reads as ones.
   virtual std::byte* hold(Pfn frame, Access use, FrameExtent part) = 0;
   virtual void let_go(Pfn frame, Access use, FrameExtent part) = 0;
+  // The same for one load, which needs no `let_go`: the bytes stay where they are until anything else is asked for.
+  virtual const std::byte* reach_for_load(Pfn frame, FrameExtent part) {
+    const std::byte* const bytes = hold(frame, Access::kRead, part);
+    let_go(frame, Access::kRead, part);
+    return bytes;
+  }
   // The bytes of the frame for an entry of the processor's TLB, which whoever takes them away has the processor forget.
-  virtual std::byte* reach_for_tlb(Pfn frame, Access use, VirtualAddress va, Asid asid) = 0;
+  virtual TlbBytes reach_for_tlb(Pfn frame, Access use, VirtualAddress va, Asid asid) = 0;
 };
 
 // The bytes of one frame, for a scope.
@@ -83,10 +101,10 @@ class PhysicalView {
     return {reach_->hold(frame, use, part), reach_, frame, use, part};
   }
   // Where the bytes are that a TLB entry leads to.
-  [[nodiscard]] std::byte* bytes_for_tlb(Pfn frame, Access use, VirtualAddress va, Asid asid) const {
+  [[nodiscard]] TlbBytes bytes_for_tlb(Pfn frame, Access use, VirtualAddress va, Asid asid) const {
     PAGODA_DCHECK(reach_ != nullptr || frame.value() < frames_.value());
     if (reach_ == nullptr) [[likely]]
-      return base_ + PhysicalAddress(frame).value();
+      return {.bytes = base_ + PhysicalAddress(frame).value(), .order = FrameOrder::kContiguous};
     return reach_->reach_for_tlb(frame, use, va, asid);
   }
 
@@ -103,8 +121,13 @@ class PhysicalView {
   // accessed bit.
   template <class T>
   [[nodiscard]] T load(PhysicalAddress address) const {
-    const FrameView view = bytes(address.pfn(), Access::kRead, part<T>(address));
-    return std::atomic_ref<T>(*at<T>(view, address)).load(std::memory_order_relaxed);
+    PAGODA_DCHECK_EQ(address.value() % sizeof(T), std::uint64_t{0});
+    PAGODA_DCHECK(reach_ != nullptr || address.pfn().value() < frames_.value());
+    const std::byte* const word = reach_ == nullptr
+                                      ? base_ + address.value()
+                                      : reach_->reach_for_load(address.pfn(), part<T>(address)) + address.page_offset();
+    // atomic_ref wants a T that is not const (until C++26).
+    return std::atomic_ref<T>(*reinterpret_cast<T*>(const_cast<std::byte*>(word))).load(std::memory_order_relaxed);
   }
   template <class T>
   void store(PhysicalAddress address, T value) const {

@@ -11,7 +11,7 @@ Processor::Processor(Machine& machine, unsigned number, PhysicalView physical, T
       number_(number),
       physical_(physical),
       cycles_per_us_(machine.costs().cycles_per_us),
-      tlb_(geometry, physical.is_contiguous() ? FrameOrder::kContiguous : FrameOrder::kScattered) {}
+      tlb_(geometry) {}
 
 void Processor::advance_to(Time time) {
   PAGODA_DCHECK_NE(time, kNever);
@@ -89,12 +89,14 @@ void Processor::fill_tlb(VirtualAddress va, const Translation& translation) {
   remember(va, translation, translation.dirty ? Access::kWrite : Access::kRead);
 }
 
-const Tlb::Entry& Processor::remember(VirtualAddress va, const Translation& translation, Access use) {
-  std::byte* const page = physical_.bytes_for_tlb(translation.frame, use, va, asid_);
+std::byte* Processor::remember(VirtualAddress va, const Translation& translation, Access use) {
+  const TlbBytes page = physical_.bytes_for_tlb(translation.frame, use, va, asid_);
+  if (page.keep == TlbBytes::Keep::kOnce) [[unlikely]]
+    return once_ = page.bytes + va.page_offset();
   Translation kept = translation;
   // A frame that was reached for reading may be one that the host shares: the first write has to ask again.
   if (use != Access::kWrite && !physical_.is_contiguous()) kept.dirty = false;
-  return tlb_.insert(va, asid_, kept, page, rules_.write_protect);
+  return tlb_.insert(va, asid_, kept, page.bytes, rules_.write_protect, page.order).host(va);
 }
 
 Result<std::byte*> Processor::translate(VirtualAddress va, Access access, Privilege privilege) {
@@ -116,7 +118,7 @@ Result<std::byte*> Processor::translate_slowly(VirtualAddress va, Access access,
                                                 : walk(physical_, mode, root_, va, access, privilege, rules_, loads);
       counts_.walk_loads += loads;
       charge(costs.walk_load * loads);
-      if (walked) return remember(va, *walked, access).host(va);
+      if (walked) return remember(va, *walked, access);
       ++counts_.faults;
       charge(costs.exception);
       PAGODA_CHECK(handler_ != nullptr);
@@ -127,7 +129,9 @@ Result<std::byte*> Processor::translate_slowly(VirtualAddress va, Access access,
       ++counts_.refills;
       charge(costs.refill_exception);
       PAGODA_CHECK(handler_ != nullptr);
+      once_ = nullptr;
       outcome = handler_->refill(*this, va, access, privilege);
+      if (outcome == Status::kSuccess && once_ != nullptr) return once_;
     }
     if (outcome != Status::kSuccess) return fail(outcome);
     if (blocked_until_ != Time{}) return fail(Status::kPending);

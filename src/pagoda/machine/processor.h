@@ -151,7 +151,8 @@ class Processor {
   Status store_slowly(VirtualAddress va, std::span<const std::byte> from, Privilege privilege);
   Result<std::byte*> translate(VirtualAddress va, Access access, Privilege privilege);
   Result<std::byte*> translate_slowly(VirtualAddress va, Access access, Privilege privilege);
-  const Tlb::Entry& remember(VirtualAddress va, const Translation& translation, Access use);
+  // Returns where the bytes of the address are.
+  std::byte* remember(VirtualAddress va, const Translation& translation, Access use);
   template <class Move>
   Result<> for_each_page(VirtualAddress va, std::size_t bytes, Access access, Privilege privilege, Move&& move);
 
@@ -169,6 +170,7 @@ class Processor {
   Waiting waiting_ = Waiting::kAdvancesClock;
   Time blocked_until_;  // Zero: not blocked.
   Duration waited_;
+  std::byte* once_ = nullptr;  // What `fill_tlb` found for an access that gets no entry.
   Counts counts_;
 };
 

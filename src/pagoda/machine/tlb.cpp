@@ -29,17 +29,13 @@ std::uint64_t rights_of(const Translation& t, bool write_protect) {
 
 }  // namespace
 
-Tlb::Tlb(TlbGeometry geometry, FrameOrder order)
-    : geometry_(geometry),
-      order_(order),
-      direct_(kDirectEntries),
-      user_reads_(kDirectEntries),
-      user_writes_(kDirectEntries) {
+Tlb::Tlb(TlbGeometry geometry)
+    : geometry_(geometry), direct_(kDirectEntries), user_reads_(kDirectEntries), user_writes_(kDirectEntries) {
   if (geometry == TlbGeometry::kRealistic) realistic_ = std::make_unique<Realistic>();
 }
 
 const Tlb::Entry& Tlb::insert(VirtualAddress va, Asid asid, const Translation& translation, std::byte* host,
-                              bool write_protect) {
+                              bool write_protect, FrameOrder order) {
   PAGODA_DCHECK_EQ(reinterpret_cast<std::uintptr_t>(host) & kPageOffsetMask, std::uint64_t{0});
   // An entry that allows less must not hide the new one.
   if (geometry_ == TlbGeometry::kRealistic) forget_realistic(va, asid);
@@ -51,7 +47,10 @@ const Tlb::Entry& Tlb::insert(VirtualAddress va, Asid asid, const Translation& t
   }
   const std::uint64_t page = va.page_base().value();
   const Entry entry{tag_of(page, tag), (reinterpret_cast<std::uintptr_t>(host) - page) | flags};
-  if (geometry_ == TlbGeometry::kRealistic) return *insert_realistic(va, tag, translation, entry);
+  if (geometry_ == TlbGeometry::kRealistic) {
+    const bool whole = translation.level > 1 && order == FrameOrder::kContiguous;
+    return *insert_realistic(va, tag, whole ? Size::kPiece : Size::kPage, entry);
+  }
   set_direct(direct_index(va), entry);
   return direct_[direct_index(va)];
 }
@@ -219,10 +218,9 @@ const Tlb::Entry* Tlb::find_realistic(VirtualAddress va, Asid asid) {
   return nullptr;
 }
 
-const Tlb::Entry* Tlb::insert_realistic(VirtualAddress va, Asid tag, const Translation& translation,
-                                        const Entry& entry) {
+const Tlb::Entry* Tlb::insert_realistic(VirtualAddress va, Asid tag, Size size, const Entry& entry) {
   Realistic& r = *realistic_;
-  if (translation.level == 1 || order_ == FrameOrder::kScattered) {
+  if (size == Size::kPage) {
     const std::uint64_t number = va.vpn().value();
     r.second.victim(number, entry.tag) = {entry, ++r.clock};
     Array::Slot& slot = r.small.victim(number, entry.tag);

@@ -28,10 +28,6 @@ namespace pagoda::machine {
 
 enum class TlbGeometry : std::uint8_t { kLarge, kRealistic };
 
-// Whether the bytes of consecutive frames are consecutive in the host. Where they are not (a guest's frames), a large
-// page is kept by its 4 KB pages, as a nested TLB keeps the smaller of the two levels' page sizes.
-enum class FrameOrder : std::uint8_t { kContiguous, kScattered };
-
 class Tlb {
  public:
   // One page: its tag (page address and Asid), and what to add to an address of the page to get the host address of its
@@ -51,7 +47,7 @@ class Tlb {
     return std::uint64_t{1} << (static_cast<unsigned>(access) * 2 + static_cast<unsigned>(privilege));
   }
 
-  explicit Tlb(TlbGeometry geometry, FrameOrder order = FrameOrder::kContiguous);
+  explicit Tlb(TlbGeometry geometry);
 
   // The shortest way, for loads and stores of a program in user mode: the space's own entry in the large geometry, if
   // it allows that. A miss says nothing; ask `find`.
@@ -82,9 +78,10 @@ class Tlb {
 
   // Whether some entry translates `va` for the space, or may; not counted as a use.
   [[nodiscard]] bool holds(VirtualAddress va, Asid asid) const;
-  // Keeps a walk's result. `host` is where the page's bytes are; `write_protect` as in WalkRules.
-  const Entry& insert(VirtualAddress va, Asid asid, const Translation& translation, std::byte* host,
-                      bool write_protect);
+  // Keeps a walk's result. `host` is where the page's bytes are, in order with those around it or not; `write_protect`
+  // as in WalkRules.
+  const Entry& insert(VirtualAddress va, Asid asid, const Translation& translation, std::byte* host, bool write_protect,
+                      FrameOrder order = FrameOrder::kContiguous);
 
   void invalidate_page(VirtualAddress va, Asid asid);  // And a global entry for the page. x86: INVLPG.
   void invalidate_asid(Asid asid);                     // Global entries stay. x86: MOV CR3, INVPCID type 1.
@@ -137,7 +134,8 @@ class Tlb {
 
   static std::size_t direct_index(VirtualAddress va) { return (va.value() >> kPageShift) & (kDirectEntries - 1); }
   const Entry* find_realistic(VirtualAddress va, Asid asid);
-  const Entry* insert_realistic(VirtualAddress va, Asid tag, const Translation& translation, const Entry& entry);
+  enum class Size : std::uint8_t { kPage, kPiece };
+  const Entry* insert_realistic(VirtualAddress va, Asid tag, Size size, const Entry& entry);
   const Entry* piece_of(const Entry& piece, VirtualAddress va);
   void forget_realistic(VirtualAddress va, Asid asid);
   // Visits every entry, which the visitor may clear.
@@ -147,7 +145,6 @@ class Tlb {
   void set_direct(std::size_t index, const Entry& entry);
 
   TlbGeometry geometry_;
-  FrameOrder order_;
   bool any_large_ = false;     // Since the last full flush: [T3] then needs a search.
   std::vector<Entry> direct_;  // This and what follows from it stay empty in the realistic geometry.
   std::vector<Hit> user_reads_;

@@ -235,9 +235,9 @@ TEST_P(TlbConformance, HeldTellsEveryEntry) {
 }
 
 TEST(Tlb, ScatteredFramesAreKeptPageByPage) {
-  Tlb tlb(TlbGeometry::kRealistic, FrameOrder::kScattered);
+  Tlb tlb(TlbGeometry::kRealistic);
   const VirtualAddress base(0x7FF600000000);
-  tlb.insert(base, kOne, page(Pfn(0x200), 2), host_of(Pfn(77)), true);
+  tlb.insert(base, kOne, page(Pfn(0x200), 2), host_of(Pfn(77)), true, FrameOrder::kScattered);
   ASSERT_NE(tlb.find(base, kOne), nullptr);
   EXPECT_EQ(tlb.find(base + kPageSize, kOne), nullptr);  // Its frame lies who knows where.
   tlb.invalidate_page(base + kPageSize * 100, kOne);     // [T3] all the same.

@@ -8,6 +8,8 @@ namespace pagoda::hv {
 struct Corruptor {
   static Slat& slat(Partition& partition) { return *partition.slat_; }
   static machine::Tlb& nested_tlb(VirtualProcessor& vcpu) { return vcpu.nested_; }
+  // As if the host took the pages.
+  static void invalidate(Partition& partition, VpnRange pages) { partition.invalidate(pages); }
   // The host does what it likes, and the partition does not hear of it.
   static void make_deaf(Partition& partition) { partition.vmmem_.remove_observer(partition); }
 };

@@ -77,10 +77,10 @@ class ScatteredFrames : public FrameReach {
     return place(frame);
   }
   void let_go(Pfn frame, Access, FrameExtent) override { --held_[frame]; }
-  std::byte* reach_for_tlb(Pfn frame, Access use, VirtualAddress, Asid) override {
+  TlbBytes reach_for_tlb(Pfn frame, Access use, VirtualAddress, Asid) override {
     if (use == Access::kWrite) ++write_holds_[frame];
     if (before_hold) before_hold(frame, use);
-    return place(frame);
+    return {.bytes = place(frame)};
   }
 
   // Where the frame's bytes are, for a test that looks or meddles.

@@ -1,0 +1,55 @@
+// A guest to measure in: a host with one partition, and in it a memory manager with one space that the guest's
+// processor runs in. The same ways to use it as `Host` has.
+#pragma once
+
+#include <memory>
+
+#include "bench/host.h"
+#include "pagoda/hv/partition.h"
+
+namespace pagoda::bench {
+
+struct GuestConfig {
+  PageCount frames;       // Of the guest: a multiple of 2 MB.
+  PageCount host_frames;  // Of the host.
+  hv::MmuKind mmu = hv::MmuKind::kNested;
+  hv::Backing backing = hv::Backing::kVirtual;
+  machine::TlbGeometry tlb = machine::TlbGeometry::kLarge;
+  PageCount fault_cluster{16};
+
+  // Nothing but what is asked for happens on either side, and everything fits.
+  static GuestConfig quiet(PageCount frames);
+};
+
+class Guest {
+ public:
+  explicit Guest(const GuestConfig& config);
+  ~Guest();
+  Guest(const Guest&) = delete;
+  Guest& operator=(const Guest&) = delete;
+
+  [[nodiscard]] machine::Processor& cpu() { return partition_->machine().processor(); }
+  [[nodiscard]] hv::Partition& partition() { return *partition_; }
+  [[nodiscard]] mm::MemoryManager& manager() { return *manager_; }
+  [[nodiscard]] mm::AddressSpace& space() { return *space_; }
+  [[nodiscard]] Host& host() { return *host_; }
+
+  VirtualAddress commit(PageCount pages);
+  void write_each(VirtualAddress base, PageCount pages);
+  void use_every_frame();
+  void zero_free_frames();
+  void fresh_space();
+  // Another virtual machine in the place of this one: none of its memory is backed by the host.
+  void restart();
+
+ private:
+  void stop();
+
+  GuestConfig config_;
+  std::unique_ptr<Host> host_;
+  std::unique_ptr<hv::Partition> partition_;
+  std::unique_ptr<mm::MemoryManager> manager_;
+  mm::AddressSpace* space_ = nullptr;
+};
+
+}  // namespace pagoda::bench
