@@ -95,7 +95,8 @@ PageCount sum(const FrameCensus& frames) {
   return std::accumulate(frames.standby.begin(), frames.standby.end(),
                          frames.active_private + frames.active_shared_file + frames.active_shared_page_file +
                              frames.active_page_tables + frames.active_prototypes + frames.transition +
-                             frames.modified + frames.free + frames.zeroed + frames.bad + frames.system);
+                             frames.modified + frames.free + frames.zeroed + frames.bad + frames.system +
+                             frames.active_compression_store);
 }
 
 std::uint64_t fault_count(const RunResult& result, mm::FaultKind kind) {

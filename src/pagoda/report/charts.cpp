@@ -120,6 +120,7 @@ ChartSection frames_section(const sim::RunResult& run, const Shown& shown) {
   add_field("active_shared_page_file", "shared");
   add_field("active_page_tables", "tables");
   add_field("active_prototypes", "prototypes");
+  add_field("active_compression_store", "firstwrite");
   add_field("transition", "transition");
   add_field("modified", "modified");
   for (std::size_t priority = kStandbyPriorities; priority-- > 0;) {
@@ -149,6 +150,7 @@ struct Owners {
   PageCount programs;  // Working sets of the host's own processes, a shared page once for each.
   PageCount tables;    // Second-level and shadow tables.
   PageCount page_tables;
+  PageCount compressed;  // The compression store.
   PageCount cached;  // Modified and standby pages that are nobody's above.
   PageCount unused;
   PageCount other;
@@ -166,6 +168,7 @@ Owners owners_of(const sim::RunResult& run, const sim::Sample& sample) {
     return taken;
   };
   owners.unused = take(frames.free + frames.zeroed);
+  owners.compressed = take(frames.active_compression_store);
   owners.page_tables = take(frames.active_page_tables + frames.active_prototypes);
   PageCount cached = frames.modified + frames.transition;
   for (const PageCount standby : frames.standby) cached += standby;
@@ -210,6 +213,7 @@ ChartSection owners_section(const sim::RunResult& run, const Shown& shown) {
   }
   add_band("Programs of the host", "programs", [](const Owners& one) { return one.programs; });
   add_band("Second-level and shadow tables", "slat", [](const Owners& one) { return one.tables; });
+  add_band("Compressed pages of all", "prototypes", [](const Owners& one) { return one.compressed; });
   add_band("Page tables of the host", "tables", [](const Owners& one) { return one.page_tables; });
   add_band("Modified and standby of others", "standby3", [](const Owners& one) { return one.cached; });
   add_band("Everything else", "system", [](const Owners& one) { return one.other; });

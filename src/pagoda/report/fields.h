@@ -17,7 +17,7 @@ struct FrameField {
   PageCount sim::FrameCensus::* member;
 };
 // All but the standby lists.
-inline constexpr std::array<FrameField, 11> kFrameFields{{
+inline constexpr std::array<FrameField, 12> kFrameFields{{
     {"active_private", "Active: private pages", &sim::FrameCensus::active_private},
     {"active_shared_file", "Active: shared, from files", &sim::FrameCensus::active_shared_file},
     {"active_shared_page_file", "Active: shared, without a file", &sim::FrameCensus::active_shared_page_file},
@@ -29,6 +29,7 @@ inline constexpr std::array<FrameField, 11> kFrameFields{{
     {"zeroed", "Zeroed", &sim::FrameCensus::zeroed},
     {"bad", "Bad", &sim::FrameCensus::bad},
     {"system", "System", &sim::FrameCensus::system},
+    {"active_compression_store", "Active: compressed pages", &sim::FrameCensus::active_compression_store},
 }};
 inline constexpr std::size_t kStandbyPriorities = std::tuple_size_v<decltype(sim::FrameCensus::standby)>;
 static_assert(sizeof(sim::FrameCensus) == (kFrameFields.size() + kStandbyPriorities) * sizeof(PageCount));

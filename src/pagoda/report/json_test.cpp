@@ -149,7 +149,7 @@ TEST(ReportJson, EveryFieldGoesToItsOwnKey) {
   sim::Sample sample;
   sample.time = Time(900);
   sample.frames = {901_pages, 891_pages, 892_pages, 902_pages, 893_pages, 903_pages,
-                   904_pages, {},        905_pages, 906_pages, 907_pages, 908_pages};
+                   904_pages, {},        905_pages, 906_pages, 907_pages, 908_pages, 894_pages};
   for (std::size_t i = 0; i < 8; ++i) sample.frames.standby[i] = PageCount(910 + i);
   sample.commit_charge = 921_pages;
   sample.commit_limit = 922_pages;
@@ -197,6 +197,7 @@ TEST(ReportJson, EveryFieldGoesToItsOwnKey) {
         "active_shared_page_file_pages": [892], "active_page_tables_pages": [902],
         "active_prototypes_pages": [893], "transition_pages": [903],
         "modified_pages": [904], "free_pages": [905], "zeroed_pages": [906], "bad_pages": [907], "system_pages": [908],
+        "active_compression_store_pages": [894],
         "standby_pages": [[910], [911], [912], [913], [914], [915], [916], [917]]},
       "commit_charge_pages": [921], "commit_limit_pages": [922], "page_file_used_pages": [923],
       "page_file_size_pages": [924],

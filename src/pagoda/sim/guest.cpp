@@ -33,6 +33,18 @@ hv::PartitionConfig partition_config(const VmConfig& config, unsigned first_host
           .limits = config.limits};
 }
 
+std::string name_of(hv::Backing backing) {
+  switch (backing) {
+    case hv::Backing::kVirtual:
+      return "va";
+    case hv::Backing::kDeferred:
+      return "deferred";
+    case hv::Backing::kPinned:
+      return "pinned";
+  }
+  return {};
+}
+
 GuestFrames guest_frames(const mm::MemoryManager& manager) {
   const mm::FrameCounts frames = manager.frame_counts();
   GuestFrames result{.active = frames.active + frames.system + frames.bad,
@@ -191,7 +203,7 @@ VmResult Guest::result() {
   VmResult result{.name = config_.name,
                   .paging = std::string(partition_->machine().paging().name),
                   .mmu = config_.mmu == hv::MmuKind::kNested ? "nested" : "shadow",
-                  .backing = config_.backing == hv::Backing::kVirtual ? "va" : "pinned",
+                  .backing = name_of(config_.backing),
                   .guest = config_.guest == VmConfig::GuestKind::kWindows ? "windows" : "plain",
                   .processors = config_.machine.processors,
                   .promised = bytes_of(config_.machine.frames),

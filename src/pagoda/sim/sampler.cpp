@@ -11,7 +11,7 @@ void Sampler::add(Time time, const mm::MemoryManager& manager, std::vector<Proce
   const mm::MemoryManager::CommitInfo commit = manager.commit();
   Sample sample{.time = time,
                 .frames = {.active_private = frames.active - frames.page_tables - frames.prototypes -
-                                             frames.shared_file - frames.shared_page_file,
+                                             frames.shared_file - frames.shared_page_file - frames.compression_store,
                            .active_shared_file = frames.shared_file,
                            .active_shared_page_file = frames.shared_page_file,
                            .active_page_tables = frames.page_tables,
@@ -22,7 +22,8 @@ void Sampler::add(Time time, const mm::MemoryManager& manager, std::vector<Proce
                            .free = frames.free,
                            .zeroed = frames.zeroed,
                            .bad = frames.bad,
-                           .system = frames.system},
+                           .system = frames.system,
+                           .active_compression_store = frames.compression_store},
                 .commit_charge = commit.charged,
                 .commit_limit = commit.limit,
                 .page_file_used = {},

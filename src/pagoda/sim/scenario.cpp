@@ -114,7 +114,7 @@ class ScenarioReader {
     if (vm.machine.frames.is_zero() || vm.machine.frames.value() % kGuestGranule.value() != 0)
       t.wrong("memory", "must be a multiple of 2MiB, and at least that");
     vm.mmu = static_cast<hv::MmuKind>(t.choice("mmu", {"nested", "shadow"}, 0));
-    vm.backing = static_cast<hv::Backing>(t.choice("backing", {"va", "pinned"}, 0));
+    vm.backing = static_cast<hv::Backing>(t.choice("backing", {"va", "deferred", "pinned"}, 0));
     vm.guest = static_cast<VmConfig::GuestKind>(t.choice("guest", {"plain", "windows"}, 1));
     vm.fault_cluster = t.pages("fault_cluster", vm.fault_cluster);
     if (!std::has_single_bit(vm.fault_cluster.value()) || vm.fault_cluster > kGuestGranule)
@@ -211,6 +211,11 @@ class ScenarioReader {
     tunables.modified_maximum = t.pages("modified_maximum", tunables.modified_maximum);
     tunables.commit_reserve = t.pages("commit_reserve", tunables.commit_reserve);
     tunables.balance_period = t.duration("balance_period", tunables.balance_period, kBalancePeriodLeast);
+    tunables.find_zero_pages = t.flag("find_zero_pages", tunables.find_zero_pages);
+    tunables.compression_budget = t.pages("compression_store", tunables.compression_budget);
+    tunables.victim = static_cast<mm::Tunables::Victim>(t.choice("victims", {"clock", "random"}, 0));
+    if (tunables.compression_budget >= on_->machine.frames / 2)
+      t.wrong("compression_store", "must be below half of the memory");
     if (tunables.plenty_free < tunables.minimum_free) t.wrong("plenty_free", "is below minimum_free");
     if (tunables.minimum_free < mm::kFaultReserve)
       t.wrong("minimum_free", fmt::format("must be at least {}", to_string(bytes_of(mm::kFaultReserve))));

@@ -155,6 +155,9 @@ hints = { cold = false }
 working_set = { maximum = "1MiB" }
 [vm.memory_manager]
 read_cluster = 3
+find_zero_pages = false
+compression_store = "512KiB"
+victims = "random"
 [[vm.disk]]
 name = "d"
 capacity = "16MiB"
@@ -190,6 +193,9 @@ memory = "4MiB")"),
   EXPECT_EQ(vm.limits->maximum, 256_pages);
   EXPECT_EQ(vm.limits->minimum, 50_pages);
   EXPECT_EQ(vm.manager.tunables->read_cluster, 3U);
+  EXPECT_FALSE(vm.manager.tunables->find_zero_pages);
+  EXPECT_EQ(vm.manager.tunables->compression_budget, 128_pages);
+  EXPECT_EQ(vm.manager.tunables->victim, mm::Tunables::Victim::kRandom);
   EXPECT_EQ(vm.manager.tunables->plenty_free, mm::Tunables::for_memory(512_pages).plenty_free);
   ASSERT_EQ(vm.machine.disks.size(), 1U);
   EXPECT_EQ(vm.injections.size(), 1U);
@@ -320,6 +326,8 @@ const Bad kBad[] = {
     {"read_cluster = 8", "plenty_free = \"2MiB\"", {"bad.toml:16: memory_manager.plenty_free: must be below half"}},
     {"read_cluster = 8", "commit_reserve = \"4MiB\"", {"bad.toml:16: memory_manager.commit_reserve: must be below"}},
     {"read_cluster = 8", "minimum_free = \"4KiB\"", {"bad.toml:16: memory_manager.minimum_free: must be at least"}},
+    {"read_cluster = 8", "compression_store = \"2MiB\"", {"bad.toml:16: memory_manager.compression_store: must be"}},
+    {"read_cluster = 8", "victims = \"lru\"", {"bad.toml:16: memory_manager.victims: \"lru\" is not one of clock, random"}},
     {"read_cluster = 8", "balance_period = \"0s\"", {"bad.toml:16: memory_manager.balance_period: must be from 100"}},
     {"read_cluster = 8", "read_cluster = 17", {"bad.toml:16: memory_manager.read_cluster: must be a whole number"}},
     {"kind = \"uniform\", memory = \"1MiB\"",

@@ -49,6 +49,7 @@ Input<std::unique_ptr<Simulation>> Simulation::create(const Scenario& scenario, 
                              {.verify = simulation->options_.verify,
                               .operations_most = simulation->options_.operations_most,
                               .depth = 0,
+                              .seed = Random::mix(seed),
                               .name = "the host",
                               .vm = "",
                               .file = scenario.file});
@@ -69,6 +70,7 @@ Input<> Simulation::make_guests(ImageOpener& images) {
                                {.verify = options_.verify,
                                 .operations_most = options_.operations_most,
                                 .depth = 1,
+                                .seed = Random::mix(seed),
                                 .name = "",
                                 .vm = vm.name,
                                 .file = scenario_.file});

@@ -38,6 +38,7 @@ class System {
     bool verify = false;
     std::uint64_t operations_most = ~std::uint64_t{0};  // Of each process.
     unsigned depth = 0;                                 // Of its memory manager.
+    std::uint64_t seed = 1;                             // Of its choices at random.
     std::string name;                                   // "the host", for messages.
     std::string vm;                                     // Whose guest it is; empty: the host.
     std::string file;                                   // Of the scenario.
