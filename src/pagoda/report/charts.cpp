@@ -72,6 +72,8 @@ std::string_view tone_of(mm::FaultKind kind) {
       return "modified";
     case mm::FaultKind::kCollided:
       return "collided";
+    case mm::FaultKind::kCompressed:
+      return "written";
     case mm::FaultKind::kPageFile:
       return "hard";
     case mm::FaultKind::kMappedFile:

@@ -41,7 +41,7 @@ struct CounterField {
   std::uint64_t mm::Counters::* member;
 };
 // All but the faults by kind.
-inline constexpr std::array<CounterField, 19> kCounterFields{{
+inline constexpr std::array<CounterField, 25> kCounterFields{{
     {"page_file_reads", "Page-file reads", "operations", &mm::Counters::page_file_reads},
     {"page_file_pages_read", "Pages read", "from page files, neighbours in a cluster included",
      &mm::Counters::page_file_pages_read},
