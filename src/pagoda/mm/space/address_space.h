@@ -272,8 +272,8 @@ class AddressSpace {
   [[nodiscard]] Core& core() { return core_; }
 
   // A guard page was hit; it is a guard still. If a stack contains it, makes the page below the next guard and says
-  // kPageFaultGuardPage, or kStackOverflow; kGuardPageViolation if none does; kNoMemory, having changed nothing. The
-  // one place where a fault takes commit charge.
+  // kPageFaultGuardPage, or kStackOverflow; kGuardPageViolation if none does; kNoMemory, having changed nothing.
+  // Besides a first touch (`commit_touched`) the one place where a fault takes commit charge.
   Status grow_stack(Processor& cpu, Vpn page) PAGODA_REQUIRES(lock);
 
   // --- Placeholders under views (space/placeholder.cpp) ---

@@ -1,8 +1,9 @@
 // Commit accounting: what was promised, and how much may be. NT: MmTotalCommittedPages, MmTotalCommitLimit.
 //
 // Charge is taken when memory is promised (VADs, and the page tables that their ranges may need) and given back when
-// the promise ends; no fault asks but one that grows a stack. A charge over the limit first grows the paging files
-// towards their maximum.
+// the promise ends; no fault asks but one that grows a stack, or first touches a page that commits on touch
+// (space/hints.h). A charge over the limit first grows the paging files towards their maximum. The compression store
+// neither charges its frames nor raises the limit (compression_store.h says why that is right).
 //
 // Invariants (mm::check):
 //   [CM1] The charge is the sum of every space's: VAD charges, page tables spanned, the root.
