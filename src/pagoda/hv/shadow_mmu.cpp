@@ -307,7 +307,7 @@ void ShadowMmu::drop(ShadowTree& tree, VirtualAddress va) {
   if (leaf->accessed) {
     // What the entry knows of the page's use goes to where the host will ask, if that has an entry still.
     std::uint64_t loads = 0;
-    (void)partition_.slat().walk(leaf->guest, Access::kRead, loads);
+    [[maybe_unused]] const auto walked = partition_.slat().walk(leaf->guest, Access::kRead, loads);
   }
   tree.clear(page);
   const auto mappings = reverse_map_.find(leaf->guest);
