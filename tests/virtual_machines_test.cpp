@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <functional>
+#include <algorithm>
 #include <memory>
 #include <set>
 #include <string>
@@ -116,9 +116,9 @@ TEST(VirtualMachinesInScenarios, ProgramsReadTheSameBytesInEveryVirtualMachineAn
       for (const char* refill : {"hardware", "software"}) {
         for (const unsigned processors : {1U, 2U}) {
           const auto where = fmt::format("{} {} {} {}", mmu, paging, refill, processors);
-          CheckedRun run(host(
-              "2MiB", processors,
-              vm({.paging = paging, .mmu = mmu, .refill = refill, .processors = processors}) + on_host));
+          CheckedRun run(
+              host("2MiB", processors,
+                   vm({.paging = paging, .mmu = mmu, .refill = refill, .processors = processors}) + on_host));
           const RunResult& result = run.go();
           EXPECT_THAT(result.incidents, IsEmpty()) << where;
           std::vector<std::uint64_t> checksums;
@@ -213,6 +213,60 @@ TEST(VirtualMachinesInScenarios, BothLevelsPageAndWhatIsPagedTwiceIsCounted) {
   EXPECT_EQ(baseline.guest_pages_written, result.vms[0].counters.page_file_pages_written);
 }
 
+TEST(VirtualMachinesInScenarios, CuresLessenWhatIsPagedTwice) {
+  const auto run = [](const char* name) {
+    const auto scenario = load_scenario(std::string(PAGODA_SOURCE_DIR) + "/scenarios/" + name);
+    EXPECT_TRUE(scenario) << scenario.error().message;
+    auto result = run_scenario(*scenario, {});
+    EXPECT_TRUE(result) << result.error().message;
+    return std::move(*result);
+  };
+  const RunResult without = run("double-paging.toml");
+  const RunResult with = run("double-paging-cured.toml");
+  // The guest that pages evicts as much in both; the host had paged out a good part of it before, or little.
+  const std::uint64_t before = baseline_of(without).double_paged;
+  const std::uint64_t after = baseline_of(with).double_paged;
+  EXPECT_GT(before * 3, baseline_of(without).guest_pages_written);
+  EXPECT_LT(after * 2, before);
+  EXPECT_GT(baseline_of(with).guest_pages_written * 10, baseline_of(without).guest_pages_written * 9);
+  EXPECT_GT(with.vms[0].end.counters.discarded_pages, 1000U);
+  EXPECT_EQ(without.vms[0].end.counters.discarded_pages, 0U);
+  EXPECT_LT(with.end, without.end);
+  EXPECT_LT(with.counters.page_file_pages_read + with.counters.page_file_pages_written,
+            without.counters.page_file_pages_read + without.counters.page_file_pages_written);
+}
+
+TEST(VirtualMachinesInScenarios, TheShippedGuestsHaveTwoThirdsOfTheirMemoryAndAllFinish) {
+  const auto scenario = load_scenario(std::string(PAGODA_SOURCE_DIR) + "/scenarios/guests.toml");
+  ASSERT_TRUE(scenario) << scenario.error().message;
+  PageCount promised;
+  for (const VmConfig& vm : scenario->vms) promised += vm.machine.frames;
+  EXPECT_GE(scenario->vms.size(), 3U);
+  EXPECT_EQ(scenario->machine.frames.value() * 3, promised.value() * 2);
+  const auto result = run_scenario(*scenario, {.verify = true});
+  ASSERT_TRUE(result) << result.error().message;
+  for (const ProcessResult& process : result->processes) EXPECT_NE(process.finished, kNever) << process.name;
+  EXPECT_GT(result->counters.page_file_pages_written + result->counters.pages_compressed, 0U);
+}
+
+TEST(VirtualMachinesInScenarios, TheStoreHoldsWhatTheHostCompressed) {
+  const std::string program = std::string("kind = 'image', name = 'idle', image = '") + PAGODA_SOURCE_DIR +
+                              "/data/images/all14.vpm.zst', then = { kind = 'zipf', operations = 3000 }";
+  // The image is larger than the guest, which has more than the host; its first pages are enough.
+  CheckedRun run(host("3MiB", 1,
+                      "[memory_manager]\ncompression_store = '1MiB'\n" +
+                          vm({.memory = "4MiB", .page_file = "56MiB"}, process("vm.process", "a", program))),
+                 {.verify = true, .operations_most = 3000});
+  const RunResult& result = run.go();
+  EXPECT_GT(result.counters.pages_compressed, 0U);
+  PageCount most;
+  for (const Sample& sample : result.samples) {
+    most = std::max(most, sample.vms[0].memory.compressed);
+    EXPECT_LE(sample.frames.active_compression_store, 256_pages);
+  }
+  EXPECT_GT(most, 0_pages);
+}
+
 TEST(VirtualMachinesInScenarios, PinnedMemoryIsNotPaged) {
   CheckedRun run(host("8MiB", 1, vm({.more = "backing = 'pinned'"})));
   const RunResult& result = run.go();
@@ -222,10 +276,11 @@ TEST(VirtualMachinesInScenarios, PinnedMemoryIsNotPaged) {
 }
 
 TEST(VirtualMachinesInScenarios, AHostThatCannotKeepItsPromiseSaysSo) {
-  const auto scenario = parse_scenario(
-      "[host]\nmemory = '4MiB'\n" + vm({.memory = "8MiB", .page_file = ""},
-                                       process("vm.process", "a", "kind = 'uniform', memory = '64KiB', operations = 1")),
-      "test.toml");
+  const auto scenario =
+      parse_scenario("[host]\nmemory = '4MiB'\n" +
+                         vm({.memory = "8MiB", .page_file = ""},
+                            process("vm.process", "a", "kind = 'uniform', memory = '64KiB', operations = 1")),
+                     "test.toml");
   ASSERT_TRUE(scenario) << scenario.error().message;
   const auto simulation = Simulation::create(*scenario, {});
   ASSERT_FALSE(simulation);

@@ -155,7 +155,8 @@ void add_run_command(CLI::App& app, int& exit_code) {
       "  pagoda run scenarios/host.toml --report host.html\n"
       "Three recorded programs share a host with half the memory that they touch. Open host.html to see what became "
       "of\n"
-      "their pages. In scenarios/guests.toml they run in virtual machines. docs/scenarios.md describes scenario files, docs/report-json.md what --json writes.");
+      "their pages. In scenarios/guests.toml they run in virtual machines. docs/scenarios.md describes scenario files, "
+      "docs/report-json.md what --json writes.");
   command->add_option("scenario", arguments->scenario, "Scenario file (TOML)")->required()->type_name("FILE");
   command->add_option("--report", arguments->report, "Write one self-contained HTML page")->type_name("FILE.html");
   command->add_option("--json", arguments->json, "Write everything as JSON")->type_name("FILE.json");

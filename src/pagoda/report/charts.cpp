@@ -153,7 +153,7 @@ struct Owners {
   PageCount tables;    // Second-level and shadow tables.
   PageCount page_tables;
   PageCount compressed;  // The compression store.
-  PageCount cached;  // Modified and standby pages that are nobody's above.
+  PageCount cached;      // Modified and standby pages that are nobody's above.
   PageCount unused;
   PageCount other;
 };

@@ -140,16 +140,16 @@ TEST(ReportJson, EveryFieldGoesToItsOwnKey) {
   run.counters.page_tables_freed = 315;
   mm::FaultCounts faults{};
   for (std::size_t i = 0; i < mm::kFaultKinds; ++i) faults[i] = 400 + i;
-  run.processes = {{"p", "v", "program", 501_pages, 502_pages, 503_pages, 504_pages, 513_pages, 514_pages, 505_pages, 506,
-                    507, Duration(508), Duration(509), Time(510), faults, 511, 512}};
+  run.processes = {{"p", "v", "program", 501_pages, 502_pages, 503_pages, 504_pages, 513_pages, 514_pages, 505_pages,
+                    506, 507, Duration(508), Duration(509), Time(510), faults, 511, 512}};
   run.disks = {{"d", 601_B, 602_B, 603, 604, 605_B, 606_B, 607, Duration(608)}};
   run.page_files = {{"f", "d", 701_B, 702_B, 703_B, 704_pages, 705_pages}};
   run.processors = {{Duration(801), Duration(802), 803, 804, 805, 806}};
   run.incidents = {"one", "two"};
   sim::Sample sample;
   sample.time = Time(900);
-  sample.frames = {901_pages, 891_pages, 892_pages, 902_pages, 893_pages, 903_pages,
-                   904_pages, {},        905_pages, 906_pages, 907_pages, 908_pages, 894_pages};
+  sample.frames = {901_pages, 891_pages, 892_pages, 902_pages, 893_pages, 903_pages, 904_pages,
+                   {},        905_pages, 906_pages, 907_pages, 908_pages, 894_pages};
   for (std::size_t i = 0; i < 8; ++i) sample.frames.standby[i] = PageCount(910 + i);
   sample.commit_charge = 921_pages;
   sample.commit_limit = 922_pages;

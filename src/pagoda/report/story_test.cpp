@@ -63,18 +63,24 @@ TEST(Story, VirtualMachinesAndWhatWasPagedTwice) {
   run.vms.resize(2);
   for (sim::VmResult& vm : run.vms) {
     vm.promised = 3_MiB;
-    vm.end.memory = {.active = 200_pages, .modified = 40_pages, .standby = 16_pages, .compressed = 128_pages,
-                     .page_file = 64_pages, .nothing = 320_pages};
+    vm.end.memory = {.active = 200_pages,
+                     .modified = 40_pages,
+                     .standby = 16_pages,
+                     .compressed = 128_pages,
+                     .page_file = 64_pages,
+                     .nothing = 320_pages};
   }
-  EXPECT_EQ(tell(run).guests,
-            "Two virtual machines were promised 6 MiB, 1.50 times what the host has; at the end the host had 2 MiB of it "
-            "in memory, 1 MiB compressed and 512 KiB in page files.");
+  EXPECT_EQ(
+      tell(run).guests,
+      "Two virtual machines were promised 6 MiB, 1.50 times what the host has; at the end the host had 2 MiB of it "
+      "in memory, 1 MiB compressed and 512 KiB in page files.");
   EXPECT_THAT(tell(run).waiting, HasSubstr("it finished"));
   run.vms[0].counters.page_file_pages_written = 500;
   EXPECT_THAT(tell(run).guests, EndsWith("; none of 500 pages that guests paged out had been paged out by the host."));
   run.vms[1].end.counters.double_paged = 120;
-  EXPECT_THAT(tell(run).guests, EndsWith("; of 500 pages that guests paged out the host had paged out 120 before, at the "
-                                         "price of 240 transfers."));
+  EXPECT_THAT(tell(run).guests,
+              EndsWith("; of 500 pages that guests paged out the host had paged out 120 before, at the "
+                       "price of 240 transfers."));
   run.baseline = sim::Baseline{.scenario = "b.toml", .title = "uncured", .end = {}, .double_paged = 480};
   EXPECT_THAT(tell(run).guests,
               EndsWith("; that is 75% fewer than the 480 of \"uncured\", which saves 720 transfers."));

@@ -144,8 +144,7 @@ Input<std::unique_ptr<Guest>> Guest::create(const VmConfig& config, System& host
   if (config.guest == VmConfig::GuestKind::kWindows) {
     auto settings = guest::EnlightenmentSettings::for_memory(config.machine.frames);
     settings.period = config.hint_period;
-    guest->enlightenments_ =
-        guest::Enlightenments::create(guest->system_->manager(), machine.processor(), settings);
+    guest->enlightenments_ = guest::Enlightenments::create(guest->system_->manager(), machine.processor(), settings);
     if (guest->enlightenments_ != nullptr) guest->system_->scheduler().add_thread(*guest->enlightenments_);
   }
   for (unsigned number = 0; number < config.machine.processors; ++number) {

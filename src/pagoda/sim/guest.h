@@ -86,7 +86,7 @@ class Guest {
   const VmConfig config_;
   RunLog& log_;
   std::unique_ptr<hv::Partition> partition_;
-  std::unique_ptr<System> system_;  // Goes before the partition.
+  std::unique_ptr<System> system_;                         // Goes before the partition.
   std::unique_ptr<guest::Enlightenments> enlightenments_;  // Of a Windows guest whose host takes hints.
   std::vector<std::unique_ptr<VirtualCpu>> cpus_;
   bool lost_ = false;

@@ -27,7 +27,7 @@ struct FrameCensus {
   PageCount free;
   PageCount zeroed;  // Frames never used yet included.
   PageCount bad;
-  PageCount system;                   // Kept by the machine or the manager for itself.
+  PageCount system;                    // Kept by the machine or the manager for itself.
   PageCount active_compression_store;  // Frames that hold compressed pages.
 };
 

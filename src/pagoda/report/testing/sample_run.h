@@ -256,8 +256,8 @@ inline sim::RunResult sharing_run() {
   return run;
 }
 
-// Two guests of 384 MiB on the host of 512 MiB; the programs run in them, but for the last one, and both levels page. The
-// run is compared with one in which more was paged twice.
+// Two guests of 384 MiB on the host of 512 MiB; the programs run in them, but for the last one, and both levels page.
+// The run is compared with one in which more was paged twice.
 inline sim::RunResult virtual_run() {
   sim::RunResult run = overcommitted_run();
   run.title = "Two guests on a host with less than it promised";
