@@ -132,10 +132,9 @@ Partition::~Partition() {
 
 void Partition::forget(Pfn frame) {
   for (const auto& vcpu : processors_) vcpu->keep_held(frame);
-  if (slat_->entry(frame) == 0) return;
-  ++counts_.invalidations;
-  const FrameRange gone = slat_->covered_with(frame);
-  slat_->clear(frame);
+  // All of a large entry goes at once.
+  const FrameRange gone = slat_->clear(frame);
+  counts_.invalidations += gone.count.value();
   for (Pfn each = gone.first; each < gone.first + gone.count; ++each) {
     if (shadow_ != nullptr) shadow_->forget_frame(each);
     for (const auto& vcpu : processors_) vcpu->forget(each);

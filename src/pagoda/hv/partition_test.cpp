@@ -109,6 +109,30 @@ TEST(Partition, PinnedMemoryIsMappedByLargeEntries) {
   EXPECT_EQ(vm.check(), "");
 }
 
+TEST(Partition, ALargeEntryGoesFromAllCachesAtOnce) {
+  for (const auto mmu : {MmuKind::kNested, MmuKind::kShadow}) {
+    TestHost host({.frames = PageCount(4096)});
+    TestVm vm(host,
+              {.partition = {.memory = pages_of(2_MiB), .mmu = mmu, .backing = Backing::kPinned, .disks = {{}}}});
+    const VirtualAddress base = vm.commit(PageCount(100));
+    vm.fill(base, PageCount(100));
+    const GpaRange& memory = vm.partition().map().ranges().front();
+    ASSERT_TRUE(vm.partition()
+                    .vmmem()
+                    .protect(host.cpu(), VirtualAddress(memory.backing), bytes_of(memory.frames.count),
+                             mm::Protection::kReadOnly)
+                    .has_value());
+    EXPECT_EQ(to_string(hv::check(vm.partition())), "");
+    ASSERT_TRUE(vm.partition()
+                    .vmmem()
+                    .protect(host.cpu(), VirtualAddress(memory.backing), bytes_of(memory.frames.count),
+                             mm::Protection::kReadWrite)
+                    .has_value());
+    EXPECT_EQ(vm.differences(base, PageCount(100)), 0U);
+    EXPECT_EQ(vm.check(), "");
+  }
+}
+
 TEST(Partition, ProcessorsOfOneGuestShootEachOtherDown) {
   TestHost host({.frames = PageCount(400)});
   TestVm vm(host, {.partition = {.memory = pages_of(2_MiB), .processors = 3, .disks = {{}}}});

@@ -94,10 +94,14 @@ machine::FrameRange Slat::covered_with(Pfn guest) const {
   return {Pfn(static_cast<std::uint32_t>(guest.value() / count.value() * count.value())), count};
 }
 
-void Slat::clear(Pfn guest) {
+machine::FrameRange Slat::clear(Pfn guest) {
   frames_.assert_held();
   unsigned level = 0;
-  memory_.store<std::uint64_t>(find(guest, level), 0);
+  const PhysicalAddress at = find(guest, level);
+  if ((memory_.load<std::uint64_t>(at) & kValid) == 0) return {guest, PageCount(0)};
+  memory_.store<std::uint64_t>(at, 0);
+  const PageCount pages = pages_of(mode().coverage(level));
+  return {guest - PageCount(guest.value() % pages.value()), pages};
 }
 
 bool Slat::test_and_clear_accessed(Pfn guest) {

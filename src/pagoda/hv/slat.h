@@ -65,8 +65,8 @@ class Slat {
   [[nodiscard]] Pfn frame_of(Pfn guest) const;
   // All guest frames that the entry translates, of which this is one; itself if there is none.
   [[nodiscard]] machine::FrameRange covered_with(Pfn guest) const;
-  // Takes it away.
-  void clear(Pfn guest);
+  // Takes it away; which frames it translated, none if there was none.
+  machine::FrameRange clear(Pfn guest);
   bool test_and_clear_accessed(Pfn guest);
   // Takes everything away, and gives all tables but the root back.
   void reset();
