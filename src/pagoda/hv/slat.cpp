@@ -86,14 +86,6 @@ Pfn Slat::frame_of(Pfn guest) const {
   return mode().frame(raw) + PageCount(guest.value() % pages_of(mode().coverage(level)).value());
 }
 
-machine::FrameRange Slat::covered_with(Pfn guest) const {
-  unsigned level = 0;
-  const auto raw = memory_.load<std::uint64_t>(find(guest, level));
-  if ((raw & kValid) == 0) return {guest, 1_pages};
-  const PageCount count = pages_of(mode().coverage(level));
-  return {Pfn(static_cast<std::uint32_t>(guest.value() / count.value() * count.value())), count};
-}
-
 machine::FrameRange Slat::clear(Pfn guest) {
   frames_.assert_held();
   unsigned level = 0;

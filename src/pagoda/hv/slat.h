@@ -63,8 +63,6 @@ class Slat {
   [[nodiscard]] machine::RawPte entry(Pfn guest) const;
   // The host frame that it leads to; kNoPfn if there is no entry.
   [[nodiscard]] Pfn frame_of(Pfn guest) const;
-  // All guest frames that the entry translates, of which this is one; itself if there is none.
-  [[nodiscard]] machine::FrameRange covered_with(Pfn guest) const;
   // Takes it away; which frames it translated, none if there was none.
   machine::FrameRange clear(Pfn guest);
   bool test_and_clear_accessed(Pfn guest);
