@@ -37,7 +37,7 @@ Input<std::unique_ptr<System>> System::create(const SystemConfig& config, machin
   }
   mm::MemoryManagerConfig manager_config = config.manager;
   manager_config.depth = options.depth;
-  manager_config.tunables->victim_seed = options.seed;
+  if (manager_config.tunables) manager_config.tunables->victim_seed = options.seed;
   auto manager = mm::MemoryManager::create(machine, manager_config);
   if (!manager)
     return bad_input(fmt::format("{}: {} does not start: {}; give it more memory or smaller paging files", options.file,

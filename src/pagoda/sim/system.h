@@ -60,7 +60,7 @@ class System {
   // Operations of all processes, as far as is known before they have run.
   [[nodiscard]] std::uint64_t length() const;
 
-  // What its parts did, for the run's result; the disks and processors with the name of the machine's configuration.
+  // What its parts did, for the run's result.
   [[nodiscard]] std::vector<DiskResult> disk_results();
   [[nodiscard]] std::vector<PageFileResult> page_file_results() const;
 
