@@ -11,7 +11,6 @@ namespace pagoda::bench {
 
 namespace {
 
-using machine::Access;
 
 constexpr PageCount kGuestFrames{24 * 512};
 // The memory that the TLB is thrashed with: more than four times what its second level holds.

@@ -34,8 +34,8 @@ class Onlooker final : private machine::FrameReach {
     return copy;
   }
   void let_go(Pfn /*frame*/, Access /*use*/, machine::FrameExtent /*part*/) override {}
-  std::byte* reach_for_tlb(Pfn frame, Access use, VirtualAddress /*va*/, Asid /*asid*/) override {
-    return hold(frame, use, {});
+  machine::TlbBytes reach_for_tlb(Pfn frame, Access use, VirtualAddress /*va*/, Asid /*asid*/) override {
+    return {.bytes = hold(frame, use, {})};
   }
 
   machine::PhysicalView memory_;
