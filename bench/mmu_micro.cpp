@@ -11,7 +11,6 @@ namespace pagoda::bench {
 
 namespace {
 
-
 constexpr PageCount kGuestFrames{24 * 512};
 // The memory that the TLB is thrashed with: more than four times what its second level holds.
 constexpr PageCount kThrashed{8192};

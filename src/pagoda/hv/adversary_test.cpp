@@ -222,17 +222,17 @@ struct Kind {
 };
 
 class Adversaries : public ::testing::TestWithParam<Kind> {};
-INSTANTIATE_TEST_SUITE_P(
-    Kinds, Adversaries, ::testing::ValuesIn([] {
-      std::vector<Kind> kinds;
-      std::uint64_t seed = 1;
-      for (const auto paging : {machine::PteFormat::kAmd64, machine::PteFormat::kPae, machine::PteFormat::kX86})
-        for (const auto mmu : {MmuKind::kNested, MmuKind::kShadow})
-          for (const auto refill : {machine::TlbRefill::kHardware, machine::TlbRefill::kSoftware})
-            for (const auto tlb : {machine::TlbGeometry::kLarge, machine::TlbGeometry::kRealistic})
-              kinds.push_back({paging, mmu, refill, tlb, seed++});
-      return kinds;
-    }()));
+INSTANTIATE_TEST_SUITE_P(Kinds, Adversaries, ::testing::ValuesIn([] {
+                           std::vector<Kind> kinds;
+                           std::uint64_t seed = 1;
+                           for (const auto paging :
+                                {machine::PteFormat::kAmd64, machine::PteFormat::kPae, machine::PteFormat::kX86})
+                             for (const auto mmu : {MmuKind::kNested, MmuKind::kShadow})
+                               for (const auto refill : {machine::TlbRefill::kHardware, machine::TlbRefill::kSoftware})
+                                 for (const auto tlb : {machine::TlbGeometry::kLarge, machine::TlbGeometry::kRealistic})
+                                   kinds.push_back({paging, mmu, refill, tlb, seed++});
+                           return kinds;
+                         }()));
 
 TEST_P(Adversaries, GuestsReadTheSameAsOnBareHardware) {
   const Kind& kind = GetParam();

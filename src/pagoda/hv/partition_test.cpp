@@ -112,8 +112,7 @@ TEST(Partition, PinnedMemoryIsMappedByLargeEntries) {
 TEST(Partition, ALargeEntryGoesFromAllCachesAtOnce) {
   for (const auto mmu : {MmuKind::kNested, MmuKind::kShadow}) {
     TestHost host({.frames = PageCount(4096)});
-    TestVm vm(host,
-              {.partition = {.memory = pages_of(2_MiB), .mmu = mmu, .backing = Backing::kPinned, .disks = {{}}}});
+    TestVm vm(host, {.partition = {.memory = pages_of(2_MiB), .mmu = mmu, .backing = Backing::kPinned, .disks = {{}}}});
     const VirtualAddress base = vm.commit(PageCount(100));
     vm.fill(base, PageCount(100));
     const GpaRange& memory = vm.partition().map().ranges().front();
