@@ -32,8 +32,8 @@ std::span<const std::byte, kPageBytes> page_of(const std::vector<Page>& pages, s
 std::vector<Page> real_pages(std::size_t count) {
   std::ifstream file("/proc/self/exe", std::ios::binary);
   std::vector<Page> pages;
-  std::array<char, kMostCompressed> buffer;
-  Page page;
+  std::array<char, kMostCompressed> buffer{};
+  Page page{};
   while (pages.size() < count && file.read(reinterpret_cast<char*>(page.data()), kPageBytes)) {
     if (is_zero(page)) continue;
     if (LZ4_compress_default(reinterpret_cast<const char*>(page.data()), buffer.data(), kPageBytes, kMostCompressed) >

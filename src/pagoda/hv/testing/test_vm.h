@@ -26,6 +26,7 @@ struct TestHostConfig {
   machine::PteFormat paging = machine::PteFormat::kAmd64;
   unsigned processors = 5;  // Number 0 is the host's own; the others are for virtual processors.
   ByteCount paging_file = 64_MiB;
+  mm::Tunables tunables = mm::testing::small_tunables();
 };
 
 class TestHost {
@@ -34,7 +35,7 @@ class TestHost {
       : machine_(*machine::SimMachine::create(
             {.frames = config.frames, .paging = config.paging, .processors = config.processors, .disks = {{}}})),
         manager_(*mm::MemoryManager::create(
-            *machine_, {.tunables = mm::testing::small_tunables(),
+            *machine_, {.tunables = config.tunables,
                         .paging_files = {{.disk = 0, .minimum = config.paging_file, .maximum = config.paging_file}}})) {
   }
 

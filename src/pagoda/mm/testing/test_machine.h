@@ -38,7 +38,7 @@ struct TestMachineConfig {
   std::vector<machine::DiskModel> disks{{}};
   std::vector<PagingFileConfig> paging_files{{.name = "pagefile.sys", .disk = 0, .minimum = 4_MiB, .maximum = 4_MiB}};
   std::optional<WorkingSet::Limits> limits;
-  PageCount device_frames{};                  // Beyond those of the manager's.
+  PageCount device_frames;                    // Beyond those of the manager's.
   machine::Hypercalls* hypercalls = nullptr;  // Who the manager's machine says is below.
 };
 
@@ -149,7 +149,7 @@ class TestMachine {
   // --- Moving pages ---
   // Everything out of the working set, written, and its transfers done: pages are clean and on standby.
   void page_out() {
-    space_->empty(cpu());
+    static_cast<void>(space_->empty(cpu()));
     PAGODA_CHECK(manager_->flush_modified(cpu()));
   }
   // The same, and the frames given to others meanwhile: the pages are in paging files only.

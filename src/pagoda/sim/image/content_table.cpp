@@ -44,7 +44,7 @@ bool ContentTable::is(std::uint32_t number, const PageContent& content, std::spa
 
 void ContentTable::store(std::span<const std::byte> compressed) {
   if (kBlockBytes - used_ < compressed.size()) {
-    blocks_.push_back(std::make_unique_for_overwrite<std::byte[]>(kBlockBytes));
+    blocks_.emplace_back(kBlockBytes);
     used_ = 0;
   }
   std::byte* const place = compressed.empty() ? nullptr : &blocks_.back()[used_];
