@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 namespace pagoda::hv {
 
@@ -15,7 +16,7 @@ Result<> GpaMap::add(const GpaRange& range) {
   longest_ = std::max(longest_, count);
   by_backing_.resize(ranges_.size());
   std::iota(by_backing_.begin(), by_backing_.end(), std::size_t{0});
-  std::ranges::stable_sort(by_backing_, {}, [this](std::size_t number) { return ranges_[number].backing; });
+  std::ranges::sort(by_backing_, {}, [this](std::size_t number) { return std::pair(ranges_[number].backing, number); });
   return {};
 }
 

@@ -95,8 +95,9 @@ const Corruption kCorruptions[] = {
     {"SL1", "NamedTwice", [](Scene& s) { s.store_raw(s.other(), s.pte(s.stored())); }},
     {"SL1", "NamedAndFree",
      [](Scene& s) {
+       const PageFileSlot slot = s.slot();
        const LockGuard guard(s.core().pfns.lock);
-       s.store().free(s.slot());
+       s.store().free(slot);
      }},
     {"SL1", "NoSuchSlot",
      [](Scene& s) {
