@@ -11,7 +11,6 @@ namespace pagoda::hv {
 
 using machine::Access;
 using machine::FrameRange;
-using machine::Privilege;
 using mm::PteCodec;
 
 namespace {

@@ -8,7 +8,6 @@
 namespace pagoda::hv {
 
 using machine::Access;
-using machine::Tlb;
 
 namespace {
 
