@@ -204,6 +204,7 @@ ChartSection owners_section(const sim::RunResult& run, const Shown& shown) {
   for (const std::size_t at : shown) owners.push_back(owners_of(run, run.samples[at]));
   const auto add_band = [&](std::string label, std::string tone, const auto& figure) {
     std::vector<std::uint64_t> values;
+    values.reserve(owners.size());
     for (const Owners& one : owners) values.push_back(figure(one).value());
     add(chart, {.label = std::move(label), .tone = std::move(tone), .values = std::move(values)});
   };
