@@ -131,6 +131,7 @@ std::string vms_tables(const sim::RunResult& run) {
     Table table("Exits by kind, hints, and what else passed between the two.", columns);
     for (const sim::VmResult& vm : run.vms) {
       std::vector<std::string> cells;
+      cells.reserve(shown.size());
       for (const VmCounterField* field : shown) cells.push_back(grouped(vm.end.counters.*field->member));
       table.row(escape_html(vm.name), cells);
     }
@@ -144,9 +145,7 @@ std::string baseline_table(const sim::RunResult& run) {
   const sim::Baseline& before = *run.baseline;
   Table table("This run beside the one that it is compared with.",
               {"Run", "Paged twice", "Extra<br>transfers", "Pages that guests<br>wrote out",
-               "Read from the<br>host's page "
-               "files",
-               "Written<br>to them", "Ended"});
+               "Read from the<br>host's page files", "Written<br>to them", "Ended"});
   const auto row = [&](std::string_view name, std::string_view note, std::uint64_t twice, std::uint64_t written,
                        const mm::Counters& counters, Time end) {
     table.row(with_note(name, note), {grouped(twice), grouped(kTransfersPerDoublePaged * twice), grouped(written),

@@ -150,7 +150,7 @@ Input<> Simulation::loop() {
       scheduler.assign(*idle, *waiting);
       continue;
     }
-    if (busy_now >= scenario_.until) return {};
+    if (busy == nullptr || busy_now >= scenario_.until) return {};
     sample_until(busy_now);
     PAGODA_TRY(scheduler.run_slice(*busy, scenario_.until));
     if (++slices_ % kProgressStride == 0) report_progress(busy_now);

@@ -47,7 +47,7 @@ Input<> ImageReader::read_image(const ByteSource& source, const std::string& nam
   if (std::ranges::find(images_, name, &PageMap::Image::name) != images_.end())
     return bad_input(fmt::format("{}: there is an image \"{}\" already; rename one", source.name(), name));
   PageMap::Image image{.name = name, .first = numbers_.size()};
-  std::array<std::byte, kPageBytes> page;
+  std::array<std::byte, kPageBytes> page{};
   for (;;) {
     const auto more = next(page);
     if (!more) return std::unexpected(more.error());

@@ -91,7 +91,7 @@ Input<> TarReader::read(std::span<std::byte> bytes) {
 Input<> TarReader::skip_rest() {
   left_ += padding_;
   padding_ = 0;
-  std::array<std::byte, 64 << 10> rest;
+  std::array<std::byte, 64 << 10> rest{};
   while (left_ != 0) PAGODA_TRY(read(std::span(rest).first(std::min<std::uint64_t>(left_, rest.size()))));
   return {};
 }
