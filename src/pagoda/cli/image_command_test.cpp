@@ -4,16 +4,17 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "pagoda/base/units.h"
+#include "pagoda/cli/testing/typed_command.h"
 #include "pagoda/sim/testing/image_directory.h"
 #include "pagoda/sim/testing/vpm_file.h"
 
@@ -25,28 +26,9 @@ using testing::HasSubstr;
 
 const std::string kShipped = std::string(PAGODA_SOURCE_DIR) + "/data/images/all14.vpm.zst";
 
-struct Ran {
-  int status = 0;
-  std::string out;
-  std::string error;
-};
-
 Ran run(std::vector<std::string> arguments) {
-  CLI::App app;
-  Ran ran;
-  add_image_command(app, ran.status);
   arguments.insert(arguments.begin(), "image");
-  std::ranges::reverse(arguments);  // CLI11 takes them from the back.
-  testing::internal::CaptureStdout();
-  testing::internal::CaptureStderr();
-  try {
-    app.parse(arguments);
-  } catch (const CLI::ParseError& error) {
-    ran.status = app.exit(error);
-  }
-  ran.out = testing::internal::GetCapturedStdout();
-  ran.error = testing::internal::GetCapturedStderr();
-  return ran;
+  return run_typed(add_image_command, std::move(arguments));
 }
 
 nlohmann::json parsed(const std::string& path) {

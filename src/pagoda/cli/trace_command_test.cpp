@@ -5,14 +5,16 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
 #include <vector>
+
+#include "pagoda/cli/testing/typed_command.h"
 
 namespace pagoda::cli {
 namespace {
@@ -20,28 +22,7 @@ namespace {
 using testing::AllOf;
 using testing::HasSubstr;
 
-struct Ran {
-  int status = 0;
-  std::string out;
-  std::string error;
-};
-
-Ran run(std::vector<std::string> arguments) {
-  CLI::App app;
-  Ran ran;
-  add_trace_command(app, ran.status);
-  std::ranges::reverse(arguments);  // CLI11 takes them from the back.
-  testing::internal::CaptureStdout();
-  testing::internal::CaptureStderr();
-  try {
-    app.parse(arguments);
-  } catch (const CLI::ParseError& error) {
-    ran.status = app.exit(error);
-  }
-  ran.out = testing::internal::GetCapturedStdout();
-  ran.error = testing::internal::GetCapturedStderr();
-  return ran;
-}
+Ran run(std::vector<std::string> arguments) { return run_typed(add_trace_command, std::move(arguments)); }
 
 class TraceCommand : public testing::Test {
  protected:
