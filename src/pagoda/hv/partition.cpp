@@ -278,14 +278,9 @@ void Partition::fill_large(const GpaRange& range, Pfn frame, mm::RawPte raw) {
   const bool fits = in_piece <= frame - range.frames.first &&
                     kLargePage - in_piece <= range.frames.count - (frame - range.frames.first) &&
                     (range.page_of(frame).value() - in_piece.value()) % kLargePage.value() == 0;
-  const machine::RawPte old = slat_->entry(frame);
-  if (old != 0) return;  // Large pages of the host stay as they are.
-  ++counts_.entries_filled;
-  if (fits) {
-    slat_->fill(frame - in_piece, Slat::kLargeLevel, host - in_piece, {.write = write});
-  } else {
-    slat_->fill(frame, 1, host, {.write = write});
-  }
+  const Slat::Filled filled = fits ? slat_->fill(frame - in_piece, Slat::kLargeLevel, host - in_piece, {.write = write})
+                                   : slat_->fill(frame, 1, host, {.write = write});
+  if (filled == Slat::Filled::kNew) ++counts_.entries_filled;
 }
 
 }  // namespace pagoda::hv

@@ -11,6 +11,15 @@ namespace {
 // back too.
 constexpr Pfn kFirstUsable{1};
 
+// A frame taken becomes the page of a PTE, in the table, that is about to be in transition form; I/O is under way.
+void expect_contents(PfnEntry& e, const PfnEntry& table, PhysicalAddress pte, RawPte original) {
+  PAGODA_DCHECK(e.state == PageState::kTransition && e.reference_count == 0);
+  e.pte_address = pte.value();
+  e.prototype_pte = table.prototype_pte;
+  e.original_pte = original;
+  e.reference_count = 1;
+}
+
 }  // namespace
 
 PfnDatabase::PfnDatabase(const machine::Machine& machine, const PteCodec& codec, PagingFiles& paging_files,
@@ -346,11 +355,7 @@ void PfnDatabase::free_slot(PfnEntry& e) {
 void PfnDatabase::begin_read(Pfn frame, PhysicalAddress pte, RawPte original) {
   note_use(frame);
   PfnEntry& e = entry(frame);
-  PAGODA_DCHECK(e.state == PageState::kTransition && e.reference_count == 0);
-  e.pte_address = pte.value();
-  e.prototype_pte = entry(pte.pfn()).prototype_pte;
-  e.original_pte = original;
-  e.reference_count = 1;
+  expect_contents(e, entry(pte.pfn()), pte, original);
   e.read_in_progress = 1;
   e.io_completes = kNever.value();
   add_table_share(pte.pfn());
@@ -430,12 +435,9 @@ void PfnDatabase::begin_rewrite(Pfn frame, RawPte original) {
 }
 
 void PfnDatabase::begin_move(Pfn frame, PhysicalAddress pte, RawPte original) {
+  note_use(frame);
   PfnEntry& e = entry(frame);
-  PAGODA_DCHECK(e.state == PageState::kTransition && e.reference_count == 0);
-  e.pte_address = pte.value();
-  e.prototype_pte = entry(pte.pfn()).prototype_pte;
-  e.original_pte = original;
-  e.reference_count = 1;
+  expect_contents(e, entry(pte.pfn()), pte, original);
   e.write_in_progress = 1;
   add_table_share(pte.pfn());
 }
