@@ -110,9 +110,16 @@ inline std::unexpected<Status> fail(Status status) { return std::unexpected(stat
 
 }  // namespace pagoda
 
-// Leaves the enclosing function with the Status of a failed Result; the one macro for errors that the house has.
-#define PAGODA_TRY(expression)                                            \
-  do {                                                                    \
-    if (auto pagoda_result_ = (expression); !pagoda_result_) [[unlikely]] \
-      return std::unexpected(pagoda_result_.error());                     \
-  } while (false)
+// The value of a Result; on failure the enclosing function returns its Status. An expression:
+//   const Pfn frame = PAGODA_TRY(pfns.take(Contents::kZeroed));
+#define PAGODA_TRY(expression) PAGODA_TRY_NAMED_(expression, PAGODA_TRY_JOIN_(pagoda_result_, __COUNTER__))
+#define PAGODA_TRY_JOIN_(name, number) PAGODA_TRY_JOIN_AGAIN_(name, number)
+#define PAGODA_TRY_JOIN_AGAIN_(name, number) name##number
+// A statement expression (GCC and clang); the counter keeps nested ones from shadowing each other.
+#define PAGODA_TRY_NAMED_(expression, result) \
+  __extension__({                             \
+    auto result = (expression);               \
+    if (!result) [[unlikely]]                 \
+      return std::unexpected(result.error()); \
+    *std::move(result);                       \
+  })

@@ -37,7 +37,7 @@
 #include "pagoda/machine/hypercalls.h"
 #include "pagoda/mm/memory_manager.h"
 #include "pagoda/mm/pfn/frame_watch.h"
-#include "pagoda/mm/system_thread.h"
+#include "pagoda/mm/threads/system_thread.h"
 
 namespace pagoda::guest {
 

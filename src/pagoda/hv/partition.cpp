@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "pagoda/hv/shadow_mmu.h"
-#include "pagoda/mm/space/large_pages.h"
+#include "pagoda/mm/region/large_pages.h"
 
 namespace pagoda::hv {
 

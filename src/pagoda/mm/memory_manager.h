@@ -20,15 +20,15 @@
 
 #include "pagoda/machine/machine.h"
 #include "pagoda/machine/processor.h"
-#include "pagoda/mm/core.h"
-#include "pagoda/mm/pfn/zero_page_thread.h"
+#include "pagoda/mm/backing/core.h"
 #include "pagoda/mm/section/sections.h"
-#include "pagoda/mm/section/segment_reaper.h"
 #include "pagoda/mm/space/address_space.h"
-#include "pagoda/mm/store/mapped_writer.h"
-#include "pagoda/mm/store/modified_writer.h"
-#include "pagoda/mm/system_thread.h"
-#include "pagoda/mm/ws/balance_set_manager.h"
+#include "pagoda/mm/threads/balance_set_manager.h"
+#include "pagoda/mm/threads/mapped_writer.h"
+#include "pagoda/mm/threads/modified_writer.h"
+#include "pagoda/mm/threads/segment_reaper.h"
+#include "pagoda/mm/threads/system_thread.h"
+#include "pagoda/mm/threads/zero_page_thread.h"
 
 namespace pagoda::mm {
 

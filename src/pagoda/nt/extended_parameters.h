@@ -3,7 +3,7 @@
 
 #include <span>
 
-#include "pagoda/mm/space/placement.h"
+#include "pagoda/mm/process/placement.h"
 #include "pagoda/nt.h"
 #include "pagoda/nt/caller.h"
 

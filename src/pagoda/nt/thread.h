@@ -3,7 +3,7 @@
 //   allocation base                              limit          base
 //   | kept back |  reserved ...  | guard page | committed ... |
 //
-// The address space knows the stack and makes it grow (mm/space/stacks.h) while somebody runs as the thread: to anybody
+// The address space knows the stack and makes it grow (mm/process/stacks.h) while somebody runs as the thread: to anybody
 // else its guard page is one like any other. The memory itself stays until the program frees it, or the process ends.
 // Source: reference/nt.md section 4, "Guard in a thread stack".
 #pragma once

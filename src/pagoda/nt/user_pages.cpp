@@ -1,5 +1,5 @@
 // NtAllocateUserPhysicalPages, NtMapUserPhysicalPages, NtMapUserPhysicalPagesScatter, NtFreeUserPhysicalPages.
-// Source: reference/nt.md 7.8; what it leaves open is chosen in mm/space/awe.h.
+// Source: reference/nt.md 7.8; what it leaves open is chosen in mm/region/awe.h.
 #include <algorithm>
 #include <limits>
 #include <vector>

@@ -1,6 +1,6 @@
 // NtAllocateVirtualMemory, NtFreeVirtualMemory, NtProtectVirtualMemory. Checks stand in the order of reference/nt.md
 // 7.1 to 7.3.
-#include "pagoda/mm/space/placement.h"
+#include "pagoda/mm/process/placement.h"
 #include "pagoda/nt/edge.h"
 #include "pagoda/nt/extended_parameters.h"
 

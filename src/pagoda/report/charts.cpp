@@ -7,7 +7,7 @@
 #include <functional>
 #include <utility>
 
-#include "pagoda/mm/counters.h"
+#include "pagoda/mm/base/counters.h"
 #include "pagoda/report/fields.h"
 #include "pagoda/report/story.h"
 #include "pagoda/report/text.h"

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <string_view>
 
-#include "pagoda/mm/counters.h"
+#include "pagoda/mm/base/counters.h"
 #include "pagoda/sim/run_result.h"
 
 namespace pagoda::report {

@@ -7,7 +7,7 @@
 #include <optional>
 #include <string_view>
 
-#include "pagoda/mm/counters.h"
+#include "pagoda/mm/base/counters.h"
 #include "pagoda/report/fields.h"
 #include "pagoda/report/story.h"
 #include "pagoda/report/write_file.h"

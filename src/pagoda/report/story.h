@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "pagoda/mm/counters.h"
+#include "pagoda/mm/base/counters.h"
 #include "pagoda/sim/run_result.h"
 
 namespace pagoda::report {

@@ -6,7 +6,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "pagoda/mm/events.h"
+#include "pagoda/mm/base/events.h"
 
 namespace pagoda::sim {
 

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "pagoda/base/units.h"
-#include "pagoda/mm/counters.h"
+#include "pagoda/mm/base/counters.h"
 #include "pagoda/sim/vm_result.h"
 
 namespace pagoda::sim {

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "pagoda/base/units.h"
-#include "pagoda/mm/counters.h"
+#include "pagoda/mm/base/counters.h"
 
 namespace pagoda::sim {
 

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "pagoda/machine/hypercalls.h"
-#include "pagoda/mm/core.h"
+#include "pagoda/mm/backing/core.h"
 
 namespace pagoda::guest::testing {
 

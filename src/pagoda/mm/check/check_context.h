@@ -27,18 +27,18 @@ inline constexpr std::array<std::string_view, 59> kRules{
     "PL1", "PL2", "PL3", "PL4",                                                             // pfn/page_lists.h
     "PF1", "PF2", "PF3", "PF4", "PF5", "PF6", "PF7", "PF8", "PF9", "PF10", "PF11", "PF12",  // pfn/pfn_database.h
     "PT1", "PT2", "PT3", "PT4",                                                             // space/page_tables.h
-    "VT1", "VT2", "VT3", "VT4",                                                             // space/vad_tree.h
+    "VT1", "VT2", "VT3", "VT4",                                                             // process/vad_tree.h
     "AS1", "AS2", "AS3", "AS4", "AS5", "AS6",                                               // space/address_space.h
-    "VE1", "VE2",                                                                           // space/vad_extra.h
-    "WW1",                                                                                  // space/write_watch.h
-    "AW1", "AW2", "AW3",                                                                    // space/awe.h
-    "DF1", "DF2",                                                                           // space/device_frames.h
+    "VE1", "VE2",                                                                           // process/vad_extra.h
+    "WW1",                                                                                  // region/write_watch.h
+    "AW1", "AW2", "AW3",                                                                    // region/awe.h
+    "DF1", "DF2",                                                                           // region/device_frames.h
     "CA1", "CA2", "CA3", "CA4",                                                             // section/control_area.h
-    "PP1", "PP2", "PP3",                                                                    // section/prototype_pool.h
-    "WS1", "WS2", "WS3",                                                                    // ws/working_set.h
-    "SL1", "SL2", "SL3", "CM1", "CM2",  // store/paging_file.h, store/commit.h
-    "CS1", "CS2", "CS3", "CS4",         // store/compression_store.h
-    "IO1",                              // store/pending_io.h
+    "PP1", "PP2", "PP3",                                                                    // pfn/prototype_pool.h
+    "WS1", "WS2", "WS3",                                                                    // space/working_set.h
+    "SL1", "SL2", "SL3", "CM1", "CM2",  // backing/paging_file.h, backing/commit.h
+    "CS1", "CS2", "CS3", "CS4",         // backing/compression_store.h
+    "IO1",                              // backing/pending_io.h
     "TL1",                              // check/check.h
 };
 

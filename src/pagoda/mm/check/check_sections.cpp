@@ -6,7 +6,7 @@
 #include <set>
 
 #include "pagoda/mm/check/check_context.h"
-#include "pagoda/mm/space/large_pages.h"
+#include "pagoda/mm/region/large_pages.h"
 
 namespace pagoda::mm::checking {
 

@@ -2,8 +2,8 @@
 #include <fmt/format.h>
 
 #include "pagoda/mm/check/check_context.h"
-#include "pagoda/mm/space/large_pages.h"
-#include "pagoda/mm/space/private_protection.h"
+#include "pagoda/mm/region/large_pages.h"
+#include "pagoda/mm/region/private_protection.h"
 
 namespace pagoda::mm::checking {
 

@@ -7,7 +7,7 @@
 
 #include <array>
 
-#include "pagoda/mm/core.h"
+#include "pagoda/mm/backing/core.h"
 
 namespace pagoda::mm::fault {
 

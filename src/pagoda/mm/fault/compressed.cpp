@@ -1,7 +1,7 @@
 // A private page in the compression store: a soft fault, since no disk is asked. It keeps its slot until it is written,
 // like a page that was read from a paging file.
+#include "pagoda/mm/backing/compression.h"
 #include "pagoda/mm/fault/fault.h"
-#include "pagoda/mm/store/compression.h"
 #include "pagoda/mm/ws/replacement.h"
 
 namespace pagoda::mm::fault {

@@ -9,7 +9,7 @@
 #pragma once
 
 #include "pagoda/machine/processor.h"
-#include "pagoda/mm/core.h"
+#include "pagoda/mm/backing/core.h"
 #include "pagoda/mm/space/address_space.h"
 
 namespace pagoda::mm {

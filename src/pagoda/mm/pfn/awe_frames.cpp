@@ -1,4 +1,4 @@
-// Frames that a program has for its own and maps where it likes: space/awe.h.
+// Frames that a program has for its own and maps where it likes: region/awe.h.
 #include "pagoda/mm/pfn/pfn_database.h"
 
 namespace pagoda::mm {

@@ -1,7 +1,7 @@
 #include "pagoda/mm/pfn/pfn_database.h"
 
 #include "pagoda/machine/page_walker.h"
-#include "pagoda/mm/store/paging_file.h"
+#include "pagoda/mm/backing/paging_file.h"
 
 namespace pagoda::mm {
 

@@ -56,7 +56,7 @@ class PfnDatabase {
   [[nodiscard]] PfnEntry& entry(Pfn frame) { return entries_[frame.value()]; }
   [[nodiscard]] const PfnEntry& entry(Pfn frame) const { return entries_[frame.value()]; }
   [[nodiscard]] PageCount frames() const { return frames_; }
-  // False: a device frame, of which nothing here may be asked (space/device_frames.h). NT: MI_IS_PFN.
+  // False: a device frame, of which nothing here may be asked (region/device_frames.h). NT: MI_IS_PFN.
   [[nodiscard]] bool contains(Pfn frame) const { return frame.value() < frames_.value(); }
   // Frames below were used at least once; those from here on never.
   [[nodiscard]] Pfn never_used() const PAGODA_REQUIRES(lock) { return never_used_; }
@@ -114,7 +114,7 @@ class PfnDatabase {
   void share_large(Pfn first, PageCount count, Pfn table) PAGODA_REQUIRES(lock);
   void unshare_large(Pfn first, PageCount count, Pfn table) PAGODA_REQUIRES(lock);
 
-  // --- AWE frames (pfn/awe_frames.cpp), for space/awe.h alone ---
+  // --- AWE frames (pfn/awe_frames.cpp), for region/awe.h alone ---
   // A frame taken becomes a program's own, not mapped yet.
   void make_awe(Pfn frame, std::uint32_t index) PAGODA_REQUIRES(lock);
   // An entry, the caller's to write, maps it; or does so no more.

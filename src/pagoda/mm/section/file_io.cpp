@@ -6,7 +6,7 @@
 
 #include "pagoda/mm/fault/mapped_file.h"
 #include "pagoda/mm/section/sections.h"
-#include "pagoda/mm/store/mapped_writer.h"
+#include "pagoda/mm/threads/mapped_writer.h"
 
 namespace pagoda::mm {
 

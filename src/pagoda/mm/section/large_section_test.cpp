@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "pagoda/mm/region/large_pages.h"
 #include "pagoda/mm/section/sections.h"
-#include "pagoda/mm/space/large_pages.h"
 #include "pagoda/mm/testing/corruptor.h"
 #include "pagoda/mm/testing/test_machine.h"
 

@@ -7,10 +7,10 @@
 #include <optional>
 
 #include "pagoda/base/units.h"
+#include "pagoda/mm/process/placement.h"
 #include "pagoda/mm/pte/protection.h"
+#include "pagoda/mm/region/vad.h"
 #include "pagoda/mm/section/file_stream.h"
-#include "pagoda/mm/space/placement.h"
-#include "pagoda/mm/space/vad.h"
 
 namespace pagoda::mm {
 

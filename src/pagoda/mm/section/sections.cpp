@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "pagoda/mm/memory_manager.h"
-#include "pagoda/mm/space/large_pages.h"
+#include "pagoda/mm/region/large_pages.h"
 
 namespace pagoda::mm {
 

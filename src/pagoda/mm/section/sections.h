@@ -16,10 +16,10 @@
 
 #include "pagoda/base/lock.h"
 #include "pagoda/base/status.h"
-#include "pagoda/mm/core.h"
+#include "pagoda/mm/backing/core.h"
+#include "pagoda/mm/process/vad_tree.h"
 #include "pagoda/mm/section/control_area.h"
 #include "pagoda/mm/section/section.h"
-#include "pagoda/mm/space/vad_tree.h"
 
 namespace pagoda::mm {
 

@@ -27,18 +27,18 @@
 #include <vector>
 
 #include "pagoda/base/lock.h"
-#include "pagoda/mm/core.h"
+#include "pagoda/mm/backing/core.h"
+#include "pagoda/mm/process/hints.h"
+#include "pagoda/mm/process/placement.h"
+#include "pagoda/mm/process/stacks.h"
+#include "pagoda/mm/process/vad_extra.h"
+#include "pagoda/mm/process/vad_tree.h"
+#include "pagoda/mm/region/awe.h"
+#include "pagoda/mm/region/placeholder.h"
 #include "pagoda/mm/section/section.h"
-#include "pagoda/mm/space/awe.h"
-#include "pagoda/mm/space/hints.h"
 #include "pagoda/mm/space/page_tables.h"
-#include "pagoda/mm/space/placeholder.h"
-#include "pagoda/mm/space/placement.h"
 #include "pagoda/mm/space/secondary_mmu.h"
-#include "pagoda/mm/space/stacks.h"
-#include "pagoda/mm/space/vad_extra.h"
-#include "pagoda/mm/space/vad_tree.h"
-#include "pagoda/mm/ws/working_set.h"
+#include "pagoda/mm/space/working_set.h"
 
 namespace pagoda::mm {
 
@@ -88,7 +88,7 @@ class AddressSpace {
   // Never changes, so that no lock is needed.
   [[nodiscard]] Pfn root() const PAGODA_NO_THREAD_SAFETY { return tables_.root(); }
 
-  // --- Promises (space/reserve.cpp, space/commit.cpp) ---
+  // --- Promises (process/reserve.cpp, process/commit.cpp) ---
   // A new region on 64 KB, or in the place of a placeholder of its exact pages (else kConflictingAddresses). Not of
   // large pages (kInvalidParameter5), which need a processor. A window for AWE is read-write (kInvalidParameter6) and
   // not committed (kInvalidParameter5). Fails with kInvalidParameter (wishes of no sense, or besides a base; a
@@ -97,7 +97,7 @@ class AddressSpace {
   // gap), kCommitmentLimit. What commits on touch is ordinary memory not committed now (else kInvalidParameter5), with
   // rights and no guard (else kInvalidPageProtection).
   Result<VpnRange> reserve(const ReserveRequest& request);
-  // The same, and large pages too, which take, zero and map their frames now: space/large_pages.h. Those fail besides
+  // The same, and large pages too, which take, zero and map their frames now: region/large_pages.h. Those fail besides
   // with kInvalidParameter5 (not committed) and kInsufficientResources (not enough frames in a row).
   Result<VpnRange> reserve(Processor& cpu, const ReserveRequest& request);
   // Promises memory for pages of one region; those already committed keep their contents and take the protection. Fails
@@ -119,7 +119,7 @@ class AddressSpace {
   Result<Protection> protect(Processor& cpu, VirtualAddress base, ByteCount size, Protection protection);
   // The contents of the pages are not wanted: each is as it was or zero from now on, whichever is cheaper, until it is
   // written again; state and protection stay. Needs a range inside one private region, committed or not, or one view of
-  // a paging-file section, whose shared pages are reset for everybody (space/reset.cpp says which). Fails with
+  // a paging-file section, whose shared pages are reset for everybody (process/reset.cpp says which). Fails with
   // kInvalidParameter2 (base out of reach), kInvalidParameter4 (no size, or it wraps), kConflictingAddresses.
   Result<> reset(Processor& cpu, VirtualAddress base, ByteCount size);
   // The contents are wanted after all. Fails as `reset` does, and with kResetContentsLost, having changed nothing,
@@ -136,7 +136,7 @@ class AddressSpace {
   // Fails with kInvalidParameter above the highest user address.
   [[nodiscard]] Result<RegionInfo> query(const Processor& cpu, VirtualAddress address);
 
-  // --- Write watch (space/write_watch.cpp) ---
+  // --- Write watch (region/write_watch.cpp) ---
   // The pages of the range that were written since the region was reserved or they were reset, whoever wrote: upward,
   // at most as many as fit; returns how many. With kYes those returned, and no others, are reset. Fails with
   // kInvalidParameter2 (base out of reach), kInvalidParameter3 (no size, or it wraps), kInvalidParameter5 (no room for
@@ -153,7 +153,7 @@ class AddressSpace {
       record_write_slowly(page);
   }
 
-  // --- AWE (space/awe.cpp) ---
+  // --- AWE (region/awe.cpp) ---
   // Zeroed, nonpageable frames for the program's own, charged; fewer than asked for if there are no more. Fails with
   // kInsufficientResources (none).
   Result<std::vector<Pfn>> allocate_user_pages(Processor& cpu, PageCount count);
@@ -174,12 +174,12 @@ class AddressSpace {
                                   std::span<const Pfn> frames);
   [[nodiscard]] const AweFrames& awe_frames() const PAGODA_REQUIRES(lock) { return awe_; }
 
-  // --- Views (section/view.cpp) ---
+  // --- Views (region/view.cpp) ---
   // Maps a part of a section. What depends on the section's and the view's parameters is checked in NT's order
   // (reference/nt.md 6.2). Fails with kInvalidParameter3 (base or end out of reach), kMappedAlignment,
   // kSectionProtection, kInvalidViewSize, kInvalidParameter5 (commit larger than the view), kInvalidParameter9 (reserve
   // on paging-file sections), kConflictingAddresses, kNoMemory (no gap), kCommitmentLimit, kInsufficientResources. Of
-  // large pages: space/large_pages.h.
+  // large pages: region/large_pages.h.
   Result<VpnRange> map_view(Processor& cpu, Section& section, const ViewRequest& request);
   // Takes away the view, or the device frames, that contain the address, or puts the placeholder back that it replaced.
   // Fails with kNotMappedView, kInvalidPageProtection (a page is secured), kConflictingAddresses (it replaced no
@@ -192,14 +192,14 @@ class AddressSpace {
   // The file that the address is mapped from. Fails with kInvalidAddress.
   Result<std::shared_ptr<FileStream>> mapped_file(VirtualAddress address);
 
-  // --- Device frames (space/device_frames.h) ---
+  // --- Device frames (region/device_frames.h) ---
   // Maps frames in a row that the PFN database has not; `unmap_view` takes them away. Fails with kInvalidPageProtection
   // (writable other than by a copy, a guard, or not cached), kInvalidParameter (no frames, or some that the database
   // has or an entry cannot name; wishes of no sense, or besides a base), kMappedAlignment, kInvalidParameter3 (base or
   // end out of reach), kConflictingAddresses (base taken), kNoMemory (no gap), kCommitmentLimit.
   Result<VpnRange> map_frames(const FramesRequest& request);
 
-  // --- Stacks (space/stacks.cpp) ---
+  // --- Stacks (process/stacks.cpp) ---
   // The pages from `base` to `top`, in one region, are a thread's stack, in use from `limit` on, with a guard page
   // below that the caller has made. From now on a hit on a guard page in it moves the guard down a page and the access
   // goes on; without room or commit charge for that it gets kStackOverflow, and the page that was hit is usable all the
@@ -211,7 +211,7 @@ class AddressSpace {
   // Where it is in use from, by its base. NT keeps it in the TEB. Fails with kInvalidParameter.
   Result<VirtualAddress> stack_limit(VirtualAddress base);
 
-  // --- Working set (ws/limits.cpp) ---
+  // --- Working set (process/limits.cpp) ---
   // Fails with kBadWorkingSetLimit (minimum above maximum) or kInsufficientResources (more than the machine can keep).
   Result<> set_limits(Processor& cpu, const WorkingSet::Limits& limits);
   // Every page that is not locked leaves. Returns how many did.
@@ -226,7 +226,7 @@ class AddressSpace {
   // changed nothing.
   Result<> unlock_pages(Processor& cpu, VirtualAddress base, ByteCount size, LockKind kind);
 
-  // --- Hints (space/hints.h) ---
+  // --- Hints (process/hints.h) ---
   // Cold: the pages of the range leave the working set now, unless they are locked; those that hold nothing but zeros
   // go to the zeroed list. Returns how many left. Whatever the range has, or has not, is fine.
   PageCount trim_range(Processor& cpu, VpnRange pages);
@@ -276,7 +276,7 @@ class AddressSpace {
   // Besides a first touch (`commit_touched`) the one place where a fault takes commit charge.
   Status grow_stack(Processor& cpu, Vpn page) PAGODA_REQUIRES(lock);
 
-  // --- Placeholders under views (space/placeholder.cpp) ---
+  // --- Placeholders under views (region/placeholder.cpp) ---
   // Puts a region into the place of the placeholder of exactly its range and takes its commit charge; page tables are
   // charged already. Fails with kConflictingAddresses, kCommitmentLimit.
   Result<Vad*> replace_placeholder(const Vad& by) PAGODA_REQUIRES(lock);
@@ -330,7 +330,7 @@ class AddressSpace {
   void drop_clone(const Processor& cpu, VirtualAddress prototype) PAGODA_REQUIRES(lock);
   // Whether an entry leads to a page that a fork shares. Takes the PFN lock.
   [[nodiscard]] bool is_clone(RawPte raw) const;
-  // The child of a fork, which is empty, becomes a copy (space/fork.cpp). Fails with kCommitmentLimit,
+  // The child of a fork, which is empty, becomes a copy (process/fork.cpp). Fails with kCommitmentLimit,
   // kInsufficientResources, kNoMemory; what it has then is the caller's to take apart.
   Result<> clone_from(Processor& cpu, AddressSpace& parent);
   // Of a region of large pages, which has one.
@@ -372,7 +372,7 @@ class AddressSpace {
   [[nodiscard]] Result<> may_protect(const Vad& vad, Protection protection) const PAGODA_REQUIRES(lock);
   Result<> clone_region(Processor& cpu, AddressSpace& parent, const Vad& vad, class CloneEntries& entries)
       PAGODA_REQUIRES(lock, parent.lock);
-  // Of views (section/view.cpp), and of device frames.
+  // Of views (region/view.cpp), and of device frames.
   [[nodiscard]] PageCount committed_in_view(const Processor& cpu, const Vad& vad, VpnRange pages) const
       PAGODA_REQUIRES(lock);
   // Pages of the part of a view that are private or become so when written.
@@ -411,11 +411,11 @@ class AddressSpace {
   Result<> may_lock(const Processor& cpu, VpnRange pages) PAGODA_REQUIRES(lock);
   Result<Vad*> reserve_locked(const ReserveRequest& request) PAGODA_REQUIRES(lock);
   void invalidate_range(Processor& cpu, VpnRange pages) PAGODA_REQUIRES(lock);
-  // --- Device frames (space/device_frames.cpp) ---
+  // --- Device frames (region/device_frames.cpp) ---
   // Of a page whose entry maps one.
   [[nodiscard]] Protection protection_of_device_frame(Vpn page) const PAGODA_REQUIRES(lock);
   Result<> protect_device_frames(Processor& cpu, Vad& vad, VpnRange pages, Protection protection) PAGODA_REQUIRES(lock);
-  // --- Large pages and AWE windows: VADs that are `is_physical` (space/awe.cpp) ---
+  // --- Large pages and AWE windows: VADs that are `is_physical` (region/awe.cpp) ---
   // Nothing of the region is mapped any more; frames of private large pages are freed.
   void free_physical(Processor& cpu, const Vad& vad) PAGODA_REQUIRES(lock);
   Result<Protection> protect_physical(Processor& cpu, Vad& vad, VpnRange pages, Protection protection)
@@ -434,7 +434,7 @@ class AddressSpace {
   Result<> map_window_pages(Processor& cpu, std::span<WindowPage> pages) PAGODA_REQUIRES(lock);
   // The page that a level-1 entry of this space translates.
   [[nodiscard]] Vpn page_of_entry(PhysicalAddress pte) const PAGODA_REQUIRES(lock);
-  // --- Large pages (space/large_pages.cpp) ---
+  // --- Large pages (region/large_pages.cpp) ---
   Result<> map_large_page(Processor& cpu, Vpn page, Protection protection) PAGODA_REQUIRES(lock);
   // Of a view of a large-page section: maps all of it, or nothing. Fails with kNoMemory.
   Result<> map_large_view(Processor& cpu, const Vad& vad) PAGODA_REQUIRES(lock);

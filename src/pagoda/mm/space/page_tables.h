@@ -16,7 +16,7 @@
 
 #include "pagoda/base/status.h"
 #include "pagoda/base/units.h"
-#include "pagoda/mm/core.h"
+#include "pagoda/mm/backing/core.h"
 
 namespace pagoda::mm {
 

@@ -1,0 +1,93 @@
+#include "pagoda/mm/backing/compression.h"
+
+namespace pagoda::mm {
+
+namespace {
+
+// Pages that are looked at in search of one that can go. Few cannot: those whose owner is being freed.
+constexpr int kMostLooked = 64;
+
+// The frame of a page that is in memory and has the slot; kNoPfn if its entry says something else, because its owner is
+// freeing it.
+Pfn frame_with_slot(const Core& core, RawPte raw, PageFileSlot slot) PAGODA_REQUIRES(core.pfns.lock) {
+  if (!PteCodec::is_valid(raw) && !PteCodec::is_transition(raw)) return kNoPfn;
+  const Pfn frame = core.codec.frame(raw);
+  const PfnEntry& entry = core.pfns.entry(frame);
+  const bool has_it = core.codec.has_slot(entry.original_pte) &&
+                      core.codec.file(entry.original_pte) == PagingFiles::kStore &&
+                      core.codec.slot(entry.original_pte) == slot;
+  return has_it && !entry.deleted && !entry.read_in_progress && !entry.write_in_progress ? frame : kNoPfn;
+}
+
+// The page is in the store alone.
+Pfn move_out(Core& core, Processor& cpu, PhysicalAddress pte, RawPte raw, RawPte original)
+    PAGODA_REQUIRES(core.pfns.lock) {
+  if (core.pfns.available() <= kFaultReserve) return kNoPfn;
+  const auto taken = core.pfns.take(cpu, Contents::kAny);
+  if (!taken) return kNoPfn;
+  decompress(core, cpu, raw, taken->frame);
+  core.store.free(core.codec.slot(raw));
+  core.pfns.begin_move(taken->frame, pte, original);
+  machine::store_entry(cpu.physical(), core.mode, pte,
+                       core.codec.transition(taken->frame, core.codec.protection(raw, PteHome::kSegment)));
+  return taken->frame;
+}
+
+}  // namespace
+
+bool compress(Core& core, Processor& cpu, Pfn frame) {
+  if (!core.store.has_room()) return false;
+  const PfnEntry& entry = core.pfns.entry(frame);
+  const machine::FrameView page = cpu.physical().bytes(frame, machine::Access::kRead);
+  const CompressionStore::Put put = core.store.put(cpu, page.bytes(), entry.pte());
+  cpu.charge(core.machine.costs().compress_page);
+  if (put.outcome != CompressionStore::Outcome::kStored) {
+    if (put.outcome == CompressionStore::Outcome::kIncompressible) ++core.counters.pages_incompressible;
+    return false;
+  }
+  ++core.counters.pages_compressed;
+  core.counters.bytes_compressed += put.bytes.value();
+  const Protection protection = core.codec.protection(entry.original_pte, PteHome::kSegment);
+  const RawPte original = core.codec.page_file(PagingFiles::kStore, put.slot, protection);
+  core.note(cpu, EventKind::kCompressed, entry.pte(), frame, original);
+  core.pfns.written(frame, original);
+  return true;
+}
+
+void decompress(Core& core, Processor& cpu, RawPte entry, Pfn frame) {
+  const machine::FrameView page = cpu.physical().bytes(frame, machine::Access::kWrite);
+  PAGODA_CHECK(core.store.get(cpu.physical(), core.codec.slot(entry), page.bytes()));
+  cpu.charge(core.machine.costs().decompress_page);
+}
+
+Pfn evict_oldest(Core& core, Processor& cpu, unsigned file, PageFileSlot slot) {
+  for (int looked = 0; looked < kMostLooked && !core.store.pages().is_zero(); ++looked) {
+    const PageFileSlot victim = core.store.oldest();
+    const PhysicalAddress pte = core.store.owner(victim);
+    const RawPte raw = core.load(cpu, pte);
+    if (core.codec.has_slot(raw) && core.codec.file(raw) == PagingFiles::kStore && core.codec.slot(raw) == victim) {
+      const RawPte original = core.codec.page_file(file, slot, core.codec.protection(raw, PteHome::kSegment));
+      const Pfn frame = move_out(core, cpu, pte, raw, original);
+      if (frame != kNoPfn) ++core.counters.pages_evicted;
+      return frame;
+    }
+    const Pfn frame = frame_with_slot(core, raw, victim);
+    if (frame == kNoPfn) {
+      core.store.renew(victim);
+      continue;
+    }
+    const PfnEntry& entry = core.pfns.entry(frame);
+    if (entry.state == PageState::kActive) {
+      core.pfns.make_dirty(frame);
+      continue;
+    }
+    core.store.free(victim);
+    core.pfns.begin_rewrite(
+        frame, core.codec.page_file(file, slot, core.codec.protection(entry.original_pte, PteHome::kSegment)));
+    ++core.counters.pages_evicted;
+    return frame;
+  }
+  return kNoPfn;
+}
+
+}  // namespace pagoda::mm

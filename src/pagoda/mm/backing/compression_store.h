@@ -1,0 +1,150 @@
+// The compression store: pages that left memory, compressed, in memory. Windows 10: the memory compression process.
+//
+//   modified ── compress ──> standby, clean; its slot is the store's ── repurposed ──> in the store alone
+//      |                        ^ fault: decompress                                           |
+//      └── does not compress ── | ──────> paging file  <── evicted when the budget is full ───┘
+//
+// To PTEs it is one more paging file, of the number PagingFiles::kStore, and a slot is an entry: so all that is true of
+// pages with slots is true of its pages, [PF6] too. What LZ4 makes of a page lies in chunks of 128 bytes, in frames of
+// the machine that the store takes as it grows and gives back as it shrinks. `free` has no processor to move bytes
+// with, so it gives back frames that are empty; `tidy` moves chunks together until no frame more is there than needed.
+//
+// The store adds nothing to the commit limit, and its frames are charged to nobody. That keeps every promise: after
+// `tidy` it has at most as many frames as entries (an entry takes 24 of a frame's 32 chunks at most), each entry's page
+// is charged, and is in no slot of a paging file and in no frame that could not be taken back (where it is in memory it
+// is clean). So a page in the store costs what was promised for it or less, and nothing has to be evicted to keep a
+// promise; eviction keeps the budget. Whoever is short of frames tidies first (ModifiedWriter::write_cluster).
+//
+// Invariants (mm::check):
+//   [CS1] Slots in use have a chain of just the chunks that their bytes take; each used chunk is in one chain; the
+//   order
+//         of age has each slot in use once. Counts agree with that.
+//   [CS2] The store's frames are nonpaged, each has a used chunk, and there are no others and no more than the budget.
+//   [CS3] An entry knows the PTE of its page: the one that names the slot, or that of the frame whose original PTE
+//   does. [CS4] What an entry holds decompresses to a page.
+// Locking: the PFN lock, throughout: slots live and die with the states of frames. A page is compressed under it too,
+// which on real processors keeps others waiting for 5 us.
+// Source: reference/virtualization.md section 5, "Compression store"; layout, threshold and order of eviction are
+// choices.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "pagoda/base/hash.h"
+#include "pagoda/base/sparse_array.h"
+#include "pagoda/base/units.h"
+#include "pagoda/machine/paging_mode.h"
+#include "pagoda/machine/processor.h"
+#include "pagoda/mm/base/tunables.h"
+#include "pagoda/mm/pfn/pfn_database.h"
+
+namespace pagoda::mm {
+
+class CompressionStore {
+ public:
+  using Page = std::span<std::byte, kPageBytes>;
+  using ConstPage = std::span<const std::byte, kPageBytes>;
+
+  static constexpr std::size_t kChunkBytes = 128;
+  static constexpr std::uint32_t kChunksPerFrame = kPageBytes / kChunkBytes;
+
+  CompressionStore(PfnDatabase& pfns, const machine::PagingMode& mode, const Tunables& tunables);
+
+  [[nodiscard]] bool is_enabled() const { return !budget_.is_zero(); }
+  [[nodiscard]] PageCount budget() const { return budget_; }
+  [[nodiscard]] PageCount pages() const { return pages_; }
+  [[nodiscard]] PageCount frames() const { return held_; }
+  [[nodiscard]] ByteCount bytes() const { return bytes_; }  // That pages compressed to; chunks round up.
+  // A page may not fit any more until some are evicted.
+  [[nodiscard]] bool is_full() const { return held_ == budget_ && free_chunks_ < most_chunks_; }
+  // A page that compresses could be put, by what there is now.
+  [[nodiscard]] bool has_room() const;
+
+  enum class Outcome : std::uint8_t {
+    kStored,
+    kIncompressible,
+    kNoRoom,  // The budget is full, or no frame can be spared.
+  };
+  struct Put {
+    Outcome outcome = Outcome::kNoRoom;
+    PageFileSlot slot;
+    ByteCount bytes;
+  };
+  // Compresses the page, whose PTE is `owner`, into a slot of its own, the newest.
+  Put put(machine::Processor& cpu, ConstPage page, PhysicalAddress owner);
+  // The page; false if what is there is none, which only a wild store can cause.
+  [[nodiscard]] bool get(const machine::PhysicalView& memory, PageFileSlot slot, Page page) const;
+  void free(PageFileSlot slot);
+  // No frame more than the chunks need.
+  void tidy(const machine::PhysicalView& memory);
+
+  // --- Age and owners ---
+  static constexpr std::uint32_t kNone = 0;  // Slot 0 is nobody's.
+  [[nodiscard]] PageFileSlot oldest() const { return PageFileSlot(oldest_); }
+  void renew(PageFileSlot slot);  // The newest from now on.
+  [[nodiscard]] PhysicalAddress owner(PageFileSlot slot) const { return PhysicalAddress(entries_[slot.value()].owner); }
+  void moved(PageFileSlot slot, PhysicalAddress owner) { entries_[slot.value()].owner = owner.value(); }
+  [[nodiscard]] bool is_used(PageFileSlot slot) const {
+    return slot.value() > 0 && slot.value() < end_ && entries_[slot.value()].bytes > 0;
+  }
+
+  void add_to(StateHash& hash) const;
+
+ private:
+  friend struct Corruptor;
+  friend class CompressionCheck;
+
+  struct Entry {
+    std::uint64_t owner;
+    std::uint32_t first;  // Chunk.
+    std::uint32_t older;  // Slots; of a free one `newer` is the next free one.
+    std::uint32_t newer;
+    std::uint16_t bytes;  // 0: free.
+  };
+  // Chunk c is number c % 32 of the frame c / 32.
+  struct Link {
+    std::uint32_t next;      // kEnd at the end.
+    std::uint32_t previous;  // Of the first: the slot, with kIsSlot.
+  };
+  static constexpr std::uint32_t kEnd = ~std::uint32_t{0};
+  static constexpr std::uint32_t kIsSlot = 1U << 31;
+  static constexpr std::uint32_t kAllFree = ~std::uint32_t{0};
+  static_assert(kChunksPerFrame == 32);
+
+  static std::uint32_t chunks_for(std::size_t bytes) {
+    return static_cast<std::uint32_t>((bytes + kChunkBytes - 1) / kChunkBytes);
+  }
+  bool add_frame(machine::Processor& cpu);
+  void drop_frame(std::uint32_t index);
+  std::uint32_t take_slot();
+  std::uint32_t take_chunk();
+  void free_chunk(std::uint32_t chunk);
+  void move_chunk(const machine::PhysicalView& memory, std::uint32_t from);
+  void link_newest(std::uint32_t slot);
+  void unlink(std::uint32_t slot);
+
+  PfnDatabase& pfns_;
+  const PageCount budget_;
+  const std::size_t most_bytes_;
+  const std::uint32_t most_chunks_;
+  std::vector<Pfn> frame_;           // By index; kNoPfn: none now.
+  std::vector<std::uint32_t> free_;  // Bits of the chunks that are free; none where there is no frame.
+  std::uint32_t first_free_ = 0;     // No frame of a lower index has a free chunk.
+  std::uint32_t first_hole_ = 0;     // All lower indexes have a frame.
+  PageCount held_;
+  std::uint64_t free_chunks_ = 0;
+  SparseArray<Entry> entries_;
+  SparseArray<Link> links_;
+  std::uint32_t end_ = 1;  // Slots from here on were never used.
+  std::uint32_t free_slot_ = kNone;
+  std::uint32_t oldest_ = kNone;
+  std::uint32_t newest_ = kNone;
+  PageCount pages_;
+  ByteCount bytes_;
+  mutable std::array<char, kPageBytes> buffer_{};  // For what is compressed: it lies in pieces.
+};
+
+}  // namespace pagoda::mm

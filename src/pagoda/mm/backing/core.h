@@ -1,0 +1,112 @@
+// What all parts of one memory manager share. A plain bundle: the manager owns it, the parts hold a reference.
+#pragma once
+
+#include "pagoda/machine/machine.h"
+#include "pagoda/machine/page_walker.h"
+#include "pagoda/machine/processor.h"
+#include "pagoda/mm/backing/commit.h"
+#include "pagoda/mm/backing/compression_store.h"
+#include "pagoda/mm/backing/paging_file.h"
+#include "pagoda/mm/backing/pending_io.h"
+#include "pagoda/mm/base/counters.h"
+#include "pagoda/mm/base/events.h"
+#include "pagoda/mm/base/tunables.h"
+#include "pagoda/mm/pfn/pfn_database.h"
+#include "pagoda/mm/pfn/prototype_pool.h"
+#include "pagoda/mm/pte/pte_codec.h"
+
+namespace pagoda::mm {
+
+using machine::Processor;
+
+class Sections;
+
+// Makes room when frames have run out: the manager, which knows all spaces and the writer.
+class ShortageRelief {
+ public:
+  enum class Outcome : std::uint8_t {
+    kTryAgain,
+    kYield,     // The processor is blocked until something changes: give it back to the event loop.
+    kHopeless,  // Nothing can be trimmed, written or waited for.
+  };
+  virtual ~ShortageRelief() = default;
+  // Tries to make `pages` frames available: trims, writes, waits for transfers. Takes locks, so the caller holds none.
+  virtual Outcome relieve(Processor& cpu, PageCount pages) = 0;
+};
+
+struct Core {
+  Core(machine::Machine& the_machine, const Tunables& the_tunables, unsigned the_depth)
+      : machine(the_machine),
+        mode(the_machine.paging()),
+        depth(the_depth),
+        tunables(the_tunables),
+        codec(mode),
+        pfns(the_machine, codec, paging_files, the_depth),
+        store(pfns, mode, tunables),
+        prototypes(pfns, codec),
+        commit(the_machine.frame_count() - the_tunables.commit_reserve, paging_files) {
+    pfns.set_prototype_pages(prototypes);
+    if (store.is_enabled()) paging_files.set_store(store);
+  }
+
+  machine::Machine& machine;
+  const machine::PagingMode& mode;
+  const unsigned depth;  // 0 the host's manager, 1 a guest's.
+  const Tunables tunables;
+  const PteCodec codec;
+  PagingFiles paging_files;  // Guarded by pfns.lock; set up before the first fault.
+  PfnDatabase pfns;
+  CompressionStore store PAGODA_GUARDED_BY(pfns.lock);
+  PrototypePool prototypes;
+  CommitLedger commit PAGODA_GUARDED_BY(pfns.lock);
+  PendingIo io PAGODA_GUARDED_BY(pfns.lock);
+  Counters counters PAGODA_GUARDED_BY(pfns.lock);  // Faults are counted by their spaces.
+  EventSink* events = nullptr;
+  ShortageRelief* shortage = nullptr;  // Set once by the manager.
+  Sections* sections = nullptr;        // The same.
+
+  // Entries of page tables, by address, in the machine's width.
+  [[nodiscard]] RawPte load(const Processor& cpu, PhysicalAddress pte) const {
+    return machine::load_entry(cpu.physical(), mode, pte);
+  }
+
+  // Frames that stay available when nonpageable memory is given out, which no trimming brings back: what is promised to
+  // nobody, and a fault's reserve.
+  [[nodiscard]] PageCount kept_pageable() const { return tunables.commit_reserve + kFaultReserve; }
+
+  // The prototype PTE at the address; zero if its page does not exist.
+  [[nodiscard]] RawPte load_prototype(const Processor& cpu, VirtualAddress prototype) const PAGODA_REQUIRES(pfns.lock) {
+    const PhysicalAddress pte = prototypes.find(prototype);
+    return pte == PrototypePool::kNone ? 0 : load(cpu, pte);
+  }
+  // Clears frames in a row, at the processor's cost.
+  void zero(Processor& cpu, Pfn first, PageCount count = PageCount(1)) const {
+    for (Pfn frame = first; frame < first + count; ++frame) cpu.physical().zero(frame);
+    cpu.charge(machine.costs().zero_page * count.value());
+  }
+
+  void note(const Processor& cpu, EventKind kind, PhysicalAddress pte, Pfn frame, std::uint64_t detail = 0) const {
+    if (events != nullptr) [[unlikely]]
+      events->on_event({cpu.now(), kind, pte, frame, detail});
+  }
+};
+
+// Repeats an operation that changed nothing for want of frames until it succeeds, fails otherwise, or has to wait under
+// an event loop (kPending). No lock may be held around it.
+template <class Operation>
+auto with_memory(Core& core, Processor& cpu, Operation&& operation) -> decltype(operation()) {
+  for (;;) {
+    auto result = operation();
+    if (result || result.error() != Status::kNoMemory) return result;
+    switch (core.shortage->relieve(cpu, kFaultReserve)) {
+      case ShortageRelief::Outcome::kTryAgain:
+        continue;
+      case ShortageRelief::Outcome::kYield:
+        return fail(Status::kPending);
+      case ShortageRelief::Outcome::kHopeless:
+        return result;
+    }
+  }
+}
+
+}  // namespace pagoda::mm

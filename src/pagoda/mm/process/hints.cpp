@@ -1,0 +1,95 @@
+#include "pagoda/mm/process/hints.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "pagoda/mm/backing/zero_pages.h"
+#include "pagoda/mm/fault/fault.h"
+#include "pagoda/mm/space/address_space.h"
+#include "pagoda/mm/ws/replacement.h"
+
+namespace pagoda::mm {
+
+PageCount AddressSpace::trim_range(Processor& cpu, VpnRange pages) {
+  const LockGuard guard(lock);
+  std::vector<std::uint32_t> slots;  // Eviction may free page tables that are being walked.
+  tables_.for_each(cpu, pages, [&](Vpn page, PhysicalAddress, RawPte raw) {
+    lock.assert_held();
+    const std::uint32_t slot = working_set_slot(page, raw);
+    if (slot != WorkingSet::kNoSlot && !working_set_[slot].is_locked()) slots.push_back(slot);
+  });
+  EvictionBatch batch(*this);
+  for (const std::uint32_t slot : slots) batch.add(cpu, slot);
+  batch.flush(cpu);
+  tables_.for_each(cpu, pages, [&](Vpn, PhysicalAddress pte, RawPte raw) {
+    if (!PteCodec::is_transition(raw)) return;
+    const LockGuard pfn_guard(core_.pfns.lock);
+    raw = core_.load(cpu, pte);
+    if (!PteCodec::is_transition(raw)) return;
+    const Pfn frame = core_.codec.frame(raw);
+    const PfnEntry& entry = core_.pfns.entry(frame);
+    if (entry.state == PageState::kModified && !entry.maps_file()) forget_if_zero(core_, cpu, frame);
+  });
+  return PageCount(slots.size());
+}
+
+bool AddressSpace::may_bring_in(const Processor& cpu, Vpn page, RawPte raw) {
+  const Vad* const vad = vads_.find(page);
+  if (vad == nullptr || is_physical(*vad)) return false;
+  const bool commits = raw == 0 && vad->commits_on_touch;
+  const Protection protection = commits ? vad->protection : current_protection(cpu, *vad, page, raw);
+  return is_mappable(protection) && allows(protection, machine::Access::kRead, core_.mode.has_no_execute);
+}
+
+Result<PageCount> AddressSpace::make_resident(Processor& cpu, VpnRange pages) {
+  PageCount resident;
+  for (Vpn page = pages.first; page < pages.end();) {
+    {
+      const LockGuard guard(lock);
+      const RawPte raw = tables_.read(cpu, page);
+      if (PteCodec::is_valid(raw)) ++resident;
+      if (PteCodec::is_valid(raw) || !may_bring_in(cpu, page, raw)) {
+        ++page;
+        continue;
+      }
+      const LockGuard pfn_guard(core_.pfns.lock);
+      // What is hot must not push out what others use.
+      if (core_.pfns.available() < core_.tunables.minimum_free + kFaultReserve) return resident;
+    }
+    const machine::PageFault read{VirtualAddress(page), machine::Access::kRead, machine::Privilege::kUser, false,
+                                  false};
+    const Status status = resolve_fault(*this, cpu, read);
+    if (cpu.is_blocked()) return fail(Status::kPending);
+    if (status != Status::kSuccess) ++page;
+  }
+  return resident;
+}
+
+Result<> AddressSpace::discard(Processor& cpu, VpnRange pages) {
+  if (pages.empty()) return {};
+  const LockGuard guard(lock);
+  const auto region = region_of(pages);
+  if (!region || !(*region)->is_private || (*region)->placeholder || is_physical(**region) ||
+      has_device_frames(**region))
+    return fail(Status::kConflictingAddresses);
+  if (!may_free(**region, pages)) return fail(Status::kInvalidPageProtection);
+  if ((*region)->commits_on_touch) return decommit_locked(cpu, **region, pages);
+  free_pages(cpu, **region, pages, kAsDemandZero);
+  return {};
+}
+
+Result<> AddressSpace::commit_touched(Vpn page) {
+  PAGODA_TRY(charge_commit(1_pages));
+  ++vads_.find(page)->commit_charge;
+  ++commit_;
+  peak_commit_ = std::max(peak_commit_, commit_);
+  return {};
+}
+
+void AddressSpace::uncommit_touched(Vpn page) {
+  --vads_.find(page)->commit_charge;
+  --commit_;
+  give_back_commit(1_pages);
+}
+
+}  // namespace pagoda::mm

@@ -1,0 +1,51 @@
+#include "pagoda/mm/process/stacks.h"
+
+#include "pagoda/mm/space/address_space.h"
+
+namespace pagoda::mm {
+
+namespace {
+
+constexpr Protection kGuard = with_modifier(Protection::kReadWrite, kProtectionGuard);
+
+}  // namespace
+
+Result<> AddressSpace::add_stack(VirtualAddress base, VirtualAddress limit, VirtualAddress top, ByteCount guarantee) {
+  const auto is_aligned = [](VirtualAddress va) { return va.value() % kPageBytes == 0; };
+  if (!is_aligned(base) || !is_aligned(limit) || !is_aligned(top) || base >= limit || limit > top)
+    return fail(Status::kInvalidParameter);
+  const LockGuard guard(lock);
+  const VpnRange pages{base.vpn(), top.vpn() - base.vpn()};
+  PAGODA_TRY(region_of(pages));
+  if (!stacks_.add({.pages = pages, .limit = limit.vpn(), .guarantee = pages_of(guarantee)}))
+    return fail(Status::kConflictingAddresses);
+  return {};
+}
+
+Result<> AddressSpace::remove_stack(VirtualAddress base) {
+  const LockGuard guard(lock);
+  if (!stacks_.remove(base.vpn())) return fail(Status::kInvalidParameter);
+  return {};
+}
+
+Result<VirtualAddress> AddressSpace::stack_limit(VirtualAddress base) {
+  const LockGuard guard(lock);
+  const Stack* const stack = stacks_.find(base.vpn());
+  if (stack == nullptr || stack->pages.first != base.vpn()) return fail(Status::kInvalidParameter);
+  return VirtualAddress(stack->limit);
+}
+
+Status AddressSpace::grow_stack(Processor& cpu, Vpn page) {
+  Stack* const stack = stacks_.find(page);
+  if (stack == nullptr) return Status::kGuardPageViolation;
+  if (const auto next = stack->next_guard(page)) {
+    const auto committed = commit_locked(cpu, {*next, 1_pages}, kGuard);
+    if (!committed && committed.error() == Status::kNoMemory) return Status::kNoMemory;
+    stack->limit = page;
+    return committed ? Status::kPageFaultGuardPage : Status::kStackOverflow;
+  }
+  stack->limit = page;
+  return Status::kStackOverflow;
+}
+
+}  // namespace pagoda::mm

@@ -1,0 +1,43 @@
+// The balance set manager: once a second it ages working sets, and when memory is short it trims them. NT:
+// KeBalanceSetManager, MmWorkingSetManager; priority 16.
+//
+// Trimming goes by age first and by who is over second: the oldest pages of the space that is furthest above its
+// minimum, then of the next, then younger pages. Nobody is trimmed below the minimum unless nothing else is left.
+// Source: reference/nt.md section 9.
+#pragma once
+
+#include <vector>
+
+#include "pagoda/mm/backing/core.h"
+#include "pagoda/mm/space/address_space.h"
+#include "pagoda/mm/threads/system_thread.h"
+
+namespace pagoda::mm {
+
+// The spaces of a manager, which only grow and shrink under its lock. Ranks above every space's lock.
+struct SpaceList {
+  explicit SpaceList(unsigned depth) : lock(LockRank(LockClass::kProcessList, depth)) {}
+  mutable Lock lock;
+  std::vector<std::unique_ptr<AddressSpace>> spaces PAGODA_GUARDED_BY(lock);
+};
+
+class BalanceSetManager : public SystemThread {
+ public:
+  BalanceSetManager(Core& core, SpaceList& spaces)
+      : core_(core), spaces_(spaces), next_tick_(Time{} + core.tunables.balance_period) {}
+
+  [[nodiscard]] std::string_view name() const override { return "balance set manager"; }
+  [[nodiscard]] Time due(Time now) const override;
+  void run(Processor& cpu) override;
+
+  // Trims until `goal` pages are available or on their way there (modified), or nothing is left to trim. Returns what
+  // it trimmed.
+  PageCount trim(Processor& cpu, PageCount goal);
+
+ private:
+  Core& core_;
+  SpaceList& spaces_;
+  Time next_tick_;
+};
+
+}  // namespace pagoda::mm

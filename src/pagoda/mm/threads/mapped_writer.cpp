@@ -1,0 +1,92 @@
+#include "pagoda/mm/threads/mapped_writer.h"
+
+#include <algorithm>
+#include <memory>
+
+#include "pagoda/mm/threads/modified_run.h"
+
+namespace pagoda::mm {
+
+namespace {
+
+// Choices, as the modified page writer's.
+constexpr int kTransfersPerRun = 8;
+constexpr Duration kRetryDelay = 10_ms;
+
+}  // namespace
+
+MappedWrite write_mapped(Core& core, Processor& cpu, FileStream& file, PageCount first, std::span<const Pfn> frames) {
+  // Of a file's data a page's place in the segment is its place in the file.
+  const machine::DiskTransfer transfer = file.file().write(cpu, FileOffset(bytes_of(first).value()), frames);
+  const LockGuard guard(core.pfns.lock);
+  ++core.counters.mapped_file_writes;
+  ++file.writes;
+  if (transfer.status == Status::kSuccess) {
+    core.counters.mapped_file_pages_written += frames.size();
+    core.io.add(transfer.completes, PendingIo::Transfer::Kind::kWrite, frames);
+  } else {
+    ++core.counters.write_errors;
+    for (const Pfn frame : frames) core.note(cpu, EventKind::kWriteFailed, core.pfns.entry(frame).pte(), frame);
+    core.io.add(transfer.completes, PendingIo::Transfer::Kind::kFailedWrite, frames);
+  }
+  return {transfer.status, transfer.completes};
+}
+
+bool MappedWriter::wanted() const {
+  const std::uint32_t pages = core_.pfns.lists().modified_of_files().count;
+  if (pages == 0) return false;
+  return aged_ > 0 || core_.pfns.count(PageState::kModified) > core_.tunables.modified_maximum ||
+         core_.pfns.available() < core_.tunables.plenty_free;
+}
+
+Time MappedWriter::due(Time now) const {
+  const LockGuard guard(core_.pfns.lock);
+  if (core_.pfns.lists().modified_of_files().count == 0) return kNever;
+  return std::max({now, not_before_, wanted() ? now : by_age_});
+}
+
+void MappedWriter::run(Processor& cpu) {
+  {
+    const LockGuard guard(core_.pfns.lock);
+    if (cpu.now() >= by_age_) {
+      aged_ = core_.pfns.lists().modified_of_files().count;
+      by_age_ = cpu.now() + kMappedPageAge;
+    }
+  }
+  for (int transfers = 0; transfers < kTransfersPerRun; ++transfers) {
+    {
+      const LockGuard guard(core_.pfns.lock);
+      if (!wanted() || cpu.now() < not_before_) return;
+    }
+    if (!write_cluster(cpu)) return;
+  }
+}
+
+bool MappedWriter::write_cluster(Processor& cpu) {
+  ModifiedRun run;
+  std::shared_ptr<FileStream> file;  // Lives as long as the transfer is made; its control area need not.
+  PageCount first;
+  {
+    const LockGuard guard(core_.pfns.lock);
+    const Pfn head(core_.pfns.lists().modified_of_files().flink);
+    if (head == kNoPfn) return false;
+    run = modified_run(core_, cpu, head, core_.tunables.write_cluster);
+    const ControlArea& area = *core_.prototypes.owner_of(run.pte);
+    file = area.file();
+    first = area.page_of(core_.codec, core_.prototypes.address_of(run.pte));
+    for (const Pfn frame : std::span(run.frame).first(run.count)) {
+      const PfnEntry& entry = core_.pfns.entry(frame);
+      core_.pfns.begin_write(frame, entry.original_pte);
+      core_.note(cpu, EventKind::kWriteStarted, entry.pte(), frame);
+    }
+    aged_ -= std::min(aged_, static_cast<std::uint32_t>(run.count));
+  }
+  const MappedWrite write = write_mapped(core_, cpu, *file, first, std::span(run.frame).first(run.count));
+  if (write.status == Status::kSuccess) return true;
+  const LockGuard guard(core_.pfns.lock);
+  aged_ = 0;
+  not_before_ = std::max(cpu.now(), write.completes) + kRetryDelay;
+  return true;
+}
+
+}  // namespace pagoda::mm

@@ -1,0 +1,22 @@
+// Modified pages whose entries stand side by side, as one transfer writes them: what both page writers take.
+#pragma once
+
+#include <array>
+
+#include "pagoda/mm/backing/core.h"
+
+namespace pagoda::mm {
+
+struct ModifiedRun {
+  PhysicalAddress pte;                         // Of the first.
+  std::array<Pfn, kMaxTransferPages> frame{};  // In the order of their entries.
+  std::size_t count = 0;
+};
+
+// The page, which is on a modified list, and its neighbours on the same list, at most `most`. A neighbour's entry may
+// belong to its space's lock, but one in transition form whose frame is on a modified list and names that entry as its
+// owner cannot change while the PFN lock is held.
+ModifiedRun modified_run(const Core& core, const Processor& cpu, Pfn head, std::size_t most)
+    PAGODA_REQUIRES(core.pfns.lock);
+
+}  // namespace pagoda::mm

@@ -1,0 +1,170 @@
+#include "pagoda/mm/threads/modified_writer.h"
+
+#include <algorithm>
+#include <array>
+
+#include "pagoda/mm/backing/compression.h"
+#include "pagoda/mm/backing/zero_pages.h"
+#include "pagoda/mm/threads/modified_run.h"
+
+namespace pagoda::mm {
+
+namespace {
+
+// Transfers in one run, so that a fault storm does not wait for the whole list. A choice.
+constexpr int kTransfersPerRun = 8;
+// While memory is merely not plentiful the writer waits until so much of the modified maximum has gathered: neighbours
+// leave their working set one after the other, and what is written together can be read back together. A choice.
+constexpr std::uint64_t kWorthwhileShare = 4;
+// After a failed write the next attempt waits, or a dead disk would be asked without end. A choice.
+constexpr Duration kRetryDelay = 10_ms;
+// Pages that one call takes from the list, zero pages included, so that it does not hold the lock for long. A choice.
+constexpr std::size_t kMostTaken = 64;
+
+}  // namespace
+
+struct ModifiedWriter::Cluster {
+  std::array<Pfn, kMaxTransferPages> frame;
+  std::size_t count = 0;
+  PagingFiles::Slot slot;
+};
+
+bool ModifiedWriter::wanted() const {
+  const PageCount modified(core_.pfns.lists().head(PageState::kModified).count);
+  if (modified.is_zero() || (core_.paging_files.free_slots().is_zero() && !core_.store.has_room())) return false;
+  const PageCount available = core_.pfns.available();
+  if (modified > core_.tunables.modified_maximum || available < core_.tunables.minimum_free) return true;
+  return available < core_.tunables.plenty_free && modified >= core_.tunables.modified_maximum / kWorthwhileShare;
+}
+
+Time ModifiedWriter::due(Time now) const {
+  const LockGuard guard(core_.pfns.lock);
+  return wanted() ? std::max(now, not_before_) : kNever;
+}
+
+void ModifiedWriter::run(Processor& cpu) {
+  for (int transfers = 0; transfers < kTransfersPerRun; ++transfers) {
+    {
+      const LockGuard guard(core_.pfns.lock);
+      if (!wanted() || cpu.now() < not_before_) return;
+    }
+    if (write_cluster(cpu)) continue;
+    const LockGuard guard(core_.pfns.lock);
+    not_before_ = cpu.now() + kRetryDelay;  // Nothing helps: every slot is in use, and no page compresses.
+    return;
+  }
+}
+
+// Takes pages from the head of the modified list, each with its modified neighbours in the order of their addresses,
+// and starts their write, as far as there are slots. Those that are all zero, or go into the store, need none. True:
+// some left the list.
+bool ModifiedWriter::gather(Processor& cpu, Cluster& cluster) {
+  std::size_t taken = 0;
+  while (cluster.count < cluster.slot.count.value() && taken < kMostTaken) {
+    const Pfn head(core_.pfns.lists().head(PageState::kModified).flink);
+    if (head == kNoPfn) break;
+    const ModifiedRun run = modified_run(core_, cpu, head, cluster.slot.count.value() - cluster.count);
+    taken += run.count;
+    for (const Pfn frame : std::span(run.frame).first(run.count)) {
+      if (!needs_no_slot(cpu, frame)) begin_write(cpu, cluster, frame);
+    }
+  }
+  return taken > 0;
+}
+
+void ModifiedWriter::begin_write(const Processor& cpu, Cluster& cluster, Pfn frame) {
+  const PfnEntry& entry = core_.pfns.entry(frame);
+  const Protection protection = core_.codec.protection(entry.original_pte);
+  const PageFileSlot slot = cluster.slot.first + PageCount(cluster.count);
+  core_.pfns.begin_write(frame, core_.codec.page_file(cluster.slot.file, slot, protection));
+  core_.note(cpu, EventKind::kWriteStarted, entry.pte(), frame, entry.original_pte);
+  cluster.frame[cluster.count++] = frame;
+}
+
+bool ModifiedWriter::needs_no_slot(Processor& cpu, Pfn frame) {
+  return forget_if_zero(core_, cpu, frame) || compress(core_, cpu, frame);
+}
+
+bool ModifiedWriter::gather_without_slots(Processor& cpu) {
+  std::size_t left = kMostTaken;
+  bool any = false;
+  for (Pfn frame(core_.pfns.lists().head(PageState::kModified).flink); frame != kNoPfn && left > 0; --left) {
+    const Pfn next(core_.pfns.entry(frame).flink);
+    if (needs_no_slot(cpu, frame)) any = true;
+    frame = next;
+  }
+  return any;
+}
+
+// Makes room in the store.
+void ModifiedWriter::gather_evicted(Processor& cpu, Cluster& cluster) {
+  while (cluster.count < cluster.slot.count.value()) {
+    const PageFileSlot slot = cluster.slot.first + PageCount(cluster.count);
+    const Pfn frame = evict_oldest(core_, cpu, cluster.slot.file, slot);
+    if (frame == kNoPfn) return;
+    const PfnEntry& entry = core_.pfns.entry(frame);
+    core_.note(cpu, EventKind::kWriteStarted, entry.pte(), frame, entry.original_pte);
+    cluster.frame[cluster.count++] = frame;
+  }
+}
+
+bool ModifiedWriter::write_cluster(Processor& cpu) {
+  Cluster cluster;
+  {
+    const LockGuard guard(core_.pfns.lock);
+    core_.store.tidy(cpu.physical());
+    std::size_t most = std::min<std::size_t>(core_.tunables.write_cluster, kMaxTransferPages);
+    if (singles_ > 0) {
+      --singles_;
+      most = 1;
+    }
+    const PageCount wanted =
+        std::min<PageCount>(PageCount(core_.pfns.lists().head(PageState::kModified).count), PageCount(most));
+    if (wanted.is_zero()) return false;
+    cluster.slot = core_.paging_files.allocate(wanted);  // The longest run that there is.
+    if (cluster.slot.count.is_zero()) return gather_without_slots(cpu);
+    const bool makes_room = core_.store.is_enabled() && core_.store.is_full();
+    if (makes_room) gather_evicted(cpu, cluster);
+    // Nothing could go: what is modified goes to the paging file, past the store.
+    const bool any = cluster.count == 0 && gather(cpu, cluster);
+    for (PageCount unused(cluster.count); unused < cluster.slot.count; ++unused)
+      core_.paging_files.free(cluster.slot.file, cluster.slot.first + unused);
+    if (cluster.count == 0) return any;
+  }
+
+  machine::DiskFile& file = core_.paging_files[cluster.slot.file].file();
+  const FileOffset at(bytes_of(PageCount(cluster.slot.first.value())).value());
+  const auto frames = std::span(cluster.frame).first(cluster.count);
+  const machine::DiskTransfer transfer = file.write(cpu, at, frames);
+
+  const LockGuard guard(core_.pfns.lock);
+  ++core_.counters.page_file_writes;
+  if (transfer.status == Status::kSuccess) {
+    core_.counters.page_file_pages_written += cluster.count;
+    core_.io.add(transfer.completes, PendingIo::Transfer::Kind::kWrite, frames);
+  } else {
+    write_failed(cpu, cluster, transfer.completes);
+    core_.io.add(transfer.completes, PendingIo::Transfer::Kind::kFailedWrite, frames);
+  }
+  return true;
+}
+
+void ModifiedWriter::write_failed(const Processor& cpu, const Cluster& cluster, Time completes) {
+  ++core_.counters.write_errors;
+  not_before_ = std::max(cpu.now(), completes) + kRetryDelay;
+  for (std::size_t i = 0; i < cluster.count; ++i)
+    core_.note(cpu, EventKind::kWriteFailed, core_.pfns.entry(cluster.frame[i]).pte(), cluster.frame[i]);
+  if (cluster.count > 1) {
+    singles_ = cluster.count;  // Whose slot it was the disk did not say.
+  } else {
+    PfnEntry& entry = core_.pfns.entry(cluster.frame[0]);
+    // Dirtied or removed while the disk worked: the slot is free already, and may be somebody else's.
+    if (!core_.codec.has_slot(entry.original_pte)) return;
+    // NT keeps a slot that could not be written out of use (reference/nt.md section 3).
+    core_.paging_files[cluster.slot.file].retire(cluster.slot.first);
+    entry.modified = 1;
+    entry.original_pte = core_.codec.demand_zero(core_.codec.protection(entry.original_pte));
+  }
+}
+
+}  // namespace pagoda::mm

@@ -1,0 +1,45 @@
+// The modified page writer: writes modified pages to paging files, so that they can be repurposed. NT:
+// MiModifiedPageWriter.
+//
+// It takes the page at the head of the modified list and its modified neighbours in the same page table, in the order
+// of their addresses, up to a cluster, into consecutive slots: what was neighbouring in memory can then be read back in
+// one transfer. Pages that hold nothing but zeros are not written (zero_pages.h), those that compress well go into
+// the compression store (compression_store.h), whose oldest pages are written when it is full. It runs when there are
+// too many modified pages, or too few available ones. Source: reference/nt.md section 3.
+#pragma once
+
+#include "pagoda/mm/backing/core.h"
+#include "pagoda/mm/threads/system_thread.h"
+
+namespace pagoda::mm {
+
+class ModifiedWriter : public SystemThread {
+ public:
+  explicit ModifiedWriter(Core& core) : core_(core) {}
+
+  [[nodiscard]] std::string_view name() const override { return "modified page writer"; }
+  [[nodiscard]] Time due(Time now) const override;
+  void run(Processor& cpu) override;
+
+  // Starts one transfer, or has pages leave the list that need none; false if no page left the modified list, because
+  // there is none or no slot is free.
+  bool write_cluster(Processor& cpu);
+
+ private:
+  struct Cluster;
+  [[nodiscard]] bool wanted() const PAGODA_REQUIRES(core_.pfns.lock);
+  bool gather(Processor& cpu, Cluster& cluster) PAGODA_REQUIRES(core_.pfns.lock);
+  void begin_write(const Processor& cpu, Cluster& cluster, Pfn frame) PAGODA_REQUIRES(core_.pfns.lock);
+  // The page, on the modified list, left it without a slot of a paging file.
+  bool needs_no_slot(Processor& cpu, Pfn frame) PAGODA_REQUIRES(core_.pfns.lock);
+  bool gather_without_slots(Processor& cpu) PAGODA_REQUIRES(core_.pfns.lock);
+  void gather_evicted(Processor& cpu, Cluster& cluster) PAGODA_REQUIRES(core_.pfns.lock);
+  void write_failed(const Processor& cpu, const Cluster& cluster, Time completes) PAGODA_REQUIRES(core_.pfns.lock);
+
+  Core& core_;
+  // After a failed transfer so many are done page by page, so that one bad slot costs one slot.
+  std::size_t singles_ PAGODA_GUARDED_BY(core_.pfns.lock) = 0;
+  Time not_before_ PAGODA_GUARDED_BY(core_.pfns.lock);
+};
+
+}  // namespace pagoda::mm
