@@ -31,7 +31,7 @@ class Guest {
   [[nodiscard]] machine::Processor& cpu() { return partition_->machine().processor(); }
   [[nodiscard]] hv::Partition& partition() { return *partition_; }
   [[nodiscard]] mm::MemoryManager& manager() { return *manager_; }
-  [[nodiscard]] mm::AddressSpace& space() { return *space_; }
+  [[nodiscard]] mm::ProcessSpace& space() { return *space_; }
   [[nodiscard]] Host& host() { return *host_; }
 
   VirtualAddress commit(PageCount pages);
@@ -49,7 +49,7 @@ class Guest {
   std::unique_ptr<Host> host_;
   std::unique_ptr<hv::Partition> partition_;
   std::unique_ptr<mm::MemoryManager> manager_;
-  mm::AddressSpace* space_ = nullptr;
+  mm::ProcessSpace* space_ = nullptr;
 };
 
 }  // namespace pagoda::bench

@@ -96,7 +96,7 @@ void Host::zero_free_frames() {
 }
 
 void Host::put_on_standby() {
-  static_cast<void>(space_->empty(cpu()));
+  static_cast<void>(space_->empty_working_set(cpu()));
   if (!manager_->flush_modified(cpu())) give_up("writing modified pages", Status::kDiskFull);
 }
 

@@ -31,7 +31,7 @@ class Host {
   [[nodiscard]] machine::Processor& cpu() { return machine_->processor(); }
   [[nodiscard]] machine::SimMachine& machine() { return *machine_; }
   [[nodiscard]] mm::MemoryManager& manager() { return *manager_; }
-  [[nodiscard]] mm::AddressSpace& space() { return *space_; }
+  [[nodiscard]] mm::ProcessSpace& space() { return *space_; }
 
   // A region of committed pages where the manager likes it; and its end.
   VirtualAddress commit(PageCount pages);
@@ -53,7 +53,7 @@ class Host {
   std::unique_ptr<machine::SimMachine> machine_;
   std::unique_ptr<InstantDiskMachine> instant_;
   std::unique_ptr<mm::MemoryManager> manager_;
-  mm::AddressSpace* space_ = nullptr;
+  mm::ProcessSpace* space_ = nullptr;
 };
 
 // What this process keeps in memory by now, shared memory included.

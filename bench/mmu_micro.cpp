@@ -59,18 +59,18 @@ class World {
   World& operator=(const World&) = delete;
   ~World() {
     manager_->detach(*cpu_);
-    for (mm::AddressSpace* const space : spaces_) manager_->destroy_space(*cpu_, *space);
+    for (mm::ProcessSpace* const space : spaces_) manager_->destroy_space(*cpu_, *space);
   }
 
   [[nodiscard]] MmuMode mode() const { return mode_; }
   [[nodiscard]] machine::Processor& cpu() { return *cpu_; }
   [[nodiscard]] mm::MemoryManager& manager() { return *manager_; }
-  [[nodiscard]] mm::AddressSpace& space() { return *space_; }
-  mm::AddressSpace* new_space() {
+  [[nodiscard]] mm::ProcessSpace& space() { return *space_; }
+  mm::ProcessSpace* new_space() {
     spaces_.push_back(must(manager_->create_space(*cpu_, {.limits = limits()}), "address space"));
     return spaces_.back();
   }
-  static VirtualAddress commit(mm::AddressSpace& space, PageCount pages) {
+  static VirtualAddress commit(mm::ProcessSpace& space, PageCount pages) {
     return VirtualAddress(
         must(space.reserve({.size = bytes_of(pages), .commit = mm::MemCommit::kYes}), "region").first);
   }
@@ -138,8 +138,8 @@ class World {
   std::unique_ptr<hv::Partition> partition_;
   std::unique_ptr<mm::MemoryManager> manager_;
   machine::Processor* cpu_ = nullptr;
-  std::vector<mm::AddressSpace*> spaces_;
-  mm::AddressSpace* space_ = nullptr;
+  std::vector<mm::ProcessSpace*> spaces_;
+  mm::ProcessSpace* space_ = nullptr;
 };
 
 MicroResult system_call(World& world) {
@@ -170,7 +170,7 @@ MicroResult ptemod(World& world) {
   const VirtualAddress base = World::commit(world.space(), PageCount(kPages));
   world.write_each(base, PageCount(kPages));
   machine::Processor& cpu = world.cpu();
-  mm::AddressSpace& space = world.space();
+  mm::ProcessSpace& space = world.space();
   const machine::PagingMode& mode = cpu.machine().paging();
   // Takes the right to write away and gives it back, in turns.
   return world.measure(2 * kPages * 20, [&](std::uint64_t i) {
@@ -192,7 +192,7 @@ MicroResult switch_processes(World& world) {
   constexpr std::size_t kProcesses = 8;
   constexpr PageCount kPages{8};
   struct Process {
-    mm::AddressSpace* space = nullptr;
+    mm::ProcessSpace* space = nullptr;
     VirtualAddress base;
   };
   std::array<Process, kProcesses> processes;
@@ -217,7 +217,7 @@ MicroResult fork_wait(World& world) {
   world.write_each(base, kResident);
   return world.measure(50, [&](std::uint64_t) {
     world.cpu().charge(world.cpu().machine().costs().system_call);
-    mm::AddressSpace& child = *must(world.manager().clone_space(world.cpu(), world.space()), "fork");
+    mm::ProcessSpace& child = *must(world.manager().clone_space(world.cpu(), world.space()), "fork");
     world.manager().attach(world.cpu(), child);
     for (PageCount at; at < kWritten; ++at) world.store(base + bytes_of(at));
     world.manager().attach(world.cpu(), world.space());

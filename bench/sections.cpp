@@ -45,13 +45,13 @@ class SharedSection {
 
  private:
   mm::Sections& sections() { return host_.manager().sections(); }
-  VirtualAddress map(mm::AddressSpace& space, Protection protection) {
+  VirtualAddress map(mm::ProcessSpace& space, Protection protection) {
     return VirtualAddress(must(space.map_view(host_.cpu(), section_, {.protection = protection}), "view").first);
   }
 
   Host& host_;
   mm::Section& section_;
-  mm::AddressSpace& other_;
+  mm::ProcessSpace& other_;
 };
 
 // Faults of a kind must be as many as pages were touched: else something else was measured.
@@ -118,7 +118,7 @@ Input<> cow_fault(const BenchOptions&, BenchOutput& out) {
   host.manager().attach(host.cpu(), host.space());
   host.write_each(base, kPages);
   const auto fork_round = [&] {
-    mm::AddressSpace& child = *must(host.manager().clone_space(host.cpu(), host.space()), "clone");
+    mm::ProcessSpace& child = *must(host.manager().clone_space(host.cpu(), host.space()), "clone");
     host.manager().attach(host.cpu(), child);
     host.read_each(base, kPages);
     Stopwatch watch;
@@ -167,7 +167,7 @@ Input<> fork_clone(const BenchOptions&, BenchOutput& out) {
   const auto clone_round = [&] {
     Stopwatch watch;
     watch.start();
-    mm::AddressSpace& child = *must(host.manager().clone_space(host.cpu(), host.space()), "clone");
+    mm::ProcessSpace& child = *must(host.manager().clone_space(host.cpu(), host.space()), "clone");
     host.manager().destroy_space(host.cpu(), child);
     watch.stop();
     return watch.nanoseconds_per(1);

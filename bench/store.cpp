@@ -103,7 +103,7 @@ Input<> compress(const BenchOptions&, BenchOutput& out) {
       const VirtualAddress at = base + bytes_of(PageCount(i));
       must(host.cpu().store<std::uint64_t>(at, must(host.cpu().load<std::uint64_t>(at), "load")), "store");
     }
-    static_cast<void>(host.space().empty(host.cpu()));
+    static_cast<void>(host.space().empty_working_set(host.cpu()));
     Stopwatch watch;
     watch.start();
     while (host.manager().modified_writer().write_cluster(host.cpu())) {

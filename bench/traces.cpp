@@ -82,7 +82,7 @@ Replay::Replay(const sim::Trace& trace)
   }
 }
 
-void Replay::commit(mm::AddressSpace& space) const {
+void Replay::commit(mm::ProcessSpace& space) const {
   for (const VpnRange& region : regions_) {
     must(space.reserve(
              {.base = VirtualAddress(region.first), .size = bytes_of(region.count), .commit = mm::MemCommit::kYes}),

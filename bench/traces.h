@@ -30,7 +30,7 @@ class Replay {
   explicit Replay(const sim::Trace& trace);
 
   // Reserves and commits what the trace touches, in a space that has nothing yet.
-  void commit(mm::AddressSpace& space) const;
+  void commit(mm::ProcessSpace& space) const;
   // In a space of its own, on a host or in a guest that is idle before: every access through the processor, real bytes.
   // Returns nanoseconds for each.
   template <class Where>

@@ -51,7 +51,7 @@ class ManyRegions {
   }
 
   double churn(const std::vector<std::size_t>& numbers, std::size_t batch) {
-    mm::AddressSpace& space = host_.space();
+    mm::ProcessSpace& space = host_.space();
     machine::Processor& cpu = host_.cpu();
     Stopwatch watch;
     watch.start();

@@ -46,7 +46,7 @@ Input<> write_watch_scan(const BenchOptions&, BenchOutput& out) {
     Stopwatch watch;
     watch.start();
     const std::size_t count = must(
-        host.space().get_write_watch(host.cpu(), base, bytes_of(kPages), found, mm::AddressSpace::WatchReset::kYes),
+        host.space().get_write_watch(host.cpu(), base, bytes_of(kPages), found, mm::ProcessSpace::WatchReset::kYes),
         "write watch");
     watch.stop();
     if (count != kDirty) out.failure(fmt::format("write_watch_scan: {} pages were found, not {}", count, kDirty));

@@ -296,7 +296,7 @@ class World {
   void squeeze(std::uint64_t how) {
     if ((how & 1) != 0) ignore(hostile_->vmmem().empty(host_.cpu()));
     if ((how & 2) != 0) ignore(good_.partition().vmmem().empty(host_.cpu()));
-    if ((how & 4) != 0) ignore(process_->empty(host_.cpu()));
+    if ((how & 4) != 0) ignore(process_->empty_working_set(host_.cpu()));
     if ((how & 8) != 0) ignore(host_.manager().flush_modified(host_.cpu()));
     if ((how & 16) != 0) ignore(host_.manager().balance_set_manager().trim(host_.cpu(), PageCount(300)));
   }
@@ -321,7 +321,7 @@ class World {
   TestVm good_;
   std::unique_ptr<hv::Partition> hostile_;
   std::unique_ptr<machine::DiskFile> disk_file_;
-  mm::AddressSpace* process_ = nullptr;
+  mm::ProcessSpace* process_ = nullptr;
   VirtualAddress process_memory_;
   std::unique_ptr<Neighbour> in_process_;
   std::unique_ptr<Neighbour> in_guest_;

@@ -137,7 +137,7 @@ TEST(MmInjection, AFailedClusterWriteIsRetriedPageByPage) {
   TestMachine t(small_config());
   const VirtualAddress base = t.commit(PageCount(4));
   t.fill(base, PageCount(4));
-  t.space().empty(t.cpu());
+  t.space().empty_working_set(t.cpu());
   t.injection().fail_operation = t.injection().operations() + 1;
   EXPECT_TRUE(t.manager().flush_modified(t.cpu()));
   const Counters counters = t.manager().counters();
@@ -157,7 +157,7 @@ TEST(MmInjection, ASlotThatCannotBeWrittenIsRetired) {
   TestMachine t(config);
   const VirtualAddress base = t.commit(PageCount(4));
   t.fill(base, PageCount(4));
-  t.space().empty(t.cpu());
+  t.space().empty_working_set(t.cpu());
   const PageCount limit = t.manager().commit().limit;
   t.injection().fail_operation = t.injection().operations() + 2;
   EXPECT_TRUE(t.manager().flush_modified(t.cpu()));
@@ -174,7 +174,7 @@ TEST(MmInjection, APageDirtiedDuringAWriteThatFailsKeepsItsNewContents) {
   TestMachine t(small_config());
   const VirtualAddress base = t.commit(PageCount(2));
   t.fill(base, PageCount(2));
-  t.space().empty(t.cpu());
+  t.space().empty_working_set(t.cpu());
   t.injection().fail_operation = t.injection().operations() + 1;
   ASSERT_TRUE(t.manager().modified_writer().write_cluster(t.cpu()));
   ASSERT_EQ(t.put(base, 0, 77), Status::kSuccess);

@@ -33,7 +33,7 @@ int main() {
       "manager");
   machine::Processor& cpu = machine->processor();
 
-  mm::AddressSpace* const space = value_of(manager->create_space(cpu, {}), "space");
+  mm::ProcessSpace* const space = value_of(manager->create_space(cpu, {}), "space");
   manager->attach(cpu, *space);
   const VpnRange region =
       value_of(space->reserve({.size = bytes_of(kPages), .commit = mm::MemCommit::kYes}), "reserve");

@@ -336,7 +336,7 @@ std::string Interpreter::perform(const Operation& operation) {
     case Kind::kQuery:
       return query(operation, space);
     case Kind::kEmpty: {
-      space.manager->empty(cpu);
+      space.manager->empty_working_set(cpu);
       const std::uint64_t left = space.manager->statistics().working_set.value();
       return left == space.locked
                  ? ""
@@ -798,7 +798,7 @@ std::string Interpreter::check() {
     findings += fmt::format("charged {}, expected {}\n", manager_->commit().charged.value(), charged());
   for (const Space& space : spaces_) {
     if (space.manager == nullptr) continue;
-    const AddressSpace::Statistics statistics = space.manager->statistics();
+    const ProcessSpace::Statistics statistics = space.manager->statistics();
     if (statistics.commit.value() != space.committed)
       findings += fmt::format("space {} committed {}, expected {}\n", space.manager->id(), statistics.commit.value(),
                               space.committed);

@@ -183,7 +183,7 @@ class Interpreter {
     Protection section_protection = Protection::kNone;
   };
   struct Space {
-    AddressSpace* manager = nullptr;          // None: there was no commit for one.
+    ProcessSpace* manager = nullptr;          // None: there was no commit for one.
     std::map<std::uint64_t, Region> regions;  // By first page.
     std::map<std::uint64_t, Page> pages;      // Of all regions.
     std::uint64_t committed = 0;

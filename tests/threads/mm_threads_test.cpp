@@ -27,7 +27,7 @@ TestMachineConfig roomy(machine::TlbRefill refill) {
 
 // What one thread does: regions come and go, pages are committed, stored to, read, protected, taken out of the working
 // set, rescued, decommitted. Returns how many words were not what they should be.
-std::uint64_t program(TestMachine& t, AddressSpace& space, unsigned number) {
+std::uint64_t program(TestMachine& t, ProcessSpace& space, unsigned number) {
   constexpr std::uint64_t kPages = 200;
   Processor& cpu = t.cpu(number);
   std::uint64_t wrong = 0;
@@ -59,7 +59,7 @@ std::uint64_t program(TestMachine& t, AddressSpace& space, unsigned number) {
           (!space.protect(cpu, va, kPageSize, Protection::kNoAccess) || cpu.load<std::uint64_t>(va).has_value() ||
            !space.protect(cpu, va, kPageSize, Protection::kReadWrite)))
         ++wrong;
-      if (step % 500 == 0) space.empty(cpu);
+      if (step % 500 == 0) space.empty_working_set(cpu);
     }
     if (!space.release(cpu, base, ByteCount(0))) ++wrong;
   }
@@ -75,8 +75,8 @@ INSTANTIATE_TEST_SUITE_P(Refills, MmThreads,
 
 TEST_P(MmThreads, SpacesOfTheirOwnDoNotDisturbEachOther) {
   TestMachine t(roomy(GetParam()));
-  std::array<AddressSpace*, kThreads> spaces{};  // Not the machine's own, which every processor has loaded.
-  for (AddressSpace*& space : spaces) space = &t.add_space();
+  std::array<ProcessSpace*, kThreads> spaces{};  // Not the machine's own, which every processor has loaded.
+  for (ProcessSpace*& space : spaces) space = &t.add_space();
   for (unsigned i = 0; i < kThreads; ++i) t.manager().attach(t.cpu(i), *spaces[i]);
 
   std::array<std::uint64_t, kThreads> wrong{};
@@ -87,7 +87,7 @@ TEST_P(MmThreads, SpacesOfTheirOwnDoNotDisturbEachOther) {
   for (unsigned i = 0; i < kThreads; ++i) EXPECT_EQ(wrong[i], 0U) << "thread " << i;
   EXPECT_EQ(t.check(), "");
   for (unsigned i = 0; i < kThreads; ++i) t.manager().detach(t.cpu(i));
-  for (AddressSpace* space : spaces) t.manager().destroy_space(t.cpu(), *space);
+  for (ProcessSpace* space : spaces) t.manager().destroy_space(t.cpu(), *space);
   EXPECT_EQ(t.manager().commit().charged, 1_pages);  // The root of the machine's own space.
   EXPECT_EQ(t.check(), "");
 }
@@ -127,8 +127,8 @@ TEST_P(MmThreads, SpacesAreMadeAndDestroyedByManyAtOnce) {
 // Counters, the clock of the I/O and the zero-page thread are read and run beside the programs.
 TEST_P(MmThreads, TheZeroPageThreadRunsBesidePrograms) {
   TestMachine t(roomy(GetParam()));
-  std::array<AddressSpace*, kThreads - 1> spaces{};
-  for (AddressSpace*& space : spaces) space = &t.add_space();
+  std::array<ProcessSpace*, kThreads - 1> spaces{};
+  for (ProcessSpace*& space : spaces) space = &t.add_space();
   for (unsigned i = 0; i < spaces.size(); ++i) t.manager().attach(t.cpu(i), *spaces[i]);
   Processor& idle = t.cpu(kThreads - 1);
   t.manager().detach(idle);
@@ -176,16 +176,16 @@ class SharingSpaces {
     shared_ = *sections.create(t_.cpu(), {.size = bytes_of(PageCount(kPages))});
     data_ = *sections.create(t_.cpu(), {.file = stream_, .kind = SectionKind::kData});
     copied_ = *sections.create(t_.cpu(), {.size = bytes_of(PageCount(kPages))});
-    for (AddressSpace*& space : spaces_) space = &t_.add_space();
+    for (ProcessSpace*& space : spaces_) space = &t_.add_space();
   }
 
   [[nodiscard]] TestMachine& machine() { return t_; }
-  [[nodiscard]] AddressSpace& space_of(unsigned program) { return *spaces_[program]; }
+  [[nodiscard]] ProcessSpace& space_of(unsigned program) { return *spaces_[program]; }
   [[nodiscard]] const std::shared_ptr<FileStream>& log() { return log_; }
 
   // Every program has a word of its own in each page, which nobody else writes; returns how many were wrong.
   std::uint64_t program(unsigned number) {
-    AddressSpace& space = space_of(number);
+    ProcessSpace& space = space_of(number);
     Processor& cpu = t_.cpu(number);
     Random random(number + 1);
     std::uint64_t wrong = 0;
@@ -218,7 +218,7 @@ class SharingSpaces {
             // The shared page is as it was.
             if (cpu.load<std::uint64_t>(TestMachine::page(source_base, page)) != std::uint64_t{0}) ++wrong;
           }
-          if (step % 80 == 0) space.empty(cpu);
+          if (step % 80 == 0) space.empty_working_set(cpu);
           if (step % 50 == 0 && (!space.protect(cpu, va, 8_B, Protection::kReadOnly) ||
                                  !space.protect(cpu, va, 8_B, Protection::kReadWrite)))
             ++wrong;
@@ -237,7 +237,7 @@ class SharingSpaces {
   Section* shared_ = nullptr;
   Section* data_ = nullptr;
   Section* copied_ = nullptr;
-  std::array<AddressSpace*, kPrograms> spaces_{};
+  std::array<ProcessSpace*, kPrograms> spaces_{};
 };
 
 TEST_P(MmThreads, SpacesShareViewsAndCopyOnWrite) {

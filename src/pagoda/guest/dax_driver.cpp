@@ -16,7 +16,7 @@ const Hypercalls::DirectMap* DaxDriver::find(std::string_view name) const {
   return found == files_.end() ? nullptr : &*found;
 }
 
-Result<VpnRange> DaxDriver::map(mm::AddressSpace& space, std::string_view name, mm::Protection protection) const {
+Result<VpnRange> DaxDriver::map(mm::ProcessSpace& space, std::string_view name, mm::Protection protection) const {
   const Hypercalls::DirectMap* const file = find(name);
   if (file == nullptr) return fail(Status::kObjectNameNotFound);
   return space.map_frames({.first = file->frames.first, .count = file->frames.count, .protection = protection});

@@ -22,9 +22,9 @@ class DaxDriver {
   // By its name; null if there is none.
   [[nodiscard]] const machine::Hypercalls::DirectMap* find(std::string_view name) const;
   // Maps a whole file into a space of the guest's, where the manager likes; the last page is zero behind the end of the
-  // file. `AddressSpace::unmap_view` takes it away. Fails with kObjectNameNotFound, and as `AddressSpace::map_frames`
+  // file. `ProcessSpace::unmap_view` takes it away. Fails with kObjectNameNotFound, and as `ProcessSpace::map_frames`
   // does: what is writable is so by a copy (kWriteCopy, kExecuteWriteCopy).
-  Result<VpnRange> map(mm::AddressSpace& space, std::string_view name, mm::Protection protection) const;
+  Result<VpnRange> map(mm::ProcessSpace& space, std::string_view name, mm::Protection protection) const;
 
  private:
   std::span<const machine::Hypercalls::DirectMap> files_;

@@ -58,7 +58,7 @@ TEST_P(Dax, AWriteCopiesAndTheFileStays) {
   t.must_put(base, 3, 7);
   EXPECT_EQ(*t.get(base, 3), 7U);
   EXPECT_EQ(*t.get(base, 4), 1004U);
-  mm::AddressSpace& other = t.add_space();
+  mm::ProcessSpace& other = t.add_space();
   t.manager().attach(t.cpu(), other);
   const VirtualAddress second(driver.map(other, "ntdll.dll", Protection::kReadOnly)->first);
   EXPECT_EQ(*t.get(second, 3), 1003U);

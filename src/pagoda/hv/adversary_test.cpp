@@ -14,8 +14,8 @@
 namespace pagoda::hv::testing {
 namespace {
 
-using mm::AddressSpace;
 using mm::Processor;
+using mm::ProcessSpace;
 
 // A guest operating system's day: spaces with regions, forks, protections, trims; and every byte that is read.
 class Day {
@@ -39,7 +39,7 @@ class Day {
       case 2:
         return protect(life);
       case 3:
-        life.space->empty(cpu_);
+        life.space->empty_working_set(cpu_);
         return "";
       case 4:
         manager_.balance_set_manager().run(cpu_);
@@ -69,11 +69,11 @@ class Day {
     std::vector<std::uint64_t> words;  // What each page holds in its word.
   };
   struct Life {
-    AddressSpace* space = nullptr;
+    ProcessSpace* space = nullptr;
     std::vector<Region> regions;
   };
 
-  void add_space(AddressSpace& space, std::vector<Region> regions) { lives_.push_back({&space, std::move(regions)}); }
+  void add_space(ProcessSpace& space, std::vector<Region> regions) { lives_.push_back({&space, std::move(regions)}); }
 
   static std::string refused(const char* what, Status status) { return std::string(what) + ": " + to_string(status); }
 
@@ -139,7 +139,7 @@ class Day {
   Processor& cpu_;
   Random random_;
   std::vector<Life> lives_;
-  AddressSpace* current_ = nullptr;
+  ProcessSpace* current_ = nullptr;
   std::uint64_t seen_ = 0;
 };
 

@@ -89,7 +89,7 @@ INSTANTIATE_TEST_SUITE_P(Table, TwoDimensionalWalk,
 
 TEST_P(TwoDimensionalWalk, ReadsAsManyEntriesAsTheFormulaSays) {
   TestHost host;
-  mm::AddressSpace& vmmem = **host.manager().create_space(host.cpu(), {});
+  mm::ProcessSpace& vmmem = **host.manager().create_space(host.cpu(), {});
   {
     // 2 MB of frames in a row, which have the same numbers in the guest.
     const VpnRange pages =

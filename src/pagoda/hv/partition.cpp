@@ -42,7 +42,7 @@ bool is_sensible(const PartitionConfig& config, mm::MemoryManager& host) {
 
 }  // namespace
 
-Partition::Partition(mm::MemoryManager& host, mm::AddressSpace& vmmem, const PartitionConfig& config)
+Partition::Partition(mm::MemoryManager& host, mm::ProcessSpace& vmmem, const PartitionConfig& config)
     : config_(config), host_(host), vmmem_(vmmem), frames_(vmmem) {}
 
 Result<std::unique_ptr<Partition>> Partition::create(mm::MemoryManager& host, mm::Processor& cpu,

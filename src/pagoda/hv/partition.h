@@ -1,6 +1,6 @@
 // A partition: one virtual machine as its host sees it.
 //
-//   MemoryManager (host) ── AddressSpace vmmem ── observed by ── Partition ─┬─ GpaMap        guest frames -> vmmem
+//   MemoryManager (host) ── ProcessSpace vmmem ── observed by ── Partition ─┬─ GpaMap        guest frames -> vmmem
 //   pages
 //                                                                           ├─ Slat          guest frames -> host
 //                                                                           frames ├─ ShadowMmu     (or none) guest
@@ -115,7 +115,7 @@ class GuestMemoryLost : public std::runtime_error {
 class Partition final : private mm::SecondaryMmu {
  public:
   // Makes vmmem and all in it, and attaches the host processors. Fails with kInvalidParameter (sizes, processors that
-  // the host does not have), what AddressSpace::reserve and map_view say, kInsufficientResources.
+  // the host does not have), what ProcessSpace::reserve and map_view say, kInsufficientResources.
   static Result<std::unique_ptr<Partition>> create(mm::MemoryManager& host, mm::Processor& cpu,
                                                    const PartitionConfig& config);
   // Nothing of the guest may run or be looked at any more: its manager is gone.
@@ -126,7 +126,7 @@ class Partition final : private mm::SecondaryMmu {
   [[nodiscard]] VirtualMachine& machine() { return *machine_; }
   [[nodiscard]] const PartitionConfig& config() const { return config_; }
   [[nodiscard]] mm::MemoryManager& host() { return host_; }
-  [[nodiscard]] mm::AddressSpace& vmmem() { return vmmem_; }
+  [[nodiscard]] mm::ProcessSpace& vmmem() { return vmmem_; }
   [[nodiscard]] const GpaMap& map() const { return map_; }
   [[nodiscard]] const Slat& slat() const { return *slat_; }
   [[nodiscard]] ShadowMmu* shadow() { return shadow_.get(); }
@@ -168,7 +168,7 @@ class Partition final : private mm::SecondaryMmu {
   friend struct Corruptor;
   friend struct ShadowCorruptor;
 
-  Partition(mm::MemoryManager& host, mm::AddressSpace& vmmem, const PartitionConfig& config);
+  Partition(mm::MemoryManager& host, mm::ProcessSpace& vmmem, const PartitionConfig& config);
 
   Result<> map_memory(mm::Processor& cpu);
   Result<> map_files(mm::Processor& cpu);
@@ -193,7 +193,7 @@ class Partition final : private mm::SecondaryMmu {
 
   const PartitionConfig config_;
   mm::MemoryManager& host_;
-  mm::AddressSpace& vmmem_;
+  mm::ProcessSpace& vmmem_;
   GpaMap map_;
   TableFrames frames_;
   std::unique_ptr<Slat> slat_;

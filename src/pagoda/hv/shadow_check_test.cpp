@@ -260,7 +260,7 @@ TEST(LostNotice, OfTheHostShowsInTheCheckerAndInWhatTheGuestReads) {
     TestVm vm(host, {.partition = {.memory = pages_of(2_MiB), .mmu = mmu, .disks = {{}}}});
     const VirtualAddress base = vm.commit(PageCount(64));
     vm.fill(base, PageCount(64));
-    mm::AddressSpace& vmmem = vm.partition().vmmem();
+    mm::ProcessSpace& vmmem = vm.partition().vmmem();
     vmmem.remove_observer(ShadowCorruptor::observer(vm.partition()));
     vmmem.empty(host.cpu());
     ASSERT_TRUE(host.manager().flush_modified(host.cpu()));
@@ -268,7 +268,7 @@ TEST(LostNotice, OfTheHostShowsInTheCheckerAndInWhatTheGuestReads) {
     const auto findings = hv::check(vm.partition());
     EXPECT_TRUE(std::ranges::any_of(findings, [](const Finding& finding) { return finding.rule == "SL2-1"; }));
     // Somebody else gets the frames.
-    mm::AddressSpace& other = **host.manager().create_space(host.cpu(), {});
+    mm::ProcessSpace& other = **host.manager().create_space(host.cpu(), {});
     host.manager().attach(host.cpu(), other);
     const PageCount many{800};
     const VirtualAddress others(other.reserve({.size = bytes_of(many), .commit = mm::MemCommit::kYes})->first);

@@ -53,7 +53,7 @@
 #include "pagoda/hv/traced_tables.h"
 #include "pagoda/machine/guest_mmu.h"
 #include "pagoda/machine/physical_view.h"
-#include "pagoda/mm/space/address_space.h"
+#include "pagoda/mm/process/process_space.h"
 
 namespace pagoda::hv {
 
@@ -171,7 +171,7 @@ class ShadowMmu final : public machine::GuestMmu {
   void table_written(Pfn frame, machine::FrameExtent part);
 
   Partition& partition_;
-  mm::AddressSpace& vmmem_;
+  mm::ProcessSpace& vmmem_;
   const machine::PagingMode& mode_;  // The guest's.
   PartitionCounts& counts_;
   Trees trees_;

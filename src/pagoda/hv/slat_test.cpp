@@ -40,7 +40,7 @@ class SlatTest : public ::testing::Test {
   }
 
   TestHost host_;
-  mm::AddressSpace& vmmem_;
+  mm::ProcessSpace& vmmem_;
   TableFrames frames_;
   std::unique_ptr<Slat> slat_;
 };

@@ -11,7 +11,7 @@ constexpr PageCount kBatch{8};
 
 Result<> TableFrames::reserve(mm::Processor& cpu, PageCount wanted) {
   while (spare_.size() < wanted.value()) {
-    const auto frames = vmmem_.allocate_user_pages(cpu, std::max(kBatch, wanted - PageCount(spare_.size())));
+    const auto frames = vmmem_.user_pages().allocate(cpu, std::max(kBatch, wanted - PageCount(spare_.size())));
     if (!frames) return fail(frames.error());
     for (const Pfn frame : *frames) spare_.push_back({frame});
     owned_ += PageCount(frames->size());
@@ -31,7 +31,7 @@ void TableFrames::give_back(Pfn frame) { spare_.push_back({frame, Spare::Content
 
 void TableFrames::give_spare_back(mm::Processor& cpu) {
   for (const Spare& spare : spare_) {
-    const auto freed = vmmem_.free_user_pages(cpu, std::span(&spare.frame, 1));
+    const auto freed = vmmem_.user_pages().free(cpu, std::span(&spare.frame, 1));
     PAGODA_CHECK_EQ(freed.status, Status::kSuccess);
     --owned_;
   }

@@ -8,13 +8,13 @@
 #include <vector>
 
 #include "pagoda/machine/physical_view.h"
-#include "pagoda/mm/space/address_space.h"
+#include "pagoda/mm/process/process_space.h"
 
 namespace pagoda::hv {
 
 class TableFrames {
  public:
-  explicit TableFrames(mm::AddressSpace& vmmem) : vmmem_(vmmem) {}
+  explicit TableFrames(mm::ProcessSpace& vmmem) : vmmem_(vmmem) {}
 
   // Sees to it that so many can be taken. Fails with kInsufficientResources.
   Result<> reserve(mm::Processor& cpu, PageCount wanted);
@@ -37,7 +37,7 @@ class TableFrames {
     enum class Contents : std::uint8_t { kZeros, kOld } contents = Contents::kZeros;
   };
 
-  mm::AddressSpace& vmmem_;
+  mm::ProcessSpace& vmmem_;
   std::vector<Spare> spare_;
   PageCount owned_;
 };

@@ -54,7 +54,7 @@ class BareVm {
   // The host takes all guest memory away, and gives its frames to somebody else for a while.
   void squeeze() {
     mm::Processor& cpu = host_.cpu();
-    partition_->vmmem().empty(cpu);
+    partition_->vmmem().empty_working_set(cpu);
     PAGODA_CHECK(host_.manager().flush_modified(cpu));
     mm::Core& core = host_.manager().core();
     const LockGuard guard(core.pfns.lock);
@@ -241,7 +241,7 @@ TEST(Violation, WhatOnlyTheGuestUsesStaysYoungInTheHost) {
   TestHost host;
   BareVm vm(host, {.memory = pages_of(2_MiB), .fault_cluster = PageCount(1)});
   vm.write_each(32);
-  mm::AddressSpace& vmmem = vm.partition().vmmem();
+  mm::ProcessSpace& vmmem = vm.partition().vmmem();
   const std::uint64_t violations = vm.counts().violations;
   for (int pass = 0; pass < 5; ++pass) {
     {

@@ -42,7 +42,7 @@ Result<std::unique_ptr<MemoryManager>> MemoryManager::create(machine::Machine& m
 MemoryManager::MemoryManager(machine::Machine& machine, const Tunables& tunables, unsigned depth)
     : core_(machine, tunables, depth),
       spaces_(depth),
-      sections_(core_),
+      sections_(core_, *this),
       modified_writer_(core_),
       mapped_writer_(core_),
       balance_set_manager_(core_, spaces_),
@@ -50,8 +50,6 @@ MemoryManager::MemoryManager(machine::Machine& machine, const Tunables& tunables
       segment_reaper_(core_, sections_),
       threads_{&segment_reaper_, &modified_writer_, &mapped_writer_, &balance_set_manager_, &zero_page_thread_},
       asids_(machine::kAsidCount) {
-  core_.shortage = this;
-  core_.sections = &sections_;
   asids_.set(static_cast<std::size_t>(machine::kUntagged));
 }
 
@@ -64,11 +62,11 @@ machine::Asid MemoryManager::take_asid() {
   return machine::Asid{static_cast<std::uint16_t>(asid)};
 }
 
-Result<AddressSpace*> MemoryManager::create_space(Processor& cpu, const SpaceConfig& config) {
+Result<ProcessSpace*> MemoryManager::create_space(Processor& cpu, const SpaceConfig& config) {
   const WorkingSet::Limits limits = config.limits.value_or(
       WorkingSet::Limits{.minimum = core_.tunables.working_set_minimum, .maximum = core_.tunables.working_set_maximum});
   if (limits.minimum > limits.maximum || limits.maximum.is_zero()) return fail(Status::kBadWorkingSetLimit);
-  return with_memory(core_, cpu, [&]() -> Result<AddressSpace*> {
+  return with_memory(*this, cpu, [&]() -> Result<ProcessSpace*> {
     PfnDatabase::Taken root{};
     {
       const LockGuard guard(core_.pfns.lock);
@@ -80,13 +78,15 @@ Result<AddressSpace*> MemoryManager::create_space(Processor& cpu, const SpaceCon
     }
     if (!root.zeroed) cpu.physical().zero(root.frame);
     const LockGuard guard(spaces_.lock);
-    spaces_.spaces.push_back(
-        std::make_unique<AddressSpace>(core_, next_space_id_++, root.frame, take_asid(), config.range, limits));
+    spaces_.spaces.push_back(std::make_unique<ProcessSpace>(
+        core_, *this, sections_,
+        ProcessSpace::Creation{
+            .id = next_space_id_++, .root = root.frame, .asid = take_asid(), .range = config.range, .limits = limits}));
     return spaces_.spaces.back().get();
   });
 }
 
-Result<AddressSpace*> MemoryManager::clone_space(Processor& cpu, AddressSpace& parent) {
+Result<ProcessSpace*> MemoryManager::clone_space(Processor& cpu, ProcessSpace& parent) {
   WorkingSet::Limits limits;
   {
     const LockGuard guard(parent.lock);
@@ -94,7 +94,7 @@ Result<AddressSpace*> MemoryManager::clone_space(Processor& cpu, AddressSpace& p
   }
   const bool is_large = parent.highest_user() != highest_user_address(core_.mode, UserRange::kNormal);
   const UserRange range = is_large ? UserRange::kLarge : UserRange::kNormal;
-  return with_memory(core_, cpu, [&]() -> Result<AddressSpace*> {
+  return with_memory(*this, cpu, [&]() -> Result<ProcessSpace*> {
     auto child = create_space(cpu, {.limits = limits, .range = range});
     if (!child) return child;
     if (const auto cloned = (*child)->clone_from(cpu, parent); !cloned) {
@@ -105,7 +105,7 @@ Result<AddressSpace*> MemoryManager::clone_space(Processor& cpu, AddressSpace& p
   });
 }
 
-void MemoryManager::destroy_space(Processor& cpu, AddressSpace& space) {
+void MemoryManager::destroy_space(Processor& cpu, ProcessSpace& space) {
   for (const auto& other : attached_) PAGODA_CHECK(other.load(std::memory_order_relaxed) != &space);
   space.tear_down(cpu);
   const LockGuard guard(spaces_.lock);
@@ -121,7 +121,7 @@ void MemoryManager::destroy_space(Processor& cpu, AddressSpace& space) {
   std::erase_if(spaces_.spaces, [&](const auto& candidate) { return candidate.get() == &space; });
 }
 
-void MemoryManager::attach(Processor& cpu, AddressSpace& space) {
+void MemoryManager::attach(Processor& cpu, ProcessSpace& space) {
   {
     const LockGuard guard(space.lock);
     space.loaded_on(cpu);
@@ -152,13 +152,13 @@ Result<> MemoryManager::add_paging_file(const PagingFileConfig& config) {
 }
 
 machine::FaultOutcome MemoryManager::resolve(Processor& cpu, const machine::PageFault& fault) {
-  AddressSpace* const space = attached(cpu);
+  ProcessSpace* const space = attached(cpu);
   return space == nullptr ? Status::kAccessViolation : resolve_fault(*space, cpu, fault);
 }
 
 machine::FaultOutcome MemoryManager::refill(Processor& cpu, VirtualAddress va, machine::Access access,
                                             machine::Privilege privilege) {
-  AddressSpace* const space = attached(cpu);
+  ProcessSpace* const space = attached(cpu);
   if (space == nullptr) return Status::kAccessViolation;
   std::uint64_t loads = 0;
   const auto walked =
@@ -295,7 +295,7 @@ std::uint64_t MemoryManager::state_hash(const Processor& cpu) const {
   StateHash hash;
   const LockGuard spaces_guard(spaces_.lock);
   for (const auto& space : spaces_.spaces) {
-    const AddressSpace::Statistics statistics = space->statistics();
+    const ProcessSpace::Statistics statistics = space->statistics();
     hash.add(space->id());
     hash.add(space->root().value());
     hash.add(statistics.working_set.value());

@@ -21,8 +21,8 @@
 #include "pagoda/machine/machine.h"
 #include "pagoda/machine/processor.h"
 #include "pagoda/mm/backing/core.h"
+#include "pagoda/mm/process/process_space.h"
 #include "pagoda/mm/section/sections.h"
-#include "pagoda/mm/space/address_space.h"
 #include "pagoda/mm/threads/balance_set_manager.h"
 #include "pagoda/mm/threads/mapped_writer.h"
 #include "pagoda/mm/threads/modified_writer.h"
@@ -73,17 +73,17 @@ class MemoryManager : public machine::FaultHandler, public ShortageRelief {
 
   // --- Spaces ---
   // Fails with kCommitmentLimit, kNoMemory, kPending, kBadWorkingSetLimit.
-  Result<AddressSpace*> create_space(Processor& cpu, const SpaceConfig& config);
+  Result<ProcessSpace*> create_space(Processor& cpu, const SpaceConfig& config);
   // A copy of the space, whose pages both share until one writes; views are there if they are to be inherited, AWE and
   // large-page regions are not. NT: the address space of NtCreateProcess without a section. Fails as create_space does,
   // and with kInsufficientResources.
-  Result<AddressSpace*> clone_space(Processor& cpu, AddressSpace& parent);
+  Result<ProcessSpace*> clone_space(Processor& cpu, ProcessSpace& parent);
   // Gives everything back. No processor may be attached to it.
-  void destroy_space(Processor& cpu, AddressSpace& space);
+  void destroy_space(Processor& cpu, ProcessSpace& space);
   // The processor runs in the space from now on.
-  void attach(Processor& cpu, AddressSpace& space);
+  void attach(Processor& cpu, ProcessSpace& space);
   void detach(Processor& cpu);
-  [[nodiscard]] AddressSpace* attached(const Processor& cpu) const {
+  [[nodiscard]] ProcessSpace* attached(const Processor& cpu) const {
     return attached_[cpu.number()].load(std::memory_order_relaxed);
   }
 
@@ -148,7 +148,7 @@ class MemoryManager : public machine::FaultHandler, public ShortageRelief {
   std::uint64_t progress_ PAGODA_GUARDED_BY(core_.pfns.lock) =
       0;  // Pages written and repurposed, at the last shortage.
   // Each written by its processor's thread; read by others only to refuse a space that is in use.
-  std::array<std::atomic<AddressSpace*>, machine::kMaxProcessors> attached_{};
+  std::array<std::atomic<ProcessSpace*>, machine::kMaxProcessors> attached_{};
   Bitmap asids_ PAGODA_GUARDED_BY(spaces_.lock);
   std::uint32_t next_space_id_ PAGODA_GUARDED_BY(spaces_.lock) = 1;
   FaultCounts faults_of_the_dead_ PAGODA_GUARDED_BY(spaces_.lock){};

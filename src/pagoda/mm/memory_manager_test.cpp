@@ -56,13 +56,13 @@ TEST(MemoryManager, ASpaceCostsItsRootAndGivesEverythingBack) {
   TestMachine t;
   const FrameCounts before = t.manager().frame_counts();
   const PageCount charged = t.manager().commit().charged;
-  AddressSpace& space = t.add_space();
+  ProcessSpace& space = t.add_space();
   EXPECT_EQ(t.manager().commit().charged, charged + 1_pages);
   EXPECT_EQ(t.manager().frame_counts().page_tables, before.page_tables + 1_pages);
   t.manager().attach(t.cpu(), space);
   const VirtualAddress base(space.reserve({.size = 1_MiB, .commit = MemCommit::kYes})->first);
   for (std::uint64_t page = 0; page < 100; ++page) t.must_put(base, page, page);
-  space.empty(t.cpu());
+  space.empty_working_set(t.cpu());
   EXPECT_TRUE(t.manager().modified_writer().write_cluster(t.cpu()));
   const std::uint64_t faults = t.manager().counters().faults[0];
   t.manager().detach(t.cpu());
@@ -81,7 +81,7 @@ TEST(MemoryManager, ASpaceCostsItsRootAndGivesEverythingBack) {
 
 TEST(MemoryManager, SpacesDoNotSeeEachOther) {
   TestMachine t;
-  AddressSpace& other = t.add_space();
+  ProcessSpace& other = t.add_space();
   const VirtualAddress base = t.commit(PageCount(1));
   t.must_put(base, 0, 1);
   t.manager().attach(t.cpu(), other);
@@ -96,14 +96,14 @@ TEST(MemoryManager, SpacesDoNotSeeEachOther) {
 
 TEST(MemoryManager, ATagThatIsUsedAgainBringsNoOldTranslations) {
   TestMachine t;
-  AddressSpace& first = t.add_space();
+  ProcessSpace& first = t.add_space();
   const machine::Asid asid = first.asid();
   t.manager().attach(t.cpu(), first);
   const VirtualAddress base(first.reserve({.size = kPageSize, .commit = MemCommit::kYes})->first);
   t.must_put(base, 0, 42);
   t.manager().detach(t.cpu());
   t.manager().destroy_space(t.cpu(), first);
-  AddressSpace& second = t.add_space();
+  ProcessSpace& second = t.add_space();
   ASSERT_EQ(second.asid(), asid);
   t.manager().attach(t.cpu(), second);
   EXPECT_EQ(t.touch(base), Status::kAccessViolation);
@@ -126,7 +126,7 @@ TEST(MemoryManager, FrameCountsAddUpWithTransfersUnderWay) {
   TestMachine t;
   const VirtualAddress base = t.commit(PageCount(20));
   t.fill(base, PageCount(20));
-  t.space().empty(t.cpu());
+  t.space().empty_working_set(t.cpu());
   ASSERT_TRUE(t.manager().modified_writer().write_cluster(t.cpu()));
   t.must_touch(base);
   const FrameCounts f = t.manager().frame_counts();
@@ -177,7 +177,7 @@ TEST(MemoryManager, FlushSaysWhetherEverythingWasWritten) {
   const VirtualAddress base = t.commit(PageCount(3));
   EXPECT_TRUE(t.manager().flush_modified(t.cpu()));
   t.fill(base, PageCount(3));
-  t.space().empty(t.cpu());
+  t.space().empty_working_set(t.cpu());
   EXPECT_FALSE(t.manager().flush_modified(t.cpu())) << "there is nowhere to write to";
   EXPECT_EQ(t.count(PageState::kModified), 3_pages);
   ASSERT_TRUE(t.manager().add_paging_file({.minimum = 1_MiB, .maximum = 1_MiB}));

@@ -36,7 +36,7 @@ class Caller {
   [[nodiscard]] mm::Processor& cpu() const { return cpu_; }
   [[nodiscard]] Process& process() const { return *runs_.back().process; }
   [[nodiscard]] const std::shared_ptr<Process>& process_pointer() const { return runs_.back().process; }
-  [[nodiscard]] mm::AddressSpace& space() const { return runs_.back().use.space(); }
+  [[nodiscard]] mm::ProcessSpace& space() const { return runs_.back().use.space(); }
   // Null where it runs as no thread.
   [[nodiscard]] const std::shared_ptr<Thread>& thread() const { return runs_.back().thread; }
 

@@ -14,7 +14,7 @@ using machine::Access;
 
 // A page of the space that may be used for the access: `move` gets its bytes.
 template <class Move>
-Status with_page(mm::AddressSpace& space, mm::Processor& cpu, VirtualAddress at, Access access, const Move& move) {
+Status with_page(mm::ProcessSpace& space, mm::Processor& cpu, VirtualAddress at, Access access, const Move& move) {
   const machine::PagingMode& mode = space.core().mode;
   if (at > space.highest_user()) return Status::kAccessViolation;
   for (;;) {
@@ -43,7 +43,7 @@ Status with_page(mm::AddressSpace& space, mm::Processor& cpu, VirtualAddress at,
 }
 
 template <class MovePage>
-Copied for_each_page(mm::AddressSpace& space, mm::Processor& cpu, VirtualAddress at, std::size_t bytes, Access access,
+Copied for_each_page(mm::ProcessSpace& space, mm::Processor& cpu, VirtualAddress at, std::size_t bytes, Access access,
                      const MovePage& move) {
   Copied copied;
   while (copied.bytes < bytes) {
@@ -58,13 +58,13 @@ Copied for_each_page(mm::AddressSpace& space, mm::Processor& cpu, VirtualAddress
 
 }  // namespace
 
-Copied copy_from(mm::AddressSpace& space, mm::Processor& cpu, VirtualAddress from, std::span<std::byte> into) {
+Copied copy_from(mm::ProcessSpace& space, mm::Processor& cpu, VirtualAddress from, std::span<std::byte> into) {
   return for_each_page(
       space, cpu, from, into.size(), Access::kRead,
       [&](const std::byte* page, std::size_t at, std::size_t count) { std::memcpy(into.data() + at, page, count); });
 }
 
-Copied copy_to(mm::AddressSpace& space, mm::Processor& cpu, VirtualAddress to, std::span<const std::byte> from) {
+Copied copy_to(mm::ProcessSpace& space, mm::Processor& cpu, VirtualAddress to, std::span<const std::byte> from) {
   return for_each_page(
       space, cpu, to, from.size(), Access::kWrite,
       [&](std::byte* page, std::size_t at, std::size_t count) { std::memcpy(page, from.data() + at, count); });

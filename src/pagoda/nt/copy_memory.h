@@ -8,7 +8,7 @@
 #include <cstddef>
 #include <span>
 
-#include "pagoda/mm/space/address_space.h"
+#include "pagoda/mm/process/process_space.h"
 
 namespace pagoda::nt {
 
@@ -19,7 +19,7 @@ struct Copied {
 
 // A guard page of a space that the processor does not run in is not accessible and keeps its guard (reference/nt.md
 // section 4, 5).
-Copied copy_from(mm::AddressSpace& space, mm::Processor& cpu, VirtualAddress from, std::span<std::byte> into);
-Copied copy_to(mm::AddressSpace& space, mm::Processor& cpu, VirtualAddress to, std::span<const std::byte> from);
+Copied copy_from(mm::ProcessSpace& space, mm::Processor& cpu, VirtualAddress from, std::span<std::byte> into);
+Copied copy_to(mm::ProcessSpace& space, mm::Processor& cpu, VirtualAddress to, std::span<const std::byte> from);
 
 }  // namespace pagoda::nt

@@ -44,11 +44,9 @@ VirtualAddress highest_vad_address(const Caller& caller) {
   return highest_user_address(caller) - ByteCount(kAllocationGranularity);
 }
 
-std::optional<VpnRange> region_at(mm::AddressSpace& space, VirtualAddress address) {
-  const LockGuard guard(space.lock);
-  const mm::Vad* const vad = space.vads().find(address.vpn());
-  if (vad == nullptr) return std::nullopt;
-  return vad->range;
+std::optional<VpnRange> region_at(mm::ProcessSpace& space, VirtualAddress address) {
+  const auto allocation = space.allocation(address);
+  return allocation ? std::optional(allocation->pages) : std::nullopt;
 }
 
 }  // namespace pagoda::nt

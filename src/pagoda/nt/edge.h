@@ -59,7 +59,7 @@ struct Target {
   std::shared_ptr<Process> process;
   SpaceUse use;
 
-  [[nodiscard]] mm::AddressSpace& space() const { return use.space(); }
+  [[nodiscard]] mm::ProcessSpace& space() const { return use.space(); }
 };
 // NtCurrentProcess() is allowed everything. Fails with kInvalidHandle, kObjectTypeMismatch, kAccessDenied.
 Result<std::shared_ptr<Process>> process_from(const Caller& caller, HANDLE handle, AccessMask needed);
@@ -94,6 +94,6 @@ inline bool ends_by(VirtualAddress base, ByteCount size, VirtualAddress highest)
 VirtualAddress highest_vad_address(const Caller& caller);
 VirtualAddress highest_user_address(const Caller& caller);
 // The whole region that holds the address.
-std::optional<VpnRange> region_at(mm::AddressSpace& space, VirtualAddress address);
+std::optional<VpnRange> region_at(mm::ProcessSpace& space, VirtualAddress address);
 
 }  // namespace pagoda::nt

@@ -62,23 +62,17 @@ Result<std::shared_ptr<Process>> Kernel::create_process(mm::Processor& cpu, cons
   return process_of(**space, privileges);
 }
 
-Result<std::shared_ptr<Process>> Kernel::clone_process(mm::Processor& cpu, mm::AddressSpace& parent,
+Result<std::shared_ptr<Process>> Kernel::clone_process(mm::Processor& cpu, mm::ProcessSpace& parent,
                                                        Token::Privileges privileges) {
   const auto space = manager_->clone_space(cpu, parent);
   if (!space) return fail(space.error());
-  mm::AddressSpace& child = **space;
-  ByteCount virtual_size;
-  {
-    const LockGuard guard(child.lock);
-    for (const mm::Vad* vad = child.vads().first(); vad != nullptr; vad = mm::VadTree::next(vad))
-      virtual_size += bytes_of(vad->range.count);
-  }
+  mm::ProcessSpace& child = **space;
   auto process = process_of(child, privileges);
-  process->virtual_size_grew(virtual_size);
+  process->virtual_size_grew(bytes_of(child.reserved()));
   return process;
 }
 
-std::shared_ptr<Process> Kernel::process_of(mm::AddressSpace& space, Token::Privileges privileges) {
+std::shared_ptr<Process> Kernel::process_of(mm::ProcessSpace& space, Token::Privileges privileges) {
   const LockGuard guard(lock_);
   auto process = std::make_shared<Process>(*this, space, privileges, next_process_id_);
   next_process_id_ += kProcessIdStep;

@@ -50,7 +50,7 @@ class Kernel {
   Result<std::shared_ptr<Process>> create_process(mm::Processor& cpu, const mm::SpaceConfig& config,
                                                   Token::Privileges privileges);
   // One whose address space is a copy. Fails with what MemoryManager::clone_space says.
-  Result<std::shared_ptr<Process>> clone_process(mm::Processor& cpu, mm::AddressSpace& parent,
+  Result<std::shared_ptr<Process>> clone_process(mm::Processor& cpu, mm::ProcessSpace& parent,
                                                  Token::Privileges privileges);
 
   // A processor that no thread drives; null if there is none.
@@ -59,7 +59,7 @@ class Kernel {
   [[nodiscard]] bool has_threads() const;
 
  private:
-  std::shared_ptr<Process> process_of(mm::AddressSpace& space, Token::Privileges privileges);
+  std::shared_ptr<Process> process_of(mm::ProcessSpace& space, Token::Privileges privileges);
   Kernel(std::unique_ptr<machine::SimMachine> machine, std::unique_ptr<mm::MemoryManager> manager,
          const KernelConfig& config);
 

@@ -13,14 +13,14 @@ SpaceUse& SpaceUse::operator=(SpaceUse&& other) noexcept {
 }
 
 // Nobody takes the space away while this use lasts, so that no lock is needed.
-mm::AddressSpace& SpaceUse::space() const PAGODA_NO_THREAD_SAFETY { return *process_->space_; }
+mm::ProcessSpace& SpaceUse::space() const PAGODA_NO_THREAD_SAFETY { return *process_->space_; }
 
 void SpaceUse::release() {
   if (process_ != nullptr) process_->end_use();
   process_ = nullptr;
 }
 
-Process::Process(Kernel& kernel, mm::AddressSpace& space, Token::Privileges privileges, std::uint32_t id)
+Process::Process(Kernel& kernel, mm::ProcessSpace& space, Token::Privileges privileges, std::uint32_t id)
     : Object(kType),
       kernel_(kernel),
       id_(id),
@@ -38,7 +38,7 @@ Result<SpaceUse> Process::use_space() {
 }
 
 void Process::end_use() {
-  mm::AddressSpace* space = nullptr;
+  mm::ProcessSpace* space = nullptr;
   {
     const LockGuard guard(lock_);
     if (--uses_ == 0 && terminating_) space = std::exchange(space_, nullptr);
@@ -47,7 +47,7 @@ void Process::end_use() {
 }
 
 bool Process::terminate() {
-  mm::AddressSpace* space = nullptr;
+  mm::ProcessSpace* space = nullptr;
   {
     const LockGuard guard(lock_);
     if (terminating_) return false;
@@ -64,7 +64,7 @@ bool Process::is_terminating() const {
   return terminating_;
 }
 
-void Process::destroy_space(mm::AddressSpace& space) {
+void Process::destroy_space(mm::ProcessSpace& space) {
   const ProcessorLease cpu(kernel_);
   kernel_.manager().destroy_space(*cpu, space);
 }

@@ -34,7 +34,7 @@ class SpaceUse {
   ~SpaceUse() { release(); }
 
   [[nodiscard]] Process& process() const { return *process_; }
-  [[nodiscard]] mm::AddressSpace& space() const;
+  [[nodiscard]] mm::ProcessSpace& space() const;
   void release();
 
  private:
@@ -49,7 +49,7 @@ class Process : public Object, public std::enable_shared_from_this<Process> {
   static constexpr ObjectType kType = ObjectType::kProcess;
 
   // Of a space that was made for it.
-  Process(Kernel& kernel, mm::AddressSpace& space, Token::Privileges privileges, std::uint32_t id);
+  Process(Kernel& kernel, mm::ProcessSpace& space, Token::Privileges privileges, std::uint32_t id);
   ~Process() override;
 
   [[nodiscard]] Kernel& kernel() const { return kernel_; }
@@ -72,14 +72,14 @@ class Process : public Object, public std::enable_shared_from_this<Process> {
   friend class SpaceUse;
 
   void end_use();
-  void destroy_space(mm::AddressSpace& space);
+  void destroy_space(mm::ProcessSpace& space);
 
   Kernel& kernel_;
   const std::uint32_t id_;
   HandleTable handles_;
   Token token_;
   mutable Lock lock_;
-  mm::AddressSpace* space_ PAGODA_GUARDED_BY(lock_);  // Null once it is gone.
+  mm::ProcessSpace* space_ PAGODA_GUARDED_BY(lock_);  // Null once it is gone.
   std::size_t uses_ PAGODA_GUARDED_BY(lock_) = 0;
   bool terminating_ PAGODA_GUARDED_BY(lock_) = false;
   std::atomic<std::uint64_t> virtual_size_ = 0;

@@ -23,7 +23,7 @@ PageCount largest_working_set(mm::MemoryManager& manager) {
   return std::max(most, kSmallestWorkingSet);
 }
 
-mm::WorkingSet::Limits current_limits(mm::AddressSpace& space) {
+mm::WorkingSet::Limits current_limits(mm::ProcessSpace& space) {
   const LockGuard guard(space.lock);
   return space.working_set().limits();
 }
@@ -31,7 +31,7 @@ mm::WorkingSet::Limits current_limits(mm::AddressSpace& space) {
 Result<> set_working_set(const Caller& caller, const Target& target, const QUOTA_LIMITS& asked, ULONG flags) {
   constexpr SIZE_T kEmpty = ~SIZE_T{0};
   if (asked.MinimumWorkingSetSize == kEmpty && asked.MaximumWorkingSetSize == kEmpty) {
-    [[maybe_unused]] const PageCount gone = target.space().empty(caller.cpu());
+    [[maybe_unused]] const PageCount gone = target.space().empty_working_set(caller.cpu());
     return {};
   }
   const mm::WorkingSet::Limits now = current_limits(target.space());
@@ -88,7 +88,7 @@ QUOTA_LIMITS_EX quota_limits(const Target& target) {
 }
 
 VM_COUNTERS vm_counters(const Target& target) {
-  const mm::AddressSpace::Statistics statistics = target.space().statistics();
+  const mm::ProcessSpace::Statistics statistics = target.space().statistics();
   VM_COUNTERS out{};
   out.PeakVirtualSize = target.process->peak_virtual_size().value();
   out.VirtualSize = target.process->virtual_size().value();

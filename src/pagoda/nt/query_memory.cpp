@@ -82,7 +82,7 @@ Result<> query_region(const Caller& caller, const Query& query) {
   PAGODA_TRY(probe(query.out));
   const auto target = target_process(caller, query.process, PROCESS_QUERY_INFORMATION);
   if (!target) return fail(target.error());
-  mm::AddressSpace& space = target->space();
+  mm::ProcessSpace& space = target->space();
   const auto region = space.query(caller.cpu(), query.address);
   if (!region) return fail(region.error());
   PAGODA_TRY(require(region->state != mm::MemoryState::kFree, Status::kInvalidAddress));
@@ -101,13 +101,10 @@ Result<> query_region(const Caller& caller, const Query& query) {
           space.mapped_file(query.address) ? MEMORY_REGION_MAPPED_DATA_FILE : MEMORY_REGION_MAPPED_PAGE_FILE;
       break;
   }
-  {
-    const LockGuard guard(space.lock);
-    const mm::Vad* const vad = space.vads().find(query.address.vpn());
-    PAGODA_TRY(require(vad != nullptr, Status::kInvalidAddress));
-    info.RegionSize = bytes_of(vad->range.count).value();
-    info.CommitSize = bytes_of(vad->commit_charge).value();
-  }
+  const auto allocation = space.allocation(query.address);
+  PAGODA_TRY(require(allocation.has_value(), Status::kInvalidAddress));
+  info.RegionSize = bytes_of(allocation->pages.count).value();
+  info.CommitSize = bytes_of(allocation->commit_charge).value();
   return give(info, query.out, query.written);
 }
 
@@ -123,31 +120,19 @@ struct ResidentPage {
 
 constexpr std::uint32_t kMostShares = 7;  // Three bits.
 
-std::uint32_t share_count(mm::Core& core, const mm::PfnEntry& entry) {
-  const LockGuard guard(core.pfns.lock);
-  return entry.share_count;
-}
-
-std::optional<ResidentPage> resident_page(mm::AddressSpace& space, const mm::Processor& cpu, Vpn page)
+std::optional<ResidentPage> resident_page(mm::ProcessSpace& space, const mm::Processor& cpu, Vpn page)
     PAGODA_REQUIRES(space.lock) {
-  mm::Core& core = space.core();
-  const mm::Vad* const vad = space.vads().find(page);
-  if (vad != nullptr && mm::has_large_pages(*vad))
-    return ResidentPage{.page = page, .protection = space.protection_of_large_pages(cpu, *vad), .large = true};
-  const mm::RawPte raw = space.tables().read(cpu, page);
-  if (!mm::PteCodec::is_valid(raw)) return std::nullopt;
-  if (!core.pfns.contains(core.codec.frame(raw)))
-    return ResidentPage{.page = page, .protection = space.protection_of_valid(page, raw)};
-  const mm::PfnEntry& entry = core.pfns.entry(core.codec.frame(raw));
-  const bool shared = entry.prototype_pte != 0;
+  const mm::PageInfo info = space.page_info_locked(cpu, page);
+  if (info.place != mm::PagePlace::kWorkingSet) return std::nullopt;
   return ResidentPage{.page = page,
-                      .protection = space.protection_of_valid(page, raw),
-                      .share_count = shared ? share_count(core, entry) : 0,
-                      .shared = shared};
+                      .protection = info.protection,
+                      .share_count = info.shared ? info.share_count : 0,
+                      .shared = info.shared,
+                      .large = info.large};
 }
 
 // The slots of the working set in order of their pages.
-std::vector<ResidentPage> resident_pages(mm::AddressSpace& space, const mm::Processor& cpu) {
+std::vector<ResidentPage> resident_pages(mm::ProcessSpace& space, const mm::Processor& cpu) {
   std::vector<ResidentPage> pages;
   const LockGuard guard(space.lock);
   const mm::WorkingSet& set = space.working_set();
@@ -163,7 +148,7 @@ std::vector<ResidentPage> resident_pages(mm::AddressSpace& space, const mm::Proc
 }
 
 // In order. A shared page's slot cannot be told from its frame, so that the working set is asked as a whole.
-std::vector<Vpn> locked_pages(mm::AddressSpace& space) PAGODA_REQUIRES(space.lock) {
+std::vector<Vpn> locked_pages(mm::ProcessSpace& space) PAGODA_REQUIRES(space.lock) {
   std::vector<Vpn> pages;
   const mm::WorkingSet& set = space.working_set();
   if (set.locked().is_zero()) return pages;
@@ -204,7 +189,7 @@ Result<> query_working_set_ex(const Caller& caller, const Query& query) {
   PAGODA_TRY(probe(query.out));
   const auto target = target_process(caller, query.process, PROCESS_QUERY_INFORMATION);
   if (!target) return fail(target.error());
-  mm::AddressSpace& space = target->space();
+  mm::ProcessSpace& space = target->space();
   auto* const out = static_cast<std::byte*>(query.out);
   const LockGuard guard(space.lock);
   const std::vector<Vpn> locked = locked_pages(space);

@@ -17,14 +17,14 @@ ByteCount page_rounded(ByteCount bytes) { return bytes_of(pages_of(bytes)); }
 Thread::Thread(std::shared_ptr<Process> process, const Stack& stack)
     : Object(kType), process_(std::move(process)), stack_(stack) {}
 
-void Thread::begin_running(mm::AddressSpace& space) {
+void Thread::begin_running(mm::ProcessSpace& space) {
   const std::lock_guard guard(mutex_);
   // A stack that the program has freed stays unknown.
   if (running_++ == 0)
     known_ = space.add_stack(stack_.allocation_base, stack_.limit, stack_.base, kStackGuarantee).has_value();
 }
 
-void Thread::end_running(mm::AddressSpace& space) {
+void Thread::end_running(mm::ProcessSpace& space) {
   const std::lock_guard guard(mutex_);
   if (--running_ > 0 || !known_) return;
   if (const auto limit = space.stack_limit(stack_.allocation_base)) stack_.limit = *limit;
@@ -45,7 +45,7 @@ Result<std::shared_ptr<Thread>> Thread::create(mm::Processor& cpu, const std::sh
 
   const auto use = process->use_space();
   if (!use) return fail(use.error());
-  mm::AddressSpace& space = use->space();
+  mm::ProcessSpace& space = use->space();
   const auto region = space.reserve({.size = reserve});
   if (!region) return fail(region.error());
   const VirtualAddress base(region->end());

@@ -42,8 +42,8 @@ class Thread : public Object {
   // As it is now. Fails with kProcessIsTerminating.
   [[nodiscard]] Result<Stack> stack() const;
   // A caller runs as this thread from now on, or no longer, in the space of its process. Nests.
-  void begin_running(mm::AddressSpace& space);
-  void end_running(mm::AddressSpace& space);
+  void begin_running(mm::ProcessSpace& space);
+  void end_running(mm::ProcessSpace& space);
 
  private:
   const std::shared_ptr<Process> process_;

@@ -1,5 +1,5 @@
 // NtAllocateUserPhysicalPages, NtMapUserPhysicalPages, NtMapUserPhysicalPagesScatter, NtFreeUserPhysicalPages.
-// Source: reference/nt.md 7.8; what it leaves open is chosen in mm/region/awe.h.
+// Source: reference/nt.md 7.8; what it leaves open is chosen in mm/region/user_pages.h.
 #include <algorithm>
 #include <limits>
 #include <vector>
@@ -32,7 +32,7 @@ Result<> allocate(HANDLE process, ULONG_PTR* count, ULONG_PTR* numbers) {
   const auto target = target_process(**caller, process, PROCESS_VM_OPERATION);
   if (!target) return fail(target.error());
   PAGODA_TRY(require((*caller)->process().token().holds(Privilege::kLockMemory), Status::kPrivilegeNotHeld));
-  const auto frames = target->space().allocate_user_pages((*caller)->cpu(), PageCount(*count));
+  const auto frames = target->space().user_pages().allocate((*caller)->cpu(), PageCount(*count));
   if (!frames) return fail(frames.error());
   for (std::size_t i = 0; i < frames->size(); ++i) numbers[i] = (*frames)[i].value();
   *count = frames->size();
@@ -50,7 +50,7 @@ Result<> free_frames(HANDLE process, ULONG_PTR* count, const ULONG_PTR* numbers)
   if (!target) return fail(target.error());
   // One more than there are contains a foreign one or one twice, where freeing stops.
   const std::size_t looked_at = std::min<std::size_t>(*count, (*caller)->kernel().machine().frame_count().value() + 1);
-  const auto freed = target->space().free_user_pages((*caller)->cpu(), frames_of(numbers, looked_at));
+  const auto freed = target->space().user_pages().free((*caller)->cpu(), frames_of(numbers, looked_at));
   *count = freed.count.value();
   return require(freed.status == Status::kSuccess, freed.status);
 }
@@ -65,8 +65,8 @@ Result<> map(VirtualAddress base, ULONG_PTR count, const ULONG_PTR* numbers) {
   const auto region = region_at(target->space(), base);
   PAGODA_TRY(
       require(count == 0 || (region && base.vpn() + PageCount(count) <= region->end()), Status::kInvalidParameter1));
-  if (numbers == nullptr) return target->space().unmap_user_pages(cpu, base, PageCount(count));
-  return target->space().map_user_pages(cpu, base, frames_of(numbers, count));
+  if (numbers == nullptr) return target->space().user_pages().unmap(cpu, base, PageCount(count));
+  return target->space().user_pages().map(cpu, base, frames_of(numbers, count));
 }
 
 Result<> map_scattered(PVOID* addresses, ULONG_PTR count, const ULONG_PTR* numbers) {
@@ -80,7 +80,7 @@ Result<> map_scattered(PVOID* addresses, ULONG_PTR count, const ULONG_PTR* numbe
   at.reserve(count);
   for (const void* const address : std::span(addresses, count)) at.push_back(address_of(address));
   const std::vector<Pfn> frames = numbers == nullptr ? std::vector<Pfn>() : frames_of(numbers, count);
-  return target->space().map_user_pages_scatter((*caller)->cpu(), at, frames);
+  return target->space().user_pages().map_scatter((*caller)->cpu(), at, frames);
 }
 
 }  // namespace

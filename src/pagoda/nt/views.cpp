@@ -102,7 +102,7 @@ Result<> map_extended(const Mapping& request, std::span<const MEM_EXTENDED_PARAM
                   [&](VirtualAddress base) { return address_requirements(**caller, parameters, pointer_to(base)); });
 }
 
-Result<> unmap(HANDLE process, PVOID address, mm::AddressSpace::After after) {
+Result<> unmap(HANDLE process, PVOID address, mm::ProcessSpace::After after) {
   const auto caller = calling();
   if (!caller) return fail(caller.error());
   const auto target = target_process(**caller, process, PROCESS_VM_OPERATION);
@@ -110,7 +110,7 @@ Result<> unmap(HANDLE process, PVOID address, mm::AddressSpace::After after) {
   PAGODA_TRY(require(address_of(address) <= highest_user_address(**caller), Status::kNotMappedView));
   const auto region = region_at(target->space(), address_of(address));
   PAGODA_TRY(target->space().unmap_view((*caller)->cpu(), address_of(address), after));
-  if (after == mm::AddressSpace::After::kNothing) target->process->virtual_size_shrank(bytes_of(region->count));
+  if (after == mm::ProcessSpace::After::kNothing) target->process->virtual_size_shrank(bytes_of(region->count));
   return {};
 }
 
@@ -118,8 +118,8 @@ Result<> unmap_extended(HANDLE process, PVOID address, ULONG flags) {
   PAGODA_TRY(
       require((flags & ~(MEM_UNMAP_WITH_TRANSIENT_BOOST | MEM_PRESERVE_PLACEHOLDER)) == 0, Status::kInvalidParameter));
   return unmap(process, address,
-               (flags & MEM_PRESERVE_PLACEHOLDER) != 0 ? mm::AddressSpace::After::kPlaceholder
-                                                       : mm::AddressSpace::After::kNothing);
+               (flags & MEM_PRESERVE_PLACEHOLDER) != 0 ? mm::ProcessSpace::After::kPlaceholder
+                                                       : mm::ProcessSpace::After::kNothing);
 }
 
 Result<> flush(HANDLE process, PVOID* base_address, SIZE_T* region_size, IO_STATUS_BLOCK* io) {
@@ -175,7 +175,7 @@ NTSTATUS NtMapViewOfSectionEx(HANDLE section, HANDLE process, PVOID* base, PLARG
 
 NTSTATUS NtUnmapViewOfSection(HANDLE process, PVOID base) {
   using namespace pagoda::nt;
-  return answer(unmap(process, base, pagoda::mm::AddressSpace::After::kNothing));
+  return answer(unmap(process, base, pagoda::mm::ProcessSpace::After::kNothing));
 }
 
 NTSTATUS NtUnmapViewOfSectionEx(HANDLE process, PVOID base, ULONG flags) {

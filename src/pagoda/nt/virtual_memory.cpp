@@ -52,7 +52,7 @@ Result<> change_existing(const Caller& caller, const Allocation& request, const 
                          mm::Protection protection) {
   const VirtualAddress base = page_start(pages);
   const ByteCount size(byte_size(pages));
-  mm::AddressSpace& space = target.space();
+  mm::ProcessSpace& space = target.space();
   if (has(request.type, MEM_RESET)) {
     PAGODA_TRY(space.reset(caller.cpu(), base, size));
   } else if (has(request.type, MEM_RESET_UNDO)) {

@@ -44,7 +44,7 @@ Result<> get(const Watching& request) {
   std::vector<VirtualAddress> written(std::min(room, region->count.value()));
   const auto found = target->space().get_write_watch(
       (*caller)->cpu(), request.base, request.size, written,
-      request.flags != 0 ? mm::AddressSpace::WatchReset::kYes : mm::AddressSpace::WatchReset::kNo);
+      request.flags != 0 ? mm::ProcessSpace::WatchReset::kYes : mm::ProcessSpace::WatchReset::kNo);
   if (!found) return fail(found.error());
   std::ranges::transform(written.begin(), written.begin() + static_cast<std::ptrdiff_t>(*found), request.addresses,
                          pointer_to);

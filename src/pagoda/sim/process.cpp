@@ -234,7 +234,7 @@ void Process::finish(machine::Processor& cpu) {
 }
 
 ProcessSample Process::sample() {
-  const mm::AddressSpace::Statistics now = space_ != nullptr ? space_->statistics() : last_;
+  const mm::ProcessSpace::Statistics now = space_ != nullptr ? space_->statistics() : last_;
   ProcessSample sample{.working_set = now.working_set,
                        .shared = now.shared,
                        .demand = memory_.take_touched(),
@@ -250,7 +250,7 @@ ProcessSample Process::sample() {
 
 ProcessResult Process::result() const {
   ProcessResult result = result_;
-  const mm::AddressSpace::Statistics statistics = space_ != nullptr ? space_->statistics() : last_;
+  const mm::ProcessSpace::Statistics statistics = space_ != nullptr ? space_->statistics() : last_;
   result.peak_working_set = statistics.peak_working_set;
   result.end_private = statistics.working_set - statistics.shared;
   result.end_shared = statistics.shared;

@@ -60,7 +60,7 @@ class Process : public Task {
     result_.wait_time += time;
   }
 
-  [[nodiscard]] mm::AddressSpace* space() const { return space_; }
+  [[nodiscard]] mm::ProcessSpace* space() const { return space_; }
   [[nodiscard]] const std::string& name() const { return config_.name; }
   [[nodiscard]] std::uint64_t length() const { return std::min(program_->length(), options_.operations_most); }
   [[nodiscard]] std::uint64_t operations() const { return result_.operations; }
@@ -89,7 +89,7 @@ class Process : public Task {
   Process* const parent_;
   std::unique_ptr<Program> program_;
   ProgramMemory memory_;
-  mm::AddressSpace* space_ = nullptr;
+  mm::ProcessSpace* space_ = nullptr;
   std::vector<Operation> batch_;
   std::size_t batch_at_ = 0;
   std::size_t batch_size_ = 0;
@@ -97,7 +97,7 @@ class Process : public Task {
   std::uint64_t accesses_ = 0;  // Loads, stores and fetches done.
   std::uint64_t checksum_ = 0;  // Of all values loaded.
   std::optional<std::pair<std::uint32_t, std::string>> mismatch_;
-  mm::AddressSpace::Statistics last_;  // Of the space, once it is gone.
+  mm::ProcessSpace::Statistics last_;  // Of the space, once it is gone.
   ProcessResult result_;
 };
 

@@ -60,13 +60,13 @@ ProgramMemory ProgramMemory::fork() const {
   return child;
 }
 
-Result<> ProgramMemory::make(mm::MemoryManager& manager, machine::Processor& cpu, mm::AddressSpace& space) {
+Result<> ProgramMemory::make(mm::MemoryManager& manager, machine::Processor& cpu, mm::ProcessSpace& space) {
   page_.clear();
   if (file_ != nullptr) PAGODA_TRY(map(manager, cpu, space));
   return reserve(space, cpu.machine().paging());
 }
 
-Result<> ProgramMemory::map(mm::MemoryManager& manager, machine::Processor& cpu, mm::AddressSpace& space) {
+Result<> ProgramMemory::map(mm::MemoryManager& manager, machine::Processor& cpu, mm::ProcessSpace& space) {
   const ByteCount size = bytes_of(PageCount(file_pages_));
   const auto section = manager.sections().create(cpu, {.file = file_->stream(),
                                                        .kind = mm::SectionKind::kData,
@@ -83,7 +83,7 @@ Result<> ProgramMemory::map(mm::MemoryManager& manager, machine::Processor& cpu,
   return {};
 }
 
-Result<> ProgramMemory::reserve(mm::AddressSpace& space, const machine::PagingMode& mode) {
+Result<> ProgramMemory::reserve(mm::ProcessSpace& space, const machine::PagingMode& mode) {
   const std::vector<VpnRange> regions = granules(own_pages_);
   if (regions.empty()) return {};
   const Vpn highest = (mode.highest_user - ByteCount(kAllocationGranularity)).vpn();

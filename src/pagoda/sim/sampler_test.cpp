@@ -91,7 +91,7 @@ TEST(Sampler, CensusAddsUpWhereverPagesAre) {
   const VirtualAddress base = t.commit(120_pages);
   t.fill(base, 120_pages);
   sampler.take(t.manager(), {});
-  t.space().empty(t.cpu());
+  t.space().empty_working_set(t.cpu());
   sampler.take(t.manager(), {});
   EXPECT_TRUE(t.manager().modified_writer().write_cluster(t.cpu()));
   sampler.take(t.manager(), {});

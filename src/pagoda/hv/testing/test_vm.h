@@ -81,7 +81,7 @@ class TestVm {
 
   [[nodiscard]] Partition& partition() { return *partition_; }
   [[nodiscard]] mm::MemoryManager& manager() { return *manager_; }
-  [[nodiscard]] mm::AddressSpace& space() { return *space_; }
+  [[nodiscard]] mm::ProcessSpace& space() { return *space_; }
   [[nodiscard]] mm::Processor& cpu(unsigned number = 0) { return partition_->machine().processor(number); }
 
   VirtualAddress commit(PageCount pages, mm::Protection protection = mm::Protection::kReadWrite) {
@@ -120,7 +120,7 @@ class TestVm {
   TestHost& host_;
   std::unique_ptr<Partition> partition_;
   std::unique_ptr<mm::MemoryManager> manager_;
-  mm::AddressSpace* space_ = nullptr;
+  mm::ProcessSpace* space_ = nullptr;
 };
 
 }  // namespace pagoda::hv::testing

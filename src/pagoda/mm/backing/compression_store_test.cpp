@@ -133,7 +133,7 @@ TEST(CompressionStore, AnEvictionThatFailsLosesNothing) {
   for (std::uint64_t page = 0; page < 40; ++page) {
     fill_page(t, TestMachine::page(base, page), page, Noise::kHalf);
     if (page % 5 != 4) continue;
-    t.space().empty(t.cpu());
+    t.space().empty_working_set(t.cpu());
     for (int i = 0; i < 3; ++i) t.manager().modified_writer().write_cluster(t.cpu());
     ASSERT_EQ(t.check(), "") << page;
     t.finish_io();
@@ -169,7 +169,7 @@ TEST(CompressionStore, FollowsItsPagesThroughAFork) {
   TestMachine t(with_store(PageCount(12)));
   const VirtualAddress base = out_of_memory(t, PageCount(20), Noise::kHalf);
   for (std::uint64_t page = 0; page < 20; page += 3) t.must_touch(TestMachine::page(base, page));
-  AddressSpace& child = **t.manager().clone_space(t.cpu(), t.space());
+  ProcessSpace& child = **t.manager().clone_space(t.cpu(), t.space());
   EXPECT_EQ(t.check(), "");
   const VirtualAddress more = out_of_memory(t, PageCount(20), Noise::kHalf);
   EXPECT_GT(t.manager().counters().pages_evicted, 0U);
@@ -194,7 +194,7 @@ TEST(CompressionStore, ServesAMachineWithoutAPagingFile) {
   for (std::uint64_t round = 0; round < 3; ++round) {
     for (std::uint64_t page = 0; page < 90; ++page) {
       fill_page(t, TestMachine::page(base, page), page + round, Noise::kHalf);
-      if (page % 30 == 29) t.space().empty(t.cpu());
+      if (page % 30 == 29) t.space().empty_working_set(t.cpu());
       if (page % 30 == 29) t.manager().flush_modified(t.cpu());
     }
     EXPECT_GT(t.available(), PageCount(60));
@@ -208,7 +208,7 @@ TEST(CompressionStore, CostsWhatTheModelSays) {
   TestMachine t(with_store(PageCount(32)));
   const VirtualAddress base = t.commit(1_pages);
   fill_page(t, base, 1, Noise::kHalf);
-  t.space().empty(t.cpu());
+  t.space().empty_working_set(t.cpu());
   const Time before = t.cpu().now();
   ASSERT_TRUE(t.manager().modified_writer().write_cluster(t.cpu()));
   const machine::CostModel& costs = t.machine().costs();

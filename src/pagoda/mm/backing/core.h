@@ -19,21 +19,6 @@ namespace pagoda::mm {
 
 using machine::Processor;
 
-class Sections;
-
-// Makes room when frames have run out: the manager, which knows all spaces and the writer.
-class ShortageRelief {
- public:
-  enum class Outcome : std::uint8_t {
-    kTryAgain,
-    kYield,     // The processor is blocked until something changes: give it back to the event loop.
-    kHopeless,  // Nothing can be trimmed, written or waited for.
-  };
-  virtual ~ShortageRelief() = default;
-  // Tries to make `pages` frames available: trims, writes, waits for transfers. Takes locks, so the caller holds none.
-  virtual Outcome relieve(Processor& cpu, PageCount pages) = 0;
-};
-
 struct Core {
   Core(machine::Machine& the_machine, const Tunables& the_tunables, unsigned the_depth)
       : machine(the_machine),
@@ -62,8 +47,6 @@ struct Core {
   PendingIo io PAGODA_GUARDED_BY(pfns.lock);
   Counters counters PAGODA_GUARDED_BY(pfns.lock);  // Faults are counted by their spaces.
   EventSink* events = nullptr;
-  ShortageRelief* shortage = nullptr;  // Set once by the manager.
-  Sections* sections = nullptr;        // The same.
 
   // Entries of page tables, by address, in the machine's width.
   [[nodiscard]] RawPte load(const Processor& cpu, PhysicalAddress pte) const {
@@ -90,23 +73,5 @@ struct Core {
       events->on_event({cpu.now(), kind, pte, frame, detail});
   }
 };
-
-// Repeats an operation that changed nothing for want of frames until it succeeds, fails otherwise, or has to wait under
-// an event loop (kPending). No lock may be held around it.
-template <class Operation>
-auto with_memory(Core& core, Processor& cpu, Operation&& operation) -> decltype(operation()) {
-  for (;;) {
-    auto result = operation();
-    if (result || result.error() != Status::kNoMemory) return result;
-    switch (core.shortage->relieve(cpu, kFaultReserve)) {
-      case ShortageRelief::Outcome::kTryAgain:
-        continue;
-      case ShortageRelief::Outcome::kYield:
-        return fail(Status::kPending);
-      case ShortageRelief::Outcome::kHopeless:
-        return result;
-    }
-  }
-}
 
 }  // namespace pagoda::mm

@@ -23,7 +23,7 @@ VirtualAddress half_zero(TestMachine& t, PageCount pages) {
 TEST(ZeroPages, AreForgottenInPlaceOfBeingWritten) {
   TestMachine t;
   const VirtualAddress base = half_zero(t, PageCount(8));
-  t.space().empty(t.cpu());
+  t.space().empty_working_set(t.cpu());
   EXPECT_EQ(t.count(PageState::kModified), 8_pages);
   const PageCount zeroed = t.count(PageState::kZeroed);
   ASSERT_TRUE(t.manager().modified_writer().write_cluster(t.cpu()));
@@ -70,7 +70,7 @@ TEST(ZeroPages, GoEvenWithoutAFreeSlot) {
   config.paging_files = {};
   TestMachine t(config);
   const VirtualAddress base = half_zero(t, PageCount(8));
-  t.space().empty(t.cpu());
+  t.space().empty_working_set(t.cpu());
   EXPECT_TRUE(t.manager().modified_writer().write_cluster(t.cpu()));
   EXPECT_FALSE(t.manager().modified_writer().write_cluster(t.cpu()));
   EXPECT_EQ(t.manager().counters().zero_pages_found, 4U);
@@ -83,7 +83,7 @@ TEST(ZeroPages, OfASectionBecomeDemandZeroForAllViews) {
   TestMachine t;
   auto section = t.manager().sections().create(t.cpu(), {.size = bytes_of(PageCount(4))});
   ASSERT_TRUE(section);
-  const auto view = [&](AddressSpace& space) {
+  const auto view = [&](ProcessSpace& space) {
     return VirtualAddress(space.map_view(t.cpu(), **section, {.protection = Protection::kReadWrite})->first);
   };
   const VirtualAddress one = view(t.space());

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "pagoda/mm/check/check.h"
+#include "pagoda/mm/region/device_frames.h"
 
 namespace pagoda::mm::checking {
 
@@ -27,11 +28,11 @@ inline constexpr std::array<std::string_view, 59> kRules{
     "PL1", "PL2", "PL3", "PL4",                                                             // pfn/page_lists.h
     "PF1", "PF2", "PF3", "PF4", "PF5", "PF6", "PF7", "PF8", "PF9", "PF10", "PF11", "PF12",  // pfn/pfn_database.h
     "PT1", "PT2", "PT3", "PT4",                                                             // space/page_tables.h
-    "VT1", "VT2", "VT3", "VT4",                                                             // process/vad_tree.h
+    "VT1", "VT2", "VT3", "VT4",                                                             // space/vad_tree.h
     "AS1", "AS2", "AS3", "AS4", "AS5", "AS6",                                               // space/address_space.h
-    "VE1", "VE2",                                                                           // process/vad_extra.h
+    "VE1", "VE2",                                                                           // region/vad_extra.h
     "WW1",                                                                                  // region/write_watch.h
-    "AW1", "AW2", "AW3",                                                                    // region/awe.h
+    "AW1", "AW2", "AW3",                                                                    // region/user_pages.h
     "DF1", "DF2",                                                                           // region/device_frames.h
     "CA1", "CA2", "CA3", "CA4",                                                             // section/control_area.h
     "PP1", "PP2", "PP3",                                                                    // pfn/prototype_pool.h
@@ -145,23 +146,23 @@ class Context {
 void check_lists(Context& c) PAGODA_REQUIRES(c.core.pfns.lock);
 void check_transfers(Context& c) PAGODA_REQUIRES(c.core.pfns.lock);
 // Takes the space's lock.
-void check_space(Context& c, AddressSpace& space);
+void check_space(Context& c, ProcessSpace& space);
 void check_tables(Context& c, Pfn root);  // Fills `leaves`.
 // Whether what the working set's hash leads to may be followed; what else is wrong with it is a finding too.
-bool check_hash(Context& c, const AddressSpace& space) PAGODA_REQUIRES(space.lock);
-void check_entries(Context& c, AddressSpace& space) PAGODA_REQUIRES(space.lock);
-void check_awe_frames(Context& c, AddressSpace& space) PAGODA_REQUIRES(space.lock);  // Before its regions.
-void check_vads(Context& c, AddressSpace& space, PageCount commit) PAGODA_REQUIRES(space.lock);
+bool check_hash(Context& c, const ProcessSpace& space) PAGODA_REQUIRES(space.lock);
+void check_entries(Context& c, ProcessSpace& space) PAGODA_REQUIRES(space.lock);
+void check_awe_frames(Context& c, ProcessSpace& space) PAGODA_REQUIRES(space.lock);  // Before its regions.
+void check_vads(Context& c, ProcessSpace& space, PageCount commit) PAGODA_REQUIRES(space.lock);
 // DF2 for one region of any kind: whether what it knows of device frames may be asked.
-bool check_device_region(Context& c, const AddressSpace& space, const Vad& vad) PAGODA_REQUIRES(space.lock);
+bool check_device_region(Context& c, const ProcessSpace& space, const Vad& vad) PAGODA_REQUIRES(space.lock);
 // The entries of one region, from number `at` on; returns where those of the next begin.
-std::size_t check_device_entries(Context& c, AddressSpace& space, const Vad& vad, std::size_t at)
+std::size_t check_device_entries(Context& c, ProcessSpace& space, const Vad& vad, std::size_t at)
     PAGODA_REQUIRES(space.lock);
 // PT3 for a region of another kind.
-void check_no_device_entries(Context& c, const AddressSpace& space, const Vad& vad, std::size_t at)
+void check_no_device_entries(Context& c, const ProcessSpace& space, const Vad& vad, std::size_t at)
     PAGODA_REQUIRES(space.lock);
-void check_extras(Context& c, AddressSpace& space) PAGODA_REQUIRES(space.lock);
-void check_working_set(Context& c, AddressSpace& space) PAGODA_REQUIRES(space.lock);
+void check_extras(Context& c, ProcessSpace& space) PAGODA_REQUIRES(space.lock);
+void check_working_set(Context& c, ProcessSpace& space) PAGODA_REQUIRES(space.lock);
 // Takes the PFN lock.
 void check_sections(Context& c, Sections& sections) PAGODA_REQUIRES(sections.lock);
 void check_compression(Context& c) PAGODA_REQUIRES(c.core.pfns.lock);  // Before the frames.

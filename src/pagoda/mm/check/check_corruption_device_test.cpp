@@ -44,7 +44,7 @@ class Scene : public testing::TestMachine {
     machine::store_entry(cpu().physical(), core().mode, pte_address(va), pte(va) ^ bits);
   }
   [[nodiscard]] Vad& vad(VirtualAddress va) { return *Corruptor::vads(space()).find(va.vpn()); }
-  [[nodiscard]] DeviceFrames& device() { return *vad(base_).extra->device; }
+  [[nodiscard]] DeviceFrames& device() { return device_frames(vad(base_)); }
 
  private:
   VirtualAddress base_;
@@ -66,7 +66,7 @@ const Corruption kCorruptions[] = {
     {"DF1", "RightsOfAnotherPage", [](Scene& s) { s.flip(s.mapped(), soft_bits::kCopyOnWrite); }},
     {"DF1", "RightsOfTheRegion",
      [](Scene& s) { Corruptor::rights(s.device())[s.mapped().vpn()] = Protection::kNoAccess; }},
-    {"DF2", "NoFrames", [](Scene& s) { s.vad(s.mapped()).extra->device.reset(); }},
+    {"DF2", "NoFrames", [](Scene& s) { s.vad(s.mapped()).extra->state.reset(); }},
     {"DF2", "FramesOfNoSuchRegion", [](Scene& s) { s.vad(s.mapped()).type = VadType::kNone; }},
     {"DF2", "RegionWithoutFrames", [](Scene& s) { s.vad(s.of_program()).type = VadType::kPhysical; }},
     {"DF2", "FramesOfTheManager", [](Scene& s) { Corruptor::first(s.device()) = Pfn(100); }},

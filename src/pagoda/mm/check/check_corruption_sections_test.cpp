@@ -46,10 +46,10 @@ class Scene : public TestMachine {
     push_out();
     must_touch(file_standby());
     must_touch(shared_standby());
-    space().empty(cpu());
+    space().empty_working_set(cpu());
     must_put(file_modified(), 0, 1);
     must_put(shared_modified(), 0, 1);
-    space().empty(cpu());
+    space().empty_working_set(cpu());
     must_put(file_dirty(), 0, 1);
     must_put(shared_dirty(), 0, 1);
     must_touch(file_clean());
@@ -115,11 +115,11 @@ class Scene : public TestMachine {
     return config;
   }
   Section& make(const SectionRequest& request) { return **manager().sections().create(cpu(), request); }
-  VirtualAddress map(AddressSpace& into, Section& section, Protection protection = Protection::kReadWrite) {
+  VirtualAddress map(ProcessSpace& into, Section& section, Protection protection = Protection::kReadWrite) {
     return VirtualAddress(into.map_view(cpu(), section, {.protection = protection})->first);
   }
 
-  AddressSpace& other_;
+  ProcessSpace& other_;
   std::shared_ptr<FileStream> file_;
   VirtualAddress file_view_;
   VirtualAddress copy_view_;

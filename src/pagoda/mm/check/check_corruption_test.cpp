@@ -36,10 +36,10 @@ class Scene : public TestMachine {
     write(standby());
     page_out();
     write(writing());
-    space().empty(cpu());
+    space().empty_working_set(cpu());
     PAGODA_CHECK(manager().modified_writer().write_cluster(cpu()));
     write(modified());
-    space().empty(cpu());
+    space().empty_working_set(cpu());
     write(dirty());
     PAGODA_CHECK(touch(clean()) == Status::kSuccess);
     {
@@ -95,8 +95,8 @@ class Scene : public TestMachine {
   // An AWE frame, mapped at the beginning of a window; and where those of the space are.
   Pfn awe_frame() {
     window_ = VirtualAddress(space().reserve({.size = 64_KiB, .type = VadType::kAwe})->first);
-    const std::vector<Pfn> frames = *space().allocate_user_pages(cpu(), 1_pages);
-    PAGODA_CHECK(space().map_user_pages(cpu(), window_, frames).has_value());
+    const std::vector<Pfn> frames = *space().user_pages().allocate(cpu(), 1_pages);
+    PAGODA_CHECK(space().user_pages().map(cpu(), window_, frames).has_value());
     return frames[0];
   }
   [[nodiscard]] VirtualAddress window() const { return window_; }

@@ -8,12 +8,12 @@ namespace pagoda::mm::checking {
 
 namespace {
 
-std::string name_of(const AddressSpace& space, const Vad& vad) {
+std::string name_of(const ProcessSpace& space, const Vad& vad) {
   return fmt::format("space {}: the region at {}", space.id(), to_string(VirtualAddress(vad.range.first)));
 }
 
 // DF1 for an entry that maps a device frame.
-void check_device_entry(Context& c, const AddressSpace& space, const DeviceFrames& device, const Leaf& leaf) {
+void check_device_entry(Context& c, const ProcessSpace& space, const DeviceFrames& device, const Leaf& leaf) {
   const Pfn frame = device.frame_of(leaf.page);
   const Protection rights = device.rights(leaf.page);
   // The processor sets both; Dirty for a kernel that ignores write protection.
@@ -30,9 +30,10 @@ void check_device_entry(Context& c, const AddressSpace& space, const DeviceFrame
 
 }  // namespace
 
-bool check_device_region(Context& c, const AddressSpace& space, const Vad& vad) {
-  const DeviceFrames* const device =
-      vad.extra != nullptr && space.extras().owns(*vad.extra) ? vad.extra->device.get() : nullptr;
+bool check_device_region(Context& c, const ProcessSpace& space, const Vad& vad) {
+  const DeviceFrames* const device = vad.extra != nullptr && space.extras().owns(*vad.extra)
+                                         ? dynamic_cast<const DeviceFrames*>(vad.extra->state.get())
+                                         : nullptr;
   if ((device != nullptr) != has_device_frames(vad)) {
     c.find("DF2"_rule, fmt::format("{} is of type {} and knows {} device frames", name_of(space, vad),
                                    static_cast<unsigned>(vad.type), device != nullptr ? "its" : "no"));
@@ -42,7 +43,7 @@ bool check_device_region(Context& c, const AddressSpace& space, const Vad& vad) 
                vad.range.count.value() <= std::uint64_t{kNoPfn.value()} - device->first().value();
   std::optional<Protection> before;
   for (Vpn page = vad.range.first; sound && page < vad.range.end();) {
-    const DeviceFrames::Run run = device->run_from(page);
+    const DefaultRun run = device->run_from(page);
     sound = is_allowed_on_device(run.protection) && run.protection != before && run.end > page;
     before = run.protection;
     page = run.end;
@@ -55,11 +56,11 @@ bool check_device_region(Context& c, const AddressSpace& space, const Vad& vad) 
   return sound;
 }
 
-std::size_t check_device_entries(Context& c, AddressSpace& space, const Vad& vad, std::size_t at) {
-  const DeviceFrames& device = *vad.extra->device;
+std::size_t check_device_entries(Context& c, ProcessSpace& space, const Vad& vad, std::size_t at) {
+  const DeviceFrames& device = device_frames(vad);
   std::uint64_t charged = 0;
   for (Vpn page = vad.range.first; page < vad.range.end();) {
-    const DeviceFrames::Run run = device.run_from(page);
+    const DefaultRun run = device.run_from(page);
     if (is_write_copy(run.protection)) charged += (run.end - page).value();
     page = run.end;
   }
@@ -85,7 +86,7 @@ std::size_t check_device_entries(Context& c, AddressSpace& space, const Vad& vad
   return at;
 }
 
-void check_no_device_entries(Context& c, const AddressSpace& space, const Vad& vad, std::size_t at) {
+void check_no_device_entries(Context& c, const ProcessSpace& space, const Vad& vad, std::size_t at) {
   for (; at < c.leaves.size() && c.leaves[at].page < vad.range.end(); ++at) {
     if (c.names_device_frame(c.leaves[at].raw))
       c.find("PT3"_rule, fmt::format("{} has {}, of a frame never used", name_of(space, vad), c.text_of(c.leaves[at])));

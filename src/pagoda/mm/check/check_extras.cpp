@@ -11,11 +11,11 @@ namespace pagoda::mm::checking {
 namespace {
 
 // What the entries of private pages in the range, or the region where there is none, allow.
-bool all_allow(const Context& c, const AddressSpace& space, const Vad& vad, const SecuredRange& range) {
+bool all_allow(const Context& c, const ProcessSpace& space, const Vad& vad, const SecuredRange& range) {
   const auto by_page = [](const Leaf& leaf, Vpn page) { return leaf.page < page; };
   const auto first = std::lower_bound(c.leaves.begin(), c.leaves.end(), range.pages.first, by_page);
   const auto end = std::lower_bound(first, c.leaves.end(), range.pages.end(), by_page);
-  if (has_device_frames(vad) && (vad.extra->device == nullptr || vad.extra->device->pages() != vad.range))
+  if (has_device_frames(vad) && (vad.extra->state == nullptr || device_frames(vad).pages() != vad.range))
     return true;  // DF2.
   if (PageCount(static_cast<std::uint64_t>(end - first)) != range.pages.count &&
       !allows_at_least(space.protection_of_zero_pte(vad, range.pages.first), range.weakest))
@@ -31,7 +31,7 @@ bool all_allow(const Context& c, const AddressSpace& space, const Vad& vad, cons
 
 }  // namespace
 
-void check_extras(Context& c, AddressSpace& space) {
+void check_extras(Context& c, ProcessSpace& space) {
   const VadExtras& extras = space.extras();
   std::set<const VadExtra*> seen;
   std::size_t handles = 0;

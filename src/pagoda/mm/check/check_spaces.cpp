@@ -3,7 +3,7 @@
 
 #include "pagoda/mm/check/check_context.h"
 #include "pagoda/mm/region/large_pages.h"
-#include "pagoda/mm/region/private_protection.h"
+#include "pagoda/mm/region/private_region.h"
 
 namespace pagoda::mm::checking {
 
@@ -32,12 +32,12 @@ class SpannedTables {
   PageCount count_;
 };
 
-void check_range(Context& c, const AddressSpace& space, const Vad& vad) {
+void check_range(Context& c, const ProcessSpace& space, const Vad& vad) {
   if (!space.user_range().contains(vad.range.first) || !space.user_range().contains(vad.range.last())) {
     c.find("AS3"_rule, fmt::format("space {}: the region of {} from {} leaves what programs may use", space.id(),
                                    to_string(vad.range.count), to_string(VirtualAddress(vad.range.first))));
   }
-  if (vad.is_private != (vad.control_area == nullptr && !has_device_frames(vad)) ||
+  if (vad.kind == nullptr || vad.is_private != (vad.kind->type() == MemoryType::kPrivate) ||
       (vad.is_private && !is_allowed_on_private(vad.protection))) {
     c.find("AS3"_rule, fmt::format("space {}: the region at {} has protection {}", space.id(),
                                    to_string(VirtualAddress(vad.range.first)), to_string(vad.protection)));
@@ -45,7 +45,7 @@ void check_range(Context& c, const AddressSpace& space, const Vad& vad) {
 }
 
 // AS6.
-void check_touch(Context& c, const AddressSpace& space, const Vad& vad) {
+void check_touch(Context& c, const ProcessSpace& space, const Vad& vad) {
   if (!vad.commits_on_touch) return;
   const bool ordinary = vad.is_private && (vad.type == VadType::kNone || vad.type == VadType::kWriteWatch);
   if (!ordinary || vad.mem_commit == MemCommit::kYes || vad.placeholder || !is_mappable(vad.protection)) {
@@ -55,7 +55,7 @@ void check_touch(Context& c, const AddressSpace& space, const Vad& vad) {
 }
 
 // Whether a valid entry's frame, place in the working set and prototype PTE may be looked at.
-bool is_known(const Context& c, const AddressSpace& space, const Leaf& leaf) PAGODA_REQUIRES(space.lock) {
+bool is_known(const Context& c, const ProcessSpace& space, const Leaf& leaf) PAGODA_REQUIRES(space.lock) {
   const auto frame = c.frame_of(leaf.raw);
   if (!frame || !PteCodec::is_shared(leaf.raw)) return frame.has_value();
   return c.is_used(c.entry(*frame).containing_page()) &&
@@ -64,7 +64,7 @@ bool is_known(const Context& c, const AddressSpace& space, const Leaf& leaf) PAG
 
 // Of a view: pages that are private, or become so when they are written. A default that copies holds for pages whose
 // entry says nothing else.
-std::size_t check_view(Context& c, AddressSpace& space, const Vad& vad, std::size_t at) PAGODA_REQUIRES(space.lock) {
+std::size_t check_view(Context& c, ProcessSpace& space, const Vad& vad, std::size_t at) PAGODA_REQUIRES(space.lock) {
   const ControlArea& area = *vad.control_area;
   ++c.views[&area];
   const auto by_default = [&](Vpn page) { return is_write_copy(space.protection_of_zero_pte(vad, page)); };
@@ -114,7 +114,7 @@ std::size_t check_view(Context& c, AddressSpace& space, const Vad& vad, std::siz
 }
 
 // PT2 for a large page of a view: it is the segment's, with the rights of the VAD.
-void check_large_view(Context& c, const AddressSpace& space, const Vad& vad, const Leaf& leaf)
+void check_large_view(Context& c, const ProcessSpace& space, const Vad& vad, const Leaf& leaf)
     PAGODA_REQUIRES(space.lock) {
   const PageCount count = pages_of(large_page_size(c.core.mode));
   const PageCount at = vad.section_page_of(leaf.page);
@@ -133,7 +133,7 @@ void check_large_view(Context& c, const AddressSpace& space, const Vad& vad, con
 }
 
 // AS1 for large pages: regions of that type have them throughout, and nothing else has any.
-void check_large_pages(Context& c, AddressSpace& space) PAGODA_REQUIRES(space.lock) {
+void check_large_pages(Context& c, ProcessSpace& space) PAGODA_REQUIRES(space.lock) {
   const std::uint64_t pages = pages_of(large_page_size(c.core.mode)).value();
   std::uint64_t promised = 0;
   for (const Vad* vad = space.vads().first(); vad != nullptr; vad = VadTree::next(vad)) {
@@ -159,7 +159,7 @@ void check_large_pages(Context& c, AddressSpace& space) PAGODA_REQUIRES(space.lo
 }
 
 // WW1 for one region, whose entries begin at `at`.
-void check_watch(Context& c, const AddressSpace& space, const Vad& vad, std::size_t at) {
+void check_watch(Context& c, const ProcessSpace& space, const Vad& vad, std::size_t at) {
   const WriteWatch* const watch = vad.extra != nullptr ? vad.extra->watch.get() : nullptr;
   if ((watch != nullptr) != (vad.type == VadType::kWriteWatch)) {
     c.find("WW1"_rule, fmt::format("space {}: the region at {} is of type {} and has {} watch", space.id(),
@@ -176,7 +176,7 @@ void check_watch(Context& c, const AddressSpace& space, const Vad& vad, std::siz
 }
 
 // AW3 for one window, whose entries begin at `at`; returns where those of the next region begin.
-std::size_t check_window(Context& c, const AddressSpace& space, const Vad& vad, std::size_t at) {
+std::size_t check_window(Context& c, const ProcessSpace& space, const Vad& vad, std::size_t at) {
   for (; at < c.leaves.size() && c.leaves[at].page < vad.range.end(); ++at) {
     const Leaf& leaf = c.leaves[at];
     const auto frame = c.frame_of(leaf.raw);
@@ -189,7 +189,7 @@ std::size_t check_window(Context& c, const AddressSpace& space, const Vad& vad, 
 }
 
 // AW3 for an entry that is in no window.
-void check_no_window(Context& c, const AddressSpace& space, const Leaf& leaf) {
+void check_no_window(Context& c, const ProcessSpace& space, const Leaf& leaf) {
   const auto frame = c.frame_of(leaf.raw);
   if (PteCodec::is_valid(leaf.raw) && frame && c.entry(*frame).awe != 0)
     c.find("AW3"_rule,
@@ -197,7 +197,7 @@ void check_no_window(Context& c, const AddressSpace& space, const Leaf& leaf) {
 }
 
 // The charge of one region against its entries, which begin at `at`; returns where those of the next begin.
-std::size_t check_charge(Context& c, const AddressSpace& space, const Vad& vad, std::size_t at) {
+std::size_t check_charge(Context& c, const ProcessSpace& space, const Vad& vad, std::size_t at) {
   if (vad.type == VadType::kAwe) {
     at = check_window(c, space, vad, at);
     if (!vad.commit_charge.is_zero())
@@ -239,7 +239,7 @@ std::size_t check_charge(Context& c, const AddressSpace& space, const Vad& vad, 
 
 }  // namespace
 
-void check_space(Context& c, AddressSpace& space) {
+void check_space(Context& c, ProcessSpace& space) {
   const PageCount commit = space.statistics().commit;
   const LockGuard guard(space.lock);
   check_tables(c, space.root());
@@ -250,8 +250,8 @@ void check_space(Context& c, AddressSpace& space) {
   check_working_set(c, space);
 }
 
-void check_awe_frames(Context& c, AddressSpace& space) {
-  const auto frames = space.awe_frames().all();
+void check_awe_frames(Context& c, ProcessSpace& space) {
+  const auto frames = space.user_pages().frames().all();
   for (std::size_t i = 0; i < frames.size(); ++i) {
     const Pfn frame = frames[i];
     if (!c.is_used(frame) || c.entry(frame).awe == 0 || c.entry(frame).awe_index != i) {
@@ -265,7 +265,7 @@ void check_awe_frames(Context& c, AddressSpace& space) {
   }
 }
 
-void check_vads(Context& c, AddressSpace& space, PageCount commit) {
+void check_vads(Context& c, ProcessSpace& space, PageCount commit) {
   const VadTree& vads = space.vads();
   bool sound = true;
   vads.check([&](const char* rule, const std::string& text) {
@@ -286,6 +286,11 @@ void check_vads(Context& c, AddressSpace& space, PageCount commit) {
   for (const Vad* vad = vads.first(); vad != nullptr; vad = VadTree::next(vad)) {
     check_range(c, space, *vad);
     check_touch(c, space, *vad);
+    if (vad->kind != nullptr) {
+      vad->kind->check(space, *vad, [&](const char* rule, const std::string& text) {
+        c.find(Rule(rule), fmt::format("space {}: {}", space.id(), text));
+      });
+    }
     check_outside(vad->range.first);
     check_watch(c, space, *vad, at);
     if (check_device_region(c, space, *vad)) {
@@ -303,7 +308,7 @@ void check_vads(Context& c, AddressSpace& space, PageCount commit) {
     c.find("AS2"_rule,
            fmt::format("space {} is charged {} and its regions {}", space.id(), to_string(commit), to_string(charge)));
   }
-  const PageCount awe = space.awe_frames().count();
+  const PageCount awe = space.user_pages().frames().count();
   if (space.total_charge() != charge + tables.count() + awe + 1_pages) {
     c.find("AS2"_rule, fmt::format("space {} is charged {} with page tables; its regions are charged {} and span {} of "
                                    "tables, its AWE frames are {}",

@@ -100,7 +100,7 @@ class Walk {
   const machine::PagingMode& mode_;
 };
 
-void check_valid(Context& c, const Leaf& leaf, AddressSpace& space) PAGODA_REQUIRES(space.lock) {
+void check_valid(Context& c, const Leaf& leaf, ProcessSpace& space) PAGODA_REQUIRES(space.lock) {
   if (c.names_device_frame(leaf.raw)) return;  // Its region says whether it may: check_device_frames.
   const auto frame = c.frame_of(leaf.raw);
   if (!frame) {
@@ -192,7 +192,7 @@ RawPte right_pointer(Context& c, const Leaf& leaf) {
   return codec.prototype(address, protection, PteCodec::ReadOnly::kNo);
 }
 
-void check_entries(Context& c, AddressSpace& space) {
+void check_entries(Context& c, ProcessSpace& space) {
   const PteCodec& codec = c.core.codec;
   for (const Leaf& leaf : c.leaves) {
     RawPte right = leaf.raw;

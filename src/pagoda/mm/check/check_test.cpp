@@ -66,7 +66,7 @@ TEST_P(CheckHealthy, PagesOnEveryList) {
   t.page_out();
   EXPECT_EQ(t.check(), "");
   ASSERT_EQ(t.put(base, 50, 1), Status::kSuccess);
-  t.space().empty(t.cpu());
+  t.space().empty_working_set(t.cpu());
   EXPECT_GT(t.count(PageState::kStandby), 0_pages);
   EXPECT_GT(t.count(PageState::kModified), 0_pages);
   EXPECT_EQ(t.check(), "");
@@ -80,7 +80,7 @@ TEST_P(CheckHealthy, TransfersUnderWay) {
   t.fill(base, PageCount(16));
   t.push_out();
   t.fill(VirtualAddress(base + bytes_of(PageCount(16))), PageCount(8));
-  t.space().empty(t.cpu());
+  t.space().empty_working_set(t.cpu());
   ASSERT_TRUE(t.manager().modified_writer().write_cluster(t.cpu()));
   t.cpu().set_waiting(Processor::Waiting::kYields);
   ASSERT_EQ(t.touch(base), Status::kPending);
@@ -95,7 +95,7 @@ TEST_P(CheckHealthy, TransfersUnderWay) {
   ASSERT_TRUE(t.space().decommit(t.cpu(), TestMachine::page(base, 1), kPageSize));
   ASSERT_TRUE(t.space().decommit(t.cpu(), TestMachine::page(base, 18), bytes_of(PageCount(2))));
   EXPECT_EQ(t.check(), "");
-  t.space().empty(t.cpu());
+  t.space().empty_working_set(t.cpu());
   EXPECT_EQ(t.check(), "");
   t.finish_io();
   EXPECT_EQ(t.check(), "");
@@ -105,7 +105,7 @@ TEST_P(CheckHealthy, FailedTransfers) {
   TestMachine t(config());
   const VirtualAddress base = t.commit(PageCount(32));
   t.fill(base, PageCount(24));
-  t.space().empty(t.cpu());
+  t.space().empty_working_set(t.cpu());
   for (const std::uint64_t ahead : {1U, 2U}) {  // A cluster, then one page alone: its slot is given up.
     t.injection().fail_operation = t.injection().operations() + ahead;
     t.manager().modified_writer().write_cluster(t.cpu());
@@ -215,7 +215,7 @@ TEST_P(CheckHealthy, LockedPages) {
   const VirtualAddress base = t.commit(PageCount(16));
   ASSERT_TRUE(t.space().lock_pages(t.cpu(), base, bytes_of(PageCount(8)), LockKind::kInWorkingSet));
   ASSERT_TRUE(t.space().lock_pages(t.cpu(), TestMachine::page(base, 8), kPageSize, LockKind::kInMemory));
-  t.space().empty(t.cpu());
+  t.space().empty_working_set(t.cpu());
   EXPECT_EQ(t.check(), "");
   ASSERT_TRUE(t.space().decommit(t.cpu(), TestMachine::page(base, 1), kPageSize));
   ASSERT_TRUE(t.space().protect(t.cpu(), TestMachine::page(base, 2), kPageSize, Protection::kNoAccess));
@@ -267,14 +267,14 @@ TEST_P(CheckHealthy, SpacesComeAndGo) {
   TestMachine t(two);
   const VirtualAddress base = t.commit(PageCount(20));
   t.fill(base, PageCount(20));
-  AddressSpace& other = t.add_space();
+  ProcessSpace& other = t.add_space();
   t.manager().attach(t.cpu(1), other);
   const auto region = other.reserve({.size = bytes_of(PageCount(20)), .commit = MemCommit::kYes});
   ASSERT_TRUE(region);
   for (std::uint64_t page = 0; page < 20; ++page)
     ASSERT_EQ(t.put(VirtualAddress(region->first), page, page, 1), Status::kSuccess);
   EXPECT_EQ(t.check(), "");
-  other.empty(t.cpu(1));
+  other.empty_working_set(t.cpu(1));
   ASSERT_TRUE(t.manager().modified_writer().write_cluster(t.cpu(1)));
   ASSERT_TRUE(t.get(VirtualAddress(region->first), 19, 1));
   EXPECT_EQ(t.check(), "");
@@ -283,7 +283,7 @@ TEST_P(CheckHealthy, SpacesComeAndGo) {
   EXPECT_EQ(t.check(), "");
   t.finish_io();
   EXPECT_EQ(t.check(), "");
-  AddressSpace& third = t.add_space();  // Under the tag of the one that went.
+  ProcessSpace& third = t.add_space();  // Under the tag of the one that went.
   t.manager().attach(t.cpu(1), third);
   EXPECT_EQ(t.check(), "");
   EXPECT_EQ(t.differences(base, PageCount(20)), 0U);

@@ -32,7 +32,7 @@ std::uint64_t rights_now(const Context& c, const Processor& cpu, const Place& pl
 }
 
 // By its tag; of untagged spaces the one that the processor runs in, since loading a root drops the others' entries.
-const AddressSpace* space_of(const SpaceList& spaces, const Processor& cpu, machine::Asid asid)
+const ProcessSpace* space_of(const SpaceList& spaces, const Processor& cpu, machine::Asid asid)
     PAGODA_REQUIRES(spaces.lock) {
   for (const auto& space : spaces.spaces) {
     if (space->asid() == asid && (asid != machine::kUntagged || space->root() == cpu.root())) return space.get();
@@ -43,7 +43,7 @@ const AddressSpace* space_of(const SpaceList& spaces, const Processor& cpu, mach
 void check_tlb(Context& c, const SpaceList& spaces, const Processor& cpu) PAGODA_REQUIRES(spaces.lock) {
   for (const Tlb::Held& held : cpu.tlb().held()) {
     const auto asid = static_cast<unsigned>(held.asid);
-    const AddressSpace* const space = space_of(spaces, cpu, held.asid);
+    const ProcessSpace* const space = space_of(spaces, cpu, held.asid);
     if (space == nullptr) {
       c.find("TL1"_rule, fmt::format("processor {} remembers {} of tag {}, which no space has", cpu.number(),
                                      to_string(held.page), asid));

@@ -10,7 +10,7 @@ namespace pagoda::mm::checking {
 namespace {
 
 // From the entries to the working set.
-std::uint64_t check_valid_entries(Context& c, const AddressSpace& space, const WorkingSet& ws) {
+std::uint64_t check_valid_entries(Context& c, const ProcessSpace& space, const WorkingSet& ws) {
   std::uint64_t valid = 0;
   for (const Leaf& leaf : c.leaves) {
     const auto frame = c.frame_of(leaf.raw);
@@ -29,7 +29,7 @@ std::uint64_t check_valid_entries(Context& c, const AddressSpace& space, const W
   return valid;
 }
 
-void check_free_slots(Context& c, const AddressSpace& space, const WorkingSet& ws, std::uint64_t in_use) {
+void check_free_slots(Context& c, const ProcessSpace& space, const WorkingSet& ws, std::uint64_t in_use) {
   std::uint64_t free = 0;
   for (std::uint32_t slot = ws.first_free(); slot != WorkingSet::kNoSlot; slot = ws.next_free(slot)) {
     if (slot >= ws.end_slot() || ws[slot].is_valid()) {
@@ -50,7 +50,7 @@ void check_free_slots(Context& c, const AddressSpace& space, const WorkingSet& w
 
 }  // namespace
 
-bool check_hash(Context& c, const AddressSpace& space) {
+bool check_hash(Context& c, const ProcessSpace& space) {
   const WorkingSet& ws = space.working_set();
   const std::uint64_t most = c.core.pfns.frames().value() * WorkingSet::kSlotsPerFrame;
   const std::uint64_t end = std::min<std::uint64_t>(ws.end_slot(), most);
@@ -77,7 +77,7 @@ bool check_hash(Context& c, const AddressSpace& space) {
   return true;
 }
 
-void check_working_set(Context& c, AddressSpace& space) {
+void check_working_set(Context& c, ProcessSpace& space) {
   const WorkingSet& ws = space.working_set();
   if (ws.end_slot() > c.core.pfns.frames().value() * WorkingSet::kSlotsPerFrame) {
     c.find("WS3"_rule, fmt::format("space {}: the working set goes to slot {}, more than there are frames", space.id(),

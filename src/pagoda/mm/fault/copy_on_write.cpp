@@ -19,7 +19,7 @@ Outcome copy_on_write(Context& c) {
   c.cpu.physical().copy(shared, taken.frame);
   c.cpu.charge(c.core.machine.costs().copy_page);
   c.space.tables().replace(c.cpu, c.pte,
-                           c.core.codec.valid(taken.frame, protection, PteCodec::Owner::kUser, PteCodec::Dirty::kYes));
+                           c.core.codec.valid(taken.frame, protection, c.space.owner(), PteCodec::Dirty::kYes));
   c.space.invalidate(c.cpu, std::span(&c.page, 1));
   c.space.record_write(c.page);
   WorkingSet& ws = c.space.working_set();

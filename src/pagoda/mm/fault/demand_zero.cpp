@@ -25,4 +25,16 @@ Outcome demand_zero(Context& c) {
   return {Status::kSuccess, FaultKind::kDemandZero};
 }
 
+Result<Pfn> take_for_private_page(Context& c) {
+  Pfn frame = kNoPfn;
+  {
+    const LockGuard guard(c.core.pfns.lock);
+    frame = PAGODA_TRY(c.core.pfns.take(c.cpu, Contents::kAny)).frame;
+    c.core.pfns.make_active(frame, c.pte, c.core.codec.demand_zero(c.protection));
+    c.core.pfns.make_dirty(frame);
+  }
+  make_room(c.space, c.cpu);
+  return frame;
+}
+
 }  // namespace pagoda::mm::fault

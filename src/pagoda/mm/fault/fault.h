@@ -1,7 +1,7 @@
 // A page fault on its way: what the parts of the resolver share. One way in (`resolve`), a file for each way a page
 // comes.
 //
-//   resolve -> check access -> demand_zero | transition | compressed | page_file | prototype | device_frame
+//   resolve -> check access -> demand_zero | transition | compressed | page_file | prototype | the region's kind
 //                              copy_on_write | first write                           |-> page_file | mapped file
 //
 // Locking: the space's lock is held throughout; the PFN lock is taken inside, and never while a disk works.
@@ -10,6 +10,7 @@
 
 #include "pagoda/machine/processor.h"
 #include "pagoda/mm/backing/core.h"
+#include "pagoda/mm/section/control_area.h"
 #include "pagoda/mm/space/address_space.h"
 
 namespace pagoda::mm {
@@ -48,10 +49,13 @@ Outcome page_file(Context& context, PhysicalAddress pte, PteHome home) PAGODA_RE
 Outcome compressed(Context& context) PAGODA_REQUIRES(context.space.lock);
 // The PTE leads to a prototype PTE, which `context.prototype` names.
 Outcome prototype(Context& context) PAGODA_REQUIRES(context.space.lock);
-// The page of a region of device frames that has no entry yet.
-Outcome device_frame(Context& context, const Vad& vad) PAGODA_REQUIRES(context.space.lock);
 // The PTE is valid, and a write to it makes a private copy.
 Outcome copy_on_write(Context& context) PAGODA_REQUIRES(context.space.lock);
+
+// A private page whose first contents `fill` writes, for kinds of regions that bring their own: the page is dirty from
+// the start, so that it is paged like any other. `fill(bytes of the page)` is called before anybody can see it.
+template <class Fill>
+Outcome filled_page(Context& context, Fill&& fill) PAGODA_REQUIRES(context.space.lock);
 
 // The end of every way: the frame, active and owned by this PTE, is mapped and enters the working set. Room was made
 // before.
@@ -59,5 +63,22 @@ void map(Context& context, Pfn frame, PteCodec::Dirty dirty) PAGODA_REQUIRES(con
 // The same of a frame that a prototype PTE owns, which counts this mapping already.
 void map_shared(Context& context, Pfn frame, PteCodec::Dirty dirty) PAGODA_REQUIRES(context.space.lock);
 
+// A frame for a page that will be private and dirty, active already and not mapped yet. Fails with: kNoMemory.
+Result<Pfn> take_for_private_page(Context& context) PAGODA_REQUIRES(context.space.lock);
+
+template <class Fill>
+Outcome filled_page(Context& context, Fill&& fill) {
+  const auto frame = take_for_private_page(context);
+  if (!frame) return {frame.error()};
+  fill(context.cpu.physical().bytes(*frame, machine::Access::kWrite).bytes());
+  map(context, *frame, PteCodec::Dirty::kYes);
+  return {Status::kSuccess, FaultKind::kDemandZero};
+}
+
 }  // namespace fault
+
+// Pages that a fork shares get copies, since a clone's page has one protection for all who share it.
+// Fails with: kNoMemory, kPending, kInPageError; some pages may have their copies then.
+Result<> make_private(AddressSpace& space, Processor& cpu, VpnRange pages) PAGODA_REQUIRES(space.lock);
+
 }  // namespace pagoda::mm

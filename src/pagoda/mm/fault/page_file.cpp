@@ -1,7 +1,7 @@
 // A page in a paging file: a hard fault. Neighbours whose slots follow each other come with it and go to standby.
 #include <algorithm>
 
-#include "pagoda/mm/fault/cluster_read.h"
+#include "pagoda/mm/backing/cluster_read.h"
 #include "pagoda/mm/fault/fault.h"
 
 namespace pagoda::mm::fault {

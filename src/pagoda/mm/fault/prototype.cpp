@@ -1,7 +1,7 @@
 // A page that is shared: its prototype PTE says where it is. The page is made resident for everybody, then mapped here.
 #include "pagoda/mm/backing/compression.h"
 #include "pagoda/mm/fault/fault.h"
-#include "pagoda/mm/fault/mapped_file.h"
+#include "pagoda/mm/section/mapped_transfer.h"
 #include "pagoda/mm/ws/replacement.h"
 
 namespace pagoda::mm::fault {

@@ -33,9 +33,9 @@ Outcome valid(Context& c) PAGODA_REQUIRES(c.space.lock) {
   return {Status::kSuccess, FaultKind::kSpurious};
 }
 
-// A large page is always there: the access is not allowed, or it was, and the TLB did not know it yet.
-Outcome large_page(Context& c, const Vad& vad) PAGODA_REQUIRES(c.space.lock) {
-  if (!allows(c.space.protection_of_large_pages(c.cpu, vad), c.fault.access, c.core.mode.has_no_execute))
+// The page is always mapped: the access is not allowed, or it was, and the TLB did not know it yet.
+Outcome always_mapped(Context& c, const Vad& vad) PAGODA_REQUIRES(c.space.lock) {
+  if (!allows(c.space.protection_of_zero_pte(vad, c.page), c.fault.access, c.core.mode.has_no_execute))
     return {Status::kAccessViolation, FaultKind::kAccessViolation};
   c.cpu.invalidate_page(c.fault.address, c.space.asid());
   return {Status::kSuccess, FaultKind::kSpurious};
@@ -45,11 +45,11 @@ Outcome large_page(Context& c, const Vad& vad) PAGODA_REQUIRES(c.space.lock) {
 Outcome guard(Context& c) PAGODA_REQUIRES(c.space.lock) {
   // A page that a fork shares has one protection for all who share it.
   if (c.space.is_clone(c.raw)) {
-    const auto made = c.space.make_private(c.cpu, {c.page, 1_pages});
+    const auto made = make_private(c.space, c.cpu, {c.page, 1_pages});
     if (!made) return {made.error() == Status::kPending ? Status::kSuccess : made.error(), FaultKind::kSpurious, false};
     c.raw = c.core.load(c.cpu, c.pte);
   }
-  const Status grown = c.space.grow_stack(c.cpu, c.page);
+  const Status grown = c.space.regions().guard_hit(c.cpu, c.page);
   if (grown == Status::kNoMemory) return {grown};
   const Protection unguarded = without_guard(c.protection);
   if (c.raw == 0 || c.core.codec.kind(c.raw) == PteKind::kPrototype) {
@@ -65,7 +65,7 @@ Outcome guard(Context& c) PAGODA_REQUIRES(c.space.lock) {
 // Where the page's prototype PTE is, if it has one.
 bool locate_prototype(Context& c, const Vad& vad) PAGODA_REQUIRES(c.space.lock) {
   const bool points = c.core.codec.kind(c.raw) == PteKind::kPrototype && !c.core.codec.is_lookup_needed(c.raw);
-  if (vad.control_area == nullptr && !points) return false;
+  if (vad.source != PageSource::kPrototype && !points) return false;
   const LockGuard guard(c.core.pfns.lock);
   if (points && c.core.prototypes.is_clone(c.core.codec.prototype_address(c.raw))) {
     c.prototype = c.core.codec.prototype_address(c.raw);
@@ -89,17 +89,17 @@ bool is_committed(const Context& c) {
 // A page of a region that commits on touch.
 Outcome first_touch(Context& c) PAGODA_REQUIRES(c.space.lock) {
   Outcome outcome{Status::kCommitmentLimit, FaultKind::kSpurious, false};
-  if (c.space.commit_touched(c.page)) {
+  if (c.space.regions().commit_touched(c.page)) {
     outcome = demand_zero(c);
     if (outcome.status == Status::kSuccess) return outcome;
-    c.space.uncommit_touched(c.page);
+    c.space.regions().uncommit_touched(c.page);
   }
   c.space.tables().free_if_empty(c.cpu, c.page);
   return outcome;
 }
 
 Outcome dispatch(Context& c) PAGODA_REQUIRES(c.space.lock) {
-  if (c.fault.reserved_bit || c.page > c.space.highest_user().vpn())
+  if (c.fault.reserved_bit || c.page > c.space.highest().vpn())
     return {Status::kAccessViolation, FaultKind::kAccessViolation};
 
   c.pte = c.space.tables().find(c.cpu, c.page);
@@ -111,17 +111,17 @@ Outcome dispatch(Context& c) PAGODA_REQUIRES(c.space.lock) {
 
   const PteKind kind = c.core.codec.kind(c.raw);
   bool shared = false;
-  const Vad* device = nullptr;  // The region, if it is one of device frames and the page was not touched yet.
+  Vad* by_kind = nullptr;  // The region, if its kind brings the page.
   bool commits = false;
   if (kind == PteKind::kZero || kind == PteKind::kPrototype) {
-    const Vad* const vad = c.space.vads().find(c.page);
-    if (vad != nullptr && has_large_pages(*vad)) return large_page(c, *vad);
-    if (vad != nullptr && has_device_frames(*vad) && kind == PteKind::kZero) device = vad;
+    Vad* const vad = c.space.regions().region_at(c.page);
+    if (vad != nullptr && vad->source == PageSource::kMapped) return always_mapped(c, *vad);
+    if (vad != nullptr && vad->source == PageSource::kKind && kind == PteKind::kZero) by_kind = vad;
     if (vad != nullptr) {
       shared = locate_prototype(c, *vad);
       c.protection = c.space.current_protection(c.cpu, *vad, c.page, c.raw);
       // Beyond what an extendable view has.
-      if (vad->control_area != nullptr && !shared) c.protection = Protection::kNone;
+      if (vad->source == PageSource::kPrototype && !shared) c.protection = Protection::kNone;
       commits = vad->commits_on_touch && kind == PteKind::kZero;
       if (commits) c.protection = vad->protection;
     }
@@ -145,7 +145,7 @@ Outcome dispatch(Context& c) PAGODA_REQUIRES(c.space.lock) {
     c.pte = *made;
   }
   if (is_guard(c.protection)) return guard(c);
-  if (device != nullptr) return device_frame(c, *device);
+  if (by_kind != nullptr) return c.space.regions().fault(c, *by_kind);
   if (shared) {
     const Outcome outcome = prototype(c);
     // Nothing was mapped: it failed, or the page is on its way to its prototype PTE.
@@ -166,14 +166,14 @@ Outcome dispatch(Context& c) PAGODA_REQUIRES(c.space.lock) {
 }  // namespace
 
 void map(Context& c, Pfn frame, PteCodec::Dirty dirty) {
-  const RawPte pte = c.core.codec.valid(frame, c.protection, PteCodec::Owner::kUser, dirty);
+  const RawPte pte = c.core.codec.valid(frame, c.protection, c.space.owner(), dirty);
   c.space.tables().store(c.cpu, c.pte, pte);
   if (dirty == PteCodec::Dirty::kYes) c.space.record_write(c.page);
   c.core.pfns.entry(frame).ws_index = c.space.working_set().insert(c.page, c.pte);
 }
 
 void map_shared(Context& c, Pfn frame, PteCodec::Dirty dirty) {
-  const RawPte pte = c.core.codec.valid(frame, c.protection, PteCodec::Owner::kUser, dirty) | soft_bits::kPrototype;
+  const RawPte pte = c.core.codec.valid(frame, c.protection, c.space.owner(), dirty) | soft_bits::kPrototype;
   c.space.tables().store(c.cpu, c.pte, pte);
   c.space.working_set().insert_shared(c.page, c.pte, c.protection);
 }
@@ -199,7 +199,7 @@ Status resolve_fault(AddressSpace& space, Processor& cpu, const machine::PageFau
         return outcome.status;
       }
     }
-    switch (core.shortage->relieve(cpu, kFaultReserve)) {
+    switch (space.relief().relieve(cpu, kFaultReserve)) {
       case ShortageRelief::Outcome::kTryAgain:
         continue;
       case ShortageRelief::Outcome::kYield:

@@ -65,7 +65,7 @@ TEST(Fault, ASoftFaultFindsThePageOnItsList) {
   TestMachine t;
   const VirtualAddress base = t.commit(PageCount(2));
   t.fill(base, PageCount(2));
-  t.space().empty(t.cpu());
+  t.space().empty_working_set(t.cpu());
   EXPECT_EQ(t.get(base, 0), 1U);  // From modified.
   t.page_out();
   EXPECT_EQ(t.get(base, 1), 2U);  // From standby.

@@ -1,4 +1,4 @@
-// Frames that a program has for its own and maps where it likes: region/awe.h.
+// Frames that a program has for its own and maps where it likes: region/user_pages.h.
 #include "pagoda/mm/pfn/pfn_database.h"
 
 namespace pagoda::mm {

@@ -114,7 +114,7 @@ class PfnDatabase {
   void share_large(Pfn first, PageCount count, Pfn table) PAGODA_REQUIRES(lock);
   void unshare_large(Pfn first, PageCount count, Pfn table) PAGODA_REQUIRES(lock);
 
-  // --- AWE frames (pfn/awe_frames.cpp), for region/awe.h alone ---
+  // --- AWE frames (pfn/awe_frames.cpp), for region/user_pages.h alone ---
   // A frame taken becomes a program's own, not mapped yet.
   void make_awe(Pfn frame, std::uint32_t index) PAGODA_REQUIRES(lock);
   // An entry, the caller's to write, maps it; or does so no more.

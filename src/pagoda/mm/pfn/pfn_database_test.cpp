@@ -62,7 +62,7 @@ TEST(PfnDatabase, TheLastUnmapSortsByContents) {
   const VirtualAddress base = t.commit(PageCount(2));
   t.must_touch(base);
   t.must_put(base, 1, 7);
-  t.space().empty(t.cpu());
+  t.space().empty_working_set(t.cpu());
   expect(t, base, {.state = PageState::kStandby, .reference_count = 0, .share_count = 0}, "clean");
   expect(t, base + kPageSize, {.state = PageState::kModified, .reference_count = 0, .share_count = 0, .modified = true},
          "dirty");
@@ -73,7 +73,7 @@ TEST(PfnDatabase, AWriteHoldsThePageAndLeavesItOnStandby) {
   TestMachine t;
   const VirtualAddress base = t.commit(PageCount(1));
   t.must_put(base, 0, 7);
-  t.space().empty(t.cpu());
+  t.space().empty_working_set(t.cpu());
   ASSERT_TRUE(t.manager().modified_writer().write_cluster(t.cpu()));
   expect(t, base,
          {.state = PageState::kTransition, .reference_count = 1, .share_count = 0, .writing = true, .has_slot = true},
@@ -87,14 +87,14 @@ TEST(PfnDatabase, APageDirtiedDuringAWriteLosesTheSlotAndStaysModified) {
   TestMachine t;
   const VirtualAddress base = t.commit(PageCount(1));
   t.must_put(base, 0, 7);
-  t.space().empty(t.cpu());
+  t.space().empty_working_set(t.cpu());
   ASSERT_TRUE(t.manager().modified_writer().write_cluster(t.cpu()));
   t.must_put(base, 0, 8);
   expect(t, base,
          {.state = PageState::kActive, .reference_count = 2, .share_count = 1, .modified = true, .writing = true},
          "dirtied");
   EXPECT_EQ(t.slots_used(), 0_pages);
-  t.space().empty(t.cpu());
+  t.space().empty_working_set(t.cpu());
   expect(t, base,
          {.state = PageState::kTransition, .reference_count = 1, .share_count = 0, .modified = true, .writing = true},
          "trimmed while it is being written");
@@ -108,7 +108,7 @@ TEST(PfnDatabase, ASoftFaultDuringAWriteKeepsThePageCleanAndItsSlot) {
   TestMachine t;
   const VirtualAddress base = t.commit(PageCount(1));
   t.must_put(base, 0, 7);
-  t.space().empty(t.cpu());
+  t.space().empty_working_set(t.cpu());
   ASSERT_TRUE(t.manager().modified_writer().write_cluster(t.cpu()));
   EXPECT_EQ(t.get(base, 0), 7U);
   EXPECT_EQ(t.faults(FaultKind::kTransitionModified), 1U);
@@ -125,7 +125,7 @@ TEST(PfnDatabase, ASoftFaultMakesAListedPageActive) {
   const VirtualAddress base = t.commit(PageCount(2));
   t.must_touch(base);
   t.must_put(base, 1, 7);
-  t.space().empty(t.cpu());
+  t.space().empty_working_set(t.cpu());
   const Pfn clean = t.frame(base);
   const Pfn dirty = t.frame(base + kPageSize);
   t.must_touch(base);
@@ -189,7 +189,7 @@ TEST(PfnDatabase, RemovalDuringAWriteFreesTheFrameAtItsEnd) {
   TestMachine t;
   const VirtualAddress base = t.commit(PageCount(1));
   t.fill(base, PageCount(1));
-  t.space().empty(t.cpu());
+  t.space().empty_working_set(t.cpu());
   ASSERT_TRUE(t.manager().modified_writer().write_cluster(t.cpu()));
   const Pfn frame = t.frame(base);
   ASSERT_TRUE(t.space().release(t.cpu(), base, ByteCount(0)));
@@ -206,7 +206,7 @@ TEST(PfnDatabase, RemovalFreesFromEveryList) {
   const VirtualAddress base = t.commit(PageCount(3));
   t.must_touch(base);
   t.must_put(base, 1, 7);
-  t.space().empty(t.cpu());
+  t.space().empty_working_set(t.cpu());
   t.must_put(base, 2, 7);
   for (std::uint64_t page = 0; page < 3; ++page) {
     const Pfn frame = t.frame(TestMachine::page(base, page));
@@ -344,7 +344,7 @@ TEST(PfnDatabase, AvailableIsZeroedFreeAndStandby) {
   TestMachine t;
   const VirtualAddress base = t.commit(PageCount(10));
   t.fill(base, PageCount(10));
-  t.space().empty(t.cpu());
+  t.space().empty_working_set(t.cpu());
   const auto sum = [&] {
     return t.count(PageState::kZeroed) + t.count(PageState::kFree) + t.count(PageState::kStandby);
   };

@@ -62,7 +62,7 @@ struct PfnEntry {
                                  // and the protection.
   std::uint16_t reference_count : 14;
   std::uint16_t nonpaged : 1;  // The manager's own: of no PTE, in no working set. Of the compression store.
-  std::uint16_t awe : 1;       // A program's own (region/awe.h). NT: u4.AweAllocation.
+  std::uint16_t awe : 1;       // A program's own (region/user_pages.h). NT: u4.AweAllocation.
   PageState state : 3;
   std::uint8_t priority : 3;
   std::uint8_t modified : 1;  // Contents differ from what original_pte names.

@@ -46,7 +46,7 @@ TEST_P(CacheAttributes, PagesOfARegionHaveItsAttribute) {
 TEST_P(CacheAttributes, SurviveStandbyAndThePagingFile) {
   const VirtualAddress base = t_.commit(4_pages, kNoCache);
   t_.fill(base, 4_pages);
-  t_.space().empty(t_.cpu());
+  t_.space().empty_working_set(t_.cpu());
   EXPECT_EQ(t_.entry(base).cache, CacheAttribute::kNotMapped);
   EXPECT_EQ(t_.check(), "");
   EXPECT_EQ(t_.differences(base, 4_pages), 0U);
@@ -67,7 +67,7 @@ TEST_P(CacheAttributes, ProtectChangesThemOnMappedAndOnOtherPages) {
   EXPECT_EQ(protect(base, kWriteCombine), kNoCache);
   EXPECT_EQ(t_.entry(base).cache, CacheAttribute::kWriteCombined);
   EXPECT_EQ(t_.check(), "");
-  t_.space().empty(t_.cpu());
+  t_.space().empty_working_set(t_.cpu());
   EXPECT_EQ(protect(base, Protection::kReadWrite), kWriteCombine);
   EXPECT_EQ(t_.check(), "");
   EXPECT_EQ(t_.differences(base, 2_pages), 0U);

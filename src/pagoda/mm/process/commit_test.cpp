@@ -179,7 +179,7 @@ VirtualAddress page_there(TestMachine& t, Where where) {
   const VirtualAddress base = t.commit(PageCount(1));
   if (where == Where::kUntouched) return base;
   t.must_put(base, 0, 5);
-  if (where == Where::kModified) t.space().empty(t.cpu());
+  if (where == Where::kModified) t.space().empty_working_set(t.cpu());
   if (where == Where::kStandby || where == Where::kResidentClean) t.page_out();
   if (where == Where::kResidentClean) t.must_touch(base);
   if (where == Where::kPageFile) t.push_out();

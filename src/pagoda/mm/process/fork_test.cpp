@@ -12,12 +12,12 @@ class Fork : public ::testing::TestWithParam<machine::PteFormat> {
  protected:
   Fork() : t({.frames = PageCount(512), .paging = GetParam(), .processors = 3}) {}
 
-  AddressSpace& fork(AddressSpace& parent, unsigned processor) {
-    AddressSpace& child = **t.manager().clone_space(t.cpu(), parent);
+  ProcessSpace& fork(ProcessSpace& parent, unsigned processor) {
+    ProcessSpace& child = **t.manager().clone_space(t.cpu(), parent);
     t.manager().attach(t.cpu(processor), child);
     return child;
   }
-  void end(AddressSpace& space, unsigned processor) {
+  void end(ProcessSpace& space, unsigned processor) {
     t.manager().attach(t.cpu(processor), t.space());
     t.manager().destroy_space(t.cpu(), space);
   }
@@ -29,7 +29,7 @@ TEST_P(Fork, SharesEveryPageUntilOneWrites) {
   const VirtualAddress base = t.commit(PageCount(32));
   t.fill(base, PageCount(20));
   const PageCount available = t.available();
-  AddressSpace& child = fork(t.space(), 1);
+  ProcessSpace& child = fork(t.space(), 1);
   EXPECT_EQ(t.check(), "");
   for (unsigned i = 0; i < 20; ++i) EXPECT_EQ(*t.get(base, i, 1), i + 1);
   EXPECT_LE(available - t.available(), 10_pages) << "tables and clone entries only";
@@ -44,7 +44,7 @@ TEST_P(Fork, SharesEveryPageUntilOneWrites) {
   EXPECT_EQ(*t.get(base, 30, 0), 0U);
   EXPECT_EQ(t.check(), "");
   t.push_out();
-  child.empty(t.cpu(1));
+  child.empty_working_set(t.cpu(1));
   t.push_out();
   EXPECT_EQ(t.check(), "");
   EXPECT_EQ(t.differences(base + kPageSize * 2, PageCount(18), 3), 0U);
@@ -61,9 +61,9 @@ TEST_P(Fork, OfAForkOfAForkWithPagesOnDisk) {
   t.fill(base, PageCount(24));
   t.push_out();
   t.must_touch(base);
-  AddressSpace& child = fork(t.space(), 1);
+  ProcessSpace& child = fork(t.space(), 1);
   t.must_put(base, 5, 55, 1);
-  AddressSpace& grandchild = fork(child, 2);
+  ProcessSpace& grandchild = fork(child, 2);
   EXPECT_EQ(t.check(), "");
   EXPECT_EQ(*t.get(base, 5, 2), 55U);
   EXPECT_EQ(*t.get(base, 5, 0), 6U);
@@ -89,7 +89,7 @@ TEST_P(Fork, KeepsProtectionsAndLetsThemChange) {
   ASSERT_TRUE(t.space().protect(t.cpu(), base + kPageSize, kPageSize, Protection::kNoAccess));
   ASSERT_TRUE(t.space().protect(t.cpu(), base + kPageSize * 2, kPageSize,
                                 with_modifier(Protection::kReadWrite, kProtectionGuard)));
-  AddressSpace& child = fork(t.space(), 1);
+  ProcessSpace& child = fork(t.space(), 1);
   EXPECT_EQ(t.check(), "");
   EXPECT_EQ(t.put(base, 0, 9, 1), Status::kAccessViolation);
   EXPECT_EQ(t.get(base, 1, 1).error(), Status::kAccessViolation);
@@ -121,7 +121,7 @@ TEST_P(Fork, InheritsViewsAsTheyAsk) {
   const VirtualAddress alone = map(Protection::kReadWrite, Inherit::kUnmap);
   t.fill(shared, PageCount(4));
   t.must_put(copied, 1, 77);
-  AddressSpace& child = fork(t.space(), 1);
+  ProcessSpace& child = fork(t.space(), 1);
   EXPECT_EQ(t.check(), "");
   EXPECT_EQ(*t.get(shared, 2, 1), 3U);
   EXPECT_EQ(*t.get(copied, 1, 1), 77U);
@@ -135,7 +135,7 @@ TEST_P(Fork, InheritsViewsAsTheyAsk) {
   EXPECT_EQ(*t.get(copied, 2), 33U);
   EXPECT_EQ(t.check(), "");
   t.push_out();
-  child.empty(t.cpu(1));
+  child.empty_working_set(t.cpu(1));
   t.push_out();
   EXPECT_EQ(t.check(), "");
   EXPECT_EQ(*t.get(copied, 1, 1), 78U);
@@ -169,7 +169,7 @@ TEST_P(Fork, RefusedForWantOfCommitLeavesEverythingAsItWas) {
 TEST_P(Fork, WorksWhileMemoryIsShort) {
   const VirtualAddress base = t.commit(PageCount(400));
   t.fill(base, PageCount(400));
-  AddressSpace& child = fork(t.space(), 1);
+  ProcessSpace& child = fork(t.space(), 1);
   EXPECT_EQ(t.check(), "");
   for (unsigned i = 0; i < 400; i += 3) t.must_put(base, i, 1000 + i, 1);
   EXPECT_EQ(t.check(), "");

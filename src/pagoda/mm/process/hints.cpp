@@ -1,16 +1,22 @@
-#include "pagoda/mm/process/hints.h"
+// What a program, or the hypervisor for its guest, tells about its memory: cold, hot, cold and of no more use.
+//
+//   trim_range      working set -> standby or modified; zeros -> zeroed list         cold
+//   make_resident   wherever the page is -> working set                              hot
+//   discard         contents, slot, compressed bytes -> nothing; PTE -> demand zero  cold-discard
+//
+// Source: reference/virtualization.md section 5 ("Host reaction").
+#include "pagoda/mm/process/process_space.h"
 
 #include <algorithm>
 #include <vector>
 
 #include "pagoda/mm/backing/zero_pages.h"
 #include "pagoda/mm/fault/fault.h"
-#include "pagoda/mm/space/address_space.h"
 #include "pagoda/mm/ws/replacement.h"
 
 namespace pagoda::mm {
 
-PageCount AddressSpace::trim_range(Processor& cpu, VpnRange pages) {
+PageCount ProcessSpace::trim_range(Processor& cpu, VpnRange pages) {
   const LockGuard guard(lock);
   std::vector<std::uint32_t> slots;  // Eviction may free page tables that are being walked.
   tables_.for_each(cpu, pages, [&](Vpn page, PhysicalAddress, RawPte raw) {
@@ -33,15 +39,15 @@ PageCount AddressSpace::trim_range(Processor& cpu, VpnRange pages) {
   return PageCount(slots.size());
 }
 
-bool AddressSpace::may_bring_in(const Processor& cpu, Vpn page, RawPte raw) {
+bool ProcessSpace::may_bring_in(const Processor& cpu, Vpn page, RawPte raw) {
   const Vad* const vad = vads_.find(page);
-  if (vad == nullptr || is_physical(*vad)) return false;
+  if (vad == nullptr || vad->kind->residence() == RegionKind::Residence::kMapped) return false;
   const bool commits = raw == 0 && vad->commits_on_touch;
   const Protection protection = commits ? vad->protection : current_protection(cpu, *vad, page, raw);
   return is_mappable(protection) && allows(protection, machine::Access::kRead, core_.mode.has_no_execute);
 }
 
-Result<PageCount> AddressSpace::make_resident(Processor& cpu, VpnRange pages) {
+Result<PageCount> ProcessSpace::make_resident(Processor& cpu, VpnRange pages) {
   PageCount resident;
   for (Vpn page = pages.first; page < pages.end();) {
     {
@@ -65,31 +71,11 @@ Result<PageCount> AddressSpace::make_resident(Processor& cpu, VpnRange pages) {
   return resident;
 }
 
-Result<> AddressSpace::discard(Processor& cpu, VpnRange pages) {
+Result<> ProcessSpace::discard(Processor& cpu, VpnRange pages) {
   if (pages.empty()) return {};
   const LockGuard guard(lock);
-  const auto region = region_of(pages);
-  if (!region || !(*region)->is_private || (*region)->placeholder || is_physical(**region) ||
-      has_device_frames(**region))
-    return fail(Status::kConflictingAddresses);
-  if (!may_free(**region, pages)) return fail(Status::kInvalidPageProtection);
-  if ((*region)->commits_on_touch) return decommit_locked(cpu, **region, pages);
-  free_pages(cpu, **region, pages, kAsDemandZero);
-  return {};
-}
-
-Result<> AddressSpace::commit_touched(Vpn page) {
-  PAGODA_TRY(charge_commit(1_pages));
-  ++vads_.find(page)->commit_charge;
-  ++commit_;
-  peak_commit_ = std::max(peak_commit_, commit_);
-  return {};
-}
-
-void AddressSpace::uncommit_touched(Vpn page) {
-  --vads_.find(page)->commit_charge;
-  --commit_;
-  give_back_commit(1_pages);
+  Vad& vad = *PAGODA_TRY(region_of(pages));
+  return vad.kind->discard(*this, cpu, vad, pages);
 }
 
 }  // namespace pagoda::mm

@@ -1,4 +1,3 @@
-#include "pagoda/mm/process/hints.h"
 
 #include <gtest/gtest.h>
 
@@ -115,7 +114,7 @@ TEST(ColdDiscard, LeavesTheOtherSideOfAForkAlone) {
   TestMachine t;
   const VirtualAddress base = t.commit(PageCount(8));
   t.fill(base, PageCount(8));
-  AddressSpace& child = **t.manager().clone_space(t.cpu(), t.space());
+  ProcessSpace& child = **t.manager().clone_space(t.cpu(), t.space());
   ASSERT_TRUE(t.space().discard(t.cpu(), pages_at(base, 0, 8)));
   EXPECT_EQ(t.check(), "");
   EXPECT_EQ(t.get(base, 3), 0U);
@@ -198,7 +197,7 @@ TEST(CommitOnTouch, AForkTakesWhatWasTouched) {
   TestMachine t;
   const VirtualAddress base = on_touch(t, PageCount(16));
   t.fill(base, PageCount(4));
-  AddressSpace& child = **t.manager().clone_space(t.cpu(), t.space());
+  ProcessSpace& child = **t.manager().clone_space(t.cpu(), t.space());
   EXPECT_EQ(child.statistics().commit, 4_pages);
   t.manager().attach(t.cpu(), child);
   EXPECT_EQ(t.differences(base, PageCount(4)), 0U);
@@ -247,7 +246,7 @@ TEST(RandomVictim, IsNeverLocked) {
   ASSERT_TRUE(t.space().lock_pages(t.cpu(), base, bytes_of(PageCount(8)), LockKind::kInWorkingSet));
   t.fill(base, PageCount(200));
   for (std::uint64_t page = 0; page < 8; ++page) EXPECT_EQ(t.kind(TestMachine::page(base, page)), PteKind::kValid);
-  EXPECT_EQ(t.space().empty(t.cpu()), t.space().statistics().peak_working_set - 8_pages);
+  EXPECT_EQ(t.space().empty_working_set(t.cpu()), t.space().statistics().peak_working_set - 8_pages);
   EXPECT_EQ(t.resident(), 8_pages);
   EXPECT_EQ(t.check(), "");
 }

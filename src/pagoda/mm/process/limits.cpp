@@ -1,6 +1,6 @@
 // A space's say in its working set: limits, emptying, locking.
 #include "pagoda/mm/fault/fault.h"
-#include "pagoda/mm/space/address_space.h"
+#include "pagoda/mm/process/process_space.h"
 #include "pagoda/mm/ws/replacement.h"
 
 namespace pagoda::mm {
@@ -12,7 +12,7 @@ constexpr PageCount kUnlockable{8};
 
 }  // namespace
 
-Result<> AddressSpace::set_limits(Processor& cpu, const WorkingSet::Limits& limits) {
+Result<> ProcessSpace::set_limits(Processor& cpu, const WorkingSet::Limits& limits) {
   if (limits.minimum > limits.maximum) return fail(Status::kBadWorkingSetLimit);
   if (limits.minimum > core_.pfns.frames() - core_.tunables.commit_reserve) return fail(Status::kInsufficientResources);
   const LockGuard guard(lock);
@@ -24,22 +24,16 @@ Result<> AddressSpace::set_limits(Processor& cpu, const WorkingSet::Limits& limi
   return {};
 }
 
-PageCount AddressSpace::empty(Processor& cpu) {
+PageCount ProcessSpace::empty_working_set(Processor& cpu) {
   const LockGuard guard(lock);
   return trim_working_set(*this, cpu, working_set_.size(), 0_pages, 0);
 }
 
-std::uint32_t AddressSpace::working_set_slot(Vpn page, RawPte raw) const {
-  if (PteCodec::is_valid(raw) && PteCodec::is_shared(raw)) return working_set_.find_shared(page);
-  if (!PteCodec::is_valid(raw) || !core_.pfns.contains(core_.codec.frame(raw))) return WorkingSet::kNoSlot;
-  return core_.pfns.entry(core_.codec.frame(raw)).ws_index;
-}
-
 // In the order of reference/nt.md 7.5.
-Result<> AddressSpace::may_lock(const Processor& cpu, VpnRange pages) {
+Result<> ProcessSpace::may_lock(const Processor& cpu, VpnRange pages) {
   const auto region = region_of(pages);
   if (!region) return fail(Status::kAccessViolation);
-  if (is_physical(**region) || has_device_frames(**region)) return fail(Status::kIncompatibleFileMap);
+  if ((*region)->kind->residence() != RegionKind::Residence::kPaged) return fail(Status::kIncompatibleFileMap);
   PageCount new_locks;
   for (Vpn page = pages.first; page < pages.end(); ++page) {
     const RawPte raw = tables_.read(cpu, page);
@@ -53,9 +47,9 @@ Result<> AddressSpace::may_lock(const Processor& cpu, VpnRange pages) {
   return {};
 }
 
-Result<> AddressSpace::lock_pages(Processor& cpu, VirtualAddress base, ByteCount size, LockKind kind) {
+Result<> ProcessSpace::lock_pages(Processor& cpu, VirtualAddress base, ByteCount size, LockKind kind) {
   const auto pages = pages_covering(base, size);
-  if (!pages || pages->last() > user_range().last()) return fail(Status::kInvalidParameter);
+  if (!pages || pages->last() > range().last()) return fail(Status::kInvalidParameter);
   {
     const LockGuard guard(lock);
     PAGODA_TRY(may_lock(cpu, *pages));
@@ -91,9 +85,9 @@ Result<> AddressSpace::lock_pages(Processor& cpu, VirtualAddress base, ByteCount
   return was_locked ? fail(Status::kWasLocked) : Result<>{};
 }
 
-Result<> AddressSpace::unlock_pages(Processor& cpu, VirtualAddress base, ByteCount size, LockKind kind) {
+Result<> ProcessSpace::unlock_pages(Processor& cpu, VirtualAddress base, ByteCount size, LockKind kind) {
   const auto pages = pages_covering(base, size);
-  if (!pages || pages->last() > user_range().last()) return fail(Status::kInvalidParameter);
+  if (!pages || pages->last() > range().last()) return fail(Status::kInvalidParameter);
   const LockGuard guard(lock);
   PageCount locked;
   tables_.for_each(cpu, *pages, [&](Vpn page, PhysicalAddress, RawPte raw) {

@@ -53,11 +53,11 @@ TEST(Limits, EmptyTakesAllButLockedPages) {
   t.fill(base, PageCount(10));
   ASSERT_TRUE(t.space().lock_pages(t.cpu(), TestMachine::page(base, 4), kPageSize, kInWorkingSet));
   ASSERT_TRUE(t.space().lock_pages(t.cpu(), TestMachine::page(base, 6), kPageSize, kInMemory));
-  EXPECT_EQ(t.space().empty(t.cpu()), 8_pages);
+  EXPECT_EQ(t.space().empty_working_set(t.cpu()), 8_pages);
   EXPECT_EQ(t.resident(), 2_pages);
   EXPECT_EQ(t.kind(TestMachine::page(base, 4)), PteKind::kValid);
   EXPECT_EQ(t.kind(TestMachine::page(base, 6)), PteKind::kValid);
-  EXPECT_EQ(t.space().empty(t.cpu()), 0_pages);
+  EXPECT_EQ(t.space().empty_working_set(t.cpu()), 0_pages);
   EXPECT_EQ(t.check(), "");
 }
 
@@ -113,11 +113,11 @@ TEST(LockPages, SomeLockedAlreadyIsASuccess) {
   const VirtualAddress base = t.commit(PageCount(4));
   ASSERT_TRUE(t.space().lock_pages(t.cpu(), base + kPageSize, kPageSize, kInWorkingSet));
   EXPECT_EQ(status_of(t.space().lock_pages(t.cpu(), base, 16_KiB, kInWorkingSet)), Status::kWasLocked);
-  t.space().empty(t.cpu());
+  t.space().empty_working_set(t.cpu());
   EXPECT_EQ(t.resident(), 4_pages);
   // No nesting: one unlock ends it.
   EXPECT_TRUE(t.space().unlock_pages(t.cpu(), base, 16_KiB, kInWorkingSet));
-  t.space().empty(t.cpu());
+  t.space().empty_working_set(t.cpu());
   EXPECT_EQ(t.resident(), 0_pages);
   EXPECT_EQ(t.check(), "");
 }
@@ -129,7 +129,7 @@ TEST(LockPages, UnlockChangesNothingUnlessAllAreLockedThatWay) {
   EXPECT_EQ(status_of(t.space().unlock_pages(t.cpu(), base, 12_KiB, kInWorkingSet)), Status::kNotLocked);
   EXPECT_EQ(status_of(t.space().unlock_pages(t.cpu(), base, 8_KiB, kInMemory)), Status::kNotLocked);
   EXPECT_EQ(status_of(t.space().unlock_pages(t.cpu(), base, 0_B, kInMemory)), Status::kInvalidParameter);
-  t.space().empty(t.cpu());
+  t.space().empty_working_set(t.cpu());
   EXPECT_EQ(t.resident(), 2_pages);
   EXPECT_TRUE(t.space().unlock_pages(t.cpu(), base, 8_KiB, kInWorkingSet));
   EXPECT_EQ(status_of(t.space().unlock_pages(t.cpu(), base, 8_KiB, kInWorkingSet)), Status::kNotLocked);

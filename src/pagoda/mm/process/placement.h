@@ -20,8 +20,6 @@ enum class UserRange : std::uint8_t {
 // NT: MmHighestUserAddress.
 VirtualAddress highest_user_address(const machine::PagingMode& mode, UserRange range);
 
-enum class Direction : std::uint8_t { kBottomUp, kTopDown };
-
 // Wishes about a region for which the manager chooses the place. NT: MEM_ADDRESS_REQUIREMENTS, and ZeroBits.
 struct PlacementWishes {
   std::optional<VirtualAddress> lowest;   // The first byte that may be used, on 64 KB.

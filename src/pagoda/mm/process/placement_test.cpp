@@ -85,7 +85,7 @@ TEST_P(Placement, ZeroBitsLowerTheCeiling) {
 }
 
 TEST_P(Placement, ALargeUserRangeIsThreeGigabytesWhereAddressesHave32Bits) {
-  AddressSpace& space = **t_.manager().create_space(t_.cpu(), {.range = UserRange::kLarge});
+  ProcessSpace& space = **t_.manager().create_space(t_.cpu(), {.range = UserRange::kLarge});
   const bool is_64_bit = GetParam() == PteFormat::kAmd64;
   const VirtualAddress highest = is_64_bit ? mode().highest_user : VirtualAddress(0xBFFEFFFF);
   EXPECT_EQ(space.highest_user(), highest);

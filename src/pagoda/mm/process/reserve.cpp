@@ -1,9 +1,9 @@
 // Reserving and releasing addresses.
 #include <algorithm>
 
+#include "pagoda/mm/process/process_space.h"
 #include "pagoda/mm/region/large_pages.h"
-#include "pagoda/mm/region/private_protection.h"
-#include "pagoda/mm/space/address_space.h"
+#include "pagoda/mm/region/placeholder.h"
 
 namespace pagoda::mm {
 
@@ -11,17 +11,44 @@ namespace {
 
 constexpr PageCount kGranule{kAllocationGranularity >> kPageShift};
 
-}  // namespace
-
-Result<VpnRange> AddressSpace::reserve(const ReserveRequest& request) {
-  if (request.type == VadType::kLargePages) return fail(Status::kInvalidParameter5);
-  const LockGuard guard(lock);
-  const auto inserted = reserve_locked(request);
-  if (!inserted) return std::unexpected(inserted.error());
-  return (*inserted)->range;
+void set_kind(Vad& vad, const ReserveRequest& request) {
+  if (request.placeholder == Placeholder::kReserve) {
+    vad.kind = &placeholder_region();
+  } else if (request.type == VadType::kAwe) {
+    vad.kind = &window_region();
+  } else if (request.type == VadType::kLargePages) {
+    vad.kind = &large_region();
+    vad.source = PageSource::kMapped;
+  } else {
+    vad.kind = &private_region();
+  }
 }
 
-Result<Vad*> AddressSpace::reserve_locked(const ReserveRequest& request) {
+}  // namespace
+
+Result<VpnRange> ProcessSpace::reserve(const ReserveRequest& request) {
+  if (request.type == VadType::kLargePages) return fail(Status::kInvalidParameter5);
+  const LockGuard guard(lock);
+  return PAGODA_TRY(reserve_locked(request))->range;
+}
+
+Result<VpnRange> ProcessSpace::reserve(Processor& cpu, const ReserveRequest& request) {
+  if (request.type != VadType::kLargePages) return reserve(request);
+  const ByteCount large = large_page_size(core_.mode);
+  if (request.commit != MemCommit::kYes) return fail(Status::kInvalidParameter5);
+  if (!is_allowed_on_large(request.protection)) return fail(Status::kInvalidPageProtection);
+  if (request.base && request.base->value() % large.value() != 0) return fail(Status::kInvalidParameter2);
+  if (request.size.value() % large.value() != 0) return fail(Status::kInvalidParameter4);
+  const LockGuard guard(lock);
+  Vad& vad = *PAGODA_TRY(reserve_locked(request));
+  if (const auto mapped = map_large_region(*this, cpu, vad); !mapped) {
+    take_back(vad);
+    return std::unexpected(mapped.error());
+  }
+  return vad.range;
+}
+
+Result<Vad*> ProcessSpace::reserve_locked(const ReserveRequest& request) {
   const bool is_window = request.type == VadType::kAwe;
   if (is_window && request.commit == MemCommit::kYes) return fail(Status::kInvalidParameter5);
   if (!is_allowed_on_private(request.protection)) return fail(Status::kInvalidPageProtection);
@@ -40,12 +67,12 @@ Result<Vad*> AddressSpace::reserve_locked(const ReserveRequest& request) {
     if (!is_mappable(request.protection)) return fail(Status::kInvalidPageProtection);
   }
   const VpnRange limits = user_range();
-  const auto within = placement_limits(request.wishes, limits);
-  if (!within) return std::unexpected(within.error());
+  const VpnRange within = PAGODA_TRY(placement_limits(request.wishes, limits));
   Vad vad;
   vad.protection = request.protection;
   vad.mem_commit = request.commit;
   vad.type = request.type;
+  set_kind(vad, request);
   vad.commits_on_touch = on_touch;
   vad.placeholder = request.placeholder == Placeholder::kReserve;
   if (request.base) {
@@ -64,8 +91,8 @@ Result<Vad*> AddressSpace::reserve_locked(const ReserveRequest& request) {
   if (request.commit == MemCommit::kYes) vad.commit_charge = vad.range.count;
 
   if (replaces) {
-    const auto replaced = replace_placeholder(vad);
-    if (replaced && request.type == VadType::kWriteWatch) extras_.watch(**replaced);
+    Vad* const replaced = PAGODA_TRY(replace_placeholder(vad));
+    if (request.type == VadType::kWriteWatch) watch(*replaced);
     return replaced;
   }
   if (request.base) {
@@ -73,18 +100,17 @@ Result<Vad*> AddressSpace::reserve_locked(const ReserveRequest& request) {
   } else {
     const PageCount granule = request.type == VadType::kLargePages ? pages_of(large_page_size(core_.mode)) : kGranule;
     const PageCount alignment = std::max(granule, pages_of(request.wishes.alignment));
-    vad.range.first = vads_.find_gap(request.direction, vad.range.count, *within, alignment);
+    vad.range.first = vads_.find_gap(request.direction, vad.range.count, within, alignment);
     if (vad.range.first == VadTree::kNoVpn) return fail(Status::kNoMemory);
   }
-  const auto inserted = insert_vad(vad);
-  if (!inserted) return inserted;
-  if (request.type == VadType::kWriteWatch) extras_.watch(**inserted);
+  Vad* const inserted = PAGODA_TRY(insert_vad(vad));
+  if (request.type == VadType::kWriteWatch) watch(*inserted);
   return inserted;
 }
 
 // What a free or decommit call names: `size` zero means the whole region, which must begin in the page of `base`
 // (reference/nt.md 7.2, in its order).
-Result<AddressSpace::Freed> AddressSpace::range_to_free(VirtualAddress base, ByteCount size) {
+Result<ProcessSpace::Freed> ProcessSpace::range_to_free(VirtualAddress base, ByteCount size) {
   if (base.vpn() > user_range().last()) return fail(Status::kInvalidParameter2);
   if (base.value() + size.value() < base.value()) return fail(Status::kInvalidParameter3);
   Vad* const vad = vads_.find(base.vpn());
@@ -97,30 +123,7 @@ Result<AddressSpace::Freed> AddressSpace::range_to_free(VirtualAddress base, Byt
   return Freed{vad, pages};
 }
 
-void AddressSpace::cut(Processor& cpu, Vad& vad, VpnRange pages) {
-  const VpnRange low{vad.range.first, pages.first - vad.range.first};
-  const VpnRange high{pages.end(), vad.range.end() - pages.end()};
-  if (is_physical(vad)) free_physical(cpu, vad);
-  const PageCount freed_charge = free_pages(cpu, vad, pages, 0);
-  const PageCount low_charge = committed_in(cpu, vad, low);
-  const PageCount high_charge = vad.commit_charge - freed_charge - low_charge;
-  commit_ -= freed_charge;
-  give_back_commit(freed_charge);
-  if (low.empty() && high.empty()) {
-    extras_.drop(vad);
-    vads_.erase(vad);
-    return;
-  }
-  Vad rest = vad;
-  rest.range = high;
-  rest.commit_charge = high_charge;
-  rest.extra = nullptr;
-  vads_.shrink(vad, low.empty() ? high : low);
-  vad.commit_charge = low.empty() ? high_charge : low_charge;
-  if (!low.empty() && !high.empty()) extras_.divide(vad, vads_.insert(rest));
-}
-
-Result<> AddressSpace::release(Processor& cpu, VirtualAddress base, ByteCount size, ReleaseMode mode) {
+Result<> ProcessSpace::release(Processor& cpu, VirtualAddress base, ByteCount size, ReleaseMode mode) {
   const LockGuard guard(lock);
   if (mode != ReleaseMode::kFree) {
     if (base.vpn() > user_range().last()) return fail(Status::kInvalidParameter2);
@@ -128,15 +131,15 @@ Result<> AddressSpace::release(Processor& cpu, VirtualAddress base, ByteCount si
     if (!pages) return fail(Status::kInvalidParameter3);
     if (mode == ReleaseMode::kCoalescePlaceholders) return coalesce_placeholders(*pages);
   }
-  const auto freed = range_to_free(base, size);
-  if (!freed) return std::unexpected(freed.error());
-  if (is_physical(*freed->vad) && freed->pages != freed->vad->range) return fail(Status::kFreeVmNotAtBase);
-  if (mode == ReleaseMode::kPreservePlaceholder) return preserve_placeholder(cpu, *freed);
-  const VpnRange all = freed->vad->range;
-  const VpnRange pages = freed->pages;
-  const Vad* const before = previous_charged(VadTree::previous(freed->vad));
-  const Vad* const after = next_charged(VadTree::next(freed->vad));
-  cut(cpu, *freed->vad, pages);
+  const Freed freed = PAGODA_TRY(range_to_free(base, size));
+  if (freed.vad->kind->residence() == RegionKind::Residence::kMapped && freed.pages != freed.vad->range)
+    return fail(Status::kFreeVmNotAtBase);
+  if (mode == ReleaseMode::kPreservePlaceholder) return preserve_placeholder(cpu, freed);
+  const VpnRange all = freed.vad->range;
+  const VpnRange pages = freed.pages;
+  const Vad* const before = previous_charged(VadTree::previous(freed.vad));
+  const Vad* const after = next_charged(VadTree::next(freed.vad));
+  cut(cpu, *freed.vad, pages);
 
   const VpnRange low{all.first, pages.first - all.first};
   const VpnRange high{pages.end(), all.end() - pages.end()};
@@ -148,8 +151,35 @@ Result<> AddressSpace::release(Processor& cpu, VirtualAddress base, ByteCount si
     tables_left += tables_spanned(high, low.empty() ? before : &neighbour, after);
   }
   const PageCount tables = tables_spanned(all, before, after) - tables_left;
-  table_charge_ -= tables;
-  give_back_commit(tables);
+  give_back_tables(tables);
+  return {};
+}
+
+Result<> ProcessSpace::preserve_placeholder(Processor& cpu, const Freed& freed) {
+  const Vad& vad = *freed.vad;
+  const bool is_whole = freed.pages == vad.range;
+  if (vad.placeholder ? is_whole : !vad.from_placeholder) return fail(Status::kConflictingAddresses);
+  cut(cpu, *freed.vad, freed.pages);
+  vads_.insert(placeholder_vad(freed.pages));
+  return {};
+}
+
+Result<> ProcessSpace::coalesce_placeholders(VpnRange pages) {
+  Vad* const first = vads_.find(pages.first);
+  if (first == nullptr) return fail(Status::kMemoryNotAllocated);
+  if (first->range.first != pages.first || first->range == pages) return fail(Status::kConflictingAddresses);
+  Vpn reached = pages.first;
+  for (const Vad* vad = first; reached < pages.end(); vad = VadTree::next(vad)) {
+    if (vad == nullptr || !vad->placeholder || vad->range.first != reached) return fail(Status::kConflictingAddresses);
+    reached = vad->range.end();
+  }
+  if (reached != pages.end()) return fail(Status::kConflictingAddresses);
+  for (Vad* vad = first; vad != nullptr && vad->range.first < pages.end();) {
+    Vad* const next = VadTree::next(vad);
+    vads_.erase(*vad);
+    vad = next;
+  }
+  vads_.insert(placeholder_vad(pages));
   return {};
 }
 

@@ -11,8 +11,7 @@
 // write to it. Files' views and images are not reset. All this is a choice; reference/nt.md 7.1 does not say.
 #include <array>
 
-#include "pagoda/mm/section/sections.h"
-#include "pagoda/mm/space/address_space.h"
+#include "pagoda/mm/process/process_space.h"
 
 namespace pagoda::mm {
 
@@ -21,17 +20,11 @@ namespace {
 // Mapped pages are reset in batches, one shoot-down for each.
 constexpr std::size_t kResetBatch = 64;
 
-bool may_reset(const Vad& vad) {
-  if (vad.control_area != nullptr)
-    return vad.type == VadType::kNone && vad.control_area->kind() == SectionKind::kPagingFile;
-  return vad.is_private && (vad.type == VadType::kNone || vad.type == VadType::kWriteWatch);
-}
-
 // Of a view, visits pages without a page table too: their section may have contents for them.
 template <class Visit>
 void for_each_page(const Core& core, const PageTables& tables, const Processor& cpu, const Vad& vad, VpnRange pages,
                    Visit&& visit) {
-  if (vad.control_area == nullptr) {
+  if (vad.source == PageSource::kZeros) {
     tables.for_each(cpu, pages, visit);
     return;
   }
@@ -69,7 +62,7 @@ RawPte owner_of(const Core& core, const Processor& cpu, const Vad& vad, Vpn page
   PhysicalAddress pte = PrototypePool::kNone;
   if (kind == PteKind::kPrototype && !core.codec.is_lookup_needed(raw)) {
     pte = core.prototypes.find(core.codec.prototype_address(raw));
-  } else if (vad.control_area != nullptr) {
+  } else if (vad.source == PageSource::kPrototype) {
     pte = prototype_of(core, vad, page);
   }
   return pte == PrototypePool::kNone ? 0 : core.load(cpu, pte);
@@ -77,13 +70,13 @@ RawPte owner_of(const Core& core, const Processor& cpu, const Vad& vad, Vpn page
 
 }  // namespace
 
-Result<> AddressSpace::reset(Processor& cpu, VirtualAddress base, ByteCount size) {
-  if (base.vpn() > user_range().last()) return fail(Status::kInvalidParameter2);
+Result<> ProcessSpace::reset(Processor& cpu, VirtualAddress base, ByteCount size) {
+  if (base.vpn() > range().last()) return fail(Status::kInvalidParameter2);
   const auto pages = pages_covering(base, size);
   if (!pages) return fail(Status::kInvalidParameter4);
   const LockGuard guard(lock);
   const auto region = region_of(*pages);
-  if (!region || !may_reset(**region)) return fail(Status::kConflictingAddresses);
+  if (!region || !(*region)->kind->may_reset(**region)) return fail(Status::kConflictingAddresses);
   const Vad& vad = **region;
 
   struct Mapped {
@@ -110,7 +103,7 @@ Result<> AddressSpace::reset(Processor& cpu, VirtualAddress base, ByteCount size
   };
   for_each_page(core_, tables_, cpu, vad, *pages, [&](Vpn page, PhysicalAddress pte, RawPte raw) {
     lock.assert_held();
-    const bool shared = vad.control_area != nullptr && !is_private_entry(raw);
+    const bool shared = vad.source == PageSource::kPrototype && !is_private_entry(raw);
     if (shared && !is_writable(current_protection(cpu, vad, page, raw))) return;
     // What a fork shares keeps its contents, for the others.
     if (PteCodec::is_valid(raw) && PteCodec::is_shared(raw) && !shared) return;
@@ -143,13 +136,13 @@ Result<> AddressSpace::reset(Processor& cpu, VirtualAddress base, ByteCount size
   return {};
 }
 
-Result<> AddressSpace::undo_reset(const Processor& cpu, VirtualAddress base, ByteCount size) {
-  if (base.vpn() > user_range().last()) return fail(Status::kInvalidParameter2);
+Result<> ProcessSpace::undo_reset(const Processor& cpu, VirtualAddress base, ByteCount size) {
+  if (base.vpn() > range().last()) return fail(Status::kInvalidParameter2);
   const auto pages = pages_covering(base, size);
   if (!pages) return fail(Status::kInvalidParameter4);
   const LockGuard guard(lock);
   const auto region = region_of(*pages);
-  if (!region || !may_reset(**region)) return fail(Status::kConflictingAddresses);
+  if (!region || !(*region)->kind->may_reset(**region)) return fail(Status::kConflictingAddresses);
 
   // Nobody may repurpose a page between the count and the rest.
   const LockGuard pfn_guard(core_.pfns.lock);

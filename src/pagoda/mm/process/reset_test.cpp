@@ -46,10 +46,10 @@ TEST_P(Reset, DirtyPagesAreOldUntilRepurposedAndThenZero) {
   EXPECT_EQ(t_.resident(), 16_pages);
   EXPECT_EQ(t_.differences(base_, 16_pages), 0U);
   EXPECT_EQ(t_.check(), "");
-  t_.space().empty(t_.cpu());
+  t_.space().empty_working_set(t_.cpu());
   EXPECT_EQ(t_.count(PageState::kModified), 0_pages);  // There is nothing to write.
   EXPECT_EQ(t_.differences(base_, 8_pages), 0U);
-  t_.space().empty(t_.cpu());
+  t_.space().empty_working_set(t_.cpu());
   EXPECT_EQ(t_.check(), "");
   repurpose_standby();
   EXPECT_EQ(t_.check(), "");
@@ -74,7 +74,7 @@ TEST_P(Reset, StandbyAndModifiedPagesLoseSlotAndDirtyState) {
   t_.fill(base_, 16_pages);
   t_.page_out();
   t_.fill(at(8), 8_pages, 9);
-  t_.space().empty(t_.cpu());
+  t_.space().empty_working_set(t_.cpu());
   EXPECT_EQ(t_.count(PageState::kModified), 8_pages);
   EXPECT_EQ(reset(0, 16), Status::kSuccess);
   EXPECT_EQ(t_.count(PageState::kModified), 0_pages);
@@ -94,7 +94,7 @@ TEST_P(Reset, APageWrittenAgainIsAnOrdinaryOne) {
   for (std::uint64_t i = 8; i < 16; ++i) EXPECT_EQ(t_.get(base_, i), 0U);
   // Also one that is rescued by a write.
   EXPECT_EQ(reset(0, 8), Status::kSuccess);
-  t_.space().empty(t_.cpu());
+  t_.space().empty_working_set(t_.cpu());
   t_.fill(base_, 8_pages, 200);
   t_.push_out();
   EXPECT_EQ(t_.differences(base_, 8_pages, 200), 0U);
@@ -110,7 +110,7 @@ TEST_P(Reset, UndoKeepsWhatIsThere) {
   EXPECT_EQ(t_.differences(base_, 16_pages), 0U);
   // On standby.
   EXPECT_EQ(reset(0, 16), Status::kSuccess);
-  t_.space().empty(t_.cpu());
+  t_.space().empty_working_set(t_.cpu());
   EXPECT_EQ(undo(0, 16), Status::kSuccess);
   EXPECT_EQ(t_.count(PageState::kModified), 16_pages);
   EXPECT_EQ(t_.check(), "");
@@ -139,7 +139,7 @@ TEST_P(Reset, UndoFailsAsAWholeWhenAPageIsLost) {
 
 TEST_P(Reset, WhileBeingWritten) {
   t_.fill(base_, 16_pages);
-  t_.space().empty(t_.cpu());
+  t_.space().empty_working_set(t_.cpu());
   EXPECT_TRUE(t_.manager().modified_writer().write_cluster(t_.cpu()));
   EXPECT_EQ(t_.state(at(0)), PageState::kTransition);
   EXPECT_EQ(reset(0, 16), Status::kSuccess);
@@ -249,7 +249,7 @@ TEST_P(Reset, AgreesWithAModelOverManyOperations) {
         }
         break;
       case 6:
-        t.space().empty(t.cpu());
+        t.space().empty_working_set(t.cpu());
         break;
       case 7:
         static_cast<void>(t.manager().modified_writer().write_cluster(t.cpu()));

@@ -29,7 +29,7 @@ class ResetViews : public ::testing::TestWithParam<machine::PteFormat> {
     t.manager().attach(t.cpu(1), other);
   }
 
-  VirtualAddress map(AddressSpace& space, Protection protection = Protection::kReadWrite) {
+  VirtualAddress map(ProcessSpace& space, Protection protection = Protection::kReadWrite) {
     const auto mapped = space.map_view(t.cpu(), section, {.protection = protection});
     PAGODA_CHECK(mapped.has_value());
     return VirtualAddress(mapped->first);
@@ -41,8 +41,8 @@ class ResetViews : public ::testing::TestWithParam<machine::PteFormat> {
     return status_of(t.space().undo_reset(t.cpu(), TestMachine::page(base, first), bytes_of(count)));
   }
   void empty_both() {
-    t.space().empty(t.cpu());
-    other.empty(t.cpu(1));
+    t.space().empty_working_set(t.cpu());
+    other.empty_working_set(t.cpu(1));
   }
   // All frames on standby get a new owner.
   void repurpose_standby() {
@@ -54,7 +54,7 @@ class ResetViews : public ::testing::TestWithParam<machine::PteFormat> {
   }
 
   TestMachine t;
-  AddressSpace& other;
+  ProcessSpace& other;
   Section& section;
   const VirtualAddress here;
   const VirtualAddress there;
@@ -88,7 +88,7 @@ TEST_P(ResetViews, APageThatSomebodyWritesAgainIsAnOrdinaryOne) {
   t.fill(here, kPages);
   EXPECT_EQ(reset(here), Status::kSuccess);
   for (std::uint64_t i = 0; i < 4; ++i) t.must_put(there, i, 100 + i, 1);  // While the first maps it.
-  t.space().empty(t.cpu());
+  t.space().empty_working_set(t.cpu());
   for (std::uint64_t i = 4; i < 8; ++i) t.must_put(there, i, 100 + i, 1);  // From standby.
   for (std::uint64_t i = 8; i < 12; ++i) {                                 // Read before it is written.
     EXPECT_EQ(t.get(there, i, 1), i + 1);
@@ -116,11 +116,11 @@ TEST_P(ResetViews, APageThatAnotherViewMapsKeepsItsContents) {
   for (std::uint64_t i = 8; i < 16; ++i) EXPECT_EQ(t.get(here, i), 0U);
   // Mapped by the other alone.
   t.must_put(there, 9, 90, 1);
-  t.space().empty(t.cpu());
+  t.space().empty_working_set(t.cpu());
   EXPECT_EQ(reset(here), Status::kSuccess);
   EXPECT_EQ(t.check(), "");
   t.push_out();
-  other.empty(t.cpu(1));
+  other.empty_working_set(t.cpu(1));
   t.push_out();
   EXPECT_EQ(t.get(here, 9), 90U);
   EXPECT_EQ(t.check(), "");
@@ -128,7 +128,7 @@ TEST_P(ResetViews, APageThatAnotherViewMapsKeepsItsContents) {
 
 TEST_P(ResetViews, PagesInThePagingFileAreZeroAtOnceWhoeverPutThemThere) {
   for (std::uint64_t i = 0; i < kPages.value(); ++i) t.must_put(there, i, i + 1, 1);
-  other.empty(t.cpu(1));
+  other.empty_working_set(t.cpu(1));
   t.push_out();
   EXPECT_EQ(t.slots_used(), kPages);
   EXPECT_EQ(reset(here), Status::kSuccess) << "without a page table of its own";
@@ -143,7 +143,7 @@ TEST_P(ResetViews, StandbyAndModifiedPagesLoseSlotAndDirtyState) {
   t.fill(here, kPages);
   t.page_out();
   t.fill(here, 8_pages, 9);
-  t.space().empty(t.cpu());
+  t.space().empty_working_set(t.cpu());
   EXPECT_EQ(t.count(PageState::kModified), 8_pages);
   EXPECT_EQ(reset(here), Status::kSuccess);
   EXPECT_EQ(t.count(PageState::kModified), 0_pages);
@@ -156,7 +156,7 @@ TEST_P(ResetViews, StandbyAndModifiedPagesLoseSlotAndDirtyState) {
 TEST_P(ResetViews, UndoKeepsWhatIsThereForEverybody) {
   t.fill(here, kPages);
   EXPECT_EQ(reset(here), Status::kSuccess);
-  t.space().empty(t.cpu());
+  t.space().empty_working_set(t.cpu());
   EXPECT_EQ(undo(here), Status::kSuccess);
   EXPECT_EQ(t.count(PageState::kModified), kPages);
   EXPECT_EQ(t.check(), "");
@@ -196,7 +196,7 @@ TEST_P(ResetViews, PrivateCopiesAreLikePrivatePagesAndTheirOriginalsStay) {
 
 TEST_P(ResetViews, WhoMayNotWriteCannotReset) {
   t.fill(here, kPages);
-  t.space().empty(t.cpu());
+  t.space().empty_working_set(t.cpu());
   const VirtualAddress read_only = map(t.space(), Protection::kReadOnly);
   EXPECT_EQ(reset(read_only), Status::kSuccess);
   t.push_out();
@@ -211,7 +211,7 @@ TEST_P(ResetViews, WhoMayNotWriteCannotReset) {
 
 TEST_P(ResetViews, WhileBeingWritten) {
   t.fill(here, kPages);
-  t.space().empty(t.cpu());
+  t.space().empty_working_set(t.cpu());
   EXPECT_TRUE(t.manager().modified_writer().write_cluster(t.cpu()));
   EXPECT_EQ(t.count(PageState::kModified), 0_pages);
   EXPECT_EQ(reset(here), Status::kSuccess);
@@ -222,7 +222,7 @@ TEST_P(ResetViews, WhileBeingWritten) {
   t.finish_io();
   EXPECT_EQ(t.count(PageState::kModified), 4_pages);
   EXPECT_EQ(t.check(), "");
-  other.empty(t.cpu(1));
+  other.empty_working_set(t.cpu(1));
   t.push_out();
   EXPECT_EQ(t.get(here, 2), 77U);
   EXPECT_EQ(t.differences(TestMachine::page(here, 4), 4_pages, 5), 0U);
@@ -260,10 +260,10 @@ TEST_P(ResetViews, PagesNotCommittedAndPagesThatAForkShares) {
   const VirtualAddress copy(
       t.space().map_view(t.cpu(), section, {.protection = Protection::kWriteCopy, .inherit = Inherit::kShare})->first);
   t.fill(copy, 4_pages, 50);
-  AddressSpace& child = **t.manager().clone_space(t.cpu(), t.space());
+  ProcessSpace& child = **t.manager().clone_space(t.cpu(), t.space());
   t.manager().attach(t.cpu(1), child);
   EXPECT_EQ(reset(copy), Status::kSuccess);
-  t.space().empty(t.cpu());
+  t.space().empty_working_set(t.cpu());
   EXPECT_EQ(reset(copy), Status::kSuccess);
   t.push_out();
   EXPECT_EQ(t.differences(copy, 4_pages, 50), 0U);
@@ -304,7 +304,7 @@ TEST_P(ResetViews, AgreeWithAModelOverManyOperations) {
   for (int n = 0; n < 20'000; ++n) {
     const auto side = static_cast<unsigned>(random.below(2));
     const VirtualAddress base = side == 0 ? here : there;
-    AddressSpace& space = side == 0 ? t.space() : other;
+    ProcessSpace& space = side == 0 ? t.space() : other;
     const std::uint64_t page = random.below(kPages.value());
     const PageCount count(1 + random.below(kPages.value() - page));
     const VirtualAddress at = TestMachine::page(base, page);
@@ -330,7 +330,7 @@ TEST_P(ResetViews, AgreeWithAModelOverManyOperations) {
         }
         break;
       case 6:
-        space.empty(t.cpu(side));
+        space.empty_working_set(t.cpu(side));
         break;
       case 7:
         static_cast<void>(t.manager().modified_writer().write_cluster(t.cpu()));

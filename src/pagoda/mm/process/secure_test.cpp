@@ -126,7 +126,7 @@ TEST_F(Secure, NoChangeRegionsKeepTheirProtection) {
 }
 
 TEST_F(Secure, ASpaceMayDieWithSecuredRanges) {
-  AddressSpace& space = t_.add_space();
+  ProcessSpace& space = t_.add_space();
   const auto pages = space.reserve({.size = 64_KiB, .commit = MemCommit::kYes});
   ASSERT_TRUE(pages);
   EXPECT_TRUE(space.secure(t_.cpu(), VirtualAddress(pages->first), 64_KiB, Protection::kReadWrite));

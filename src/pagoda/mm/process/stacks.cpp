@@ -1,6 +1,4 @@
-#include "pagoda/mm/process/stacks.h"
-
-#include "pagoda/mm/space/address_space.h"
+#include "pagoda/mm/process/process_space.h"
 
 namespace pagoda::mm {
 
@@ -10,7 +8,7 @@ constexpr Protection kGuard = with_modifier(Protection::kReadWrite, kProtectionG
 
 }  // namespace
 
-Result<> AddressSpace::add_stack(VirtualAddress base, VirtualAddress limit, VirtualAddress top, ByteCount guarantee) {
+Result<> ProcessSpace::add_stack(VirtualAddress base, VirtualAddress limit, VirtualAddress top, ByteCount guarantee) {
   const auto is_aligned = [](VirtualAddress va) { return va.value() % kPageBytes == 0; };
   if (!is_aligned(base) || !is_aligned(limit) || !is_aligned(top) || base >= limit || limit > top)
     return fail(Status::kInvalidParameter);
@@ -22,24 +20,27 @@ Result<> AddressSpace::add_stack(VirtualAddress base, VirtualAddress limit, Virt
   return {};
 }
 
-Result<> AddressSpace::remove_stack(VirtualAddress base) {
+Result<> ProcessSpace::remove_stack(VirtualAddress base) {
   const LockGuard guard(lock);
   if (!stacks_.remove(base.vpn())) return fail(Status::kInvalidParameter);
   return {};
 }
 
-Result<VirtualAddress> AddressSpace::stack_limit(VirtualAddress base) {
+Result<VirtualAddress> ProcessSpace::stack_limit(VirtualAddress base) {
   const LockGuard guard(lock);
   const Stack* const stack = stacks_.find(base.vpn());
   if (stack == nullptr || stack->pages.first != base.vpn()) return fail(Status::kInvalidParameter);
   return VirtualAddress(stack->limit);
 }
 
-Status AddressSpace::grow_stack(Processor& cpu, Vpn page) {
+Status ProcessSpace::guard_hit(Processor& cpu, Vpn page) {
   Stack* const stack = stacks_.find(page);
   if (stack == nullptr) return Status::kGuardPageViolation;
   if (const auto next = stack->next_guard(page)) {
-    const auto committed = commit_locked(cpu, {*next, 1_pages}, kGuard);
+    const VpnRange below{*next, 1_pages};
+    const auto region = region_of(below);
+    const auto committed = region ? (*region)->kind->commit(*this, cpu, **region, below, kGuard)
+                                  : Result<>(std::unexpected(region.error()));
     if (!committed && committed.error() == Status::kNoMemory) return Status::kNoMemory;
     stack->limit = page;
     return committed ? Status::kPageFaultGuardPage : Status::kStackOverflow;

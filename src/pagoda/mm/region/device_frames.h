@@ -24,25 +24,12 @@
 #pragma once
 
 #include <map>
-#include <optional>
 
 #include "pagoda/base/units.h"
-#include "pagoda/mm/process/placement.h"
-#include "pagoda/mm/pte/protection.h"
-#include "pagoda/mm/region/vad.h"
+#include "pagoda/mm/region/region_kind.h"
+#include "pagoda/mm/region/vad_extra.h"
 
 namespace pagoda::mm {
-
-struct FramesRequest {
-  Pfn first;
-  PageCount count;
-  std::optional<VirtualAddress> base;  // 64 KB aligned; none: the manager chooses.
-  PlacementWishes wishes;              // Only without a base.
-  Protection protection = Protection::kReadOnly;
-  Direction direction = Direction::kBottomUp;
-  Inherit inherit = Inherit::kShare;
-  bool no_change = false;  // Protect fails from now on.
-};
 
 // What a page that maps a device frame may allow.
 constexpr bool is_allowed_on_device(Protection protection) {
@@ -51,7 +38,7 @@ constexpr bool is_allowed_on_device(Protection protection) {
 }
 
 // What one region of device frames knows: which they are, and the rights of pages that are not private.
-class DeviceFrames {
+class DeviceFrames : public KindState {
  public:
   DeviceFrames(VpnRange pages, Pfn first, Protection protection)
       : pages_(pages), first_(first), rights_{{pages.first, protection}} {}
@@ -60,12 +47,8 @@ class DeviceFrames {
   [[nodiscard]] Pfn first() const { return first_; }
   [[nodiscard]] Pfn frame_of(Vpn page) const { return first_ + (page - pages_.first); }
 
-  // Pages from `page` on that have these rights, up to `end`.
-  struct Run {
-    Vpn end;
-    Protection protection = Protection::kNone;
-  };
-  [[nodiscard]] Run run_from(Vpn page) const;
+  // The rights of `page`, and how far they reach.
+  [[nodiscard]] DefaultRun run_from(Vpn page) const;
   [[nodiscard]] Protection rights(Vpn page) const { return run_from(page).protection; }
   void set_rights(VpnRange pages, Protection protection);
   // Where rights begin that differ from those before: for tests.
@@ -78,5 +61,25 @@ class DeviceFrames {
   Pfn first_;
   std::map<Vpn, Protection> rights_;  // From the page on, up to the next one; no two neighbours are equal.
 };
+
+inline bool has_device_frames(const Vad& vad) { return vad.type == VadType::kPhysical; }
+// Requires: a region of device frames.
+inline DeviceFrames& device_frames(const Vad& vad) { return static_cast<DeviceFrames&>(*vad.extra->state); }
+
+class DeviceRegion final : public RegionKind {
+ public:
+  DeviceRegion() : RegionKind(Residence::kUnlocked, MemoryType::kMapped) {}
+  [[nodiscard]] DefaultRun rights(const Vad& vad, Vpn page) const override;
+  [[nodiscard]] Result<> may_protect(const RegionSpace& space, const Processor& cpu, const Vad& vad, VpnRange pages,
+                                     Protection protection) const override;
+  Result<> protect(RegionSpace& space, Processor& cpu, Vad& vad, VpnRange pages, Protection protection) const override;
+  // The frame is there and is mapped; a write makes a private copy.
+  fault::Outcome fault(fault::Context& context, Vad& vad) const override;
+  [[nodiscard]] bool is_forked(const Vad& vad) const override;
+  Result<> fork(RegionSpace& child, RegionSpace& parent, Processor& cpu, const Vad& of_parent, Vad& of_child,
+                CloneEntries& entries) const override;
+};
+
+const DeviceRegion& device_region();
 
 }  // namespace pagoda::mm

@@ -223,7 +223,7 @@ TEST_P(DeviceFramesTest, OtherCallsLeaveThemAlone) {
   const VirtualAddress base = map(0, PageCount(4), Protection::kWriteCopy);
   t.must_put(base, 1, 101);
   t.must_touch(base);
-  AddressSpace& s = t.space();
+  ProcessSpace& s = t.space();
   EXPECT_EQ(s.commit(t.cpu(), base, kPageSize, Protection::kReadWrite).error(), Status::kConflictingAddresses);
   EXPECT_EQ(s.decommit(t.cpu(), base, kPageSize).error(), Status::kUnableToDeleteSection);
   EXPECT_EQ(s.release(t.cpu(), base, ByteCount(0)).error(), Status::kUnableToDeleteSection);
@@ -233,8 +233,8 @@ TEST_P(DeviceFramesTest, OtherCallsLeaveThemAlone) {
   EXPECT_EQ(s.unlock_pages(t.cpu(), base, kPageSize, LockKind::kInMemory).error(), Status::kNotLocked);
   EXPECT_EQ(s.flush_view(t.cpu(), base, kPageSize).error(), Status::kNotMappedData);
   EXPECT_EQ(s.mapped_file(base).error(), Status::kInvalidAddress);
-  EXPECT_EQ(s.unmap_view(t.cpu(), base, AddressSpace::After::kPlaceholder).error(), Status::kConflictingAddresses);
-  s.empty(t.cpu());
+  EXPECT_EQ(s.unmap_view(t.cpu(), base, ProcessSpace::After::kPlaceholder).error(), Status::kConflictingAddresses);
+  s.empty_working_set(t.cpu());
   EXPECT_EQ(t.kind(base), PteKind::kValid);
   EXPECT_EQ(*t.get(base, 0), word_of(0));
   EXPECT_EQ(*t.get(base, 1), 101U);
@@ -288,7 +288,7 @@ TEST_P(DeviceFramesTest, AForkInheritsThemAndSharesTheCopies) {
   t.must_touch(own);
   t.push_out();
   t.must_touch(t.page(base, 2));
-  AddressSpace& child = **t.manager().clone_space(t.cpu(), t.space());
+  ProcessSpace& child = **t.manager().clone_space(t.cpu(), t.space());
   t.manager().attach(t.cpu(1), child);
   EXPECT_EQ(t.check(), "");
   EXPECT_EQ(*t.get(base, 0, 1), word_of(0));
@@ -431,7 +431,7 @@ TEST(DeviceFrames, ASpaceThatEndsUnmapsThem) {
   TestMachine t({.processors = 2, .device_frames = kDevice});
   const PageCount available = t.available();
   const PageCount charged = t.manager().commit().charged;
-  AddressSpace& space = t.add_space();
+  ProcessSpace& space = t.add_space();
   t.manager().attach(t.cpu(1), space);
   const auto mapped = space.map_frames({.first = Pfn(256), .count = kDevice, .protection = Protection::kWriteCopy});
   const VirtualAddress base(mapped->first);

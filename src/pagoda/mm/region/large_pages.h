@@ -25,12 +25,51 @@
 // address space; of sections' frames the PFN lock. Source: reference/nt.md 6.1, 7.1 to 7.3, 7.5.
 #pragma once
 
-#include "pagoda/base/units.h"
-#include "pagoda/machine/paging_mode.h"
+#include "pagoda/mm/region/private_region.h"
+#include "pagoda/mm/region/view.h"
 
 namespace pagoda::mm {
 
-// 4 MB on x86, 2 MB on PAE and AMD64.
-inline ByteCount large_page_size(const machine::PagingMode& mode) { return mode.coverage(2); }
+// What an entry of a page directory can carry.
+constexpr bool is_allowed_on_large(Protection protection) {
+  return is_allowed_on_private(protection) && is_mappable(protection);
+}
+// The same with the caching that all views of the frames have.
+constexpr bool is_allowed_on_large_view(Protection protection) {
+  return is_allowed_on_large(protection) && cache_attribute(protection) == CacheAttribute::kCached;
+}
+inline bool has_large_pages(const Vad& vad) {
+  return vad.type == VadType::kLargePages || vad.type == VadType::kLargePageSection;
+}
+
+class LargeRegion final : public RegionKind {
+ public:
+  LargeRegion() : RegionKind(Residence::kMapped) {}
+  [[nodiscard]] DefaultRun rights(const Vad& vad, Vpn page) const override;
+  [[nodiscard]] Result<> may_protect(const RegionSpace& space, const Processor& cpu, const Vad& vad, VpnRange pages,
+                                     Protection protection) const override;
+  Result<> protect(RegionSpace& space, Processor& cpu, Vad& vad, VpnRange pages, Protection protection) const override;
+  PageCount unmap(RegionSpace& space, Processor& cpu, Vad& vad, VpnRange pages) const override;
+  [[nodiscard]] bool is_forked(const Vad& vad) const override;
+};
+
+class LargeView final : public SectionView {
+ public:
+  LargeView() : SectionView(Residence::kMapped, MemoryType::kMapped) {}
+  [[nodiscard]] DefaultRun rights(const Vad& vad, Vpn page) const override;
+  Result<> protect(RegionSpace& space, Processor& cpu, Vad& vad, VpnRange pages, Protection protection) const override;
+  Result<> commit(RegionSpace& space, Processor& cpu, Vad& vad, VpnRange pages, Protection protection) const override;
+  PageCount unmap(RegionSpace& space, Processor& cpu, Vad& vad, VpnRange pages) const override;
+  Result<> fork(RegionSpace& child, RegionSpace& parent, Processor& cpu, const Vad& of_parent, Vad& of_child,
+                CloneEntries& entries) const override;
+};
+
+const LargeRegion& large_region();
+const LargeView& large_view();
+
+// Takes, zeroes and maps the frames of a region, or maps those of a view's section: all of it, or nothing.
+// Fails with: kInsufficientResources (not enough frames in a row); for a view kNoMemory (try again).
+Result<> map_large_region(RegionSpace& space, Processor& cpu, Vad& vad) PAGODA_REQUIRES(space.lock);
+Result<> map_large_view(RegionSpace& space, Processor& cpu, const Vad& vad) PAGODA_REQUIRES(space.lock);
 
 }  // namespace pagoda::mm

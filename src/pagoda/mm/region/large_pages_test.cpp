@@ -154,7 +154,7 @@ TEST_P(LargePagesTest, ProtectTakesTheWholeRegion) {
 
 TEST_P(LargePagesTest, CannotBeCommittedDecommittedLockedOrReleasedInPart) {
   const VirtualAddress base = reserve(2);
-  AddressSpace& space = t_.space();
+  ProcessSpace& space = t_.space();
   EXPECT_EQ(status_of(space.commit(t_.cpu(), base, 4_KiB, Protection::kReadWrite)), Status::kConflictingAddresses);
   EXPECT_EQ(status_of(space.decommit(t_.cpu(), base, large())), Status::kMemoryNotAllocated);
   EXPECT_EQ(status_of(space.decommit(t_.cpu(), base, 0_B)), Status::kMemoryNotAllocated);
@@ -229,7 +229,7 @@ TEST_P(LargePagesTest, ReleaseGivesEverythingBack) {
 
 TEST_P(LargePagesTest, ADyingSpaceGivesThemBack) {
   const PageCount before = charged();
-  AddressSpace& other = t_.add_space();
+  ProcessSpace& other = t_.add_space();
   ASSERT_TRUE(other.reserve(
       t_.cpu(),
       {.size = large(), .protection = Protection::kReadOnly, .commit = MemCommit::kYes, .type = VadType::kLargePages}));

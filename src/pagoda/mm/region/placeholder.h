@@ -14,28 +14,18 @@
 
 #include <cstdint>
 
-#include "pagoda/mm/region/vad.h"
+#include "pagoda/mm/region/private_region.h"
 
 namespace pagoda::mm {
 
-// What a reservation has to do with placeholders.
-enum class Placeholder : std::uint8_t {
-  kNo,
-  kReserve,  // The new region is one: no rights, nothing committed.
-  kReplace,  // The new region takes the place of one with the same bounds.
+class PlaceholderRegion final : public PrivateRegion {
+ public:
+  Result<> commit(RegionSpace& space, Processor& cpu, Vad& vad, VpnRange pages, Protection protection) const override;
+  Result<> discard(RegionSpace& space, Processor& cpu, Vad& vad, VpnRange pages) const override;
 };
 
-enum class ReleaseMode : std::uint8_t {
-  kFree,
-  kPreservePlaceholder,   // The pages become a placeholder: one split off another, or again after a replacement.
-  kCoalescePlaceholders,  // The pages, exactly those of two or more placeholders side by side, become one.
-};
+const PlaceholderRegion& placeholder_region();
 
-inline Vad placeholder_vad(VpnRange pages) {
-  Vad vad;
-  vad.range = pages;
-  vad.placeholder = true;
-  return vad;
-}
+Vad placeholder_vad(VpnRange pages);
 
 }  // namespace pagoda::mm

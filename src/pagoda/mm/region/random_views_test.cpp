@@ -188,7 +188,7 @@ class RandomViews : public ::testing::TestWithParam<machine::PteFormat> {
     static_cast<void>(spaces[view.space]->flush_view(t.cpu(), view.base, {}));
   }
   void push_out() {
-    for (AddressSpace* const space : spaces) space->empty(t.cpu());
+    for (ProcessSpace* const space : spaces) space->empty_working_set(t.cpu());
     if (below(2) == 0) t.push_out();
   }
   void through_file() {
@@ -237,7 +237,7 @@ class RandomViews : public ::testing::TestWithParam<machine::PteFormat> {
 
   TestMachine t;
   Random random;
-  std::vector<AddressSpace*> spaces;
+  std::vector<ProcessSpace*> spaces;
   std::vector<std::shared_ptr<FileStream>> files;  // The last one's is an image.
   std::map<std::size_t, std::shared_ptr<Words>> file_words;
   std::weak_ptr<Words> image_words;

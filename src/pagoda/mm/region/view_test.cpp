@@ -41,7 +41,7 @@ class Views : public ::testing::TestWithParam<machine::PteFormat> {
     return **t.manager().sections().create(t.cpu(),
                                            {.file = stream, .kind = SectionKind::kData, .protection = protection});
   }
-  VirtualAddress map(AddressSpace& space, Section& section, Protection protection = Protection::kReadWrite,
+  VirtualAddress map(ProcessSpace& space, Section& section, Protection protection = Protection::kReadWrite,
                      ByteCount offset = {}, ByteCount size = {}) {
     return VirtualAddress(
         space.map_view(t.cpu(), section, {.offset = offset, .size = size, .protection = protection})->first);
@@ -50,7 +50,7 @@ class Views : public ::testing::TestWithParam<machine::PteFormat> {
   void run_in_other(unsigned processor = 1) { t.manager().attach(t.cpu(processor), other); }
 
   TestMachine t;
-  AddressSpace& other;
+  ProcessSpace& other;
 };
 
 TEST_P(Views, OfOneSectionShowTheSamePages) {
@@ -82,10 +82,10 @@ TEST_P(Views, SharedPagesSurviveBeingTrimmedAndPagedOut) {
   t.fill(here, PageCount(64));
   for (unsigned i = 0; i < 64; ++i) EXPECT_EQ(*t.get(there, i, 1), i + 1);
   EXPECT_EQ(t.check(), "");
-  t.space().empty(t.cpu());
+  t.space().empty_working_set(t.cpu());
   EXPECT_EQ(t.check(), "");
   EXPECT_EQ(t.kind(here), PteKind::kPrototype);
-  other.empty(t.cpu(1));
+  other.empty_working_set(t.cpu(1));
   EXPECT_EQ(t.check(), "");
   t.push_out();
   EXPECT_EQ(t.check(), "");
@@ -136,8 +136,8 @@ TEST_P(Views, OfAFileReadItAndWriteItBack) {
   EXPECT_EQ(word, 1003U);
   EXPECT_EQ(t.check(), "");
   t.must_put(here, 3, 2003);
-  t.space().empty(t.cpu());
-  other.empty(t.cpu(1));
+  t.space().empty_working_set(t.cpu());
+  other.empty_working_set(t.cpu(1));
   EXPECT_EQ(t.check(), "");
   EXPECT_TRUE(t.manager().flush_modified(t.cpu()));
   ASSERT_TRUE(stream->file().peek(FileOffset(3 * kPageBytes), std::as_writable_bytes(std::span(&word, 1))));
@@ -440,7 +440,7 @@ TEST_P(Views, OfFilesThatCannotBeReadLeaveNothing) {
 TEST_P(Views, EverythingComesBack) {
   const PageCount charged = t.manager().commit().charged;
   const PageCount available = t.available();
-  AddressSpace& mortal = t.add_space();
+  ProcessSpace& mortal = t.add_space();
   t.manager().attach(t.cpu(1), mortal);
   Section& section = make(1_MiB);
   Section& reserved = make(1_MiB, Protection::kReadWrite, {.reserve = true});
@@ -454,7 +454,7 @@ TEST_P(Views, EverythingComesBack) {
     for (unsigned i = 0; i < 50; ++i) t.must_put(copy, i, i, 1);
     close(*mapped);
   }
-  mortal.empty(t.cpu(1));
+  mortal.empty_working_set(t.cpu(1));
   EXPECT_EQ(t.check(), "");
   t.manager().attach(t.cpu(1), t.space());
   t.manager().destroy_space(t.cpu(), mortal);

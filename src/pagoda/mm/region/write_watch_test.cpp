@@ -17,7 +17,7 @@ namespace {
 using machine::Access;
 using machine::Privilege;
 using testing::TestMachine;
-using Reset = AddressSpace::WatchReset;
+using Reset = ProcessSpace::WatchReset;
 
 constexpr PageCount kPages{64};
 

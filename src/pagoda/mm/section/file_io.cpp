@@ -4,9 +4,8 @@
 #include <array>
 #include <cstring>
 
-#include "pagoda/mm/fault/mapped_file.h"
+#include "pagoda/mm/section/mapped_transfer.h"
 #include "pagoda/mm/section/sections.h"
-#include "pagoda/mm/threads/mapped_writer.h"
 
 namespace pagoda::mm {
 
@@ -172,7 +171,7 @@ bool Sections::drop_pages(const Processor& cpu, ControlArea& area, PageCount fir
 }
 
 Result<> Sections::set_file_size(Processor& cpu, FileStream& file, ByteCount size) {
-  return with_memory(core_, cpu, [&]() -> Result<> {
+  return with_memory(relief_, cpu, [&]() -> Result<> {
     const LockGuard guard(lock);
     PAGODA_TRY(may_truncate_locked(file, size));
     if (size < file.size()) {
@@ -219,7 +218,7 @@ Result<Pfn> Sections::hold(Processor& cpu, ControlArea& area, PageCount page) {
         continue;
       }
     }
-    const fault::MappedRead read = fault::read_mapped(core_, cpu, area, page);
+    const MappedRead read = read_mapped(core_, cpu, area, page);
     if (read.status != Status::kSuccess) return fail(read.status);
     if (!read.started) continue;
     cpu.wait_until(read.completes);
@@ -276,7 +275,7 @@ Result<ByteCount> Sections::transfer(Processor& cpu, const std::shared_ptr<FileS
                                      std::size_t bytes, PteCodec::Dirty dirty, Move&& move) {
   std::size_t done = 0;
   while (done < bytes) {
-    const auto result = with_memory(core_, cpu, [&]() -> Result<> {
+    const auto result = with_memory(relief_, cpu, [&]() -> Result<> {
       const LockGuard guard(lock);
       const auto moved = transfer_in_page(cpu, file, offset + ByteCount(done), bytes - done, dirty,
                                           [&](std::byte* page, std::size_t length) { move(page, done, length); });

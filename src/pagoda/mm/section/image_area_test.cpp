@@ -76,13 +76,13 @@ class Images : public ::testing::TestWithParam<Mode> {
   Result<Section*> create(const std::shared_ptr<FileStream>& stream) {
     return sections().create(t.cpu(), {.file = stream, .kind = SectionKind::kImage});
   }
-  VirtualAddress map(AddressSpace& space, Section& section) {
+  VirtualAddress map(ProcessSpace& space, Section& section) {
     return VirtualAddress(space.map_view(t.cpu(), section, {})->first);
   }
   void close(Section& section) { sections().dereference(t.cpu(), section); }
   // Both spaces let go of their pages, which leave memory.
   void push_out() {
-    other.empty(t.cpu(1));
+    other.empty_working_set(t.cpu(1));
     t.push_out();
   }
   static bool has(const ImageLayout& layout, std::uint64_t page) {
@@ -174,7 +174,7 @@ class Images : public ::testing::TestWithParam<Mode> {
   }
 
   TestMachine t;
-  AddressSpace& other;
+  ProcessSpace& other;
 
  private:
   PageCount charged_;

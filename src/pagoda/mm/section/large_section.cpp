@@ -2,8 +2,8 @@
 //
 // Every prototype PTE is valid all that time and counts as a mapping of its page, so that no page ever leaves memory;
 // views' entries of page directories map them besides. One page of the pool holds the entries of one large page.
-#include "pagoda/mm/region/large_pages.h"
 #include "pagoda/mm/section/sections.h"
+#include "pagoda/mm/space/page_tables.h"
 
 namespace pagoda::mm {
 

@@ -39,12 +39,12 @@ class LargeSections : public ::testing::TestWithParam<machine::PteFormat> {
     return **made;
   }
   void close(Section& section) { t.manager().sections().dereference(t.cpu(), section); }
-  VirtualAddress map(AddressSpace& space, Section& section, const ViewRequest& request = {}) {
+  VirtualAddress map(ProcessSpace& space, Section& section, const ViewRequest& request = {}) {
     const auto mapped = space.map_view(t.cpu(), section, request);
     PAGODA_CHECK(mapped.has_value());
     return VirtualAddress(mapped->first);
   }
-  [[nodiscard]] Pfn first_frame(AddressSpace& space, VirtualAddress va) {
+  [[nodiscard]] Pfn first_frame(ProcessSpace& space, VirtualAddress va) {
     const LockGuard guard(space.lock);
     const RawPte raw = t.core().load(t.cpu(), space.tables().find_large(t.cpu(), va.vpn()));
     return PageTables::is_large(raw, PageTables::kLargeLevel) ? t.core().codec.frame(raw) : kNoPfn;
@@ -52,7 +52,7 @@ class LargeSections : public ::testing::TestWithParam<machine::PteFormat> {
   [[nodiscard]] PageCount charged() { return t.manager().commit().charged; }
 
   TestMachine t;
-  AddressSpace& other;
+  ProcessSpace& other;
   const ByteCount large;
   const PageCount pages;
 };
@@ -98,7 +98,7 @@ TEST_P(LargeSections, AreSharedByTwoProcessesAndNeverPagedOut) {
   EXPECT_EQ(t.check(), "");
   const std::uint64_t faults = t.faults();
   t.page_out();
-  other.empty(t.cpu(1));
+  other.empty_working_set(t.cpu(1));
   EXPECT_EQ(t.get(there, 3, 1), 33U);
   EXPECT_EQ(t.get(here, pages.value() + 4), 44U);
   EXPECT_EQ(t.faults(), faults);
@@ -128,7 +128,7 @@ TEST_P(LargeSections, LastReferenceAndLastViewGiveEverythingBack) {
   // Without any view, and by a space that dies.
   Section& second = make(1);
   static_cast<void>(map(t.space(), second));
-  AddressSpace& third = t.add_space();
+  ProcessSpace& third = t.add_space();
   static_cast<void>(map(third, second));
   EXPECT_EQ(t.check(), "");
   t.manager().destroy_space(t.cpu(), third);
@@ -183,7 +183,7 @@ TEST_P(LargeSections, ForkSharesInheritedViews) {
   const VirtualAddress kept = map(t.space(), section, {.inherit = Inherit::kUnmap});
   ASSERT_TRUE(t.space().protect(t.cpu(), shared, large, Protection::kReadOnly));
   t.must_put(kept, 9, 9);
-  AddressSpace& child = **t.manager().clone_space(t.cpu(), t.space());
+  ProcessSpace& child = **t.manager().clone_space(t.cpu(), t.space());
   t.manager().attach(t.cpu(1), child);
   EXPECT_EQ(t.check(), "");
   EXPECT_EQ(first_frame(child, shared), first_frame(t.space(), shared));
@@ -240,7 +240,7 @@ TEST_P(LargeSections, RefuseWhatIsNoLargePage) {
 TEST_P(LargeSections, ViewsCannotBeCommittedLockedSecuredResetOrReleased) {
   Section& section = make(1);
   const VirtualAddress base = map(t.space(), section);
-  AddressSpace& space = t.space();
+  ProcessSpace& space = t.space();
   EXPECT_EQ(status_of(space.commit(t.cpu(), base, 4_KiB, Protection::kReadWrite)), Status::kInvalidPageProtection);
   EXPECT_EQ(status_of(space.decommit(t.cpu(), base, large)), Status::kUnableToDeleteSection);
   EXPECT_EQ(status_of(space.release(t.cpu(), base, 0_B)), Status::kUnableToDeleteSection);
@@ -286,7 +286,7 @@ TEST_P(LargeSections, ReplaceAndLeavePlaceholders) {
   ASSERT_EQ(map(t.space(), section, whole), base);
   t.must_put(base, 3, 3);
   EXPECT_EQ(t.check(), "");
-  ASSERT_TRUE(t.space().unmap_view(t.cpu(), base, AddressSpace::After::kPlaceholder));
+  ASSERT_TRUE(t.space().unmap_view(t.cpu(), base, ProcessSpace::After::kPlaceholder));
   EXPECT_EQ(t.get(base, 3), fail(Status::kAccessViolation));
   EXPECT_EQ(charged(), before);
   EXPECT_EQ(t.check(), "");

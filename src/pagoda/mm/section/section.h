@@ -7,9 +7,7 @@
 #include <optional>
 
 #include "pagoda/base/units.h"
-#include "pagoda/mm/process/placement.h"
 #include "pagoda/mm/pte/protection.h"
-#include "pagoda/mm/region/vad.h"
 #include "pagoda/mm/section/file_stream.h"
 
 namespace pagoda::mm {
@@ -72,20 +70,5 @@ class Section {
 // Whether a view of the protection may be made of a section of the other, and later be changed to it.
 // Source: reference/nt.md 6.1, the last table.
 [[nodiscard]] bool is_compatible(Protection section, Protection view);
-
-// What a view is asked to be. NT: NtMapViewOfSection's parameters.
-struct ViewRequest {
-  std::optional<VirtualAddress> base;  // 64 KB aligned; none: the manager chooses.
-  PlacementWishes wishes;              // Of a view that the manager places. Those of based sections have their place.
-  ByteCount offset;                    // Into the section; 64 KB aligned.
-  ByteCount size;                      // Zero: to the end of the section.
-  ByteCount commit;                    // Of a SEC_RESERVE section: so much of the view's start.
-  Protection protection = Protection::kReadWrite;
-  Direction direction = Direction::kBottomUp;
-  Inherit inherit = Inherit::kUnmap;
-  bool no_change = false;             // SEC_NO_CHANGE: protect fails from now on.
-  bool extendable = false;            // MEM_RESERVE: may exceed the section, which may grow into it.
-  bool replaces_placeholder = false;  // MEM_REPLACE_PLACEHOLDER: exactly one placeholder, which it replaces.
-};
 
 }  // namespace pagoda::mm

@@ -3,8 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "pagoda/mm/memory_manager.h"
-#include "pagoda/mm/region/large_pages.h"
+#include "pagoda/mm/space/page_tables.h"
 
 namespace pagoda::mm {
 
@@ -34,7 +33,8 @@ Result<> may_be_large(const machine::PagingMode& mode, const SectionRequest& req
 
 }  // namespace
 
-Sections::Sections(Core& core) : lock(LockRank(LockClass::kSection, core.depth)), core_(core) {}
+Sections::Sections(Core& core, ShortageRelief& relief)
+    : lock(LockRank(LockClass::kSection, core.depth)), core_(core), relief_(relief) {}
 
 Sections::~Sections() = default;
 
@@ -175,7 +175,7 @@ Result<Section*> Sections::create(Processor& cpu, const SectionRequest& request)
   }
   // What the image's pages are read from is the file. NT: MiFlushDataSection.
   PAGODA_TRY(flush(cpu, *request.file, FileOffset{}, ByteCount{}));
-  return with_memory(core_, cpu, [&] {
+  return with_memory(relief_, cpu, [&] {
     const LockGuard guard(lock);
     return create_locked(cpu, request);
   });

@@ -17,15 +17,16 @@
 #include "pagoda/base/lock.h"
 #include "pagoda/base/status.h"
 #include "pagoda/mm/backing/core.h"
-#include "pagoda/mm/process/vad_tree.h"
+#include "pagoda/mm/backing/shortage.h"
 #include "pagoda/mm/section/control_area.h"
 #include "pagoda/mm/section/section.h"
+#include "pagoda/mm/space/vad_tree.h"
 
 namespace pagoda::mm {
 
 class Sections {
  public:
-  explicit Sections(Core& core);
+  Sections(Core& core, ShortageRelief& relief);
   ~Sections();
   Sections(const Sections&) = delete;
   Sections& operator=(const Sections&) = delete;
@@ -137,6 +138,7 @@ class Sections {
   Result<> file_for(const Processor& cpu, const SectionRequest& request, ByteCount size) PAGODA_REQUIRES(lock);
 
   Core& core_;
+  ShortageRelief& relief_;
   std::vector<std::unique_ptr<ControlArea>> areas_ PAGODA_GUARDED_BY(lock);
   std::vector<std::unique_ptr<Section>> sections_ PAGODA_GUARDED_BY(lock);
   // Places of subsections' addresses: those from `next_place_` on were never given out. 0 never is, so that no

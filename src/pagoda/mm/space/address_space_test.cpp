@@ -1,4 +1,4 @@
-#include "pagoda/mm/space/address_space.h"
+#include "pagoda/mm/process/process_space.h"
 
 #include <gtest/gtest.h>
 
@@ -66,7 +66,7 @@ TEST(Query, ARegionIsARunOfEqualStateAndProtection) {
   EXPECT_EQ(t.check(), "");
 }
 
-TEST(AddressSpace, AnObserverHearsOfEveryPageThatIsTakenAway) {
+TEST(ProcessSpace, AnObserverHearsOfEveryPageThatIsTakenAway) {
   struct Observer : SecondaryMmu {
     void invalidate(VpnRange pages) override {
       for (Vpn page = pages.first; page < pages.end() && told.size() < 100; ++page) told.push_back(page);
@@ -80,7 +80,7 @@ TEST(AddressSpace, AnObserverHearsOfEveryPageThatIsTakenAway) {
   const VirtualAddress base = t.commit(PageCount(3));
   t.fill(base, PageCount(3));
   EXPECT_TRUE(observer.told.empty());
-  t.space().empty(t.cpu());
+  t.space().empty_working_set(t.cpu());
   EXPECT_EQ(observer.told, (std::vector{base.vpn(), base.vpn() + 1_pages, base.vpn() + 2_pages}));
   observer.told.clear();
   t.must_touch(base);
@@ -92,12 +92,12 @@ TEST(AddressSpace, AnObserverHearsOfEveryPageThatIsTakenAway) {
   t.space().remove_observer(observer);
   observer.told.clear();
   t.must_touch(base + kPageSize);
-  t.space().empty(t.cpu());
+  t.space().empty_working_set(t.cpu());
   EXPECT_TRUE(observer.told.empty());
   EXPECT_EQ(t.check(), "");
 }
 
-TEST(AddressSpace, PagesCoveringRoundsOutward) {
+TEST(ProcessSpace, PagesCoveringRoundsOutward) {
   const auto pages = [](std::uint64_t base, std::uint64_t size) {
     return pages_covering(VirtualAddress(base), ByteCount(size));
   };

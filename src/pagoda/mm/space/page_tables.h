@@ -20,6 +20,9 @@
 
 namespace pagoda::mm {
 
+// 4 MB on x86, 2 MB on PAE and AMD64.
+inline ByteCount large_page_size(const machine::PagingMode& mode) { return mode.coverage(2); }
+
 class PageTables {
  public:
   static constexpr PhysicalAddress kNone{~std::uint64_t{0}};

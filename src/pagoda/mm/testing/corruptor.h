@@ -7,6 +7,7 @@
 
 #include "pagoda/base/random.h"
 #include "pagoda/mm/memory_manager.h"
+#include "pagoda/mm/region/device_frames.h"
 
 namespace pagoda::mm {
 
@@ -18,15 +19,15 @@ struct Corruptor {
   }
   static PageCount& available(Core& core) PAGODA_NO_THREAD_SAFETY { return core.pfns.available_; }
   static Pfn& never_used(Core& core) PAGODA_NO_THREAD_SAFETY { return core.pfns.never_used_; }
-  static PageCount& commit(AddressSpace& space) PAGODA_NO_THREAD_SAFETY { return space.commit_; }
-  static PageCount& table_charge(AddressSpace& space) PAGODA_NO_THREAD_SAFETY { return space.table_charge_; }
-  static WorkingSet& working_set(AddressSpace& space) PAGODA_NO_THREAD_SAFETY { return space.working_set_; }
-  static VadTree& vads(AddressSpace& space) PAGODA_NO_THREAD_SAFETY { return space.vads_; }
+  static PageCount& commit(ProcessSpace& space) PAGODA_NO_THREAD_SAFETY { return space.commit_; }
+  static PageCount& table_charge(ProcessSpace& space) PAGODA_NO_THREAD_SAFETY { return space.table_charge_; }
+  static WorkingSet& working_set(ProcessSpace& space) PAGODA_NO_THREAD_SAFETY { return space.working_set_; }
+  static VadTree& vads(ProcessSpace& space) PAGODA_NO_THREAD_SAFETY { return space.vads_; }
   static Bitmap& asids(MemoryManager& manager) PAGODA_NO_THREAD_SAFETY { return manager.asids_; }
   static PfnDatabase::ActiveShared& active_shared(Core& core) PAGODA_NO_THREAD_SAFETY {
     return core.pfns.active_shared_;
   }
-  static AweFrames& awe(AddressSpace& space) PAGODA_NO_THREAD_SAFETY { return space.awe_; }
+  static AweFrames& awe(ProcessSpace& space) PAGODA_NO_THREAD_SAFETY { return space.user_pages_.frames_; }
   static std::vector<Pfn>& list(AweFrames& frames) { return frames.all_; }
   static PageCount& size(WorkingSet& ws) { return ws.size_; }
   static PageCount& locked(WorkingSet& ws) { return ws.locked_; }

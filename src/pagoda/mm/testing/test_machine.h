@@ -61,9 +61,9 @@ class TestMachine {
   [[nodiscard]] MemoryManager& manager() { return *manager_; }
   [[nodiscard]] Core& core() { return manager_->core(); }
   [[nodiscard]] Processor& cpu(unsigned number = 0) { return machine_->processor(number); }
-  [[nodiscard]] AddressSpace& space() { return *space_; }
+  [[nodiscard]] ProcessSpace& space() { return *space_; }
   [[nodiscard]] machine::FaultInjection& injection(unsigned disk = 0) { return machine_->sim_disk(disk).injection(); }
-  [[nodiscard]] AddressSpace& add_space(const std::optional<WorkingSet::Limits>& limits = std::nullopt) {
+  [[nodiscard]] ProcessSpace& add_space(const std::optional<WorkingSet::Limits>& limits = std::nullopt) {
     return **manager_->create_space(cpu(), {.limits = limits});
   }
 
@@ -149,7 +149,7 @@ class TestMachine {
   // --- Moving pages ---
   // Everything out of the working set, written, and its transfers done: pages are clean and on standby.
   void page_out() {
-    static_cast<void>(space_->empty(cpu()));
+    static_cast<void>(space_->empty_working_set(cpu()));
     PAGODA_CHECK(manager_->flush_modified(cpu()));
   }
   // The same, and the frames given to others meanwhile: the pages are in paging files only.
@@ -185,7 +185,7 @@ class TestMachine {
   std::unique_ptr<machine::SimMachine> machine_;
   machine::testing::WiderMachine seen_;
   std::unique_ptr<MemoryManager> manager_;
-  AddressSpace* space_;
+  ProcessSpace* space_;
 };
 
 }  // namespace pagoda::mm::testing

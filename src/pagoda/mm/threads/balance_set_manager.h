@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "pagoda/mm/backing/core.h"
-#include "pagoda/mm/space/address_space.h"
+#include "pagoda/mm/process/process_space.h"
 #include "pagoda/mm/threads/system_thread.h"
 
 namespace pagoda::mm {
@@ -18,7 +18,7 @@ namespace pagoda::mm {
 struct SpaceList {
   explicit SpaceList(unsigned depth) : lock(LockRank(LockClass::kProcessList, depth)) {}
   mutable Lock lock;
-  std::vector<std::unique_ptr<AddressSpace>> spaces PAGODA_GUARDED_BY(lock);
+  std::vector<std::unique_ptr<ProcessSpace>> spaces PAGODA_GUARDED_BY(lock);
 };
 
 class BalanceSetManager : public SystemThread {

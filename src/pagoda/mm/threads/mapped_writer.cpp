@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <memory>
 
+#include "pagoda/mm/section/mapped_transfer.h"
 #include "pagoda/mm/threads/modified_run.h"
 
 namespace pagoda::mm {
@@ -14,23 +15,6 @@ constexpr int kTransfersPerRun = 8;
 constexpr Duration kRetryDelay = 10_ms;
 
 }  // namespace
-
-MappedWrite write_mapped(Core& core, Processor& cpu, FileStream& file, PageCount first, std::span<const Pfn> frames) {
-  // Of a file's data a page's place in the segment is its place in the file.
-  const machine::DiskTransfer transfer = file.file().write(cpu, FileOffset(bytes_of(first).value()), frames);
-  const LockGuard guard(core.pfns.lock);
-  ++core.counters.mapped_file_writes;
-  ++file.writes;
-  if (transfer.status == Status::kSuccess) {
-    core.counters.mapped_file_pages_written += frames.size();
-    core.io.add(transfer.completes, PendingIo::Transfer::Kind::kWrite, frames);
-  } else {
-    ++core.counters.write_errors;
-    for (const Pfn frame : frames) core.note(cpu, EventKind::kWriteFailed, core.pfns.entry(frame).pte(), frame);
-    core.io.add(transfer.completes, PendingIo::Transfer::Kind::kFailedWrite, frames);
-  }
-  return {transfer.status, transfer.completes};
-}
 
 bool MappedWriter::wanted() const {
   const std::uint32_t pages = core_.pfns.lists().modified_of_files().count;

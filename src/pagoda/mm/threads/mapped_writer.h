@@ -37,12 +37,4 @@ class MappedWriter : public SystemThread {
   std::uint32_t aged_ PAGODA_GUARDED_BY(core_.pfns.lock) = 0;                 // Pages still to write because of that.
 };
 
-struct MappedWrite {
-  Status status = Status::kSuccess;
-  Time completes;
-};
-// Writes frames, for which `begin_write` was called, to consecutive pages of the segment from `first` on; their end is
-// due like that of any transfer. Without the PFN lock.
-MappedWrite write_mapped(Core& core, Processor& cpu, FileStream& file, PageCount first, std::span<const Pfn> frames);
-
 }  // namespace pagoda::mm

@@ -27,7 +27,7 @@ class MappedWriterTest : public ::testing::Test {
 
   void dirty(std::uint64_t first, std::uint64_t count) {
     for (std::uint64_t page = first; page < first + count; ++page) t.must_put(base, page, page + 100);
-    t.space().empty(t.cpu());
+    t.space().empty_working_set(t.cpu());
   }
   std::uint64_t on_disk(std::uint64_t page) {
     std::uint64_t word = 0;
@@ -69,7 +69,7 @@ TEST_F(MappedWriterTest, TakesNoMoreThanACluster) {
 TEST_F(MappedWriterTest, LeavesPrivatePagesToTheOther) {
   const VirtualAddress region = t.commit(PageCount(2));
   t.fill(region, PageCount(2));
-  t.space().empty(t.cpu());
+  t.space().empty_working_set(t.cpu());
   EXPECT_FALSE(writer().write_cluster(t.cpu()));
   EXPECT_EQ(writer().due(t.cpu().now()), kNever);
   EXPECT_EQ(counters().mapped_file_writes, 0U);

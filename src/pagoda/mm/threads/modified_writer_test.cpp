@@ -57,7 +57,7 @@ TEST(ModifiedWriter, AClusterHasSixteenPagesAtMost) {
   TestMachine t;
   const VirtualAddress base = t.commit(PageCount(40));
   t.fill(base, PageCount(40));
-  t.space().empty(t.cpu());
+  t.space().empty_working_set(t.cpu());
   ASSERT_TRUE(t.manager().modified_writer().write_cluster(t.cpu()));
   EXPECT_EQ(t.manager().counters().page_file_pages_written, 16U);
   EXPECT_EQ(t.count(PageState::kModified), 24_pages);
@@ -78,7 +78,7 @@ TEST(ModifiedWriter, ACrowdedFileShortensTheCluster) {
   }
   const VirtualAddress base = t.commit(PageCount(8));
   t.fill(base, PageCount(8));
-  t.space().empty(t.cpu());
+  t.space().empty_working_set(t.cpu());
   ASSERT_TRUE(t.manager().modified_writer().write_cluster(t.cpu()));
   EXPECT_EQ(t.manager().counters().page_file_pages_written, 3U);
   EXPECT_EQ(slot(t, base, 0), PageFileSlot(5));
@@ -113,7 +113,7 @@ TEST(ModifiedWriter, AfterAFailureItWaitsBeforeItTriesAgain) {
   ModifiedWriter& writer = t.manager().modified_writer();
   const VirtualAddress base = t.commit(PageCount(40));
   t.fill(base, PageCount(40));
-  t.space().empty(t.cpu());
+  t.space().empty_working_set(t.cpu());
   t.injection().write_error_rate = 1;
   writer.run(t.cpu());
   const std::uint64_t tried = t.manager().counters().page_file_writes;

@@ -10,7 +10,7 @@ namespace {
 // all that their entries would say; elsewhere the pointer stays, as in NT.
 bool needs_no_entry(AddressSpace& space, Vpn page, RawPte raw, Protection protection) PAGODA_REQUIRES(space.lock) {
   if (!PteCodec::is_shared(raw)) return false;
-  const Vad* const vad = space.vads().find(page);
+  const Vad* const vad = space.regions().region_at(page);
   return vad != nullptr && vad->tables_on_demand && protection == vad->protection && !space.is_clone(raw);
 }
 
@@ -87,7 +87,7 @@ void make_room(AddressSpace& space, Processor& cpu) {
     if (space.test_and_clear_accessed(cpu, entry)) {
       entry.set_age(0);
       // The TLB must forget the page, or its next use would not set the bit again.
-      space.forget_in_tlbs(cpu, {entry.page(), 1_pages});
+      space.invalidate_tlbs(cpu, {entry.page(), 1_pages});
       continue;
     }
     evict(slot);
@@ -108,7 +108,7 @@ void age_working_set(AddressSpace& space, Processor& cpu) {
       entry.set_age(std::min(entry.age() + 1, Wsle::kOldest));
     }
   }
-  if (any_accessed) space.forget_in_tlbs(cpu, space.user_range());
+  if (any_accessed) space.invalidate_tlbs(cpu, space.range());
 }
 
 PageCount trim_working_set(AddressSpace& space, Processor& cpu, PageCount wanted, PageCount floor, unsigned age) {

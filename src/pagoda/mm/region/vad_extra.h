@@ -1,5 +1,5 @@
-// What few regions have, so that a Vad does not carry it: secured ranges, the marks of a write watch, and device
-// frames. NT: the long VAD, and what its special regions keep elsewhere.
+// What few regions have, so that a Vad does not carry it: secured ranges, the marks of a write watch, and what a kind
+// keeps, such as device frames. NT: the long VAD, and what its special regions keep elsewhere.
 //
 // An address space owns the extras of its regions. A region gets one when it needs one, and loses it when it is empty
 // again. Secured ranges (NT: MmSecureVirtualMemory) hold a driver's view of a program's buffer: until they are given
@@ -17,14 +17,13 @@
 #include <memory>
 #include <optional>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "pagoda/base/units.h"
-#include "pagoda/mm/process/vad_tree.h"
 #include "pagoda/mm/pte/protection.h"
-#include "pagoda/mm/region/device_frames.h"
-#include "pagoda/mm/region/vad.h"
 #include "pagoda/mm/region/write_watch.h"
+#include "pagoda/mm/space/vad_tree.h"
 
 namespace pagoda::mm {
 
@@ -36,12 +35,20 @@ struct SecuredRange {
   Protection weakest = Protection::kReadOnly;
 };
 
+// What a kind of regions keeps about one region; never divided.
+struct KindState {
+  KindState() = default;
+  KindState(const KindState&) = default;
+  KindState& operator=(const KindState&) = default;
+  virtual ~KindState() = default;
+};
+
 struct VadExtra {
   std::vector<SecuredRange> secured;
-  std::unique_ptr<WriteWatch> watch;     // Of VadType::kWriteWatch.
-  std::unique_ptr<DeviceFrames> device;  // Of VadType::kPhysical, which is never divided.
+  std::unique_ptr<WriteWatch> watch;  // Of VadType::kWriteWatch.
+  std::unique_ptr<KindState> state;   // The kind's own.
 
-  [[nodiscard]] bool empty() const { return secured.empty() && watch == nullptr && device == nullptr; }
+  [[nodiscard]] bool empty() const { return secured.empty() && watch == nullptr && state == nullptr; }
 };
 
 // Whether a page of the one protection allows everything that one of the other does. A guard allows nothing yet.
@@ -55,15 +62,16 @@ bool may_free(const Vad& vad, VpnRange pages);
 // The extras of one address space.
 class VadExtras {
  public:
+  // `watches` counts the regions that are watched.
+  explicit VadExtras(std::size_t& watches) : watches_(watches) {}
+
   SecureHandle secure(Vad& vad, VpnRange pages, Protection weakest);
   // Forgets a secured range of a region in the tree. False: there is none of the handle.
   bool unsecure(VadTree& vads, SecureHandle handle);
   // Pages of the region that are written are marked from now on.
   void watch(Vad& vad);
-  // The region maps device frames.
-  void map_device(Vad& vad, const DeviceFrames& frames) { of(vad).device = std::make_unique<DeviceFrames>(frames); }
-  // Regions that are watched.
-  [[nodiscard]] std::size_t watches() const { return watches_; }
+  // The region's kind keeps this about it.
+  void set_state(Vad& vad, std::unique_ptr<KindState> state) { of(vad).state = std::move(state); }
   // The region is about to go.
   void drop(Vad& vad);
   // A region was split, or part of one was cut off: what `from` had goes to the one where it lies, `to` or `from`; both
@@ -84,7 +92,7 @@ class VadExtras {
   std::unordered_map<const VadExtra*, std::unique_ptr<VadExtra>> owned_;
   std::unordered_map<SecureHandle, Vpn> first_page_;  // Of each secured range, by which its region is found.
   std::uint64_t next_handle_ = 1;
-  std::size_t watches_ = 0;
+  std::size_t& watches_;
 };
 
 }  // namespace pagoda::mm

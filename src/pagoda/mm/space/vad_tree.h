@@ -17,6 +17,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <functional>
 #include <memory>
@@ -24,10 +25,12 @@
 #include <vector>
 
 #include "pagoda/base/units.h"
-#include "pagoda/mm/process/placement.h"
-#include "pagoda/mm/region/vad.h"
+#include "pagoda/mm/space/vad.h"
 
 namespace pagoda::mm {
+
+// From which end of the address space a gap is looked for. NT: MEM_TOP_DOWN.
+enum class Direction : std::uint8_t { kBottomUp, kTopDown };
 
 class VadTree {
  public:

@@ -9,7 +9,7 @@
 
 #include "pagoda/mm/backing/core.h"
 
-namespace pagoda::mm::fault {
+namespace pagoda::mm {
 
 struct Cluster {
   std::array<PhysicalAddress, kMaxTransferPages> pte{};
@@ -64,4 +64,4 @@ struct ReadOutcome {
 // fails, the page that the access needs is asked for alone.
 ReadOutcome finish_read(Core& core, Processor& cpu, Cluster& cluster);
 
-}  // namespace pagoda::mm::fault
+}  // namespace pagoda::mm

@@ -23,7 +23,16 @@ enum class VadType : std::uint8_t {  // NT's numbers (reference/nt.md 5).
 
 enum class MemCommit : std::uint8_t { kNo, kYes };
 
+// Where a page comes from whose entry does not say so itself: all that the fault handler asks about a region's kind.
+enum class PageSource : std::uint8_t {
+  kZeros,      // Private memory: zeroed by the first touch, then in its entry. Needs no virtual call.
+  kPrototype,  // The prototype PTE of the segment's page.
+  kKind,       // The region's kind brings it (RegionKind::fault).
+  kMapped,     // Mapped as long as the region exists: the page never faults for being absent.
+};
+
 class ControlArea;
+class RegionKind;
 struct VadExtra;
 
 // What a fork does with a view. NT's numbers: ViewShare, ViewUnmap.
@@ -61,7 +70,9 @@ struct alignas(64) Vad {
   ControlArea* control_area = nullptr;  // Of a view.
   PageCount section_page;               // Of a view: where in the section it begins.
   [[nodiscard]] PageCount section_page_of(Vpn page) const { return section_page + (page - range.first); }
-  VadExtra* extra = nullptr;                      // What few regions need; see process/vad_extra.h. Owned by the space.
+  VadExtra* extra = nullptr;         // What few regions need; see region/vad_extra.h. Owned by the space.
+  const RegionKind* kind = nullptr;  // What may be done with the region; immutable, and outlives the region.
+  PageSource source = PageSource::kZeros;
   Protection protection = Protection::kNoAccess;  // Of pages whose PTE is zero; of an image's view its section's.
   Protection section_protection = Protection::kNoAccess;  // Of a view: what it may be changed to must be compatible.
   Protection large_protection = Protection::kNone;        // Of a view of large pages: what its entries carry now.
@@ -73,7 +84,7 @@ struct alignas(64) Vad {
   bool placeholder = false;       // Holds addresses for a later region and has no pages.
   bool from_placeholder = false;  // Replaced one, and can become one again.
   bool extendable = false;        // A view that may exceed its section. NT: ExtendableFile.
-  bool commits_on_touch = false;  // Reserved, and each page is committed by its first touch (process/hints.h).
+  bool commits_on_touch = false;  // Reserved, and each page is committed by its first touch (process/requests.h).
   bool tables_on_demand = false;  // A view so large that its page tables are not charged before they are made.
 };
 static_assert(sizeof(Vad) == 2 * 64);
@@ -81,13 +92,5 @@ static_assert(sizeof(Vad) == 2 * 64);
 // Views of a file from this size on have their page tables charged to nobody: NT 5.2's rule, by which they would all be
 // paid for at once, would refuse to map a large file of which little is used. A choice, in the direction of NT 8.1.
 inline constexpr PageCount kTablesOnDemand = pages_of(1_GiB);
-
-inline bool has_large_pages(const Vad& vad) {
-  return vad.type == VadType::kLargePages || vad.type == VadType::kLargePageSection;
-}
-// Maps frames that the PFN database has not: region/device_frames.h.
-inline bool has_device_frames(const Vad& vad) { return vad.type == VadType::kPhysical; }
-// Whether the region's pages are mapped otherwise than by faults, to frames that are in no working set.
-inline bool is_physical(const Vad& vad) { return vad.type == VadType::kAwe || has_large_pages(vad); }
 
 }  // namespace pagoda::mm

@@ -1,8 +1,8 @@
-#include "pagoda/mm/fault/mapped_file.h"
+#include "pagoda/mm/section/mapped_transfer.h"
 
 #include <algorithm>
 
-namespace pagoda::mm::fault {
+namespace pagoda::mm {
 
 namespace {
 
@@ -54,4 +54,21 @@ MappedRead read_mapped(Core& core, Processor& cpu, const ControlArea& area, Page
   return {.status = read.status, .started = true, .completes = read.completes};
 }
 
-}  // namespace pagoda::mm::fault
+MappedWrite write_mapped(Core& core, Processor& cpu, FileStream& file, PageCount first, std::span<const Pfn> frames) {
+  // Of a file's data a page's place in the segment is its place in the file.
+  const machine::DiskTransfer transfer = file.file().write(cpu, FileOffset(bytes_of(first).value()), frames);
+  const LockGuard guard(core.pfns.lock);
+  ++core.counters.mapped_file_writes;
+  ++file.writes;
+  if (transfer.status == Status::kSuccess) {
+    core.counters.mapped_file_pages_written += frames.size();
+    core.io.add(transfer.completes, PendingIo::Transfer::Kind::kWrite, frames);
+  } else {
+    ++core.counters.write_errors;
+    for (const Pfn frame : frames) core.note(cpu, EventKind::kWriteFailed, core.pfns.entry(frame).pte(), frame);
+    core.io.add(transfer.completes, PendingIo::Transfer::Kind::kFailedWrite, frames);
+  }
+  return {transfer.status, transfer.completes};
+}
+
+}  // namespace pagoda::mm

@@ -1,5 +1,5 @@
 // AWE: frames of a program's own, mapped in windows.
-#include "pagoda/mm/region/awe.h"
+#include "pagoda/mm/region/user_pages.h"
 
 #include <gtest/gtest.h>
 
@@ -28,18 +28,18 @@ class AweTest : public ::testing::TestWithParam<machine::PteFormat> {
     return VirtualAddress(t_.space().reserve({.size = bytes_of(pages), .type = VadType::kAwe})->first);
   }
   std::vector<Pfn> allocate(PageCount count) {
-    auto frames = t_.space().allocate_user_pages(t_.cpu(), count);
+    auto frames = t_.space().user_pages().allocate(t_.cpu(), count);
     EXPECT_TRUE(frames);
     return frames.value_or(std::vector<Pfn>{});
   }
   Status map(VirtualAddress va, std::span<const Pfn> frames) {
-    return status_of(t_.space().map_user_pages(t_.cpu(), va, frames));
+    return status_of(t_.space().user_pages().map(t_.cpu(), va, frames));
   }
   Status unmap(VirtualAddress va, PageCount count) {
-    return status_of(t_.space().unmap_user_pages(t_.cpu(), va, count));
+    return status_of(t_.space().user_pages().unmap(t_.cpu(), va, count));
   }
   Status scatter(std::span<const VirtualAddress> addresses, std::span<const Pfn> frames) {
-    return status_of(t_.space().map_user_pages_scatter(t_.cpu(), addresses, frames));
+    return status_of(t_.space().user_pages().map_scatter(t_.cpu(), addresses, frames));
   }
   [[nodiscard]] VirtualAddress at(std::uint64_t page) const { return TestMachine::page(window_, page); }
   [[nodiscard]] PageCount charged() { return t_.manager().commit().charged; }
@@ -63,7 +63,7 @@ TEST_P(AweTest, WindowsAreReadWriteAndNotCommitted) {
   EXPECT_EQ(reserve(Protection::kWriteCopy, MemCommit::kYes), Status::kInvalidParameter5);
   EXPECT_EQ(reserve(Protection::kWriteCopy, MemCommit::kNo), Status::kInvalidPageProtection);
   EXPECT_EQ(reserve(Protection::kReadOnly, MemCommit::kNo), Status::kInvalidParameter6);
-  AddressSpace& space = t_.space();
+  ProcessSpace& space = t_.space();
   EXPECT_EQ(t_.touch(window_), Status::kAccessViolation);
   EXPECT_EQ(status_of(space.commit(t_.cpu(), window_, 4_KiB, Protection::kReadWrite)), Status::kConflictingAddresses);
   EXPECT_EQ(status_of(space.decommit(t_.cpu(), window_, 0_B)), Status::kMemoryNotAllocated);
@@ -131,8 +131,8 @@ TEST_P(AweTest, MapReplacesAndKeepsContents) {
 
 TEST_P(AweTest, MapIsAllOrNothing) {
   const std::vector<Pfn> frames = allocate(PageCount(8));
-  AddressSpace& other = t_.add_space();
-  const std::vector<Pfn> foreign = *other.allocate_user_pages(t_.cpu(), PageCount(1));
+  ProcessSpace& other = t_.add_space();
+  const std::vector<Pfn> foreign = *other.user_pages().allocate(t_.cpu(), PageCount(1));
   ASSERT_EQ(map(at(8), std::span(frames).first(1)), Status::kSuccess);
   t_.must_put(at(8), 0, 7);
   const VirtualAddress memory = t_.commit(PageCount(16));
@@ -201,7 +201,7 @@ TEST_P(AweTest, FreeUnmapsAndStopsAtTheFirstForeignFrame) {
   t_.fill(window_, PageCount(16));
   EXPECT_EQ(t_.get(window_, 1, 1), 2U);
   const std::vector<Pfn> some{frames[18], frames[1], frames[2], frames[1], frames[3]};
-  const auto freed = t_.space().free_user_pages(t_.cpu(), some);
+  const auto freed = t_.space().user_pages().free(t_.cpu(), some);
   EXPECT_EQ(freed.count, PageCount(3)) << "named twice";
   EXPECT_EQ(freed.status, Status::kConflictingAddresses);
   EXPECT_EQ(t_.touch(at(1)), Status::kAccessViolation);
@@ -212,7 +212,7 @@ TEST_P(AweTest, FreeUnmapsAndStopsAtTheFirstForeignFrame) {
   EXPECT_EQ(t_.check(), "");
   std::vector<Pfn> rest(frames);
   std::erase_if(rest, [&](Pfn frame) { return frame == frames[18] || frame == frames[1] || frame == frames[2]; });
-  EXPECT_EQ(t_.space().free_user_pages(t_.cpu(), rest).status, Status::kSuccess);
+  EXPECT_EQ(t_.space().user_pages().free(t_.cpu(), rest).status, Status::kSuccess);
   EXPECT_EQ(charged(), before);
   EXPECT_EQ(t_.available(), available);
   EXPECT_EQ(t_.check(), "");
@@ -220,17 +220,17 @@ TEST_P(AweTest, FreeUnmapsAndStopsAtTheFirstForeignFrame) {
 
 TEST_P(AweTest, AWindowGoesWithoutItsFramesAndASpaceWithThem) {
   const PageCount before = charged();
-  AddressSpace& other = t_.add_space();
-  const std::vector<Pfn> frames = *other.allocate_user_pages(t_.cpu(), PageCount(20));
+  ProcessSpace& other = t_.add_space();
+  const std::vector<Pfn> frames = *other.user_pages().allocate(t_.cpu(), PageCount(20));
   const auto first = other.reserve({.size = 64_KiB, .type = VadType::kAwe});
   const auto second = other.reserve({.size = 64_KiB, .type = VadType::kAwe});
   const std::span<const Pfn> some = std::span(frames).first(16);
-  ASSERT_TRUE(other.map_user_pages(t_.cpu(), VirtualAddress(first->first), some));
-  EXPECT_EQ(status_of(other.map_user_pages(t_.cpu(), VirtualAddress(second->first), some)),
+  ASSERT_TRUE(other.user_pages().map(t_.cpu(), VirtualAddress(first->first), some));
+  EXPECT_EQ(status_of(other.user_pages().map(t_.cpu(), VirtualAddress(second->first), some)),
             Status::kConflictingAddresses);
   ASSERT_TRUE(other.release(t_.cpu(), VirtualAddress(first->first), 0_B));
   EXPECT_EQ(t_.check(), "");
-  ASSERT_TRUE(other.map_user_pages(t_.cpu(), VirtualAddress(second->first), some)) << "one address for each frame";
+  ASSERT_TRUE(other.user_pages().map(t_.cpu(), VirtualAddress(second->first), some)) << "one address for each frame";
   EXPECT_EQ(t_.check(), "");
   t_.manager().destroy_space(t_.cpu(), other);
   EXPECT_EQ(charged(), before);
@@ -242,7 +242,7 @@ TEST_P(AweTest, GivesFewerThanAskedForAndThenNone) {
   const std::vector<Pfn> frames = allocate(PageCount(100000));
   EXPECT_GT(frames.size(), 400U);
   EXPECT_LT(frames.size(), 512U);
-  EXPECT_EQ(status_of(t_.space().allocate_user_pages(t_.cpu(), PageCount(10))), Status::kInsufficientResources);
+  EXPECT_EQ(status_of(t_.space().user_pages().allocate(t_.cpu(), PageCount(10))), Status::kInsufficientResources);
   // Faults still find their frames.
   const VirtualAddress memory = t_.commit(PageCount(32));
   t_.fill(memory, PageCount(32));
@@ -257,8 +257,8 @@ TEST(Awe, NoMoreThanMayBePromised) {
   const auto memory = t.space().reserve({.size = bytes_of(room() - PageCount(30)), .commit = MemCommit::kYes});
   ASSERT_TRUE(memory);
   const PageCount left = room();
-  EXPECT_EQ(t.space().allocate_user_pages(t.cpu(), PageCount(100))->size(), left.value());
-  EXPECT_EQ(status_of(t.space().allocate_user_pages(t.cpu(), PageCount(1))), Status::kInsufficientResources);
+  EXPECT_EQ(t.space().user_pages().allocate(t.cpu(), PageCount(100))->size(), left.value());
+  EXPECT_EQ(status_of(t.space().user_pages().allocate(t.cpu(), PageCount(1))), Status::kInsufficientResources);
   EXPECT_EQ(t.check(), "");
 }
 
@@ -267,7 +267,7 @@ TEST(Awe, A32BitProcessUsesMemoryAboveFourGigabytes) {
   constexpr std::uint64_t kFourGigabytes = std::uint64_t{4} << 30;
   Tunables tunables = testing::small_tunables();
   TestMachine t({.frames = pages_of(64_GiB), .paging = machine::PteFormat::kPae, .tunables = tunables});
-  const auto frames = t.space().allocate_user_pages(t.cpu(), pages_of(5_GiB));
+  const auto frames = t.space().user_pages().allocate(t.cpu(), pages_of(5_GiB));
   ASSERT_TRUE(frames);
   ASSERT_EQ(bytes_of(PageCount(frames->size())), 5_GiB);
   EXPECT_GT(5_GiB, ByteCount(t.core().mode.highest_user.value()));
@@ -278,17 +278,17 @@ TEST(Awe, A32BitProcessUsesMemoryAboveFourGigabytes) {
   // Sixteen pages now and then, through all of it; later read again.
   constexpr std::size_t kStep = 16 * 401;
   for (std::size_t first = 0; first + 16 <= frames->size(); first += kStep) {
-    ASSERT_TRUE(t.space().map_user_pages(t.cpu(), window, std::span(*frames).subspan(first, 16)));
+    ASSERT_TRUE(t.space().user_pages().map(t.cpu(), window, std::span(*frames).subspan(first, 16)));
     t.fill(window, PageCount(16), first);
   }
   for (std::size_t first = 0; first + 16 <= frames->size(); first += kStep) {
-    ASSERT_TRUE(t.space().map_user_pages(t.cpu(), window, std::span(*frames).subspan(first, 16)));
+    ASSERT_TRUE(t.space().user_pages().map(t.cpu(), window, std::span(*frames).subspan(first, 16)));
     EXPECT_EQ(t.differences(window, PageCount(16), first), 0U);
   }
-  ASSERT_TRUE(t.space().map_user_pages(t.cpu(), window, std::span(*frames).last(1)));
+  ASSERT_TRUE(t.space().user_pages().map(t.cpu(), window, std::span(*frames).last(1)));
   EXPECT_GE(PhysicalAddress(t.frame(window)).value(), kFourGigabytes);
   EXPECT_EQ(t.check(), "");
-  EXPECT_EQ(t.space().free_user_pages(t.cpu(), *frames).count, PageCount(frames->size()));
+  EXPECT_EQ(t.space().user_pages().free(t.cpu(), *frames).count, PageCount(frames->size()));
   EXPECT_EQ(t.check(), "");
 }
 

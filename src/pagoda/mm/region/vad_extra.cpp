@@ -1,4 +1,4 @@
-#include "pagoda/mm/process/vad_extra.h"
+#include "pagoda/mm/region/vad_extra.h"
 
 #include <algorithm>
 #include <array>

@@ -1,8 +1,8 @@
-#include "pagoda/mm/fault/cluster_read.h"
+#include "pagoda/mm/backing/cluster_read.h"
 
 #include <cstring>
 
-namespace pagoda::mm::fault {
+namespace pagoda::mm {
 
 namespace {
 
@@ -89,4 +89,4 @@ ReadOutcome finish_read(Core& core, Processor& cpu, Cluster& cluster) {
   return outcome;
 }
 
-}  // namespace pagoda::mm::fault
+}  // namespace pagoda::mm

@@ -1,4 +1,4 @@
-#include "pagoda/mm/process/vad_tree.h"
+#include "pagoda/mm/space/vad_tree.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
 // Faults on pages of mapped files: clusters, collisions, errors.
-#include "pagoda/mm/fault/mapped_file.h"
+#include "pagoda/mm/section/mapped_transfer.h"
 
 #include <gtest/gtest.h>
 
@@ -34,7 +34,7 @@ class MappedFile : public ::testing::Test {
   std::uint64_t reads_done() { return t.manager().counters().mapped_file_reads - reads; }
 
   TestMachine t;
-  AddressSpace& other;
+  ProcessSpace& other;
   std::shared_ptr<FileStream> stream;
   VirtualAddress here;
   VirtualAddress there;

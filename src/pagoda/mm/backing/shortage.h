@@ -1,0 +1,47 @@
+// What an operation does that found no frame: it asks for some to be made available, and begins again.
+#pragma once
+
+#include <cstdint>
+
+#include "pagoda/base/status.h"
+#include "pagoda/base/units.h"
+#include "pagoda/machine/processor.h"
+#include "pagoda/mm/base/tunables.h"
+
+namespace pagoda::mm {
+
+using machine::Processor;
+
+// Makes frames available when they have run out: the manager, which knows all spaces and the writers.
+class ShortageRelief {
+ public:
+  enum class Outcome : std::uint8_t {
+    kTryAgain,
+    kYield,     // The processor is blocked until something changes: give it back to the event loop.
+    kHopeless,  // Nothing can be trimmed, written or waited for.
+  };
+  virtual ~ShortageRelief() = default;
+  // Tries to make `pages` frames available: trims, writes, waits for transfers.
+  // Requires: the caller holds no lock.
+  virtual Outcome relieve(Processor& cpu, PageCount pages) = 0;
+};
+
+// Repeats an operation that changed nothing for want of frames until it succeeds, fails otherwise, or has to wait under
+// an event loop (kPending). Requires: the caller holds no lock.
+template <class Operation>
+auto with_memory(ShortageRelief& relief, Processor& cpu, Operation&& operation) -> decltype(operation()) {
+  for (;;) {
+    auto result = operation();
+    if (result || result.error() != Status::kNoMemory) return result;
+    switch (relief.relieve(cpu, kFaultReserve)) {
+      case ShortageRelief::Outcome::kTryAgain:
+        continue;
+      case ShortageRelief::Outcome::kYield:
+        return fail(Status::kPending);
+      case ShortageRelief::Outcome::kHopeless:
+        return result;
+    }
+  }
+}
+
+}  // namespace pagoda::mm

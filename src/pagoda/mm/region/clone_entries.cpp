@@ -1,0 +1,133 @@
+#include "pagoda/mm/region/clone_entries.h"
+
+namespace pagoda::mm {
+
+Result<VirtualAddress> CloneEntries::next() {
+  core_.pfns.lock.assert_held();
+  if (used_ == 0 || used_ == core_.prototypes.entries_per_page()) {
+    if (core_.pfns.available() < kFaultReserve) return fail(Status::kNoMemory);
+    PAGODA_TRY(core_.commit.charge(1_pages));
+    const auto page = core_.prototypes.make_clone_page(cpu_);
+    if (!page) {
+      core_.commit.give_back(1_pages);
+      return page;
+    }
+    page_ = *page;
+    used_ = 0;
+  }
+  return page_ + ByteCount(used_++ * core_.mode.entry_bytes);
+}
+
+namespace {
+
+// Where a private page of the parent is after it has moved.
+struct ClonedPage {
+  VirtualAddress prototype;
+  Protection protection = Protection::kNone;  // Of both who share it.
+};
+
+// Moves the page of an entry that is not valid, and may have changed since it was read.
+Result<ClonedPage> move_unmapped(Core& core, const Processor& cpu, PhysicalAddress pte, RawPte raw,
+                                 CloneEntries& entries) PAGODA_REQUIRES(core.pfns.lock) {
+  const VirtualAddress prototype = PAGODA_TRY(entries.next());
+  raw = core.load(cpu, pte);  // A frame that was taken for the entries may have been this one.
+  const PteCodec& codec = core.codec;
+  const Protection protection = shared_by_fork(codec.protection(raw));
+  const PhysicalAddress to = core.prototypes.find(prototype);
+  core.prototypes.add_clone_reference(prototype, 2);
+  machine::store_entry(cpu.physical(), core.mode, to, codec.with_protection(raw, protection, PteHome::kSegment));
+  if (codec.has_slot(raw)) core.paging_files.moved(codec.file(raw), codec.slot(raw), to);
+  if (PteCodec::is_transition(raw)) {
+    const Pfn frame = codec.frame(raw);
+    core.pfns.move_to_prototype(
+        frame, to, codec.with_protection(core.pfns.entry(frame).original_pte, protection, PteHome::kSegment));
+  }
+  return ClonedPage{prototype, protection};
+}
+
+Result<ClonedPage> move_mapped(Core& core, const Processor& cpu, RawPte raw, CloneEntries& entries)
+    PAGODA_REQUIRES(core.pfns.lock) {
+  const VirtualAddress prototype = PAGODA_TRY(entries.next());
+  const PteCodec& codec = core.codec;
+  const Pfn frame = codec.frame(raw);
+  const PhysicalAddress to = core.prototypes.find(prototype);
+  if (PteCodec::is_dirty(raw)) core.pfns.make_dirty(frame);
+  const RawPte original = core.pfns.entry(frame).original_pte;
+  const Protection protection = shared_by_fork(codec.protection(original));
+  core.prototypes.add_clone_reference(prototype, 2);
+  core.pfns.move_to_prototype(frame, to, codec.with_protection(original, protection, PteHome::kSegment));
+  machine::store_entry(cpu.physical(), core.mode, to,
+                       codec.valid(frame, protection, PteCodec::Owner::kKernel, PteCodec::Dirty::kNo));
+  return ClonedPage{prototype, protection};
+}
+
+}  // namespace
+
+Result<> clone_entries(RegionSpace& child, RegionSpace& parent, Processor& cpu, VpnRange pages, CloneEntries& entries) {
+  Core& core = child.core();
+  const PteCodec& codec = core.codec;
+  Status status = Status::kSuccess;
+  PhysicalAddress mine = PageTables::kNone;  // This space's entry for the page, once its table exists.
+  Vpn mine_end;                              // Where that table ends.
+  parent.tables().for_each(cpu, pages, [&](Vpn page, PhysicalAddress pte, RawPte raw) {
+    child.lock.assert_held();
+    parent.lock.assert_held();
+    if (status != Status::kSuccess) return;
+    if (mine != PageTables::kNone) mine = page < mine_end ? mine + ByteCount(core.mode.entry_bytes) : PageTables::kNone;
+    // The child finds device frames by its region, as the parent did.
+    const bool mapped = PteCodec::is_valid(raw);
+    if (raw == 0 || (mapped && !core.pfns.contains(codec.frame(raw)))) return;
+    if (mine == PageTables::kNone) {
+      const auto made = child.tables().make(cpu, page);
+      if (!made) {
+        status = made.error();
+        return;
+      }
+      mine = *made;
+      mine_end = Vpn((page.value() / core.mode.entries(1) + 1) * core.mode.entries(1));
+    }
+    const PteKind kind = codec.kind(raw);
+    if (kind == PteKind::kDemandZero || kind == PteKind::kDecommitted) {
+      child.tables().store(cpu, mine, raw);
+      return;
+    }
+    if (kind == PteKind::kPrototype || (mapped && PteCodec::is_shared(raw))) {
+      RawPte pointer = raw;
+      if (mapped) {
+        const Wsle& wsle = parent.working_set()[parent.working_set().find_shared(page)];
+        pointer = parent.unmapped_form(codec.frame(raw), raw, wsle);
+      }
+      if (child.is_clone(pointer)) {
+        const LockGuard guard(core.pfns.lock);
+        core.prototypes.add_clone_reference(codec.prototype_address(pointer));
+      }
+      child.tables().store(cpu, mine, pointer);
+      return;
+    }
+    const std::uint32_t slot = parent.working_set_slot(page, raw);
+    ClonedPage moved;
+    {
+      const LockGuard guard(core.pfns.lock);
+      const auto result = mapped ? move_mapped(core, cpu, raw, entries) : move_unmapped(core, cpu, pte, raw, entries);
+      if (!result) {
+        status = result.error();
+        return;
+      }
+      moved = *result;
+    }
+    const RawPte pointer = codec.prototype(moved.prototype, moved.protection, PteCodec::ReadOnly::kNo);
+    if (mapped) {
+      const Pfn frame = codec.frame(raw);
+      if (PteCodec::is_dirty(raw)) parent.record_write(page);
+      parent.working_set().make_shared(slot, moved.protection);
+      parent.tables().replace(
+          cpu, pte, codec.valid(frame, moved.protection, parent.owner(), PteCodec::Dirty::kNo) | soft_bits::kPrototype);
+    } else {
+      parent.tables().replace(cpu, pte, pointer);
+    }
+    child.tables().store(cpu, mine, pointer);
+  });
+  return status == Status::kSuccess ? Result<>{} : fail(status);
+}
+
+}  // namespace pagoda::mm

@@ -1,0 +1,88 @@
+#include "pagoda/mm/region/region_kind.h"
+
+#include <algorithm>
+
+#include "pagoda/mm/region/clone_entries.h"
+#include "pagoda/mm/region/region_space.h"
+
+namespace pagoda::mm {
+
+DefaultRun RegionKind::default_run(const RegionSpace& /*space*/, const Processor& /*cpu*/, const Vad& vad,
+                                   Vpn page) const {
+  return rights(vad, page);
+}
+
+Protection RegionKind::segment_rights(const Vad& vad, Vpn /*page*/) const { return vad.protection; }
+
+PageCount RegionKind::committed(const RegionSpace& space, const Processor& cpu, const Vad& vad, VpnRange pages) const {
+  PageCount committed;
+  for (Vpn page = pages.first; page < pages.end();) {
+    const DefaultRun run = default_run(space, cpu, vad, page);
+    const Vpn end = std::min(run.end, pages.end());
+    if (run.protection != Protection::kNone) committed += end - page;
+    page = end;
+  }
+  return committed;
+}
+
+Protection RegionKind::shown_protection(const RegionSpace& space, const Processor& cpu, const Vad& vad,
+                                        Vpn page) const {
+  space.lock.assert_held();
+  return space.shown_protection(cpu, vad, page, space.tables().read(cpu, page));
+}
+
+Result<> RegionKind::may_protect(const RegionSpace& /*space*/, const Processor& /*cpu*/, const Vad& /*vad*/,
+                                 VpnRange /*pages*/, Protection /*protection*/) const {
+  return fail(Status::kInvalidPageProtection);
+}
+
+Result<> RegionKind::protect(RegionSpace& /*space*/, Processor& /*cpu*/, Vad& /*vad*/, VpnRange /*pages*/,
+                             Protection /*protection*/) const {
+  return fail(Status::kInvalidPageProtection);
+}
+
+Result<> RegionKind::commit(RegionSpace& /*space*/, Processor& /*cpu*/, Vad& /*vad*/, VpnRange /*pages*/,
+                            Protection /*protection*/) const {
+  return fail(Status::kConflictingAddresses);
+}
+
+Result<> RegionKind::decommit(RegionSpace& /*space*/, Processor& /*cpu*/, Vad& /*vad*/, VpnRange /*pages*/) const {
+  return fail(Status::kMemoryNotAllocated);
+}
+
+Result<> RegionKind::discard(RegionSpace& /*space*/, Processor& /*cpu*/, Vad& /*vad*/, VpnRange /*pages*/) const {
+  return fail(Status::kConflictingAddresses);
+}
+
+bool RegionKind::may_reset(const Vad& /*vad*/) const { return false; }
+
+fault::Outcome RegionKind::fault(fault::Context& /*context*/, Vad& /*vad*/) const {
+  return {Status::kAccessViolation, FaultKind::kAccessViolation};
+}
+
+PageCount RegionKind::unmap(RegionSpace& space, Processor& cpu, Vad& vad, VpnRange pages) const {
+  space.lock.assert_held();
+  return space.free_pages(cpu, vad, pages, 0);
+}
+
+void RegionKind::removed(RegionSpace& /*space*/, Processor& /*cpu*/, const Vad& /*was*/) const {}
+
+bool RegionKind::is_forked(const Vad& /*vad*/) const { return true; }
+
+Vad RegionKind::child_of(const Vad& vad) const {
+  Vad child = vad;
+  child.extra = nullptr;
+  return child;
+}
+
+Result<> RegionKind::fork(RegionSpace& child, RegionSpace& parent, Processor& cpu, const Vad& of_parent,
+                          Vad& /*of_child*/, CloneEntries& entries) const {
+  child.lock.assert_held();
+  parent.lock.assert_held();
+  return clone_entries(child, parent, cpu, of_parent.range, entries);
+}
+
+void RegionKind::check(const RegionSpace& /*space*/, const Vad& /*vad*/,
+                       const std::function<void(const char* rule, const std::string& text)>& /*finding*/) const {}
+
+}  // namespace pagoda::mm

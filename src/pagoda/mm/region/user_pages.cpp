@@ -1,0 +1,270 @@
+#include "pagoda/mm/region/user_pages.h"
+
+#include <algorithm>
+
+#include "pagoda/mm/region/private_region.h"
+
+namespace pagoda::mm {
+
+namespace {
+
+// Frames taken and zeroed while the PFN lock is held once.
+constexpr PageCount kBatch{256};
+constexpr Pfn kNothing{0};  // In place of a frame: unmap. Frame 0 is nobody's.
+
+bool has_repeats(std::vector<Pfn>& frames) {
+  std::ranges::sort(frames);
+  return std::ranges::adjacent_find(frames) != frames.end();
+}
+
+}  // namespace
+
+PageCount UserPages::room() const {
+  const PageCount available = space_.core().pfns.available();
+  return available > space_.core().kept_pageable() ? available - space_.core().kept_pageable() : 0_pages;
+}
+
+PageCount UserPages::charge(PageCount wanted) {
+  const LockGuard guard(space_.core().pfns.lock);
+  PageCount count = std::min(wanted, room());
+  if (space_.core().commit.charge(count)) return count;
+  const PageCount limit = space_.core().commit.limit();
+  count = std::min(count, limit > space_.core().commit.charged() ? limit - space_.core().commit.charged() : 0_pages);
+  return space_.core().commit.charge(count) ? count : 0_pages;
+}
+
+Result<std::vector<Pfn>> UserPages::allocate(Processor& cpu, PageCount count) {
+  const LockGuard guard(space_.lock);
+  PageCount missing = charge(count);
+  if (missing.is_zero()) return fail(Status::kInsufficientResources);
+  std::vector<Pfn> frames;
+  frames.reserve(missing.value());
+  std::vector<Pfn> not_zeroed;
+  while (!missing.is_zero()) {
+    {
+      const LockGuard pfn_guard(space_.core().pfns.lock);
+      // Others may have taken frames since they were counted.
+      PageCount batch = std::min({missing, kBatch, room()});
+      if (batch.is_zero()) {
+        space_.core().commit.give_back(missing);
+        break;
+      }
+      for (missing -= batch; !batch.is_zero(); --batch) {
+        const PfnDatabase::Taken taken = *space_.core().pfns.take(cpu, Contents::kZeroed);
+        frames_.add(space_.core().pfns, taken.frame);
+        frames.push_back(taken.frame);
+        if (!taken.zeroed) not_zeroed.push_back(taken.frame);
+      }
+    }
+    for (const Pfn frame : not_zeroed) cpu.physical().zero(frame);
+    cpu.charge(space_.core().machine.costs().zero_page * not_zeroed.size());
+    not_zeroed.clear();
+  }
+  if (frames.empty()) return fail(Status::kInsufficientResources);
+  return frames;
+}
+
+Vpn UserPages::page_of_entry(PhysicalAddress pte) const {
+  std::uint64_t page = 0;
+  for (unsigned level = 1; level <= space_.core().mode.levels; ++level) {
+    page |= pte.page_offset() / space_.core().mode.entry_bytes << (space_.core().mode.level[level].shift - kPageShift);
+    pte = space_.core().pfns.entry(pte.pfn()).pte();
+  }
+  return Vpn(page);
+}
+
+UserPages::Freed UserPages::free(Processor& cpu, std::span<const Pfn> frames) {
+  const LockGuard guard(space_.lock);
+  Freed result;
+  std::vector<Vpn> mapped;
+  std::vector<Pfn> freed;
+  {
+    const LockGuard pfn_guard(space_.core().pfns.lock);
+    for (const Pfn frame : frames) {
+      // Those before it are on their way: named twice is foreign the second time.
+      if (!frames_.owns(space_.core().pfns, frame) || space_.core().pfns.entry(frame).deleted != 0) {
+        result.status = Status::kConflictingAddresses;
+        break;
+      }
+      PfnEntry& e = space_.core().pfns.entry(frame);
+      e.deleted = 1;
+      freed.push_back(frame);
+      if (e.share_count == 0) continue;
+      mapped.push_back(page_of_entry(e.pte()));
+      space_.tables().store(cpu, e.pte(), 0);
+      space_.core().pfns.unmap_awe(frame);
+    }
+  }
+  if (!mapped.empty()) space_.invalidate(cpu, mapped);
+  for (const Vpn page : mapped) space_.tables().free_if_empty(cpu, page);
+  const LockGuard pfn_guard(space_.core().pfns.lock);
+  for (const Pfn frame : freed) frames_.remove(space_.core().pfns, frame);
+  result.count = PageCount(freed.size());
+  space_.core().commit.give_back(result.count);
+  return result;
+}
+
+Result<> UserPages::map(Processor& cpu, VirtualAddress base, std::span<const Pfn> frames) {
+  if (std::ranges::find(frames, kNothing) != frames.end()) return fail(Status::kInvalidParameter3);
+  return map(cpu, base, PageCount(frames.size()), frames);
+}
+
+Result<> UserPages::unmap(Processor& cpu, VirtualAddress base, PageCount count) { return map(cpu, base, count, {}); }
+
+Result<> UserPages::map(Processor& cpu, VirtualAddress base, PageCount count, std::span<const Pfn> frames) {
+  if (count.is_zero()) return {};
+  if (count > space_.range().count) return fail(Status::kInvalidParameter2);
+  return with_memory(space_.relief(), cpu, [&]() -> Result<> {
+    const LockGuard guard(space_.lock);
+    const Vad* const vad = space_.vads().find(base.vpn());
+    if (vad == nullptr || vad->type != VadType::kAwe || base.vpn() + count > vad->range.end())
+      return fail(Status::kInvalidParameter1);
+    std::vector<WindowPage> pages;
+    pages.reserve(count.value());
+    for (std::uint64_t i = 0; i < count.value(); ++i)
+      pages.push_back({.page = base.vpn() + PageCount(i), .frame = frames.empty() ? kNothing : frames[i]});
+    return map_pages(cpu, pages);
+  });
+}
+
+Result<> UserPages::map_scatter(Processor& cpu, std::span<const VirtualAddress> addresses,
+                                std::span<const Pfn> frames) {
+  if (!frames.empty() && frames.size() != addresses.size()) return fail(Status::kInvalidParameter2);
+  return with_memory(space_.relief(), cpu, [&]() -> Result<> {
+    const LockGuard guard(space_.lock);
+    std::vector<WindowPage> pages;
+    pages.reserve(addresses.size());
+    for (std::size_t i = 0; i < addresses.size(); ++i) {
+      const Vad* const vad = space_.vads().find(addresses[i].vpn());
+      if (vad == nullptr || vad->type != VadType::kAwe) return fail(Status::kInvalidParameter1);
+      pages.push_back({.page = addresses[i].vpn(), .frame = frames.empty() ? kNothing : frames[i]});
+    }
+    std::ranges::sort(pages, {}, &WindowPage::page);
+    if (std::ranges::adjacent_find(pages, {}, &WindowPage::page) != pages.end())
+      return fail(Status::kInvalidParameter1);
+    return map_pages(cpu, pages);
+  });
+}
+
+// Whether the frames may be mapped at these pages, whatever is mapped there now.
+Result<> UserPages::may_map(std::span<const WindowPage> pages) {
+  std::vector<Pfn> frames;
+  std::vector<PhysicalAddress> replaced;
+  for (const WindowPage& p : pages) {
+    if (p.pte != PageTables::kNone) replaced.push_back(p.pte);
+    if (p.frame != kNothing) frames.push_back(p.frame);
+  }
+  std::ranges::sort(replaced);
+  const LockGuard guard(space_.core().pfns.lock);
+  for (const Pfn frame : frames)
+    if (!frames_.owns(space_.core().pfns, frame)) return fail(Status::kInvalidParameter3);
+  if (has_repeats(frames)) return fail(Status::kConflictingAddresses);
+  for (const Pfn frame : frames) {
+    const PfnEntry& e = space_.core().pfns.entry(frame);
+    if (e.share_count != 0 && !std::ranges::binary_search(replaced, e.pte()))
+      return fail(Status::kConflictingAddresses);
+  }
+  return {};
+}
+
+// All or nothing; every page is one of a window, and no page comes twice.
+Result<> UserPages::map_pages(Processor& cpu, std::span<WindowPage> pages) {
+  for (WindowPage& p : pages) p.pte = space_.tables().find(cpu, p.page);
+  PAGODA_TRY(may_map(pages));
+  for (WindowPage& p : pages) {
+    if (p.frame == kNothing || p.pte != PageTables::kNone) continue;
+    const auto made = space_.tables().make(cpu, p.page);
+    if (!made) {
+      for (const WindowPage& other : pages) space_.tables().free_if_empty(cpu, other.page);
+      return std::unexpected(made.error());
+    }
+    p.pte = *made;
+  }
+  std::vector<Vpn> were_mapped;
+  {
+    const LockGuard guard(space_.core().pfns.lock);
+    for (const WindowPage& p : pages) {
+      const RawPte old = p.pte == PageTables::kNone ? 0 : space_.core().load(cpu, p.pte);
+      if (old == 0) continue;
+      space_.core().pfns.unmap_awe(space_.core().codec.frame(old));
+      were_mapped.push_back(p.page);
+    }
+    for (const WindowPage& p : pages) {
+      if (p.pte == PageTables::kNone) continue;
+      if (p.frame == kNothing) {
+        space_.tables().store(cpu, p.pte, 0);
+        continue;
+      }
+      space_.tables().store(
+          cpu, p.pte,
+          space_.core().codec.valid(p.frame, Protection::kReadWrite, space_.owner(), PteCodec::Dirty::kYes));
+      space_.core().pfns.map_awe(p.frame, p.pte);
+    }
+  }
+  if (!were_mapped.empty()) space_.invalidate(cpu, were_mapped);
+  for (const WindowPage& p : pages)
+    if (p.frame == kNothing) space_.tables().free_if_empty(cpu, p.page);
+  return {};
+}
+
+void UserPages::free_all() {
+  PfnDatabase& pfns = space_.core().pfns;
+  const LockGuard guard(pfns.lock);
+  space_.core().commit.give_back(frames_.count());
+  while (!frames_.all().empty()) frames_.remove(pfns, frames_.all().back());
+}
+
+const WindowRegion& window_region() {
+  static const WindowRegion kind;
+  return kind;
+}
+
+DefaultRun WindowRegion::rights(const Vad& vad, Vpn /*page*/) const { return {vad.range.end(), Protection::kNone}; }
+
+PageCount WindowRegion::committed(const RegionSpace& space, const Processor& cpu, const Vad& /*vad*/,
+                                  VpnRange pages) const {
+  space.lock.assert_held();
+  PageCount mapped;
+  space.tables().for_each(cpu, pages, [&](Vpn, PhysicalAddress, RawPte raw) {
+    if (raw != 0) ++mapped;
+  });
+  return mapped;
+}
+
+Protection WindowRegion::shown_protection(const RegionSpace& /*space*/, const Processor& /*cpu*/, const Vad& vad,
+                                          Vpn /*page*/) const {
+  return vad.protection;
+}
+
+Result<> WindowRegion::may_protect(const RegionSpace& /*space*/, const Processor& /*cpu*/, const Vad& /*vad*/,
+                                   VpnRange /*pages*/, Protection protection) const {
+  return is_allowed_on_private(protection) ? Result<>{} : fail(Status::kInvalidParameter4);
+}
+
+Result<> WindowRegion::protect(RegionSpace& /*space*/, Processor& /*cpu*/, Vad& /*vad*/, VpnRange /*pages*/,
+                               Protection protection) const {
+  return protection == Protection::kReadWrite ? Result<>{} : fail(Status::kInvalidPageProtection);
+}
+
+PageCount WindowRegion::unmap(RegionSpace& space, Processor& cpu, Vad& /*vad*/, VpnRange pages) const {
+  space.lock.assert_held();
+  space.tables().for_each(
+      cpu, pages,
+      [&](Vpn, PhysicalAddress pte, RawPte raw) {
+        space.lock.assert_held();
+        if (raw == 0) return;
+        space.tables().store(cpu, pte, 0);
+        const LockGuard guard(space.core().pfns.lock);
+        space.core().pfns.unmap_awe(space.core().codec.frame(raw));
+      },
+      [&](Vpn page) {
+        space.lock.assert_held();
+        space.tables().free_if_empty(cpu, page);
+      });
+  space.invalidate_range(cpu, pages);
+  return {};
+}
+
+bool WindowRegion::is_forked(const Vad& /*vad*/) const { return false; }
+
+}  // namespace pagoda::mm

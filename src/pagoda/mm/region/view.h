@@ -1,0 +1,60 @@
+// Views: parts of sections in an address space, data and images.
+//
+// An entry of a view is zero as long as nothing but the VAD needs to be known; valid with the prototype bit while the
+// shared page is mapped; a pointer, or the lookup-needed form where the rights differ from the prototype's, when it was
+// mapped before or its rights were changed; and that of a private page once a write has copied it.
+//
+// A view is charged for the pages that are private or become so when written. Source: reference/nt.md 6.2, 7.3.
+#pragma once
+
+#include "pagoda/mm/region/region_kind.h"
+
+namespace pagoda::mm {
+
+// What views of all kinds of sections share, those of large pages among them.
+class SectionView : public RegionKind {
+ public:
+  using RegionKind::RegionKind;
+  [[nodiscard]] Protection segment_rights(const Vad& vad, Vpn page) const override;
+  [[nodiscard]] Result<> may_protect(const RegionSpace& space, const Processor& cpu, const Vad& vad, VpnRange pages,
+                                     Protection protection) const override;
+  [[nodiscard]] bool is_forked(const Vad& vad) const override;
+  Result<> fork(RegionSpace& child, RegionSpace& parent, Processor& cpu, const Vad& of_parent, Vad& of_child,
+                CloneEntries& entries) const override;
+  void removed(RegionSpace& space, Processor& cpu, const Vad& was) const override;
+};
+
+// A view of a paging-file section or of a file's data.
+class DataView : public SectionView {
+ public:
+  using SectionView::SectionView;
+  [[nodiscard]] DefaultRun rights(const Vad& vad, Vpn page) const override;
+  [[nodiscard]] DefaultRun default_run(const RegionSpace& space, const Processor& cpu, const Vad& vad,
+                                       Vpn page) const override;
+  Result<> protect(RegionSpace& space, Processor& cpu, Vad& vad, VpnRange pages, Protection protection) const override;
+  // Commits the pages for all views of the section; this view's get the protection. Fails with: kAlreadyCommitted (not
+  // a SEC_RESERVE section's), kSectionProtection, kInvalidPageProtection, kCommitmentLimit, kNoMemory (try again).
+  Result<> commit(RegionSpace& space, Processor& cpu, Vad& vad, VpnRange pages, Protection protection) const override;
+  [[nodiscard]] bool may_reset(const Vad& vad) const override;
+
+ protected:
+  // What a page of the view gets when it is asked to have the protection.
+  [[nodiscard]] virtual Protection in_view(const Vad& vad, Vpn page, Protection protection) const;
+};
+
+class ImageView final : public DataView {
+ public:
+  using DataView::DataView;
+  [[nodiscard]] DefaultRun rights(const Vad& vad, Vpn page) const override;
+  [[nodiscard]] DefaultRun default_run(const RegionSpace& space, const Processor& cpu, const Vad& vad,
+                                       Vpn page) const override;
+  [[nodiscard]] bool may_reset(const Vad& vad) const override;
+
+ protected:
+  [[nodiscard]] Protection in_view(const Vad& vad, Vpn page, Protection protection) const override;
+};
+
+const DataView& data_view();
+const ImageView& image_view();
+
+}  // namespace pagoda::mm
