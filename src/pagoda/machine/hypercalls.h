@@ -23,11 +23,8 @@ enum class HeatHint : std::uint8_t {
   kColdDiscard = 2,  // Not needed, and the contents are worth nothing: read as zero afterwards.
 };
 
-// Frames in a row.
-struct FrameRange {
-  Pfn first;
-  PageCount count;
-};
+// Frames in a row, of the guest that speaks.
+using FrameRange = PfnRange;
 
 class Hypercalls {
  public:
