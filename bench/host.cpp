@@ -70,14 +70,14 @@ VirtualAddress Host::commit(PageCount pages) {
 void Host::release(VirtualAddress base) { must(space_->release(cpu(), base, 0_B), "release"); }
 
 void Host::write_each(VirtualAddress base, PageCount pages) {
-  machine::Processor& processor = cpu();
+  machine::SimProcessor& processor = cpu();
   const VirtualAddress end = base + bytes_of(pages);
   for (VirtualAddress at = base; at < end; at += kPageSize)
     must(processor.store<std::uint64_t>(at, at.value()), "store");
 }
 
 void Host::read_each(VirtualAddress base, PageCount pages) {
-  machine::Processor& processor = cpu();
+  machine::SimProcessor& processor = cpu();
   const VirtualAddress end = base + bytes_of(pages);
   for (VirtualAddress at = base; at < end; at += kPageSize) must(processor.load<std::uint64_t>(at), "load");
 }

@@ -28,7 +28,7 @@ class Host {
   Host(const Host&) = delete;
   Host& operator=(const Host&) = delete;
 
-  [[nodiscard]] machine::Processor& cpu() { return machine_->processor(); }
+  [[nodiscard]] machine::SimProcessor& cpu() { return machine_->processor(); }
   [[nodiscard]] machine::SimMachine& machine() { return *machine_; }
   [[nodiscard]] mm::MemoryManager& manager() { return *manager_; }
   [[nodiscard]] mm::AddressSpace& space() { return *space_; }

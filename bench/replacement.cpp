@@ -35,7 +35,7 @@ struct Whole {
   std::uint64_t rescued = 0;
 };
 
-void access(machine::Processor& cpu, std::uint64_t access) {
+void access(machine::SimProcessor& cpu, std::uint64_t access) {
   const VirtualAddress va = Replay::address_of(access);
   if ((access & Replay::kWrites) != 0) {
     must(cpu.store<std::uint64_t>(va, access), "store");
@@ -63,7 +63,7 @@ Whole run_whole(const Replay& trace, PageCount frames, PageCount page_tables) {
   config.limits.minimum = std::min(config.limits.minimum, frames / 2);
   Host host(config);
   trace.commit(host.space());
-  machine::Processor& cpu = host.cpu();
+  machine::SimProcessor& cpu = host.cpu();
   std::uint64_t faults = 0;
   for (const std::uint64_t each : trace.accesses()) {
     access(cpu, each);

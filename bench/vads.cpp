@@ -52,7 +52,7 @@ class ManyRegions {
 
   double churn(const std::vector<std::size_t>& numbers, std::size_t batch) {
     mm::AddressSpace& space = host_.space();
-    machine::Processor& cpu = host_.cpu();
+    machine::SimProcessor& cpu = host_.cpu();
     Stopwatch watch;
     watch.start();
     for (std::size_t first = 0; first < numbers.size(); first += batch) {
