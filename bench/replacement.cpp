@@ -16,6 +16,7 @@
 #include "bench/host.h"
 #include "bench/miss_table.h"
 #include "bench/traces.h"
+#include "pagoda/base/status.h"
 #include "pagoda/sim/trace/replacement_oracles.h"
 
 namespace pagoda::bench {
@@ -54,7 +55,7 @@ Alone run_alone(const Replay& trace, PageCount frames) {
 }
 
 Whole run_whole(const Replay& trace, PageCount frames, PageCount page_tables) {
-  // Frame 0 belongs to nobody.
+  // Frame 0 has no owner.
   const PageCount all = std::max(frames + page_tables + 1_pages, mm::kSmallestMachine);
   HostConfig config{.frames = all,
                     .paging_file = std::max(bytes_of(trace.pages() * 2), 1_MiB),
@@ -117,20 +118,18 @@ constexpr const char* kLayout = "{:<10} {:>7} {:>8} {:>8} {:>8} {:>8} {:>8} {:>6
 }  // namespace
 
 Input<> replacement(const BenchOptions& options, BenchOutput& out) {
-  const Input<TraceFolder> folder = TraceFolder::find(options);
-  if (!folder) return std::unexpected(folder.error());
+  const TraceFolder folder = PAGODA_TRY(TraceFolder::find(options));
   out.text(fmt::format(kLayout, "trace", "frames", "ours", "LRU", "OPT", "CLOCK", "FIFO", "/LRU", "whole", "/LRU",
                        "read", "rescued"));
   Misses sum{};
   Alone alone_sum;
   Whole whole_sum;
-  for (const std::string& name : folder->names) {
+  for (const std::string& name : folder.names) {
     if (std::ranges::find(kMissTable, name, &Misses::trace) == kMissTable.end()) continue;
-    const Input<sim::Trace> trace = folder->load(name);
-    if (!trace) return std::unexpected(trace.error());
-    const auto page_count = static_cast<std::uint32_t>(trace->info().pages.value());
-    const std::vector<std::uint32_t> pages = trace->dense_sequence();
-    const Replay replay(*trace);
+    const sim::Trace trace = PAGODA_TRY(folder.load(name));
+    const auto page_count = static_cast<std::uint32_t>(trace.info().pages.value());
+    const std::vector<std::uint32_t> pages = trace.dense_sequence();
+    const Replay replay(trace);
     for (const Misses& known : kMissTable) {
       if (known.trace != name) continue;
       const Misses misses = count_misses(pages, page_count, known, out);
@@ -159,7 +158,7 @@ Input<> replacement(const BenchOptions& options, BenchOutput& out) {
       whole_sum.rescued += whole.rescued;
     }
   }
-  if (sum.lru == 0) return bad_input(fmt::format("{}: holds none of the traces whose misses are known", folder->path));
+  if (sum.lru == 0) return bad_input(fmt::format("{}: holds none of the traces whose misses are known", folder.path));
   out.text(fmt::format(kLayout, "all", "", alone_sum.brought_in, sum.lru, sum.opt, sum.clock, sum.fifo,
                        fmt::format("{:.3f}", part(alone_sum.brought_in, sum.lru)), whole_sum.missed,
                        fmt::format("{:.3f}", part(whole_sum.missed, sum.lru)), whole_sum.pages_read,

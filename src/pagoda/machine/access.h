@@ -46,8 +46,8 @@ struct PageFault {
   }
 };
 
-// An address-space tag of a TLB entry (AMD64: PCID, 12 bits). Tag 0 keeps nothing for long: loading a root under it flushes
-// it.
+// An address-space tag of a TLB entry (AMD64: PCID, 12 bits). Tag 0 keeps nothing for long: loading a root under it
+// flushes it.
 enum class Asid : std::uint16_t {};
 inline constexpr Asid kUntagged{0};
 inline constexpr unsigned kAsidBits = 12;

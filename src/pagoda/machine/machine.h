@@ -41,6 +41,13 @@ class Machine {
   // Null on bare hardware; on a virtual machine, the way to its hypervisor.
   [[nodiscard]] virtual Hypercalls* hypercalls() = 0;
 
+  // Frames can be given back to the host that this machine's memory comes from in runs of so many, aligned to as many.
+  // Zero: they cannot.
+  [[nodiscard]] virtual PageCount give_back_granule() const { return {}; }
+  // The host gets the memory of the frames until they are touched again. They read as zero from now on.
+  // Requires: whole granules, whose contents matter no more.
+  virtual void give_back(PfnRange frames) { PAGODA_CHECK(frames.empty()); }
+
   // Makes every processor of the set forget what it knows of the pages in the space. Returns when none can use an old
   // entry any more. Work is charged to `initiator` and to those interrupted.
   // Requires: the initiator's manager does not hold its PFN lock.

@@ -81,8 +81,8 @@ void Tlb::invalidate_page(VirtualAddress va, Asid asid) {
     forget_realistic(va, asid);
   }
   if (!any_large_) return;
-  // [T3]. The entry does not say how large its page is, so every piece inside the same 1 GB goes: more than asked is
-  // legal.
+  // [T3]. The entry does not say how large its page is, so every piece inside the same 1 GB is dropped: more than
+  // asked is legal.
   for_each([&](Entry& entry) {
     const Asid owner{static_cast<std::uint16_t>(entry.tag & kAsidMask)};
     if ((entry.addend_and_rights & kLargePage) != 0 && (owner == asid || owner == kGlobalAsid) &&

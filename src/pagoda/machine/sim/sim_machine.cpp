@@ -11,7 +11,7 @@ Result<std::unique_ptr<SimMachine>> SimMachine::create(SimMachineConfig config) 
     return fail(Status::kInvalidParameter);
   for (const DiskModel& disk : config.disks)
     if (disk.bandwidth_per_second.is_zero()) return fail(Status::kInvalidParameter);
-  auto memory = PAGODA_TRY(PhysicalMemory::create(config.frames));
+  auto memory = PAGODA_TRY(PhysicalMemory::create(config.frames, config.frame_memory));
   return std::unique_ptr<SimMachine>(new SimMachine(std::move(config), std::move(memory)));
 }
 

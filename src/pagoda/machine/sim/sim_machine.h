@@ -20,6 +20,7 @@ struct SimMachineConfig {
   unsigned processors = 1;
   TlbGeometry tlb = TlbGeometry::kLarge;
   TlbRefill refill = TlbRefill::kHardware;
+  FrameMemory frame_memory = FrameMemory::kPrivate;
   CostModel costs;
   std::vector<DiskModel> disks;
 };
@@ -41,6 +42,8 @@ class SimMachine : public Machine {
   [[nodiscard]] std::span<Processor* const> processors() override { return processors_.interfaces(); }
   [[nodiscard]] std::span<Disk* const> disks() override { return disk_pointers_; }
   [[nodiscard]] Hypercalls* hypercalls() override { return nullptr; }
+  [[nodiscard]] PageCount give_back_granule() const override { return memory_.give_back_granule(); }
+  void give_back(PfnRange frames) override { memory_.give_back(frames); }
   void shoot_down(Processor& initiator, const ProcessorSet& targets, Asid asid, VpnRange pages) override;
 
   [[nodiscard]] SimProcessor& processor(unsigned number = 0) { return processors_[number]; }

@@ -1,7 +1,7 @@
 // The simulated processor: a TLB of ours, which may be stale, before a walk of page tables.
 //
-// What a program does (`load`, `store`, `fetch`) translates through the TLB, walks on a miss, sets accessed and dirty as
-// the hardware does, raises page faults to the FaultHandler and repeats the access. A hit in the large geometry is a
+// What a program does (`load`, `store`, `fetch`) translates through the TLB, walks on a miss, sets accessed and dirty
+// as the hardware does, raises page faults to the FaultHandler and repeats the access. A hit in the large geometry is a
 // few inlined instructions.
 #pragma once
 

@@ -5,6 +5,7 @@
 
 #include "pagoda/mm/backing/zero_pages.h"
 #include "pagoda/mm/fault/fault.h"
+#include "pagoda/mm/pfn/freed_frames.h"
 #include "pagoda/mm/space/address_space.h"
 #include "pagoda/mm/ws/replacement.h"
 
@@ -73,8 +74,18 @@ Result<> AddressSpace::discard(Processor& cpu, VpnRange pages) {
       has_device_frames(**region))
     return fail(Status::kConflictingAddresses);
   if (!may_free(**region, pages)) return fail(Status::kInvalidPageProtection);
-  if ((*region)->commits_on_touch) return decommit_locked(cpu, **region, pages);
-  free_pages(cpu, **region, pages, kAsDemandZero);
+  FreedFrames freed(core_.machine, core_.pfns);
+  if (freed.wanted()) {
+    tables_.for_each(cpu, pages, [&](Vpn, PhysicalAddress, RawPte raw) {
+      if (PteCodec::is_valid(raw) || PteCodec::is_transition(raw)) freed.add(core_.codec.frame(raw));
+    });
+  }
+  if ((*region)->commits_on_touch) {
+    PAGODA_TRY(decommit_locked(cpu, **region, pages));
+  } else {
+    free_pages(cpu, **region, pages, kAsDemandZero);
+  }
+  freed.give_back();
   return {};
 }
 
