@@ -66,7 +66,7 @@ VirtualAddress Guest::commit(PageCount pages) {
 }
 
 void Guest::write_each(VirtualAddress base, PageCount pages) {
-  machine::Processor& processor = cpu();
+  machine::SimProcessor& processor = cpu();
   const VirtualAddress end = base + bytes_of(pages);
   for (VirtualAddress at = base; at < end; at += kPageSize)
     must(processor.store<std::uint64_t>(at, at.value()), "store");

@@ -28,7 +28,7 @@ class Guest {
   Guest(const Guest&) = delete;
   Guest& operator=(const Guest&) = delete;
 
-  [[nodiscard]] machine::Processor& cpu() { return partition_->machine().processor(); }
+  [[nodiscard]] machine::SimProcessor& cpu() { return partition_->machine().processor(); }
   [[nodiscard]] hv::Partition& partition() { return *partition_; }
   [[nodiscard]] mm::MemoryManager& manager() { return *manager_; }
   [[nodiscard]] mm::ProcessSpace& space() { return *space_; }

@@ -16,7 +16,7 @@
 
 namespace pagoda::bench {
 
-// Measures a part of a round: what stands between start and stop.
+// Measures a part of a round: what lies between start and stop.
 class Stopwatch {
  public:
   void start() { started_ = now(); }

@@ -16,6 +16,7 @@ machine::SimMachineConfig machine_config(const HostConfig& host) {
   config.processors = host.processors;
   config.paging = machine::PteFormat::kAmd64;
   config.tlb = machine::TlbGeometry::kLarge;
+  config.frame_memory = host.frame_memory;
   config.disks.push_back({});  // Bytes in memory.
   return config;
 }
@@ -70,16 +71,26 @@ VirtualAddress Host::commit(PageCount pages) {
 void Host::release(VirtualAddress base) { must(space_->release(cpu(), base, 0_B), "release"); }
 
 void Host::write_each(VirtualAddress base, PageCount pages) {
-  machine::Processor& processor = cpu();
+  machine::SimProcessor& processor = cpu();
   const VirtualAddress end = base + bytes_of(pages);
   for (VirtualAddress at = base; at < end; at += kPageSize)
     must(processor.store<std::uint64_t>(at, at.value()), "store");
 }
 
 void Host::read_each(VirtualAddress base, PageCount pages) {
-  machine::Processor& processor = cpu();
+  machine::SimProcessor& processor = cpu();
   const VirtualAddress end = base + bytes_of(pages);
   for (VirtualAddress at = base; at < end; at += kPageSize) must(processor.load<std::uint64_t>(at), "load");
+}
+
+double Host::first_writes(PageCount pages) {
+  const VirtualAddress base = commit(pages);
+  Stopwatch watch;
+  watch.start();
+  write_each(base, pages);
+  watch.stop();
+  release(base);
+  return watch.nanoseconds_per(pages.value());
 }
 
 void Host::use_every_frame() {

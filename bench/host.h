@@ -14,6 +14,7 @@ struct HostConfig {
   ByteCount paging_file;  // Zero: none.
   enum class DiskKind : std::uint8_t { kMemory, kInstant } disk = DiskKind::kMemory;
   unsigned processors = 1;
+  machine::FrameMemory frame_memory = machine::FrameMemory::kPrivate;
   mm::Tunables tunables;
   mm::WorkingSet::Limits limits;
 
@@ -28,17 +29,19 @@ class Host {
   Host(const Host&) = delete;
   Host& operator=(const Host&) = delete;
 
-  [[nodiscard]] machine::Processor& cpu() { return machine_->processor(); }
+  [[nodiscard]] machine::SimProcessor& cpu() { return machine_->processor(); }
   [[nodiscard]] machine::SimMachine& machine() { return *machine_; }
   [[nodiscard]] mm::MemoryManager& manager() { return *manager_; }
   [[nodiscard]] mm::ProcessSpace& space() { return *space_; }
 
-  // A region of committed pages where the manager likes it; and its end.
+  // A region of committed pages where the manager finds room; and its end.
   VirtualAddress commit(PageCount pages);
   void release(VirtualAddress base);
   // A word stored to, or loaded from, each page.
   void write_each(VirtualAddress base, PageCount pages);
   void read_each(VirtualAddress base, PageCount pages);
+  // Nanoseconds a page for first writes to a fresh region.
+  double first_writes(PageCount pages);
   // Touches every frame there is, so that none is left that was never used: all are on the free list afterwards.
   void use_every_frame();
   // What the zero-page thread does while the machine idles.

@@ -39,6 +39,8 @@ class InstantDiskMachine : public machine::Machine {
   [[nodiscard]] std::span<machine::Processor* const> processors() override { return hardware_.processors(); }
   [[nodiscard]] std::span<machine::Disk* const> disks() override { return disks_; }
   [[nodiscard]] machine::Hypercalls* hypercalls() override { return hardware_.hypercalls(); }
+  [[nodiscard]] PageCount give_back_granule() const override { return hardware_.give_back_granule(); }
+  void give_back(PfnRange frames) override { hardware_.give_back(frames); }
   void shoot_down(machine::Processor& initiator, const machine::ProcessorSet& targets, machine::Asid asid,
                   VpnRange pages) override {
     hardware_.shoot_down(initiator, targets, asid, pages);

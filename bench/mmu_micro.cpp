@@ -63,7 +63,7 @@ class World {
   }
 
   [[nodiscard]] MmuMode mode() const { return mode_; }
-  [[nodiscard]] machine::Processor& cpu() { return *cpu_; }
+  [[nodiscard]] machine::SimProcessor& cpu() { return *cpu_; }
   [[nodiscard]] mm::MemoryManager& manager() { return *manager_; }
   [[nodiscard]] mm::ProcessSpace& space() { return *space_; }
   mm::ProcessSpace* new_space() {
@@ -137,7 +137,7 @@ class World {
   std::unique_ptr<mm::MemoryManager> host_;
   std::unique_ptr<hv::Partition> partition_;
   std::unique_ptr<mm::MemoryManager> manager_;
-  machine::Processor* cpu_ = nullptr;
+  machine::SimProcessor* cpu_ = nullptr;
   std::vector<mm::ProcessSpace*> spaces_;
   mm::ProcessSpace* space_ = nullptr;
 };
@@ -169,7 +169,7 @@ MicroResult ptemod(World& world) {
   constexpr std::uint64_t kPages = 64;
   const VirtualAddress base = World::commit(world.space(), PageCount(kPages));
   world.write_each(base, PageCount(kPages));
-  machine::Processor& cpu = world.cpu();
+  machine::SimProcessor& cpu = world.cpu();
   mm::ProcessSpace& space = world.space();
   const machine::PagingMode& mode = cpu.machine().paging();
   // Takes the right to write away and gives it back, in turns.

@@ -16,6 +16,7 @@
 #include "bench/host.h"
 #include "bench/miss_table.h"
 #include "bench/traces.h"
+#include "pagoda/base/status.h"
 #include "pagoda/sim/trace/replacement_oracles.h"
 
 namespace pagoda::bench {
@@ -35,7 +36,7 @@ struct Whole {
   std::uint64_t rescued = 0;
 };
 
-void access(machine::Processor& cpu, std::uint64_t access) {
+void access(machine::SimProcessor& cpu, std::uint64_t access) {
   const VirtualAddress va = Replay::address_of(access);
   if ((access & Replay::kWrites) != 0) {
     must(cpu.store<std::uint64_t>(va, access), "store");
@@ -54,7 +55,7 @@ Alone run_alone(const Replay& trace, PageCount frames) {
 }
 
 Whole run_whole(const Replay& trace, PageCount frames, PageCount page_tables) {
-  // Frame 0 belongs to nobody.
+  // Frame 0 has no owner.
   const PageCount all = std::max(frames + page_tables + 1_pages, mm::kSmallestMachine);
   HostConfig config{.frames = all,
                     .paging_file = std::max(bytes_of(trace.pages() * 2), 1_MiB),
@@ -63,7 +64,7 @@ Whole run_whole(const Replay& trace, PageCount frames, PageCount page_tables) {
   config.limits.minimum = std::min(config.limits.minimum, frames / 2);
   Host host(config);
   trace.commit(host.space());
-  machine::Processor& cpu = host.cpu();
+  machine::SimProcessor& cpu = host.cpu();
   std::uint64_t faults = 0;
   for (const std::uint64_t each : trace.accesses()) {
     access(cpu, each);
@@ -117,20 +118,18 @@ constexpr const char* kLayout = "{:<10} {:>7} {:>8} {:>8} {:>8} {:>8} {:>8} {:>6
 }  // namespace
 
 Input<> replacement(const BenchOptions& options, BenchOutput& out) {
-  const Input<TraceFolder> folder = TraceFolder::find(options);
-  if (!folder) return std::unexpected(folder.error());
+  const TraceFolder folder = PAGODA_TRY(TraceFolder::find(options));
   out.text(fmt::format(kLayout, "trace", "frames", "ours", "LRU", "OPT", "CLOCK", "FIFO", "/LRU", "whole", "/LRU",
                        "read", "rescued"));
   Misses sum{};
   Alone alone_sum;
   Whole whole_sum;
-  for (const std::string& name : folder->names) {
+  for (const std::string& name : folder.names) {
     if (std::ranges::find(kMissTable, name, &Misses::trace) == kMissTable.end()) continue;
-    const Input<sim::Trace> trace = folder->load(name);
-    if (!trace) return std::unexpected(trace.error());
-    const auto page_count = static_cast<std::uint32_t>(trace->info().pages.value());
-    const std::vector<std::uint32_t> pages = trace->dense_sequence();
-    const Replay replay(*trace);
+    const sim::Trace trace = PAGODA_TRY(folder.load(name));
+    const auto page_count = static_cast<std::uint32_t>(trace.info().pages.value());
+    const std::vector<std::uint32_t> pages = trace.dense_sequence();
+    const Replay replay(trace);
     for (const Misses& known : kMissTable) {
       if (known.trace != name) continue;
       const Misses misses = count_misses(pages, page_count, known, out);
@@ -159,7 +158,7 @@ Input<> replacement(const BenchOptions& options, BenchOutput& out) {
       whole_sum.rescued += whole.rescued;
     }
   }
-  if (sum.lru == 0) return bad_input(fmt::format("{}: holds none of the traces whose misses are known", folder->path));
+  if (sum.lru == 0) return bad_input(fmt::format("{}: holds none of the traces whose misses are known", folder.path));
   out.text(fmt::format(kLayout, "all", "", alone_sum.brought_in, sum.lru, sum.opt, sum.clock, sum.fifo,
                        fmt::format("{:.3f}", part(alone_sum.brought_in, sum.lru)), whole_sum.missed,
                        fmt::format("{:.3f}", part(whole_sum.missed, sum.lru)), whole_sum.pages_read,

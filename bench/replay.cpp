@@ -7,6 +7,7 @@
 #include "bench/host.h"
 #include "bench/lru_list.h"
 #include "bench/traces.h"
+#include "pagoda/base/status.h"
 
 namespace pagoda::bench {
 
@@ -34,17 +35,15 @@ cli::BenchRow rate_row(std::string name, double ours_ns, double peer_ns, const F
 }  // namespace
 
 Input<> trace_replay(const BenchOptions& options, BenchOutput& out) {
-  const Input<TraceFolder> folder = TraceFolder::find(options);
-  if (!folder) return std::unexpected(folder.error());
+  const TraceFolder folder = PAGODA_TRY(TraceFolder::find(options));
   double ours_ns = 0;
   double peer_ns = 0;
   double records = 0;
   std::vector<cli::BenchRow> rows;
   Figures all;
-  for (const std::string& name : folder->names) {
-    const Input<sim::Trace> loaded = folder->load(name);
-    if (!loaded) return std::unexpected(loaded.error());
-    const Replay trace(*loaded);
+  for (const std::string& name : folder.names) {
+    const sim::Trace loaded = PAGODA_TRY(folder.load(name));
+    const Replay trace(loaded);
     // Frames for all of it, its page tables and a margin; all of them touched before.
     Host host(HostConfig::quiet(trace.pages() + trace.pages() / 8 + PageCount(2048)));
     host.use_every_frame();

@@ -74,7 +74,7 @@ double time_loads(const std::vector<std::uint64_t>& addresses, Load&& load) {
 
 void compare(std::string name, Host& host, BareTlb& bare, const std::vector<std::uint64_t>& addresses,
              BenchOutput& out) {
-  machine::Processor& cpu = host.cpu();
+  machine::SimProcessor& cpu = host.cpu();
   const std::uint64_t misses = cpu.counts().tlb_misses;
   const Figures figures = take_turns(
       {[&] {

@@ -90,7 +90,7 @@ void Replay::commit(mm::ProcessSpace& space) const {
   }
 }
 
-double Replay::run_on(machine::Processor& cpu) const {
+double Replay::run_on(machine::SimProcessor& cpu) const {
   std::uint64_t sum = 0;
   Stopwatch watch;
   watch.start();

@@ -49,7 +49,7 @@ class Replay {
   static constexpr VirtualAddress address_of(std::uint64_t access) { return VirtualAddress(access & ~kWrites); }
 
  private:
-  [[nodiscard]] double run_on(machine::Processor& cpu) const;
+  [[nodiscard]] double run_on(machine::SimProcessor& cpu) const;
 
   std::vector<std::uint64_t> accesses_;
   std::vector<VpnRange> regions_;

@@ -24,7 +24,7 @@ double first_writes(Where& where, VirtualAddress base, PageCount pages) {
   return watch.nanoseconds_per(pages.value());
 }
 
-double load_each(machine::Processor& cpu, const std::vector<std::uint64_t>& addresses, std::size_t loads) {
+double load_each(machine::SimProcessor& cpu, const std::vector<std::uint64_t>& addresses, std::size_t loads) {
   Stopwatch watch;
   std::uint64_t sum = 0;
   watch.start();

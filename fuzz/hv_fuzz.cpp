@@ -74,7 +74,7 @@ class NoHandler final : public machine::FaultHandler {
 // Pages full of the secret, each word with the page's number.
 class Neighbour {
  public:
-  Neighbour(machine::Processor& cpu, VirtualAddress base) : cpu_(cpu), base_(base) { write(); }
+  Neighbour(machine::SimProcessor& cpu, VirtualAddress base) : cpu_(cpu), base_(base) { write(); }
   void write() {
     for (std::uint64_t page = 0; page < kNeighbours.value(); ++page) {
       std::array<std::uint64_t, kPageBytes / 8> words{};
@@ -92,7 +92,7 @@ class Neighbour {
   }
 
  private:
-  machine::Processor& cpu_;
+  machine::SimProcessor& cpu_;
   VirtualAddress base_;
 };
 
@@ -204,7 +204,7 @@ class World {
   }
 
  private:
-  [[nodiscard]] machine::Processor& cpu() { return hostile_->machine().processor(); }
+  [[nodiscard]] machine::SimProcessor& cpu() { return hostile_->machine().processor(); }
 
   static void expect_no_secret(std::uint64_t word) {
     for (unsigned shift = 0; shift <= 16; shift += 8)

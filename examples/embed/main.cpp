@@ -31,7 +31,7 @@ int main() {
   const auto manager = value_of(
       mm::MemoryManager::create(*machine, {.paging_files = {{.disk = 0, .minimum = 8_MiB, .maximum = 16_MiB}}}),
       "manager");
-  machine::Processor& cpu = machine->processor();
+  machine::SimProcessor& cpu = machine->processor();
 
   mm::ProcessSpace* const space = value_of(manager->create_space(cpu, {}), "space");
   manager->attach(cpu, *space);

@@ -290,7 +290,7 @@ std::string Interpreter::perform(const Operation& operation) {
       operation.section >= Operation::kSections)
     return "";
   Space& space = spaces_[operation.space];
-  Processor& cpu = machine_->processor(operation.cpu);
+  machine::SimProcessor& cpu = machine_->processor(operation.cpu);
   given_up_.reset();
   if (cpu.is_blocked()) cpu.advance_to(cpu.take_blocked_until());
   switch (operation.kind) {
@@ -375,7 +375,7 @@ std::string Interpreter::perform(const Operation& operation) {
 }
 
 std::string Interpreter::access(const Operation& operation, Space& space) {
-  Processor& cpu = machine_->processor(operation.cpu);
+  machine::SimProcessor& cpu = machine_->processor(operation.cpu);
   const auto pages = covering(operation.address,
                               std::clamp<std::uint64_t>(operation.size, 1, bytes_of(PageCount(kTouchedMost)).value()));
   if (!pages) return "";
@@ -562,7 +562,7 @@ std::string Interpreter::free(const Operation& operation, Space& space) {
     else if (region->second.segment != nullptr)
       expected = Status::kUnableToDeleteSection;
   }
-  Processor& cpu = machine_->processor(operation.cpu);
+  machine::SimProcessor& cpu = machine_->processor(operation.cpu);
   const VirtualAddress base(operation.address);
   const ByteCount size(operation.size);
   const bool releases = operation.kind == Kind::kRelease;
@@ -679,7 +679,7 @@ std::string Interpreter::lock(const Operation& operation, Space& space) {
   const bool in_memory = (operation.value & Operation::kInMemory) != 0;
   const auto pages = covering(operation.address, operation.size);
   const auto is_locked = [&](const Page& page) { return in_memory ? page.locked_in_memory : page.locked_in_ws; };
-  Processor& cpu = machine_->processor(operation.cpu);
+  machine::SimProcessor& cpu = machine_->processor(operation.cpu);
   std::optional<Result<>> result;
   for (int tries = 0; tries < kReadRetries; ++tries) {
     result = settle(operation, [&] {
@@ -772,7 +772,7 @@ std::string Interpreter::set_limits(const Operation& operation, Space& space) {
 }
 
 std::string Interpreter::recreate(const Operation& operation, Space& space) {
-  Processor& cpu = machine_->processor(operation.cpu);
+  machine::SimProcessor& cpu = machine_->processor(operation.cpu);
   if (space.manager != nullptr) {
     for (unsigned number = 0; number < world_.processors; ++number)
       if (manager_->attached(machine_->processor(number)) == space.manager)
@@ -793,7 +793,7 @@ std::string Interpreter::recreate(const Operation& operation, Space& space) {
 
 std::string Interpreter::check() {
   std::string findings;
-  const Processor& cpu = machine_->processor();
+  const machine::SimProcessor& cpu = machine_->processor();
   if (manager_->commit().charged.value() != charged())
     findings += fmt::format("charged {}, expected {}\n", manager_->commit().charged.value(), charged());
   for (const Space& space : spaces_) {
@@ -822,7 +822,7 @@ std::string Interpreter::finish() {
     machine::FaultInjection& injection = machine_->sim_disk(disk).injection();
     injection.read_error_rate = injection.write_error_rate = 0;
   }
-  Processor& cpu = machine_->processor();
+  machine::SimProcessor& cpu = machine_->processor();
   for (unsigned number = 0; number < spaces_.size(); ++number) {
     Space& space = spaces_[number];
     if (space.manager == nullptr) continue;

@@ -22,7 +22,7 @@ Status status_of(const Result<T>& result) {
 
 template <class Call>
 auto Interpreter::settle(const Operation& operation, Call&& call) -> std::optional<decltype(call())> {
-  Processor& cpu = machine_->processor(operation.cpu);
+  machine::SimProcessor& cpu = machine_->processor(operation.cpu);
   for (int waits = 0; waits < kWaits; ++waits) {
     auto result = call();
     const bool blocked = cpu.is_blocked();

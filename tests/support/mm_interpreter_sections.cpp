@@ -387,7 +387,7 @@ std::string Interpreter::finish_sections() {
     const Operation close{.kind = Operation::Kind::kCloseSection, .section = section};
     if (auto difference = perform(close); !difference.empty()) return difference;
   }
-  Processor& cpu = machine_->processor();
+  machine::SimProcessor& cpu = machine_->processor();
   Sections& sections = manager_->sections();
   for (int rounds = 0; rounds < 100; ++rounds) {
     sections.drop_unused(cpu);

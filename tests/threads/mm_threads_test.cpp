@@ -29,7 +29,7 @@ TestMachineConfig roomy(machine::TlbRefill refill) {
 // set, rescued, decommitted. Returns how many words were not what they should be.
 std::uint64_t program(TestMachine& t, ProcessSpace& space, unsigned number) {
   constexpr std::uint64_t kPages = 200;
-  Processor& cpu = t.cpu(number);
+  machine::SimProcessor& cpu = t.cpu(number);
   std::uint64_t wrong = 0;
   Random random(number);
   for (int round = 0; round < 12; ++round) {
@@ -100,7 +100,7 @@ TEST_P(MmThreads, SpacesAreMadeAndDestroyedByManyAtOnce) {
     std::vector<std::jthread> threads;
     for (unsigned i = 0; i < kThreads; ++i) {
       threads.emplace_back([&, i] {
-        Processor& cpu = t.cpu(i);
+        machine::SimProcessor& cpu = t.cpu(i);
         for (std::uint64_t round = 0; round < 60; ++round) {
           const auto space = t.manager().create_space(cpu, {});
           if (!space) {
@@ -130,7 +130,7 @@ TEST_P(MmThreads, TheZeroPageThreadRunsBesidePrograms) {
   std::array<ProcessSpace*, kThreads - 1> spaces{};
   for (ProcessSpace*& space : spaces) space = &t.add_space();
   for (unsigned i = 0; i < spaces.size(); ++i) t.manager().attach(t.cpu(i), *spaces[i]);
-  Processor& idle = t.cpu(kThreads - 1);
+  machine::SimProcessor& idle = t.cpu(kThreads - 1);
   t.manager().detach(idle);
 
   std::array<std::uint64_t, kThreads> wrong{};
@@ -186,7 +186,7 @@ class SharingSpaces {
   // Every program has a word of its own in each page, which nobody else writes; returns how many were wrong.
   std::uint64_t program(unsigned number) {
     ProcessSpace& space = space_of(number);
-    Processor& cpu = t_.cpu(number);
+    machine::SimProcessor& cpu = t_.cpu(number);
     Random random(number + 1);
     std::uint64_t wrong = 0;
     std::array<std::vector<std::uint64_t>, 2> model{std::vector<std::uint64_t>(kPages),
@@ -244,7 +244,7 @@ TEST_P(MmThreads, SpacesShareViewsAndCopyOnWrite) {
   SharingSpaces sharing(GetParam());
   TestMachine& t = sharing.machine();
   for (unsigned i = 0; i < SharingSpaces::kPrograms; ++i) t.manager().attach(t.cpu(i), sharing.space_of(i));
-  Processor& idle = t.cpu(kThreads - 1);
+  machine::SimProcessor& idle = t.cpu(kThreads - 1);
   t.manager().detach(idle);
 
   std::array<std::uint64_t, SharingSpaces::kPrograms> wrong{};

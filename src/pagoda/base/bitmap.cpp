@@ -42,7 +42,7 @@ std::size_t Bitmap::next_set(std::size_t from) const {
 }
 
 // Improves `best` by runs that begin in [begin, end); stops at the first of `wanted` bits.
-void Bitmap::search(std::size_t begin, std::size_t end, std::size_t wanted, Run& best) const {
+void Bitmap::search(std::size_t begin, std::size_t end, std::size_t wanted, BitRange& best) const {
   for (std::size_t first = next_clear(begin); first < end && best.count < wanted;) {
     const std::size_t stop = std::min(next_set(first), first + wanted);
     if (stop - first > best.count) best = {first, stop - first};
@@ -50,8 +50,8 @@ void Bitmap::search(std::size_t begin, std::size_t end, std::size_t wanted, Run&
   }
 }
 
-std::optional<Bitmap::Run> Bitmap::find_clear_run(std::size_t wanted, std::size_t from) const {
-  Run best{0, 0};
+std::optional<BitRange> Bitmap::find_clear_run(std::size_t wanted, std::size_t from) const {
+  BitRange best{0, 0};
   wanted = std::min(wanted, size_);
   from = std::min(from, size_);
   search(from, size_, wanted, best);

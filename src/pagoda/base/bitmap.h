@@ -7,16 +7,14 @@
 #include <vector>
 
 #include "pagoda/base/check.h"
+#include "pagoda/base/range.h"
 
 namespace pagoda {
 
+using BitRange = Range<std::size_t>;
+
 class Bitmap {
  public:
-  struct Run {
-    std::size_t first;
-    std::size_t count;
-  };
-
   explicit Bitmap(std::size_t size = 0) { resize(size); }
 
   [[nodiscard]] std::size_t size() const { return size_; }
@@ -25,24 +23,25 @@ class Bitmap {
     PAGODA_DCHECK_LT(bit, size_);
     return (words_[bit / kBits] >> (bit % kBits) & 1) != 0;
   }
-  void set(std::size_t bit);    // Was clear.
-  void clear(std::size_t bit);  // Was set.
-  void set(Run run) {
+  void set(std::size_t bit);    // Requires: it is clear.
+  void clear(std::size_t bit);  // Requires: it is set.
+  void set(BitRange run) {
     for (std::size_t i = 0; i < run.count; ++i) set(run.first + i);
   }
-  // New bits are clear. Bits that go must be clear.
+  // New bits are clear.
+  // Requires: the bits that a smaller size drops are clear.
   void resize(std::size_t size);
 
   // The first clear bit at or after `from`, size() if none.
   [[nodiscard]] std::size_t next_clear(std::size_t from) const;
   // The first run of `wanted` clear bits at or after `from`, then from the start; else the longest run shorter than
   // that which the same search meets; nothing when every bit is set.
-  [[nodiscard]] std::optional<Run> find_clear_run(std::size_t wanted, std::size_t from) const;
+  [[nodiscard]] std::optional<BitRange> find_clear_run(std::size_t wanted, std::size_t from) const;
 
  private:
   static constexpr std::size_t kBits = 64;
   [[nodiscard]] std::size_t next_set(std::size_t from) const;
-  void search(std::size_t begin, std::size_t end, std::size_t wanted, Run& best) const;
+  void search(std::size_t begin, std::size_t end, std::size_t wanted, BitRange& best) const;
 
   std::vector<std::uint64_t> words_;
   std::size_t size_ = 0;

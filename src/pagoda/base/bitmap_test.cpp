@@ -19,8 +19,8 @@ std::size_t run_at(const Model& model, std::size_t first, std::size_t wanted) {
 }
 
 // find_clear_run's contract, as a search that tries every place.
-Bitmap::Run expected_run(const Model& model, std::size_t wanted, std::size_t from) {
-  Bitmap::Run best{0, 0};
+BitRange expected_run(const Model& model, std::size_t wanted, std::size_t from) {
+  BitRange best{0, 0};
   from = std::min(from, model.size());
   for (std::size_t i = 0; i < model.size(); ++i) {
     const std::size_t first = (from + i) % model.size();
@@ -113,7 +113,7 @@ RC_GTEST_PROP(Bitmap, FindsTheRunThatItsContractNames, (const std::vector<bool>&
 
   const auto wanted = *rc::gen::inRange<std::size_t>(1, 130);
   const auto from = *rc::gen::inRange<std::size_t>(0, model.size() + 2);
-  const Bitmap::Run expected = expected_run(model, wanted, from);
+  const BitRange expected = expected_run(model, wanted, from);
   const auto found = bitmap.find_clear_run(wanted, from);
   RC_ASSERT(found.has_value() == (expected.count > 0));
   if (found) {

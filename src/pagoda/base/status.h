@@ -15,7 +15,7 @@ namespace pagoda {
 
 enum class [[nodiscard]] Status : std::uint32_t {
   kSuccess = 0x00000000,
-  kPending = 0x00000103,  // The access waits for a disk or for memory: run somebody else, then repeat it.
+  kPending = 0x00000103,  // The access waits for a disk or for memory: run other work, then repeat it.
   kPageFaultTransition = 0x00000110,
   kPageFaultDemandZero = 0x00000111,
   kPageFaultCopyOnWrite = 0x00000112,

@@ -15,6 +15,7 @@
 #include <string>
 
 #include "pagoda/base/check.h"
+#include "pagoda/base/range.h"
 
 namespace pagoda {
 
@@ -152,23 +153,17 @@ class GuestPhysicalAddress : public Address<GuestPhysicalAddress> {
   using Address::Address;
 };
 
-// A run of virtual pages: `first`, and how many. Never wraps.
-struct VpnRange {
-  Vpn first;
-  PageCount count;
-
-  [[nodiscard]] constexpr Vpn end() const { return first + count; }  // One past the last.
-  [[nodiscard]] constexpr Vpn last() const { return Vpn(first.value() + count.value() - 1); }
-  [[nodiscard]] constexpr bool empty() const { return count.is_zero(); }
-  [[nodiscard]] constexpr bool contains(Vpn page) const { return page >= first && page < end(); }
-  friend constexpr bool operator==(VpnRange, VpnRange) = default;
-};
-
 // A slot of a paging file. Slot 0 is reserved, so that a zero offset means "no slot" (reference: NT paging files).
 using PageFileSlot = Place<struct PageFileSlotTag, PageCount, std::uint32_t>;
 
 // A place in a disk file.
 using FileOffset = Place<struct FileOffsetTag, ByteCount, std::uint64_t>;
+
+// Runs of places (base/range.h has what they can do).
+using VpnRange = Range<Vpn>;
+using PfnRange = Range<Pfn>;
+using SlotRange = Range<PageFileSlot>;
+using VirtualRange = Range<VirtualAddress>;
 
 // Virtual time, in nanoseconds since the machine started. Never the wall clock.
 using Duration = Count<struct DurationTag>;

@@ -93,19 +93,6 @@ TEST(Units, AddressesSplitIntoPageAndOffset) {
   EXPECT_EQ(PhysicalAddress(0xFFFFFFFEFFF).pfn(), Pfn(0xFFFFFFFE));
 }
 
-TEST(Units, VpnRangeIsHalfOpen) {
-  const VpnRange range{Vpn(16), 4_pages};
-  EXPECT_EQ(range.end(), Vpn(20));
-  EXPECT_EQ(range.last(), Vpn(19));
-  EXPECT_FALSE(range.contains(Vpn(15)));
-  EXPECT_TRUE(range.contains(Vpn(16)));
-  EXPECT_TRUE(range.contains(Vpn(19)));
-  EXPECT_FALSE(range.contains(Vpn(20)));
-  EXPECT_FALSE(range.empty());
-  EXPECT_TRUE((VpnRange{Vpn(16), 0_pages}).empty());
-  EXPECT_FALSE((VpnRange{Vpn(16), 0_pages}).contains(Vpn(16)));
-}
-
 TEST(Units, PlacesHash) {
   std::unordered_set<Pfn> frames{Pfn(1), Pfn(2), Pfn(1)};
   EXPECT_EQ(frames.size(), 2U);

@@ -6,8 +6,11 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <fstream>
 #include <memory>
 #include <ranges>
+#include <string>
+#include <thread>
 #include <utility>
 
 #include "pagoda/cli/exit_codes.h"
@@ -98,6 +101,20 @@ struct CommandLine {
   bool check = false;
 };
 
+// The computer that the figures are of: "AMD EPYC 9B14, 2 processors".
+std::string this_computer() {
+  std::ifstream info("/proc/cpuinfo");
+  std::string model = "unknown processor";
+  for (std::string line; std::getline(info, line);) {
+    const std::size_t colon = line.find(": ");
+    if (!line.starts_with("model name") || colon == std::string::npos) continue;
+    model = line.substr(colon + 2);
+    break;
+  }
+  const unsigned processors = std::thread::hardware_concurrency();
+  return fmt::format("{}, {} {}", model, processors, processors == 1 ? "processor" : "processors");
+}
+
 int report_error(const InputError& error) {
   fmt::print(stderr, "pagoda: {}\n", error.message);
   return kExitBadInput;
@@ -131,6 +148,7 @@ int run(const CommandLine& line) {
     if (const Input<> writable = report::check_writable(line.json); !writable) return report_error(writable.error());
   }
   Printer printer;
+  printer.text("on " + this_computer());
   for (const Benchmark* benchmark : *chosen) {
     if (const Input<> done = benchmark->run(line.options, printer); !done) return report_error(done.error());
   }

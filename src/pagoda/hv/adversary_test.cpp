@@ -14,13 +14,13 @@
 namespace pagoda::hv::testing {
 namespace {
 
-using mm::Processor;
+using machine::SimProcessor;
 using mm::ProcessSpace;
 
 // A guest operating system's day: spaces with regions, forks, protections, trims; and every byte that is read.
 class Day {
  public:
-  Day(mm::MemoryManager& manager, Processor& cpu, std::uint64_t seed) : manager_(manager), cpu_(cpu), random_(seed) {
+  Day(mm::MemoryManager& manager, SimProcessor& cpu, std::uint64_t seed) : manager_(manager), cpu_(cpu), random_(seed) {
     add_space(**manager.create_space(cpu, {}), {});
   }
 
@@ -136,7 +136,7 @@ class Day {
   }
 
   mm::MemoryManager& manager_;
-  Processor& cpu_;
+  SimProcessor& cpu_;
   Random random_;
   std::vector<Life> lives_;
   ProcessSpace* current_ = nullptr;

@@ -72,21 +72,21 @@ class Checker {
 
   void check_processor(VirtualProcessor& vcpu) {
     if (vcpu.holds_any()) report("VP3", "a frame is held between two instructions");
-    for (const Tlb::Held& held : vcpu.nested_tlb().held()) {
+    for (const machine::CachedTranslation& held : vcpu.nested_tlb().held()) {
       const Pfn guest = PhysicalAddress(held.page.value()).pfn();
       const Pfn frame = cpu_.physical().frame_at(held.host);
       const RawPte raw = partition_.slat().entry(guest);
       if (raw == 0 || partition_.slat().frame_of(guest) != frame) {
         report("VP1", fmt::format("the nested TLB leads from guest frame {:#x} to {:#x}, the second level does not",
                                   guest.value(), frame.value()));
-      } else if ((held.rights & Tlb::right(machine::Access::kWrite, machine::Privilege::kUser)) != 0 &&
+      } else if ((held.rights & machine::access_right(machine::Access::kWrite, machine::Privilege::kUser)) != 0 &&
                  (raw & kWrite) == 0) {
         report("VP1", fmt::format("the nested TLB may write guest frame {:#x}", guest.value()));
       }
     }
-    const std::uint64_t write = Tlb::right(machine::Access::kWrite, machine::Privilege::kUser) |
-                                Tlb::right(machine::Access::kWrite, machine::Privilege::kKernel);
-    for (const Tlb::Held& held : vcpu.guest().tlb().held()) {
+    const std::uint64_t write = machine::access_right(machine::Access::kWrite, machine::Privilege::kUser) |
+                                machine::access_right(machine::Access::kWrite, machine::Privilege::kKernel);
+    for (const machine::CachedTranslation& held : vcpu.guest().tlb().held()) {
       const Pfn frame = cpu_.physical().frame_at(held.host);
       const auto found = guest_of_.find(frame);
       bool writable = false;

@@ -214,10 +214,11 @@ class ShadowChecker {
     for (const auto& [frame, table] : shadow_.traced().all())
       if (const Pfn host = partition_.slat().frame_of(frame); host != kNoPfn && table.state == State::kTraced)
         traced.emplace(host, frame);
-    const std::uint64_t write = Tlb::right(machine::Access::kWrite, machine::Privilege::kUser) |
-                                Tlb::right(machine::Access::kWrite, machine::Privilege::kKernel);
+    const std::uint64_t write = machine::access_right(machine::Access::kWrite, machine::Privilege::kUser) |
+                                machine::access_right(machine::Access::kWrite, machine::Privilege::kKernel);
     for (std::size_t number = 0; number < partition_.processor_count(); ++number) {
-      for (const Tlb::Held& held : partition_.processor(static_cast<unsigned>(number)).guest().tlb().held()) {
+      for (const machine::CachedTranslation& held :
+           partition_.processor(static_cast<unsigned>(number)).guest().tlb().held()) {
         const auto found = traced.find(memory_.frame_at(held.host));
         if (found != traced.end() && (held.rights & write) != 0)
           find("SH7", fmt::format("processor {} may write the table in guest frame {:#x} at {:#x}", number,

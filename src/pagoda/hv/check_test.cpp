@@ -19,7 +19,7 @@ class HvCheck : public ::testing::Test {
     vm_.fill(base_, PageCount(32));
     EXPECT_EQ(vm_.check(), "");
     // Some guest frame that the guest's TLB leads to, and that it wrote.
-    const machine::Tlb::Held held = vm_.cpu().tlb().held().front();
+    const machine::CachedTranslation held = vm_.cpu().tlb().held().front();
     const Pfn frame = host_.cpu().physical().frame_at(held.host);
     slat().for_each([&](Pfn first, unsigned, machine::RawPte raw) {
       if (Slat::mode().frame(raw) == frame) guest_frame_ = first;

@@ -21,7 +21,7 @@ constexpr VirtualAddress kHigh(std::uint64_t{5} << 39 | std::uint64_t{7} << 30);
 class GuestPage {
  public:
   // Tables from `tables` on; the page is `data`, whose contents become `value`.
-  GuestPage(machine::Processor& cpu, unsigned level, Pfn tables, Pfn data, std::uint64_t value)
+  GuestPage(machine::SimProcessor& cpu, unsigned level, Pfn tables, Pfn data, std::uint64_t value)
       : cpu_(cpu), tables_(cpu.physical(), machine::kAmd64Paging, tables) {
     const std::uint64_t coverage = tables_.mode().coverage(level).value();
     const std::uint64_t at = PhysicalAddress(data).value();
@@ -40,7 +40,7 @@ class GuestPage {
   }
 
  private:
-  machine::Processor& cpu_;
+  machine::SimProcessor& cpu_;
   machine::testing::PageTables tables_;
   VirtualAddress va_;
 };
@@ -109,7 +109,7 @@ TEST_P(TwoDimensionalWalk, ReadsAsManyEntriesAsTheFormulaSays) {
     }
 
     EveryReachWalks reach(slat, host.cpu().physical());
-    machine::Processor cpu(host.machine(), 0, machine::PhysicalView(reach), machine::TlbGeometry::kLarge);
+    machine::SimProcessor cpu(host.machine(), 0, machine::PhysicalView(reach), machine::TlbGeometry::kLarge);
     GuestPage page(cpu, guest_level, first, first + PageCount(300), 77);
     const std::uint64_t before = reach.loads();
     const std::uint64_t guest_loads = page.load_again(77);
@@ -166,7 +166,7 @@ TEST(PartitionLargePages, OnBothLevelsAreOneEntryOfTheTlb) {
     const auto partition =
         *Partition::create(host.manager(), host.cpu(),
                            {.memory = pages_of(4_MiB), .tlb = machine::TlbGeometry::kRealistic, .backing = backing});
-    machine::Processor& cpu = partition->processor(0).guest();
+    machine::SimProcessor& cpu = partition->processor(0).guest();
     machine::testing::PageTables tables(cpu.physical(), machine::kAmd64Paging, Pfn(16));
     tables.map(kHigh, Pfn(512), kWrite | kUser, 2);
     cpu.load_root(tables.root(), kSpace);

@@ -33,7 +33,6 @@ bool is_sensible(const PartitionConfig& config, mm::MemoryManager& host) {
   const std::size_t host_processors = host.core().machine.processors().size();
   return !config.memory.is_zero() && config.memory.value() % kLargePage.value() == 0 &&
          config.memory <= machine::paging_mode(config.paging).max_frames() && config.processors > 0 &&
-         config.processors <= machine::kMaxProcessors &&
          std::size_t{config.first_host_processor} + config.processors <= host_processors &&
          config.shadow_limit >= ShadowTree::kTablesPerPath + 1_pages &&
          std::has_single_bit(config.fault_cluster.value()) && config.fault_cluster <= kLargePage &&

@@ -53,7 +53,7 @@ class BareVm {
   }
   // The host takes all guest memory away, and gives its frames to somebody else for a while.
   void squeeze() {
-    mm::Processor& cpu = host_.cpu();
+    machine::SimProcessor& cpu = host_.cpu();
     partition_->vmmem().empty_working_set(cpu);
     PAGODA_CHECK(host_.manager().flush_modified(cpu));
     mm::Core& core = host_.manager().core();
@@ -160,7 +160,7 @@ TEST(Violation, ProgramsDoNotWriteThereEither) {
                          .refill = refill,
                          .mmu = mmu,
                          .direct_maps = {{.name = "file", .section = &section}}});
-        machine::Processor& cpu = vm.partition().processor(0).guest();
+        machine::SimProcessor& cpu = vm.partition().processor(0).guest();
         Walks handler;
         cpu.attach(handler);
         machine::testing::PageTables tables(cpu.physical(), machine::kAmd64Paging, Pfn(16));

@@ -27,7 +27,7 @@ PageCount VirtualMachine::frame_count() const { return partition_.config().memor
 
 void VirtualMachine::shoot_down(machine::Processor& initiator, const machine::ProcessorSet& targets, machine::Asid asid,
                                 VpnRange pages) {
-  machine::shoot_down(*this, processors_, initiator, targets, asid, pages);
+  processors_.shoot_down(initiator, targets, asid, pages);
 }
 
 machine::Hypercalls::Capabilities VirtualMachine::query_capabilities(machine::Processor& cpu) {

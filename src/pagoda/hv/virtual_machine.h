@@ -13,6 +13,7 @@
 #include "pagoda/machine/hypercalls.h"
 #include "pagoda/machine/machine.h"
 #include "pagoda/machine/sim/sim_disk.h"
+#include "pagoda/machine/sim/sim_processor_list.h"
 
 namespace pagoda::hv {
 
@@ -28,13 +29,14 @@ class VirtualMachine final : public machine::Machine, private machine::Hypercall
   [[nodiscard]] machine::TlbRefill refill() const override;
   [[nodiscard]] PageCount frame_count() const override;
   [[nodiscard]] const machine::CostModel& costs() const override { return costs_; }
-  [[nodiscard]] std::span<machine::Processor* const> processors() override { return processors_; }
+  [[nodiscard]] std::span<machine::Processor* const> processors() override { return processors_.interfaces(); }
   [[nodiscard]] std::span<machine::Disk* const> disks() override { return disk_pointers_; }
   [[nodiscard]] machine::Hypercalls* hypercalls() override { return this; }
   void shoot_down(machine::Processor& initiator, const machine::ProcessorSet& targets, machine::Asid asid,
                   VpnRange pages) override;
 
-  [[nodiscard]] machine::Processor& processor(unsigned number = 0) { return *processors_[number]; }
+  [[nodiscard]] machine::SimProcessor& processor(unsigned number = 0) { return processors_[number]; }
+  [[nodiscard]] std::span<machine::SimProcessor* const> sim_processors() const { return processors_.all(); }
   [[nodiscard]] machine::SimDisk& sim_disk(unsigned number = 0) { return *sim_disks_[number]; }
   // What the guest last said about its memory.
   [[nodiscard]] const MemoryReport& last_report() const { return report_; }
@@ -51,7 +53,7 @@ class VirtualMachine final : public machine::Machine, private machine::Hypercall
 
   Partition& partition_;
   const machine::CostModel costs_;
-  std::vector<machine::Processor*> processors_;
+  machine::SimProcessorList processors_;
   std::vector<std::unique_ptr<machine::SimDisk>> sim_disks_;
   std::vector<std::unique_ptr<machine::Disk>> disks_;  // The guest's way to them.
   std::vector<machine::Disk*> disk_pointers_;

@@ -30,7 +30,7 @@
 #include <vector>
 
 #include "pagoda/base/sparse_array.h"
-#include "pagoda/machine/processor.h"
+#include "pagoda/machine/sim/sim_processor.h"
 #include "pagoda/mm/pfn/pfn_database.h"
 
 namespace pagoda::hv {
@@ -44,7 +44,7 @@ class VirtualProcessor final : public machine::FrameReach {
                    machine::TlbGeometry geometry);
   ~VirtualProcessor() override;
 
-  [[nodiscard]] machine::Processor& guest() { return guest_; }
+  [[nodiscard]] machine::SimProcessor& guest() { return guest_; }
   [[nodiscard]] machine::Processor& host() { return host_; }
   [[nodiscard]] const machine::Tlb& nested_tlb() const { return nested_; }
   [[nodiscard]] bool holds_any() const { return held_count_ > 0; }
@@ -60,7 +60,7 @@ class VirtualProcessor final : public machine::FrameReach {
     const VirtualAddress address(PhysicalAddress(frame).value());
     const machine::Tlb::Entry* const entry = nested_.find(address, machine::kUntagged);
     const machine::Access data = use == machine::Access::kWrite ? use : machine::Access::kRead;
-    if (entry != nullptr && entry->allows(machine::Tlb::right(data, machine::Privilege::kUser))) [[likely]]
+    if (entry != nullptr && entry->allows(machine::access_right(data, machine::Privilege::kUser))) [[likely]]
       return entry->host(address);
     return reach_slowly(frame, use);
   }
@@ -151,7 +151,7 @@ class VirtualProcessor final : public machine::FrameReach {
   machine::Processor& host_;
   Interruption* interruption_ = nullptr;
   Unwatched unwatched_;
-  machine::Processor guest_;
+  machine::SimProcessor guest_;
   machine::Tlb nested_;
   std::array<Held, kMostHeld> held_;
   std::size_t held_count_ = 0;

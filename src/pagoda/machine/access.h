@@ -1,6 +1,7 @@
 // What a program wants of an address, and what the hardware answers when it cannot have it.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string_view>
 
@@ -23,6 +24,12 @@ constexpr std::string_view name(Access access) {
   return "";
 }
 
+// The right that an access needs, as a bit.
+constexpr std::uint64_t access_right(Access access, Privilege privilege) {
+  return std::uint64_t{1} << (static_cast<unsigned>(access) * 2 + static_cast<unsigned>(privilege));
+}
+inline constexpr std::uint64_t kAllAccessRights = (1U << 6) - 1;
+
 // A page fault, as the processor reports it.
 struct PageFault {
   VirtualAddress address;
@@ -39,12 +46,20 @@ struct PageFault {
   }
 };
 
-// An address-space tag of a TLB entry (AMD64: PCID, 12 bits). Tag 0 belongs to nobody for long: loading a root under it
+// An address-space tag of a TLB entry (AMD64: PCID, 12 bits). Tag 0 keeps nothing for long: loading a root under it
 // flushes it.
 enum class Asid : std::uint16_t {};
 inline constexpr Asid kUntagged{0};
 inline constexpr unsigned kAsidBits = 12;
 inline constexpr Asid kGlobalAsid{(1U << kAsidBits) - 1};      // How a TLB marks an entry that every space shares.
 inline constexpr unsigned kAsidCount = (1U << kAsidBits) - 1;  // 0 and the ones that can be handed out.
+
+// A translation of one page that a processor may use without looking at the tables.
+struct CachedTranslation {
+  VirtualAddress page;
+  Asid asid = kUntagged;      // kGlobalAsid: every space.
+  std::uint64_t rights = 0;   // `access_right` of each access that it allows.
+  std::byte* host = nullptr;  // Where the page's bytes are.
+};
 
 }  // namespace pagoda::machine

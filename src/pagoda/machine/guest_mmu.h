@@ -1,4 +1,4 @@
-// What stands between a virtual processor and the guest's page tables when the hardware does not walk them itself: a
+// What lies between a virtual processor and the guest's page tables when the hardware does not walk them itself: a
 // hypervisor's shadow tables.
 //
 // With nested paging there is none: the processor walks the guest's tables, each of whose frames goes through the

@@ -23,11 +23,8 @@ enum class HeatHint : std::uint8_t {
   kColdDiscard = 2,  // Not needed, and the contents are worth nothing: read as zero afterwards.
 };
 
-// Frames in a row.
-struct FrameRange {
-  Pfn first;
-  PageCount count;
-};
+// Frames in a row, of the guest that speaks.
+using FrameRange = PfnRange;
 
 class Hypercalls {
  public:
@@ -44,7 +41,7 @@ class Hypercalls {
     PageCount reporting_granule{1};
   };
 
-  // What a guest says about its own memory, for whoever decides about memory.
+  // What a guest says about its own memory, for what decides about memory there.
   struct MemoryReport {
     PageCount available;  // Zeroed, free and standby.
     PageCount committed;
@@ -61,11 +58,11 @@ class Hypercalls {
   virtual ~Hypercalls() = default;
 
   [[nodiscard]] virtual Capabilities query_capabilities(Processor& cpu) = 0;
-  // HvExtCallMemoryHeatHint (0x8003). Fails with kInvalidParameter (no range, more than kMostRanges, an empty range, or
-  // one that is not all memory of the guest's own) or kNotSupported (a kind of hint that the host did not enable), and
-  // then does nothing. A hint is a hint: success says that it was understood.
+  // HvExtCallMemoryHeatHint (0x8003). A hint is a hint: success says that it was understood.
+  // Fails with: kInvalidParameter (no range, more than kMostRanges, an empty range, or one that is not all memory of
+  // the guest's own); kNotSupported (a kind of hint that the host did not enable). Nothing is done then.
   virtual Result<> heat_hint(Processor& cpu, HeatHint hint, std::span<const FrameRange> ranges) = 0;
-  // Fails with kNotSupported.
+  // Fails with: kNotSupported.
   virtual Result<> report_memory(Processor& cpu, const MemoryReport& report) = 0;
   [[nodiscard]] virtual std::span<const DirectMap> direct_maps(Processor& cpu) = 0;
 };

@@ -14,27 +14,13 @@
 #include "pagoda/machine/cost_model.h"
 #include "pagoda/machine/paging_mode.h"
 #include "pagoda/machine/physical_view.h"
+#include "pagoda/machine/processor_set.h"
 
 namespace pagoda::machine {
 
 class Processor;
 class Disk;
 class Hypercalls;
-
-// Processors by number, at most 64.
-class ProcessorSet {
- public:
-  constexpr ProcessorSet() = default;
-  constexpr void add(unsigned processor) { bits_ |= std::uint64_t{1} << processor; }
-  constexpr void remove(unsigned processor) { bits_ &= ~(std::uint64_t{1} << processor); }
-  [[nodiscard]] constexpr bool contains(unsigned processor) const { return (bits_ >> processor & 1) != 0; }
-  [[nodiscard]] constexpr bool empty() const { return bits_ == 0; }
-  friend constexpr bool operator==(ProcessorSet, ProcessorSet) = default;
-
- private:
-  std::uint64_t bits_ = 0;
-};
-inline constexpr unsigned kMaxProcessors = 64;
 
 enum class TlbRefill : std::uint8_t {
   kHardware,  // The processor walks the tables.
@@ -55,14 +41,17 @@ class Machine {
   // Null on bare hardware; on a virtual machine, the way to its hypervisor.
   [[nodiscard]] virtual Hypercalls* hypercalls() = 0;
 
+  // Frames can be given back to the host that this machine's memory comes from in runs of so many, aligned to as many.
+  // Zero: they cannot.
+  [[nodiscard]] virtual PageCount give_back_granule() const { return {}; }
+  // The host gets the memory of the frames until they are touched again. They read as zero from now on.
+  // Requires: whole granules, whose contents matter no more.
+  virtual void give_back(PfnRange frames) { PAGODA_CHECK(frames.empty()); }
+
   // Makes every processor of the set forget what it knows of the pages in the space. Returns when none can use an old
-  // entry any more. Work is charged to `initiator` and to those interrupted. Called without the initiator's manager
-  // holding its PFN lock.
+  // entry any more. Work is charged to `initiator` and to those interrupted.
+  // Requires: the initiator's manager does not hold its PFN lock.
   virtual void shoot_down(Processor& initiator, const ProcessorSet& targets, Asid asid, VpnRange pages) = 0;
 };
-
-// How machines whose processors all have our TLB do it.
-void shoot_down(const Machine& machine, std::span<Processor* const> processors, Processor& initiator,
-                const ProcessorSet& targets, Asid asid, VpnRange pages);
 
 }  // namespace pagoda::machine

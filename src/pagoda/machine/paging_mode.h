@@ -39,6 +39,10 @@ inline constexpr RawPte kNoExecute = RawPte{1} << 63;
 }  // namespace pte_bits
 
 inline constexpr unsigned kMaxPagingLevels = 4;
+// Of a table of 8-byte entries, and of what one entry of level 2 maps: PAE, AMD64 and the second level (EPT, NPT). For
+// a mode that is not known in advance (x86 has 1024 of each) ask `entries` and `coverage`.
+inline constexpr unsigned kEntriesPerTable = 512;
+inline constexpr PageCount kPagesPerLargePage{kEntriesPerTable};
 
 struct PagingLevel {
   unsigned shift = 0;  // Of the part of the address that indexes this level.

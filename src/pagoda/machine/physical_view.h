@@ -149,6 +149,9 @@ class PhysicalView {
   }
 
   void zero(Pfn frame) const { std::memset(bytes(frame, Access::kWrite).data(), 0, kPageBytes); }
+  // For a thread that zeroes what others will take: does not write bytes that are zero already, so that a host's memory
+  // that was never touched, or given back, stays so; and keeps what it writes out of the caches.
+  void zero_in_background(Pfn frame) const;
   void copy(Pfn from, Pfn to) const {
     const FrameView source = bytes(from, Access::kRead);
     std::memcpy(bytes(to, Access::kWrite).data(), source.data(), kPageBytes);

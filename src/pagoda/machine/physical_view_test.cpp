@@ -65,38 +65,6 @@ TEST(PhysicalView, HoldsAFrameForAScope) {
   EXPECT_EQ(reach.write_holds(Pfn(7)), 1U);
 }
 
-TEST(PhysicalMemory, OneTebibyteCostsWhatIsTouched) {
-  auto memory = PhysicalMemory::create(pages_of(1_TiB));
-  ASSERT_TRUE(memory);
-  EXPECT_EQ(memory->frames(), pages_of(1_TiB));
-  EXPECT_EQ(memory->resident(), 0_B);
-  const PhysicalView view = memory->view();
-  const Pfn last = Pfn(0) + (memory->frames() - 1_pages);
-  view.store<std::uint64_t>(PhysicalAddress(last), 7);
-  view.store<std::uint64_t>(PhysicalAddress(Pfn(12345)), 8);
-  EXPECT_EQ(view.load<std::uint64_t>(PhysicalAddress(last)), 7U);
-  EXPECT_EQ(view.load<std::uint64_t>(PhysicalAddress(Pfn(12345))), 8U);
-  EXPECT_EQ(view.load<std::uint64_t>(PhysicalAddress(Pfn(54321))), 0U);  // Never written.
-  EXPECT_LE(memory->resident(), 8_MiB);                                  // Three huge pages at most.
-  EXPECT_GE(memory->resident(), 8_KiB);
-}
-
-TEST(PhysicalMemory, MovesItsFrames) {
-  auto memory = PhysicalMemory::create(PageCount(kFrames));
-  ASSERT_TRUE(memory);
-  const PhysicalView view = memory->view();
-  view.store<std::uint64_t>(PhysicalAddress(Pfn(1)), 7);
-  const PhysicalMemory moved(std::move(*memory));
-  EXPECT_EQ(view.load<std::uint64_t>(PhysicalAddress(Pfn(1))), 7U);
-  EXPECT_EQ(moved.frames(), PageCount(kFrames));
-}
-
-TEST(PhysicalMemory, MoreThanTheHostHasAddressesForIsRefused) {
-  const auto memory = PhysicalMemory::create(PageCount(std::uint64_t{1} << 50));
-  ASSERT_FALSE(memory);
-  EXPECT_EQ(memory.error(), Status::kInsufficientResources);
-}
-
 #if PAGODA_DCHECKS
 TEST(PhysicalViewDeathTest, FramesThatDoNotExistDie) {
   auto memory = PhysicalMemory::create(PageCount(kFrames));

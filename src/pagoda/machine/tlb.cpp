@@ -14,15 +14,15 @@ constexpr unsigned kLargestPageShift = 30;
 std::uint64_t tag_of(std::uint64_t page, Asid asid) { return page | static_cast<std::uint64_t>(asid); }
 
 std::uint64_t rights_of(const Translation& t, bool write_protect) {
-  std::uint64_t rights = Tlb::right(Access::kRead, Privilege::kKernel);
-  if (t.user) rights |= Tlb::right(Access::kRead, Privilege::kUser);
+  std::uint64_t rights = access_right(Access::kRead, Privilege::kKernel);
+  if (t.user) rights |= access_right(Access::kRead, Privilege::kUser);
   if (t.dirty) {  // [T2]
-    if (t.writable || !write_protect) rights |= Tlb::right(Access::kWrite, Privilege::kKernel);
-    if (t.writable && t.user) rights |= Tlb::right(Access::kWrite, Privilege::kUser);
+    if (t.writable || !write_protect) rights |= access_right(Access::kWrite, Privilege::kKernel);
+    if (t.writable && t.user) rights |= access_right(Access::kWrite, Privilege::kUser);
   }
   if (t.executable) {
-    rights |= Tlb::right(Access::kExecute, Privilege::kKernel);
-    if (t.user) rights |= Tlb::right(Access::kExecute, Privilege::kUser);
+    rights |= access_right(Access::kExecute, Privilege::kKernel);
+    if (t.user) rights |= access_right(Access::kExecute, Privilege::kUser);
   }
   return rights;
 }
@@ -67,8 +67,8 @@ bool Tlb::holds(VirtualAddress va, Asid asid) const {
 void Tlb::set_direct(std::size_t index, const Entry& entry) {
   direct_[index] = entry;
   const Hit hit{entry.tag, entry.addend_and_rights & ~kPageOffsetMask};
-  user_reads_[index] = entry.allows(right(Access::kRead, Privilege::kUser)) ? hit : Hit{};
-  user_writes_[index] = entry.allows(right(Access::kWrite, Privilege::kUser)) ? hit : Hit{};
+  user_reads_[index] = entry.allows(access_right(Access::kRead, Privilege::kUser)) ? hit : Hit{};
+  user_writes_[index] = entry.allows(access_right(Access::kWrite, Privilege::kUser)) ? hit : Hit{};
 }
 
 void Tlb::invalidate_page(VirtualAddress va, Asid asid) {
@@ -81,8 +81,8 @@ void Tlb::invalidate_page(VirtualAddress va, Asid asid) {
     forget_realistic(va, asid);
   }
   if (!any_large_) return;
-  // [T3]. The entry does not say how large its page is, so every piece inside the same 1 GB goes: more than asked is
-  // legal.
+  // [T3]. The entry does not say how large its page is, so every piece inside the same 1 GB is dropped: more than
+  // asked is legal.
   for_each([&](Entry& entry) {
     const Asid owner{static_cast<std::uint16_t>(entry.tag & kAsidMask)};
     if ((entry.addend_and_rights & kLargePage) != 0 && (owner == asid || owner == kGlobalAsid) &&
@@ -129,8 +129,8 @@ void Tlb::for_each(Visit&& visit) {
     for (Array::Slot& slot : array->slots) visit(slot.entry);
 }
 
-std::vector<Tlb::Held> Tlb::held() const {
-  std::vector<Held> result;
+std::vector<CachedTranslation> Tlb::held() const {
+  std::vector<CachedTranslation> result;
   const_cast<Tlb*>(this)->for_each([&](const Entry& entry) {
     if (entry.tag == kEmpty) return;
     const std::uint64_t bytes = (entry.addend_and_rights & kPiece) != 0 ? std::uint64_t{1} << kPieceShift : kPageBytes;

@@ -1,5 +1,5 @@
-// A translation look-aside buffer: what a processor remembers of its walks, right or stale, until somebody invalidates
-// it.
+// A translation look-aside buffer: what a processor remembers of its walks, right or stale, until it is told to
+// forget it.
 //
 // Two geometries. *Large* is one direct-mapped array of 8192 entries with the look-up inlined: for speed. *Realistic*
 // is a first level of 64 4 KB and 32 large entries, 4-way, before a second level of 1536 entries, 12-way, with true
@@ -41,11 +41,6 @@ class Tlb {
       return reinterpret_cast<std::byte*>((addend_and_rights & ~kPageOffsetMask) + va.value());
     }
   };
-
-  // The right that an access needs.
-  static constexpr std::uint64_t right(Access access, Privilege privilege) {
-    return std::uint64_t{1} << (static_cast<unsigned>(access) * 2 + static_cast<unsigned>(privilege));
-  }
 
   explicit Tlb(TlbGeometry geometry);
 
@@ -91,13 +86,7 @@ class Tlb {
 
   [[nodiscard]] TlbGeometry geometry() const { return geometry_; }
   // Entries in use; for tests and for `mm::check`, which compares each with the tables.
-  struct Held {
-    VirtualAddress page;
-    Asid asid = kUntagged;  // kGlobalAsid: every space.
-    std::uint64_t rights = 0;
-    std::byte* host = nullptr;
-  };
-  [[nodiscard]] std::vector<Held> held() const;
+  [[nodiscard]] std::vector<CachedTranslation> held() const;
 
  private:
   static constexpr std::uint64_t kEmpty = std::uint64_t{1} << 63;  // In no mode an address: not canonical.
@@ -105,7 +94,6 @@ class Tlb {
   static constexpr std::uint64_t kLargePage = 1U << 11;  // In addend_and_rights: part of a large page.
   static constexpr std::uint64_t kPiece = 1U << 10;      // In addend_and_rights: a 2 MB piece (realistic geometry).
   static constexpr unsigned kPieceShift = 21;
-  static constexpr std::uint64_t kRightsMask = (1U << 6) - 1;
 
   // A set-associative array with true LRU inside a set.
   struct Array {

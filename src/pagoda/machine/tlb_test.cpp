@@ -16,12 +16,12 @@ namespace {
 constexpr std::array kGeometries{TlbGeometry::kLarge, TlbGeometry::kRealistic};
 constexpr Asid kOne{1};
 constexpr Asid kTwo{2};
-constexpr std::uint64_t kUserRead = Tlb::right(Access::kRead, Privilege::kUser);
-constexpr std::uint64_t kUserWrite = Tlb::right(Access::kWrite, Privilege::kUser);
-constexpr std::uint64_t kUserExecute = Tlb::right(Access::kExecute, Privilege::kUser);
-constexpr std::uint64_t kKernelRead = Tlb::right(Access::kRead, Privilege::kKernel);
-constexpr std::uint64_t kKernelWrite = Tlb::right(Access::kWrite, Privilege::kKernel);
-constexpr std::uint64_t kKernelExecute = Tlb::right(Access::kExecute, Privilege::kKernel);
+constexpr std::uint64_t kUserRead = access_right(Access::kRead, Privilege::kUser);
+constexpr std::uint64_t kUserWrite = access_right(Access::kWrite, Privilege::kUser);
+constexpr std::uint64_t kUserExecute = access_right(Access::kExecute, Privilege::kUser);
+constexpr std::uint64_t kKernelRead = access_right(Access::kRead, Privilege::kKernel);
+constexpr std::uint64_t kKernelWrite = access_right(Access::kWrite, Privilege::kKernel);
+constexpr std::uint64_t kKernelExecute = access_right(Access::kExecute, Privilege::kKernel);
 
 // Where a frame's bytes would be; a TLB only computes with it.
 std::byte* host_of(Pfn frame) {
@@ -225,8 +225,8 @@ TEST_P(TlbConformance, HeldTellsEveryEntry) {
   Translation global = page(Pfn(10));
   global.global = true;
   insert(va_ + kPageSize, kTwo, global);
-  std::map<VirtualAddress, Tlb::Held> held;
-  for (const Tlb::Held& each : tlb_.held()) held[each.page] = each;
+  std::map<VirtualAddress, CachedTranslation> held;
+  for (const CachedTranslation& each : tlb_.held()) held[each.page] = each;
   ASSERT_EQ(held.size(), 2U);
   EXPECT_EQ(held[va_].asid, kOne);
   EXPECT_EQ(held[va_].host, host_of(Pfn(9)));
@@ -373,7 +373,7 @@ void run(Tlb& tlb, const std::vector<Operation>& operations) {
       }
     }
   }
-  for (const Tlb::Held& held : tlb.held()) {
+  for (const CachedTranslation& held : tlb.held()) {
     for (unsigned bit = 0; bit < 6; ++bit) {
       const std::uint64_t right = std::uint64_t{1} << bit;
       if ((held.rights & right) == 0) continue;

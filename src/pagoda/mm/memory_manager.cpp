@@ -49,6 +49,7 @@ MemoryManager::MemoryManager(machine::Machine& machine, const Tunables& tunables
       zero_page_thread_(core_),
       segment_reaper_(core_, sections_),
       threads_{&segment_reaper_, &modified_writer_, &mapped_writer_, &balance_set_manager_, &zero_page_thread_},
+      attached_(machine.processors().size()),
       asids_(machine::kAsidCount) {
   asids_.set(static_cast<std::size_t>(machine::kUntagged));
 }

@@ -148,7 +148,7 @@ class MemoryManager : public machine::FaultHandler, public ShortageRelief {
   std::uint64_t progress_ PAGODA_GUARDED_BY(core_.pfns.lock) =
       0;  // Pages written and repurposed, at the last shortage.
   // Each written by its processor's thread; read by others only to refuse a space that is in use.
-  std::array<std::atomic<ProcessSpace*>, machine::kMaxProcessors> attached_{};
+  std::vector<std::atomic<ProcessSpace*>> attached_;  // By processor.
   Bitmap asids_ PAGODA_GUARDED_BY(spaces_.lock);
   std::uint32_t next_space_id_ PAGODA_GUARDED_BY(spaces_.lock) = 1;
   FaultCounts faults_of_the_dead_ PAGODA_GUARDED_BY(spaces_.lock){};

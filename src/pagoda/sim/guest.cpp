@@ -61,16 +61,16 @@ GuestFrames guest_frames(const mm::MemoryManager& manager) {
 
 Time VirtualCpu::ready_at() const { return halted_ ? guest_.wake_time(*this) : Task::ready_at(); }
 
-bool VirtualCpu::take(machine::Processor& /*core*/) {
+bool VirtualCpu::take(machine::SimProcessor& /*core*/) {
   halted_ = false;
   return true;
 }
 
 Duration VirtualCpu::waits() const { return guest_.partition_->processor(number_).host().waited(); }
 
-Input<> VirtualCpu::run(machine::Processor& core, Time horizon) {
+Input<> VirtualCpu::run(machine::SimProcessor& core, Time horizon) {
   if (state() == State::kDone) return {};  // Lost, on account of another one.
-  machine::Processor& processor = guest_.partition_->machine().processor(number_);
+  machine::SimProcessor& processor = guest_.partition_->machine().processor(number_);
   const Time began = core.now();
   const Duration waits_before = waits();
   processor.advance_to(began);
@@ -99,7 +99,7 @@ Input<> VirtualCpu::run(machine::Processor& core, Time horizon) {
 Input<VirtualCpu::Next> VirtualCpu::run_guest(Time horizon) {
   Scheduler& scheduler = guest_.system_->scheduler();
   Scheduler::Cpu& cpu = scheduler.cpus()[number_];
-  machine::Processor& processor = *cpu.processor;
+  machine::SimProcessor& processor = *cpu.processor;
   const Duration waits_before = waits();
   for (;;) {
     scheduler.run_system_threads(processor);
@@ -125,7 +125,7 @@ Input<VirtualCpu::Next> VirtualCpu::run_guest(Time horizon) {
 Input<std::unique_ptr<Guest>> Guest::create(const VmConfig& config, System& host, Programs programs,
                                             unsigned first_host_processor, RunLog& log, System::Options options) {
   std::unique_ptr<Guest> guest(new Guest(config, log));
-  machine::Processor& cpu = *host.scheduler().cpus().front().processor;
+  machine::SimProcessor& cpu = *host.scheduler().cpus().front().processor;
   auto partition = hv::Partition::create(host.manager(), cpu, partition_config(config, first_host_processor));
   if (!partition) {
     return bad_input(fmt::format(
@@ -138,7 +138,7 @@ Input<std::unique_ptr<Guest>> Guest::create(const VmConfig& config, System& host
   options.depth = 1;
   options.name = fmt::format("the guest of vm \"{}\"", config.name);
   options.vm = config.name;
-  auto system = System::create(config, machine, machine.processors(), std::move(programs), log, options);
+  auto system = System::create(config, machine, machine.sim_processors(), std::move(programs), log, options);
   if (!system) return std::unexpected(system.error());
   guest->system_ = std::move(*system);
   if (config.guest == VmConfig::GuestKind::kWindows) {
@@ -233,7 +233,7 @@ std::uint64_t Guest::state_hash() const {
   const mm::Counters counters = system_->manager().counters();
   for (const std::uint64_t faults : counters.faults) hash.add(faults);
   hash.add(counters.page_file_pages_written);
-  for (const machine::Processor* processor : partition_->machine().processors()) {
+  for (const machine::SimProcessor* processor : partition_->machine().sim_processors()) {
     hash.add(processor->now().value());
     hash.add(processor->counts().tlb_misses);
   }

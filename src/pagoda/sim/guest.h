@@ -34,9 +34,9 @@ class VirtualCpu final : public Task {
 
   [[nodiscard]] Time ready_at() const override;
   [[nodiscard]] bool is_halted() const { return halted_; }
-  bool take(machine::Processor& core) override;
-  Input<> run(machine::Processor& core, Time horizon) override;
-  void leave(machine::Processor& /*core*/) override {}
+  bool take(machine::SimProcessor& core) override;
+  Input<> run(machine::SimProcessor& core, Time horizon) override;
+  void leave(machine::SimProcessor& /*core*/) override {}
   [[nodiscard]] std::uint64_t accesses() const override { return 0; }
 
   [[nodiscard]] Duration busy() const { return busy_; }

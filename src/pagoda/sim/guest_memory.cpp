@@ -5,7 +5,7 @@ namespace pagoda::sim {
 GuestMemory guest_memory(hv::Partition& partition) {
   mm::ProcessSpace& vmmem = partition.vmmem();
   const mm::Core& core = partition.host().core();
-  const machine::Processor& cpu = partition.processor(0).host();
+  const machine::SimProcessor& cpu = partition.processor(0).host();
   const bool pinned = partition.config().backing == hv::Backing::kPinned;  // In large pages, all of it.
   GuestMemory memory;
   PageCount all;

@@ -55,7 +55,7 @@ Process::Process(const ProcessConfig& config, std::unique_ptr<Program> program, 
   result_.finished = kNever;
 }
 
-Result<> Process::make_space(machine::Processor& cpu) {
+Result<> Process::make_space(machine::SimProcessor& cpu) {
   mm::MemoryManager& manager = *surroundings_.manager;
   if (parent_ != nullptr) {
     if (parent_->space_ == nullptr) return fail(Status::kProcessIsTerminating);
@@ -71,18 +71,18 @@ Result<> Process::make_space(machine::Processor& cpu) {
   return memory_.make(manager, cpu, *space_);
 }
 
-bool Process::take(machine::Processor& cpu) {
+bool Process::take(machine::SimProcessor& cpu) {
   if (state() == State::kNotStarted && !start(cpu)) return false;
   surroundings_.manager->attach(cpu, *space_);
   return true;
 }
 
-void Process::leave(machine::Processor& cpu) {
+void Process::leave(machine::SimProcessor& cpu) {
   surroundings_.manager->detach(cpu);
   if (state() == State::kDone) finish(cpu);
 }
 
-bool Process::start(machine::Processor& cpu) {
+bool Process::start(machine::SimProcessor& cpu) {
   if (parent_ != nullptr && parent_->state() == State::kNotStarted) {
     set_ready_at(std::max(parent_->ready_at(), cpu.now()));
     return false;
@@ -132,7 +132,7 @@ bool Process::compare(std::uint32_t page, std::size_t word, std::uint64_t value)
 }
 
 // What a loader would have put there: the page's first contents, one store for the whole page.
-Status Process::fill(machine::Processor& cpu, std::uint32_t page) {
+Status Process::fill(machine::SimProcessor& cpu, std::uint32_t page) {
   PageModel words;
   if (!program_->first_contents(page, std::as_writable_bytes(std::span(words))))
     for (std::size_t i = 0; i < words.size(); ++i) words[i] = Random::mix(seed_ + page * kPageWords + i);
@@ -143,7 +143,7 @@ Status Process::fill(machine::Processor& cpu, std::uint32_t page) {
   return Status::kSuccess;
 }
 
-Status Process::execute(machine::Processor& cpu, const Operation& operation) {
+Status Process::execute(machine::SimProcessor& cpu, const Operation& operation) {
   if (filling_) {
     if (const Status status = fill(cpu, operation.page); status != Status::kSuccess) return status;
     filling_ = false;
@@ -169,13 +169,13 @@ Status Process::execute(machine::Processor& cpu, const Operation& operation) {
   return Status::kSuccess;
 }
 
-void Process::wait_until(const machine::Processor& cpu, Time time) {
+void Process::wait_until(const machine::SimProcessor& cpu, Time time) {
   set_state(State::kWaiting);
   set_ready_at(time);
   if (time > cpu.now()) result_.wait_time += time - cpu.now();
 }
 
-Input<> Process::run(machine::Processor& cpu, Time horizon) {
+Input<> Process::run(machine::SimProcessor& cpu, Time horizon) {
   const Time began = cpu.now();
   const PageHistory* const history = surroundings_.history;
   std::vector<std::string>& incidents = surroundings_.log->incidents;
@@ -226,7 +226,7 @@ Input<> Process::run(machine::Processor& cpu, Time horizon) {
   return {};
 }
 
-void Process::finish(machine::Processor& cpu) {
+void Process::finish(machine::SimProcessor& cpu) {
   if (space_ == nullptr) return;
   last_ = space_->statistics();
   surroundings_.manager->destroy_space(cpu, *space_);

@@ -52,9 +52,9 @@ class Process : public Task {
 
   // At first makes the address space and the program's memory, or forks its parent's; that may be refused, with the
   // reason among the incidents.
-  bool take(machine::Processor& cpu) override;
-  Input<> run(machine::Processor& cpu, Time horizon) override;
-  void leave(machine::Processor& cpu) override;
+  bool take(machine::SimProcessor& cpu) override;
+  Input<> run(machine::SimProcessor& cpu, Time horizon) override;
+  void leave(machine::SimProcessor& cpu) override;
   void waited_outside(Duration time) override {
     result_.cpu_time -= std::min(time, result_.cpu_time);
     result_.wait_time += time;
@@ -71,14 +71,14 @@ class Process : public Task {
   [[nodiscard]] ProcessResult result() const;
 
  private:
-  bool start(machine::Processor& cpu);
-  void finish(machine::Processor& cpu);
+  bool start(machine::SimProcessor& cpu);
+  void finish(machine::SimProcessor& cpu);
   // The address space with all that is in it.
-  Result<> make_space(machine::Processor& cpu);
-  void wait_until(const machine::Processor& cpu, Time time);
+  Result<> make_space(machine::SimProcessor& cpu);
+  void wait_until(const machine::SimProcessor& cpu, Time time);
   // One operation. kPending: repeat it later.
-  Status execute(machine::Processor& cpu, const Operation& operation);
-  Status fill(machine::Processor& cpu, std::uint32_t page);
+  Status execute(machine::SimProcessor& cpu, const Operation& operation);
+  Status fill(machine::SimProcessor& cpu, std::uint32_t page);
   bool compare(std::uint32_t page, std::size_t word, std::uint64_t value);
   Input<bool> fetch_next();
 

@@ -16,6 +16,7 @@ namespace pagoda::sim {
 
 namespace {
 
+constexpr unsigned kMostProcessors = 64;  // Of the host and all virtual machines together.
 constexpr std::uint64_t kCopiesMost = 1000;
 constexpr std::uint64_t kOperationsMost = std::uint64_t{1} << 40;
 // A generator keeps a few bytes for each page; this much memory is more than any run here can page through.
@@ -82,7 +83,7 @@ class ScenarioReader {
     machine.paging = static_cast<machine::PteFormat>(t.choice("paging", {"x86", "pae", "amd64"}, 2));
     machine.tlb = static_cast<machine::TlbGeometry>(t.choice("tlb", {"large", "realistic"}, 0));
     machine.refill = static_cast<machine::TlbRefill>(t.choice("refill", {"hardware", "software"}, 0));
-    machine.processors = static_cast<unsigned>(t.number("processors", 1, 1, machine::kMaxProcessors));
+    machine.processors = static_cast<unsigned>(t.number("processors", 1, 1, kMostProcessors));
     const PageCount most = std::min(machine::paging_mode(machine.paging).max_frames(), PageCount(kNoPfn.value() - 1));
     if (machine.frames > most) {
       t.wrong("memory", fmt::format("{} is more than {} paging can address ({}); use less, or paging = \"amd64\"",
@@ -397,10 +398,10 @@ class ScenarioReader {
     check_system(scenario_, scenario_.file + ": host.memory", "the host", of_guests);
     for (const VmConfig& vm : scenario_.vms)
       check_system(vm, vm.where + ": vm.memory", fmt::format("the guest \"{}\"", vm.name), 0_pages);
-    if (!error_ && processors > machine::kMaxProcessors) {
+    if (!error_ && processors > kMostProcessors) {
       error_ = InputError{fmt::format(
           "{}: vm.processors: the host's and all virtual processors together are {}; there can be {} at most",
-          scenario_.file, processors, machine::kMaxProcessors)};
+          scenario_.file, processors, kMostProcessors)};
     }
   }
 

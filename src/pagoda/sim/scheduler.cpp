@@ -13,9 +13,10 @@ constexpr Duration kQuantum = 20_ms;
 
 }  // namespace
 
-Scheduler::Scheduler(mm::MemoryManager& manager, std::span<machine::Processor* const> processors) : manager_(manager) {
-  for (machine::Processor* processor : processors) {
-    processor->set_waiting(machine::Processor::Waiting::kYields);
+Scheduler::Scheduler(mm::MemoryManager& manager, std::span<machine::SimProcessor* const> processors)
+    : manager_(manager) {
+  for (machine::SimProcessor* processor : processors) {
+    processor->set_waiting(machine::SimProcessor::Waiting::kYields);
     cpus_.push_back({.processor = processor});
   }
   for (mm::SystemThread* thread : manager.system_threads())
@@ -50,7 +51,7 @@ Scheduler::Cpu* Scheduler::next_idle() {
   return first;
 }
 
-bool Scheduler::zero_pages(machine::Processor& cpu) {
+bool Scheduler::zero_pages(machine::SimProcessor& cpu) {
   mm::ZeroPageThread& thread = manager_.zero_page_thread();
   if (thread.due(cpu.now()) > cpu.now()) return false;
   thread.run(cpu);
@@ -58,7 +59,7 @@ bool Scheduler::zero_pages(machine::Processor& cpu) {
 }
 
 void Scheduler::idle_until(Cpu& cpu, Time time) {
-  machine::Processor& processor = *cpu.processor;
+  machine::SimProcessor& processor = *cpu.processor;
   while (processor.now() < time && zero_pages(processor)) {
   }
   if (processor.now() >= time) return;
@@ -76,7 +77,7 @@ Time Scheduler::next_system_event(Time now) const {
   return first;
 }
 
-void Scheduler::run_system_threads(machine::Processor& cpu) {
+void Scheduler::run_system_threads(machine::SimProcessor& cpu) {
   manager_.complete_io(cpu);
   for (mm::SystemThread* thread : threads_)
     if (thread->due(cpu.now()) <= cpu.now()) thread->run(cpu);
@@ -96,7 +97,7 @@ void Scheduler::put_down(Cpu& cpu) {
 }
 
 Input<> Scheduler::run_slice(Cpu& cpu, Time until) {
-  machine::Processor& processor = *cpu.processor;
+  machine::SimProcessor& processor = *cpu.processor;
   Task& task = *cpu.running;
   run_system_threads(processor);
   Time horizon = std::min({processor.now() + kSlice, cpu.quantum_end, until});

@@ -12,7 +12,7 @@
 
 #include "pagoda/base/input_error.h"
 #include "pagoda/base/units.h"
-#include "pagoda/machine/processor.h"
+#include "pagoda/machine/sim/sim_processor.h"
 #include "pagoda/mm/memory_manager.h"
 #include "pagoda/sim/task.h"
 
@@ -21,7 +21,7 @@ namespace pagoda::sim {
 class Scheduler {
  public:
   struct Cpu {
-    machine::Processor* processor = nullptr;
+    machine::SimProcessor* processor = nullptr;
     Task* running = nullptr;
     Time quantum_end;
     Duration idle;
@@ -29,7 +29,7 @@ class Scheduler {
   };
 
   // The processors yield from now on (Processor::Waiting); all outlive this.
-  Scheduler(mm::MemoryManager& manager, std::span<machine::Processor* const> processors);
+  Scheduler(mm::MemoryManager& manager, std::span<machine::SimProcessor* const> processors);
   void add(Task& task) { tasks_.push_back(&task); }
   // One more thread of the machine's kernel, behind the manager's own.
   void add_thread(mm::SystemThread& thread) { threads_.push_back(&thread); }
@@ -46,9 +46,9 @@ class Scheduler {
   // Runs the processor's task for a slice, at most until `until`; then it may have lost the processor.
   Input<> run_slice(Cpu& cpu, Time until);
   // Ends transfers that are complete and runs the threads that are due, but for the zero-page thread.
-  void run_system_threads(machine::Processor& cpu);
+  void run_system_threads(machine::SimProcessor& cpu);
   // The zero-page thread, which gets only time that nobody wants. False: it has nothing to do.
-  bool zero_pages(machine::Processor& cpu);
+  bool zero_pages(machine::SimProcessor& cpu);
   // Lets a processor pass idle time until then; the zero-page thread may use it.
   void idle_until(Cpu& cpu, Time time);
   // The earliest of what will happen without any task: a completion, a thread that becomes due.

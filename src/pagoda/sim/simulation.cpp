@@ -44,7 +44,7 @@ Input<std::unique_ptr<Simulation>> Simulation::create(const Scenario& scenario, 
   for (unsigned disk = 0; disk < scenario.injections.size(); ++disk)
     inject(simulation->machine_->sim_disk(disk), scenario.injections[disk], Random::mix(seed ^ (disk + 1)));
   auto host = System::create(scenario, *simulation->machine_,
-                             simulation->machine_->processors().first(scenario.machine.processors),
+                             simulation->machine_->sim_processors().first(scenario.machine.processors),
                              std::move(*programs), simulation->log_,
                              {.verify = simulation->options_.verify,
                               .operations_most = simulation->options_.operations_most,
@@ -202,7 +202,7 @@ RunResult Simulation::result(Time end) {
   sampler_.finish(end, manager, sample_processes(), sample_vms());
   run.samples = sampler_.samples();
   for (const Scheduler::Cpu& cpu : host_->scheduler().cpus()) {
-    const machine::Processor::Counts& counts = cpu.processor->counts();
+    const machine::SimProcessor::Counts& counts = cpu.processor->counts();
     const Duration total = cpu.processor->now() - Time{};
     run.processors.push_back({.busy = total - cpu.idle,
                               .idle = cpu.idle + (end - cpu.processor->now()),

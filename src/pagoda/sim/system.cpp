@@ -23,7 +23,7 @@ Input<Programs> Programs::open(const SystemConfig& config, std::uint64_t seed, I
 }
 
 Input<std::unique_ptr<System>> System::create(const SystemConfig& config, machine::Machine& machine,
-                                              std::span<machine::Processor* const> processors, Programs programs,
+                                              std::span<machine::SimProcessor* const> processors, Programs programs,
                                               RunLog& log, const Options& options) {
   std::unique_ptr<System> system(new System(config, machine));
   for (const ProcessConfig& process : config.processes) {

@@ -47,7 +47,7 @@ class System {
   // Boots the machine. Its processes run on those of its processors that are named, and write into the log. The machine
   // and the log outlive this. Fails with one line: the memory manager does not start, a file cannot be had.
   static Input<std::unique_ptr<System>> create(const SystemConfig& config, machine::Machine& machine,
-                                               std::span<machine::Processor* const> processors, Programs programs,
+                                               std::span<machine::SimProcessor* const> processors, Programs programs,
                                                RunLog& log, const Options& options);
 
   [[nodiscard]] machine::Machine& machine() { return machine_; }

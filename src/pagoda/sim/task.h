@@ -5,7 +5,7 @@
 
 #include "pagoda/base/input_error.h"
 #include "pagoda/base/units.h"
-#include "pagoda/machine/processor.h"
+#include "pagoda/machine/sim/sim_processor.h"
 
 namespace pagoda::sim {
 
@@ -26,14 +26,14 @@ class Task {
   [[nodiscard]] bool waits() const { return state_ != State::kRunning && state_ != State::kDone; }
 
   // Gets the processor. False: not now, try again at `ready_at`; or never, and it is done.
-  virtual bool take(machine::Processor& cpu) = 0;
+  virtual bool take(machine::SimProcessor& cpu) = 0;
   // Executes until the processor's clock reaches `horizon`, or it waits, or it ends: `state` says which. Fails only if
   // an input does, or on wrong contents.
-  virtual Input<> run(machine::Processor& cpu, Time horizon) = 0;
+  virtual Input<> run(machine::SimProcessor& cpu, Time horizon) = 0;
   // Of the time that `run` just took, so much was spent waiting for something outside of this machine.
   virtual void waited_outside(Duration /*time*/) {}
   // Gives the processor back; if it is done, for good.
-  virtual void leave(machine::Processor& cpu) = 0;
+  virtual void leave(machine::SimProcessor& cpu) = 0;
   // Loads, stores and fetches that it did by itself on the processor.
   [[nodiscard]] virtual std::uint64_t accesses() const = 0;
 

@@ -32,7 +32,7 @@ class RawGuest final : private machine::FaultHandler {
   [[nodiscard]] Partition& partition() { return *partition_; }
   [[nodiscard]] ShadowMmu& shadow() { return *partition_->shadow(); }
   [[nodiscard]] const PartitionCounts& counts() { return partition_->counts(); }
-  [[nodiscard]] machine::Processor& cpu(unsigned number = 0) { return partition_->machine().processor(number); }
+  [[nodiscard]] machine::SimProcessor& cpu(unsigned number = 0) { return partition_->machine().processor(number); }
   [[nodiscard]] const machine::PagingMode& mode() { return partition_->machine().paging(); }
 
   // Frames that nobody has: one, or in a row and aligned.

@@ -41,7 +41,7 @@ class TestHost {
 
   [[nodiscard]] machine::SimMachine& machine() { return *machine_; }
   [[nodiscard]] mm::MemoryManager& manager() { return *manager_; }
-  [[nodiscard]] mm::Processor& cpu() { return machine_->processor(0); }
+  [[nodiscard]] machine::SimProcessor& cpu() { return machine_->processor(0); }
   // Host processors for so many virtual ones.
   unsigned take_processors(unsigned count) { return std::exchange(next_processor_, next_processor_ + count); }
   [[nodiscard]] std::string check() { return mm::testing::TestMachine::check_manager(*manager_, cpu()); }
@@ -82,7 +82,7 @@ class TestVm {
   [[nodiscard]] Partition& partition() { return *partition_; }
   [[nodiscard]] mm::MemoryManager& manager() { return *manager_; }
   [[nodiscard]] mm::ProcessSpace& space() { return *space_; }
-  [[nodiscard]] mm::Processor& cpu(unsigned number = 0) { return partition_->machine().processor(number); }
+  [[nodiscard]] machine::SimProcessor& cpu(unsigned number = 0) { return partition_->machine().processor(number); }
 
   VirtualAddress commit(PageCount pages, mm::Protection protection = mm::Protection::kReadWrite) {
     return VirtualAddress(

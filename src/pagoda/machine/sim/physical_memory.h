@@ -1,7 +1,8 @@
-// A host's physical memory: an arena in a memfd, sparse, so that a 1 TiB host costs what is touched.
+// A host's physical memory: an arena of this process's memory, sparse, so that a 1 TiB host costs what is touched.
 //
-// Frames never written read as zero, as a memfd's do. Owner of the mapping; views reach into it and must not outlive
-// it.
+// Frames never written read as zero. Where the arena is at most a quarter of this computer's memory, each 2 MB of it
+// are a huge page from their first touch on, which spares the real TLB: it costs up to its size then, and no more. A
+// larger one costs 4 KB for each frame touched. Owner of the mapping; views reach into it and must not outlive it.
 #pragma once
 
 #include <cstddef>
@@ -12,10 +13,15 @@
 
 namespace pagoda::machine {
 
+enum class FrameMemory : std::uint8_t {
+  kPrivate,    // Anonymous memory: no Linux backs a memfd with huge pages unless it is told to.
+  kShareable,  // A memfd, whose pages can be mapped a second time, elsewhere or by another process.
+};
+
 class PhysicalMemory {
  public:
-  // Fails with kInsufficientResources when the host gives neither the memfd nor the addresses.
-  static Result<PhysicalMemory> create(PageCount frames);
+  // Fails with: kInsufficientResources: this computer does not give the addresses, or the memfd.
+  static Result<PhysicalMemory> create(PageCount frames, FrameMemory kind = FrameMemory::kPrivate);
   PhysicalMemory(PhysicalMemory&& other) noexcept;
   PhysicalMemory(const PhysicalMemory&) = delete;
   PhysicalMemory& operator=(const PhysicalMemory&) = delete;
@@ -24,16 +30,25 @@ class PhysicalMemory {
 
   [[nodiscard]] PageCount frames() const { return frames_; }
   [[nodiscard]] PhysicalView view() const { return PhysicalView(base_, frames_); }
-  [[nodiscard]] int memfd() const { return memfd_; }
-  // What the arena costs the host by now.
+  // Requires: kShareable.
+  [[nodiscard]] int memfd() const;
+  // What the arena costs this computer by now. Reads /proc.
   [[nodiscard]] ByteCount resident() const;
 
- private:
-  PhysicalMemory(int memfd, std::byte* base, PageCount frames) : memfd_(memfd), base_(base), frames_(frames) {}
+  // As Machine: the unit in which frames go back to Linux, which is a whole huge page where there are such.
+  [[nodiscard]] PageCount give_back_granule() const { return granule_; }
+  // Requires: whole granules, of which the last may be cut by the end of the arena.
+  void give_back(PfnRange frames);
 
-  int memfd_;
-  std::byte* base_;
+ private:
+  PhysicalMemory() = default;
+
+  int memfd_ = -1;               // kPrivate: none.
+  std::byte* base_ = nullptr;    // On a border of huge pages.
+  std::byte* mapped_ = nullptr;  // What was reserved: the arena, and inaccessible addresses on both sides.
+  std::size_t mapped_bytes_ = 0;
   PageCount frames_;
+  PageCount granule_{1};
 };
 
 }  // namespace pagoda::machine

@@ -16,7 +16,7 @@
 
 namespace pagoda::machine {
 
-// Bytes in a host file: one without a name, gone with the process, whatever ends it; or one that was there already.
+// Bytes in a host file: one without a name, deleted with the process, whatever ends it; or one that was there already.
 class SimDiskFile : public DiskFile {
  public:
   // Takes `fd`, a file of `size` bytes, over.
@@ -189,7 +189,7 @@ Status status_of_open(int error) {
     case ETXTBSY:
       return Status::kAccessDenied;
     case EISDIR:
-    case ENXIO:  // A socket, or a pipe that nobody reads.
+    case ENXIO:  // A socket, or a pipe without a reader.
     case ENODEV:
       return Status::kInvalidFileForSection;
     default:

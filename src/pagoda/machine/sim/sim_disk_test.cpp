@@ -173,7 +173,7 @@ TEST(SimDisk, ADirectoryThatIsNotThereIsRefused) {
 TEST(SimDisk, MovesFramesThatAreReachedOneByOne) {
   Rig s;
   testing::ScatteredFrames reach(256);
-  Processor guest(*s.machine, 0, PhysicalView(reach), TlbGeometry::kLarge);
+  SimProcessor guest(*s.machine, 0, PhysicalView(reach), TlbGeometry::kLarge);
   ASSERT_TRUE(s.file->resize(1_MiB));
   std::vector<Pfn> from(100);
   std::vector<Pfn> to(100);

@@ -7,20 +7,19 @@ namespace pagoda::machine {
 Result<std::unique_ptr<SimMachine>> SimMachine::create(SimMachineConfig config) {
   const PagingMode& mode = paging_mode(config.paging);
   if (config.frames.is_zero() || config.frames > mode.max_frames() || config.frames.value() >= kNoPfn.value() ||
-      config.processors == 0 || config.processors > kMaxProcessors || config.costs.cycles_per_us == 0)
+      config.processors == 0 || config.processors > kMostProcessors || config.costs.cycles_per_us == 0)
     return fail(Status::kInvalidParameter);
   for (const DiskModel& disk : config.disks)
     if (disk.bandwidth_per_second.is_zero()) return fail(Status::kInvalidParameter);
-  auto memory = PhysicalMemory::create(config.frames);
-  if (!memory) return std::unexpected(memory.error());
-  return std::unique_ptr<SimMachine>(new SimMachine(std::move(config), std::move(*memory)));
+  auto memory = PAGODA_TRY(PhysicalMemory::create(config.frames, config.frame_memory));
+  return std::unique_ptr<SimMachine>(new SimMachine(std::move(config), std::move(memory)));
 }
 
 SimMachine::SimMachine(SimMachineConfig config, PhysicalMemory memory)
     : config_(std::move(config)), memory_(std::move(memory)) {
   for (unsigned number = 0; number < config_.processors; ++number) {
-    processors_.push_back(std::make_unique<Processor>(*this, number, memory_.view(), config_.tlb));
-    processor_pointers_.push_back(processors_.back().get());
+    owned_processors_.push_back(std::make_unique<SimProcessor>(*this, number, memory_.view(), config_.tlb));
+    processors_.add(*owned_processors_.back());
   }
   for (const DiskModel& model : config_.disks) {
     disks_.push_back(std::make_unique<SimDisk>(model));
@@ -29,7 +28,7 @@ SimMachine::SimMachine(SimMachineConfig config, PhysicalMemory memory)
 }
 
 void SimMachine::shoot_down(Processor& initiator, const ProcessorSet& targets, Asid asid, VpnRange pages) {
-  machine::shoot_down(*this, processor_pointers_, initiator, targets, asid, pages);
+  processors_.shoot_down(initiator, targets, asid, pages);
 }
 
 }  // namespace pagoda::machine

@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "pagoda/machine/machine.h"
-#include "pagoda/machine/processor.h"
 #include "pagoda/machine/sim/physical_memory.h"
 #include "pagoda/machine/sim/sim_disk.h"
+#include "pagoda/machine/sim/sim_processor_list.h"
 
 namespace pagoda::machine {
 
@@ -20,26 +20,34 @@ struct SimMachineConfig {
   unsigned processors = 1;
   TlbGeometry tlb = TlbGeometry::kLarge;
   TlbRefill refill = TlbRefill::kHardware;
+  FrameMemory frame_memory = FrameMemory::kPrivate;
   CostModel costs;
   std::vector<DiskModel> disks;
 };
 
 class SimMachine : public Machine {
  public:
-  // Fails with kInvalidParameter (no frames, more frames than the paging mode can name, no or too many processors, a
-  // clock or a disk that stands still) or kInsufficientResources.
+  // Choice: as many as NT takes (Windows Server 2022: 2048 logical processors). Each has a TLB of its own, of 400 KB in
+  // the large geometry.
+  static constexpr unsigned kMostProcessors = 2048;
+
+  // Fails with: kInvalidParameter (no frames, more frames than the paging mode can name, no processor or more than
+  // kMostProcessors, a clock or a disk that stands still); kInsufficientResources.
   static Result<std::unique_ptr<SimMachine>> create(SimMachineConfig config);
 
   [[nodiscard]] const PagingMode& paging() const override { return paging_mode(config_.paging); }
   [[nodiscard]] TlbRefill refill() const override { return config_.refill; }
   [[nodiscard]] PageCount frame_count() const override { return memory_.frames(); }
   [[nodiscard]] const CostModel& costs() const override { return config_.costs; }
-  [[nodiscard]] std::span<Processor* const> processors() override { return processor_pointers_; }
+  [[nodiscard]] std::span<Processor* const> processors() override { return processors_.interfaces(); }
   [[nodiscard]] std::span<Disk* const> disks() override { return disk_pointers_; }
   [[nodiscard]] Hypercalls* hypercalls() override { return nullptr; }
+  [[nodiscard]] PageCount give_back_granule() const override { return memory_.give_back_granule(); }
+  void give_back(PfnRange frames) override { memory_.give_back(frames); }
   void shoot_down(Processor& initiator, const ProcessorSet& targets, Asid asid, VpnRange pages) override;
 
-  [[nodiscard]] Processor& processor(unsigned number = 0) { return *processors_[number]; }
+  [[nodiscard]] SimProcessor& processor(unsigned number = 0) { return processors_[number]; }
+  [[nodiscard]] std::span<SimProcessor* const> sim_processors() const { return processors_.all(); }
   [[nodiscard]] SimDisk& sim_disk(unsigned number = 0) { return *disks_[number]; }
   [[nodiscard]] const PhysicalMemory& memory() const { return memory_; }
   [[nodiscard]] const SimMachineConfig& config() const { return config_; }
@@ -49,8 +57,8 @@ class SimMachine : public Machine {
 
   SimMachineConfig config_;
   PhysicalMemory memory_;
-  std::vector<std::unique_ptr<Processor>> processors_;
-  std::vector<Processor*> processor_pointers_;
+  std::vector<std::unique_ptr<SimProcessor>> owned_processors_;
+  SimProcessorList processors_;
   std::vector<std::unique_ptr<SimDisk>> disks_;
   std::vector<Disk*> disk_pointers_;
 };

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "pagoda/machine/testing/page_tables.h"
+
 namespace pagoda::machine {
 namespace {
 
@@ -32,8 +34,8 @@ TEST(SimMachine, IsWhatItsConfigurationSays) {
 TEST(SimMachine, RefusesWhatCannotBeBuilt) {
   EXPECT_EQ(refused({.frames = 0_pages}), Status::kInvalidParameter);
   EXPECT_EQ(refused({.processors = 0}), Status::kInvalidParameter);
-  EXPECT_EQ(refused({.processors = kMaxProcessors + 1}), Status::kInvalidParameter);
-  EXPECT_EQ(refused({.processors = kMaxProcessors}), Status::kSuccess);
+  EXPECT_EQ(refused({.processors = SimMachine::kMostProcessors + 1}), Status::kInvalidParameter);
+  EXPECT_EQ(refused({.processors = SimMachine::kMostProcessors, .tlb = TlbGeometry::kRealistic}), Status::kSuccess);
   EXPECT_EQ(refused({.frames = pages_of(4_GiB), .paging = PteFormat::kX86}), Status::kSuccess);
   EXPECT_EQ(refused({.frames = pages_of(4_GiB) + 1_pages, .paging = PteFormat::kX86}), Status::kInvalidParameter);
   EXPECT_EQ(refused({.frames = pages_of(256_GiB) + 1_pages, .paging = PteFormat::kPae}), Status::kInvalidParameter);
@@ -44,16 +46,31 @@ TEST(SimMachine, RefusesWhatCannotBeBuilt) {
   EXPECT_EQ(refused({.costs = stopped}), Status::kInvalidParameter);
 }
 
-TEST(ProcessorSet, HoldsUpToSixtyFour) {
-  ProcessorSet set;
-  EXPECT_TRUE(set.empty());
-  set.add(0);
-  set.add(63);
-  EXPECT_TRUE(set.contains(0) && set.contains(63));
-  EXPECT_FALSE(set.contains(32));
-  set.remove(0);
-  set.remove(63);
-  EXPECT_EQ(set, ProcessorSet());
+// As many TLBs as processors, whose numbers are beyond what one word of a set holds.
+TEST(SimMachine, ShootsDownTwoHundredProcessors) {
+  auto machine = *SimMachine::create({.processors = 200, .tlb = TlbGeometry::kRealistic});
+  testing::PageTables tables(machine->memory().view(), machine->paging(), Pfn(1));
+  constexpr VirtualAddress kVa{0x10000};
+  const auto map_frame_with = [&](std::uint32_t word) {
+    const Pfn frame = tables.allocate();
+    machine->memory().view().store(PhysicalAddress(frame), word);
+    tables.map(kVa, frame, pte_bits::kWrite | pte_bits::kUser);
+  };
+  map_frame_with(1);
+  for (SimProcessor* cpu : machine->sim_processors()) {
+    cpu->load_root(tables.root(), Asid{1});
+    ASSERT_EQ(cpu->load<std::uint32_t>(kVa), 1U);
+  }
+  map_frame_with(2);
+  ProcessorSet odd;
+  for (unsigned number = 1; number < 200; number += 2) odd.add(number);
+  machine->shoot_down(machine->processor(199), odd, Asid{1}, {kVa.vpn(), 1_pages});
+  for (SimProcessor* cpu : machine->sim_processors()) {
+    const bool told = cpu->number() % 2 == 1;
+    EXPECT_EQ(cpu->load<std::uint32_t>(kVa), told ? 2U : 1U) << cpu->number();
+    EXPECT_EQ(cpu->counts().invalidations, told ? 1U : 0U) << cpu->number();
+    EXPECT_EQ(cpu->counts().shootdowns_received, told && cpu->number() != 199 ? 1U : 0U) << cpu->number();
+  }
 }
 
 }  // namespace

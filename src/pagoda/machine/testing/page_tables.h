@@ -97,7 +97,7 @@ class ScatteredFrames : public FrameReach {
     return true;
   }
 
-  std::function<void(Pfn, Access)> before_hold;  // Somebody else, acting just before the access.
+  std::function<void(Pfn, Access)> before_hold;  // Another actor, just before the access.
 
  private:
   struct alignas(kPageBytes) Page {

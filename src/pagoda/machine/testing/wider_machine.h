@@ -1,5 +1,5 @@
 // For tests: a simulated machine of which its memory manager has only the lower frames. Those above are what a guest
-// sees beyond its own memory; and whoever the guest asks is the test's.
+// sees beyond its own memory; and the hypervisor that the guest asks is the test's.
 #pragma once
 
 #include <span>
@@ -21,6 +21,8 @@ class WiderMachine : public Machine {
   [[nodiscard]] std::span<Processor* const> processors() override { return machine_.processors(); }
   [[nodiscard]] std::span<Disk* const> disks() override { return machine_.disks(); }
   [[nodiscard]] Hypercalls* hypercalls() override { return hypercalls_; }
+  [[nodiscard]] PageCount give_back_granule() const override { return machine_.give_back_granule(); }
+  void give_back(PfnRange frames) override { machine_.give_back(frames); }
   void shoot_down(Processor& initiator, const ProcessorSet& targets, Asid asid, VpnRange pages) override {
     machine_.shoot_down(initiator, targets, asid, pages);
   }

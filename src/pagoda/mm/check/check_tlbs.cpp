@@ -9,7 +9,6 @@ namespace {
 
 using machine::Access;
 using machine::Privilege;
-using machine::Tlb;
 namespace pte_bits = machine::pte_bits;
 
 // What a TLB may keep of the entry: writing only once it is dirty, since the first write has to walk.
@@ -17,8 +16,8 @@ std::uint64_t rights_now(const Context& c, const Processor& cpu, const Place& pl
   if (!PteCodec::is_valid(place.raw)) return 0;
   std::uint64_t rights = 0;
   const auto add = [&](Access access, bool kernel, bool user) {
-    if (kernel) rights |= Tlb::right(access, Privilege::kKernel);
-    if (user) rights |= Tlb::right(access, Privilege::kUser);
+    if (kernel) rights |= machine::access_right(access, Privilege::kKernel);
+    if (user) rights |= machine::access_right(access, Privilege::kUser);
   };
   const machine::WalkRules& rules = cpu.walk_rules();
   const bool user = (place.rights & pte_bits::kUser) != 0;
@@ -41,7 +40,7 @@ const ProcessSpace* space_of(const SpaceList& spaces, const Processor& cpu, mach
 }
 
 void check_tlb(Context& c, const SpaceList& spaces, const Processor& cpu) PAGODA_REQUIRES(spaces.lock) {
-  for (const Tlb::Held& held : cpu.tlb().held()) {
+  for (const machine::CachedTranslation& held : cpu.cached()) {
     const auto asid = static_cast<unsigned>(held.asid);
     const ProcessSpace* const space = space_of(spaces, cpu, held.asid);
     if (space == nullptr) {

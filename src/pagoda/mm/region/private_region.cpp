@@ -1,5 +1,6 @@
 #include "pagoda/mm/region/private_region.h"
 
+#include "pagoda/mm/pfn/freed_frames.h"
 #include "pagoda/mm/region/region_space.h"
 
 namespace pagoda::mm {
@@ -107,8 +108,19 @@ Result<> PrivateRegion::decommit(RegionSpace& space, Processor& cpu, Vad& vad, V
 Result<> PrivateRegion::discard(RegionSpace& space, Processor& cpu, Vad& vad, VpnRange pages) const {
   space.lock.assert_held();
   if (!may_free(vad, pages)) return fail(Status::kInvalidPageProtection);
-  if (vad.commits_on_touch) return decommit(space, cpu, vad, pages);
-  space.free_pages(cpu, vad, pages, RegionSpace::kAsDemandZero);
+  Core& core = space.core();
+  FreedFrames freed(core.machine, core.pfns);
+  if (freed.wanted()) {
+    space.tables().for_each(cpu, pages, [&](Vpn, PhysicalAddress, RawPte raw) {
+      if (PteCodec::is_valid(raw) || PteCodec::is_transition(raw)) freed.add(core.codec.frame(raw));
+    });
+  }
+  if (vad.commits_on_touch) {
+    PAGODA_TRY(decommit(space, cpu, vad, pages));
+  } else {
+    space.free_pages(cpu, vad, pages, RegionSpace::kAsDemandZero);
+  }
+  freed.give_back();
   return {};
 }
 

@@ -60,7 +60,7 @@ class TestMachine {
   [[nodiscard]] machine::SimMachine& machine() { return *machine_; }
   [[nodiscard]] MemoryManager& manager() { return *manager_; }
   [[nodiscard]] Core& core() { return manager_->core(); }
-  [[nodiscard]] Processor& cpu(unsigned number = 0) { return machine_->processor(number); }
+  [[nodiscard]] machine::SimProcessor& cpu(unsigned number = 0) { return machine_->processor(number); }
   [[nodiscard]] ProcessSpace& space() { return *space_; }
   [[nodiscard]] machine::FaultInjection& injection(unsigned disk = 0) { return machine_->sim_disk(disk).injection(); }
   [[nodiscard]] ProcessSpace& add_space(const std::optional<WorkingSet::Limits>& limits = std::nullopt) {

@@ -26,7 +26,7 @@ struct TwoSpaces {
         second.reserve({.size = bytes_of(PageCount(pages_of_second)), .commit = MemCommit::kYes})->first);
     for (std::uint64_t i = 0; i < pages_of_second; ++i) t.must_put(second_base, i, i + 1, 1);
   }
-  static void age(ProcessSpace& space, Processor& cpu, int passes) {
+  static void age(ProcessSpace& space, machine::SimProcessor& cpu, int passes) {
     const LockGuard guard(space.lock);
     for (int i = 0; i < passes; ++i) age_working_set(space, cpu);
   }

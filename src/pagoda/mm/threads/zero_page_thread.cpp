@@ -15,7 +15,7 @@ void ZeroPageThread::run(Processor& cpu) {
       frame = core_.pfns.begin_zeroing();
     }
     if (frame == kNoPfn) return;
-    cpu.physical().zero(frame);
+    cpu.physical().zero_in_background(frame);
     cpu.charge(core_.machine.costs().zero_page);
     const LockGuard guard(core_.pfns.lock);
     core_.pfns.finish_zeroing(frame);

@@ -1,5 +1,4 @@
-#include "pagoda/machine/machine.h"
-#include "pagoda/machine/processor.h"
+#include "pagoda/machine/sim/sim_processor_list.h"
 
 namespace pagoda::machine {
 
@@ -11,13 +10,12 @@ constexpr PageCount kSinglePageCeiling{33};
 
 }  // namespace
 
-void shoot_down(const Machine& machine, std::span<Processor* const> processors, Processor& initiator,
-                const ProcessorSet& targets, Asid asid, VpnRange pages) {
-  for (Processor* const cpu : processors) {
+void SimProcessorList::shoot_down(Processor& initiator, const ProcessorSet& targets, Asid asid, VpnRange pages) const {
+  for (SimProcessor* const cpu : all_) {
     if (!targets.contains(cpu->number())) continue;
     if (cpu != &initiator) {
       cpu->take_shootdown();
-      initiator.charge(machine.costs().shootdown);
+      initiator.charge(initiator.machine().costs().shootdown);
     }
     if (pages.count > kSinglePageCeiling) {
       cpu->invalidate_range(pages, asid);

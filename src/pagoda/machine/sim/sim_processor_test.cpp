@@ -1,4 +1,4 @@
-#include "pagoda/machine/processor.h"
+#include "pagoda/machine/sim/sim_processor.h"
 
 #include <gtest/gtest.h>
 
@@ -65,7 +65,7 @@ struct Rig {
       each->load_root(tables.root(), Asid{1});
     }
   }
-  [[nodiscard]] Processor& other() const { return machine->processor(1); }
+  [[nodiscard]] SimProcessor& other() const { return machine->processor(1); }
   // A frame whose first word is `word`.
   Pfn frame_with(std::uint32_t word) {
     const Pfn frame = tables.allocate();
@@ -77,7 +77,7 @@ struct Rig {
   std::unique_ptr<SimMachine> machine;
   PageTables tables;
   Pager pager;
-  Processor& cpu;
+  SimProcessor& cpu;
 };
 
 SimMachineConfig two_processors() { return {.processors = 2}; }
@@ -488,7 +488,7 @@ struct ScatteredRig {
   ScatteredFrames reach;
   PageTables tables;
   Pager pager;
-  Processor cpu;
+  SimProcessor cpu;
 };
 
 TEST_P(ProcessorTlbs, LargePagesOfScatteredFrames) {
