@@ -84,7 +84,7 @@ ReadOutcome finish_read(Core& core, Processor& cpu, Cluster& cluster) {
     return outcome;
   }
   outcome.pages = count;
-  core.pfns.entry(cluster.frame[cluster.wanted]).awaited = 1;
+  core.pfns.set_awaited(cluster.frame[cluster.wanted]);
   core.io.add(transfer.completes, PendingIo::Transfer::Kind::kRead, std::span(cluster.frame).subspan(first, count));
   return outcome;
 }

@@ -169,7 +169,7 @@ void map(Context& c, Pfn frame, PteCodec::Dirty dirty) {
   const RawPte pte = c.core.codec.valid(frame, c.protection, PteCodec::Owner::kUser, dirty);
   c.space.tables().store(c.cpu, c.pte, pte);
   if (dirty == PteCodec::Dirty::kYes) c.space.record_write(c.page);
-  c.core.pfns.entry(frame).ws_index = c.space.working_set().insert(c.page, c.pte);
+  c.core.pfns.set_working_set_slot(frame, c.space.working_set().insert(c.page, c.pte));
 }
 
 void map_shared(Context& c, Pfn frame, PteCodec::Dirty dirty) {

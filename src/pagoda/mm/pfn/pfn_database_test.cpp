@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "pagoda/mm/testing/corruptor.h"
 #include "pagoda/mm/testing/test_machine.h"
 
 namespace pagoda::mm {
@@ -300,7 +301,9 @@ TEST(PfnDatabase, TakeRepurposesTheOldestStandbyPageOfTheLowestPriority) {
     const auto old = t.space().protect(t.cpu(), TestMachine::page(base, page), kPageSize, Protection::kNoAccess);
     ASSERT_TRUE(old);
     ASSERT_TRUE(t.space().protect(t.cpu(), TestMachine::page(base, page), kPageSize, Protection::kReadWrite));
-    if (page == 3) t.entry(TestMachine::page(base, page)).priority = 1;  // Modified pages are not ordered by it.
+    if (page == 3)
+      Corruptor::entry(t.core(), t.frame(TestMachine::page(base, page))).priority =
+          1;  // Modified pages are not ordered by it.
     ASSERT_TRUE(t.manager().modified_writer().write_cluster(t.cpu()));
     t.finish_io();
   }

@@ -149,7 +149,7 @@ void PrototypePool::free_if_template(Pfn page) {
 
 void PrototypePool::unpin(Pfn page) {
   pfns_.lock.assert_held();
-  --pfns_.entry(page).share_count;
+  pfns_.unpin_table(page);
   free_if_template(page);
 }
 

@@ -115,9 +115,7 @@ class PrototypePool : public PrototypePages {
   // Keeps the page that holds a prototype PTE from being given back while its entries change.
   class Pin {
    public:
-    Pin(PrototypePool& pool, PhysicalAddress pte) : pool_(pool), page_(pte.pfn()) {
-      ++pool_.pfns_.entry(page_).share_count;
-    }
+    Pin(PrototypePool& pool, PhysicalAddress pte) : pool_(pool), page_(pte.pfn()) { pool_.pfns_.pin_table(page_); }
     ~Pin() { pool_.unpin(page_); }
     Pin(const Pin&) = delete;
     Pin& operator=(const Pin&) = delete;

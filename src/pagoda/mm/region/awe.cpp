@@ -88,8 +88,8 @@ AddressSpace::UserPagesFreed AddressSpace::free_user_pages(Processor& cpu, std::
         result.status = Status::kConflictingAddresses;
         break;
       }
-      PfnEntry& e = core_.pfns.entry(frame);
-      e.deleted = 1;
+      const PfnEntry& e = core_.pfns.entry(frame);
+      core_.pfns.begin_remove_awe(frame);
       freed.push_back(frame);
       if (e.share_count == 0) continue;
       mapped.push_back(page_of_entry(e.pte()));

@@ -16,6 +16,7 @@ struct Corruptor {
     PageLists& lists = core.pfns.lists_;
     return lists.heads_[PageLists::index(state, kNormalPriority)];
   }
+  static PfnEntry& entry(Core& core, Pfn frame) { return core.pfns.writable(frame); }
   static PageCount& available(Core& core) PAGODA_NO_THREAD_SAFETY { return core.pfns.available_; }
   static Pfn& never_used(Core& core) PAGODA_NO_THREAD_SAFETY { return core.pfns.never_used_; }
   static PageCount& commit(AddressSpace& space) PAGODA_NO_THREAD_SAFETY { return space.commit_; }

@@ -157,13 +157,11 @@ void ModifiedWriter::write_failed(const Processor& cpu, const Cluster& cluster, 
   if (cluster.count > 1) {
     singles_ = cluster.count;  // Whose slot it was the disk did not say.
   } else {
-    PfnEntry& entry = core_.pfns.entry(cluster.frame[0]);
-    // Dirtied or removed while the disk worked: the slot is free already, and may be somebody else's.
-    if (!core_.codec.has_slot(entry.original_pte)) return;
+    // Dirtied or removed while the disk worked: the slot is free already, and may have another page.
+    if (!core_.codec.has_slot(core_.pfns.entry(cluster.frame[0]).original_pte)) return;
     // NT keeps a slot that could not be written out of use (reference/nt.md section 3).
     core_.paging_files[cluster.slot.file].retire(cluster.slot.first);
-    entry.modified = 1;
-    entry.original_pte = core_.codec.demand_zero(core_.codec.protection(entry.original_pte));
+    core_.pfns.lose_slot(cluster.frame[0]);
   }
 }
 
