@@ -23,7 +23,8 @@ class CommitLedgerTest : public ::testing::Test {
   }
 
   std::unique_ptr<machine::SimMachine> disk_ = *machine::SimMachine::create({.disks = {{}}});
-  PagingFiles files_;
+  BackingSet backings_;
+  PagingFiles files_{backings_};
   CommitLedger ledger_{PageCount(100), files_};
 };
 

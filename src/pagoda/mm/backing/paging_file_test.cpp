@@ -116,7 +116,8 @@ TEST_F(PagingFileTest, ARetiredSlotIsNeverGivenOutAgain) {
 
 class PagingFilesTest : public PagingFileTest {
  protected:
-  PagingFiles files_;
+  BackingSet backings_;
+  PagingFiles files_{backings_};
 };
 
 TEST_F(PagingFilesTest, TakesFromTheFileWithTheMostRoom) {
@@ -128,7 +129,7 @@ TEST_F(PagingFilesTest, TakesFromTheFileWithTheMostRoom) {
   EXPECT_EQ(files_.usable(), 28_pages);
   EXPECT_EQ(files_.used(), 13_pages);
   EXPECT_EQ(files_.free_slots(), 15_pages);
-  files_.free(1, PageFileSlot(5));
+  backings_.free(1, PageFileSlot(5));
   EXPECT_EQ(files_.used(), 12_pages);
 }
 

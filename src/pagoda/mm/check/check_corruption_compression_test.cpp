@@ -102,7 +102,7 @@ const Corruption kCorruptions[] = {
     {"SL1", "NoSuchSlot",
      [](Scene& s) {
        s.store_raw(s.other(),
-                   s.core().codec.page_file(PagingFiles::kStore, PageFileSlot(70000), Protection::kReadWrite));
+                   s.core().codec.page_file(CompressionStore::kNumber, PageFileSlot(70000), Protection::kReadWrite));
      }},
     {"PF3", "NonpagedAndATable", [](Scene& s) { Corruptor::entry(s.core(), s.first_frame()).page_table = 1; }},
     {"PF6", "SlotDiffers", [](Scene& s) { s.scribble(s.frame(s.resident()), 100); }},

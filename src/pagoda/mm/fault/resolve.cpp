@@ -156,7 +156,7 @@ Outcome dispatch(Context& c) PAGODA_REQUIRES(c.space.lock) {
     case PteKind::kTransition:
       return transition(c);
     case PteKind::kPageFile:
-      if (c.core.paging_files.is_store(c.core.codec.file(c.raw))) return compressed(c);
+      if (c.core.is_compressed(c.raw)) return compressed(c);
       return page_file(c, c.pte, PteHome::kPageTable);
     default:
       return commits ? first_touch(c) : demand_zero(c);

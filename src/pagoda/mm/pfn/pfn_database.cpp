@@ -1,7 +1,6 @@
 #include "pagoda/mm/pfn/pfn_database.h"
 
 #include "pagoda/machine/page_walker.h"
-#include "pagoda/mm/backing/paging_file.h"
 
 namespace pagoda::mm {
 
@@ -12,11 +11,11 @@ constexpr Pfn kFirstUsable{1};
 
 }  // namespace
 
-PfnDatabase::PfnDatabase(const machine::Machine& machine, const PteCodec& codec, PagingFiles& paging_files,
-                         unsigned depth)
+PfnDatabase::PfnDatabase(const machine::Machine& machine, const PteCodec& codec, PageFileSlots& slots, unsigned depth)
     : lock(LockRank(LockClass::kPfn, depth)),
       codec_(codec),
-      paging_files_(paging_files),
+      slots_(slots),
+      prototype_pages_(codec.mode()),
       frames_(machine.frame_count()),
       entries_(machine.frame_count().value()),
       lists_(entries_),
@@ -196,7 +195,7 @@ void PfnDatabase::move_to_prototype(Pfn frame, PhysicalAddress prototype, RawPte
   e.pte_address = prototype.value();
   e.prototype_pte = 1;
   e.original_pte = original;
-  if (codec_.has_slot(original)) paging_files_.moved(codec_.file(original), codec_.slot(original), prototype);
+  if (codec_.has_slot(original)) slots_.moved(codec_.file(original), codec_.slot(original), prototype);
   add_table_share(prototype.pfn());
   if (e.state == PageState::kActive) {
     e.ws_index = PfnEntry::kNoWsIndex;
@@ -246,7 +245,7 @@ void PfnDatabase::drop_prototype(const machine::Processor& cpu, PhysicalAddress 
   if (PteCodec::is_transition(raw)) {
     remove(codec_.frame(raw));
   } else if (codec_.has_slot(raw)) {
-    paging_files_.free(codec_.file(raw), codec_.slot(raw));
+    slots_.free(codec_.file(raw), codec_.slot(raw));
   }
 }
 
@@ -265,7 +264,7 @@ void PfnDatabase::make_dirty(Pfn frame) {
   e.modified = 1;
   e.reset = 0;
   free_slot(e);
-  if (e.maps_file() && !prototype_pages_->writes_back(e.containing_page())) {
+  if (e.maps_file() && !prototype_pages_.is_file_data(entry(e.containing_page()).original_pte)) {
     const bool counted = e.state == PageState::kActive;
     if (counted) count_out(e);
     e.original_pte = codec_.demand_zero(codec_.protection(e.original_pte, PteHome::kSegment));
@@ -297,7 +296,7 @@ void PfnDatabase::undo_reset(Pfn frame) {
 
 void PfnDatabase::free_slot(PfnEntry& e) {
   if (!codec_.has_slot(e.original_pte)) return;
-  paging_files_.free(codec_.file(e.original_pte), codec_.slot(e.original_pte));
+  slots_.free(codec_.file(e.original_pte), codec_.slot(e.original_pte));
   e.original_pte = codec_.demand_zero(codec_.protection(e.original_pte));
 }
 
@@ -305,14 +304,21 @@ void PfnDatabase::add_table_share(Pfn table) {
   PfnEntry& e = writable(table);
   PAGODA_DCHECK(e.page_table && e.share_count > 0);
   ++e.share_count;
-  if (e.prototype_pte) prototype_pages_->entry_resident(table);
+  if (e.prototype_pte) prototype_pages_.entry_resident(e.original_pte);
 }
 
 void PfnDatabase::drop_table_share(Pfn table) {
   PfnEntry& e = writable(table);
   PAGODA_DCHECK(e.page_table && e.share_count > 1);
   --e.share_count;
-  if (e.prototype_pte) prototype_pages_->entry_left(table);
+  if (!e.prototype_pte) return;
+  prototype_pages_.entry_left(e.original_pte);
+  free_if_template(table);
+}
+
+void PfnDatabase::free_if_template(Pfn table) {
+  const PfnEntry& e = entry(table);
+  if (e.share_count == 1 && prototype_pages_.is_file_data(e.original_pte)) free_prototype_page(table);
 }
 
 }  // namespace pagoda::mm

@@ -35,6 +35,7 @@
 #include "pagoda/base/units.h"
 #include "pagoda/machine/processor.h"
 #include "pagoda/mm/pfn/frame_watch.h"
+#include "pagoda/mm/pfn/page_file_slots.h"
 #include "pagoda/mm/pfn/page_lists.h"
 #include "pagoda/mm/pfn/pfn_entry.h"
 #include "pagoda/mm/pfn/prototype_pages.h"
@@ -42,11 +43,9 @@
 
 namespace pagoda::mm {
 
-class PagingFiles;
-
 class PfnDatabase {
  public:
-  PfnDatabase(const machine::Machine& machine, const PteCodec& codec, PagingFiles& paging_files, unsigned depth);
+  PfnDatabase(const machine::Machine& machine, const PteCodec& codec, PageFileSlots& slots, unsigned depth);
 
   mutable Lock lock;  // Ranks below every space's and section's lock.
 
@@ -83,8 +82,7 @@ class PfnDatabase {
   // Fails with: kInsufficientResources, also if fewer than `kept` would stay available.
   Result<Taken> take_contiguous(machine::Processor& cpu, PageCount count, PageCount alignment, PageCount kept)
       PAGODA_REQUIRES(lock);
-  // Taken -> zeroed or free: it was not needed after all.
-  void give_back(Pfn frame, Contents contents) PAGODA_REQUIRES(lock);
+  void give_back(Pfn frame, Contents contents) PAGODA_REQUIRES(lock);  // Taken -> zeroed or free.
 
   // --- Pages ---
   // Taken -> active, with one valid PTE, which the caller writes. `dirty`: the contents will not be what `original`
@@ -162,12 +160,15 @@ class PfnDatabase {
   void make_page_table(Pfn frame, PhysicalAddress pte) PAGODA_REQUIRES(lock);
   // Taken -> active: a page of prototype PTEs of the owner, the pool's page of the number.
   void make_prototype_page(Pfn frame, std::uint32_t pool_page, std::uint64_t owner) PAGODA_REQUIRES(lock);
-  // Active -> free: a page table whose entries are all zero, or a page of prototype PTEs of which none is resident.
+  // Active -> free: a page table whose entries are all zero; a page of prototype PTEs of which none is resident.
   void free_page_table(Pfn frame) PAGODA_REQUIRES(lock);
-  // One more, or one fewer, entry of the table is valid or in transition.
+  void free_prototype_page(Pfn frame) PAGODA_REQUIRES(lock);
+  [[nodiscard]] PrototypePages& prototype_pages() { return prototype_pages_; }  // Guarded by `lock`.
+  // One more, or one fewer, entry of the table is valid or in transition. Frees a page of file data's prototype PTEs
+  // with the last one: they are as in the template again.
   void add_table_share(Pfn table) PAGODA_REQUIRES(lock);
   void drop_table_share(Pfn table) PAGODA_REQUIRES(lock);
-  // Keeps a page of prototype PTEs while its entries change.
+  // Keeps a page of prototype PTEs from that while its entries change.
   void pin_table(Pfn table) PAGODA_REQUIRES(lock);
   void unpin_table(Pfn table) PAGODA_REQUIRES(lock);
   // One more, or one fewer, entry of a page table is not zero. Needs the lock of the space, not this one.
@@ -179,7 +180,7 @@ class PfnDatabase {
   // The first free frame -> taken, for the zero-page thread; kNoPfn if there is none. And -> the head of Zeroed.
   Pfn begin_zeroing() PAGODA_REQUIRES(lock);
   void finish_zeroing(Pfn frame) PAGODA_REQUIRES(lock);
-  // Zeroed -> taken while a hypervisor is told about the frame (guest/enlightenments.h). And -> the tail of Zeroed.
+  // Zeroed -> taken, to tell a hypervisor about the frame (guest/enlightenments.h). And -> the tail of Zeroed.
   void set_aside(Pfn frame) PAGODA_REQUIRES(lock);
   void put_back(Pfn frame) PAGODA_REQUIRES(lock);
 
@@ -204,7 +205,6 @@ class PfnDatabase {
   void begin_remove_awe(Pfn frame) PAGODA_REQUIRES(lock);
   void remove_awe(Pfn frame) PAGODA_REQUIRES(lock);
 
-  void set_prototype_pages(PrototypePages& pages) { prototype_pages_ = &pages; }
   // At most one; null: none. Stays the caller's.
   void set_watch(FrameWatch* watch) PAGODA_REQUIRES(lock) { watch_ = watch; }
 
@@ -232,11 +232,12 @@ class PfnDatabase {
   void count_in(const PfnEntry& entry) PAGODA_REQUIRES(lock);
   void count_out(const PfnEntry& entry) PAGODA_REQUIRES(lock);
   void free_slot(PfnEntry& entry) PAGODA_REQUIRES(lock);
+  void free_if_template(Pfn table) PAGODA_REQUIRES(lock);
 
   const PteCodec& codec_;
-  PagingFiles& paging_files_;
+  PageFileSlots& slots_;
   FrameWatch* watch_ PAGODA_GUARDED_BY(lock) = nullptr;
-  PrototypePages* prototype_pages_ = nullptr;  // Set once, before the first section.
+  PrototypePages prototype_pages_;
   const PageCount frames_;
   SparseArray<PfnEntry> entries_;
   PageLists lists_ PAGODA_GUARDED_BY(lock);

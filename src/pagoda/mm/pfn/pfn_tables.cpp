@@ -29,6 +29,7 @@ void PfnDatabase::make_prototype_page(Pfn frame, std::uint32_t pool_page, std::u
   e.used_entries = pool_page;
   e.share_count = 1;
   e.reference_count = 1;
+  prototype_pages_.add(pool_page, frame);
 }
 
 void PfnDatabase::make_nonpaged(Pfn frame) {
@@ -55,14 +56,22 @@ void PfnDatabase::unpin_table(Pfn table) {
   PfnEntry& e = writable(table);
   PAGODA_CHECK(e.page_table && e.prototype_pte && e.share_count > 1);
   --e.share_count;
+  free_if_template(table);
 }
 
 void PfnDatabase::free_page_table(Pfn frame) {
   const PfnEntry& e = entry(frame);
-  PAGODA_CHECK(e.page_table && e.share_count == 1 && (e.used_entries == 0 || e.prototype_pte));
+  PAGODA_CHECK(e.page_table && !e.prototype_pte && e.share_count == 1 && e.used_entries == 0);
   const Pfn parent = e.containing_page();
   put_free(frame);
   if (parent != frame) drop_table_share(parent);
+}
+
+void PfnDatabase::free_prototype_page(Pfn frame) {
+  const PfnEntry& e = entry(frame);
+  PAGODA_CHECK(e.page_table && e.prototype_pte && e.share_count == 1);
+  prototype_pages_.remove(e.used_entries);
+  put_free(frame);
 }
 
 Pfn PfnDatabase::begin_zeroing() {

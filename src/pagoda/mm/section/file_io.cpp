@@ -5,8 +5,8 @@
 #include <cstring>
 
 #include "pagoda/mm/fault/mapped_file.h"
+#include "pagoda/mm/section/mapped_write.h"
 #include "pagoda/mm/section/sections.h"
-#include "pagoda/mm/threads/mapped_writer.h"
 
 namespace pagoda::mm {
 

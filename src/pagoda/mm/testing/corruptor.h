@@ -41,7 +41,7 @@ struct Corruptor {
     return core.pfns.lists_.heads_[PageLists::kModifiedOfFiles];
   }
   static SparseArray<std::uint32_t>& prototype_frames(Core& core) PAGODA_NO_THREAD_SAFETY {
-    return core.prototypes.frames_;
+    return core.pfns.prototype_pages().frames_;
   }
   static CompressionStore& store(Core& core) PAGODA_NO_THREAD_SAFETY { return core.store; }
   static std::vector<Pfn>& frames(CompressionStore& store) { return store.frame_; }

@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <memory>
+#include <span>
 
+#include "pagoda/mm/section/control_area.h"
+#include "pagoda/mm/section/mapped_write.h"
 #include "pagoda/mm/threads/modified_run.h"
 
 namespace pagoda::mm {
@@ -14,23 +17,6 @@ constexpr int kTransfersPerRun = 8;
 constexpr Duration kRetryDelay = 10_ms;
 
 }  // namespace
-
-MappedWrite write_mapped(Core& core, Processor& cpu, FileStream& file, PageCount first, std::span<const Pfn> frames) {
-  // Of a file's data a page's place in the segment is its place in the file.
-  const machine::DiskTransfer transfer = file.file().write(cpu, FileOffset(bytes_of(first).value()), frames);
-  const LockGuard guard(core.pfns.lock);
-  ++core.counters.mapped_file_writes;
-  ++file.writes;
-  if (transfer.status == Status::kSuccess) {
-    core.counters.mapped_file_pages_written += frames.size();
-    core.io.add(transfer.completes, PendingIo::Transfer::Kind::kWrite, frames);
-  } else {
-    ++core.counters.write_errors;
-    for (const Pfn frame : frames) core.note(cpu, EventKind::kWriteFailed, core.pfns.entry(frame).pte(), frame);
-    core.io.add(transfer.completes, PendingIo::Transfer::Kind::kFailedWrite, frames);
-  }
-  return {transfer.status, transfer.completes};
-}
 
 bool MappedWriter::wanted() const {
   const std::uint32_t pages = core_.pfns.lists().modified_of_files().count;
@@ -71,7 +57,7 @@ bool MappedWriter::write_cluster(Processor& cpu) {
     const Pfn head(core_.pfns.lists().modified_of_files().flink);
     if (head == kNoPfn) return false;
     run = modified_run(core_, cpu, head, core_.tunables.write_cluster);
-    const ControlArea& area = *core_.prototypes.owner_of(run.pte);
+    const ControlArea& area = *control_area_of(core_.prototypes, run.pte);
     file = area.file();
     first = area.page_of(core_.codec, core_.prototypes.address_of(run.pte));
     for (const Pfn frame : std::span(run.frame).first(run.count)) {

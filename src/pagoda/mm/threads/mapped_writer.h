@@ -1,15 +1,12 @@
 // The mapped page writer: writes modified pages of files back to them. NT: MiMappedPageWriter, a thread of its own, so
-// that a file system may fault while it serves it.
+// that a file system may fault while it serves a write.
 //
 // It takes the page at the head of its modified list and the modified neighbours in the same file, up to a cluster,
 // in one transfer. It runs when there are too many modified pages or too few available ones, and in any case so often
 // that no page stays unwritten for more than twice kMappedPageAge. Source: reference/nt.md section 3.
 #pragma once
 
-#include <span>
-
 #include "pagoda/mm/backing/core.h"
-#include "pagoda/mm/section/control_area.h"
 #include "pagoda/mm/threads/system_thread.h"
 
 namespace pagoda::mm {
@@ -36,13 +33,5 @@ class MappedWriter : public SystemThread {
   Time by_age_ PAGODA_GUARDED_BY(core_.pfns.lock) = Time{} + kMappedPageAge;  // When everything is written next.
   std::uint32_t aged_ PAGODA_GUARDED_BY(core_.pfns.lock) = 0;                 // Pages still to write because of that.
 };
-
-struct MappedWrite {
-  Status status = Status::kSuccess;
-  Time completes;
-};
-// Writes frames, for which `begin_write` was called, to consecutive pages of the segment from `first` on; their end is
-// due like that of any transfer. Without the PFN lock.
-MappedWrite write_mapped(Core& core, Processor& cpu, FileStream& file, PageCount first, std::span<const Pfn> frames);
 
 }  // namespace pagoda::mm
