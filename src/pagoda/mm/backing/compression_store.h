@@ -16,10 +16,11 @@
 // keeps the budget. What is short of frames tidies first (ModifiedWriter::write_cluster).
 //
 // Invariants (mm::check):
-//   [CS1] Slots in use have a chain of just the chunks that their bytes take; each used chunk is in one chain; the order
-//         of age has each slot in use once. Counts agree with that.
+//   [CS1] Slots in use have a chain of just the chunks that their bytes take; each used chunk is in one chain; the
+//         order of age has each slot in use once. Counts agree with that.
 //   [CS2] The store's frames are nonpaged, each has a used chunk, and there are no others and no more than the budget.
-//   [CS3] An entry knows the PTE of its page: the one that names the slot, or that of the frame whose original PTE does.
+//   [CS3] An entry knows the PTE of its page: the one that names the slot, or the owner of the frame whose original PTE
+//         does.
 //   [CS4] What an entry holds decompresses to a page.
 // Locking: the PFN lock, throughout. A page is compressed under it too, which on real processors keeps others waiting
 // for 5 us.

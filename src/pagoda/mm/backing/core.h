@@ -69,8 +69,8 @@ struct Core {
     return machine::load_entry(cpu.physical(), mode, pte);
   }
 
-  // Frames that stay available when nonpageable memory is given out, which no trimming brings back: what is promised to
-  // nobody, and a fault's reserve.
+  // Frames that stay available when nonpageable memory is given out, which no trimming brings back: those that are
+  // never promised, and a fault's reserve.
   [[nodiscard]] PageCount kept_pageable() const { return tunables.commit_reserve + kFaultReserve; }
 
   // What has the page of an entry that is, or was, in page-file form.

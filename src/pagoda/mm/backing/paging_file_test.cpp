@@ -28,7 +28,7 @@ class PagingFileTest : public ::testing::Test {
       *machine::SimMachine::create({.disks = {{.capacity = bytes_of(PageCount(3000))}}});
 };
 
-TEST_F(PagingFileTest, SlotZeroBelongsToNobody) {
+TEST_F(PagingFileTest, SlotZeroIsNeverGivenOut) {
   const auto file = make(PageCount(10), PageCount(10));
   EXPECT_EQ(file->size(), 10_pages);
   EXPECT_EQ(file->usable(), 9_pages);

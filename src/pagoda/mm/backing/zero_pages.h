@@ -2,12 +2,12 @@
 //
 //   modified ── all zero ──> its PTE, or prototype PTE, says demand zero; its frame is on the zeroed list
 //
-// The modified page writer looks for it where it is about to write a page to a paging file, and AddressSpace::trim_range
-// at once, since its caller says that the pages are cold. The page is on the modified list: no PTE maps it, it has no
-// references, its owner is in transition form, and it has no slot ([PF5], [PF6]); so writing the original PTE back, as
-// when a standby page is repurposed, is all there is to do. Pages of files are always written: a file's zeros are its
-// own. Zero pages of a guest so reach the host's zeroed list without a transfer, and their next access is a demand-zero
-// fault. A program that resets such a page can no longer undo that (AddressSpace::undo_reset).
+// The modified page writer looks for it where it is about to write a page to a paging file, and
+// AddressSpace::trim_range at once, since its caller says that the pages are cold. The page is on the modified list: no
+// PTE maps it, it has no references, its owner is in transition form, and it has no slot ([PF5], [PF6]); so writing the
+// original PTE back, as when a standby page is repurposed, is all there is to do. Pages of files are always written: a
+// file's zeros are its own. Zero pages of a guest so reach the host's zeroed list without a transfer, and their next
+// access is a demand-zero fault. A program that resets such a page can no longer undo that (AddressSpace::undo_reset).
 // Source: reference/virtualization.md section 5, "Host reaction".
 #pragma once
 

@@ -1,5 +1,5 @@
-// Runs of frames, for large pages: taken where the machine has as many available ones in a row. No page is moved to make
-// room for them.
+// Runs of frames, for large pages: taken where the machine has as many available ones in a row. No page is moved to
+// make room for them.
 #include "pagoda/mm/pfn/pfn_database.h"
 
 namespace pagoda::mm {

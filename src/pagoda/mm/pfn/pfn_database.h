@@ -6,8 +6,8 @@
 //
 // Invariants (mm::check; ids in brackets), beside those of PageLists:
 //   [PF1] Every frame is in one state; the counts of all states add up to the machine's frames.
-//   [PF2] An active page is mapped by exactly `share_count` valid PTEs; its owner PTE is one of them. An entry that maps
-//         a large page counts once for each of its frames. In a large-page section the prototype PTE counts too, which
+//   [PF2] An active page is mapped by exactly `share_count` valid PTEs; its owner PTE is one of them. An entry for a
+//         large page counts once for each of its frames. In a large-page section the prototype PTE counts too, which
 //         keeps its page active.
 //   [PF3] reference_count = (share_count > 0) + transfers under way + pins.
 //   [PF4] A page table's share count is 1 + its valid and transition entries, its use count the entries that are not
@@ -74,10 +74,10 @@ class PfnDatabase {
     bool zeroed = false;
   };
   // Zeroed, free or standby -> taken: from the list that matches `contents`, else the other of Zeroed and Free, else
-  // the oldest standby page of the lowest priority, whose original PTE goes back to its owner.
+  // the oldest standby page of the lowest priority, whose original PTE returns to its owner.
   // Fails with: kNoMemory; whether to wait is the caller's choice.
   Result<Taken> take(machine::Processor& cpu, Contents contents) PAGODA_REQUIRES(lock);
-  // The same for `count` frames in a row, the first a multiple of `alignment` (pfn/contiguous.cpp): from those never
+  // As `take`, for `count` frames in a row, the first a multiple of `alignment` (pfn/contiguous.cpp): from those never
   // used, else where a row of frames is available. `zeroed` if all are.
   // Fails with: kInsufficientResources, also if fewer than `kept` would stay available.
   Result<Taken> take_contiguous(machine::Processor& cpu, PageCount count, PageCount alignment, PageCount kept)

@@ -61,7 +61,7 @@ class PrototypePool {
     const Pfn frame = frame_of(prototype);
     return frame == kNoPfn ? kNone : PhysicalAddress(PhysicalAddress(frame).value() + prototype.page_offset());
   }
-  // The same; makes the page if it does not exist, each entry as the owner's template says. Fails with: kNoMemory.
+  // As `find`, but makes a page that does not exist, each entry as the owner's template says. Fails with: kNoMemory.
   Result<PhysicalAddress> make(machine::Processor& cpu, VirtualAddress prototype, const PrototypeOwner& owner);
   // The address of a prototype PTE that a frame names by its physical address.
   [[nodiscard]] VirtualAddress address_of(PhysicalAddress pte) const {
@@ -86,14 +86,14 @@ class PrototypePool {
   Result<VirtualAddress> make_clone_page(machine::Processor& cpu);
   // More PTEs name the entry.
   void add_clone_reference(VirtualAddress prototype, std::uint32_t references = 1);
-  // One PTE fewer names the entry. The last reference removes the entry's page and slot; the last entry in use frees the
-  // page of entries. Returns the charge that the caller gives back.
+  // One PTE fewer names the entry. The last reference removes the entry's page and slot; the last entry in use frees
+  // the page of entries. Returns the charge that the caller gives back.
   [[nodiscard]] PageCount drop_clone_reference(const machine::Processor& cpu, VirtualAddress prototype);
   [[nodiscard]] std::uint32_t clone_references(VirtualAddress prototype) const;
   [[nodiscard]] bool is_clone(PhysicalAddress pte) const {
     return (pfns_.entry(pte.pfn()).original_pte & PrototypePages::kClone) != 0;
   }
-  // The same of an address that a PTE names.
+  // For an address that a PTE names.
   [[nodiscard]] bool is_clone(VirtualAddress prototype) const {
     const Pfn frame = frame_of(prototype);
     return frame != kNoPfn && is_clone(PhysicalAddress(frame));

@@ -69,9 +69,9 @@ namespace testing {
 
 // Rules that check_corruption_sections_test.cpp sees broken.
 std::vector<std::string_view> rules_broken_with_sections();
-// The same of check_corruption_device_test.cpp.
+// Those that check_corruption_device_test.cpp sees broken.
 std::vector<std::string_view> rules_broken_with_device_frames();
-// The same of check_corruption_compression_test.cpp.
+// Those that check_corruption_compression_test.cpp sees broken.
 std::vector<std::string_view> rules_broken_with_compression();
 
 }  // namespace testing

@@ -30,8 +30,8 @@ class BalanceSetManager : public SystemThread {
   [[nodiscard]] Time due(Time now) const override;
   void run(Processor& cpu) override;
 
-  // Trims until `goal` pages are available or on their way there (modified), or nothing is left to trim. Returns how many
-  // pages it trimmed.
+  // Trims until `goal` pages are available or on their way there (modified), or nothing is left to trim. Returns how
+  // many pages it trimmed.
   PageCount trim(Processor& cpu, PageCount goal);
 
  private:

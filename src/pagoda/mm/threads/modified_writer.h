@@ -3,9 +3,9 @@
 //
 // It takes the page at the head of the modified list and its modified neighbours in the same page table, in the order
 // of their addresses, up to a cluster, into consecutive slots: what was neighbouring in memory can then be read back in
-// one transfer. Pages that hold nothing but zeros are not written (backing/zero_pages.h), those that compress well are put
-// into the compression store (backing/compression_store.h), whose oldest pages are written when it is full. It runs when
-// there are too many modified pages, or too few available ones. Source: reference/nt.md section 3.
+// one transfer. Pages that hold nothing but zeros are not written (backing/zero_pages.h), those that compress well are
+// put into the compression store (backing/compression_store.h), whose oldest pages are written when it is full. It runs
+// when there are too many modified pages, or too few available ones. Source: reference/nt.md section 3.
 #pragma once
 
 #include "pagoda/mm/backing/core.h"

@@ -1,5 +1,5 @@
-// The thread that deletes control areas whose last page left memory while they were not used. NT: the dereference segment
-// thread, priority 18. Source: reference/nt.md section 6.
+// The thread that deletes control areas whose last page left memory while they were not used. NT: the dereference
+// segment thread, priority 18. Source: reference/nt.md section 6.
 #pragma once
 
 #include "pagoda/mm/section/sections.h"

@@ -12,8 +12,8 @@ class SystemThread {
  public:
   virtual ~SystemThread() = default;
   [[nodiscard]] virtual std::string_view name() const = 0;
-  // When it wants to run next, as seen at `now`: now or earlier if there is work, kNever if there is none until something
-  // changes.
+  // When it wants to run next, as seen at `now`: now or earlier if there is work, kNever if there is none until
+  // something changes.
   [[nodiscard]] virtual Time due(Time now) const = 0;
   // Does some of what is due at the processor's time, and charges the processor. Takes locks; the caller holds none.
   virtual void run(machine::Processor& cpu) = 0;

@@ -6,8 +6,8 @@ namespace pagoda::mm {
 
 namespace {
 
-// Page tables of a very large view are not charged. They are freed with their last mapped page, as long as the VAD knows
-// all that their entries would say; elsewhere the pointer stays, as in NT.
+// Page tables of a very large view are not charged. They are freed with their last mapped page, as long as the VAD
+// knows all that their entries would say; elsewhere the pointer stays, as in NT.
 bool needs_no_entry(AddressSpace& space, Vpn page, RawPte raw, Protection protection) PAGODA_REQUIRES(space.lock) {
   if (!PteCodec::is_shared(raw)) return false;
   const Vad* const vad = space.vads().find(page);

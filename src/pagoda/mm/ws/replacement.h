@@ -1,5 +1,5 @@
-// What leaves a working set: replacement when it is full, trimming when memory is short, and the aging that trimming goes
-// by. NT: MiReplaceWorkingSetEntry, MmTrimWorkingSet.
+// What leaves a working set: replacement when it is full, trimming when memory is short, and the ages that trimming
+// uses. NT: MiReplaceWorkingSetEntry, MmTrimWorkingSet.
 //
 // Tunables::victim names the policy that chooses the pages (replacement_policy.h); they leave by an EvictionBatch.
 #pragma once

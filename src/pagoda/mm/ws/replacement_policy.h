@@ -22,7 +22,7 @@ class ReplacementPolicy {
    public:
     virtual ~Uses() = default;
     [[nodiscard]] virtual bool is_accessed(const Wsle& entry) = 0;
-    // The same, and the page counts as not accessed until its next use.
+    // Afterwards the page counts as not accessed until its next use.
     virtual bool test_and_clear_accessed(Wsle& entry) = 0;
   };
 
