@@ -1,5 +1,5 @@
-// What the PFN database tells the backings about the slots that PTEs and original PTEs name; backing/backing_set.h is
-// the one that there is.
+// What the PFN database tells the backings about the slots that PTEs and original PTEs name. BackingSet
+// (backing/backing_set.h) is the only kind.
 #pragma once
 
 #include "pagoda/base/units.h"

@@ -1,5 +1,5 @@
-// Who owns runs of prototype PTEs: a segment, as the PFN database and the pool see it. NT: what MiDecrementReference
-// reaches through a prototype PTE's control area. section/control_area.h is the one that there is.
+// What owns runs of prototype PTEs: a segment, as the PFN database and the pool of prototype PTEs see it. ControlArea
+// (section/control_area.h) is the only kind.
 #pragma once
 
 #include <cstdint>

@@ -112,7 +112,7 @@ class ControlArea : public PrototypeOwner {
   std::vector<Run> runs_;
 };
 
-// Whose the prototype PTE is; null: a clone's. Control areas are the only owners that there are.
+// The owner of the prototype PTE; null: a clone's. All owners are control areas.
 inline ControlArea* control_area_of(const PrototypePool& pool, PhysicalAddress prototype) {
   return static_cast<ControlArea*>(pool.owner_of(prototype));
 }
