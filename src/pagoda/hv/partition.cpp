@@ -202,7 +202,7 @@ void Partition::make_resident(mm::Processor& host, Vpn page, Access use) {
     const LockGuard guard(vmmem_.lock);
     const mm::RawPte raw = vmmem_.tables().read(host, page);
     const mm::Core& core = host_.core();
-    if (core.codec.has_slot(raw) && !core.paging_files.is_store(core.codec.file(raw))) {
+    if (core.codec.has_slot(raw) && !core.is_compressed(raw)) {
       ++counts_.page_ins;
       if (guest_writes_ > 0) ++counts_.double_paged;
     }

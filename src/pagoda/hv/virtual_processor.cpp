@@ -82,7 +82,7 @@ void VirtualProcessor::pop_held_slowly(Pfn frame, Access use) {
     return;
   mm::PfnDatabase& pfns = partition_.host().core().pfns;
   const LockGuard guard(pfns.lock);
-  pfns.let_go(held.pinned, use == Access::kWrite ? mm::PteCodec::Dirty::kYes : mm::PteCodec::Dirty::kNo);
+  pfns.unpin(held.pinned, use == Access::kWrite ? mm::PteCodec::Dirty::kYes : mm::PteCodec::Dirty::kNo);
 }
 
 std::byte* VirtualProcessor::hold(Pfn frame, Access use, machine::FrameExtent part) {
@@ -174,7 +174,7 @@ void VirtualProcessor::keep_held(Pfn frame) {
     mm::PfnDatabase& pfns = partition_.host().core().pfns;
     const LockGuard guard(pfns.lock);
     held.pinned = host_.physical().frame_at(held.bytes);
-    pfns.hold(held.pinned);
+    pfns.pin(held.pinned);
   }
 }
 

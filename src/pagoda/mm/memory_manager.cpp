@@ -46,8 +46,8 @@ MemoryManager::MemoryManager(machine::Machine& machine, const Tunables& tunables
       modified_writer_(core_),
       mapped_writer_(core_),
       balance_set_manager_(core_, spaces_),
-      zero_page_thread_(core_),
-      segment_reaper_(core_, sections_),
+      zero_page_thread_(core_.pfns, core_.counters, core_.tunables, core_.machine.costs()),
+      segment_reaper_(core_.pfns, sections_),
       threads_{&segment_reaper_, &modified_writer_, &mapped_writer_, &balance_set_manager_, &zero_page_thread_},
       attached_(machine.processors().size()),
       asids_(machine::kAsidCount) {
@@ -142,7 +142,7 @@ Result<> MemoryManager::add_paging_file(const PagingFileConfig& config) {
     return fail(Status::kInvalidParameter3);
   const auto disks = core_.machine.disks();
   if (config.disk >= disks.size()) return fail(Status::kInvalidParameter1);
-  if (core_.paging_files.size() >= core_.paging_files.most_files()) return fail(Status::kTooManyPagingFiles);
+  if (!core_.paging_files.has_room()) return fail(Status::kTooManyPagingFiles);
   auto file = disks[config.disk]->create(config.name);
   if (!file) return std::unexpected(file.error());
   const PageCount minimum = pages_of(config.minimum);

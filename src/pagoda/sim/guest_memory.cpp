@@ -29,7 +29,7 @@ GuestMemory guest_memory(hv::Partition& partition) {
                                                                                      : memory.modified);
           break;
         case mm::PteKind::kPageFile:
-          ++(core.paging_files.is_store(core.codec.file(raw)) ? memory.compressed : memory.page_file);
+          ++(core.is_compressed(raw) ? memory.compressed : memory.page_file);
           break;
         default:
           break;

@@ -9,8 +9,9 @@ namespace {
 FileOffset offset_of(const Cluster& cluster, std::size_t page) { return cluster.at + bytes_of(PageCount(page)); }
 
 machine::DiskTransfer read(Processor& cpu, Cluster& cluster, std::size_t first, std::size_t count) {
-  const machine::DiskTransfer transfer =
-      cluster.file->read(cpu, offset_of(cluster, first), std::span(cluster.frame).subspan(first, count));
+  const auto frames = std::span(cluster.frame).subspan(first, count);
+  if (cluster.backing != nullptr) return cluster.backing->read(cpu, cluster.slot + PageCount(first), frames);
+  const machine::DiskTransfer transfer = cluster.file->read(cpu, offset_of(cluster, first), frames);
   // What lies behind the last byte of a subsection belongs to somebody else.
   for (std::size_t i = first; i < first + count && transfer.status == Status::kSuccess; ++i) {
     const ByteCount start = bytes_of(PageCount(i));
@@ -30,6 +31,7 @@ bool begin_read(Core& core, Processor& cpu, Cluster& cluster) {
     const ByteCount before = bytes_of(PageCount(wanted));
     cluster.pte[0] = cluster.pte[wanted];
     cluster.raw[0] = cluster.raw[wanted];
+    cluster.slot = cluster.slot + PageCount(wanted);
     cluster.at = offset_of(cluster, wanted);
     cluster.bytes = cluster.bytes > before ? cluster.bytes - before : ByteCount{};
     cluster.count = 1;
@@ -84,7 +86,7 @@ ReadOutcome finish_read(Core& core, Processor& cpu, Cluster& cluster) {
     return outcome;
   }
   outcome.pages = count;
-  core.pfns.entry(cluster.frame[cluster.wanted]).awaited = 1;
+  core.pfns.set_awaited(cluster.frame[cluster.wanted]);
   core.io.add(transfer.completes, PendingIo::Transfer::Kind::kRead, std::span(cluster.frame).subspan(first, count));
   return outcome;
 }

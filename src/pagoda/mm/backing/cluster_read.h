@@ -17,8 +17,11 @@ struct Cluster {
   std::array<Pfn, kMaxTransferPages> frame{};
   std::size_t count = 0;
   std::size_t wanted = 0;  // Which of them the access needs.
+  // Where the first page is: in a backing's slot, or in a file.
+  Backing* backing = nullptr;
+  PageFileSlot slot;
   machine::DiskFile* file = nullptr;
-  FileOffset at;  // Of the first page.
+  FileOffset at;
   PteHome home = PteHome::kPageTable;
   // Of a file's pages: the bytes of the first that there are, behind which there are zeros. Else all of them.
   ByteCount bytes = bytes_of(PageCount(kMaxTransferPages));

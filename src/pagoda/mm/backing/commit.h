@@ -1,7 +1,7 @@
 // Commit accounting: what was promised, and how much may be. NT: MmTotalCommittedPages, MmTotalCommitLimit.
 //
 // Charge is taken when memory is promised (VADs, and the page tables that their ranges may need) and given back when
-// the promise ends; no fault asks but one that grows a stack, or first touches a page that commits on touch
+// the promise ends. Faults charge nothing, but for those that grow a stack or first touch a page that commits on touch
 // (process/hints.h). A charge over the limit first grows the paging files towards their maximum. The compression store
 // neither charges its frames nor raises the limit (compression_store.h says why that is right).
 //
@@ -23,7 +23,7 @@ class CommitLedger {
   CommitLedger(PageCount usable_frames, PagingFiles& paging_files)
       : usable_frames_(usable_frames), paging_files_(paging_files) {}
 
-  // Fails with kCommitmentLimit and charges nothing.
+  // Fails with: kCommitmentLimit, having charged nothing.
   Result<> charge(PageCount pages);
   void give_back(PageCount pages);
 

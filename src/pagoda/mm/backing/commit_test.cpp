@@ -23,7 +23,8 @@ class CommitLedgerTest : public ::testing::Test {
   }
 
   std::unique_ptr<machine::SimMachine> disk_ = *machine::SimMachine::create({.disks = {{}}});
-  PagingFiles files_;
+  BackingSet backings_;
+  PagingFiles files_{backings_};
   CommitLedger ledger_{PageCount(100), files_};
 };
 
@@ -31,7 +32,7 @@ class CommitLedgerTest : public ::testing::Test {
 TEST_F(CommitLedgerTest, TheLimitIsFramesAndSlots) {
   EXPECT_EQ(ledger_.limit(), 100_pages);
   add_file(PageCount(50), PageCount(50));
-  EXPECT_EQ(ledger_.limit(), 149_pages);  // Slot 0 is nobody's.
+  EXPECT_EQ(ledger_.limit(), 149_pages);  // Slot 0 is never used.
   EXPECT_EQ(files_[0].allocate(PageCount(1)).count, 1_pages);
   files_[0].retire(PageFileSlot(1));
   EXPECT_EQ(ledger_.limit(), 148_pages);

@@ -1,10 +1,12 @@
 #include "pagoda/mm/backing/compression.h"
 
+#include <span>
+
 namespace pagoda::mm {
 
 namespace {
 
-// Pages that are looked at in search of one that can go. Few cannot: those whose owner is being freed.
+// Pages that are looked at in search of one that can be moved. Few cannot: those whose owner is being freed.
 constexpr int kMostLooked = 64;
 
 // The frame of a page that is in memory and has the slot; kNoPfn if its entry says something else, because its owner is
@@ -14,7 +16,7 @@ Pfn frame_with_slot(const Core& core, RawPte raw, PageFileSlot slot) PAGODA_REQU
   const Pfn frame = core.codec.frame(raw);
   const PfnEntry& entry = core.pfns.entry(frame);
   const bool has_it = core.codec.has_slot(entry.original_pte) &&
-                      core.codec.file(entry.original_pte) == PagingFiles::kStore &&
+                      core.codec.file(entry.original_pte) == CompressionStore::kNumber &&
                       core.codec.slot(entry.original_pte) == slot;
   return has_it && !entry.deleted && !entry.read_in_progress && !entry.write_in_progress ? frame : kNoPfn;
 }
@@ -25,7 +27,7 @@ Pfn move_out(Core& core, Processor& cpu, PhysicalAddress pte, RawPte raw, RawPte
   if (core.pfns.available() <= kFaultReserve) return kNoPfn;
   const auto taken = core.pfns.take(cpu, Contents::kAny);
   if (!taken) return kNoPfn;
-  decompress(core, cpu, raw, taken->frame);
+  core.store.read(cpu, core.codec.slot(raw), std::span(&taken->frame, 1));
   core.store.free(core.codec.slot(raw));
   core.pfns.begin_move(taken->frame, pte, original);
   machine::store_entry(cpu.physical(), core.mode, pte,
@@ -48,16 +50,10 @@ bool compress(Core& core, Processor& cpu, Pfn frame) {
   ++core.counters.pages_compressed;
   core.counters.bytes_compressed += put.bytes.value();
   const Protection protection = core.codec.protection(entry.original_pte, PteHome::kSegment);
-  const RawPte original = core.codec.page_file(PagingFiles::kStore, put.slot, protection);
+  const RawPte original = core.codec.page_file(CompressionStore::kNumber, put.slot, protection);
   core.note(cpu, EventKind::kCompressed, entry.pte(), frame, original);
   core.pfns.written(frame, original);
   return true;
-}
-
-void decompress(Core& core, Processor& cpu, RawPte entry, Pfn frame) {
-  const machine::FrameView page = cpu.physical().bytes(frame, machine::Access::kWrite);
-  PAGODA_CHECK(core.store.get(cpu.physical(), core.codec.slot(entry), page.bytes()));
-  cpu.charge(core.machine.costs().decompress_page);
 }
 
 Pfn evict_oldest(Core& core, Processor& cpu, unsigned file, PageFileSlot slot) {
@@ -65,7 +61,8 @@ Pfn evict_oldest(Core& core, Processor& cpu, unsigned file, PageFileSlot slot) {
     const PageFileSlot victim = core.store.oldest();
     const PhysicalAddress pte = core.store.owner(victim);
     const RawPte raw = core.load(cpu, pte);
-    if (core.codec.has_slot(raw) && core.codec.file(raw) == PagingFiles::kStore && core.codec.slot(raw) == victim) {
+    if (core.codec.has_slot(raw) && core.codec.file(raw) == CompressionStore::kNumber &&
+        core.codec.slot(raw) == victim) {
       const RawPte original = core.codec.page_file(file, slot, core.codec.protection(raw, PteHome::kSegment));
       const Pfn frame = move_out(core, cpu, pte, raw, original);
       if (frame != kNoPfn) ++core.counters.pages_evicted;

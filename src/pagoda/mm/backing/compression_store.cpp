@@ -26,13 +26,18 @@ PageCount usable_budget(const machine::PagingMode& mode, const Tunables& tunable
 
 }  // namespace
 
-CompressionStore::CompressionStore(PfnDatabase& pfns, const machine::PagingMode& mode, const Tunables& tunables)
-    : pfns_(pfns),
-      budget_(usable_budget(mode, tunables)),
+CompressionStore::CompressionStore(PfnDatabase& pfns, BackingSet& backings, const machine::Machine& machine,
+                                   const Tunables& tunables)
+    : Backing(Medium::kMemory),
+      pfns_(pfns),
+      costs_(machine.costs()),
+      budget_(usable_budget(machine.paging(), tunables)),
       most_bytes_(std::min<std::size_t>(tunables.most_compressed.value(), kPageBytes / 4 * 3)),
       most_chunks_(chunks_for(most_bytes_)),
       entries_(budget_.is_zero() ? 0 : budget_.value() * kChunksPerFrame + 1),
-      links_(budget_.value() * kChunksPerFrame) {}
+      links_(budget_.value() * kChunksPerFrame) {
+  if (is_enabled()) backings.add(kNumber, *this);
+}
 
 bool CompressionStore::has_room() const {
   pfns_.lock.assert_held();
@@ -80,7 +85,7 @@ std::uint32_t CompressionStore::take_slot() {
   return slot;
 }
 
-// There is one.
+// Requires: there is one.
 std::uint32_t CompressionStore::take_chunk() {
   while (free_[first_free_] == 0) ++first_free_;
   const auto bit = static_cast<std::uint32_t>(std::countr_zero(free_[first_free_]));
@@ -147,7 +152,18 @@ CompressionStore::Put CompressionStore::put(machine::Processor& cpu, ConstPage p
   return {.outcome = Outcome::kStored, .slot = PageFileSlot(slot), .bytes = ByteCount(bytes)};
 }
 
-bool CompressionStore::get(const machine::PhysicalView& memory, PageFileSlot slot, Page page) const {
+machine::DiskTransfer CompressionStore::read(machine::Processor& cpu, PageFileSlot first, std::span<const Pfn> frames) {
+  PageFileSlot slot = first;
+  for (const Pfn frame : frames) {
+    const machine::FrameView page = cpu.physical().bytes(frame, machine::Access::kWrite);
+    PAGODA_CHECK(peek(cpu.physical(), slot, page.bytes()));
+    slot = slot + 1_pages;
+  }
+  cpu.charge(costs_.decompress_page * frames.size());
+  return {.completes = cpu.now()};
+}
+
+bool CompressionStore::peek(const machine::PhysicalView& memory, PageFileSlot slot, Page page) const {
   const Entry& entry = entries_[slot.value()];
   std::uint32_t chunk = entry.first;
   for (std::size_t at = 0; at < entry.bytes; at += kChunkBytes, chunk = links_[chunk].next) {

@@ -4,26 +4,26 @@
 //      |                        ^ fault: decompress                                           |
 //      └── does not compress ── | ──────> paging file  <── evicted when the budget is full ───┘
 //
-// To PTEs it is one more paging file, of the number PagingFiles::kStore, and a slot is an entry: so all that is true of
-// pages with slots is true of its pages, [PF6] too. What LZ4 makes of a page lies in chunks of 128 bytes, in frames of
-// the machine that the store takes as it grows and gives back as it shrinks. `free` has no processor to move bytes
-// with, so it gives back frames that are empty; `tidy` moves chunks together until no frame more is there than needed.
+// It is a backing of the number kNumber, and a slot is an entry: what is true of pages with slots is true of its pages,
+// [PF6] too. What LZ4 makes of a page lies in chunks of 128 bytes, in frames of the machine that the store takes as it
+// grows and gives back as it shrinks. `free` has no processor to move bytes with, so it gives back frames that are
+// empty; `tidy` moves chunks together until no frame more is there than needed.
 //
-// The store adds nothing to the commit limit, and its frames are charged to nobody. That keeps every promise: after
-// `tidy` it has at most as many frames as entries (an entry takes 24 of a frame's 32 chunks at most), each entry's page
-// is charged, and is in no slot of a paging file and in no frame that could not be taken back (where it is in memory it
-// is clean). So a page in the store costs what was promised for it or less, and nothing has to be evicted to keep a
-// promise; eviction keeps the budget. Whoever is short of frames tidies first (ModifiedWriter::write_cluster).
+// The store adds nothing to the commit limit, and its frames are not charged. That keeps every promise: after `tidy` it
+// has at most as many frames as entries (an entry takes 24 of a frame's 32 chunks at most), each entry's page is
+// charged, and is in no slot of a paging file and in no frame that could not be taken back (where it is in memory it is
+// clean). So a page in the store costs what was promised for it or less, and no promise needs an eviction; eviction
+// keeps the budget. What is short of frames tidies first (ModifiedWriter::write_cluster).
 //
 // Invariants (mm::check):
 //   [CS1] Slots in use have a chain of just the chunks that their bytes take; each used chunk is in one chain; the
-//   order
-//         of age has each slot in use once. Counts agree with that.
+//         order of age has each slot in use once. Counts agree with that.
 //   [CS2] The store's frames are nonpaged, each has a used chunk, and there are no others and no more than the budget.
-//   [CS3] An entry knows the PTE of its page: the one that names the slot, or that of the frame whose original PTE
-//   does. [CS4] What an entry holds decompresses to a page.
-// Locking: the PFN lock, throughout: slots live and die with the states of frames. A page is compressed under it too,
-// which on real processors keeps others waiting for 5 us.
+//   [CS3] An entry knows the PTE of its page: the one that names the slot, or the owner of the frame whose original PTE
+//         does.
+//   [CS4] What an entry holds decompresses to a page.
+// Locking: the PFN lock, throughout. A page is compressed under it too, which on real processors keeps others waiting
+// for 5 us.
 // Source: reference/virtualization.md section 5, "Compression store"; layout, threshold and order of eviction are
 // choices.
 #pragma once
@@ -36,22 +36,24 @@
 #include "pagoda/base/hash.h"
 #include "pagoda/base/sparse_array.h"
 #include "pagoda/base/units.h"
-#include "pagoda/machine/paging_mode.h"
+#include "pagoda/machine/machine.h"
 #include "pagoda/machine/processor.h"
+#include "pagoda/mm/backing/backing_set.h"
 #include "pagoda/mm/base/tunables.h"
 #include "pagoda/mm/pfn/pfn_database.h"
 
 namespace pagoda::mm {
 
-class CompressionStore {
+class CompressionStore final : public Backing {
  public:
-  using Page = std::span<std::byte, kPageBytes>;
+  static constexpr unsigned kNumber = BackingSet::kMost - 1;  // If it is enabled: there can be one file less then.
   using ConstPage = std::span<const std::byte, kPageBytes>;
 
   static constexpr std::size_t kChunkBytes = 128;
   static constexpr std::uint32_t kChunksPerFrame = kPageBytes / kChunkBytes;
 
-  CompressionStore(PfnDatabase& pfns, const machine::PagingMode& mode, const Tunables& tunables);
+  // Adds itself to the set if it is enabled.
+  CompressionStore(PfnDatabase& pfns, BackingSet& backings, const machine::Machine& machine, const Tunables& tunables);
 
   [[nodiscard]] bool is_enabled() const { return !budget_.is_zero(); }
   [[nodiscard]] PageCount budget() const { return budget_; }
@@ -75,21 +77,25 @@ class CompressionStore {
   };
   // Compresses the page, whose PTE is `owner`, into a slot of its own, the newest.
   Put put(machine::Processor& cpu, ConstPage page, PhysicalAddress owner);
-  // The page; false if what is there is none, which only a wild store can cause.
-  [[nodiscard]] bool get(const machine::PhysicalView& memory, PageFileSlot slot, Page page) const;
-  void free(PageFileSlot slot);
-  // No frame more than the chunks need.
+  // Gives back all frames but those that the chunks need.
   void tidy(const machine::PhysicalView& memory);
 
   // --- Age and owners ---
-  static constexpr std::uint32_t kNone = 0;  // Slot 0 is nobody's.
+  static constexpr std::uint32_t kNone = 0;  // Slot 0 is never used.
   [[nodiscard]] PageFileSlot oldest() const { return PageFileSlot(oldest_); }
   void renew(PageFileSlot slot);  // The newest from now on.
   [[nodiscard]] PhysicalAddress owner(PageFileSlot slot) const { return PhysicalAddress(entries_[slot.value()].owner); }
-  void moved(PageFileSlot slot, PhysicalAddress owner) { entries_[slot.value()].owner = owner.value(); }
-  [[nodiscard]] bool is_used(PageFileSlot slot) const {
+
+  // --- Backing ---
+  [[nodiscard]] std::string_view name() const override { return "compression store"; }
+  machine::DiskTransfer read(machine::Processor& cpu, PageFileSlot first, std::span<const Pfn> frames) override;
+  void free(PageFileSlot slot) override;
+  void moved(PageFileSlot slot, PhysicalAddress pte) override { entries_[slot.value()].owner = pte.value(); }
+  [[nodiscard]] bool is_used(PageFileSlot slot) const override {
     return slot.value() > 0 && slot.value() < end_ && entries_[slot.value()].bytes > 0;
   }
+  // False if the slot's chunks hold no page, which only a wild store can cause. Requires: in use, its chain sound.
+  [[nodiscard]] bool peek(const machine::PhysicalView& memory, PageFileSlot slot, Page page) const override;
 
   void add_to(StateHash& hash) const;
 
@@ -127,6 +133,7 @@ class CompressionStore {
   void unlink(std::uint32_t slot);
 
   PfnDatabase& pfns_;
+  const machine::CostModel& costs_;
   const PageCount budget_;
   const std::size_t most_bytes_;
   const std::uint32_t most_chunks_;

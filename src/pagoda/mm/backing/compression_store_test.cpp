@@ -59,7 +59,7 @@ TEST(CompressionStore, KeepsPagesThatLeftMemory) {
   // 2048 bytes of noise and a little: 17 chunks of 128 bytes.
   EXPECT_EQ(t.manager().frame_counts().compression_store, PageCount((40 * 17 + 31) / 32));
   EXPECT_EQ(t.kind(base), PteKind::kPageFile);
-  EXPECT_EQ(t.core().codec.file(t.pte(base)), PagingFiles::kStore);
+  EXPECT_EQ(t.core().codec.file(t.pte(base)), CompressionStore::kNumber);
   EXPECT_EQ(t.check(), "");
 
   for (std::uint64_t page = 0; page < 40; ++page)
@@ -118,7 +118,7 @@ TEST(CompressionStore, TheOldestPagesGoOnWhenTheBudgetIsFull) {
   }
   EXPECT_GE(t.manager().counters().pages_evicted, 30U);
   EXPECT_EQ(t.core().codec.file(t.pte(base)), 0U);
-  EXPECT_EQ(t.core().codec.file(t.pte(TestMachine::page(base, 59))), PagingFiles::kStore);
+  EXPECT_EQ(t.core().codec.file(t.pte(TestMachine::page(base, 59))), CompressionStore::kNumber);
   for (std::uint64_t page = 0; page < 60; ++page)
     EXPECT_TRUE(holds_page(t, TestMachine::page(base, page), page, Noise::kHalf)) << page;
   EXPECT_GT(t.faults(FaultKind::kPageFile), 0U);
@@ -260,7 +260,7 @@ TEST(CompressionStore, AgreesWithAMap) {
   }
   std::vector<std::byte> page(kPageBytes);
   for (const auto& [slot, expected] : model) {
-    ASSERT_TRUE(store.get(t.cpu().physical(), PageFileSlot(slot), CompressionStore::Page(page)));
+    ASSERT_TRUE(store.peek(t.cpu().physical(), PageFileSlot(slot), CompressionStore::Page(page)));
     ASSERT_EQ(page, expected);
   }
   while (!model.empty()) {

@@ -26,20 +26,19 @@ struct Core {
         depth(the_depth),
         tunables(the_tunables),
         codec(mode),
-        pfns(the_machine, codec, paging_files, the_depth),
-        store(pfns, mode, tunables),
+        paging_files(backings),
+        pfns(the_machine, codec, backings, the_depth),
+        store(pfns, backings, the_machine, tunables),
         prototypes(pfns, codec),
-        commit(the_machine.frame_count() - the_tunables.commit_reserve, paging_files) {
-    pfns.set_prototype_pages(prototypes);
-    if (store.is_enabled()) paging_files.set_store(store);
-  }
+        commit(the_machine.frame_count() - the_tunables.commit_reserve, paging_files) {}
 
   machine::Machine& machine;
   const machine::PagingMode& mode;
   const unsigned depth;  // 0 the host's manager, 1 a guest's.
   const Tunables tunables;
   const PteCodec codec;
-  PagingFiles paging_files;  // Guarded by pfns.lock; set up before the first fault.
+  BackingSet backings;  // Guarded by pfns.lock, as paging_files; set up before the first fault.
+  PagingFiles paging_files;
   PfnDatabase pfns;
   CompressionStore store PAGODA_GUARDED_BY(pfns.lock);
   PrototypePool prototypes;
@@ -53,9 +52,16 @@ struct Core {
     return machine::load_entry(cpu.physical(), mode, pte);
   }
 
-  // Frames that stay available when nonpageable memory is given out, which no trimming brings back: what is promised to
-  // nobody, and a fault's reserve.
+  // Frames that stay available when nonpageable memory is given out, which no trimming brings back: those that are
+  // never promised, and a fault's reserve.
   [[nodiscard]] PageCount kept_pageable() const { return tunables.commit_reserve + kFaultReserve; }
+
+  // What has the page of an entry that is, or was, in page-file form.
+  [[nodiscard]] Backing& backing_of(RawPte entry) const { return backings[codec.file(entry)]; }
+  // The entry names a page that is in memory, and in no frame.
+  [[nodiscard]] bool is_compressed(RawPte entry) const {
+    return codec.has_slot(entry) && backing_of(entry).medium() == Backing::Medium::kMemory;
+  }
 
   // The prototype PTE at the address; zero if its page does not exist.
   [[nodiscard]] RawPte load_prototype(const Processor& cpu, VirtualAddress prototype) const PAGODA_REQUIRES(pfns.lock) {

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "pagoda/mm/backing/compression_store.h"
-
 namespace pagoda::mm {
 
 namespace {
@@ -13,10 +11,17 @@ namespace {
 // more.
 constexpr PageCount kGrowthStep = pages_of(1_MiB);
 
+FileOffset offset_of(PageFileSlot slot) { return FileOffset(bytes_of(PageCount(slot.value())).value()); }
+
 }  // namespace
 
 PagingFile::PagingFile(std::string name, std::unique_ptr<machine::DiskFile> file, PageCount minimum, PageCount maximum)
-    : name_(std::move(name)), file_(std::move(file)), minimum_(minimum), maximum_(maximum), slots_(minimum.value()) {
+    : Backing(Medium::kDisk),
+      name_(std::move(name)),
+      file_(std::move(file)),
+      minimum_(minimum),
+      maximum_(maximum),
+      slots_(minimum.value()) {
   PAGODA_CHECK_GE(minimum, 2_pages);
   PAGODA_CHECK_EQ(file_->size(), bytes_of(minimum));
   slots_.set(0);
@@ -41,6 +46,20 @@ void PagingFile::retire(PageFileSlot slot) {
   ++retired_;
 }
 
+machine::DiskTransfer PagingFile::read(machine::Processor& cpu, PageFileSlot first, std::span<const Pfn> frames) {
+  return file_->read(cpu, offset_of(first), frames);
+}
+
+machine::DiskTransfer PagingFile::write(machine::Processor& cpu, PageFileSlot first, std::span<const Pfn> frames) {
+  return file_->write(cpu, offset_of(first), frames);
+}
+
+bool PagingFile::is_used(PageFileSlot slot) const { return slot.value() < slots_.size() && slots_.test(slot.value()); }
+
+bool PagingFile::peek(const machine::PhysicalView& /*memory*/, PageFileSlot slot, Page page) const {
+  return file_->peek(offset_of(slot), page);
+}
+
 PageCount PagingFile::grow(PageCount pages) {
   const PageCount room = maximum_ - size();
   PageCount step = std::min(room, std::max(pages, kGrowthStep));
@@ -56,21 +75,10 @@ PageCount PagingFile::grow(PageCount pages) {
 }
 
 Result<> PagingFiles::add(std::unique_ptr<PagingFile> file) {
-  if (files_.size() >= most_files()) return fail(Status::kTooManyPagingFiles);
+  if (!has_room()) return fail(Status::kTooManyPagingFiles);
+  backings_.add(static_cast<unsigned>(files_.size()), *file);
   files_.push_back(std::move(file));
   return {};
-}
-
-void PagingFiles::free(unsigned file, PageFileSlot slot) {
-  if (is_store(file)) {
-    store_->free(slot);
-  } else {
-    files_[file]->free(slot);
-  }
-}
-
-void PagingFiles::moved(unsigned file, PageFileSlot slot, PhysicalAddress pte) {
-  if (is_store(file)) store_->moved(slot, pte);
 }
 
 PagingFiles::Slot PagingFiles::allocate(PageCount wanted) {

@@ -1,20 +1,17 @@
 // Paging files: where pages go that are promised and not in memory. NT: MMPAGING_FILE.
 //
 // A paging file is a bitmap of slots over a file on a disk. Slots are given out when pages are written, in runs, never
-// when memory is committed; the commit limit sees to it that there is one for every page that needs it. Slot 0 is
-// reserved, so that an all-zero name means "none". The compression store (compression_store.h) is one more to PTEs, by
-// the number kStore; it adds nothing to what may be promised.
+// when memory is committed; the commit limit provides one for every page that needs it. Slot 0 is reserved, so that an
+// all-zero name means "none".
 //
 // Invariants (mm::check):
-//   [SL1] A slot is in use exactly if one PTE or one frame's original PTE names it, or it is retired. So is one of the
-//         compression store.
+//   [SL1] A slot of a backing is in use exactly if one PTE or one frame's original PTE names it, or it is retired.
 //   [SL2] Every slot named lies inside its file and is not 0.
 //   [SL3] A file has as many bytes as its slots take, between its minimum and its maximum.
 // Locking: the PFN lock, since slots live and die with the states of frames.
 // Source: reference/nt.md section 8.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -24,10 +21,9 @@
 #include "pagoda/base/status.h"
 #include "pagoda/base/units.h"
 #include "pagoda/machine/disk.h"
+#include "pagoda/mm/backing/backing_set.h"
 
 namespace pagoda::mm {
-
-class CompressionStore;
 
 struct PagingFileConfig {
   std::string name = "pagefile.sys";
@@ -36,11 +32,11 @@ struct PagingFileConfig {
   ByteCount maximum;
 };
 
-class PagingFile {
+class PagingFile final : public Backing {
  public:
   PagingFile(std::string name, std::unique_ptr<machine::DiskFile> file, PageCount minimum, PageCount maximum);
 
-  [[nodiscard]] const std::string& name() const { return name_; }
+  [[nodiscard]] std::string_view name() const override { return name_; }
   [[nodiscard]] machine::DiskFile& file() { return *file_; }
   [[nodiscard]] const machine::DiskFile& file() const { return *file_; }
   [[nodiscard]] PageCount minimum() const { return minimum_; }
@@ -60,10 +56,19 @@ class PagingFile {
   };
   // A run of at most `wanted` consecutive slots, as long as there is one; empty if the file is full.
   Run allocate(PageCount wanted);
-  void free(PageFileSlot slot);
   // A slot that could not be written is never used again.
   void retire(PageFileSlot slot);
-  // Grows by up to `pages`, to its maximum and its disk's space; how much it did.
+  // Writes frames to consecutive slots, one transfer. Without the PFN lock. Fails with: kIoDeviceError.
+  machine::DiskTransfer write(machine::Processor& cpu, PageFileSlot first, std::span<const Pfn> frames);
+
+  // --- Backing ---
+  machine::DiskTransfer read(machine::Processor& cpu, PageFileSlot first, std::span<const Pfn> frames) override;
+  void free(PageFileSlot slot) override;
+  void moved(PageFileSlot /*slot*/, PhysicalAddress /*pte*/) override {}  // Keeps no owners.
+  [[nodiscard]] bool is_used(PageFileSlot slot) const override;
+  [[nodiscard]] bool peek(const machine::PhysicalView& memory, PageFileSlot slot, Page page) const override;
+
+  // Grows by up to `pages`, to its maximum and its disk's space; returns how much it did.
   PageCount grow(PageCount pages);
 
  private:
@@ -79,12 +84,12 @@ class PagingFile {
   PageCount peak_used_;
 };
 
-// All of a manager's paging files, by the number that PTEs carry.
+// All of a manager's paging files: the backings of the numbers from 0 on.
 class PagingFiles {
  public:
-  static constexpr std::size_t kMaxFiles = 16;  // Four bits of a PTE.
-  // What PTEs name the compression store by, if there is one: there can be a file less then.
-  static constexpr unsigned kStore = 15;
+  static constexpr std::size_t kMaxFiles = BackingSet::kMost;
+
+  explicit PagingFiles(BackingSet& backings) : backings_(backings) {}
 
   struct Slot {
     unsigned file = 0;
@@ -92,7 +97,11 @@ class PagingFiles {
     PageCount count;  // Zero: every file is full.
   };
 
-  // Fails with kTooManyPagingFiles.
+  // Whether one more can be added: its number must be free.
+  [[nodiscard]] bool has_room() const {
+    return files_.size() < kMaxFiles && backings_.find(static_cast<unsigned>(files_.size())) == nullptr;
+  }
+  // Fails with: kTooManyPagingFiles.
   Result<> add(std::unique_ptr<PagingFile> file);
   [[nodiscard]] std::size_t size() const { return files_.size(); }
   [[nodiscard]] PagingFile& operator[](std::size_t number) { return *files_[number]; }
@@ -100,22 +109,15 @@ class PagingFiles {
 
   // From the file with the most free space.
   Slot allocate(PageCount wanted);
-  void free(unsigned file, PageFileSlot slot);
-  // Another PTE names the slot from now on, which the store keeps in mind.
-  void moved(unsigned file, PageFileSlot slot, PhysicalAddress pte);
-  // Before the first file.
-  void set_store(CompressionStore& store) { store_ = &store; }
-  [[nodiscard]] bool is_store(unsigned file) const { return store_ != nullptr && file == kStore; }
-  [[nodiscard]] std::size_t most_files() const { return store_ != nullptr ? kStore : kMaxFiles; }
   [[nodiscard]] PageCount usable() const;
   [[nodiscard]] PageCount used() const;
   [[nodiscard]] PageCount free_slots() const;
-  // Grows files in order until `pages` more are there or none can grow; how much it did.
+  // Grows files in order until `pages` more are there or none can grow; returns how much it did.
   PageCount grow(PageCount pages);
 
  private:
+  BackingSet& backings_;
   std::vector<std::unique_ptr<PagingFile>> files_;
-  CompressionStore* store_ = nullptr;  // None: not a slot is in memory.
 };
 
 }  // namespace pagoda::mm

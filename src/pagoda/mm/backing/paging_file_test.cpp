@@ -28,7 +28,7 @@ class PagingFileTest : public ::testing::Test {
       *machine::SimMachine::create({.disks = {{.capacity = bytes_of(PageCount(3000))}}});
 };
 
-TEST_F(PagingFileTest, SlotZeroBelongsToNobody) {
+TEST_F(PagingFileTest, SlotZeroIsNeverGivenOut) {
   const auto file = make(PageCount(10), PageCount(10));
   EXPECT_EQ(file->size(), 10_pages);
   EXPECT_EQ(file->usable(), 9_pages);
@@ -116,7 +116,8 @@ TEST_F(PagingFileTest, ARetiredSlotIsNeverGivenOutAgain) {
 
 class PagingFilesTest : public PagingFileTest {
  protected:
-  PagingFiles files_;
+  BackingSet backings_;
+  PagingFiles files_{backings_};
 };
 
 TEST_F(PagingFilesTest, TakesFromTheFileWithTheMostRoom) {
@@ -128,7 +129,7 @@ TEST_F(PagingFilesTest, TakesFromTheFileWithTheMostRoom) {
   EXPECT_EQ(files_.usable(), 28_pages);
   EXPECT_EQ(files_.used(), 13_pages);
   EXPECT_EQ(files_.free_slots(), 15_pages);
-  files_.free(1, PageFileSlot(5));
+  backings_.free(1, PageFileSlot(5));
   EXPECT_EQ(files_.used(), 12_pages);
 }
 

@@ -1,8 +1,8 @@
 // Paging transfers under way: which frames they hold, and when they complete.
 //
 // Bytes move when a transfer is issued; frames stay in transition until the time at which the disk would have answered.
-// Whoever runs mm code calls `complete` with its clock first; an event loop, which always runs the processor furthest
-// behind, so never lets a page arrive early.
+// A caller of mm calls `complete` with its clock first; an event loop, which always runs the processor furthest behind,
+// so never lets a page arrive early.
 //
 // Invariants (mm::check):
 //   [IO1] A frame with a read (a write) under way is in exactly one read (write) transfer, all others in none; a read

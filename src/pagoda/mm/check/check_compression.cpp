@@ -90,7 +90,7 @@ class CompressionCheck {
         c_.find(Rule("CS1"),
                 fmt::format("slot {} of the compression store, of {} bytes, has no chain of them", slot, entry.bytes));
         c_.store_is_sound = false;
-      } else if (c_.store_is_sound && !store_.get(c_.cpu.physical(), PageFileSlot(slot), page)) {
+      } else if (c_.store_is_sound && !store_.peek(c_.cpu.physical(), PageFileSlot(slot), page)) {
         c_.find(Rule("CS4"), fmt::format("slot {} of the compression store holds no page", slot));
       }
     }

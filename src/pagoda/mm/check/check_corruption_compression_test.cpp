@@ -79,7 +79,7 @@ const Corruption kCorruptions[] = {
     {"CS2", "FrameOfAnother", [](Scene& s) { Corruptor::frames(s.store())[0] = s.frame(s.resident()); }},
     {"CS2", "FrameTwice", [](Scene& s) { Corruptor::frames(s.store())[1] = Corruptor::frames(s.store())[0]; }},
     {"CS2", "FrameNeverUsed", [](Scene& s) { Corruptor::frames(s.store())[0] = Pfn(99999); }},
-    {"CS2", "NonpagedOfNobody", [](Scene& s) { s.entry(s.resident()).nonpaged = 1; }},
+    {"CS2", "NonpagedOfNobody", [](Scene& s) { Corruptor::entry(s.core(), s.frame(s.resident())).nonpaged = 1; }},
     {"CS2", "MoreThanTheBudget", [](Scene& s) { Corruptor::held(s.store()) = PageCount(17); }},
     {"CS2", "AnEmptyFrame", [](Scene& s) { Corruptor::free_chunks(s.store())[0] = ~0U; }},
     {"CS3", "AnotherOwner", [](Scene& s) { s.store().moved(s.slot(), PhysicalAddress(0x5000)); }},
@@ -102,9 +102,9 @@ const Corruption kCorruptions[] = {
     {"SL1", "NoSuchSlot",
      [](Scene& s) {
        s.store_raw(s.other(),
-                   s.core().codec.page_file(PagingFiles::kStore, PageFileSlot(70000), Protection::kReadWrite));
+                   s.core().codec.page_file(CompressionStore::kNumber, PageFileSlot(70000), Protection::kReadWrite));
      }},
-    {"PF3", "NonpagedAndATable", [](Scene& s) { s.core().pfns.entry(s.first_frame()).page_table = 1; }},
+    {"PF3", "NonpagedAndATable", [](Scene& s) { Corruptor::entry(s.core(), s.first_frame()).page_table = 1; }},
     {"PF6", "SlotDiffers", [](Scene& s) { s.scribble(s.frame(s.resident()), 100); }},
 };
 

@@ -91,8 +91,10 @@ class Scene : public TestMachine {
   [[nodiscard]] RawPte load(PhysicalAddress pte) { return core().load(cpu(), pte); }
   void store(PhysicalAddress pte, RawPte raw) { machine::store_entry(cpu().physical(), core().mode, pte, raw); }
   [[nodiscard]] Pfn prototype_frame(VirtualAddress va) { return codec().frame(load(prototype(va))); }
-  [[nodiscard]] PfnEntry& prototype_entry(VirtualAddress va) { return core().pfns.entry(prototype_frame(va)); }
-  [[nodiscard]] PfnEntry& prototype_page(VirtualAddress va) { return core().pfns.entry(prototype(va).pfn()); }
+  [[nodiscard]] PfnEntry& frame_entry(Pfn frame) { return Corruptor::entry(core(), frame); }
+  [[nodiscard]] PfnEntry& entry(VirtualAddress va) { return frame_entry(frame(va)); }
+  [[nodiscard]] PfnEntry& prototype_entry(VirtualAddress va) { return frame_entry(prototype_frame(va)); }
+  [[nodiscard]] PfnEntry& prototype_page(VirtualAddress va) { return frame_entry(prototype(va).pfn()); }
   [[nodiscard]] PhysicalAddress pte_address(VirtualAddress va) {
     const LockGuard guard(space().lock);
     return space().tables().find(cpu(), va.vpn());
@@ -370,7 +372,7 @@ TEST_P(CheckSurvivesInSections, WildStores) {
         wild(entry_at(s.pte_address(va)));
         break;
       case 2: {
-        PfnEntry& entry = s.core().pfns.entry(Pfn(static_cast<std::uint32_t>(random.below(120))));
+        PfnEntry& entry = s.frame_entry(Pfn(static_cast<std::uint32_t>(random.below(120))));
         wild(reinterpret_cast<std::uint64_t*>(&entry)[random.below(sizeof entry / sizeof(std::uint64_t))]);
         break;
       }

@@ -85,7 +85,8 @@ class Scene : public TestMachine {
     machine::store_entry(cpu().physical(), core().mode, entry, raw);
   }
   void flip(PhysicalAddress entry, RawPte bits) { store_entry(entry, core().load(cpu(), entry) ^ bits); }
-  [[nodiscard]] PfnEntry& frame_entry(Pfn frame) { return core().pfns.entry(frame); }
+  [[nodiscard]] PfnEntry& frame_entry(Pfn frame) { return Corruptor::entry(core(), frame); }
+  [[nodiscard]] PfnEntry& entry(VirtualAddress va) { return frame_entry(frame(va)); }
   [[nodiscard]] PfnEntry& table_entry(VirtualAddress va) { return frame_entry(pte_address(va).pfn()); }
   void scribble(Pfn frame) { cpu().physical().bytes(frame, machine::Access::kWrite).bytes()[77] ^= std::byte{1}; }
   [[nodiscard]] Pfn first_on(PageState state) { return Pfn(Corruptor::head(core(), state).flink); }

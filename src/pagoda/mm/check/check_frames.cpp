@@ -169,7 +169,7 @@ namespace {
 bool equals_file(const Context& c, Pfn frame) PAGODA_REQUIRES(c.core.pfns.lock) {
   const PhysicalAddress pte = c.entry(frame).pte();
   if (!c.is_used(pte.pfn()) || c.entry(pte.pfn()).prototype_pte == 0) return false;
-  const ControlArea* const area = c.core.prototypes.owner_of(pte);
+  const ControlArea* const area = control_area_of(c.core.prototypes, pte);
   if (area == nullptr || area->file() == nullptr) return false;
   if (area->kind() == SectionKind::kImage && !area->is_current()) return true;
   const VirtualAddress address = c.core.prototypes.address_of(pte);
@@ -223,20 +223,13 @@ void check_contents(Context& c) {
         c.find("PF8"_rule, c.text_of(frame) + " is clean, has no slot, and holds something");
       continue;
     }
-    const unsigned file = c.core.codec.file(e.original_pte);
-    if (c.core.paging_files.is_store(file)) {
-      const PageFileSlot stored = c.core.codec.slot(e.original_pte);
-      const machine::FrameView view = c.cpu.physical().bytes(frame, machine::Access::kRead);
-      if (c.store_is_sound && c.core.store.is_used(stored) && c.core.store.get(c.cpu.physical(), stored, slot) &&
-          std::memcmp(view.data(), slot.data(), kPageBytes) != 0)
-        c.find("PF6"_rule, c.text_of(frame) + " is clean and differs from what the compression store has");
-      continue;
-    }
-    const FileOffset at(bytes_of(PageCount(c.core.codec.slot(e.original_pte).value())).value());
-    if (file >= c.core.paging_files.size() || !c.core.paging_files[file].file().peek(at, slot)) continue;  // SL2.
+    const Backing* const backing = c.core.backings.find(c.core.codec.file(e.original_pte));
+    const PageFileSlot name = c.core.codec.slot(e.original_pte);
+    if (backing == nullptr || (backing->medium() == Backing::Medium::kMemory && !c.store_is_sound)) continue;  // SL2.
+    if (!backing->is_used(name) || !backing->peek(c.cpu.physical(), name, slot)) continue;                     // SL1.
     const machine::FrameView view = c.cpu.physical().bytes(frame, machine::Access::kRead);
     if (std::memcmp(view.data(), slot.data(), kPageBytes) != 0)
-      c.find("PF6"_rule, c.text_of(frame) + " is clean and differs from its slot");
+      c.find("PF6"_rule, fmt::format("{} is clean and differs from its slot of {}", c.text_of(frame), backing->name()));
   }
 }
 

@@ -119,7 +119,7 @@ void check_page(Context& c, Pfn frame, Segments& segments) PAGODA_REQUIRES(c.cor
                                    to_string(address)));
     return;
   }
-  const ControlArea* const area = clone ? nullptr : pool.owner_of(first);
+  const ControlArea* const area = clone ? nullptr : control_area_of(pool, first);
   const auto in_run = [&](const ControlArea::Run& run) {
     return address >= run.prototypes && address < run.prototypes + bytes_of(pool.pages_for(run.pages));
   };

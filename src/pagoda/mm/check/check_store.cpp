@@ -52,7 +52,7 @@ void check_slots(Context& c) {
   std::array<std::uint64_t, PagingFiles::kMaxFiles> named{};
   const SlotName* before = nullptr;
   for (const SlotName& name : c.slots) {
-    if (c.core.paging_files.is_store(name.file)) {
+    if (c.core.backings.find(name.file) == &c.core.store) {
       check_stored(c, name, before);
       ++named[name.file];
       before = &name;
@@ -75,7 +75,7 @@ void check_slots(Context& c) {
     }
   }
   for (unsigned file = 0; file < c.core.paging_files.size(); ++file) check_file(c, file, named[file]);
-  const std::uint64_t stored = named[PagingFiles::kStore];
+  const std::uint64_t stored = named[CompressionStore::kNumber];
   if (c.core.store.is_enabled() && c.core.store.pages().value() != stored)
     c.find("SL1"_rule,
            fmt::format("the compression store has {} pages; {} are named", c.core.store.pages().value(), stored));

@@ -1,6 +1,7 @@
 // A private page in the compression store: a soft fault, since no disk is asked. It keeps its slot until it is written,
 // like a page that was read from a paging file.
-#include "pagoda/mm/backing/compression.h"
+#include <span>
+
 #include "pagoda/mm/fault/fault.h"
 #include "pagoda/mm/ws/replacement.h"
 
@@ -13,12 +14,11 @@ Outcome compressed(Context& c) {
     const LockGuard guard(c.core.pfns.lock);
     // The writer may be moving the page to a paging file.
     c.raw = c.core.load(c.cpu, c.pte);
-    if (!c.core.codec.has_slot(c.raw) || !c.core.paging_files.is_store(c.core.codec.file(c.raw)))
-      return {Status::kSuccess, FaultKind::kSpurious, false};
+    if (!c.core.is_compressed(c.raw)) return {Status::kSuccess, FaultKind::kSpurious, false};
     const auto taken = c.core.pfns.take(c.cpu, Contents::kAny);
     if (!taken) return {Status::kNoMemory};
     frame = taken->frame;
-    decompress(c.core, c.cpu, c.raw, frame);
+    c.core.backing_of(c.raw).read(c.cpu, c.core.codec.slot(c.raw), std::span(&frame, 1));
     ++c.core.counters.pages_decompressed;
     c.core.pfns.make_active(frame, c.pte, c.raw);
     if (c.fault.access == machine::Access::kWrite) {

@@ -13,8 +13,7 @@ Outcome page_file(Context& c, PhysicalAddress pte, PteHome home) {
     const PteCodec& codec = c.core.codec;
     // Somebody else may have read the page of a prototype PTE since it was looked at.
     const RawPte raw = c.core.load(c.cpu, pte);
-    if (!codec.has_slot(raw) || c.core.paging_files.is_store(codec.file(raw)))
-      return {Status::kSuccess, FaultKind::kSpurious, false};
+    if (!codec.has_slot(raw) || c.core.is_compressed(raw)) return {Status::kSuccess, FaultKind::kSpurious, false};
     const unsigned file = codec.file(raw);
     const std::int64_t slot = codec.slot(raw).value();
     cluster = gather(c.core, c.cpu, pte, std::min<std::size_t>(c.core.tunables.read_cluster, kMaxTransferPages),
@@ -23,8 +22,8 @@ Outcome page_file(Context& c, PhysicalAddress pte, PteHome home) {
                               codec.slot(neighbour).value() == slot + distance;
                      });
     cluster.home = home;
-    cluster.file = &c.core.paging_files[file].file();
-    cluster.at = FileOffset(bytes_of(PageCount(codec.slot(cluster.raw[0]).value())).value());
+    cluster.backing = &c.core.backing_of(raw);
+    cluster.slot = codec.slot(cluster.raw[0]);
     if (!begin_read(c.core, c.cpu, cluster)) return {Status::kNoMemory};
   }
   const ReadOutcome read = finish_read(c.core, c.cpu, cluster);

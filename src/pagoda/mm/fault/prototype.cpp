@@ -1,7 +1,8 @@
 // A page that is shared: its prototype PTE says where it is. The page is made resident for everybody, then mapped here.
-#include "pagoda/mm/backing/compression.h"
+#include <span>
+
 #include "pagoda/mm/fault/fault.h"
-#include "pagoda/mm/section/mapped_transfer.h"
+#include "pagoda/mm/section/mapped_read.h"
 #include "pagoda/mm/ws/replacement.h"
 
 namespace pagoda::mm::fault {
@@ -66,7 +67,7 @@ Found shared_zero(Context& c, PhysicalAddress pte, RawPte raw) PAGODA_REQUIRES(c
 Found shared_compressed(Context& c, PhysicalAddress pte, RawPte raw) PAGODA_REQUIRES(c.core.pfns.lock) {
   const auto taken = c.core.pfns.take(c.cpu, Contents::kAny);
   if (!taken) return {.outcome = {Status::kNoMemory}};
-  decompress(c.core, c.cpu, raw, taken->frame);
+  c.core.backing_of(raw).read(c.cpu, c.core.codec.slot(raw), std::span(&taken->frame, 1));
   ++c.core.counters.pages_decompressed;
   c.core.note(c.cpu, EventKind::kDecompressed, pte, taken->frame, raw);
   c.core.pfns.make_active(taken->frame, pte, raw);
@@ -102,7 +103,7 @@ Found look(Context& c) PAGODA_REQUIRES(c.space.lock) {
     case PteKind::kDemandZero:
       return shared_zero(c, pte, raw);
     case PteKind::kPageFile:
-      if (c.core.paging_files.is_store(c.core.codec.file(raw))) return shared_compressed(c, pte, raw);
+      if (c.core.is_compressed(raw)) return shared_compressed(c, pte, raw);
       return {.next = Found::Next::kReadPageFile, .pte = pte};
     case PteKind::kSubsection:
       return {.next = Found::Next::kReadFile};

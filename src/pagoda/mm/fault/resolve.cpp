@@ -156,7 +156,7 @@ Outcome dispatch(Context& c) PAGODA_REQUIRES(c.space.lock) {
     case PteKind::kTransition:
       return transition(c);
     case PteKind::kPageFile:
-      if (c.core.paging_files.is_store(c.core.codec.file(c.raw))) return compressed(c);
+      if (c.core.is_compressed(c.raw)) return compressed(c);
       return page_file(c, c.pte, PteHome::kPageTable);
     default:
       return commits ? first_touch(c) : demand_zero(c);
@@ -169,7 +169,7 @@ void map(Context& c, Pfn frame, PteCodec::Dirty dirty) {
   const RawPte pte = c.core.codec.valid(frame, c.protection, c.space.owner(), dirty);
   c.space.tables().store(c.cpu, c.pte, pte);
   if (dirty == PteCodec::Dirty::kYes) c.space.record_write(c.page);
-  c.core.pfns.entry(frame).ws_index = c.space.working_set().insert(c.page, c.pte);
+  c.core.pfns.set_working_set_slot(frame, c.space.working_set().insert(c.page, c.pte));
 }
 
 void map_shared(Context& c, Pfn frame, PteCodec::Dirty dirty) {

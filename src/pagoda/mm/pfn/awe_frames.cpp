@@ -4,8 +4,8 @@
 namespace pagoda::mm {
 
 void PfnDatabase::make_awe(Pfn frame, std::uint32_t index) {
-  PfnEntry& e = entry(frame);
-  PAGODA_DCHECK(e.state == PageState::kTransition && e.reference_count == 0);
+  PfnEntry& e = writable(frame);
+  PAGODA_CHECK(e.is_taken());
   note_use(frame);
   e.state = PageState::kActive;
   e.awe = 1;
@@ -16,9 +16,14 @@ void PfnDatabase::make_awe(Pfn frame, std::uint32_t index) {
   e.share_count = 0;
 }
 
+void PfnDatabase::set_awe_index(Pfn frame, std::uint32_t index) {
+  PAGODA_CHECK(entry(frame).awe);
+  writable(frame).awe_index = index;
+}
+
 void PfnDatabase::map_awe(Pfn frame, PhysicalAddress pte) {
-  PfnEntry& e = entry(frame);
-  PAGODA_DCHECK(e.awe && e.share_count == 0);
+  PfnEntry& e = writable(frame);
+  PAGODA_CHECK(e.awe && e.share_count == 0 && !e.deleted);
   e.pte_address = pte.value();
   e.share_count = 1;
   note_mapped(e);
@@ -26,19 +31,24 @@ void PfnDatabase::map_awe(Pfn frame, PhysicalAddress pte) {
 }
 
 void PfnDatabase::unmap_awe(Pfn frame) {
-  PfnEntry& e = entry(frame);
-  PAGODA_DCHECK(e.awe && e.share_count == 1);
+  PfnEntry& e = writable(frame);
+  PAGODA_CHECK(e.awe && e.share_count == 1);
   drop_table_share(e.containing_page());
   e.pte_address = 0;
   e.share_count = 0;
   e.cache = CacheAttribute::kNotMapped;
 }
 
+void PfnDatabase::begin_remove_awe(Pfn frame) {
+  PfnEntry& e = writable(frame);
+  PAGODA_CHECK(e.awe && !e.deleted);
+  e.deleted = 1;
+}
+
 void PfnDatabase::remove_awe(Pfn frame) {
-  PfnEntry& e = entry(frame);
-  PAGODA_DCHECK(e.awe && e.share_count == 0 && e.reference_count == 1);
-  e = PfnEntry{};
-  put(frame, PageState::kFree, PageLists::End::kTail);
+  const PfnEntry& e = entry(frame);
+  PAGODA_CHECK(e.awe && e.share_count == 0 && e.reference_count == 1);
+  put_free(frame);
 }
 
 }  // namespace pagoda::mm

@@ -1,5 +1,5 @@
-// Runs of frames: taken where the machine has as many available ones in a row, for large pages, which no page can be
-// moved away for.
+// Runs of frames, for large pages: taken where the machine has as many available ones in a row. No page is moved to
+// make room for them.
 #include "pagoda/mm/pfn/pfn_database.h"
 
 namespace pagoda::mm {
@@ -11,7 +11,7 @@ Result<PfnDatabase::Taken> PfnDatabase::take_contiguous(machine::Processor& cpu,
   const std::uint64_t step = alignment.value();
   const std::uint64_t start = (std::uint64_t{never_used_.value()} + step - 1) / step * step;
   if (start + count.value() <= frames_.value()) {
-    // Frames that were skipped were used from now on, if only for being skipped.
+    // Frames that are skipped count as used from now on.
     for (; never_used_.value() < start; ++never_used_) {
       --available_;
       put(never_used_, PageState::kZeroed, PageLists::End::kTail);
@@ -53,8 +53,8 @@ PfnDatabase::Taken PfnDatabase::take_run(machine::Processor& cpu, Pfn first, Pag
 
 void PfnDatabase::make_large(Pfn first, PageCount count, PhysicalAddress entry_of_page, RawPte original) {
   for (Pfn frame = first; frame < first + count; ++frame) {
-    PfnEntry& e = entry(frame);
-    PAGODA_DCHECK(e.state == PageState::kTransition && e.reference_count == 0);
+    PfnEntry& e = writable(frame);
+    PAGODA_CHECK(e.is_taken());
     note_use(frame);
     e.state = PageState::kActive;
     e.pte_address = entry_of_page.value();
@@ -69,16 +69,16 @@ void PfnDatabase::make_large(Pfn first, PageCount count, PhysicalAddress entry_o
 
 void PfnDatabase::share_large(Pfn first, PageCount count, Pfn table) {
   for (Pfn frame = first; frame < first + count; ++frame) {
-    PAGODA_DCHECK(entry(frame).state == PageState::kActive && entry(frame).prototype_pte);
-    ++entry(frame).share_count;
+    PAGODA_CHECK(entry(frame).state == PageState::kActive && entry(frame).prototype_pte);
+    ++writable(frame).share_count;
   }
   add_table_share(table);
 }
 
 void PfnDatabase::unshare_large(Pfn first, PageCount count, Pfn table) {
   for (Pfn frame = first; frame < first + count; ++frame) {
-    PAGODA_DCHECK_GT(entry(frame).share_count, 1U);
-    --entry(frame).share_count;
+    PAGODA_CHECK_GT(entry(frame).share_count, 1U);
+    --writable(frame).share_count;
   }
   drop_table_share(table);
 }
@@ -86,9 +86,8 @@ void PfnDatabase::unshare_large(Pfn first, PageCount count, Pfn table) {
 void PfnDatabase::remove_large(Pfn first, PageCount count) {
   const Pfn table = entry(first).containing_page();
   for (Pfn frame = first; frame < first + count; ++frame) {
-    PAGODA_DCHECK(entry(frame).state == PageState::kActive && entry(frame).reference_count == 1);
-    entry(frame) = PfnEntry{};
-    put(frame, PageState::kFree, PageLists::End::kTail);
+    PAGODA_CHECK(entry(frame).state == PageState::kActive && entry(frame).reference_count == 1);
+    put_free(frame);
   }
   drop_table_share(table);
 }

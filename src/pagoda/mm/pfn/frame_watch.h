@@ -1,5 +1,4 @@
-// Somebody who must know when a frame that was available is put to use: what a hypervisor was told about it holds no
-// more.
+// Is told when a frame that was available is put to use: what a hypervisor was told about the frame is no longer true.
 #pragma once
 
 #include "pagoda/base/units.h"

@@ -1,4 +1,4 @@
-// The lists of physical pages that nobody references (NT: MMPFNLIST): Zeroed, Free, Standby by priority, Modified,
+// The lists of physical pages without references (NT: MMPFNLIST): Zeroed, Free, Standby by priority, Modified,
 // ModifiedNoWrite, Bad. Modified pages of files have a list of their own, since another writer takes them.
 //
 // Invariants (check; ids in brackets):
@@ -32,7 +32,7 @@ class PageLists {
 
   // Puts an unreferenced page on the list of `state`; standby pages by their entry's priority.
   void insert(Pfn page, PageState state, End end);
-  // Takes a listed page off its list, wherever it stands. Its state is then the caller's to set.
+  // Takes a listed page off its list, from any place. The caller sets its state.
   void unlink(Pfn page);
 
   [[nodiscard]] const Head& head(PageState state, PagePriority priority = 0) const {
@@ -49,7 +49,7 @@ class PageLists {
 
  private:
   friend struct Corruptor;  // Tests of the checker.
-  // Standby priority 0 takes the place of its state; priorities 1 to 7 stand behind the states.
+  // Standby priority 0 takes the place of its state; priorities 1 to 7 follow the states.
   static constexpr std::size_t kModifiedOfFiles = kPageStates + kPagePriorities - 1;
   static constexpr std::size_t kHeads = kModifiedOfFiles + 1;
   static constexpr std::size_t index(PageState state, PagePriority priority) {

@@ -1,32 +1,21 @@
 #include "pagoda/mm/pfn/pfn_database.h"
 
 #include "pagoda/machine/page_walker.h"
-#include "pagoda/mm/backing/paging_file.h"
 
 namespace pagoda::mm {
 
 namespace {
 
-// Frame 0 is never given to anybody, so that a zero frame number in an entry is always somebody's mistake. NT keeps it
-// back too.
+// Frame 0 is never given out, so that a zero frame number in an entry is always a mistake. NT keeps it back too.
 constexpr Pfn kFirstUsable{1};
-
-// A frame taken becomes the page of a PTE, in the table, that is about to be in transition form; I/O is under way.
-void expect_contents(PfnEntry& e, const PfnEntry& table, PhysicalAddress pte, RawPte original) {
-  PAGODA_DCHECK(e.state == PageState::kTransition && e.reference_count == 0);
-  e.pte_address = pte.value();
-  e.prototype_pte = table.prototype_pte;
-  e.original_pte = original;
-  e.reference_count = 1;
-}
 
 }  // namespace
 
-PfnDatabase::PfnDatabase(const machine::Machine& machine, const PteCodec& codec, PagingFiles& paging_files,
-                         unsigned depth)
+PfnDatabase::PfnDatabase(const machine::Machine& machine, const PteCodec& codec, PageFileSlots& slots, unsigned depth)
     : lock(LockRank(LockClass::kPfn, depth)),
       codec_(codec),
-      paging_files_(paging_files),
+      slots_(slots),
+      prototype_pages_(codec.mode()),
       frames_(machine.frame_count()),
       entries_(machine.frame_count().value()),
       lists_(entries_),
@@ -47,6 +36,11 @@ PageCount PfnDatabase::count(PageState state) const {
 void PfnDatabase::put(Pfn frame, PageState state, PageLists::End end) {
   lists_.insert(frame, state, end);
   if (is_available(state)) ++available_;
+}
+
+void PfnDatabase::put_free(Pfn frame) {
+  writable(frame) = PfnEntry{};
+  put(frame, PageState::kFree, PageLists::End::kTail);
 }
 
 void PfnDatabase::take_off(Pfn frame) {
@@ -90,7 +84,7 @@ Result<PfnDatabase::Taken> PfnDatabase::take(machine::Processor& cpu, Contents c
 }
 
 void PfnDatabase::mark_taken(Pfn frame) {
-  PfnEntry& e = entry(frame);
+  PfnEntry& e = writable(frame);
   e = PfnEntry{};
   e.ws_index = PfnEntry::kNoWsIndex;
   e.state = PageState::kTransition;
@@ -113,7 +107,7 @@ void PfnDatabase::forget_zero(const machine::Processor& cpu, Pfn frame) {
   const PfnEntry& e = entry(frame);
   PAGODA_DCHECK(e.state == PageState::kModified && !codec_.has_slot(e.original_pte) && !e.maps_file());
   disown(cpu, frame);
-  entry(frame) = PfnEntry{};
+  writable(frame) = PfnEntry{};
   put(frame, PageState::kZeroed, PageLists::End::kHead);
 }
 
@@ -125,14 +119,15 @@ void PfnDatabase::count_out(const PfnEntry& entry) {
   if (entry.prototype_pte) --(entry.maps_file() ? active_shared_.file : active_shared_.page_file);
 }
 
-void PfnDatabase::make_active(Pfn frame, PhysicalAddress pte, RawPte original) {
+void PfnDatabase::make_active(Pfn frame, PhysicalAddress pte, RawPte original, PteCodec::Dirty dirty) {
   note_use(frame);
-  PfnEntry& e = entry(frame);
-  PAGODA_DCHECK(e.state == PageState::kTransition && e.reference_count == 0);
+  PfnEntry& e = writable(frame);
+  PAGODA_DCHECK(e.is_taken() && (dirty == PteCodec::Dirty::kNo || !codec_.has_slot(original)));
   e.state = PageState::kActive;
   e.pte_address = pte.value();
   e.prototype_pte = entry(pte.pfn()).prototype_pte;
   e.original_pte = original;
+  e.modified = dirty == PteCodec::Dirty::kYes ? 1 : 0;
   e.share_count = 1;
   e.reference_count = 1;
   note_mapped(e);
@@ -140,61 +135,17 @@ void PfnDatabase::make_active(Pfn frame, PhysicalAddress pte, RawPte original) {
   add_table_share(pte.pfn());
 }
 
-void PfnDatabase::make_page_table(Pfn frame, PhysicalAddress pte) {
-  note_use(frame);
-  PfnEntry& e = entry(frame);
-  PAGODA_DCHECK(e.state == PageState::kTransition && e.reference_count == 0);
-  e.state = PageState::kActive;
-  e.page_table = 1;
-  e.pte_address = pte.value();
-  e.original_pte = codec_.demand_zero(Protection::kReadWrite);
-  e.share_count = 1;
-  e.reference_count = 1;
-  if (pte.pfn() != frame) add_table_share(pte.pfn());
-}
-
-void PfnDatabase::make_prototype_page(Pfn frame, std::uint32_t pool_page, std::uint64_t owner) {
-  note_use(frame);
-  PfnEntry& e = entry(frame);
-  PAGODA_DCHECK(e.state == PageState::kTransition && e.reference_count == 0);
-  e.state = PageState::kActive;
-  e.page_table = 1;
-  e.prototype_pte = 1;
-  e.pte_address = PhysicalAddress(frame).value();
-  e.original_pte = owner;
-  e.used_entries = pool_page;
-  e.share_count = 1;
-  e.reference_count = 1;
-}
-
-void PfnDatabase::make_nonpaged(Pfn frame) {
-  PfnEntry& e = entry(frame);
-  PAGODA_DCHECK(e.state == PageState::kTransition && e.reference_count == 0);
-  e.state = PageState::kActive;
-  e.nonpaged = 1;
-  e.reference_count = 1;
-  e.share_count = 0;
-}
-
-void PfnDatabase::free_nonpaged(Pfn frame) {
-  PAGODA_DCHECK(entry(frame).nonpaged);
-  entry(frame) = PfnEntry{};
-  put(frame, PageState::kFree, PageLists::End::kTail);
-}
-
 void PfnDatabase::give_back(Pfn frame, Contents contents) {
-  PAGODA_DCHECK(entry(frame).state == PageState::kTransition && entry(frame).reference_count == 0);
-  entry(frame) = PfnEntry{};
-  if (contents == Contents::kZeroed) {
-    put(frame, PageState::kZeroed, PageLists::End::kHead);
-  } else {
-    put(frame, PageState::kFree, PageLists::End::kTail);
-  }
+  PAGODA_DCHECK(entry(frame).is_taken());
+  if (contents == Contents::kAny) return put_free(frame);
+  writable(frame) = PfnEntry{};
+  put(frame, PageState::kZeroed, PageLists::End::kHead);
 }
 
 void PfnDatabase::rescue(Pfn frame) {
-  PfnEntry& e = entry(frame);
-  PAGODA_DCHECK(!e.read_in_progress && !e.deleted && e.state != PageState::kActive);
+  PfnEntry& e = writable(frame);
+  PAGODA_DCHECK(!e.read_in_progress && !e.deleted && !e.is_taken());
+  PAGODA_DCHECK(e.state == PageState::kStandby || e.state == PageState::kModified || e.state == PageState::kTransition);
   if (is_listed(e.state)) take_off(frame);
   e.state = PageState::kActive;
   e.awaited = 0;
@@ -206,7 +157,7 @@ void PfnDatabase::rescue(Pfn frame) {
 }
 
 void PfnDatabase::unmap(Pfn frame, PteCodec::Dirty dirty) {
-  PfnEntry& e = entry(frame);
+  PfnEntry& e = writable(frame);
   PAGODA_DCHECK(e.state == PageState::kActive && e.share_count > 0);
   if (dirty == PteCodec::Dirty::kYes) make_dirty(frame);
   if (--e.share_count > 0) return;
@@ -217,14 +168,14 @@ void PfnDatabase::unmap(Pfn frame, PteCodec::Dirty dirty) {
 }
 
 void PfnDatabase::share(Pfn frame, Pfn table) {
-  PfnEntry& e = entry(frame);
+  PfnEntry& e = writable(frame);
   PAGODA_DCHECK(e.state == PageState::kActive && e.prototype_pte);
   ++e.share_count;
   add_table_share(table);
 }
 
 void PfnDatabase::unshare(const machine::Processor& cpu, Pfn frame, Pfn table, PteCodec::Dirty dirty) {
-  PfnEntry& e = entry(frame);
+  PfnEntry& e = writable(frame);
   PAGODA_DCHECK(e.state == PageState::kActive && e.prototype_pte && e.share_count > 0);
   if (dirty == PteCodec::Dirty::kYes) make_dirty(frame);
   drop_table_share(table);
@@ -238,13 +189,13 @@ void PfnDatabase::unshare(const machine::Processor& cpu, Pfn frame, Pfn table, P
 }
 
 void PfnDatabase::move_to_prototype(Pfn frame, PhysicalAddress prototype, RawPte original) {
-  PfnEntry& e = entry(frame);
-  PAGODA_DCHECK(!e.prototype_pte && !e.deleted);
+  PfnEntry& e = writable(frame);
+  PAGODA_DCHECK(!e.prototype_pte && !e.page_table && !e.deleted);
   const Pfn table = e.containing_page();
   e.pte_address = prototype.value();
   e.prototype_pte = 1;
   e.original_pte = original;
-  if (codec_.has_slot(original)) paging_files_.moved(codec_.file(original), codec_.slot(original), prototype);
+  if (codec_.has_slot(original)) slots_.moved(codec_.file(original), codec_.slot(original), prototype);
   add_table_share(prototype.pfn());
   if (e.state == PageState::kActive) {
     e.ws_index = PfnEntry::kNoWsIndex;
@@ -255,8 +206,8 @@ void PfnDatabase::move_to_prototype(Pfn frame, PhysicalAddress prototype, RawPte
 }
 
 void PfnDatabase::remove(Pfn frame) {
-  PfnEntry& e = entry(frame);
-  PAGODA_DCHECK(!e.deleted);
+  PfnEntry& e = writable(frame);
+  PAGODA_DCHECK(!e.deleted && !e.page_table && e.state >= PageState::kStandby);
   const Pfn table = e.containing_page();
   free_slot(e);
   e.deleted = 1;
@@ -272,12 +223,12 @@ void PfnDatabase::remove(Pfn frame) {
     e.state = PageState::kTransition;
     e.reference_count = 1;
     drop_reference(frame);
-  }  // Else I/O is under way, and its end frees the frame.
+  }  // Else the end of the last transfer or pin frees the frame.
   drop_table_share(table);
 }
 
 void PfnDatabase::set_protection(Pfn frame, Protection protection) {
-  PfnEntry& e = entry(frame);
+  PfnEntry& e = writable(frame);
   e.original_pte = codec_.with_protection(e.original_pte, protection);
   if (e.state == PageState::kActive) note_mapped(e);
 }
@@ -294,29 +245,26 @@ void PfnDatabase::drop_prototype(const machine::Processor& cpu, PhysicalAddress 
   if (PteCodec::is_transition(raw)) {
     remove(codec_.frame(raw));
   } else if (codec_.has_slot(raw)) {
-    paging_files_.free(codec_.file(raw), codec_.slot(raw));
+    slots_.free(codec_.file(raw), codec_.slot(raw));
   }
 }
 
 void PfnDatabase::drop_reference(Pfn frame) {
-  PfnEntry& e = entry(frame);
+  PfnEntry& e = writable(frame);
   PAGODA_DCHECK_GT(e.reference_count, 0);
   if (--e.reference_count > 0) return;
   PAGODA_DCHECK(e.state == PageState::kTransition);
-  if (e.deleted) {
-    e = PfnEntry{};
-    put(frame, PageState::kFree, PageLists::End::kTail);
-  } else {
-    put(frame, e.modified ? PageState::kModified : PageState::kStandby, PageLists::End::kTail);
-  }
+  if (e.deleted) return put_free(frame);
+  put(frame, e.modified ? PageState::kModified : PageState::kStandby, PageLists::End::kTail);
 }
 
 void PfnDatabase::make_dirty(Pfn frame) {
-  PfnEntry& e = entry(frame);
+  PfnEntry& e = writable(frame);
+  PAGODA_DCHECK(!is_listed(e.state) && !e.page_table);
   e.modified = 1;
   e.reset = 0;
   free_slot(e);
-  if (e.maps_file() && !prototype_pages_->writes_back(e.containing_page())) {
+  if (e.maps_file() && !prototype_pages_.is_file_data(entry(e.containing_page()).original_pte)) {
     const bool counted = e.state == PageState::kActive;
     if (counted) count_out(e);
     e.original_pte = codec_.demand_zero(codec_.protection(e.original_pte, PteHome::kSegment));
@@ -325,8 +273,8 @@ void PfnDatabase::make_dirty(Pfn frame) {
 }
 
 void PfnDatabase::reset(Pfn frame) {
-  PfnEntry& e = entry(frame);
-  PAGODA_DCHECK(!e.deleted && !e.page_table);
+  PfnEntry& e = writable(frame);
+  PAGODA_DCHECK(!e.deleted && !e.page_table && e.state >= PageState::kStandby);
   const bool listed = is_listed(e.state);
   if (listed) take_off(frame);
   free_slot(e);
@@ -336,7 +284,7 @@ void PfnDatabase::reset(Pfn frame) {
 }
 
 void PfnDatabase::undo_reset(Pfn frame) {
-  PfnEntry& e = entry(frame);
+  PfnEntry& e = writable(frame);
   PAGODA_DCHECK(e.reset && !e.modified);
   const bool listed = is_listed(e.state);
   if (listed) take_off(frame);
@@ -348,139 +296,29 @@ void PfnDatabase::undo_reset(Pfn frame) {
 
 void PfnDatabase::free_slot(PfnEntry& e) {
   if (!codec_.has_slot(e.original_pte)) return;
-  paging_files_.free(codec_.file(e.original_pte), codec_.slot(e.original_pte));
+  slots_.free(codec_.file(e.original_pte), codec_.slot(e.original_pte));
   e.original_pte = codec_.demand_zero(codec_.protection(e.original_pte));
 }
 
-void PfnDatabase::begin_read(Pfn frame, PhysicalAddress pte, RawPte original) {
-  note_use(frame);
-  PfnEntry& e = entry(frame);
-  expect_contents(e, entry(pte.pfn()), pte, original);
-  e.read_in_progress = 1;
-  e.io_completes = kNever.value();
-  add_table_share(pte.pfn());
-}
-
-void PfnDatabase::set_read_completes(Pfn frame, Time completes) {
-  PAGODA_DCHECK(entry(frame).read_in_progress);
-  entry(frame).io_completes = completes.value();
-}
-
-void PfnDatabase::end_read(Pfn frame) {
-  PfnEntry& e = entry(frame);
-  PAGODA_DCHECK(e.read_in_progress && e.reference_count > 0);
-  e.read_in_progress = 0;
-  drop_reference(frame);
-}
-
-void PfnDatabase::abandon_read(Pfn frame) {
-  PfnEntry& e = entry(frame);
-  PAGODA_DCHECK(e.read_in_progress && !e.deleted && e.reference_count == 1);
-  const Pfn table = e.containing_page();
-  e = PfnEntry{};
-  put(frame, PageState::kFree, PageLists::End::kTail);
-  drop_table_share(table);
-}
-
-void PfnDatabase::hold(Pfn frame) {
-  PfnEntry& e = entry(frame);
-  PAGODA_DCHECK(!e.read_in_progress && !e.deleted);
-  if (is_listed(e.state)) {
-    take_off(frame);
-    e.state = PageState::kTransition;
-    e.reference_count = 0;
-  }
-  ++e.reference_count;
-}
-
-void PfnDatabase::let_go(Pfn frame, PteCodec::Dirty dirty) {
-  if (dirty == PteCodec::Dirty::kYes) make_dirty(frame);
-  drop_reference(frame);
-}
-
-void PfnDatabase::begin_write(Pfn frame, RawPte original) {
-  PfnEntry& e = entry(frame);
-  PAGODA_DCHECK(e.modified && !e.write_in_progress && !codec_.has_slot(e.original_pte));
-  hold(frame);
-  e.modified = 0;
-  e.write_in_progress = 1;
-  e.original_pte = original;
-}
-
-void PfnDatabase::end_write(Pfn frame, WriteOutcome outcome) {
-  PfnEntry& e = entry(frame);
-  PAGODA_DCHECK(e.write_in_progress && e.reference_count > 0);
-  e.write_in_progress = 0;
-  // Dirtied or removed meanwhile: the slot is gone already, and how the write ended no longer matters.
-  if (outcome == WriteOutcome::kFailed && !e.deleted && (codec_.has_slot(e.original_pte) || e.maps_file()))
-    make_dirty(frame);
-  drop_reference(frame);
-}
-
-void PfnDatabase::written(Pfn frame, RawPte original) {
-  PfnEntry& e = entry(frame);
-  PAGODA_DCHECK(e.state == PageState::kModified && !codec_.has_slot(e.original_pte) && !e.maps_file());
-  take_off(frame);
-  e.modified = 0;
-  e.original_pte = original;
-  put(frame, PageState::kStandby, PageLists::End::kTail);
-}
-
-void PfnDatabase::begin_rewrite(Pfn frame, RawPte original) {
-  PfnEntry& e = entry(frame);
-  PAGODA_DCHECK(!e.modified && !e.write_in_progress && codec_.has_slot(e.original_pte));
-  hold(frame);
-  e.write_in_progress = 1;
-  e.original_pte = original;
-}
-
-void PfnDatabase::begin_move(Pfn frame, PhysicalAddress pte, RawPte original) {
-  note_use(frame);
-  PfnEntry& e = entry(frame);
-  expect_contents(e, entry(pte.pfn()), pte, original);
-  e.write_in_progress = 1;
-  add_table_share(pte.pfn());
-}
-
 void PfnDatabase::add_table_share(Pfn table) {
-  PfnEntry& e = entry(table);
+  PfnEntry& e = writable(table);
+  PAGODA_DCHECK(e.page_table && e.share_count > 0);
   ++e.share_count;
-  if (e.prototype_pte) prototype_pages_->entry_resident(table);
+  if (e.prototype_pte) prototype_pages_.entry_resident(e.original_pte);
 }
 
 void PfnDatabase::drop_table_share(Pfn table) {
-  PfnEntry& e = entry(table);
+  PfnEntry& e = writable(table);
   PAGODA_DCHECK(e.page_table && e.share_count > 1);
   --e.share_count;
-  if (e.prototype_pte) prototype_pages_->entry_left(table);
+  if (!e.prototype_pte) return;
+  prototype_pages_.entry_left(e.original_pte);
+  free_if_template(table);
 }
 
-void PfnDatabase::free_page_table(Pfn frame) {
-  PfnEntry& e = entry(frame);
-  PAGODA_DCHECK(e.page_table && e.share_count == 1 && (e.used_entries == 0 || e.prototype_pte));
-  const Pfn parent = e.containing_page();
-  e = PfnEntry{};
-  put(frame, PageState::kFree, PageLists::End::kTail);
-  if (parent != frame) drop_table_share(parent);
+void PfnDatabase::free_if_template(Pfn table) {
+  const PfnEntry& e = entry(table);
+  if (e.share_count == 1 && prototype_pages_.is_file_data(e.original_pte)) free_prototype_page(table);
 }
-
-Pfn PfnDatabase::begin_zeroing() {
-  const Pfn frame(lists_.head(PageState::kFree).flink);
-  if (frame == kNoPfn) return kNoPfn;
-  take_off(frame);
-  entry(frame).state = PageState::kTransition;
-  note_use(frame);
-  return frame;
-}
-
-void PfnDatabase::finish_zeroing(Pfn frame) { put(frame, PageState::kZeroed, PageLists::End::kHead); }
-
-void PfnDatabase::set_aside(Pfn frame) {
-  PAGODA_DCHECK(entry(frame).state == PageState::kZeroed);
-  take_off(frame);
-  entry(frame).state = PageState::kTransition;
-}
-
-void PfnDatabase::put_back(Pfn frame) { put(frame, PageState::kZeroed, PageLists::End::kTail); }
 
 }  // namespace pagoda::mm

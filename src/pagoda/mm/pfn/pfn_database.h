@@ -1,31 +1,30 @@
 // The PFN database: every frame's entry, the lists, and the one set of functions through which a frame changes state.
 // NT: MmPfnDatabase.
 //
+// Outside this class an entry is const. Each function is one transition: it says from which state to which ("taken ->
+// active", in the words of pfn_entry.h), what it requires, and checks that.
+//
 // Invariants (mm::check; ids in brackets), beside those of PageLists:
 //   [PF1] Every frame is in one state; the counts of all states add up to the machine's frames.
-//   [PF2] An active page is mapped by exactly `share_count` valid PTEs; its owner PTE is one of them. An entry that
-//   maps
-//         a large page counts once for each of its frames, and of a large-page section the prototype PTE too,
-//         which keeps its page active.
-//   [PF3] reference_count = (share_count > 0) + I/O under way + locks.
+//   [PF2] An active page is mapped by exactly `share_count` valid PTEs; its owner PTE is one of them. An entry for a
+//         large page counts once for each of its frames. In a large-page section the prototype PTE counts too, which
+//         keeps its page active.
+//   [PF3] reference_count = (share_count > 0) + transfers under way + pins.
 //   [PF4] A page table's share count is 1 + its valid and transition entries, its use count the entries that are not
 //         zero; that of a page of prototype PTEs is 1 + its valid and transition entries.
 //   [PF5] Standby, modified and transition pages have an owner PTE in transition form that names them, unless deleted.
 //   [PF6] A modified page has no page-file slot; a clean page that has one is equal to the slot's bytes, and no valid
 //         PTE lets the processor write to it.
 //   [PF7] Pages on the zeroed list hold zeros.
-//   [PF8] A clean page without a slot holds zeros: it was never written; or what its file has, if it comes from one
-//         (behind the end of a file that is no image, anything); or anything, if it was reset.
+//   [PF8] A clean page without a slot holds zeros (it was never written), or what its file has if it comes from one
+//         (anything behind the end of a file that is no image), or anything if it was reset.
 //   [PF9] Entries of frames never used are all zero bytes.
-//   [PF10] A page that was reset is clean and has no slot; nothing that is not a page was reset.
+//   [PF10] A page that was reset is clean and has no slot; only pages are reset.
 //   [PF11] Every valid PTE of a page has the page's cache attribute; a page that is not mapped has none.
 //   [PF12] The counts of active shared pages are those of active pages that prototype PTEs own.
-// Frames never used yet are a range above the highest used one: they count as zeroed, and neither they nor their
-// entries cost memory.
-//
-// Locking: kPfn, public as `lock`; every function but `entry` needs it. Functions that write a PTE (repurposing) reach
-// frames through the processor's view while holding it: on a guest that may take locks of the host's manager, which
-// rank below. Source: reference/nt.md section 3.
+// Locking: kPfn, public as `lock`; every function but `entry` and those that say otherwise needs it. Functions that
+// write a PTE (repurposing) reach frames through the processor's view while they hold it: on a guest that may take
+// locks of the host's manager, which rank below. Source: reference/nt.md section 3.
 #pragma once
 
 #include <cstdint>
@@ -36,6 +35,7 @@
 #include "pagoda/base/units.h"
 #include "pagoda/machine/processor.h"
 #include "pagoda/mm/pfn/frame_watch.h"
+#include "pagoda/mm/pfn/page_file_slots.h"
 #include "pagoda/mm/pfn/page_lists.h"
 #include "pagoda/mm/pfn/pfn_entry.h"
 #include "pagoda/mm/pfn/prototype_pages.h"
@@ -43,30 +43,23 @@
 
 namespace pagoda::mm {
 
-class PagingFiles;
-
-enum class Contents : std::uint8_t { kZeroed, kAny };
-
 class PfnDatabase {
  public:
-  PfnDatabase(const machine::Machine& machine, const PteCodec& codec, PagingFiles& paging_files, unsigned depth);
+  PfnDatabase(const machine::Machine& machine, const PteCodec& codec, PageFileSlots& slots, unsigned depth);
 
   mutable Lock lock;  // Ranks below every space's and section's lock.
 
-  [[nodiscard]] PfnEntry& entry(Pfn frame) { return entries_[frame.value()]; }
   [[nodiscard]] const PfnEntry& entry(Pfn frame) const { return entries_[frame.value()]; }
   [[nodiscard]] PageCount frames() const { return frames_; }
-  // False: a device frame, of which nothing here may be asked (region/device_frames.h). NT: MI_IS_PFN.
+  // False for device frames (region/device_frames.h): they have no entry. NT: MI_IS_PFN.
   [[nodiscard]] bool contains(Pfn frame) const { return frame.value() < frames_.value(); }
-  // Frames below were used at least once; those from here on never.
+  // Frames from here on were never used: they count as zeroed, and neither they nor their entries cost memory.
   [[nodiscard]] Pfn never_used() const PAGODA_REQUIRES(lock) { return never_used_; }
 
   // --- Counts ---
-  [[nodiscard]] PageCount count(PageState state) const
-      PAGODA_REQUIRES(lock);  // Listed states; frames never used are zeroed.
+  [[nodiscard]] PageCount count(PageState state) const PAGODA_REQUIRES(lock);  // Of a listed state.
   [[nodiscard]] const PageLists& lists() const PAGODA_REQUIRES(lock) { return lists_; }
-  // Zeroed + Free + Standby. NT: MmAvailablePages.
-  [[nodiscard]] PageCount available() const PAGODA_REQUIRES(lock) { return available_; }
+  [[nodiscard]] PageCount available() const PAGODA_REQUIRES(lock) { return available_; }  // NT: MmAvailablePages.
   [[nodiscard]] std::uint64_t repurposed() const PAGODA_REQUIRES(lock) { return repurposed_; }
   // Active pages that prototype PTEs own: those that come from files, and those that the paging files back.
   struct ActiveShared {
@@ -75,159 +68,176 @@ class PfnDatabase {
   };
   [[nodiscard]] ActiveShared active_shared() const PAGODA_REQUIRES(lock) { return active_shared_; }
 
-  // --- Taking a frame for a new owner ---
+  // --- Taking frames ---
   struct Taken {
     Pfn frame;
     bool zeroed = false;
   };
-  // From the list that matches `contents`, else the other of Zeroed and Free, else the oldest standby page of the
-  // lowest priority after putting its original PTE back. Fails with kNoMemory; whether to wait is the caller's choice.
-  // The frame belongs to nobody until `make_active` or `begin_read`.
+  // Zeroed, free or standby -> taken: from the list that matches `contents`, else the other of Zeroed and Free, else
+  // the oldest standby page of the lowest priority, whose original PTE returns to its owner.
+  // Fails with: kNoMemory; whether to wait is the caller's choice.
   Result<Taken> take(machine::Processor& cpu, Contents contents) PAGODA_REQUIRES(lock);
-  // A frame taken becomes a page with one valid PTE. The PTE is the caller's to write.
-  void make_active(Pfn frame, PhysicalAddress pte, RawPte original) PAGODA_REQUIRES(lock);
-  // A frame taken becomes a page table (or a root, whose `pte` is its own address).
-  void make_page_table(Pfn frame, PhysicalAddress pte) PAGODA_REQUIRES(lock);
-  // A frame taken becomes a page of prototype PTEs of the owner, the pool's page of the number.
-  void make_prototype_page(Pfn frame, std::uint32_t pool_page, std::uint64_t owner) PAGODA_REQUIRES(lock);
-  // A modified page of the paging files whose bytes are all zero: its owner becomes demand zero, with the same
-  // protection, and the frame goes to the zeroed list. It is on its list, so that nobody references it.
-  void forget_zero(const machine::Processor& cpu, Pfn frame) PAGODA_REQUIRES(lock);
-  // A frame taken becomes the manager's own, which nobody maps; and is free again.
-  void make_nonpaged(Pfn frame) PAGODA_REQUIRES(lock);
-  void free_nonpaged(Pfn frame) PAGODA_REQUIRES(lock);
-  // A frame taken was not needed after all.
-  void give_back(Pfn frame, Contents contents) PAGODA_REQUIRES(lock);
-
-  // --- Large pages (pfn/contiguous.cpp) ---
-  // `count` frames in a row, the first a multiple of `alignment`: from those never used, else where a row of frames is
-  // available, standby pages among them. Fails with kInsufficientResources, also if less than `kept` would stay
-  // available. As after `take` they belong to nobody; `zeroed` if all are.
+  // As `take`, for `count` frames in a row, the first a multiple of `alignment` (pfn/contiguous.cpp): from those never
+  // used, else where a row of frames is available. `zeroed` if all are.
+  // Fails with: kInsufficientResources, also if fewer than `kept` would stay available.
   Result<Taken> take_contiguous(machine::Processor& cpu, PageCount count, PageCount alignment, PageCount kept)
       PAGODA_REQUIRES(lock);
-  // Frames taken become a large page, which one entry of a page directory maps; the entry is the caller's to write.
-  // Never clean, so that nobody ever looks for a slot.
+  void give_back(Pfn frame, Contents contents) PAGODA_REQUIRES(lock);  // Taken -> zeroed or free.
+
+  // --- Pages ---
+  // Taken -> active, with one valid PTE, which the caller writes. `dirty`: the contents will not be what `original`
+  // says. Requires: no slot in `original` if dirty.
+  void make_active(Pfn frame, PhysicalAddress pte, RawPte original, PteCodec::Dirty dirty = PteCodec::Dirty::kNo)
+      PAGODA_REQUIRES(lock);
+  // Standby, modified or pinned -> active: the owner PTE, now in transition form (which counts in its page table as a
+  // valid one does), is about to be valid. Requires: not being read, not deleted.
+  void rescue(Pfn frame) PAGODA_REQUIRES(lock);
+  // Active -> pinned, modified or standby: the last valid PTE became a transition PTE. `dirty` is that PTE's dirty bit.
+  void unmap(Pfn frame, PteCodec::Dirty dirty) PAGODA_REQUIRES(lock);
+  // Active -> active: a page that a prototype PTE owns gets one more valid PTE, in the page table.
+  void share(Pfn frame, Pfn table) PAGODA_REQUIRES(lock);
+  // One valid PTE of such a page less. With the last one the prototype PTE becomes a transition entry, as by `unmap`.
+  void unshare(const machine::Processor& cpu, Pfn frame, Pfn table, PteCodec::Dirty dirty) PAGODA_REQUIRES(lock);
+  // The owner becomes a prototype PTE, which is about to name the page as its PTE did; the state stays.
+  // Requires: owned by a PTE of a page table, not deleted.
+  void move_to_prototype(Pfn frame, PhysicalAddress prototype, RawPte original) PAGODA_REQUIRES(lock);
+  // Any state but free -> free, or deleted until the last transfer or pin ends: the owner PTE holds the page no more.
+  // Frees the slot, and takes the entry out of the page table's share count. Requires: share count 1 if active.
+  void remove(Pfn frame) PAGODA_REQUIRES(lock);
+  // Sets the rights in the original PTE and, of a mapped page, the cache attribute. The caller sets the page's PTEs.
+  void set_protection(Pfn frame, Protection protection) PAGODA_REQUIRES(lock);
+  // Clean -> modified: the contents are about to differ from the slot's, which is freed. A page of an image does not
+  // come from the file any more. Requires: active, or in transition.
+  void make_dirty(Pfn frame) PAGODA_REQUIRES(lock);
+  // Modified -> clean, without a slot, and from a list to the head of Standby: the owner does not want the contents.
+  // Holds until `make_dirty` or `undo_reset`. Requires: no valid PTE lets the processor write to it. NT: MEM_RESET.
+  void reset(Pfn frame) PAGODA_REQUIRES(lock);
+  // Reset -> modified: the contents are wanted after all.
+  void undo_reset(Pfn frame) PAGODA_REQUIRES(lock);
+  // Modified -> zeroed: all bytes are zero, so the owner becomes demand zero. Requires: no page of a file.
+  void forget_zero(const machine::Processor& cpu, Pfn frame) PAGODA_REQUIRES(lock);
+  // Empties a prototype PTE: removes its page, frees its slot. Requires: the entry is not valid.
+  void drop_prototype(const machine::Processor& cpu, PhysicalAddress pte) PAGODA_REQUIRES(lock);
+  // Where the working set keeps an active private page. Needs the lock of the space, not this one.
+  void set_working_set_slot(Pfn frame, std::uint32_t slot) {
+    PAGODA_DCHECK_EQ(entry(frame).share_count, 1U);
+    writable(frame).ws_index = slot;
+  }
+
+  // --- Transfers and pins (pfn/pfn_transfers.cpp) ---
+  // Taken -> pinned, being read from where `original` says; `pte` is about to be in transition form.
+  void begin_read(Pfn frame, PhysicalAddress pte, RawPte original) PAGODA_REQUIRES(lock);
+  // When the bytes of a page that is being read will be there; kNever until then.
+  void set_read_completes(Pfn frame, Time completes) PAGODA_REQUIRES(lock);
+  // A fault waits for a page that is being read: when it comes back it is not counted again.
+  void set_awaited(Pfn frame) PAGODA_REQUIRES(lock);
+  // Being read -> standby, or free if it was removed meanwhile: the bytes are there.
+  void end_read(Pfn frame) PAGODA_REQUIRES(lock);
+  // Being read -> free: the read failed, and the caller has put the PTE back. Requires: not deleted.
+  void abandon_read(Pfn frame) PAGODA_REQUIRES(lock);
+  // Keeps a page in memory: one more reference; listed -> pinned. Requires: not being read, not deleted.
+  void pin(Pfn frame) PAGODA_REQUIRES(lock);
+  // One reference less; the last one sends the page to the list that its contents deserve.
+  void unpin(Pfn frame, PteCodec::Dirty dirty) PAGODA_REQUIRES(lock);
+  // Modified -> clean, being written to where `original` says, a slot or a file; listed -> pinned. Requires: no slot.
+  void begin_write(Pfn frame, RawPte original) PAGODA_REQUIRES(lock);
+  // Standby or pinned -> pinned, being written to another slot, which `original` names; the caller frees the old one.
+  // Requires: clean, with a slot.
+  void begin_rewrite(Pfn frame, RawPte original) PAGODA_REQUIRES(lock);
+  // Taken -> pinned, being written to the slot that `original` names: the frame has the bytes of a page that was in no
+  // frame, whose entry `pte` is about to name it in transition form.
+  void begin_move(Pfn frame, PhysicalAddress pte, RawPte original) PAGODA_REQUIRES(lock);
+  // Modified -> standby: written to where `original` says without a transfer. Requires: listed, no page of a file.
+  void written(Pfn frame, RawPte original) PAGODA_REQUIRES(lock);
+  // Being written to a slot -> modified without one: the slot failed and stays in use, for the caller to retire.
+  void lose_slot(Pfn frame) PAGODA_REQUIRES(lock);
+  // Being written -> standby; modified if the write failed or the page was dirtied; free if it was removed.
+  enum class WriteOutcome : std::uint8_t { kWritten, kFailed };
+  void end_write(Pfn frame, WriteOutcome outcome) PAGODA_REQUIRES(lock);
+
+  // --- Frames of the manager's own (pfn/pfn_tables.cpp) ---
+  // Taken -> active: a page table, or a root, whose `pte` is its own address.
+  void make_page_table(Pfn frame, PhysicalAddress pte) PAGODA_REQUIRES(lock);
+  // Taken -> active: a page of prototype PTEs of the owner, the pool's page of the number.
+  void make_prototype_page(Pfn frame, std::uint32_t pool_page, std::uint64_t owner) PAGODA_REQUIRES(lock);
+  // Active -> free: a page table whose entries are all zero; a page of prototype PTEs of which none is resident.
+  void free_page_table(Pfn frame) PAGODA_REQUIRES(lock);
+  void free_prototype_page(Pfn frame) PAGODA_REQUIRES(lock);
+  [[nodiscard]] PrototypePages& prototype_pages() { return prototype_pages_; }  // Guarded by `lock`.
+  // One more, or one fewer, entry of the table is valid or in transition. Frees a page of file data's prototype PTEs
+  // with the last one: they are as in the template again.
+  void add_table_share(Pfn table) PAGODA_REQUIRES(lock);
+  void drop_table_share(Pfn table) PAGODA_REQUIRES(lock);
+  // Keeps a page of prototype PTEs from that while its entries change.
+  void pin_table(Pfn table) PAGODA_REQUIRES(lock);
+  void unpin_table(Pfn table) PAGODA_REQUIRES(lock);
+  // One more, or one fewer, entry of a page table is not zero. Needs the lock of the space, not this one.
+  void add_table_use(Pfn table) { ++writable(table).used_entries; }
+  void drop_table_use(Pfn table) { --writable(table).used_entries; }
+  // Taken -> active, nonpaged: no PTE maps it. And -> free.
+  void make_nonpaged(Pfn frame) PAGODA_REQUIRES(lock);
+  void free_nonpaged(Pfn frame) PAGODA_REQUIRES(lock);
+  // The first free frame -> taken, for the zero-page thread; kNoPfn if there is none. And -> the head of Zeroed.
+  Pfn begin_zeroing() PAGODA_REQUIRES(lock);
+  void finish_zeroing(Pfn frame) PAGODA_REQUIRES(lock);
+  // Zeroed -> taken, to tell a hypervisor about the frame (guest/enlightenments.h). And -> the tail of Zeroed.
+  void set_aside(Pfn frame) PAGODA_REQUIRES(lock);
+  void put_back(Pfn frame) PAGODA_REQUIRES(lock);
+
+  // --- Large pages (pfn/contiguous.cpp) ---
+  // Taken -> active: a large page, which one entry of a page directory maps; the caller writes the entry. Always
+  // modified, so that nothing looks for a slot.
   void make_large(Pfn first, PageCount count, PhysicalAddress entry_of_page, RawPte original) PAGODA_REQUIRES(lock);
-  // That entry is gone for good: frees all frames.
+  // Active -> free: that entry maps it no more.
   void remove_large(Pfn first, PageCount count) PAGODA_REQUIRES(lock);
-  // A large page whose frames prototype PTEs own gets one more entry, in the table, that maps it; or one fewer.
+  // One more, or one fewer, entry in the table maps a large page whose frames prototype PTEs own.
   void share_large(Pfn first, PageCount count, Pfn table) PAGODA_REQUIRES(lock);
   void unshare_large(Pfn first, PageCount count, Pfn table) PAGODA_REQUIRES(lock);
 
   // --- AWE frames (pfn/awe_frames.cpp), for region/user_pages.h alone ---
-  // A frame taken becomes a program's own, not mapped yet.
+  // Taken -> active: a program's own, not mapped. `index` is its place in the list of its space.
   void make_awe(Pfn frame, std::uint32_t index) PAGODA_REQUIRES(lock);
-  // An entry, the caller's to write, maps it; or does so no more.
+  void set_awe_index(Pfn frame, std::uint32_t index) PAGODA_REQUIRES(lock);
+  // An entry, which the caller writes, maps it; or does so no more.
   void map_awe(Pfn frame, PhysicalAddress pte) PAGODA_REQUIRES(lock);
   void unmap_awe(Pfn frame) PAGODA_REQUIRES(lock);
-  // Not mapped any more, and free.
+  // Deleted, so that naming it again fails, until `remove_awe`: not mapped -> free.
+  void begin_remove_awe(Pfn frame) PAGODA_REQUIRES(lock);
   void remove_awe(Pfn frame) PAGODA_REQUIRES(lock);
 
-  // --- Mapping and unmapping ---
-  // A transition page (standby, modified, or with a write under way) becomes active: its PTE is about to be valid. Not
-  // while it is being read. The share count of the page table does not change: a transition entry counts as a valid one
-  // does.
-  void rescue(Pfn frame) PAGODA_REQUIRES(lock);
-  // The last valid PTE became a transition PTE. `dirty` is the PTE's dirty bit.
-  void unmap(Pfn frame, PteCodec::Dirty dirty) PAGODA_REQUIRES(lock);
-  // A page that a prototype PTE owns, active already, gets one more valid PTE, in the page table.
-  void share(Pfn frame, Pfn table) PAGODA_REQUIRES(lock);
-  // One of the valid PTEs of such a page is gone. With the last one its prototype PTE becomes a transition entry.
-  void unshare(const machine::Processor& cpu, Pfn frame, Pfn table, PteCodec::Dirty dirty) PAGODA_REQUIRES(lock);
-  // A page in memory gets another owner: a prototype PTE, which is about to name it as its PTE did. A page that is
-  // active stays mapped there.
-  void move_to_prototype(Pfn frame, PhysicalAddress prototype, RawPte original) PAGODA_REQUIRES(lock);
-  // The owner's PTE is gone for good: valid (share count 1) or transition before. Frees the slot, and the frame as soon
-  // as nobody references it; takes the entry out of the page table's share count.
-  void remove(Pfn frame) PAGODA_REQUIRES(lock);
-  // The page has other rights from now on, which its PTEs get before or after under the space's lock: in its original
-  // PTE and, while it is mapped, in its cache attribute.
-  void set_protection(Pfn frame, Protection protection) PAGODA_REQUIRES(lock);
-  // What a prototype PTE that is not valid holds goes for good: its page, its slot. The entry becomes zero.
-  void drop_prototype(const machine::Processor& cpu, PhysicalAddress pte) PAGODA_REQUIRES(lock);
-  // Contents are about to differ from the slot's: marks modified and frees the slot.
-  void make_dirty(Pfn frame) PAGODA_REQUIRES(lock);
-
-  // Its owner does not want the contents any more: clean, without a slot, and first to be repurposed. No valid PTE may
-  // let the processor write to it. Until it is written again: `make_dirty`. NT: MEM_RESET.
-  void reset(Pfn frame) PAGODA_REQUIRES(lock);
-  // The contents of a page that was reset are wanted after all: modified.
-  void undo_reset(Pfn frame) PAGODA_REQUIRES(lock);
-
-  // --- I/O ---
-  // A frame taken will receive a page from `original`'s slot; `pte` is about to be in transition form. `completes` may
-  // be set later.
-  void begin_read(Pfn frame, PhysicalAddress pte, RawPte original) PAGODA_REQUIRES(lock);
-  void set_read_completes(Pfn frame, Time completes) PAGODA_REQUIRES(lock);
-  // The bytes are there: to standby, or freed if it was removed meanwhile.
-  void end_read(Pfn frame) PAGODA_REQUIRES(lock);
-  // The read failed. The frame is free again and out of its page table's count; the caller has put the PTE back before.
-  void abandon_read(Pfn frame) PAGODA_REQUIRES(lock);
-  // Keeps a page that is in memory, and not being read, where it is: one more reference. Listed pages leave their list.
-  void hold(Pfn frame) PAGODA_REQUIRES(lock);
-  void let_go(Pfn frame, PteCodec::Dirty dirty) PAGODA_REQUIRES(lock);
-  // A modified page, on its list or active, is on its way to a slot or a place in a file, which `original` names.
-  void begin_write(Pfn frame, RawPte original) PAGODA_REQUIRES(lock);
-  // A modified page on its list was written at once, as into the compression store: `original` names where to.
-  void written(Pfn frame, RawPte original) PAGODA_REQUIRES(lock);
-  // A clean page in memory that nobody maps is on its way to another slot, which `original` names; its old one is the
-  // caller's to free. Not while it is being read or written.
-  void begin_rewrite(Pfn frame, RawPte original) PAGODA_REQUIRES(lock);
-  // A frame taken has the bytes of a page that was in the compression store alone, and is on its way to the slot that
-  // `original` names; the page's entry, about to name the frame in transition form, is `pte`.
-  void begin_move(Pfn frame, PhysicalAddress pte, RawPte original) PAGODA_REQUIRES(lock);
-  // The write is done; `status` says how. Clean pages go to standby; failed or dirtied ones back to modified; removed
-  // ones are freed.
-  enum class WriteOutcome : std::uint8_t { kWritten, kFailed };
-  void end_write(Pfn frame, WriteOutcome outcome) PAGODA_REQUIRES(lock);
-
-  // --- Page tables ---
-  void add_table_share(Pfn table) PAGODA_REQUIRES(lock);
-  void drop_table_share(Pfn table) PAGODA_REQUIRES(lock);
-  // A page table without entries goes back to the free list; so does a page of prototype PTEs.
-  void free_page_table(Pfn frame) PAGODA_REQUIRES(lock);
-  void set_prototype_pages(PrototypePages& pages) { prototype_pages_ = &pages; }
-
-  // --- Zeroing ---
-  // The first free page, unlinked, for the zero-page thread; kNoPfn if none. `finish_zeroing` puts it on the zeroed
-  // list.
-  Pfn begin_zeroing() PAGODA_REQUIRES(lock);
-  void finish_zeroing(Pfn frame) PAGODA_REQUIRES(lock);
-
-  // --- Telling a hypervisor about frames (guest/enlightenments.h) ---
-  // A frame leaves the zeroed list so that nobody takes it meanwhile, and comes back to its tail, still zeroed.
-  void set_aside(Pfn frame) PAGODA_REQUIRES(lock);
-  void put_back(Pfn frame) PAGODA_REQUIRES(lock);
   // At most one; null: none. Stays the caller's.
   void set_watch(FrameWatch* watch) PAGODA_REQUIRES(lock) { watch_ = watch; }
 
  private:
   friend struct Corruptor;  // Tests of the checker.
 
+  [[nodiscard]] PfnEntry& writable(Pfn frame) { return entries_[frame.value()]; }
   void note_use(Pfn frame) PAGODA_REQUIRES(lock) {
     if (watch_ != nullptr) [[unlikely]]
       watch_->used(frame);
   }
-  // A frame off all lists, of nobody yet.
   void mark_taken(Pfn frame) PAGODA_REQUIRES(lock);
   [[nodiscard]] bool is_run_available(Pfn first, PageCount count) const PAGODA_REQUIRES(lock);
   Taken take_run(machine::Processor& cpu, Pfn first, PageCount count) PAGODA_REQUIRES(lock);
   void put(Pfn frame, PageState state, PageLists::End end) PAGODA_REQUIRES(lock);
+  void put_free(Pfn frame) PAGODA_REQUIRES(lock);  // To the tail, without owner and flags.
+  PfnEntry& expect_contents(Pfn frame, PhysicalAddress pte, RawPte original) PAGODA_REQUIRES(lock);
   void take_off(Pfn frame) PAGODA_REQUIRES(lock);
   void repurpose(machine::Processor& cpu, Pfn frame) PAGODA_REQUIRES(lock);
-  // A listed page leaves its list and its owner's entry, which becomes the original PTE.
+  // Takes a listed page off its list and out of its owner's entry, which becomes the original PTE.
   void disown(const machine::Processor& cpu, Pfn frame) PAGODA_REQUIRES(lock);
   void note_mapped(PfnEntry& entry) PAGODA_REQUIRES(lock);
   void drop_reference(Pfn frame) PAGODA_REQUIRES(lock);
-  // An active page is, or is no longer, counted where it belongs by now.
+  // Counts an active page among the shared ones, or no longer, by what it is now.
   void count_in(const PfnEntry& entry) PAGODA_REQUIRES(lock);
   void count_out(const PfnEntry& entry) PAGODA_REQUIRES(lock);
   void free_slot(PfnEntry& entry) PAGODA_REQUIRES(lock);
+  void free_if_template(Pfn table) PAGODA_REQUIRES(lock);
 
   const PteCodec& codec_;
-  PagingFiles& paging_files_;
+  PageFileSlots& slots_;
   FrameWatch* watch_ PAGODA_GUARDED_BY(lock) = nullptr;
-  PrototypePages* prototype_pages_ = nullptr;  // Set once, before the first section.
+  PrototypePages prototype_pages_;
   const PageCount frames_;
   SparseArray<PfnEntry> entries_;
   PageLists lists_ PAGODA_GUARDED_BY(lock);

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "pagoda/mm/testing/corruptor.h"
 #include "pagoda/mm/testing/test_machine.h"
 
 namespace pagoda::mm {
@@ -219,7 +220,7 @@ TEST(PfnDatabase, RemovalFreesFromEveryList) {
 
 // --- Taking ---
 
-// Takes a frame and gives it to nobody.
+// Takes frames and makes nothing of them.
 std::vector<Pfn> take(TestMachine& t, Contents contents, std::size_t count) {
   const LockGuard guard(t.core().pfns.lock);
   std::vector<Pfn> frames;
@@ -295,12 +296,14 @@ TEST(PfnDatabase, TakeRepurposesTheOldestStandbyPageOfTheLowestPriority) {
   TestMachine t;
   const VirtualAddress base = t.commit(PageCount(4));
   t.fill(base, PageCount(4));
-  // Written one by one, so that they stand in the order 2, 0, 3, 1; page 3 is worth less.
+  // Written one by one, so that they are listed in the order 2, 0, 3, 1; page 3 is worth less.
   for (const std::uint64_t page : {2U, 0U, 3U, 1U}) {
     const auto old = t.space().protect(t.cpu(), TestMachine::page(base, page), kPageSize, Protection::kNoAccess);
     ASSERT_TRUE(old);
     ASSERT_TRUE(t.space().protect(t.cpu(), TestMachine::page(base, page), kPageSize, Protection::kReadWrite));
-    if (page == 3) t.entry(TestMachine::page(base, page)).priority = 1;  // Modified pages are not ordered by it.
+    if (page == 3)
+      Corruptor::entry(t.core(), t.frame(TestMachine::page(base, page))).priority =
+          1;  // Modified pages are not ordered by it.
     ASSERT_TRUE(t.manager().modified_writer().write_cluster(t.cpu()));
     t.finish_io();
   }
@@ -356,6 +359,46 @@ TEST(PfnDatabase, AvailableIsZeroedFreeAndStandby) {
   ASSERT_TRUE(t.space().release(t.cpu(), base, ByteCount(0)));
   EXPECT_EQ(t.available(), sum());
   EXPECT_EQ(t.check(), "");
+}
+
+// A transition refuses a frame that is in no state to make it, in every build.
+TEST(PfnDatabaseDeathTest, TransfersRefuseFramesOfOtherStates) {
+  TestMachine t;
+  const VirtualAddress base = t.commit(PageCount(2));
+  t.must_touch(base);
+  t.must_put(base, 1, 7);
+  t.space().empty(t.cpu());
+  PfnDatabase& pfns = t.core().pfns;
+  const Pfn clean = t.frame(base);
+  const Pfn dirty = t.frame(base + kPageSize);
+  const RawPte slot = t.core().codec.page_file(0, PageFileSlot(1), Protection::kReadWrite);
+  const LockGuard guard(pfns.lock);
+  EXPECT_DEATH(pfns.begin_write(clean, slot), "modified");
+  EXPECT_DEATH(pfns.begin_rewrite(dirty, slot), "modified");
+  EXPECT_DEATH(pfns.written(clean, slot), "kModified");
+  EXPECT_DEATH(pfns.end_write(dirty, PfnDatabase::WriteOutcome::kWritten), "write_in_progress");
+  EXPECT_DEATH(pfns.lose_slot(dirty), "write_in_progress");
+  EXPECT_DEATH(pfns.begin_read(clean, pfns.entry(clean).pte(), slot), "is_taken");
+  EXPECT_DEATH(pfns.set_awaited(clean), "read_in_progress");
+  EXPECT_DEATH(pfns.end_read(clean), "read_in_progress");
+  EXPECT_DEATH(pfns.abandon_read(clean), "read_in_progress");
+}
+
+TEST(PfnDatabaseDeathTest, FramesOfTheManagersOwnAreMadeOfTakenOnesAlone) {
+  TestMachine t;
+  const VirtualAddress base = t.commit(PageCount(1));
+  t.must_put(base, 0, 7);
+  PfnDatabase& pfns = t.core().pfns;
+  const Pfn active = t.frame(base);
+  const LockGuard guard(pfns.lock);
+  EXPECT_DEATH(pfns.make_page_table(active, pfns.entry(active).pte()), "is_taken");
+  EXPECT_DEATH(pfns.make_nonpaged(active), "is_taken");
+  EXPECT_DEATH(pfns.make_awe(active, 0), "is_taken");
+  EXPECT_DEATH(pfns.free_nonpaged(active), "nonpaged");
+  EXPECT_DEATH(pfns.free_page_table(active), "page_table");
+  EXPECT_DEATH(pfns.finish_zeroing(active), "is_taken");
+  EXPECT_DEATH(pfns.set_aside(active), "kZeroed");
+  EXPECT_DEATH(pfns.remove_awe(active), "awe");
 }
 
 }  // namespace

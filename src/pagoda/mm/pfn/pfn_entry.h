@@ -10,7 +10,13 @@
 //
 // A frame has one owner and one state. The free path, the standby path and the modified path are the only ways out of
 // Active. Share count: valid PTEs that map the frame (a page table: 1 + its valid and transition entries). Reference
-// count: 1 while the share count is above zero, plus 1 for each I/O and lock. Source: reference/nt.md section 3.
+// count: 1 while the share count is above zero, plus 1 for each transfer and pin. The functions of PfnDatabase say more
+// than the state with these words:
+//   taken    in Transition without a reference: on no list, owned by no PTE yet
+//   pinned   in Transition with references of transfers or pins alone: no valid PTE maps it
+//   listed   Zeroed, Free, Standby, Modified, ModifiedNoWrite, Bad
+//   deleted  pinned, and its PTE names it no more: free after the last reference
+// Source: reference/nt.md section 3.
 #pragma once
 
 #include <cstdint>
@@ -37,6 +43,8 @@ std::string_view name(PageState state);
 constexpr bool is_listed(PageState state) { return state < PageState::kActive; }
 constexpr bool is_available(PageState state) { return state <= PageState::kStandby; }
 
+enum class Contents : std::uint8_t { kZeroed, kAny };
+
 // Of standby pages; repurposed lowest first (reference/nt.md section 3, Vista and later).
 using PagePriority = std::uint8_t;
 inline constexpr std::size_t kPagePriorities = 8;
@@ -53,37 +61,39 @@ struct PfnEntry {
       std::uint32_t ws_index;  // kNoWsIndex: in none, such as page tables.
       std::uint32_t share_count;
     };
-    std::uint64_t io_completes;  // In transition with a read under way: when its bytes are there.
+    std::uint64_t io_completes;  // Being read: when the bytes will be there.
   };
-  // The PTE that owns the frame, by its physical address, which also names the page-table page that contains it. Of a
-  // root and of a page of prototype PTEs: its own address.
+  // The PTE that owns the frame, by its physical address, which also names the page-table page that contains it. A root
+  // and a page of prototype PTEs have their own address here.
   std::uint64_t pte_address;
   machine::RawPte original_pte;  // What the PTE becomes when the frame is repurposed: demand zero or a page-file slot,
                                  // and the protection.
   std::uint16_t reference_count : 14;
-  std::uint16_t nonpaged : 1;  // The manager's own: of no PTE, in no working set. Of the compression store.
+  std::uint16_t nonpaged : 1;  // The manager's own: owned by no PTE, in no working set.
   std::uint16_t awe : 1;       // A program's own (region/user_pages.h). NT: u4.AweAllocation.
   PageState state : 3;
   std::uint8_t priority : 3;
   std::uint8_t modified : 1;  // Contents differ from what original_pte names.
   std::uint8_t read_in_progress : 1;
   std::uint8_t write_in_progress : 1;
-  std::uint8_t deleted : 1;  // Its PTE is gone; the frame is freed at the last reference. NT: bit 0 of PteAddress.
+  std::uint8_t deleted : 1;        // NT: bit 0 of PteAddress.
   std::uint8_t prototype_pte : 1;  // pte_address is a prototype PTE's; of a page table: it holds prototype PTEs.
   std::uint8_t page_table : 1;
   std::uint8_t awaited : 1;  // Read for a fault that has not come back yet.
   std::uint8_t reset : 1;    // Its owner does not want the contents: clean, no slot, and not zeros.
   CacheAttribute cache : 2;  // Of the valid PTEs that map it. NT: CacheAttribute.
   union {
-    // Of a page table: entries that are not zero, guarded by the lock of its space. Of a page of prototype PTEs: which
-    // page of their pool it is.
+    // A page table's entries that are not zero, guarded by the lock of its space; the number that a page of prototype
+    // PTEs has in their pool.
     std::uint32_t used_entries;
-    std::uint32_t awe_index;  // Of an AWE frame: where its space's list has it. Guarded by the lock of the space.
+    std::uint32_t awe_index;  // Where its space's list has an AWE frame. Guarded by the lock of the space.
   };
 
   static constexpr std::uint32_t kNoWsIndex = ~std::uint32_t{0};
   [[nodiscard]] PhysicalAddress pte() const { return PhysicalAddress(pte_address); }
   [[nodiscard]] Pfn containing_page() const { return pte().pfn(); }
+  // On no list, and not made anything yet.
+  [[nodiscard]] bool is_taken() const { return state == PageState::kTransition && reference_count == 0; }
   // Its contents come from a file and go back there: the original PTE is a subsection's.
   [[nodiscard]] bool maps_file() const { return (original_pte & kSubsectionForm) != 0; }
 

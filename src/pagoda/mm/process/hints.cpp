@@ -12,7 +12,7 @@
 
 #include "pagoda/mm/backing/zero_pages.h"
 #include "pagoda/mm/fault/fault.h"
-#include "pagoda/mm/ws/replacement.h"
+#include "pagoda/mm/ws/eviction_batch.h"
 
 namespace pagoda::mm {
 

@@ -99,7 +99,7 @@ PageInfo ProcessSpace::page_info_locked(const Processor& cpu, Vpn page) {
       return info;
     }
     case PteKind::kPageFile:
-      info.place = core_.paging_files.is_store(codec.file(raw)) ? PagePlace::kCompressed : PagePlace::kPagingFile;
+      info.place = core_.is_compressed(raw) ? PagePlace::kCompressed : PagePlace::kPagingFile;
       return info;
     case PteKind::kPrototype:
       info.place = PagePlace::kShared;
@@ -130,7 +130,7 @@ Residency ProcessSpace::residency(const Processor& cpu, VpnRange pages) {
         ++(core_.pfns.entry(core_.codec.frame(raw)).state == PageState::kStandby ? where.standby : where.modified);
         break;
       case PteKind::kPageFile:
-        ++(core_.paging_files.is_store(core_.codec.file(raw)) ? where.compressed : where.paging_file);
+        ++(core_.is_compressed(raw) ? where.compressed : where.paging_file);
         break;
       default:
         break;

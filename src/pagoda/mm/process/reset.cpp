@@ -48,7 +48,7 @@ void reset_prototype(Core& core, const Processor& cpu, PhysicalAddress pte) PAGO
     const Pfn frame = core.codec.frame(raw);
     if (core.pfns.entry(frame).read_in_progress == 0) core.pfns.reset(frame);
   } else if (core.codec.has_slot(raw)) {
-    core.paging_files.free(core.codec.file(raw), core.codec.slot(raw));
+    core.backings.free(core.codec.file(raw), core.codec.slot(raw));
     machine::store_entry(cpu.physical(), core.mode, pte,
                          core.codec.demand_zero(core.codec.protection(raw, PteHome::kSegment)));
   }
@@ -128,7 +128,7 @@ Result<> ProcessSpace::reset(Processor& cpu, VirtualAddress base, ByteCount size
     if (PteCodec::is_transition(raw)) {
       core_.pfns.reset(core_.codec.frame(raw));
     } else if (core_.codec.has_slot(raw)) {
-      core_.paging_files.free(core_.codec.file(raw), core_.codec.slot(raw));
+      core_.backings.free(core_.codec.file(raw), core_.codec.slot(raw));
       tables_.replace(cpu, pte, core_.codec.demand_zero(core_.codec.protection(raw)));
     }
   });

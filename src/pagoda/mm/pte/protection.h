@@ -93,8 +93,7 @@ constexpr Protection shared_by_fork(Protection p) {
                         : p;
 }
 constexpr bool is_executable(Protection p) { return (bits(p) & 2) != 0 && base_of(p) != Protection::kNone; }
-// Whether a valid PTE can carry it: no page that nobody may touch, and none whose guard has not been hit, is ever
-// mapped.
+// Whether a valid PTE can carry it: a page without rights is never mapped, nor one whose guard has not been hit.
 constexpr bool is_mappable(Protection p) { return base_of(p) != Protection::kNone && !is_guard(p); }
 
 // The PAGE_ constants of the API. The lowest eight bits are the rights, one bit each; the three above modify them.
@@ -112,8 +111,9 @@ inline constexpr std::uint32_t kNoCache = 0x200;
 inline constexpr std::uint32_t kWriteCombine = 0x400;
 }  // namespace page_constants
 
-// From and to the PAGE_ constants of the API. Fails with kInvalidPageProtection: no or several rights, NOACCESS with a
-// modifier, GUARD with NOCACHE or WRITECOMBINE, NOCACHE with WRITECOMBINE, unknown bits (reference/nt.md 7.1).
+// From and to the PAGE_ constants of the API.
+// Fails with: kInvalidPageProtection (no or several rights, NOACCESS with a modifier, GUARD with NOCACHE or
+// WRITECOMBINE, NOCACHE with WRITECOMBINE, unknown bits: reference/nt.md 7.1).
 Result<Protection> protection_from_page(std::uint32_t page_constant);
 // What gives no rights (nothing decided, a hole, NOACCESS) reads as PAGE_NOACCESS.
 std::uint32_t page_from_protection(Protection protection);

@@ -10,8 +10,8 @@
 //   prototype   bit 10, address in pieces         prot 11-15, addr 32-63       prot 11-15, addr 16-63, signed
 //   subsection  bit 10, address in pieces         prot 5-9, addr 32-63         prot 5-9, addr 16-63, signed
 //
-// The last two look alike and differ by where they stand: a page table's entry points to a prototype PTE, a prototype
-// PTE to its subsection. Whoever reads a prototype PTE says so (PteHome::kSegment).
+// The last two look alike and differ by where they lie: a page table's entry points to a prototype PTE, a prototype PTE
+// to its subsection. Readers of a prototype PTE say so (PteHome::kSegment).
 //
 // A valid PTE keeps Write (bit 1) clear until the page is dirty; bit 11 says that software allows the write, bit 9 that
 // a write copies. Source: reference/nt.md 2.1 to 2.3, whose golden vectors the tests check.
@@ -41,7 +41,7 @@ enum class PteKind : std::uint8_t {
 };
 std::string_view name(PteKind kind);
 
-// Where an entry stands, which decides what bit 10 of an invalid one means.
+// Where an entry lies, which decides what bit 10 of an invalid one means.
 enum class PteHome : std::uint8_t { kPageTable, kSegment };  // kSegment: the entry is a prototype PTE.
 
 // The software bits of a valid PTE.
@@ -118,7 +118,7 @@ class PteCodec {
   static constexpr Dirty dirty_of(RawPte valid) { return is_dirty(valid) ? Dirty::kYes : Dirty::kNo; }
   static constexpr bool is_accessed(RawPte valid) { return (valid & machine::pte_bits::kAccessed) != 0; }
   static constexpr bool is_software_writable(RawPte valid) { return (valid & soft_bits::kWritable) != 0; }
-  // Of a page that a prototype PTE owns.
+  // Whether a prototype PTE owns the page.
   static constexpr bool is_shared(RawPte valid) { return (valid & soft_bits::kPrototype) != 0; }
   static constexpr bool is_copy_on_write(RawPte valid) { return (valid & soft_bits::kCopyOnWrite) != 0; }
 

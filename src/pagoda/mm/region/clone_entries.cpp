@@ -36,7 +36,7 @@ Result<ClonedPage> move_unmapped(Core& core, const Processor& cpu, PhysicalAddre
   const PhysicalAddress to = core.prototypes.find(prototype);
   core.prototypes.add_clone_reference(prototype, 2);
   machine::store_entry(cpu.physical(), core.mode, to, codec.with_protection(raw, protection, PteHome::kSegment));
-  if (codec.has_slot(raw)) core.paging_files.moved(codec.file(raw), codec.slot(raw), to);
+  if (codec.has_slot(raw)) core.backings.moved(codec.file(raw), codec.slot(raw), to);
   if (PteCodec::is_transition(raw)) {
     const Pfn frame = codec.frame(raw);
     core.pfns.move_to_prototype(

@@ -213,7 +213,7 @@ PageCount RegionSpace::free_pages(Processor& cpu, const Vad& vad, VpnRange pages
           if (PteCodec::is_transition(raw)) {
             core_.pfns.remove(core_.codec.frame(raw));
           } else if (core_.codec.has_slot(raw)) {
-            core_.paging_files.free(core_.codec.file(raw), core_.codec.slot(raw));
+            core_.backings.free(core_.codec.file(raw), core_.codec.slot(raw));
           } else if (core_.codec.kind(raw) == PteKind::kPrototype && !core_.codec.is_lookup_needed(raw) &&
                      core_.prototypes.is_clone(core_.codec.prototype_address(raw))) {
             drop_clone(cpu, core_.codec.prototype_address(raw));

@@ -86,8 +86,8 @@ UserPages::Freed UserPages::free(Processor& cpu, std::span<const Pfn> frames) {
         result.status = Status::kConflictingAddresses;
         break;
       }
-      PfnEntry& e = space_.core().pfns.entry(frame);
-      e.deleted = 1;
+      const PfnEntry& e = space_.core().pfns.entry(frame);
+      space_.core().pfns.begin_remove_awe(frame);
       freed.push_back(frame);
       if (e.share_count == 0) continue;
       mapped.push_back(page_of_entry(e.pte()));

@@ -45,7 +45,7 @@ class AweFrames {
   void remove(PfnDatabase& pfns, Pfn frame) PAGODA_REQUIRES(pfns.lock) {
     const std::uint32_t index = pfns.entry(frame).awe_index;
     all_[index] = all_.back();
-    pfns.entry(all_[index]).awe_index = index;
+    pfns.set_awe_index(all_[index], index);
     all_.pop_back();
     pfns.remove_awe(frame);
   }

@@ -35,4 +35,10 @@ RawPte ControlArea::template_of(const PteCodec& codec, PageCount page) const {
   return codec.demand_zero(subsection.protection);
 }
 
+void ControlArea::fill_template(const PteCodec& codec, VirtualAddress first, std::span<RawPte> entries) const {
+  const PageCount from = page_of(codec, first);
+  const PageCount count = std::min(PageCount(entries.size()), pages_ - from);
+  for (PageCount i; i < count; ++i) entries[i.value()] = template_of(codec, from + i);
+}
+
 }  // namespace pagoda::mm

@@ -28,6 +28,7 @@
 #include <vector>
 
 #include "pagoda/base/units.h"
+#include "pagoda/mm/pfn/prototype_pool.h"
 #include "pagoda/mm/pte/pte_codec.h"
 #include "pagoda/mm/section/pe_image.h"
 #include "pagoda/mm/section/section.h"
@@ -52,7 +53,7 @@ struct Subsection {
   [[nodiscard]] FileOffset offset_of(PageCount page) const { return file_offset + bytes_of(page - first); }
 };
 
-class ControlArea {
+class ControlArea : public PrototypeOwner {
  public:
   // Prototype PTEs of consecutive pages, in consecutive places.
   struct Run {
@@ -62,11 +63,11 @@ class ControlArea {
   };
 
   ControlArea(std::uint32_t number, SectionKind kind, const SectionFlags& flags, std::shared_ptr<FileStream> file)
-      : number_(number), kind_(kind), flags_(flags), file_(std::move(file)) {}
-  ControlArea(const ControlArea&) = delete;
-  ControlArea& operator=(const ControlArea&) = delete;
+      : PrototypeOwner(number, kind == SectionKind::kData ? Kind::kFileData : Kind::kOther),
+        kind_(kind),
+        flags_(flags),
+        file_(std::move(file)) {}
 
-  [[nodiscard]] std::uint32_t number() const { return number_; }  // From 1.
   [[nodiscard]] SectionKind kind() const { return kind_; }
   [[nodiscard]] const SectionFlags& flags() const { return flags_; }
   [[nodiscard]] const std::shared_ptr<FileStream>& file() const { return file_; }
@@ -86,22 +87,21 @@ class ControlArea {
   [[nodiscard]] PageCount page_of(const PteCodec& codec, VirtualAddress prototype) const;
   // What the page's prototype PTE is at the start.
   [[nodiscard]] RawPte template_of(const PteCodec& codec, PageCount page) const;
+  void fill_template(const PteCodec& codec, VirtualAddress first, std::span<RawPte> entries) const override;
 
   // --- Counts, under the PFN lock ---
   std::uint32_t section_references = 0;  // NT: NumberOfSectionReferences.
   std::uint32_t mapped_views = 0;        // NT: NumberOfMappedViews.
-  PageCount resident;                    // NT: NumberOfPfnReferences.
   PageCount committed;                   // Pages of a SEC_RESERVE segment that were committed.
   PageCount charge;
   bool delete_when_unused = false;  // NT: DeleteOnClose: not kept for its standby pages.
 
-  [[nodiscard]] bool is_used() const { return section_references > 0 || mapped_views > 0; }
+  [[nodiscard]] bool is_used() const override { return section_references > 0 || mapped_views > 0; }
 
  private:
   friend class Sections;
   friend struct Corruptor;
 
-  const std::uint32_t number_;
   const SectionKind kind_;
   const SectionFlags flags_;
   std::shared_ptr<FileStream> file_;
@@ -111,5 +111,10 @@ class ControlArea {
   std::vector<std::unique_ptr<Subsection>> subsections_;
   std::vector<Run> runs_;
 };
+
+// The owner of the prototype PTE; null: a clone's. All owners are control areas.
+inline ControlArea* control_area_of(const PrototypePool& pool, PhysicalAddress prototype) {
+  return static_cast<ControlArea*>(pool.owner_of(prototype));
+}
 
 }  // namespace pagoda::mm

@@ -4,7 +4,8 @@
 #include <array>
 #include <cstring>
 
-#include "pagoda/mm/section/mapped_transfer.h"
+#include "pagoda/mm/section/mapped_read.h"
+#include "pagoda/mm/section/mapped_write.h"
 #include "pagoda/mm/section/sections.h"
 
 namespace pagoda::mm {
@@ -136,7 +137,7 @@ Result<> Sections::cut(Processor& cpu, ControlArea& area, ByteCount size) {
     if (drop_pages(cpu, area, pages_of(size))) break;
     wait_for_transfer(core_, cpu);
     if (!cpu.is_blocked()) continue;
-    if (last != kNoPfn) core_.pfns.let_go(last, PteCodec::Dirty::kNo);
+    if (last != kNoPfn) core_.pfns.unpin(last, PteCodec::Dirty::kNo);
     return fail(Status::kPending);
   }
   if (last == kNoPfn) return {};
@@ -209,7 +210,7 @@ Result<Pfn> Sections::hold(Processor& cpu, ControlArea& area, PageCount page) {
         const Pfn frame = core_.codec.frame(raw);
         const PfnEntry& entry = core_.pfns.entry(frame);
         if (!entry.read_in_progress) {
-          core_.pfns.hold(frame);
+          core_.pfns.pin(frame);
           return frame;
         }
         // kNever: another processor is about to ask the disk.
@@ -228,7 +229,7 @@ Result<Pfn> Sections::hold(Processor& cpu, ControlArea& area, PageCount page) {
 
 void Sections::let_go(Pfn frame, PteCodec::Dirty dirty) {
   const LockGuard guard(core_.pfns.lock);
-  core_.pfns.let_go(frame, dirty);
+  core_.pfns.unpin(frame, dirty);
 }
 
 Result<ControlArea*> Sections::data_of(Processor& cpu, const std::shared_ptr<FileStream>& file) {

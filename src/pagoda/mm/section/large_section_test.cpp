@@ -345,16 +345,16 @@ TEST_P(LargeSections, TheCheckerSeesTheirMappings) {
   vad.section_page = pages;
   EXPECT_TRUE(finds("PT2")) << "another part of the segment";
   vad.section_page = {};
-  ++t.core().pfns.entry(first + 5_pages).share_count;
+  ++Corruptor::entry(t.core(), first + 5_pages).share_count;
   EXPECT_TRUE(finds("PF2"));
-  --t.core().pfns.entry(first + 5_pages).share_count;
+  --Corruptor::entry(t.core(), first + 5_pages).share_count;
   ++section.control_area().charge;
   EXPECT_TRUE(finds("CA3"));
   --section.control_area().charge;
   // Each of two entries names the other's frame, which says so too: only the row is broken.
   const auto exchange = [&] {
-    PfnEntry& one = t.core().pfns.entry(first + 5_pages);
-    PfnEntry& two = t.core().pfns.entry(first + 6_pages);
+    PfnEntry& one = Corruptor::entry(t.core(), first + 5_pages);
+    PfnEntry& two = Corruptor::entry(t.core(), first + 6_pages);
     const RawPte raw = t.core().load(t.cpu(), one.pte());
     machine::store_entry(t.cpu().physical(), t.core().mode, one.pte(), t.core().load(t.cpu(), two.pte()));
     machine::store_entry(t.cpu().physical(), t.core().mode, two.pte(), raw);

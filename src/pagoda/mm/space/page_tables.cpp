@@ -86,9 +86,8 @@ Result<> PageTables::make_all(Processor& cpu, VpnRange pages) {
 
 void PageTables::store(const Processor& cpu, PhysicalAddress pte, RawPte value) {
   const RawPte old = core_.load(cpu, pte);
-  PfnEntry& table = core_.pfns.entry(pte.pfn());
-  if (old == 0 && value != 0) ++table.used_entries;
-  if (old != 0 && value == 0) --table.used_entries;
+  if (old == 0 && value != 0) core_.pfns.add_table_use(pte.pfn());
+  if (old != 0 && value == 0) core_.pfns.drop_table_use(pte.pfn());
   machine::store_entry(cpu.physical(), core_.mode, pte, value);
 }
 

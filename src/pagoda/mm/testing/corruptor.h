@@ -17,6 +17,7 @@ struct Corruptor {
     PageLists& lists = core.pfns.lists_;
     return lists.heads_[PageLists::index(state, kNormalPriority)];
   }
+  static PfnEntry& entry(Core& core, Pfn frame) { return core.pfns.writable(frame); }
   static PageCount& available(Core& core) PAGODA_NO_THREAD_SAFETY { return core.pfns.available_; }
   static Pfn& never_used(Core& core) PAGODA_NO_THREAD_SAFETY { return core.pfns.never_used_; }
   static PageCount& commit(ProcessSpace& space) PAGODA_NO_THREAD_SAFETY { return space.commit_; }
@@ -41,7 +42,7 @@ struct Corruptor {
     return core.pfns.lists_.heads_[PageLists::kModifiedOfFiles];
   }
   static SparseArray<std::uint32_t>& prototype_frames(Core& core) PAGODA_NO_THREAD_SAFETY {
-    return core.prototypes.frames_;
+    return core.pfns.prototype_pages().frames_;
   }
   static CompressionStore& store(Core& core) PAGODA_NO_THREAD_SAFETY { return core.store; }
   static std::vector<Pfn>& frames(CompressionStore& store) { return store.frame_; }
@@ -69,9 +70,9 @@ namespace testing {
 
 // Rules that check_corruption_sections_test.cpp sees broken.
 std::vector<std::string_view> rules_broken_with_sections();
-// The same of check_corruption_device_test.cpp.
+// Those that check_corruption_device_test.cpp sees broken.
 std::vector<std::string_view> rules_broken_with_device_frames();
-// The same of check_corruption_compression_test.cpp.
+// Those that check_corruption_compression_test.cpp sees broken.
 std::vector<std::string_view> rules_broken_with_compression();
 
 }  // namespace testing

@@ -121,7 +121,7 @@ class TestMachine {
     const RawPte raw = pte(va);
     return PteCodec::is_valid(raw) || PteCodec::is_transition(raw) ? core().codec.frame(raw) : kNoPfn;
   }
-  [[nodiscard]] PfnEntry& entry(VirtualAddress va) { return core().pfns.entry(frame(va)); }
+  [[nodiscard]] const PfnEntry& entry(VirtualAddress va) { return core().pfns.entry(frame(va)); }
   [[nodiscard]] PageState state(VirtualAddress va) { return entry(va).state; }
   [[nodiscard]] PageCount count(PageState state) {
     const LockGuard guard(core().pfns.lock);

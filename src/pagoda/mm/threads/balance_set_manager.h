@@ -1,8 +1,8 @@
 // The balance set manager: once a second it ages working sets, and when memory is short it trims them. NT:
 // KeBalanceSetManager, MmWorkingSetManager; priority 16.
 //
-// Trimming goes by age first and by who is over second: the oldest pages of the space that is furthest above its
-// minimum, then of the next, then younger pages. Nobody is trimmed below the minimum unless nothing else is left.
+// Trimming orders by age first and by excess second: the oldest pages of the space that is furthest above its minimum,
+// then those of the next space, then younger pages. No space is trimmed below its minimum unless nothing else is left.
 // Source: reference/nt.md section 9.
 #pragma once
 
@@ -30,8 +30,8 @@ class BalanceSetManager : public SystemThread {
   [[nodiscard]] Time due(Time now) const override;
   void run(Processor& cpu) override;
 
-  // Trims until `goal` pages are available or on their way there (modified), or nothing is left to trim. Returns what
-  // it trimmed.
+  // Trims until `goal` pages are available or on their way there (modified), or nothing is left to trim. Returns how
+  // many pages it trimmed.
   PageCount trim(Processor& cpu, PageCount goal);
 
  private:

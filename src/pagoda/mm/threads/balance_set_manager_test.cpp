@@ -49,7 +49,7 @@ TEST(BalanceSetManager, TakesFromWhoIsFurthestAboveItsMinimum) {
   EXPECT_EQ(s.t.check(), "");
 }
 
-TEST(BalanceSetManager, TakesTheOldestFirstWhoeverHasThem) {
+TEST(BalanceSetManager, TakesTheOldestFirstOfAllSpaces) {
   TwoSpaces s(30, 60);
   TwoSpaces::age(s.t.space(), s.t.cpu(), 3);  // The smaller one's are old, and the larger one's in use.
   EXPECT_EQ(s.trim(15), 15_pages);
@@ -58,7 +58,7 @@ TEST(BalanceSetManager, TakesTheOldestFirstWhoeverHasThem) {
   EXPECT_EQ(s.t.check(), "");
 }
 
-TEST(BalanceSetManager, NobodyGoesBelowItsMinimumWhileOthersHaveMore) {
+TEST(BalanceSetManager, NoSpaceFallsBelowItsMinimumWhileOthersHaveMore) {
   TwoSpaces s(30, 40);
   EXPECT_EQ(s.trim(60), 50_pages);
   EXPECT_EQ(s.t.space().statistics().working_set, 10_pages);

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <memory>
+#include <span>
 
-#include "pagoda/mm/section/mapped_transfer.h"
+#include "pagoda/mm/section/control_area.h"
+#include "pagoda/mm/section/mapped_write.h"
 #include "pagoda/mm/threads/modified_run.h"
 
 namespace pagoda::mm {
@@ -55,7 +57,7 @@ bool MappedWriter::write_cluster(Processor& cpu) {
     const Pfn head(core_.pfns.lists().modified_of_files().flink);
     if (head == kNoPfn) return false;
     run = modified_run(core_, cpu, head, core_.tunables.write_cluster);
-    const ControlArea& area = *core_.prototypes.owner_of(run.pte);
+    const ControlArea& area = *control_area_of(core_.prototypes, run.pte);
     file = area.file();
     first = area.page_of(core_.codec, core_.prototypes.address_of(run.pte));
     for (const Pfn frame : std::span(run.frame).first(run.count)) {

@@ -1,15 +1,12 @@
 // The mapped page writer: writes modified pages of files back to them. NT: MiMappedPageWriter, a thread of its own, so
-// that a file system may fault while it serves it.
+// that a file system may fault while it serves a write.
 //
 // It takes the page at the head of its modified list and the modified neighbours in the same file, up to a cluster,
 // in one transfer. It runs when there are too many modified pages or too few available ones, and in any case so often
 // that no page stays unwritten for more than twice kMappedPageAge. Source: reference/nt.md section 3.
 #pragma once
 
-#include <span>
-
 #include "pagoda/mm/backing/core.h"
-#include "pagoda/mm/section/control_area.h"
 #include "pagoda/mm/threads/system_thread.h"
 
 namespace pagoda::mm {

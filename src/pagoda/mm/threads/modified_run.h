@@ -1,4 +1,4 @@
-// Modified pages whose entries stand side by side, as one transfer writes them: what both page writers take.
+// Modified pages whose entries lie side by side, as one transfer writes them: what both page writers take.
 #pragma once
 
 #include <array>
@@ -13,9 +13,9 @@ struct ModifiedRun {
   std::size_t count = 0;
 };
 
-// The page, which is on a modified list, and its neighbours on the same list, at most `most`. A neighbour's entry may
-// belong to its space's lock, but one in transition form whose frame is on a modified list and names that entry as its
-// owner cannot change while the PFN lock is held.
+// The page and its neighbours on the same list, at most `most`. Requires: the page is on a modified list. The lock of
+// its space may guard a neighbour's entry, but one in transition form whose frame is on a modified list and names that
+// entry as its owner cannot change while the PFN lock is held.
 ModifiedRun modified_run(const Core& core, const Processor& cpu, Pfn head, std::size_t most)
     PAGODA_REQUIRES(core.pfns.lock);
 

@@ -16,7 +16,7 @@ constexpr int kTransfersPerRun = 8;
 // While memory is merely not plentiful the writer waits until so much of the modified maximum has gathered: neighbours
 // leave their working set one after the other, and what is written together can be read back together. A choice.
 constexpr std::uint64_t kWorthwhileShare = 4;
-// After a failed write the next attempt waits, or a dead disk would be asked without end. A choice.
+// After a failed write the next attempt waits, or the writer would ask a dead disk without end. A choice.
 constexpr Duration kRetryDelay = 10_ms;
 // Pages that one call takes from the list, zero pages included, so that it does not hold the lock for long. A choice.
 constexpr std::size_t kMostTaken = 64;
@@ -56,7 +56,7 @@ void ModifiedWriter::run(Processor& cpu) {
 }
 
 // Takes pages from the head of the modified list, each with its modified neighbours in the order of their addresses,
-// and starts their write, as far as there are slots. Those that are all zero, or go into the store, need none. True:
+// and starts their write, as far as there are slots. Those that are all zero, or that the store takes, need none. True:
 // some left the list.
 bool ModifiedWriter::gather(Processor& cpu, Cluster& cluster) {
   std::size_t taken = 0;
@@ -96,7 +96,7 @@ bool ModifiedWriter::gather_without_slots(Processor& cpu) {
   return any;
 }
 
-// Makes room in the store.
+// Makes room in the store: its oldest pages into the cluster.
 void ModifiedWriter::gather_evicted(Processor& cpu, Cluster& cluster) {
   while (cluster.count < cluster.slot.count.value()) {
     const PageFileSlot slot = cluster.slot.first + PageCount(cluster.count);
@@ -125,17 +125,15 @@ bool ModifiedWriter::write_cluster(Processor& cpu) {
     if (cluster.slot.count.is_zero()) return gather_without_slots(cpu);
     const bool makes_room = core_.store.is_enabled() && core_.store.is_full();
     if (makes_room) gather_evicted(cpu, cluster);
-    // Nothing could go: what is modified goes to the paging file, past the store.
+    // Nothing could be evicted: modified pages are written to the paging file, past the store.
     const bool any = cluster.count == 0 && gather(cpu, cluster);
     for (PageCount unused(cluster.count); unused < cluster.slot.count; ++unused)
-      core_.paging_files.free(cluster.slot.file, cluster.slot.first + unused);
+      core_.paging_files[cluster.slot.file].free(cluster.slot.first + unused);
     if (cluster.count == 0) return any;
   }
 
-  machine::DiskFile& file = core_.paging_files[cluster.slot.file].file();
-  const FileOffset at(bytes_of(PageCount(cluster.slot.first.value())).value());
   const auto frames = std::span(cluster.frame).first(cluster.count);
-  const machine::DiskTransfer transfer = file.write(cpu, at, frames);
+  const machine::DiskTransfer transfer = core_.paging_files[cluster.slot.file].write(cpu, cluster.slot.first, frames);
 
   const LockGuard guard(core_.pfns.lock);
   ++core_.counters.page_file_writes;
@@ -155,15 +153,13 @@ void ModifiedWriter::write_failed(const Processor& cpu, const Cluster& cluster, 
   for (std::size_t i = 0; i < cluster.count; ++i)
     core_.note(cpu, EventKind::kWriteFailed, core_.pfns.entry(cluster.frame[i]).pte(), cluster.frame[i]);
   if (cluster.count > 1) {
-    singles_ = cluster.count;  // Whose slot it was the disk did not say.
+    singles_ = cluster.count;  // The disk does not say which slot failed.
   } else {
-    PfnEntry& entry = core_.pfns.entry(cluster.frame[0]);
-    // Dirtied or removed while the disk worked: the slot is free already, and may be somebody else's.
-    if (!core_.codec.has_slot(entry.original_pte)) return;
+    // Dirtied or removed while the disk worked: the slot is free already, and may have another page.
+    if (!core_.codec.has_slot(core_.pfns.entry(cluster.frame[0]).original_pte)) return;
     // NT keeps a slot that could not be written out of use (reference/nt.md section 3).
     core_.paging_files[cluster.slot.file].retire(cluster.slot.first);
-    entry.modified = 1;
-    entry.original_pte = core_.codec.demand_zero(core_.codec.protection(entry.original_pte));
+    core_.pfns.lose_slot(cluster.frame[0]);
   }
 }
 

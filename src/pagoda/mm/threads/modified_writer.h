@@ -3,9 +3,9 @@
 //
 // It takes the page at the head of the modified list and its modified neighbours in the same page table, in the order
 // of their addresses, up to a cluster, into consecutive slots: what was neighbouring in memory can then be read back in
-// one transfer. Pages that hold nothing but zeros are not written (zero_pages.h), those that compress well go into
-// the compression store (compression_store.h), whose oldest pages are written when it is full. It runs when there are
-// too many modified pages, or too few available ones. Source: reference/nt.md section 3.
+// one transfer. Pages that hold nothing but zeros are not written (backing/zero_pages.h), those that compress well are
+// put into the compression store (backing/compression_store.h), whose oldest pages are written when it is full. It runs
+// when there are too many modified pages, or too few available ones. Source: reference/nt.md section 3.
 #pragma once
 
 #include "pagoda/mm/backing/core.h"
@@ -21,8 +21,8 @@ class ModifiedWriter : public SystemThread {
   [[nodiscard]] Time due(Time now) const override;
   void run(Processor& cpu) override;
 
-  // Starts one transfer, or has pages leave the list that need none; false if no page left the modified list, because
-  // there is none or no slot is free.
+  // Starts one transfer, or takes pages off the modified list that need none. False if no page left the list: there is
+  // none, or no slot is free.
   bool write_cluster(Processor& cpu);
 
  private:
@@ -30,7 +30,7 @@ class ModifiedWriter : public SystemThread {
   [[nodiscard]] bool wanted() const PAGODA_REQUIRES(core_.pfns.lock);
   bool gather(Processor& cpu, Cluster& cluster) PAGODA_REQUIRES(core_.pfns.lock);
   void begin_write(const Processor& cpu, Cluster& cluster, Pfn frame) PAGODA_REQUIRES(core_.pfns.lock);
-  // The page, on the modified list, left it without a slot of a paging file.
+  // Whether the page, which is on the modified list, left it without a slot of a paging file.
   bool needs_no_slot(Processor& cpu, Pfn frame) PAGODA_REQUIRES(core_.pfns.lock);
   bool gather_without_slots(Processor& cpu) PAGODA_REQUIRES(core_.pfns.lock);
   void gather_evicted(Processor& cpu, Cluster& cluster) PAGODA_REQUIRES(core_.pfns.lock);

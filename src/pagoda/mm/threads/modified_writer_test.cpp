@@ -72,7 +72,7 @@ TEST(ModifiedWriter, ACrowdedFileShortensTheCluster) {
   TestMachine t(config);
   {
     const LockGuard guard(t.core().pfns.lock);
-    // Every slot but 5, 6 and 7 belongs to somebody else.
+    // Every slot but 5, 6 and 7 belongs to another page.
     EXPECT_EQ(t.core().paging_files[0].allocate(PageCount(255)).count, 255_pages);
     for (const std::uint32_t free : {5U, 6U, 7U}) t.core().paging_files[0].free(PageFileSlot(free));
   }

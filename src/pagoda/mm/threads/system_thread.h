@@ -1,4 +1,4 @@
-// The manager's own threads, as objects: an event loop calls them in the simulator, real threads call them in native.
+// The manager's own threads, as objects: in the simulator an event loop calls them, in native real threads do.
 #pragma once
 
 #include <string_view>
@@ -12,10 +12,10 @@ class SystemThread {
  public:
   virtual ~SystemThread() = default;
   [[nodiscard]] virtual std::string_view name() const = 0;
-  // When it wants to run next, as seen at `now`: now or earlier if there is work, kNever if somebody must cause some
-  // first.
+  // When it wants to run next, as seen at `now`: now or earlier if there is work, kNever if there is none until
+  // something changes.
   [[nodiscard]] virtual Time due(Time now) const = 0;
-  // Does what is due at the processor's time, some of it; charges the processor. Takes locks; the caller holds none.
+  // Does some of what is due at the processor's time, and charges the processor. Takes locks; the caller holds none.
   virtual void run(machine::Processor& cpu) = 0;
 };
 

@@ -1,22 +1,30 @@
-// The zero-page thread: zeroes free pages while nobody else wants the processor. NT: MmZeroPageThread, priority 0.
+// The zero-page thread: zeroes free pages while the processor is idle. NT: MmZeroPageThread, priority 0.
 #pragma once
 
-#include "pagoda/mm/backing/core.h"
+#include "pagoda/machine/cost_model.h"
+#include "pagoda/mm/base/counters.h"
+#include "pagoda/mm/base/tunables.h"
+#include "pagoda/mm/pfn/pfn_database.h"
 #include "pagoda/mm/threads/system_thread.h"
 
 namespace pagoda::mm {
 
 class ZeroPageThread : public SystemThread {
  public:
-  explicit ZeroPageThread(Core& core) : core_(core) {}
+  // Counts its pages in `counters`, which the PFN lock guards.
+  ZeroPageThread(PfnDatabase& pfns, Counters& counters, const Tunables& tunables, const machine::CostModel& costs)
+      : pfns_(pfns), counters_(counters), tunables_(tunables), costs_(costs) {}
 
   [[nodiscard]] std::string_view name() const override { return "zero page thread"; }
   // Has the lowest priority: an event loop runs it only on an idle processor.
   [[nodiscard]] Time due(Time now) const override;
-  void run(Processor& cpu) override;
+  void run(machine::Processor& cpu) override;
 
  private:
-  Core& core_;
+  PfnDatabase& pfns_;
+  Counters& counters_ PAGODA_GUARDED_BY(pfns_.lock);
+  const Tunables& tunables_;
+  const machine::CostModel& costs_;
 };
 
 }  // namespace pagoda::mm

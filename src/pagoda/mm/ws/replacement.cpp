@@ -2,62 +2,35 @@
 
 #include <algorithm>
 
+#include "pagoda/mm/ws/eviction_batch.h"
+#include "pagoda/mm/ws/replacement_policy.h"
+
 namespace pagoda::mm {
 
 namespace {
 
-// Page tables of a very large view are charged to nobody. They go with their last mapped page, as long as the VAD knows
-// all that their entries would say; elsewhere the pointer stays, as in NT.
-bool needs_no_entry(AddressSpace& space, Vpn page, RawPte raw, Protection protection) PAGODA_REQUIRES(space.lock) {
-  if (!PteCodec::is_shared(raw)) return false;
-  const Vad* const vad = space.regions().region_at(page);
-  return vad != nullptr && vad->tables_on_demand && protection == vad->protection && !space.is_clone(raw);
-}
+class UsesOfSpace final : public ReplacementPolicy::Uses {
+ public:
+  UsesOfSpace(AddressSpace& space, Processor& cpu) : space_(space), cpu_(cpu) {}
+
+  bool is_accessed(const Wsle& entry) override {
+    space_.lock.assert_held();
+    return space_.is_accessed(cpu_, entry);
+  }
+  bool test_and_clear_accessed(Wsle& entry) override {
+    space_.lock.assert_held();
+    if (!space_.test_and_clear_accessed(cpu_, entry)) return false;
+    // The TLB must forget the page, or its next use would not set the bit again.
+    space_.invalidate_tlbs(cpu_, {entry.page(), 1_pages});
+    return true;
+  }
+
+ private:
+  AddressSpace& space_;
+  Processor& cpu_;
+};
 
 }  // namespace
-
-void EvictionBatch::add(Processor& cpu, std::uint32_t slot) {
-  space_.lock.assert_held();
-  if (count_ == kMost) flush(cpu);
-  Core& core = space_.core();
-  const Wsle entry = space_.working_set()[slot];
-  const RawPte raw = core.load(cpu, entry.pte());
-  PAGODA_DCHECK(PteCodec::is_valid(raw));
-  const Pfn frame = core.codec.frame(raw);
-  const RawPte left =
-      needs_no_entry(space_, entry.page(), raw, entry.protection()) ? 0 : space_.unmapped_form(frame, raw, entry);
-  space_.tables().store(cpu, entry.pte(), left);
-  if (PteCodec::is_dirty(raw)) space_.record_write(entry.page());
-  space_.working_set().erase(slot);
-  core.note(cpu, EventKind::kEvicted, entry.pte(), frame, raw);
-  pages_[count_] = entry.page();
-  frames_[count_++] = {frame, entry.pte(), raw};
-}
-
-void EvictionBatch::flush(Processor& cpu) {
-  space_.lock.assert_held();
-  if (count_ == 0) return;
-  space_.invalidate(cpu, std::span(pages_).first(count_));
-  Core& core = space_.core();
-  {
-    const LockGuard guard(core.pfns.lock);
-    for (const Page& page : std::span(frames_).first(count_)) {
-      const auto dirty = PteCodec::dirty_of(page.raw);
-      if (PteCodec::is_shared(page.raw)) {
-        core.pfns.unshare(cpu, page.frame, page.pte.pfn(), dirty);
-      } else {
-        core.pfns.unmap(page.frame, dirty);
-      }
-    }
-  }
-  for (std::size_t i = 0; i < count_; ++i) {
-    // A fault that makes room for its page has counted it in its table already, which stays.
-    const PfnEntry& table = core.pfns.entry(frames_[i].pte.pfn());
-    if (table.page_table && table.used_entries == 0 && table.share_count == 1)
-      space_.tables().free_if_empty(cpu, pages_[i]);
-  }
-  count_ = 0;
-}
 
 void make_room(AddressSpace& space, Processor& cpu) {
   WorkingSet& ws = space.working_set();
@@ -67,32 +40,14 @@ void make_room(AddressSpace& space, Processor& cpu) {
     const LockGuard guard(core.pfns.lock);
     if (core.pfns.available() >= core.tunables.plenty_free) return;
   }
-  const auto evict = [&](std::uint32_t slot) {
-    EvictionBatch batch(space);
-    batch.add(cpu, slot);
-    batch.flush(cpu);
-    const LockGuard guard(core.pfns.lock);
-    ++core.counters.pages_replaced;
-  };
-  if (core.tunables.victim == Tunables::Victim::kRandom) {
-    if (const std::uint32_t slot = ws.random_victim(); slot != WorkingSet::kNoSlot) evict(slot);
-    return;
-  }
-  // The clock: once round clears every accessed bit, so a second round always finds somebody who is not locked.
-  for (std::uint64_t steps = 2 * std::uint64_t{ws.end_slot()} + 1; steps > 0; --steps) {
-    const std::uint32_t slot = ws.advance_hand();
-    if (slot == WorkingSet::kNoSlot) return;
-    Wsle& entry = ws[slot];
-    if (!entry.is_valid() || entry.is_locked()) continue;
-    if (space.test_and_clear_accessed(cpu, entry)) {
-      entry.set_age(0);
-      // The TLB must forget the page, or its next use would not set the bit again.
-      space.invalidate_tlbs(cpu, {entry.page(), 1_pages});
-      continue;
-    }
-    evict(slot);
-    return;
-  }
+  UsesOfSpace uses(space, cpu);
+  const std::uint32_t slot = replacement_policy(core.tunables.victim).replace(ws, uses);
+  if (slot == WorkingSet::kNoSlot) return;
+  EvictionBatch batch(space);
+  batch.add(cpu, slot);
+  batch.flush(cpu);
+  const LockGuard guard(core.pfns.lock);
+  ++core.counters.pages_replaced;
 }
 
 void age_working_set(AddressSpace& space, Processor& cpu) {
@@ -113,23 +68,14 @@ void age_working_set(AddressSpace& space, Processor& cpu) {
 
 PageCount trim_working_set(AddressSpace& space, Processor& cpu, PageCount wanted, PageCount floor, unsigned age) {
   WorkingSet& ws = space.working_set();
-  PageCount trimmed;
+  const ReplacementPolicy& policy = replacement_policy(space.core().tunables.victim);
+  UsesOfSpace uses(space, cpu);
   EvictionBatch batch(space);
-  const bool random = space.core().tunables.victim == Tunables::Victim::kRandom;
-  while (random && trimmed < wanted && ws.size() > floor) {
-    const std::uint32_t slot = ws.random_victim();
+  PageCount trimmed;
+  for (std::uint32_t unseen = ws.end_slot(); trimmed < wanted && ws.size() > floor; ++trimmed) {
+    const std::uint32_t slot = policy.trim(ws, uses, age, unseen);
     if (slot == WorkingSet::kNoSlot) break;
     batch.add(cpu, slot);
-    ++trimmed;
-  }
-  for (std::uint32_t steps = random ? 0 : ws.end_slot(); steps > 0 && trimmed < wanted && ws.size() > floor; --steps) {
-    const std::uint32_t slot = ws.advance_hand();
-    Wsle& entry = ws[slot];
-    if (!entry.is_valid() || entry.is_locked() || entry.age() < age) continue;
-    // Used since the last aging pass: not as old as it looks. At age 0 there is no more mercy.
-    if (age > 0 && space.is_accessed(cpu, entry)) continue;
-    batch.add(cpu, slot);
-    ++trimmed;
   }
   batch.flush(cpu);
   const LockGuard guard(space.core().pfns.lock);

@@ -53,7 +53,7 @@ TEST(Replacement, ASoftMaximumHoldsOnlyWhileMemoryIsShort) {
   for (const Pfn frame : held) t.core().pfns.give_back(frame, Contents::kAny);
 }
 
-// The clock: whoever was not used since the hand came by leaves first.
+// The clock: a page that was not used since the hand came by leaves first.
 TEST(Replacement, TheClockSparesWhatIsInUse) {
   TestMachine t(config_with_maximum(4, Maximum::kHard));
   const VirtualAddress base = t.commit(PageCount(10));
@@ -62,7 +62,7 @@ TEST(Replacement, TheClockSparesWhatIsInUse) {
   t.must_touch(TestMachine::page(base, 4));
   EXPECT_FALSE(is_resident(t, base, 0));
   for (std::uint64_t page = 1; page <= 4; ++page) EXPECT_TRUE(is_resident(t, base, page)) << page;
-  // Page 1 is used again, 2 and 3 are not; the hand stands at 1.
+  // Page 1 is used again, 2 and 3 are not; the hand is at 1.
   t.must_touch(TestMachine::page(base, 1));
   t.must_touch(TestMachine::page(base, 5));
   EXPECT_TRUE(is_resident(t, base, 1));
@@ -121,7 +121,7 @@ TEST(Replacement, AgingCountsPassesSinceTheLastUse) {
   pass();
   EXPECT_EQ(age(0), 0U);
   for (unsigned passes = 1; passes <= 5; ++passes) {
-    t.must_touch(base);  // The TLB forgot it, or nobody would know.
+    t.must_touch(base);  // The TLB forgot it, or this would not be seen.
     pass();
     EXPECT_EQ(age(0), 0U) << passes;
     EXPECT_EQ(age(1), std::min(passes, Wsle::kOldest)) << passes;

@@ -1,5 +1,5 @@
 // Faults on pages of mapped files: clusters, collisions, errors.
-#include "pagoda/mm/section/mapped_transfer.h"
+#include "pagoda/mm/section/mapped_read.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "pagoda/mm/section/mapped_transfer.h"
+#include "pagoda/mm/section/mapped_read.h"
 
 #include <algorithm>
 
@@ -52,23 +52,6 @@ MappedRead read_mapped(Core& core, Processor& cpu, const ControlArea& area, Page
   core.counters.mapped_file_reads += read.operations;
   core.counters.mapped_file_pages_read += read.pages;
   return {.status = read.status, .started = true, .completes = read.completes};
-}
-
-MappedWrite write_mapped(Core& core, Processor& cpu, FileStream& file, PageCount first, std::span<const Pfn> frames) {
-  // Of a file's data a page's place in the segment is its place in the file.
-  const machine::DiskTransfer transfer = file.file().write(cpu, FileOffset(bytes_of(first).value()), frames);
-  const LockGuard guard(core.pfns.lock);
-  ++core.counters.mapped_file_writes;
-  ++file.writes;
-  if (transfer.status == Status::kSuccess) {
-    core.counters.mapped_file_pages_written += frames.size();
-    core.io.add(transfer.completes, PendingIo::Transfer::Kind::kWrite, frames);
-  } else {
-    ++core.counters.write_errors;
-    for (const Pfn frame : frames) core.note(cpu, EventKind::kWriteFailed, core.pfns.entry(frame).pte(), frame);
-    core.io.add(transfer.completes, PendingIo::Transfer::Kind::kFailedWrite, frames);
-  }
-  return {transfer.status, transfer.completes};
 }
 
 }  // namespace pagoda::mm

@@ -1,0 +1,112 @@
+// Transfers and pins: what keeps a page where it is while no PTE maps it, and what ends that.
+#include "pagoda/mm/pfn/pfn_database.h"
+
+namespace pagoda::mm {
+
+PfnEntry& PfnDatabase::expect_contents(Pfn frame, PhysicalAddress pte, RawPte original) {
+  note_use(frame);
+  PfnEntry& e = writable(frame);
+  PAGODA_CHECK(e.is_taken());
+  e.pte_address = pte.value();
+  e.prototype_pte = entry(pte.pfn()).prototype_pte;
+  e.original_pte = original;
+  e.reference_count = 1;
+  add_table_share(pte.pfn());
+  return e;
+}
+
+void PfnDatabase::begin_read(Pfn frame, PhysicalAddress pte, RawPte original) {
+  PfnEntry& e = expect_contents(frame, pte, original);
+  e.read_in_progress = 1;
+  e.io_completes = kNever.value();
+}
+
+void PfnDatabase::set_read_completes(Pfn frame, Time completes) {
+  PAGODA_CHECK(entry(frame).read_in_progress);
+  writable(frame).io_completes = completes.value();
+}
+
+void PfnDatabase::set_awaited(Pfn frame) {
+  PAGODA_CHECK(entry(frame).read_in_progress);
+  writable(frame).awaited = 1;
+}
+
+void PfnDatabase::end_read(Pfn frame) {
+  PfnEntry& e = writable(frame);
+  PAGODA_CHECK(e.read_in_progress && e.reference_count > 0);
+  e.read_in_progress = 0;
+  drop_reference(frame);
+}
+
+void PfnDatabase::abandon_read(Pfn frame) {
+  const PfnEntry& e = entry(frame);
+  PAGODA_CHECK(e.read_in_progress && !e.deleted && e.reference_count == 1);
+  const Pfn table = e.containing_page();
+  put_free(frame);
+  drop_table_share(table);
+}
+
+void PfnDatabase::pin(Pfn frame) {
+  PfnEntry& e = writable(frame);
+  PAGODA_CHECK(!e.read_in_progress && !e.deleted && e.state >= PageState::kStandby);
+  if (is_listed(e.state)) {
+    take_off(frame);
+    e.state = PageState::kTransition;
+    e.reference_count = 0;
+  }
+  ++e.reference_count;
+}
+
+void PfnDatabase::unpin(Pfn frame, PteCodec::Dirty dirty) {
+  if (dirty == PteCodec::Dirty::kYes) make_dirty(frame);
+  drop_reference(frame);
+}
+
+void PfnDatabase::begin_write(Pfn frame, RawPte original) {
+  PfnEntry& e = writable(frame);
+  PAGODA_CHECK(e.modified && !e.write_in_progress && !codec_.has_slot(e.original_pte));
+  pin(frame);
+  e.modified = 0;
+  e.write_in_progress = 1;
+  e.original_pte = original;
+}
+
+void PfnDatabase::lose_slot(Pfn frame) {
+  PfnEntry& e = writable(frame);
+  PAGODA_CHECK(e.write_in_progress && codec_.has_slot(e.original_pte));
+  e.modified = 1;
+  e.original_pte = codec_.demand_zero(codec_.protection(e.original_pte));
+}
+
+void PfnDatabase::end_write(Pfn frame, WriteOutcome outcome) {
+  PfnEntry& e = writable(frame);
+  PAGODA_CHECK(e.write_in_progress && e.reference_count > 0);
+  e.write_in_progress = 0;
+  // Dirtied or removed meanwhile: the slot was freed then, and how the write ended no longer matters.
+  if (outcome == WriteOutcome::kFailed && !e.deleted && (codec_.has_slot(e.original_pte) || e.maps_file()))
+    make_dirty(frame);
+  drop_reference(frame);
+}
+
+void PfnDatabase::written(Pfn frame, RawPte original) {
+  PfnEntry& e = writable(frame);
+  PAGODA_CHECK(e.state == PageState::kModified && !codec_.has_slot(e.original_pte) && !e.maps_file());
+  take_off(frame);
+  e.modified = 0;
+  e.original_pte = original;
+  put(frame, PageState::kStandby, PageLists::End::kTail);
+}
+
+void PfnDatabase::begin_rewrite(Pfn frame, RawPte original) {
+  PfnEntry& e = writable(frame);
+  PAGODA_CHECK(!e.modified && !e.write_in_progress && codec_.has_slot(e.original_pte));
+  pin(frame);
+  e.write_in_progress = 1;
+  e.original_pte = original;
+}
+
+void PfnDatabase::begin_move(Pfn frame, PhysicalAddress pte, RawPte original) {
+  expect_contents(frame, pte, original).write_in_progress = 1;
+}
+
+}  // namespace pagoda::mm
