@@ -88,15 +88,15 @@ bool SecondLevel::fill(mm::Processor& host, const GpaRange& range, GfnRange clus
   bool allowed = false;
   memory_.for_each_resident(host, range, cluster, [&](Gfn frame, const GuestMemory::HostPage& page) {
     if (frame == wanted) allowed = page.is_large || use != Access::kWrite || page.writable;
-    const Slat::Filled filled =
+    const Slat::FillResult filled =
         page.is_large ? fill_large(range, frame, page) : slat_.fill(frame, 1, page.frame, {.write = page.writable});
-    if (filled == Slat::Filled::kNew) ++counts_.entries_filled;
+    if (filled == Slat::FillResult::kNew) ++counts_.entries_filled;
   });
   return allowed;
 }
 
 // A large page of the host's becomes one entry where it lies right.
-Slat::Filled SecondLevel::fill_large(const GpaRange& range, Gfn frame, const GuestMemory::HostPage& page) {
+Slat::FillResult SecondLevel::fill_large(const GpaRange& range, Gfn frame, const GuestMemory::HostPage& page) {
   const PageCount in_piece(frame.value() % kPagesPerLargePage.value());
   const bool fits = in_piece <= frame - range.frames.first &&
                     kPagesPerLargePage - in_piece <= range.frames.count - (frame - range.frames.first) &&

@@ -32,8 +32,8 @@ class SecondLevel final : private GuestFrameCache {
   void detach(const GuestTlb& tlb) { std::erase(tlbs_, &tlb); }
   void attach(GuestFrameCache* shadow) { shadow_ = shadow; }
 
-  // A violation: makes the frame's page resident in the host, with the right, and fills the second level. False: nothing
-  // is behind the frame, or it cannot be written. Throws GuestMemoryLost.
+  // A violation: makes the frame's page resident in the host, with the right, and fills the second level. False:
+  // nothing is behind the frame, or it cannot be written. Throws GuestMemoryLost.
   bool handle_violation(WorldSwitch& world, Gfn frame, machine::Access use);
   // Does what the guest's hint says; hot pages are mapped too.
   // Requires: the frames are the guest's own memory.
@@ -55,7 +55,7 @@ class SecondLevel final : private GuestFrameCache {
   // Fills entries for the frames of the cluster, which is in one table, that the host has resident; whether the wanted
   // frame's allows the use.
   bool fill(mm::Processor& host, const GpaRange& range, GfnRange cluster, Gfn wanted, machine::Access use);
-  Slat::Filled fill_large(const GpaRange& range, Gfn frame, const GuestMemory::HostPage& page);
+  Slat::FillResult fill_large(const GpaRange& range, Gfn frame, const GuestMemory::HostPage& page);
 
   GuestMemory& memory_;
   mm::AddressSpace& vmmem_;

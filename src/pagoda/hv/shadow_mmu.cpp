@@ -106,9 +106,9 @@ std::expected<std::optional<Translation>, PageFault> ShadowMmu::fill(HypervisorV
       reserve_tables(view.world().host());
       view.reach(frame, access);
       const LockGuard guard(vmmem_.lock);
-      const Derived derived = derive(role, view.world().guest().asid(), va, access, *walked, path);
-      if (derived == Derived::kAgain) continue;
-      if (derived == Derived::kCannot) answer = *walked;
+      const Derivation derived = derive(role, view.world().guest().asid(), va, access, *walked, path);
+      if (derived == Derivation::kAgain) continue;
+      if (derived == Derivation::kCannot) answer = *walked;
     } else {
       answer = *walked;
     }
@@ -117,16 +117,16 @@ std::expected<std::optional<Translation>, PageFault> ShadowMmu::fill(HypervisorV
   }
 }
 
-ShadowMmu::Derived ShadowMmu::derive(const ShadowRole& role, Asid asid, VirtualAddress va, Access access,
-                                     const Translation& walked, const Path& path) {
+ShadowMmu::Derivation ShadowMmu::derive(const ShadowRole& role, Asid asid, VirtualAddress va, Access access,
+                                        const Translation& walked, const Path& path) {
   const bool write = access == Access::kWrite;
   const Gfn frame = to_gfn(walked.frame);
   const machine::RawPte second = slat_.entry(frame);
   const bool host_writable = (second & machine::pte_bits::kWrite) != 0;
   // The host may have taken the page away again, or the frames for tables.
-  if (second == 0 || (write && !host_writable)) return Derived::kAgain;
-  if (frames_.spare() < ShadowTree::kTablesPerPath + 1_pages) return Derived::kAgain;
-  if (write && !make_writable(frame, path, walked.level)) return Derived::kCannot;
+  if (second == 0 || (write && !host_writable)) return Derivation::kAgain;
+  if (frames_.spare() < ShadowTree::kTablesPerPath + 1_pages) return Derivation::kAgain;
+  if (write && !make_writable(frame, path, walked.level)) return Derivation::kCannot;
   ShadowTree& tree = tree_for(role, asid);
   if (const auto old = tree.find(va);
       old && (old->guest != frame || old->guest_level != walked.level || !derives_from(tree, va, path)))
@@ -148,7 +148,7 @@ ShadowMmu::Derived ShadowMmu::derive(const ShadowRole& role, Asid asid, VirtualA
        .global = walked.global,
        .cache_disable = walked.cache_disable,
        .write_through = walked.write_through});
-  return Derived::kDone;
+  return Derivation::kDone;
 }
 
 bool ShadowMmu::make_writable(Gfn frame, const Path& path, unsigned leaf_level) {

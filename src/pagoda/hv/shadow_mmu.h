@@ -22,8 +22,8 @@
 // A program's write (a page that is data and a table) lets a leaf table get out of sync and makes others data.
 //
 // Invalidations: of a page drops the entries of that address; of a space, and the load of a root, bring the space's
-// tables back in sync: entries that the guest's no longer allow are dropped, and the tables are traced again. Trees stay
-// when another root is loaded. Trees are a cache: the one used longest ago is evicted when there is no room.
+// tables back in sync: entries that the guest's no longer allow are dropped, and the tables are traced again. Trees
+// stay when another root is loaded. Trees are a cache: the one used longest ago is evicted when there is no room.
 //
 // Where software refills the TLB there is no walk and nothing to shadow; each write of a TLB entry is an exit (Disco:
 // Bugnion et al. 1997).
@@ -117,7 +117,7 @@ class ShadowMmu final : public machine::GuestMmu, private GuestFrameCache {
  private:
   friend struct ShadowCorruptor;
 
-  enum class Derived : std::uint8_t { kDone, kAgain, kCannot };
+  enum class Derivation : std::uint8_t { kDone, kAgain, kCannot };
   using Path = std::vector<Gfn>;  // The guest's tables on the way to an entry, from the root.
 
   template <class Work>
@@ -136,8 +136,8 @@ class ShadowMmu final : public machine::GuestMmu, private GuestFrameCache {
   [[nodiscard]] bool is_memory(Gfn frame, machine::Access access) const;
   void reserve_tables(machine::Processor& host);
   Path path_to(HypervisorView& view, Gfn root, VirtualAddress va, unsigned leaf_level) const;
-  Derived derive(const ShadowRole& role, machine::Asid asid, VirtualAddress va, machine::Access access,
-                 const machine::Translation& walked, const Path& path) PAGODA_REQUIRES(vmmem_.lock);
+  Derivation derive(const ShadowRole& role, machine::Asid asid, VirtualAddress va, machine::Access access,
+                    const machine::Translation& walked, const Path& path) PAGODA_REQUIRES(vmmem_.lock);
   // Stops tracing a frame that a program writes. False: it will be traced again at once.
   bool make_writable(Gfn frame, const Path& path, unsigned leaf_level) PAGODA_REQUIRES(vmmem_.lock);
 

@@ -45,7 +45,7 @@ PageCount Slat::missing_tables(Gfn guest) const {
   return PageCount(level - 1);
 }
 
-Slat::Filled Slat::fill(Gfn guest, unsigned level, Pfn host, Rights rights) {
+Slat::FillResult Slat::fill(Gfn guest, unsigned level, Pfn host, Rights rights) {
   frames_.assert_held();
   Pfn table = root_;
   for (unsigned above = machine::kMaxPagingLevels; above > level; --above) {
@@ -62,13 +62,13 @@ Slat::Filled Slat::fill(Gfn guest, unsigned level, Pfn host, Rights rights) {
   const auto old = memory_.load<std::uint64_t>(at);
   const RawPte entry = PhysicalAddress(host).value() | kValid | kUser | (rights.write ? kWrite : 0) |
                        (rights.execute ? 0 : kNoExecute) | (level > 1 ? kLarge : 0);
-  if ((old & ~(kAccessed | kDirty)) == entry) return Filled::kSame;
+  if ((old & ~(kAccessed | kDirty)) == entry) return FillResult::kSame;
   if (level > 1 && (old & kValid) != 0 && (old & kLarge) == 0) {
     free_below(mode().frame(old), level - 1);
     frames_.give_back(mode().frame(old));
   }
   memory_.store<std::uint64_t>(at, entry);
-  return Filled::kNew;
+  return FillResult::kNew;
 }
 
 RawPte Slat::entry(Gfn guest) const {

@@ -2,8 +2,8 @@
 // paging, which is the format of its ordinary tables; Intel's EPT differs in bits only).
 //
 // It is a cache over the host's PTEs of vmmem, which SecondLevel keeps: entries are made when the guest needs them
-// ("violation"), carry no right that the host's PTE does not carry, and are cleared when the host says so. Write is given
-// only for pages that the host knows to be dirty, so that a first write comes to the host as any other does.
+// ("violation"), carry no right that the host's PTE does not carry, and are cleared when the host says so. Write is
+// given only for pages that the host knows to be dirty, so that a first write comes to the host as any other does.
 //
 // Under shadow paging the same tables are the hypervisor's map from guest frames to host frames (ESX: pmap), which only
 // software reads.
@@ -54,8 +54,8 @@ class Slat {
   // Makes or replaces an entry of 4 KB (level 1), 2 MB (level 2) or 1 GB (level 3), not accessed yet; one that says the
   // same already stays as it is. (A host process has no pages of 1 GB, so no partition asks for level 3.)
   // Requires: both frames multiples of the entry's size, `missing_tables` spare frames.
-  enum class Filled : std::uint8_t { kSame, kNew };
-  Filled fill(Gfn guest, unsigned level, Pfn host, Rights rights);
+  enum class FillResult : std::uint8_t { kSame, kNew };
+  FillResult fill(Gfn guest, unsigned level, Pfn host, Rights rights);
   // The entry that translates the frame, large or not; 0 if there is none.
   [[nodiscard]] machine::RawPte entry(Gfn guest) const;
   // The host frame that translates it; kNoPfn if there is no entry.

@@ -1,5 +1,5 @@
-// A guest's disk: the transfers of a simulated disk, of which GuestMemory hears, since what the guest writes to its disk
-// the host may have to read in first (double paging).
+// A guest's disk: the transfers of a simulated disk, of which GuestMemory hears: what the guest writes to its disk the
+// host may have to read in first (double paging).
 #pragma once
 
 #include <filesystem>
