@@ -29,7 +29,7 @@ constexpr std::size_t kOperationBytes = 12;
 constexpr std::size_t kMostOperations = 400;
 constexpr std::uint64_t kHostileFrames = 512;
 constexpr PageCount kNeighbours{48};  // Pages of the other guest's program, and of the host's process.
-// Upper six bytes of every word that somebody else wrote. The hostile guest's own words have zeros there.
+// Upper six bytes of every word that its neighbours wrote. The hostile guest's own words have zeros there.
 constexpr std::uint64_t kSecret = 0x5E5E5E5E5E5E0000;
 
 class Bytes {
@@ -208,7 +208,7 @@ class World {
 
   static void expect_no_secret(std::uint64_t word) {
     for (unsigned shift = 0; shift <= 16; shift += 8)
-      if ((word >> shift & 0xFFFFFFFFFFFF) == kSecret >> 16) found("the hostile guest read somebody else's memory");
+      if ((word >> shift & 0xFFFFFFFFFFFF) == kSecret >> 16) found("the hostile guest read memory that is not its own");
   }
   // Mostly the first few frames, so that tables meet; sometimes any of its own; sometimes anything.
   static Pfn frame(std::uint64_t how, std::uint64_t number) {
@@ -292,7 +292,7 @@ class World {
         (how & 8) != 0 ? disk_file_->read(cpu(), at, frames) : disk_file_->write(cpu(), at, frames);
     cpu().wait_until(done.completes);
   }
-  // The host takes memory away from everybody.
+  // The host takes memory away from all of them.
   void squeeze(std::uint64_t how) {
     if ((how & 1) != 0) ignore(hostile_->vmmem().empty(host_.cpu()));
     if ((how & 2) != 0) ignore(good_.partition().vmmem().empty(host_.cpu()));

@@ -11,6 +11,7 @@ std::string to_string(PhysicalAddress address) { return fmt::format("pa:{:#x}", 
 std::string to_string(GuestPhysicalAddress address) { return fmt::format("gpa:{:#x}", address.value()); }
 std::string to_string(Vpn page) { return fmt::format("vpn:{:#x}", page.value()); }
 std::string to_string(Pfn frame) { return fmt::format("pfn:{:#x}", frame.value()); }
+std::string to_string(Gfn frame) { return fmt::format("gfn:{:#x}", frame.value()); }
 std::string to_string(PageFileSlot slot) { return fmt::format("slot:{:#x}", slot.value()); }
 std::string to_string(FileOffset offset) { return fmt::format("offset:{:#x}", offset.value()); }
 

@@ -111,6 +111,10 @@ using Vpn = Place<struct VpnTag, PageCount, std::uint64_t>;
 using Pfn = Place<struct PfnTag, PageCount, std::uint32_t>;
 inline constexpr Pfn kNoPfn{std::numeric_limits<std::uint32_t>::max()};
 
+// A frame of a guest's memory, as its hypervisor numbers it; never confused with the frame of the host behind it.
+using Gfn = Place<struct GfnTag, PageCount, std::uint32_t>;
+inline constexpr Gfn kNoGfn{std::numeric_limits<std::uint32_t>::max()};
+
 // An address: a place in bytes that knows its page.
 template <class Self>
 class Address : public Place<Self, ByteCount, std::uint64_t> {
@@ -151,6 +155,8 @@ class PhysicalAddress : public Address<PhysicalAddress> {
 class GuestPhysicalAddress : public Address<GuestPhysicalAddress> {
  public:
   using Address::Address;
+  constexpr explicit GuestPhysicalAddress(Gfn frame) : Address(std::uint64_t{frame.value()} << kPageShift) {}
+  [[nodiscard]] constexpr Gfn gfn() const { return Gfn(static_cast<std::uint32_t>(value() >> kPageShift)); }
 };
 
 // A slot of a paging file. Slot 0 is reserved, so that a zero offset means "no slot" (reference: NT paging files).
@@ -162,6 +168,7 @@ using FileOffset = Place<struct FileOffsetTag, ByteCount, std::uint64_t>;
 // Runs of places (base/range.h has what they can do).
 using VpnRange = Range<Vpn>;
 using PfnRange = Range<Pfn>;
+using GfnRange = Range<Gfn>;
 using SlotRange = Range<PageFileSlot>;
 using VirtualRange = Range<VirtualAddress>;
 
@@ -180,6 +187,7 @@ std::string to_string(PhysicalAddress address);
 std::string to_string(GuestPhysicalAddress address);
 std::string to_string(Vpn page);
 std::string to_string(Pfn frame);
+std::string to_string(Gfn frame);
 std::string to_string(PageFileSlot slot);
 std::string to_string(FileOffset offset);
 std::string to_string(ByteCount bytes);

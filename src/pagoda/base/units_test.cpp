@@ -105,6 +105,7 @@ TEST(Units, PrintWithPrefixOrUnit) {
   EXPECT_EQ(to_string(GuestPhysicalAddress(0x2000)), "gpa:0x2000");
   EXPECT_EQ(to_string(Vpn(0x10)), "vpn:0x10");
   EXPECT_EQ(to_string(Pfn(0x1A2)), "pfn:0x1a2");
+  EXPECT_EQ(to_string(Gfn(0x1A2)), "gfn:0x1a2");
   EXPECT_EQ(to_string(PageFileSlot(0x123)), "slot:0x123");
   EXPECT_EQ(to_string(FileOffset(0x200)), "offset:0x200");
   EXPECT_EQ(to_string(1_pages), "1 page");

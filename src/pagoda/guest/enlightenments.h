@@ -1,32 +1,32 @@
-// What a guest that knows that it is one tells its hypervisor about its memory.
+// What an enlightened guest tells its hypervisor about its memory.
 //
 //   zeroed list   head [ hot window | reserve ............ | the back: cold-hinted ] tail     (taken from the head)
 //   free, standby head [ hot window | ...                                            ] tail
 //
-// Pages at the back of the zeroed list will not be needed soon, and what they hold is worth nothing: they are
-// cold-discard hinted, or cold-hinted where the host takes no discards, so that the host gives their frames to somebody
-// else. Pages that were hinted so are remembered. When they come to the head of the zeroed, free or standby list they
-// will be taken next, and are hot-hinted, so that the host brings them in before the guest's fault needs them. When a
-// frame is put to use the host has brought it in by itself, and it counts as hinted no more.
+// Pages at the back of the zeroed list will not be needed soon, and their contents are worth nothing: they are
+// cold-discard hinted, or cold-hinted where the host takes no discards, so that the host can use their frames. The
+// guest remembers which pages it hinted so. When they come to the head of the zeroed, free or standby list they will be
+// taken next, and are hot-hinted, so that the host brings them in before the guest's fault needs them. A frame that is
+// put to use has been brought in by the host anyway, and no longer counts as hinted.
 //
 // A plain guest is a memory manager over the same machine with no such object: it asks nothing and runs unchanged.
 //
 // Which pages: a host takes whole runs (Capabilities::reporting_granule), so a cold hint names aligned granules all of
-// whose frames are in the back; others wait until their neighbours are there. Frames never used are no part of this:
-// the host never had anything behind them. So `free` and `standby` have hinted pages only if a frame came there without
+// whose frames are in the back; others wait until their neighbours are there. Frames never used are not hinted: the
+// host never had anything behind them. So `free` and `standby` have hinted pages only if a frame came there without
 // having been used.
 //
-// How a frame is not taken while the host throws its contents away: under the PFN lock the frames leave the zeroed list
-// (nobody can find them any more, they count as not available), the lock is let go, the hypercall is made, and under
-// the lock they go back to the tail, marked. So no hypercall is made under the PFN lock, and the contents of a frame
-// that is in anybody's hands are never discarded. A discarded page reads as zero, so it is zeroed still ([PF7]). Hot
-// hints keep contents, so those frames stay where they are.
+// A frame cannot be taken while the host discards its contents: under the PFN lock the frames leave the zeroed list
+// (no allocation finds them, and they count as not available); without the lock the hypercall is made; under the lock
+// they return to the tail, marked. So no hypercall is made under the PFN lock, and contents that are in use are never
+// discarded. A discarded page reads as zero, so it is zeroed still ([PF7]). Hot hints keep contents, so those frames
+// stay on their lists.
 //
 // Invariants:
 //   [EN1] A frame that is marked as hinted is on the zeroed, free or standby list, or was set aside by `run`.
 //   [EN2] No call names more than Hypercalls::kMostRanges ranges.
-// Locking: `run` takes the PFN lock; the marks are under it. Nothing here depends on more than the manager's state and
-// the processor's clock. Source: reference/virtualization.md section 5, "Guest policy (Windows)".
+// Locking: `run` takes the PFN lock; the marks are under it. All decisions depend on the manager's state and the
+// processor's clock alone. Source: reference/virtualization.md section 5, "Guest policy (Windows)".
 #pragma once
 
 #include <cstdint>
@@ -59,8 +59,9 @@ struct EnlightenmentSettings {
 
 class Enlightenments final : public mm::SystemThread, private mm::FrameWatch {
  public:
-  // Asks the hypervisor what it takes. Null if the machine has none, or if it takes nothing: a plain guest. The manager
-  // must outlive it, and has at most one.
+  // Asks the hypervisor which hints it takes. Null if the machine has no hypervisor, or one that takes none: a plain
+  // guest.
+  // Requires: the manager outlives it and has no other.
   static std::unique_ptr<Enlightenments> create(mm::MemoryManager& guest, Processor& cpu,
                                                 const EnlightenmentSettings& settings);
   ~Enlightenments() override;
@@ -71,7 +72,7 @@ class Enlightenments final : public mm::SystemThread, private mm::FrameWatch {
   // At once when a hinted page has come to the head of a list; else at the next look or report.
   [[nodiscard]] Time due(Time now) const override;
   // Hot hints, one batch of cold ones, a report: as far as they are due. A hint that the host refuses is counted, and
-  // the frames are as if nothing had been said.
+  // leaves its frames unhinted.
   void run(Processor& cpu) override;
 
   // Pages, unless said otherwise.
@@ -84,7 +85,7 @@ class Enlightenments final : public mm::SystemThread, private mm::FrameWatch {
     std::uint64_t reports = 0;
   };
   [[nodiscard]] const Counts& counts() const { return counts_; }
-  // Frames that the host was told it may take, and that were not needed since.
+  // Frames that were cold-hinted and not needed since.
   [[nodiscard]] PageCount hinted() const;
   [[nodiscard]] bool is_hinted(Pfn frame) const;
 

@@ -172,7 +172,7 @@ class Adversary final : public VirtualProcessor::Interruption {
         break;
       }
       case 4:
-        take_standby();
+        host_.reuse_standby(PageCount(random_.below(200)));
         break;
       case 5:
         host_.manager().complete_io(host_.cpu());
@@ -183,16 +183,6 @@ class Adversary final : public VirtualProcessor::Interruption {
   }
 
  private:
-  // Clean pages lose their frames, so that the next access reads them from the paging file.
-  void take_standby() {
-    mm::PfnDatabase& pfns = host_.manager().core().pfns;
-    const LockGuard guard(pfns.lock);
-    std::vector<Pfn> taken;
-    for (std::uint64_t i = random_.below(200); i > 0 && pfns.lists().oldest_standby() != kNoPfn; --i)
-      taken.push_back(pfns.take(host_.cpu(), mm::Contents::kAny)->frame);
-    for (const Pfn frame : taken) pfns.give_back(frame, mm::Contents::kAny);
-  }
-
   TestHost& host_;
   Partition& partition_;
   Random random_;

@@ -23,7 +23,7 @@ class Checker {
   std::vector<Finding> run() {
     {
       const LockGuard guard(partition_.vmmem().lock);
-      partition_.slat().for_each([&](Pfn first, unsigned level, RawPte raw) {
+      partition_.slat().for_each([&](Gfn first, unsigned level, RawPte raw) {
         partition_.vmmem().lock.assert_held();
         check_entry(first, level, raw);
       });
@@ -38,10 +38,10 @@ class Checker {
   void report(const std::string& rule, std::string text) { findings_.push_back({rule, std::move(text)}); }
 
   // [SL2-1], for each small page of the entry.
-  void check_entry(Pfn first, unsigned level, RawPte raw) PAGODA_REQUIRES(partition_.vmmem().lock) {
+  void check_entry(Gfn first, unsigned level, RawPte raw) PAGODA_REQUIRES(partition_.vmmem().lock) {
     const PageCount pages = pages_of(Slat::mode().coverage(level));
     for (PageCount i; i < pages; ++i) {
-      const Pfn guest = first + i;
+      const Gfn guest = first + i;
       const Pfn frame = Slat::mode().frame(raw) + i;
       const GpaRange* const range = partition_.map().find(guest);
       if (range == nullptr) {
@@ -71,9 +71,9 @@ class Checker {
   }
 
   void check_processor(VirtualProcessor& vcpu) {
-    if (vcpu.holds_any()) report("VP3", "a frame is held between two instructions");
-    for (const machine::CachedTranslation& held : vcpu.nested_tlb().held()) {
-      const Pfn guest = PhysicalAddress(held.page.value()).pfn();
+    if (vcpu.tlb().pins_any()) report("VP3", "a frame is pinned between two instructions");
+    for (const machine::CachedTranslation& held : vcpu.tlb().nested().held()) {
+      const Gfn guest = GuestPhysicalAddress(held.page.value()).gfn();
       const Pfn frame = cpu_.physical().frame_at(held.host);
       const RawPte raw = partition_.slat().entry(guest);
       if (raw == 0 || partition_.slat().frame_of(guest) != frame) {
@@ -91,7 +91,7 @@ class Checker {
       const auto found = guest_of_.find(frame);
       bool writable = false;
       if (found != guest_of_.end())
-        for (const Pfn guest : found->second) writable |= (partition_.slat().entry(guest) & kWrite) != 0;
+        for (const Gfn guest : found->second) writable |= (partition_.slat().entry(guest) & kWrite) != 0;
       if (found == guest_of_.end()) {
         report("VP2", fmt::format("the TLB leads from {:#x} to host frame {:#x}, which is no guest frame's",
                                   held.page.value(), frame.value()));
@@ -105,7 +105,7 @@ class Checker {
   Partition& partition_;
   mm::MemoryManager& host_;
   mm::Processor& cpu_;
-  std::map<Pfn, std::vector<Pfn>> guest_of_;  // By host frame.
+  std::map<Pfn, std::vector<Gfn>> guest_of_;  // By host frame.
   std::vector<Finding> findings_;
 };
 

@@ -1,5 +1,5 @@
 // The checker of what lies between a guest and its host: proves that every cache allows no more than what it caches
-// ("A TLB is a TLB"). The rules stand in the headers of the parts that keep them. mm::check proves the managers on both
+// ("A TLB is a TLB"). The rules are in the headers of the parts that keep them. mm::check proves the managers on both
 // sides.
 #pragma once
 
@@ -13,7 +13,8 @@ namespace pagoda::hv {
 using mm::Finding;
 using mm::to_string;
 
-// Everything that is wrong; empty for a healthy partition. To be called while nothing else runs.
+// Everything that is wrong; empty for a healthy partition.
+// Requires: nothing else runs.
 std::vector<Finding> check(Partition& partition);
 
 }  // namespace pagoda::hv

@@ -60,9 +60,10 @@ class ShadowChecker {
   void check_table(const ShadowTree& tree, Pfn frame, unsigned level, std::set<Pfn>& seen) {
     const auto known = tree.tables().find(frame);
     if (known == tree.tables().end()) {
-      return find("SH1", fmt::format("frame {:#x} is no table of its tree, and stands in one", frame.value()));
+      return find("SH1",
+                  fmt::format("frame {:#x} is no table of its tree, and an entry of it points there", frame.value()));
     }
-    if (!seen.insert(frame).second) return find("SH1", fmt::format("table {:#x} stands in two places", frame.value()));
+    if (!seen.insert(frame).second) return find("SH1", fmt::format("table {:#x} is in two places", frame.value()));
     unsigned used = 0;
     for (std::uint64_t index = 0; index < ShadowTree::mode().entries(level); ++index) {
       const auto raw = memory_.load<std::uint64_t>(PhysicalAddress(frame) + ByteCount(index * sizeof(RawPte)));
@@ -101,7 +102,7 @@ class ShadowChecker {
   }
 
   // An entry of the guest's. None: the host has its table elsewhere.
-  [[nodiscard]] std::optional<RawPte> guest_entry(Pfn table, VirtualAddress va, unsigned level) const {
+  [[nodiscard]] std::optional<RawPte> guest_entry(Gfn table, VirtualAddress va, unsigned level) const {
     const Pfn host = partition_.slat().frame_of(table);
     if (host == kNoPfn) return std::nullopt;
     return machine::load_entry(memory_, mode_, mode_.entry_address(host, va, level));
@@ -137,11 +138,11 @@ class ShadowChecker {
         allowed &= level == 1 || (*raw & kLarge) != 0;
         const std::uint64_t within = mode_.coverage(level).value() - 1;
         const PhysicalAddress target((*raw & mode_.frame_mask & ~within) | (va.value() & within));
-        allowed &= target.pfn() == leaf.guest;
+        allowed &= to_gfn(target.pfn()) == leaf.guest;
       } else {
         const auto below = tree.guest_tables().find(key(va, level - 1));
         allowed &= !format.may_be_large || (*raw & kLarge) == 0;
-        allowed &= below != tree.guest_tables().end() && below->second == mode_.frame(*raw);
+        allowed &= below != tree.guest_tables().end() && below->second == to_gfn(mode_.frame(*raw));
       }
       if (!allowed)
         find("SH4", fmt::format("{} (guest frame {:#x}{}{}{}) is not what the guest's entry of level {} allows: {:#x}",
@@ -150,7 +151,7 @@ class ShadowChecker {
     }
   }
 
-  [[nodiscard]] const TracedTables::Table* known_table(Pfn frame) const {
+  [[nodiscard]] const TracedTables::Table* known_table(Gfn frame) const {
     const auto at = shadow_.traced().all().find(frame);
     return at == shadow_.traced().all().end() ? nullptr : &at->second;
   }
@@ -187,12 +188,12 @@ class ShadowChecker {
       for (const auto& [at, frame] : tree->guest_tables())
         if (!uses.contains({tree.get(), at}))
           find("SH2", fmt::format("guest frame {:#x} does not know its use at {:#x}", frame.value(), at.first));
-    for (const Pfn frame : traced.unsync())
+    for (const Gfn frame : traced.unsync())
       if (known_table(frame) == nullptr)
         find("SH3", fmt::format("guest frame {:#x} is unsync and no table", frame.value()));
     for (const GpaRange& range : partition_.map().ranges()) {
       for (PageCount i; i < range.frames.count; ++i) {
-        const Pfn frame = range.frames.first + i;
+        const Gfn frame = range.frames.first + i;
         const TracedTables::Table* const table = known_table(frame);
         if (traced.is_traced(frame) != (table != nullptr && table->state == State::kTraced))
           find("SH2", fmt::format("guest frame {:#x} is marked wrongly", frame.value()));
@@ -210,7 +211,7 @@ class ShadowChecker {
 
   // [SH7]
   void check_tlbs() {
-    std::map<Pfn, Pfn> traced;  // By host frame.
+    std::map<Pfn, Gfn> traced;  // By host frame.
     for (const auto& [frame, table] : shadow_.traced().all())
       if (const Pfn host = partition_.slat().frame_of(frame); host != kNoPfn && table.state == State::kTraced)
         traced.emplace(host, frame);

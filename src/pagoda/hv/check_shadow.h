@@ -8,7 +8,8 @@
 
 namespace pagoda::hv {
 
-// Adds what is wrong. To be called while nothing else runs, with no lock held.
+// Adds what is wrong.
+// Requires: nothing else runs, no lock is held.
 void check_shadow(Partition& partition, std::vector<mm::Finding>& findings);
 
 }  // namespace pagoda::hv

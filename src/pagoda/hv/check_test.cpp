@@ -21,7 +21,7 @@ class HvCheck : public ::testing::Test {
     // Some guest frame that the guest's TLB leads to, and that it wrote.
     const machine::CachedTranslation held = vm_.cpu().tlb().held().front();
     const Pfn frame = host_.cpu().physical().frame_at(held.host);
-    slat().for_each([&](Pfn first, unsigned, machine::RawPte raw) {
+    slat().for_each([&](Gfn first, unsigned, machine::RawPte raw) {
       if (Slat::mode().frame(raw) == frame) guest_frame_ = first;
     });
   }
@@ -40,21 +40,21 @@ class HvCheck : public ::testing::Test {
   void forget_everything() {
     const LockGuard guard(partition().vmmem().lock);
     slat().reset();
-    partition().processor(0).forget_all();
+    partition().processor(0).tlb().forget_all();
   }
   using Rules = std::vector<std::string>;
 
   TestHost host_;
   TestVm vm_;
   VirtualAddress base_;
-  Pfn guest_frame_ = kNoPfn;
+  Gfn guest_frame_ = kNoGfn;
 };
 
 TEST_F(HvCheck, AnEntryThatLeadsElsewhere) {
   {
     const LockGuard guard(partition().vmmem().lock);
     slat().fill(guest_frame_, 1, slat().frame_of(guest_frame_) + 1_pages, {.write = false});
-    partition().processor(0).forget_all();
+    partition().processor(0).tlb().forget_all();
   }
   EXPECT_EQ(rules(), Rules{"SL2-1"});
   forget_everything();
@@ -64,7 +64,7 @@ TEST_F(HvCheck, AnEntryThatLeadsElsewhere) {
 TEST_F(HvCheck, AnEntryWithNothingBehindIt) {
   {
     const LockGuard guard(partition().vmmem().lock);
-    slat().fill(Pfn(510) + partition().config().memory, 1, Pfn(1), {.write = false});
+    slat().fill(Gfn(510) + partition().config().memory, 1, Pfn(1), {.write = false});
   }
   EXPECT_EQ(rules(), Rules{"SL2-1"});
   forget_everything();
@@ -93,7 +93,7 @@ TEST_F(HvCheck, ATlbThatKnowsMoreThanTheSecondLevel) {
   }
   EXPECT_EQ(rules(), (Rules{"VP1", "VP2"}));
   Corruptor::nested_tlb(partition().processor(0))
-      .invalidate_page(VirtualAddress(PhysicalAddress(guest_frame_).value()), machine::kUntagged);
+      .invalidate_page(VirtualAddress(GuestPhysicalAddress(guest_frame_).value()), machine::kUntagged);
   EXPECT_EQ(rules(), Rules{"VP2"});
   forget_everything();
   EXPECT_EQ(rules(), Rules{});
@@ -109,8 +109,8 @@ TEST_F(HvCheck, TlbsThatMayWriteWhereTheSecondLevelMayNot) {
   forget_everything();
 }
 
-TEST_F(HvCheck, AFrameThatIsHeldForEver) {
-  const machine::FrameView view = vm_.cpu().physical().bytes(guest_frame_, machine::Access::kRead);
+TEST_F(HvCheck, AFrameThatStaysPinned) {
+  const machine::FrameView view = vm_.cpu().physical().bytes(to_guest_pfn(guest_frame_), machine::Access::kRead);
   EXPECT_EQ(rules(), Rules{"VP3"});
 }
 

@@ -8,10 +8,10 @@ namespace pagoda::hv {
 
 Result<> GpaMap::add(const GpaRange& range) {
   const auto [first, count] = range.frames;
-  if (count.is_zero() || count.value() > kNoPfn.value() - first.value()) return fail(Status::kInvalidParameter);
+  if (count.is_zero() || count.value() > kNoGfn.value() - first.value()) return fail(Status::kInvalidParameter);
   const auto next = std::ranges::upper_bound(ranges_, first, {}, [](const GpaRange& r) { return r.frames.first; });
-  if (next != ranges_.begin() && std::prev(next)->contains(first)) return fail(Status::kConflictingAddresses);
-  if (next != ranges_.end() && range.contains(next->frames.first)) return fail(Status::kConflictingAddresses);
+  if (next != ranges_.begin() && std::prev(next)->frames.contains(first)) return fail(Status::kConflictingAddresses);
+  if (next != ranges_.end() && range.frames.contains(next->frames.first)) return fail(Status::kConflictingAddresses);
   ranges_.insert(next, range);
   longest_ = std::max(longest_, count);
   by_backing_.resize(ranges_.size());
@@ -20,21 +20,21 @@ Result<> GpaMap::add(const GpaRange& range) {
   return {};
 }
 
-const GpaRange* GpaMap::find(Pfn frame) const {
+const GpaRange* GpaMap::find(Gfn frame) const {
   const auto next = std::ranges::upper_bound(ranges_, frame, {}, [](const GpaRange& r) { return r.frames.first; });
   if (next == ranges_.begin()) return nullptr;
   const GpaRange& range = *std::prev(next);
-  return range.contains(frame) ? &range : nullptr;
+  return range.frames.contains(frame) ? &range : nullptr;
 }
 
-bool GpaMap::is_memory(machine::FrameRange frames) const {
+bool GpaMap::is_memory(GfnRange frames) const {
   if (frames.count.is_zero()) return false;
   while (!frames.count.is_zero()) {
     const GpaRange* const range = find(frames.first);
     if (range == nullptr || range->kind != GpaKind::kMemory) return false;
     const PageCount here = std::min(frames.count, range->frames.count - (frames.first - range->frames.first));
     frames.count -= here;
-    if (frames.count.value() > 0 && here.value() > kNoPfn.value() - frames.first.value()) return false;
+    if (frames.count.value() > 0 && here.value() > kNoGfn.value() - frames.first.value()) return false;
     frames.first += here;
   }
   return true;

@@ -11,13 +11,13 @@
 // Locking: ranges are added before the first processor runs; afterwards the map never changes.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <vector>
 
 #include "pagoda/base/status.h"
 #include "pagoda/base/units.h"
-#include "pagoda/machine/hypercalls.h"
 
 namespace pagoda::hv {
 
@@ -27,30 +27,33 @@ enum class GpaKind : std::uint8_t {
 };
 
 struct GpaRange {
-  machine::FrameRange frames;  // Of the guest.
-  Vpn backing;                 // The first page of vmmem.
+  GfnRange frames;
+  Vpn backing;  // The first page of vmmem.
   GpaKind kind = GpaKind::kMemory;
 
-  [[nodiscard]] bool contains(Pfn frame) const {
-    return frame >= frames.first && (frame - frames.first) < frames.count;
-  }
-  [[nodiscard]] Vpn page_of(Pfn frame) const { return backing + (frame - frames.first); }
+  // Requires: frames.contains(frame).
+  [[nodiscard]] Vpn page_of(Gfn frame) const { return backing + (frame - frames.first); }
+  // Requires: frames.contains(part).
+  [[nodiscard]] VpnRange pages_of(GfnRange part) const { return {page_of(part.first), part.count}; }
   [[nodiscard]] VpnRange pages() const { return {backing, frames.count}; }
 };
 
 class GpaMap {
  public:
-  // Fails with kInvalidParameter (no frames, or more than can be named) or kConflictingAddresses (a frame is mapped
-  // already), and then changes nothing.
+  // Adds a range; on failure the map is as it was.
+  // Fails with: kInvalidParameter (no frames, or more than can be named), kConflictingAddresses (a frame is mapped
+  // already).
   Result<> add(const GpaRange& range);
 
-  // The range that the frame lies in; null: nothing is there.
-  [[nodiscard]] const GpaRange* find(Pfn frame) const;
-  // Whether all frames of the run are the guest's own memory.
-  [[nodiscard]] bool is_memory(machine::FrameRange frames) const;
+  // The range that contains the frame; null: nothing is behind it.
+  [[nodiscard]] const GpaRange* find(Gfn frame) const;
+  // Whether all frames of the run are the guest's own memory. The run is the guest's word: it may be empty or wrap.
+  [[nodiscard]] bool is_memory(GfnRange frames) const;
   [[nodiscard]] std::span<const GpaRange> ranges() const { return ranges_; }
+  // One past the highest frame that is mapped.
+  [[nodiscard]] Gfn end() const { return ranges_.empty() ? Gfn(0) : ranges_.back().frames.end(); }
 
-  // Calls `visit(guest frame, page)` for every guest frame that a page of the range backs.
+  // Calls `visit(frame, page)` for every guest frame that a page of the range backs.
   template <class Visit>
   void for_each_frame(VpnRange pages, Visit&& visit) const {
     for (auto number = after(pages); number > 0; --number) {

@@ -47,7 +47,7 @@ TEST_P(Hints, ColdPagesLeaveTheWorkingSetAndKeepTheirContents) {
   EXPECT_EQ(hint(HeatHint::kCold, {kSome}), Status::kSuccess);
   EXPECT_EQ(working_set() + kSome.count, before);
   for (Pfn frame = kSome.first; frame < kSome.first + kSome.count; ++frame)
-    EXPECT_EQ(vm_.partition().slat().entry(frame), 0U);
+    EXPECT_EQ(vm_.partition().slat().entry(to_gfn(frame)), 0U);
   EXPECT_EQ(vm_.check(), "");
   EXPECT_EQ(read(kSome.first + PageCount(7)), kFirst + 8);
   EXPECT_EQ(vm_.partition().counts().cold_pages, kSome.count.value());

@@ -46,12 +46,12 @@ class GuestPage {
 };
 
 // The second level as hardware without any nested TLB reads it: every reach walks.
-class EveryReachWalks final : public machine::FrameReach {
+class EveryReachWalks final : public machine::GuestFrameAccess {
  public:
   EveryReachWalks(const Slat& slat, machine::PhysicalView host) : slat_(slat), host_(host) {}
 
-  std::byte* hold(Pfn frame, Access use, machine::FrameExtent /*part*/) override { return bytes(frame, use); }
-  void let_go(Pfn /*frame*/, Access /*use*/, machine::FrameExtent /*part*/) override {}
+  std::byte* pin(Pfn frame, Access use, machine::FrameExtent /*part*/) override { return bytes(frame, use); }
+  void unpin(Pfn /*frame*/, Access /*use*/, machine::FrameExtent /*part*/) override {}
   machine::TlbBytes reach_for_tlb(Pfn frame, Access use, VirtualAddress /*va*/, machine::Asid /*asid*/) override {
     return {.bytes = bytes(frame, use)};
   }
@@ -59,7 +59,7 @@ class EveryReachWalks final : public machine::FrameReach {
 
  private:
   std::byte* bytes(Pfn frame, Access use) {
-    const auto walked = slat_.walk(frame, use, loads_);
+    const auto walked = slat_.walk(to_gfn(frame), use, loads_);
     PAGODA_CHECK(walked.has_value());
     return host_.bytes(walked->frame, use).data();
   }
@@ -105,7 +105,7 @@ TEST_P(TwoDimensionalWalk, ReadsAsManyEntriesAsTheFormulaSays) {
     const std::uint64_t covered = pages_of(Slat::mode().coverage(host_level)).value();
     for (Pfn frame = first; frame < first + PageCount(512); ++frame) {
       const Pfn piece(static_cast<std::uint32_t>(frame.value() / covered * covered));
-      if (slat.entry(piece) == 0) slat.fill(piece, host_level, piece, {.write = true});
+      if (slat.entry(to_gfn(piece)) == 0) slat.fill(to_gfn(piece), host_level, piece, {.write = true});
     }
 
     EveryReachWalks reach(slat, host.cpu().physical());
@@ -120,7 +120,7 @@ TEST_P(TwoDimensionalWalk, ReadsAsManyEntriesAsTheFormulaSays) {
     EXPECT_EQ(guest_loads, n);
     EXPECT_EQ(slat_loads, n * m + m);
     EXPECT_EQ(guest_loads + slat_loads, references);
-    EXPECT_EQ(slat.frame_of(first + PageCount(300)), first + PageCount(300));
+    EXPECT_EQ(slat.frame_of(to_gfn(first + PageCount(300))), first + PageCount(300));
   }
   host.manager().destroy_space(host.cpu(), vmmem);
   EXPECT_EQ(host.check(), "");
@@ -145,7 +145,7 @@ TEST_P(PartitionWalk, WithAnEmptyNestedTlbReadsTheSame) {
   const std::uint64_t violations = partition->counts().violations;
   {
     const LockGuard guard(partition->vmmem().lock);
-    vcpu.forget_all();
+    vcpu.tlb().forget_all();
   }
   std::uint64_t slat_loads = partition->counts().slat_loads;
   std::uint64_t guest_loads = page.load_again(78);
@@ -185,7 +185,7 @@ TEST(PartitionLargePages, OnBothLevelsAreOneEntryOfTheTlb) {
     // The host takes one page of it away: nothing around it stays in any TLB.
     {
       const LockGuard guard(partition->vmmem().lock);
-      const Vpn page = partition->map().find(Pfn(512 + 7))->page_of(Pfn(512 + 7));
+      const Vpn page = partition->map().find(Gfn(512 + 7))->page_of(Gfn(512 + 7));
       Corruptor::invalidate(*partition, {page, 1_pages});
     }
     EXPECT_EQ(hv::to_string(hv::check(*partition)), "");

@@ -100,7 +100,7 @@ TEST(Partition, PinnedMemoryIsMappedByLargeEntries) {
   vm.partition().vmmem().empty(host.cpu());
   EXPECT_EQ(vm.differences(base, PageCount(600)), 0U);
   std::size_t large = 0;
-  vm.partition().slat().for_each([&](Pfn, unsigned level, machine::RawPte) {
+  vm.partition().slat().for_each([&](Gfn, unsigned level, machine::RawPte) {
     EXPECT_EQ(level, Slat::kLargeLevel);
     ++large;
   });
@@ -211,13 +211,7 @@ TEST(Partition, AHostThatCannotReadGuestMemoryLosesOnlyThatMachine) {
   other.fill(elsewhere, PageCount(20));
   vm.partition().vmmem().empty(host.cpu());
   ASSERT_TRUE(host.manager().flush_modified(host.cpu()));
-  {
-    mm::PfnDatabase& pfns = host.manager().core().pfns;
-    const LockGuard guard(pfns.lock);
-    std::vector<Pfn> taken;
-    while (pfns.lists().oldest_standby() != kNoPfn) taken.push_back(pfns.take(host.cpu(), mm::Contents::kAny)->frame);
-    for (const Pfn frame : taken) pfns.give_back(frame, mm::Contents::kAny);
-  }
+  host.reuse_standby();
   host.machine().sim_disk().injection().read_error_rate = 1;
   EXPECT_THROW(static_cast<void>(vm.differences(base, PageCount(100))), GuestMemoryLost);
   host.machine().sim_disk().injection().read_error_rate = 0;

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "pagoda/hv/testing/corruptor.h"
 #include "pagoda/hv/testing/raw_guest.h"
 #include "pagoda/hv/testing/shadow_corruptor.h"
 
@@ -29,11 +30,11 @@ class Scene {
  public:
   explicit Scene(PteFormat paging = PteFormat::kAmd64) : guest_(host_, {.paging = paging}), root_(guest_.new_root()) {
     for (const VirtualAddress va : {kDirtyPage, kReadOnlyPage, kUnsyncPage}) {
-      const Pfn frame = guest_.take();
+      const Gfn frame = guest_.take();
       guest_.put_in_frame(frame, va.value());
       guest_.map(root_, va, frame, va == kReadOnlyPage ? kUser : RawGuest::kRights);
     }
-    guest_.cpu().load_root(root_, kTag);
+    guest_.load_root(root_, kTag);
     PAGODA_CHECK(guest_.write(kDirtyPage));
     PAGODA_CHECK(guest_.read(kReadOnlyPage));
     PAGODA_CHECK(guest_.read(kUnsyncPage));
@@ -46,17 +47,17 @@ class Scene {
   RawGuest& guest() { return guest_; }
   ShadowMmu& shadow() { return guest_.shadow(); }
   ShadowTree& tree() { return ShadowCorruptor::tree(shadow()); }
-  Pfn root() const { return root_; }
-  Pfn leaf_table() { return guest_.table(root_, kDirtyPage); }
-  Pfn frame_of(VirtualAddress va) { return tree().find(va)->guest; }
+  Gfn root() const { return root_; }
+  Gfn leaf_table() { return guest_.table(root_, kDirtyPage); }
+  Gfn frame_of(VirtualAddress va) { return tree().find(va)->guest; }
   Lock& lock() { return guest_.partition().vmmem().lock; }
-  machine::PhysicalView unwatched() { return guest_.partition().processor(0).unwatched(); }
+  machine::PhysicalView hypervisor_view() { return guest_.partition().processor(0).hypervisor_view(); }
 
   // Changes the guest's entry without the hypervisor seeing it.
   void set_unseen(VirtualAddress va, machine::RawPte set, machine::RawPte clear) {
     const PhysicalAddress at = guest_.entry(root_, va);
-    const machine::RawPte raw = machine::load_entry(unwatched(), guest_.mode(), at);
-    machine::store_entry(unwatched(), guest_.mode(), at, (raw & ~clear) | set);
+    const machine::RawPte raw = machine::load_entry(hypervisor_view(), guest_.mode(), at);
+    machine::store_entry(hypervisor_view(), guest_.mode(), at, (raw & ~clear) | set);
   }
   // Changes the shadow entry.
   void change(VirtualAddress va, const std::function<void(ShadowTree::Leaf&)>& how) {
@@ -69,7 +70,7 @@ class Scene {
  private:
   TestHost host_;
   RawGuest guest_;
-  const Pfn root_;
+  const Gfn root_;
 };
 
 bool finds(RawGuest& guest, std::string_view rule) {
@@ -110,7 +111,7 @@ const std::vector<Corruption>& corruptions() {
       {"SH4", "a table above the leaves that changed",
        [](Scene& s) {
          const PhysicalAddress at = s.guest().entry(s.root(), kUnsyncPage, 2);
-         machine::store_entry(s.unwatched(), s.guest().mode(), at, 0);
+         machine::store_entry(s.hypervisor_view(), s.guest().mode(), at, 0);
        }},
       {"SH4", "an entry that allows more",
        [](Scene& s) { s.change(kReadOnlyPage, [](auto& l) { l.writable = true; }); }},
@@ -142,7 +143,8 @@ const std::vector<Corruption>& corruptions() {
       {"SH7", "a TLB that may write a table",
        [](Scene& s) {
          s.guest().cpu().fill_tlb(
-             kDirtyPage, {.frame = s.leaf_table(), .user = true, .writable = true, .dirty = true, .entry = {}});
+             kDirtyPage,
+             {.frame = to_guest_pfn(s.leaf_table()), .user = true, .writable = true, .dirty = true, .entry = {}});
        }},
       {"SH8", "a table frame that is lost",
        [](Scene& s) {
@@ -185,14 +187,14 @@ class LostNotices : public ::testing::Test {
       g.put_in_frame(frames.back(), value);
     }
     g.map(root, kDirtyPage, frames[0]);
-    g.cpu().load_root(root, machine::kUntagged);
+    g.load_root(root, machine::kUntagged);
     EXPECT_EQ(g.value(kDirtyPage), 1U);
   }
 
   TestHost host;
   RawGuest g;
-  Pfn root;
-  std::vector<Pfn> frames;
+  Gfn root;
+  std::vector<Gfn> frames;
 };
 
 TEST_F(LostNotices, OfAnInvalidatedPageShowInWhatTheGuestReads) {
@@ -205,9 +207,9 @@ TEST_F(LostNotices, OfAnInvalidatedPageShowInWhatTheGuestReads) {
 
 TEST_F(LostNotices, OfALoadedRootShowInWhatTheGuestReads) {
   g.map(root, kDirtyPage, frames[1]);
-  unseen(g, [&] { g.cpu().load_root(root, machine::kUntagged); });
+  unseen(g, [&] { g.load_root(root, machine::kUntagged); });
   EXPECT_EQ(g.value(kDirtyPage), 1U);  // Wrong.
-  g.cpu().load_root(root, machine::kUntagged);
+  g.load_root(root, machine::kUntagged);
   EXPECT_EQ(g.value(kDirtyPage), 2U);
 }
 
@@ -220,8 +222,8 @@ TEST_F(LostNotices, OfAFlushShowInWhatTheGuestReads) {
 }
 
 TEST_F(LostNotices, OfAWriteToATracedTableShowInTheChecker) {
-  const machine::RawPte raw = PhysicalAddress(frames[1]).value() | kValid | RawGuest::kRights;
-  machine::store_entry(g.partition().processor(0).unwatched(), g.mode(), g.entry(root, kDirtyPage), raw);
+  const machine::RawPte raw = GuestPhysicalAddress(frames[1]).value() | kValid | RawGuest::kRights;
+  machine::store_entry(g.partition().processor(0).hypervisor_view(), g.mode(), g.entry(root, kDirtyPage), raw);
   EXPECT_TRUE(finds(g, "SH4"));
 }
 
@@ -261,10 +263,10 @@ TEST(LostNotice, OfTheHostShowsInTheCheckerAndInWhatTheGuestReads) {
     const VirtualAddress base = vm.commit(PageCount(64));
     vm.fill(base, PageCount(64));
     mm::ProcessSpace& vmmem = vm.partition().vmmem();
-    vmmem.remove_observer(ShadowCorruptor::observer(vm.partition()));
+    vmmem.remove_observer(Corruptor::observer(vm.partition()));
     vmmem.empty(host.cpu());
     ASSERT_TRUE(host.manager().flush_modified(host.cpu()));
-    vmmem.add_observer(ShadowCorruptor::observer(vm.partition()));
+    vmmem.add_observer(Corruptor::observer(vm.partition()));
     const auto findings = hv::check(vm.partition());
     EXPECT_TRUE(std::ranges::any_of(findings, [](const Finding& finding) { return finding.rule == "SL2-1"; }));
     // Somebody else gets the frames.

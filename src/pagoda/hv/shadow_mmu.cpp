@@ -14,90 +14,101 @@ namespace {
 
 ShadowRole role_of(const machine::Processor& cpu) {
   const machine::WalkRules& rules = cpu.walk_rules();
-  return {.root = cpu.root(), .write_protect = rules.write_protect, .no_execute = rules.no_execute};
+  return {.root = to_gfn(cpu.root()), .write_protect = rules.write_protect, .no_execute = rules.no_execute};
 }
 
 }  // namespace
 
-ShadowMmu::ShadowMmu(Partition& partition)
-    : partition_(partition),
-      vmmem_(partition.vmmem()),
-      mode_(machine::paging_mode(partition.config().paging)),
-      counts_(partition.counts()),
-      traced_([&] {
-        const machine::FrameRange& last = partition.map().ranges().back().frames;
-        return (last.first + last.count).value();
-      }()) {}
+ShadowMmu::ShadowMmu(SecondLevel& second_level, TableFrames& frames, machine::PhysicalView host_memory,
+                     const PartitionConfig& config, PartitionCounts& counts)
+    : config_(config),
+      second_level_(second_level),
+      slat_(second_level.slat()),
+      vmmem_(second_level.memory().vmmem()),
+      frames_(frames),
+      host_memory_(host_memory),
+      mode_(machine::paging_mode(config.paging)),
+      counts_(counts),
+      traced_(second_level.memory().map().end()) {
+  second_level_.attach(this);
+}
+
+ShadowMmu::~ShadowMmu() { second_level_.attach(nullptr); }
+
+void ShadowMmu::attach(HypervisorView& view) {
+  views_.push_back(&view);
+  view.world().guest().attach(this);
+}
 
 std::expected<Translation, PageFault> ShadowMmu::walk(machine::Processor& cpu, VirtualAddress va, Access access,
                                                       Privilege privilege, std::uint64_t& loads) {
-  VirtualProcessor& vcpu = partition_.processor(cpu.number());
+  HypervisorView& view = view_of(cpu);
   const ShadowRole role = role_of(cpu);
   for (;;) {
     {
       const LockGuard guard(vmmem_.lock);
       if (const ShadowTree* const tree = find_tree(role)) {
         if (auto found = tree->walk(va, access, privilege, loads)) {
-          const Pfn table = tree->guest_tables().at({base_of(va, found->level).value(), found->level});
-          found->entry = mode_.entry_address(table, va, found->level);
+          const Gfn table = tree->guest_tables().at({base_of(va, found->level).value(), found->level});
+          found->entry = mode_.entry_address(to_guest_pfn(table), va, found->level);
           return *found;
         }
       } else {
         ++loads;  // A root without entries.
       }
     }
-    const auto filled = exit(vcpu, [&] { return fill(vcpu, role, va, access, privilege); });
+    const auto filled = exit(view.world(), [&] { return fill(view, role, va, access, privilege); });
     if (!filled) return std::unexpected(filled.error());
     if (*filled) return **filled;
   }
 }
 
-bool ShadowMmu::is_memory(Pfn frame, Access access) const {
-  const GpaRange* const range = partition_.map().find(frame);
+bool ShadowMmu::is_memory(Gfn frame, Access access) const {
+  const GpaRange* const range = second_level_.memory().map().find(frame);
   return range != nullptr && (access != Access::kWrite || range->kind == GpaKind::kMemory);
 }
 
-ShadowMmu::Path ShadowMmu::path_to(VirtualProcessor& vcpu, Pfn root, VirtualAddress va, unsigned leaf_level) const {
+ShadowMmu::Path ShadowMmu::path_to(HypervisorView& view, Gfn root, VirtualAddress va, unsigned leaf_level) const {
   Path path{root};
   for (unsigned level = mode_.levels; level > leaf_level; --level) {
-    const PhysicalAddress at = mode_.entry_address(path.back(), va, level);
-    path.push_back(mode_.frame(machine::load_entry(vcpu.unwatched(), mode_, at)));
+    const PhysicalAddress at = mode_.entry_address(to_guest_pfn(path.back()), va, level);
+    path.push_back(frame_in(machine::load_entry(view.memory(), mode_, at)));
   }
   return path;
 }
 
-void ShadowMmu::reserve_tables(VirtualProcessor& vcpu) {
-  TableFrames& frames = partition_.table_frames();
+void ShadowMmu::reserve_tables(machine::Processor& host) {
   constexpr PageCount kWanted = ShadowTree::kTablesPerPath + 1_pages;
-  if (frames.reserve(vcpu.host(), kWanted)) return;
-  // The host has none. Those that there are serve somebody else from now on.
+  if (frames_.reserve(host, kWanted)) return;
+  // The host has none: the oldest trees make room, then everything.
   const LockGuard guard(vmmem_.lock);
-  while (frames.spare() < kWanted && evict_oldest(nullptr)) {
+  while (frames_.spare() < kWanted && evict_oldest(nullptr)) {
   }
-  if (frames.spare() < kWanted) partition_.drop_second_level();
+  if (frames_.spare() < kWanted) second_level_.forget_all();
 }
 
-std::expected<std::optional<Translation>, PageFault> ShadowMmu::fill(VirtualProcessor& vcpu, const ShadowRole& role,
+std::expected<std::optional<Translation>, PageFault> ShadowMmu::fill(HypervisorView& view, const ShadowRole& role,
                                                                      VirtualAddress va, Access access,
                                                                      Privilege privilege) {
   const machine::WalkRules rules{.write_protect = role.write_protect, .no_execute = role.no_execute};
   for (;;) {
     std::uint64_t loads = 0;  // Software's: part of what an exit costs.
-    const auto walked = machine::walk(vcpu.unwatched(), mode_, role.root, va, access, privilege, rules, loads);
+    const auto walked =
+        machine::walk(view.memory(), mode_, to_guest_pfn(role.root), va, access, privilege, rules, loads);
     if (!walked) {
       // The entry to the guest that ends this exit injects it: no exit of its own (AMD APM vol. 2, 15.20).
       ++counts_.true_faults;
       return std::unexpected(walked.error());
     }
     std::optional<Translation> answer;
-    if (is_memory(walked->frame, access)) {
-      const Path path = path_to(vcpu, role.root, va, walked->level);
-      reserve_tables(vcpu);
-      vcpu.reach(walked->frame, access);
+    if (const Gfn frame = to_gfn(walked->frame); is_memory(frame, access)) {
+      const Path path = path_to(view, role.root, va, walked->level);
+      reserve_tables(view.world().host());
+      view.reach(frame, access);
       const LockGuard guard(vmmem_.lock);
-      const Derived derived = derive(role, vcpu.guest().asid(), va, access, *walked, path);
-      if (derived == Derived::kAgain) continue;
-      if (derived == Derived::kCannot) answer = *walked;
+      const Derivation derived = derive(role, view.world().guest().asid(), va, access, *walked, path);
+      if (derived == Derivation::kAgain) continue;
+      if (derived == Derivation::kCannot) answer = *walked;
     } else {
       answer = *walked;
     }
@@ -106,16 +117,16 @@ std::expected<std::optional<Translation>, PageFault> ShadowMmu::fill(VirtualProc
   }
 }
 
-ShadowMmu::Derived ShadowMmu::derive(const ShadowRole& role, Asid asid, VirtualAddress va, Access access,
-                                     const Translation& walked, const Path& path) {
+ShadowMmu::Derivation ShadowMmu::derive(const ShadowRole& role, Asid asid, VirtualAddress va, Access access,
+                                        const Translation& walked, const Path& path) {
   const bool write = access == Access::kWrite;
-  const Pfn frame = walked.frame;
-  const machine::RawPte second = partition_.slat().entry(frame);
+  const Gfn frame = to_gfn(walked.frame);
+  const machine::RawPte second = slat_.entry(frame);
   const bool host_writable = (second & machine::pte_bits::kWrite) != 0;
   // The host may have taken the page away again, or the frames for tables.
-  if (second == 0 || (write && !host_writable)) return Derived::kAgain;
-  if (partition_.table_frames().spare() < ShadowTree::kTablesPerPath + 1_pages) return Derived::kAgain;
-  if (write && !make_writable(frame, path, walked.level)) return Derived::kCannot;
+  if (second == 0 || (write && !host_writable)) return Derivation::kAgain;
+  if (frames_.spare() < ShadowTree::kTablesPerPath + 1_pages) return Derivation::kAgain;
+  if (write && !make_writable(frame, path, walked.level)) return Derivation::kCannot;
   ShadowTree& tree = tree_for(role, asid);
   if (const auto old = tree.find(va);
       old && (old->guest != frame || old->guest_level != walked.level || !derives_from(tree, va, path)))
@@ -128,7 +139,7 @@ ShadowMmu::Derived ShadowMmu::derive(const ShadowRole& role, Asid asid, VirtualA
   // A supervisor's write without write protection.
   const bool supervisors = write && !walked.writable;
   add(tree, va,
-      {.host = partition_.slat().frame_of(frame),
+      {.host = slat_.frame_of(frame),
        .guest = frame,
        .guest_level = walked.level,
        .writable = may_write && (walked.writable || supervisors),
@@ -137,11 +148,11 @@ ShadowMmu::Derived ShadowMmu::derive(const ShadowRole& role, Asid asid, VirtualA
        .global = walked.global,
        .cache_disable = walked.cache_disable,
        .write_through = walked.write_through});
-  return Derived::kDone;
+  return Derivation::kDone;
 }
 
-bool ShadowMmu::make_writable(Pfn frame, const Path& path, unsigned leaf_level) {
-  const bool leaf_may_be_written = leaf_level == 1 && partition_.config().unsync;
+bool ShadowMmu::make_writable(Gfn frame, const Path& path, unsigned leaf_level) {
+  const bool leaf_may_be_written = leaf_level == 1 && config_.unsync;
   const auto end = leaf_may_be_written ? path.end() - 1 : path.end();
   if (std::find(path.begin(), end, frame) != end) {
     unshadow(frame);
@@ -155,7 +166,7 @@ bool ShadowMmu::make_writable(Pfn frame, const Path& path, unsigned leaf_level) 
 
 void ShadowMmu::root_loaded(machine::Processor& cpu) {
   if (cpu.root() == kNoPfn) return;
-  exit(partition_.processor(cpu.number()), [&] {
+  exit(view_of(cpu).world(), [&] {
     ++counts_.root_load_exits;
     const LockGuard guard(vmmem_.lock);
     ShadowTree* const tree = find_tree(role_of(cpu));
@@ -171,17 +182,17 @@ void ShadowMmu::root_loaded(machine::Processor& cpu) {
 void ShadowMmu::rules_changed(machine::Processor& cpu) { all_invalidated(cpu); }
 
 void ShadowMmu::page_invalidated(machine::Processor& cpu, VirtualAddress va, Asid asid) {
-  exit(partition_.processor(cpu.number()), [&] {
+  exit(view_of(cpu).world(), [&] {
     ++counts_.invlpg_exits;
     const LockGuard guard(vmmem_.lock);
-    // A global entry goes from under every tag.
+    // A global entry is under every tag.
     for (const auto& [role, tree] : trees_)
       if (tree->was_loaded_under(asid) || tree->has_global()) drop_page(*tree, va);
   });
 }
 
 void ShadowMmu::space_invalidated(machine::Processor& cpu, Asid asid) {
-  exit(partition_.processor(cpu.number()), [&] {
+  exit(view_of(cpu).world(), [&] {
     ++counts_.flush_exits;
     const LockGuard guard(vmmem_.lock);
     // Some flushes of a space are of global entries of a range too.
@@ -191,20 +202,20 @@ void ShadowMmu::space_invalidated(machine::Processor& cpu, Asid asid) {
 }
 
 void ShadowMmu::all_invalidated(machine::Processor& cpu) {
-  exit(partition_.processor(cpu.number()), [&] {
+  exit(view_of(cpu).world(), [&] {
     ++counts_.flush_exits;
     const LockGuard guard(vmmem_.lock);
     for (const auto& [role, tree] : trees_) resync(*tree);
   });
 }
 
-void ShadowMmu::tlb_written(VirtualProcessor& vcpu) {
-  exit(vcpu, [&] { ++counts_.refill_exits; });
+void ShadowMmu::tlb_written(WorldSwitch& world) {
+  exit(world, [&] { ++counts_.refill_exits; });
 }
 
 // --- The host ---
 
-void ShadowMmu::forget_frame(Pfn frame) {
+void ShadowMmu::forget(Gfn frame) {
   vmmem_.lock.assert_held();
   const auto found = reverse_map_.find(frame);
   if (found == reverse_map_.end()) return;
@@ -212,7 +223,7 @@ void ShadowMmu::forget_frame(Pfn frame) {
   for (const Mapping& mapping : mappings) drop(*mapping.tree, mapping.va);
 }
 
-bool ShadowMmu::test_and_clear_accessed(Pfn frame) {
+bool ShadowMmu::test_and_clear_accessed(Gfn frame) {
   vmmem_.lock.assert_held();
   bool accessed = false;
   if (const auto found = reverse_map_.find(frame); found != reverse_map_.end())
@@ -242,8 +253,7 @@ ShadowTree& ShadowMmu::tree_for(const ShadowRole& role, Asid asid) {
   ShadowTree* tree = find_tree(role);
   if (tree == nullptr) {
     make_room(1_pages, nullptr);
-    TableFrames& frames = partition_.table_frames();
-    auto made = std::make_unique<ShadowTree>(partition_.processor(0).host().physical(), frames, role);
+    auto made = std::make_unique<ShadowTree>(host_memory_, frames_, role);
     tree = trees_.emplace(role, std::move(made)).first->second.get();
   }
   tree->loaded_under(asid);
@@ -252,7 +262,7 @@ ShadowTree& ShadowMmu::tree_for(const ShadowRole& role, Asid asid) {
 }
 
 void ShadowMmu::make_room(PageCount tables, ShadowTree* keep) {
-  while (table_count() + tables > partition_.config().shadow_limit) {
+  while (table_count() + tables > config_.shadow_limit) {
     if (evict_oldest(keep)) continue;
     PAGODA_CHECK(keep != nullptr);
     drop_entries(*keep);
@@ -305,9 +315,9 @@ void ShadowMmu::drop(ShadowTree& tree, VirtualAddress va) {
   const auto leaf = tree.find(page);
   if (!leaf) return;
   if (leaf->accessed) {
-    // What the entry knows of the page's use goes to where the host will ask, if that has an entry still.
+    // The host will ask the Slat whether the page was used: it takes what the entry knows, if it has one still.
     std::uint64_t loads = 0;
-    [[maybe_unused]] const auto walked = partition_.slat().walk(leaf->guest, Access::kRead, loads);
+    [[maybe_unused]] const auto walked = slat_.walk(leaf->guest, Access::kRead, loads);
   }
   tree.clear(page);
   const auto mappings = reverse_map_.find(leaf->guest);

@@ -16,14 +16,14 @@
 // so too).
 //
 // The guest's tables are traced (TracedTables). The kernel's write to
-//   a leaf table        lets it go out of sync: entries stay as they were until INVLPG, CR3 load or flush, as in a TLB
+//   a leaf table        lets it get out of sync: entries stay as they were until INVLPG, CR3 load or flush, as in a TLB
 //   a table above       drops what derives from the entries that changed, after the write
-//   much of any table, or to one above too often without use in between: it is data now, everything derived goes
-// A program's write (a page that is data and a table) lets a leaf table go out of sync and makes others data.
+//   much of any table, or to one above too often without use in between: it is data now, everything derived is dropped
+// A program's write (a page that is data and a table) lets a leaf table get out of sync and makes others data.
 //
 // Invalidations: of a page drops the entries of that address; of a space, and the load of a root, bring the space's
-// tables back in sync: entries that the guest's no longer allow go, and the tables are traced again. Trees stay when
-// another root is loaded. Trees are a cache: the one used longest ago goes when there is no room.
+// tables back in sync: entries that the guest's no longer allow are dropped, and the tables are traced again. Trees
+// stay when another root is loaded. Trees are a cache: the one used longest ago is evicted when there is no room.
 //
 // Where software refills the TLB there is no walk and nothing to shadow; each write of a TLB entry is an exit (Disco:
 // Bugnion et al. 1997).
@@ -48,22 +48,30 @@
 #include <unordered_map>
 #include <vector>
 
-#include "pagoda/hv/partition.h"
+#include "pagoda/hv/guest_frame.h"
+#include "pagoda/hv/hypervisor_view.h"
 #include "pagoda/hv/shadow_tree.h"
 #include "pagoda/hv/traced_tables.h"
 #include "pagoda/machine/guest_mmu.h"
 #include "pagoda/machine/physical_view.h"
-#include "pagoda/mm/process/process_space.h"
 
 namespace pagoda::hv {
 
-class ShadowMmu final : public machine::GuestMmu {
+class ShadowMmu final : public machine::GuestMmu, private GuestFrameCache {
  public:
   // Writes of the guest's kernel to a table above the leaves, without an entry derived from it in between, that make it
   // data. KVM: detect_write_flooding, 3.
   static constexpr unsigned kWriteFlood = 3;
 
-  explicit ShadowMmu(Partition& partition);
+  // All that is named outlives this.
+  ShadowMmu(SecondLevel& second_level, TableFrames& frames, machine::PhysicalView host_memory,
+            const PartitionConfig& config, PartitionCounts& counts);
+  ~ShadowMmu() override;
+  ShadowMmu(const ShadowMmu&) = delete;
+  ShadowMmu& operator=(const ShadowMmu&) = delete;
+
+  // A virtual processor whose page walks this replaces; in the order of their numbers.
+  void attach(HypervisorView& view);
 
   // --- machine::GuestMmu ---
   std::expected<machine::Translation, machine::PageFault> walk(machine::Processor& cpu, VirtualAddress va,
@@ -76,23 +84,21 @@ class ShadowMmu final : public machine::GuestMmu {
   void all_invalidated(machine::Processor& cpu) override;
 
   // --- The guest's kernel writes a frame of its own, which may be a page table ---
-  void before_write(VirtualProcessor& vcpu, Pfn frame, machine::FrameExtent part) {
+  void before_write(WorldSwitch& world, Gfn frame, machine::FrameExtent part) {
     if (traced_.is_traced(frame)) [[unlikely]]
-      table_write(vcpu, frame, part);
+      table_write(world, frame, part);
   }
-  void after_write(VirtualProcessor& /*vcpu*/, Pfn frame, machine::FrameExtent part) {
+  void after_write(Gfn frame, machine::FrameExtent part) {
     if (traced_.is_traced(frame)) [[unlikely]]
       table_written(frame, part);
   }
   // The guest's kernel writes an entry of a software-managed TLB.
-  void tlb_written(VirtualProcessor& vcpu);
+  void tlb_written(WorldSwitch& world);
 
-  // --- With vmmem's lock held ---
-  // The host takes the guest frame's page away: no entry may lead there any more.
-  void forget_frame(Pfn frame);
-  bool test_and_clear_accessed(Pfn frame);
-  // Everything goes, and all tables are given back.
-  void forget_all();
+  // --- GuestFrameCache: with vmmem's lock held ---
+  void forget(Gfn frame) override;
+  bool test_and_clear_accessed(Gfn frame) override;
+  void forget_all() override;
 
   // --- For the checker and for tests ---
   struct Mapping {
@@ -102,7 +108,7 @@ class ShadowMmu final : public machine::GuestMmu {
     friend bool operator==(const Mapping&, const Mapping&) = default;
   };
   using Trees = std::map<ShadowRole, std::unique_ptr<ShadowTree>>;
-  using ReverseMap = std::unordered_map<Pfn, std::vector<Mapping>>;
+  using ReverseMap = std::unordered_map<Gfn, std::vector<Mapping>>;
   [[nodiscard]] const Trees& trees() const { return trees_; }
   [[nodiscard]] const TracedTables& traced() const { return traced_; }
   [[nodiscard]] const ReverseMap& reverse_map() const { return reverse_map_; }
@@ -111,30 +117,29 @@ class ShadowMmu final : public machine::GuestMmu {
  private:
   friend struct ShadowCorruptor;
 
-  enum class Derived : std::uint8_t { kDone, kAgain, kCannot };
-  using Path = std::vector<Pfn>;  // The guest's tables on the way to an entry, from the root.
+  enum class Derivation : std::uint8_t { kDone, kAgain, kCannot };
+  using Path = std::vector<Gfn>;  // The guest's tables on the way to an entry, from the root.
 
   template <class Work>
-  decltype(auto) exit(VirtualProcessor& vcpu, Work&& work) {
-    ++counts_.exits;
-    return vcpu.exit_to_host([&](machine::Processor&) { return work(); });
+  static decltype(auto) exit(WorldSwitch& world, Work&& work) {
+    return world.exit_to_host([&](machine::Processor&) { return work(); });
   }
 
   // --- Faults ---
   // Makes an entry that allows the access (null), or says what the translation is that no entry can stand for, or what
   // the guest's fault is.
-  std::expected<std::optional<machine::Translation>, machine::PageFault> fill(VirtualProcessor& vcpu,
+  std::expected<std::optional<machine::Translation>, machine::PageFault> fill(HypervisorView& view,
                                                                               const ShadowRole& role, VirtualAddress va,
                                                                               machine::Access access,
                                                                               machine::Privilege privilege);
   // Whether there is memory behind the frame that the guest may use so.
-  [[nodiscard]] bool is_memory(Pfn frame, machine::Access access) const;
-  void reserve_tables(VirtualProcessor& vcpu);
-  Path path_to(VirtualProcessor& vcpu, Pfn root, VirtualAddress va, unsigned leaf_level) const;
-  Derived derive(const ShadowRole& role, machine::Asid asid, VirtualAddress va, machine::Access access,
-                 const machine::Translation& walked, const Path& path) PAGODA_REQUIRES(vmmem_.lock);
-  // Sees to it that a frame which a program writes is not traced. False: it will be again at once.
-  bool make_writable(Pfn frame, const Path& path, unsigned leaf_level) PAGODA_REQUIRES(vmmem_.lock);
+  [[nodiscard]] bool is_memory(Gfn frame, machine::Access access) const;
+  void reserve_tables(machine::Processor& host);
+  Path path_to(HypervisorView& view, Gfn root, VirtualAddress va, unsigned leaf_level) const;
+  Derivation derive(const ShadowRole& role, machine::Asid asid, VirtualAddress va, machine::Access access,
+                    const machine::Translation& walked, const Path& path) PAGODA_REQUIRES(vmmem_.lock);
+  // Stops tracing a frame that a program writes. False: it will be traced again at once.
+  bool make_writable(Gfn frame, const Path& path, unsigned leaf_level) PAGODA_REQUIRES(vmmem_.lock);
 
   // --- Trees ---
   [[nodiscard]] ShadowTree* find_tree(const ShadowRole& role) PAGODA_REQUIRES(vmmem_.lock);
@@ -156,23 +161,32 @@ class ShadowMmu final : public machine::GuestMmu {
   [[nodiscard]] VirtualAddress base_of(VirtualAddress va, unsigned level) const;
   [[nodiscard]] bool derives_from(const ShadowTree& tree, VirtualAddress va, const Path& path) const;
   void use_tables(ShadowTree& tree, VirtualAddress va, const Path& path) PAGODA_REQUIRES(vmmem_.lock);
-  void add_use(ShadowTree& tree, unsigned level, VirtualAddress base, Pfn frame) PAGODA_REQUIRES(vmmem_.lock);
+  void add_use(ShadowTree& tree, unsigned level, VirtualAddress base, Gfn frame) PAGODA_REQUIRES(vmmem_.lock);
   void remove_use(ShadowTree& tree, unsigned level, VirtualAddress base) PAGODA_REQUIRES(vmmem_.lock);
-  void trace(Pfn frame) PAGODA_REQUIRES(vmmem_.lock);
-  // It is a table no more: what derives from it goes.
-  void unshadow(Pfn frame) PAGODA_REQUIRES(vmmem_.lock);
-  // Lets it go out of sync, or if it may not, unshadows it.
-  void allow_writes(Pfn frame) PAGODA_REQUIRES(vmmem_.lock);
-  void resync(Pfn frame) PAGODA_REQUIRES(vmmem_.lock);
+  void trace(Gfn frame) PAGODA_REQUIRES(vmmem_.lock);
+  // It is a table no more: drops what derives from it.
+  void unshadow(Gfn frame) PAGODA_REQUIRES(vmmem_.lock);
+  // Lets it get out of sync, or if it may not, unshadows it.
+  void allow_writes(Gfn frame) PAGODA_REQUIRES(vmmem_.lock);
+  void resync(Gfn frame) PAGODA_REQUIRES(vmmem_.lock);
   void resync(const ShadowTree& tree) PAGODA_REQUIRES(vmmem_.lock);
   // Whether the guest's leaf entry still allows what the shadow entry does.
   [[nodiscard]] bool still_allows(const ShadowTree& tree, machine::RawPte raw, const ShadowTree::Leaf& leaf) const;
-  void table_write(VirtualProcessor& vcpu, Pfn frame, machine::FrameExtent part);
-  void table_written(Pfn frame, machine::FrameExtent part);
+  void table_write(WorldSwitch& world, Gfn frame, machine::FrameExtent part);
+  void table_written(Gfn frame, machine::FrameExtent part);
 
-  Partition& partition_;
+  // The frame that an entry of the guest's names.
+  [[nodiscard]] Gfn frame_in(machine::RawPte guest_entry) const { return to_gfn(mode_.frame(guest_entry)); }
+  [[nodiscard]] HypervisorView& view_of(const machine::Processor& guest) { return *views_[guest.number()]; }
+
+  const PartitionConfig& config_;
+  SecondLevel& second_level_;
+  const Slat& slat_;
   mm::ProcessSpace& vmmem_;
+  TableFrames& frames_;
+  const machine::PhysicalView host_memory_;
   const machine::PagingMode& mode_;  // The guest's.
+  std::vector<HypervisorView*> views_;
   PartitionCounts& counts_;
   Trees trees_;
   TracedTables traced_;

@@ -23,25 +23,20 @@ constexpr machine::RawPte kRights = RawGuest::kRights;
 
 class ShadowMmus : public ::testing::TestWithParam<PteFormat> {
  protected:
-  ShadowMmus() : g(host, {.paging = GetParam()}) {}
-
-  // A page with a value in it, mapped; its frame.
-  Pfn page(Pfn root, VirtualAddress va, std::uint64_t value, machine::RawPte bits = kRights) {
-    const Pfn frame = g.take();
-    g.put_in_frame(frame, value);
-    g.map(root, va, frame, bits);
-    return frame;
+  ShadowMmus() : g(host, {.paging = GetParam()}), root(g.new_root()) {}
+  Gfn page(Gfn under, VirtualAddress va, std::uint64_t value, machine::RawPte bits = kRights) {
+    return g.page(under, va, value, bits);
   }
 
   TestHost host;
   RawGuest g;
+  const Gfn root;
 };
 INSTANTIATE_TEST_SUITE_P(Modes, ShadowMmus, ::testing::Values(PteFormat::kAmd64, PteFormat::kPae, PteFormat::kX86));
 
 TEST_P(ShadowMmus, TheFirstTouchIsOneHiddenFault) {
-  const Pfn root = g.new_root();
-  const Pfn frame = page(root, kVa, 7);
-  g.cpu().load_root(root, kOne);
+  const Gfn frame = page(root, kVa, 7);
+  g.load_root(root, kOne);
   const std::uint64_t exits = g.counts().exits;
   const Time before = g.cpu().now();
   EXPECT_EQ(g.value(kVa), 7U);
@@ -57,9 +52,8 @@ TEST_P(ShadowMmus, TheFirstTouchIsOneHiddenFault) {
 }
 
 TEST_P(ShadowMmus, AFaultThatTheGuestsTablesRaiseIsTheGuests) {
-  const Pfn root = g.new_root();
   page(root, kVa, 7, kUser);
-  g.cpu().load_root(root, kOne);
+  g.load_root(root, kOne);
   EXPECT_FALSE(g.read(kNext));
   EXPECT_FALSE(g.fault()->present);
   EXPECT_EQ(g.counts().true_faults, 1U);
@@ -71,9 +65,8 @@ TEST_P(ShadowMmus, AFaultThatTheGuestsTablesRaiseIsTheGuests) {
 }
 
 TEST_P(ShadowMmus, AccessedAndDirtyComeIntoTheGuestsEntryAtTheFirstUseOfEachKind) {
-  const Pfn root = g.new_root();
   page(root, kVa, 7);
-  g.cpu().load_root(root, kOne);
+  g.load_root(root, kOne);
   EXPECT_EQ(g.get(root, kVa) & (kAccessed | kDirty), 0U);
   EXPECT_TRUE(g.read(kVa));
   EXPECT_EQ(g.get(root, kVa) & (kAccessed | kDirty), kAccessed);
@@ -86,9 +79,8 @@ TEST_P(ShadowMmus, AccessedAndDirtyComeIntoTheGuestsEntryAtTheFirstUseOfEachKind
 }
 
 TEST_P(ShadowMmus, APageThatIsDirtyForBothIsWritableFromItsFirstRead) {
-  const Pfn root = g.new_root();
   page(root, kVa, 7, kRights | kAccessed | kDirty);
-  g.cpu().load_root(root, kOne);
+  g.load_root(root, kOne);
   EXPECT_TRUE(g.read(kVa));
   EXPECT_TRUE(g.write(kVa, 8));
   EXPECT_EQ(g.counts().hidden_faults, 1U);
@@ -96,21 +88,20 @@ TEST_P(ShadowMmus, APageThatIsDirtyForBothIsWritableFromItsFirstRead) {
 }
 
 TEST_P(ShadowMmus, ASwitchBackFindsTheTree) {
-  const Pfn first = g.new_root();
-  const Pfn second = g.new_root();
-  page(first, kVa, 1);
+  const Gfn second = g.new_root();
+  page(root, kVa, 1);
   page(second, kVa, 2);
   // Without tags, so that the processor's own TLB keeps nothing.
-  g.cpu().load_root(first, machine::kUntagged);
+  g.load_root(root, machine::kUntagged);
   EXPECT_EQ(g.value(kVa), 1U);
-  g.cpu().load_root(second, machine::kUntagged);
+  g.load_root(second, machine::kUntagged);
   EXPECT_EQ(g.value(kVa), 2U);
   EXPECT_EQ(g.counts().hidden_faults, 2U);
   EXPECT_EQ(g.counts().root_hits, 0U);
   for (int i = 0; i < 5; ++i) {
-    g.cpu().load_root(first, machine::kUntagged);
+    g.load_root(root, machine::kUntagged);
     EXPECT_EQ(g.value(kVa), 1U);
-    g.cpu().load_root(second, machine::kUntagged);
+    g.load_root(second, machine::kUntagged);
     EXPECT_EQ(g.value(kVa), 2U);
   }
   EXPECT_EQ(g.counts().hidden_faults, 2U);
@@ -125,13 +116,13 @@ TEST(ShadowMmu, RewritingAnEntryCostsThreeExitsAndTwoOutOfSync) {
   for (const bool unsync : {false, true}) {
     TestHost host;
     RawGuest g(host, {.unsync = unsync});
-    const Pfn root = g.new_root();
-    std::array<Pfn, 2> frames{g.take(), g.take()};
-    for (const Pfn frame : frames) g.put_in_frame(frame, frame.value());
+    const Gfn root = g.new_root();
+    std::array<Gfn, 2> frames{g.take(), g.take()};
+    for (const Gfn frame : frames) g.put_in_frame(frame, frame.value());
     g.map(root, kVa, frames[0]);
-    g.cpu().load_root(root, kOne);
+    g.load_root(root, kOne);
     EXPECT_EQ(g.value(kVa), frames[0].value());
-    const auto rewrite = [&](Pfn frame) {
+    const auto rewrite = [&](Gfn frame) {
       g.map(root, kVa, frame);
       g.cpu().invalidate_page(kVa, kOne);
       EXPECT_EQ(g.value(kVa), frame.value());
@@ -148,10 +139,9 @@ TEST(ShadowMmu, RewritingAnEntryCostsThreeExitsAndTwoOutOfSync) {
 }
 
 TEST_P(ShadowMmus, AnEntryOfAnUnsyncTableIsStaleUntilItIsInvalidated) {
-  const Pfn root = g.new_root();
   page(root, kVa, 1);
   page(root, kNext, 2);
-  g.cpu().load_root(root, kOne);
+  g.load_root(root, kOne);
   EXPECT_EQ(g.value(kVa), 1U);
   EXPECT_EQ(g.value(kNext), 2U);
   page(root, kVa, 11);
@@ -167,14 +157,13 @@ TEST_P(ShadowMmus, AnEntryOfAnUnsyncTableIsStaleUntilItIsInvalidated) {
 }
 
 TEST_P(ShadowMmus, LoadingTheRootBringsItsTablesBackInSync) {
-  const Pfn root = g.new_root();
   page(root, kVa, 1);
   page(root, kNext, 2);
-  g.cpu().load_root(root, kOne);
+  g.load_root(root, kOne);
   EXPECT_TRUE(g.read(kVa));
   EXPECT_TRUE(g.read(kNext));
   page(root, kVa, 11);
-  g.cpu().load_root(root, machine::kUntagged);
+  g.load_root(root, machine::kUntagged);
   EXPECT_EQ(g.counts().resyncs, 1U);
   EXPECT_EQ(g.value(kVa), 11U);
   EXPECT_EQ(g.counts().hidden_faults, 3U);
@@ -187,10 +176,9 @@ TEST_P(ShadowMmus, LoadingTheRootBringsItsTablesBackInSync) {
 }
 
 TEST_P(ShadowMmus, RightsThatAreTakenAwayAreGoneAfterTheLoad) {
-  const Pfn root = g.new_root();
   const auto at = [](std::uint64_t i) { return kVa + ByteCount(i * kPageBytes); };
   for (std::uint64_t i = 0; i < 6; ++i) page(root, at(i), i);
-  g.cpu().load_root(root, machine::kUntagged);
+  g.load_root(root, machine::kUntagged);
   for (std::uint64_t i = 0; i < 6; ++i) EXPECT_TRUE(g.write(at(i), i));
   const auto take = [&](std::uint64_t i, machine::RawPte bits) { g.set(root, at(i), g.get(root, at(i)) & ~bits); };
   take(0, kWrite);
@@ -198,7 +186,7 @@ TEST_P(ShadowMmus, RightsThatAreTakenAwayAreGoneAfterTheLoad) {
   take(2, kDirty);
   take(3, kUser);
   take(4, kValid);
-  g.cpu().load_root(root, machine::kUntagged);
+  g.load_root(root, machine::kUntagged);
   EXPECT_EQ(g.counts().resyncs, 1U);
   for (std::uint64_t i = 0; i < 5; ++i) EXPECT_FALSE(g.shadow_entry(root, at(i))) << i;
   EXPECT_TRUE(g.shadow_entry(root, at(5)));
@@ -218,9 +206,8 @@ TEST_P(ShadowMmus, RightsThatAreTakenAwayAreGoneAfterTheLoad) {
 }
 
 TEST_P(ShadowMmus, FlushesBringTablesInSync) {
-  const Pfn root = g.new_root();
   page(root, kVa, 1);
-  g.cpu().load_root(root, kOne);
+  g.load_root(root, kOne);
   std::uint64_t value = 1;
   const auto expect_flushed = [&](auto&& flush, bool expected) {
     EXPECT_EQ(g.value(kVa), value);
@@ -242,12 +229,11 @@ TEST_P(ShadowMmus, FlushesBringTablesInSync) {
 }
 
 TEST_P(ShadowMmus, AWriteAboveTheLeavesDropsWhatDerivesFromTheEntry) {
-  const Pfn root = g.new_root();
   page(root, kVa, 1);
   page(root, kFar, 2);
-  const Pfn other = g.new_root();
+  const Gfn other = g.new_root();
   page(other, kVa, 11);
-  g.cpu().load_root(root, kOne);
+  g.load_root(root, kOne);
   EXPECT_EQ(g.value(kVa), 1U);
   EXPECT_EQ(g.value(kFar), 2U);
   g.set(root, kVa, g.get(other, kVa, 2), 2);
@@ -261,19 +247,18 @@ TEST_P(ShadowMmus, AWriteAboveTheLeavesDropsWhatDerivesFromTheEntry) {
 }
 
 TEST_P(ShadowMmus, AProgramMayWriteItsOwnLeafTable) {
-  const Pfn root = g.new_root();
   page(root, kVa, 1);
-  const Pfn other = g.take();
+  const Gfn other = g.take();
   g.put_in_frame(other, 11);
-  const Pfn table = g.table(root, kVa);
+  const Gfn table = g.table(root, kVa);
   g.map(root, kNext, table, kRights | kAccessed | kDirty);
-  g.cpu().load_root(root, kOne);
+  g.load_root(root, kOne);
   EXPECT_EQ(g.value(kVa), 1U);
   const VirtualAddress slot = kNext + ByteCount(g.entry(root, kVa).page_offset());
   EXPECT_TRUE(g.read(slot));
   EXPECT_FALSE(g.shadow_entry(root, kNext)->writable);  // Though it is dirty.
   EXPECT_EQ(g.check(), "");
-  const std::uint64_t raw = PhysicalAddress(other).value() | kValid | kRights;
+  const std::uint64_t raw = GuestPhysicalAddress(other).value() | kValid | kRights;
   if (g.mode().entry_bytes == 8) {
     EXPECT_TRUE(g.cpu().store<std::uint64_t>(slot, raw));
   } else {
@@ -284,7 +269,7 @@ TEST_P(ShadowMmus, AProgramMayWriteItsOwnLeafTable) {
   g.cpu().invalidate_page(kVa, kOne);
   EXPECT_EQ(g.value(kVa), 11U);
   // In sync again: the page that is the table cannot be written unseen.
-  g.cpu().load_root(root, kOne);
+  g.load_root(root, kOne);
   EXPECT_FALSE(g.shadow_entry(root, kNext)->writable);
   EXPECT_TRUE(g.write(slot, raw));
   EXPECT_EQ(g.counts().unsyncs, 2U);
@@ -292,10 +277,9 @@ TEST_P(ShadowMmus, AProgramMayWriteItsOwnLeafTable) {
 }
 
 TEST_P(ShadowMmus, AProgramMayWriteItsOwnRoot) {
-  const Pfn root = g.new_root();
   page(root, kVa, 1);
   g.map(root, kNext, root);
-  g.cpu().load_root(root, kOne);
+  g.load_root(root, kOne);
   EXPECT_EQ(g.value(kVa), 1U);
   const VirtualAddress end_of_root = kNext + ByteCount(kPageBytes - 8);
   for (std::uint64_t i = 1; i <= 3; ++i) {
@@ -311,14 +295,13 @@ TEST_P(ShadowMmus, AProgramMayWriteItsOwnRoot) {
 }
 
 TEST_P(ShadowMmus, ATableFrameThatIsZeroedIsDataNow) {
-  const Pfn root = g.new_root();
   page(root, kVa, 1);
   page(root, kNext, 2);
-  g.cpu().load_root(root, kOne);
+  g.load_root(root, kOne);
   EXPECT_TRUE(g.read(kVa));
   EXPECT_TRUE(g.read(kNext));
-  const Pfn table = g.table(root, kVa);
-  g.cpu().physical().zero(table);
+  const Gfn table = g.table(root, kVa);
+  g.zero(table);
   EXPECT_EQ(g.counts().unshadowed, 1U);
   EXPECT_FALSE(g.shadow().traced().is_traced(table));
   EXPECT_FALSE(g.shadow_entry(root, kVa));
@@ -330,10 +313,9 @@ TEST_P(ShadowMmus, ATableFrameThatIsZeroedIsDataNow) {
 }
 
 TEST_P(ShadowMmus, ATableAboveThatIsWrittenWithoutBeingUsedIsDataNow) {
-  const Pfn root = g.new_root();
   page(root, kVa, 1);
   page(root, kFar, 2);
-  g.cpu().load_root(root, kOne);
+  g.load_root(root, kOne);
   EXPECT_EQ(g.value(kFar), 2U);
   const unsigned level = std::min(g.mode().levels, 3U);
   const auto write = [&] { g.set(root, VirtualAddress(0x80000000), 0, level); };
@@ -350,17 +332,16 @@ TEST_P(ShadowMmus, ATableAboveThatIsWrittenWithoutBeingUsedIsDataNow) {
 
 TEST_P(ShadowMmus, AnUnsyncLeafTableThatBecomesATableAboveComesBackInSync) {
   if (g.mode().levels < 3) GTEST_SKIP() << "the root is no leaf table of its own space";
-  const Pfn root = g.new_root();
   page(root, kVa, 1);
-  g.cpu().load_root(root, kOne);
+  g.load_root(root, kOne);
   EXPECT_TRUE(g.read(kVa));
   page(root, kVa, 2);
-  const Pfn table = g.table(root, kVa);
+  const Gfn table = g.table(root, kVa);
   EXPECT_TRUE(g.shadow().traced().unsync().contains(table));
   // It stands on level 2 for another gigabyte, where its entries name tables.
-  const Pfn leaf = g.new_table();
-  g.set(root, kFar, PhysicalAddress(table).value() | kValid | (g.mode().level[3].carries_rights ? kRights : 0), 3);
-  g.set(root, kFar, PhysicalAddress(leaf).value() | kValid | kRights, 2);
+  const Gfn leaf = g.new_table();
+  g.set(root, kFar, GuestPhysicalAddress(table).value() | kValid | (g.mode().level[3].carries_rights ? kRights : 0), 3);
+  g.set(root, kFar, GuestPhysicalAddress(leaf).value() | kValid | kRights, 2);
   page(root, kFar, 3);
   EXPECT_EQ(g.value(kFar), 3U);
   EXPECT_FALSE(g.shadow().traced().unsync().contains(table));
@@ -370,12 +351,11 @@ TEST_P(ShadowMmus, AnUnsyncLeafTableThatBecomesATableAboveComesBackInSync) {
 
 TEST_P(ShadowMmus, LargePagesAreShadowedInPiecesAndInvalidatedAsAWhole) {
   const PageCount pages = pages_of(g.mode().coverage(2));
-  const Pfn root = g.new_root();
-  const Pfn first = g.take(pages);
+  const Gfn first = g.take(pages);
   g.put_in_frame(first + 3_pages, 33);
   g.put_in_frame(first + 9_pages, 99);
   g.map(root, kVa, first, kRights, 2);
-  g.cpu().load_root(root, kOne);
+  g.load_root(root, kOne);
   const VirtualAddress third = kVa + bytes_of(3_pages);
   const VirtualAddress ninth = kVa + bytes_of(9_pages);
   EXPECT_EQ(g.value(third), 33U);
@@ -391,10 +371,9 @@ TEST_P(ShadowMmus, LargePagesAreShadowedInPiecesAndInvalidatedAsAWhole) {
 }
 
 TEST_P(ShadowMmus, WithoutWriteProtectionASupervisorWritesWhatUsersMayOnlyRead) {
-  const Pfn root = g.new_root();
   page(root, kVa, 7, kUser);
   g.cpu().set_walk_rules({.write_protect = false});
-  g.cpu().load_root(root, kOne);
+  g.load_root(root, kOne);
   for (std::uint64_t i = 0; i < 3; ++i) {
     EXPECT_TRUE(g.write(kVa, i, Privilege::kKernel));
     EXPECT_TRUE(g.shadow_entry(root, kVa)->writable);
@@ -416,10 +395,9 @@ TEST_P(ShadowMmus, WithoutWriteProtectionASupervisorWritesWhatUsersMayOnlyRead) 
 
 TEST_P(ShadowMmus, ExecutingNeedsTheRight) {
   if (!g.mode().has_no_execute) GTEST_SKIP();
-  const Pfn root = g.new_root();
   page(root, kVa, 7, kRights | kNoExecute);
   page(root, kNext, 7);
-  g.cpu().load_root(root, kOne);
+  g.load_root(root, kOne);
   EXPECT_TRUE(g.read(kVa));
   EXPECT_FALSE(g.cpu().fetch(kVa));
   EXPECT_TRUE(g.cpu().fetch(kNext));
@@ -431,27 +409,25 @@ TEST_P(ShadowMmus, ExecutingNeedsTheRight) {
 }
 
 TEST_P(ShadowMmus, GlobalEntriesAreInvalidatedUnderEveryTag) {
-  const Pfn first = g.new_root();
-  const Pfn second = g.new_root();
-  page(first, kVa, 1, kRights | kGlobal);
-  g.set(second, kVa, g.get(first, kVa, 2), 2);  // One leaf table for both.
-  g.cpu().load_root(first, kOne);
+  const Gfn second = g.new_root();
+  page(root, kVa, 1, kRights | kGlobal);
+  g.set(second, kVa, g.get(root, kVa, 2), 2);  // One leaf table for both.
+  g.load_root(root, kOne);
   EXPECT_EQ(g.value(kVa), 1U);
-  g.cpu().load_root(second, kTwo);
+  g.load_root(second, kTwo);
   g.cpu().forget_all();
   EXPECT_EQ(g.value(kVa), 1U);
-  page(first, kVa, 2, kRights | kGlobal);
+  page(root, kVa, 2, kRights | kGlobal);
   g.cpu().invalidate_page(kVa, kTwo);
-  EXPECT_FALSE(g.shadow_entry(first, kVa));
+  EXPECT_FALSE(g.shadow_entry(root, kVa));
   EXPECT_FALSE(g.shadow_entry(second, kVa));
   EXPECT_EQ(g.value(kVa), 2U);
   EXPECT_EQ(g.check(), "");
 }
 
 TEST_P(ShadowMmus, WhatTheHostTakesAwayHasNoEntry) {
-  const Pfn root = g.new_root();
   page(root, kVa, 1);
-  g.cpu().load_root(root, kOne);
+  g.load_root(root, kOne);
   EXPECT_TRUE(g.write(kVa, 2));
   g.page_out();
   EXPECT_FALSE(g.shadow_entry(root, kVa));
@@ -468,15 +444,14 @@ TEST_P(ShadowMmus, WhatTheHostTakesAwayHasNoEntry) {
 }
 
 TEST_P(ShadowMmus, AnUnsyncTableThatTheHostTookAwayLosesItsEntries) {
-  const Pfn root = g.new_root();
   page(root, kVa, 1);
-  g.cpu().load_root(root, kOne);
+  g.load_root(root, kOne);
   EXPECT_TRUE(g.read(kVa));
   page(root, kNext, 2);
-  const Pfn table = g.table(root, kVa);
+  const Gfn table = g.table(root, kVa);
   g.page_out();
   EXPECT_EQ(g.partition().slat().entry(table), 0U);
-  g.cpu().load_root(root, kOne);
+  g.load_root(root, kOne);
   EXPECT_TRUE(g.shadow().traced().unsync().empty());
   EXPECT_EQ(g.value(kVa), 1U);
   EXPECT_EQ(g.value(kNext), 2U);
@@ -484,9 +459,8 @@ TEST_P(ShadowMmus, AnUnsyncTableThatTheHostTookAwayLosesItsEntries) {
 }
 
 TEST_P(ShadowMmus, UseThroughTheShadowIsToldToTheHostOnce) {
-  const Pfn root = g.new_root();
-  const Pfn frame = page(root, kVa, 1);
-  g.cpu().load_root(root, kOne);
+  const Gfn frame = page(root, kVa, 1);
+  g.load_root(root, kOne);
   EXPECT_TRUE(g.read(kVa));
   const auto ask = [&] {
     const LockGuard guard(g.partition().vmmem().lock);
@@ -501,9 +475,8 @@ TEST_P(ShadowMmus, UseThroughTheShadowIsToldToTheHostOnce) {
 }
 
 TEST_P(ShadowMmus, FramesWithNothingBehindThemHaveNoEntry) {
-  const Pfn root = g.new_root();
-  g.map(root, kVa, Pfn(0x8000));
-  g.cpu().load_root(root, kOne);
+  g.map(root, kVa, Gfn(0x8000));
+  g.load_root(root, kOne);
   EXPECT_EQ(g.value(kVa), ~std::uint64_t{0});
   EXPECT_FALSE(g.shadow_entry(root, kVa));
   EXPECT_TRUE(g.write(kVa));
@@ -512,15 +485,13 @@ TEST_P(ShadowMmus, FramesWithNothingBehindThemHaveNoEntry) {
 TEST(ShadowMmu, TreesMakeRoomForEachOther) {
   TestHost host;
   RawGuest g(host, {.shadow_limit = PageCount(10)});
-  std::vector<Pfn> roots;
+  std::vector<Gfn> roots;
   for (std::uint64_t i = 0; i < 4; ++i) {
     roots.push_back(g.new_root());
-    const Pfn frame = g.take();
-    g.put_in_frame(frame, i);
-    g.map(roots.back(), kVa, frame);
+    g.page(roots.back(), kVa, i);
   }
   const auto visit = [&](std::size_t i) {
-    g.cpu().load_root(roots[i], machine::kUntagged);
+    g.load_root(roots[i], machine::kUntagged);
     EXPECT_EQ(g.value(kVa), i);
     EXPECT_LE(g.shadow().table_count(), PageCount(10));
     EXPECT_EQ(g.check(), "");
@@ -543,15 +514,13 @@ TEST(ShadowMmu, TreesMakeRoomForEachOther) {
 TEST(ShadowMmu, OneTreeMakesRoomForItself) {
   TestHost host;
   RawGuest g(host, {.shadow_limit = PageCount(4)});
-  const Pfn root = g.new_root();
+  const Gfn root = g.new_root();
   std::vector<VirtualAddress> addresses;
   for (std::uint64_t i = 0; i < 6; ++i) {
     addresses.emplace_back(0x40000000 * i + 0x1000);
-    const Pfn frame = g.take();
-    g.put_in_frame(frame, i);
-    g.map(root, addresses.back(), frame);
+    g.page(root, addresses.back(), i);
   }
-  g.cpu().load_root(root, kOne);
+  g.load_root(root, kOne);
   for (int round = 0; round < 3; ++round) {
     for (std::uint64_t i = 0; i < 6; ++i) {
       EXPECT_EQ(g.value(addresses[i]), i);
@@ -566,14 +535,12 @@ TEST(ShadowMmu, OneTreeMakesRoomForItself) {
 TEST(ShadowMmu, BothHalvesOfTheAddressSpaceAreShadowed) {
   TestHost host;
   RawGuest g(host);
-  const Pfn root = g.new_root();
+  const Gfn root = g.new_root();
   const VirtualAddress high(0xFFFFF80000001000);
   for (const VirtualAddress va : {kVa, high}) {
-    const Pfn frame = g.take();
-    g.put_in_frame(frame, va.value());
-    g.map(root, va, frame);
+    g.page(root, va, va.value());
   }
-  g.cpu().load_root(root, kOne);
+  g.load_root(root, kOne);
   EXPECT_EQ(g.value(kVa), kVa.value());
   EXPECT_EQ(g.value(high), high.value());
   EXPECT_EQ(g.check(), "");
@@ -588,19 +555,15 @@ TEST(ShadowMmu, BothHalvesOfTheAddressSpaceAreShadowed) {
 TEST(ShadowMmu, ProcessorsShareTheTreesOfTheirRoots) {
   TestHost host;
   RawGuest g(host, {.processors = 2});
-  const Pfn root = g.new_root();
-  const Pfn frame = g.take();
-  g.put_in_frame(frame, 1);
-  g.map(root, kVa, frame);
-  g.cpu(0).load_root(root, kOne);
-  g.cpu(1).load_root(root, kTwo);
+  const Gfn root = g.new_root();
+  g.page(root, kVa, 1);
+  g.load_root(root, kOne, 0);
+  g.load_root(root, kTwo, 1);
   EXPECT_EQ(*g.cpu(0).load<std::uint64_t>(kVa), 1U);
   EXPECT_EQ(*g.cpu(1).load<std::uint64_t>(kVa), 1U);
   EXPECT_EQ(g.counts().hidden_faults, 1U);
   // Either's tag names the tree. What the other processor remembers, it remembers as it would on hardware.
-  const Pfn other = g.take();
-  g.put_in_frame(other, 2);
-  g.map(root, kVa, other);
+  g.page(root, kVa, 2);
   g.cpu(0).invalidate_page(kVa, kOne);
   EXPECT_EQ(*g.cpu(0).load<std::uint64_t>(kVa), 2U);
   EXPECT_EQ(*g.cpu(1).load<std::uint64_t>(kVa), 1U);

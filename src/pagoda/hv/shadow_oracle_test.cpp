@@ -21,21 +21,21 @@ using machine::RawPte;
 using namespace machine::pte_bits;
 
 // The guest's memory as a walk reads it, without the marks that a walk leaves.
-class Onlooker final : private machine::FrameReach {
+class Onlooker final : private machine::GuestFrameAccess {
  public:
   explicit Onlooker(machine::PhysicalView memory) : memory_(memory), scratch_(2 * kPageBytes) {}
   machine::PhysicalView view() { return machine::PhysicalView(*this); }
 
  private:
-  std::byte* hold(Pfn frame, Access use, machine::FrameExtent /*part*/) override {
+  std::byte* pin(Pfn frame, Access use, machine::FrameExtent /*part*/) override {
     const machine::FrameView bytes = memory_.bytes(frame, Access::kRead);
     std::byte* const copy = scratch_.data() + (use == Access::kWrite ? kPageBytes : 0);
     std::memcpy(copy, bytes.data(), kPageBytes);
     return copy;
   }
-  void let_go(Pfn /*frame*/, Access /*use*/, machine::FrameExtent /*part*/) override {}
+  void unpin(Pfn /*frame*/, Access /*use*/, machine::FrameExtent /*part*/) override {}
   machine::TlbBytes reach_for_tlb(Pfn frame, Access use, VirtualAddress /*va*/, Asid /*asid*/) override {
-    return {.bytes = hold(frame, use, {})};
+    return {.bytes = pin(frame, use, {})};
   }
 
   machine::PhysicalView memory_;
@@ -43,7 +43,7 @@ class Onlooker final : private machine::FrameReach {
 };
 
 struct Option {
-  Pfn frame;
+  Gfn frame;
   bool writable = false;  // And dirty.
   bool user = false;
   bool executable = false;
@@ -61,7 +61,7 @@ class Storm {
     for (const std::uint64_t base : {std::uint64_t{0x400000}, 0x400000 + reach, std::uint64_t{0x40000000}})
       for (std::uint64_t i = 0; i < 4; ++i) addresses_.emplace_back(base + i * kPageBytes);
     for (int i = 0; i < 8; ++i) data_.push_back(guest_.new_table());
-    for (const Pfn root : roots_)
+    for (const Gfn root : roots_)
       for (const VirtualAddress va : addresses_) tables_.insert(guest_.table(root, va));
     // The leaf tables have been made by asking for them; those above stay what they are.
     large_ = guest_.take(pages_of(guest_.mode().coverage(2)));
@@ -76,7 +76,7 @@ class Storm {
 
   void step() {
     const VirtualAddress va = pick(addresses_);
-    const Pfn root = pick(roots_);
+    const Gfn root = pick(roots_);
     switch (random_.below(16)) {
       case 0:
       case 1:
@@ -122,7 +122,7 @@ class Storm {
         flush();
         break;
       default:
-        if (random_.below(4) == 0) guest_.cpu().physical().zero(pick(std::vector<Pfn>(tables_.begin(), tables_.end())));
+        if (random_.below(4) == 0) guest_.zero(pick(std::vector<Gfn>(tables_.begin(), tables_.end())));
         break;
     }
     record();
@@ -135,14 +135,14 @@ class Storm {
     return from[random_.below(from.size())];
   }
   template <class Set>
-  Pfn pick_of(const Set& from) {
+  Gfn pick_of(const Set& from) {
     return *std::next(from.begin(), static_cast<std::ptrdiff_t>(random_.below(from.size())));
   }
 
   // Never one that points to a table above the leaves: their contents are the storm's own.
   RawPte random_entry() {
     if (random_.below(5) == 0) return 0;
-    RawPte raw = PhysicalAddress(pick_of(all_)).value() | kValid | kUser;
+    RawPte raw = GuestPhysicalAddress(pick_of(all_)).value() | kValid | kUser;
     if (random_.below(4) != 0) raw |= kWrite;
     if (random_.below(3) == 0) raw |= kAccessed;
     if (random_.below(3) == 0) raw |= kAccessed | kDirty;
@@ -151,22 +151,22 @@ class Storm {
     return raw;
   }
   // Where there is a leaf table.
-  void set_leaf(Pfn root, VirtualAddress va, RawPte raw) {
+  void set_leaf(Gfn root, VirtualAddress va, RawPte raw) {
     const RawPte above = guest_.get(root, va, 2);
     if ((above & kValid) != 0 && (above & kLarge) == 0) guest_.set(root, va, raw);
   }
-  void change_table(Pfn root, VirtualAddress va) {
+  void change_table(Gfn root, VirtualAddress va) {
     switch (random_.below(6)) {
       case 0:
         return guest_.set(root, va, 0, 2);
       case 1:
         return guest_.map(root, va, large_, random_.below(2) == 0 ? kUser : kUser | kWrite, 2);
       case 2:  // Data become a table; what programs wrote there look like entries.
-        return guest_.set(root, va, PhysicalAddress(pick(data_)).value() | kValid | RawGuest::kRights, 2);
+        return guest_.set(root, va, GuestPhysicalAddress(pick(data_)).value() | kValid | RawGuest::kRights, 2);
       default:
         return guest_.set(
-            root, va, PhysicalAddress(pick_of(tables_)).value() | kValid | kUser | (random_.below(3) != 0 ? kWrite : 0),
-            2);
+            root, va,
+            GuestPhysicalAddress(pick_of(tables_)).value() | kValid | kUser | (random_.below(3) != 0 ? kWrite : 0), 2);
     }
   }
   void maybe_page_out() {
@@ -183,7 +183,7 @@ class Storm {
   }
   void load(std::size_t number) {
     current_ = number;
-    guest_.cpu().load_root(roots_[number], asids_[number]);
+    guest_.load_root(roots_[number], asids_[number]);
     if (asids_[number] == machine::kUntagged)
       for (const VirtualAddress va : addresses_) forget(machine::kUntagged, va);
   }
@@ -193,26 +193,27 @@ class Storm {
   }
 
   // What a walk gives now.
-  std::optional<Option> now(Pfn root, VirtualAddress va) {
-    Onlooker onlooker(guest_.partition().processor(0).unwatched());
+  std::optional<Option> now(Gfn root, VirtualAddress va) {
+    Onlooker onlooker(guest_.partition().processor(0).hypervisor_view());
     std::uint64_t loads = 0;
-    const auto walked =
-        machine::walk(onlooker.view(), guest_.mode(), root, va, Access::kRead, Privilege::kKernel, {}, loads);
+    const auto walked = machine::walk(onlooker.view(), guest_.mode(), to_guest_pfn(root), va, Access::kRead,
+                                      Privilege::kKernel, {}, loads);
     if (!walked) return std::nullopt;
-    return Option{walked->frame, walked->writable && walked->dirty, walked->user, walked->executable, walked->writable};
+    return Option{to_gfn(walked->frame), walked->writable && walked->dirty, walked->user, walked->executable,
+                  walked->writable};
   }
   void record() {
-    for (const Pfn root : roots_)
+    for (const Gfn root : roots_)
       for (const VirtualAddress va : addresses_)
         if (const auto option = now(root, va)) legal_[{root, va}].insert(*option);
   }
 
   // A word of each frame that programs can reach.
-  std::map<Pfn, RawPte> words(std::uint64_t offset) {
-    std::map<Pfn, RawPte> words;
-    for (const Pfn frame : all_)
-      words[frame] = machine::load_entry(guest_.partition().processor(0).unwatched(), guest_.mode(),
-                                         PhysicalAddress(frame) + ByteCount(offset));
+  std::map<Gfn, RawPte> words(std::uint64_t offset) {
+    std::map<Gfn, RawPte> words;
+    for (const Gfn frame : all_)
+      words[frame] = machine::load_entry(guest_.partition().processor(0).hypervisor_view(), guest_.mode(),
+                                         PhysicalAddress(to_guest_pfn(frame)) + ByteCount(offset));
     return words;
   }
   std::uint64_t random_slot() {
@@ -297,15 +298,15 @@ class Storm {
   TestHost host_;
   RawGuest guest_;
   Random random_;
-  std::vector<Pfn> roots_;
+  std::vector<Gfn> roots_;
   const std::array<Asid, 3> asids_{Asid{1}, Asid{2}, machine::kUntagged};
   std::size_t current_ = 0;
   std::vector<VirtualAddress> addresses_;
-  std::vector<Pfn> data_;
-  std::set<Pfn> tables_;  // Leaf tables.
-  Pfn large_;
-  std::set<Pfn> all_;  // What entries may name.
-  std::map<std::pair<Pfn, VirtualAddress>, std::set<Option>> legal_;
+  std::vector<Gfn> data_;
+  std::set<Gfn> tables_;  // Leaf tables.
+  Gfn large_;
+  std::set<Gfn> all_;  // What entries may name.
+  std::map<std::pair<Gfn, VirtualAddress>, std::set<Option>> legal_;
 };
 
 class ShadowOracle : public ::testing::TestWithParam<PteFormat> {};

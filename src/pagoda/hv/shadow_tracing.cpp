@@ -31,7 +31,7 @@ VirtualAddress ShadowMmu::base_of(VirtualAddress va, unsigned level) const {
 
 bool ShadowMmu::derives_from(const ShadowTree& tree, VirtualAddress va, const Path& path) const {
   unsigned level = mode_.levels;
-  return std::ranges::all_of(path, [&](Pfn table) {
+  return std::ranges::all_of(path, [&](Gfn table) {
     const auto known = tree.guest_tables().find({base_of(va, level).value(), level});
     --level;
     return known != tree.guest_tables().end() && known->second == table;
@@ -43,18 +43,18 @@ void ShadowMmu::use_tables(ShadowTree& tree, VirtualAddress va, const Path& path
   for (std::size_t above = 0; above < path.size() && above + 1 < mode_.levels; ++above)
     if (traced_.unsync().contains(path[above])) resync(path[above]);
   unsigned level = mode_.levels;
-  for (const Pfn table : path) {
+  for (const Gfn table : path) {
     add_use(tree, level, base_of(va, level), table);
     traced_.find(table)->writes = 0;
     --level;
   }
 }
 
-void ShadowMmu::add_use(ShadowTree& tree, unsigned level, VirtualAddress base, Pfn frame) {
+void ShadowMmu::add_use(ShadowTree& tree, unsigned level, VirtualAddress base, Gfn frame) {
   const ShadowTree::Key key{base.value(), level};
   if (const auto known = tree.guest_tables().find(key); known != tree.guest_tables().end()) {
     if (known->second == frame) return;
-    // An unsync table that nothing derived from any more, in whose place another stands.
+    // An unsync table that nothing derived from any more, which another has replaced.
     drop_range(tree, base, reach_of(mode_, level));
     remove_use(tree, level, base);
   }
@@ -69,7 +69,7 @@ void ShadowMmu::add_use(ShadowTree& tree, unsigned level, VirtualAddress base, P
 void ShadowMmu::remove_use(ShadowTree& tree, unsigned level, VirtualAddress base) {
   const auto known = tree.guest_tables().find({base.value(), level});
   if (known == tree.guest_tables().end()) return;
-  const Pfn frame = known->second;
+  const Gfn frame = known->second;
   tree.guest_tables().erase(known);
   TracedTables::Table* const table = traced_.find(frame);
   std::erase_if(table->uses, [&](const TracedTables::Use& use) {
@@ -78,48 +78,47 @@ void ShadowMmu::remove_use(ShadowTree& tree, unsigned level, VirtualAddress base
   if (table->uses.empty()) traced_.remove(frame);
 }
 
-void ShadowMmu::trace(Pfn frame) {
+void ShadowMmu::trace(Gfn frame) {
   if (const auto found = reverse_map_.find(frame); found != reverse_map_.end())
     for (const Mapping& mapping : found->second) mapping.tree->write_protect(mapping.va);
-  for (std::size_t number = 0; number < partition_.processor_count(); ++number)
-    partition_.processor(static_cast<unsigned>(number)).forget(frame);
+  second_level_.forget_in_tlbs(frame);
 }
 
-void ShadowMmu::unshadow(Pfn frame) {
+void ShadowMmu::unshadow(Gfn frame) {
   TracedTables::Table* const table = traced_.find(frame);
   if (table == nullptr) return;
   ++counts_.unshadowed;
   const std::vector<TracedTables::Use> uses = table->uses;
   for (const TracedTables::Use& use : uses) {
     drop_range(*use.tree, use.base, reach_of(mode_, use.level));
-    // Unless it went with its last entry.
+    // Unless its last entry took it along.
     const auto known = use.tree->guest_tables().find({use.base.value(), use.level});
     if (known != use.tree->guest_tables().end() && known->second == frame) remove_use(*use.tree, use.level, use.base);
   }
 }
 
-void ShadowMmu::allow_writes(Pfn frame) {
+void ShadowMmu::allow_writes(Gfn frame) {
   if (!traced_.is_traced(frame)) return;
-  if (!partition_.config().unsync || !traced_.find(frame)->is_leaf()) return unshadow(frame);
+  if (!config_.unsync || !traced_.find(frame)->is_leaf()) return unshadow(frame);
   ++counts_.unsyncs;
   traced_.set_state(frame, TracedTables::State::kUnsync);
 }
 
-void ShadowMmu::table_write(VirtualProcessor& vcpu, Pfn frame, machine::FrameExtent part) {
-  exit(vcpu, [&] {
+void ShadowMmu::table_write(WorldSwitch& world, Gfn frame, machine::FrameExtent part) {
+  exit(world, [&] {
     ++counts_.table_writes;
     const LockGuard guard(vmmem_.lock);
     TracedTables::Table& table = *traced_.find(frame);
     if (!is_of_entries(part, mode_)) return unshadow(frame);
     if (table.is_leaf()) {
-      if (partition_.config().unsync) allow_writes(frame);
+      if (config_.unsync) allow_writes(frame);
     } else if (++table.writes >= kWriteFlood) {
       unshadow(frame);
     }
   });
 }
 
-void ShadowMmu::table_written(Pfn frame, machine::FrameExtent part) {
+void ShadowMmu::table_written(Gfn frame, machine::FrameExtent part) {
   const LockGuard guard(vmmem_.lock);
   const std::vector<TracedTables::Use> uses = traced_.find(frame)->uses;
   const std::uint64_t first = part.offset / mode_.entry_bytes;
@@ -146,7 +145,7 @@ bool ShadowMmu::still_allows(const ShadowTree& tree, RawPte raw, const ShadowTre
   const ShadowRole& role = tree.role();
   const bool nx_works = mode_.has_no_execute && role.no_execute;
   const RawPte reserved = mode_.level[1].reserved | (mode_.has_no_execute && !nx_works ? kNoExecute : 0);
-  if ((raw & kValid) == 0 || (raw & reserved) != 0 || mode_.frame(raw) != leaf.guest) return false;
+  if ((raw & kValid) == 0 || (raw & reserved) != 0 || frame_in(raw) != leaf.guest) return false;
   if ((raw & kAccessed) == 0 || (leaf.writable && (raw & kDirty) == 0)) return false;
   if (leaf.user && (raw & kUser) == 0) return false;
   if (leaf.writable && (raw & kWrite) == 0 && (leaf.user || role.write_protect)) return false;
@@ -155,17 +154,17 @@ bool ShadowMmu::still_allows(const ShadowTree& tree, RawPte raw, const ShadowTre
          leaf.write_through == ((raw & kWriteThrough) != 0);
 }
 
-void ShadowMmu::resync(Pfn frame) {
+void ShadowMmu::resync(Gfn frame) {
   ++counts_.resyncs;
   // A table that the host has taken away is not brought in for this.
-  const Pfn host = partition_.slat().frame_of(frame);
-  const machine::PhysicalView& memory = partition_.processor(0).host().physical();
+  const Pfn host = slat_.frame_of(frame);
   const std::vector<TracedTables::Use> uses = traced_.find(frame)->uses;
   for (const TracedTables::Use& use : uses) {
     for (const VirtualAddress va : use.tree->addresses(use.base, reach_of(mode_, use.level))) {
       const auto leaf = use.tree->find(va);
       if (host == kNoPfn || leaf->guest_level != use.level ||
-          !still_allows(*use.tree, machine::load_entry(memory, mode_, mode_.entry_address(host, va, use.level)), *leaf))
+          !still_allows(*use.tree, machine::load_entry(host_memory_, mode_, mode_.entry_address(host, va, use.level)),
+                        *leaf))
         drop(*use.tree, va);
     }
   }
@@ -177,8 +176,8 @@ void ShadowMmu::resync(Pfn frame) {
 }
 
 void ShadowMmu::resync(const ShadowTree& tree) {
-  const std::vector<Pfn> unsync(traced_.unsync().begin(), traced_.unsync().end());
-  for (const Pfn frame : unsync) {
+  const std::vector<Gfn> unsync(traced_.unsync().begin(), traced_.unsync().end());
+  for (const Gfn frame : unsync) {
     // What was brought in sync before it may have taken it along.
     const TracedTables::Table* const table = traced_.find(frame);
     if (table == nullptr || table->state != TracedTables::State::kUnsync) continue;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "pagoda/hv/guest_frame.h"
+
 namespace pagoda::hv {
 
 using machine::Access;
@@ -43,7 +45,7 @@ std::optional<Translation> ShadowTree::walk(VirtualAddress va, Access access, Pr
   const auto walked = machine::walk(memory_, mode(), root_, va, access, privilege, {}, loads);
   if (!walked) return std::nullopt;
   const Leaf leaf = decode({walked->entry, memory_.load<std::uint64_t>(walked->entry)});
-  return Translation{.frame = leaf.guest,
+  return Translation{.frame = to_guest_pfn(leaf.guest),
                      .level = leaf.guest_level,
                      .user = leaf.user,
                      .writable = leaf.writable,
@@ -115,7 +117,7 @@ void ShadowTree::install(VirtualAddress va, const Leaf& leaf) {
       memory_.store<std::uint64_t>(at, raw);
       ++tables_.at(table).used;
       Table& made = tables_[below];
-      if (level == 2) made.guests = std::make_unique<std::array<Pfn, 512>>();
+      if (level == 2) made.guests = std::make_unique<std::array<Gfn, machine::kEntriesPerTable>>();
     }
     table = mode().frame(raw);
   }

@@ -4,7 +4,7 @@
 //   ShadowRole (guest root, rules of the walk) -> tree: 4 levels, whatever mode the guest runs in
 //
 // The guest of a 32-bit mode uses the lowest 4 GB. Entries map 4 KB each, also where the guest's page is larger: they
-// say of what level it was, since an invalidation of a large page is one of all of it. Beside each entry stands the
+// say of what level it was, since an invalidation of a large page is one of all of it. Beside each entry is stored the
 // guest frame that it leads to (KVM: gfns), and for each of the guest's tables that entries derive from, which it is.
 //
 // Invariants (hv::check):
@@ -26,7 +26,7 @@ namespace pagoda::hv {
 
 // What one tree stands for. Other rules give the same tables another meaning (KVM: a role).
 struct ShadowRole {
-  Pfn root;  // Of the guest.
+  Gfn root;
   bool write_protect = true;
   bool no_execute = true;
 
@@ -38,7 +38,7 @@ class ShadowTree {
   // One entry.
   struct Leaf {
     Pfn host;
-    Pfn guest;
+    Gfn guest;
     unsigned guest_level = 1;  // Of the guest's entry that it derives from.
     bool writable = false;
     bool user = false;
@@ -50,7 +50,8 @@ class ShadowTree {
   };
   static constexpr PageCount kTablesPerPath{machine::kMaxPagingLevels - 1};  // Besides the root.
 
-  // Takes a frame for the root, which must have been reserved. Both outlive it.
+  // Takes a frame for the root. Both outlive it.
+  // Requires: a spare frame.
   ShadowTree(machine::PhysicalView memory, TableFrames& frames, const ShadowRole& role);
   ShadowTree(const ShadowTree&) = delete;
   ShadowTree& operator=(const ShadowTree&) = delete;
@@ -68,11 +69,12 @@ class ShadowTree {
 
   // Tables that an entry for the address would need.
   [[nodiscard]] PageCount missing_tables(VirtualAddress va) const;
-  // Makes or replaces an entry. As many frames as there are tables missing must have been reserved.
+  // Makes or replaces an entry.
+  // Requires: `missing_tables` spare frames.
   void install(VirtualAddress va, const Leaf& leaf);
-  // Takes an entry away, and tables that become empty.
+  // Clears an entry, and gives back tables that become empty.
   void clear(VirtualAddress va);
-  // Takes the right to write away.
+  // Removes the right to write.
   void write_protect(VirtualAddress va);
   bool test_and_clear_accessed(VirtualAddress va);
   // Gives all tables back, the root too. The tree ends with it.
@@ -92,13 +94,13 @@ class ShadowTree {
   // Which guest frame holds the guest's table that translates the memory from `base` on at the level; by level and
   // base. TracedTables knows what derives from it.
   using Key = std::pair<std::uint64_t, unsigned>;  // Base and level.
-  [[nodiscard]] std::map<Key, Pfn>& guest_tables() { return guest_tables_; }
-  [[nodiscard]] const std::map<Key, Pfn>& guest_tables() const { return guest_tables_; }
+  [[nodiscard]] std::map<Key, Gfn>& guest_tables() { return guest_tables_; }
+  [[nodiscard]] const std::map<Key, Gfn>& guest_tables() const { return guest_tables_; }
 
   // For the checker.
   struct Table {
     std::uint16_t used = 0;
-    std::unique_ptr<std::array<Pfn, 512>> guests;  // Of level 1: the guest frame of each entry.
+    std::unique_ptr<std::array<Gfn, machine::kEntriesPerTable>> guests;  // Of level 1: the guest frame of each entry.
   };
   [[nodiscard]] const std::map<Pfn, Table>& tables() const { return tables_; }
 
@@ -123,7 +125,7 @@ class ShadowTree {
   const ShadowRole role_;
   const Pfn root_;
   std::map<Pfn, Table> tables_;  // By host frame, the root too.
-  std::map<Key, Pfn> guest_tables_;
+  std::map<Key, Gfn> guest_tables_;
   std::vector<machine::Asid> asids_;                                             // Sorted.
   std::array<std::uint64_t, machine::kMaxPagingLevels + 1> entries_of_level_{};  // By the guest's level.
   std::uint64_t global_entries_ = 0;

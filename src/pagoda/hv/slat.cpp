@@ -7,8 +7,6 @@ using namespace machine::pte_bits;
 
 namespace {
 
-VirtualAddress address_of(Pfn guest) { return VirtualAddress(PhysicalAddress(guest).value()); }
-
 // An entry that points to a table allows everything: the last level decides.
 constexpr RawPte kTable = kValid | kWrite | kUser;
 
@@ -20,7 +18,7 @@ Slat::Slat(machine::PhysicalView memory, TableFrames& frames)
         return frames.take(memory);
       }()) {}
 
-PhysicalAddress Slat::find(Pfn guest, unsigned& level) const {
+PhysicalAddress Slat::find(Gfn guest, unsigned& level) const {
   Pfn table = root_;
   for (level = machine::kMaxPagingLevels;; --level) {
     const PhysicalAddress at = mode().entry_address(table, address_of(guest), level);
@@ -30,10 +28,10 @@ PhysicalAddress Slat::find(Pfn guest, unsigned& level) const {
   }
 }
 
-PageCount Slat::tables_for(machine::FrameRange frames) {
+PageCount Slat::tables_for(GfnRange frames) {
   PageCount tables;
-  const std::uint64_t first = PhysicalAddress(frames.first).value();
-  const std::uint64_t last = PhysicalAddress(frames.first + frames.count).value() - 1;
+  const std::uint64_t first = GuestPhysicalAddress(frames.first).value();
+  const std::uint64_t last = GuestPhysicalAddress(frames.last()).value() + kPageBytes - 1;
   for (unsigned level = 2; level <= machine::kMaxPagingLevels; ++level) {
     const std::uint64_t coverage = mode().coverage(level).value();  // Of an entry, and of the table that it leads to.
     tables += PageCount(last / coverage - first / coverage + 1);
@@ -41,13 +39,13 @@ PageCount Slat::tables_for(machine::FrameRange frames) {
   return tables;
 }
 
-PageCount Slat::missing_tables(Pfn guest) const {
+PageCount Slat::missing_tables(Gfn guest) const {
   unsigned level = 0;
   static_cast<void>(find(guest, level));
   return PageCount(level - 1);
 }
 
-Slat::Filled Slat::fill(Pfn guest, unsigned level, Pfn host, Rights rights) {
+Slat::FillResult Slat::fill(Gfn guest, unsigned level, Pfn host, Rights rights) {
   frames_.assert_held();
   Pfn table = root_;
   for (unsigned above = machine::kMaxPagingLevels; above > level; --above) {
@@ -64,29 +62,29 @@ Slat::Filled Slat::fill(Pfn guest, unsigned level, Pfn host, Rights rights) {
   const auto old = memory_.load<std::uint64_t>(at);
   const RawPte entry = PhysicalAddress(host).value() | kValid | kUser | (rights.write ? kWrite : 0) |
                        (rights.execute ? 0 : kNoExecute) | (level > 1 ? kLarge : 0);
-  if ((old & ~(kAccessed | kDirty)) == entry) return Filled::kSame;
+  if ((old & ~(kAccessed | kDirty)) == entry) return FillResult::kSame;
   if (level > 1 && (old & kValid) != 0 && (old & kLarge) == 0) {
     free_below(mode().frame(old), level - 1);
     frames_.give_back(mode().frame(old));
   }
   memory_.store<std::uint64_t>(at, entry);
-  return Filled::kNew;
+  return FillResult::kNew;
 }
 
-RawPte Slat::entry(Pfn guest) const {
+RawPte Slat::entry(Gfn guest) const {
   unsigned level = 0;
   const auto raw = memory_.load<std::uint64_t>(find(guest, level));
   return (raw & kValid) != 0 ? raw : 0;
 }
 
-Pfn Slat::frame_of(Pfn guest) const {
+Pfn Slat::frame_of(Gfn guest) const {
   unsigned level = 0;
   const auto raw = memory_.load<std::uint64_t>(find(guest, level));
   if ((raw & kValid) == 0) return kNoPfn;
   return mode().frame(raw) + PageCount(guest.value() % pages_of(mode().coverage(level)).value());
 }
 
-machine::FrameRange Slat::clear(Pfn guest) {
+GfnRange Slat::clear(Gfn guest) {
   frames_.assert_held();
   unsigned level = 0;
   const PhysicalAddress at = find(guest, level);
@@ -96,7 +94,7 @@ machine::FrameRange Slat::clear(Pfn guest) {
   return {guest - PageCount(guest.value() % pages.value()), pages};
 }
 
-bool Slat::test_and_clear_accessed(Pfn guest) {
+bool Slat::test_and_clear_accessed(Gfn guest) {
   frames_.assert_held();
   unsigned level = 0;
   const PhysicalAddress at = find(guest, level);

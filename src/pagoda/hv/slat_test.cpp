@@ -27,13 +27,13 @@ class SlatTest : public ::testing::Test {
     EXPECT_EQ(host_.check(), "");
   }
   void reserve() { PAGODA_CHECK(frames_.reserve(host_.cpu(), Slat::kTablesPerPath + 1_pages).has_value()); }
-  void fill(Pfn guest, unsigned level, Pfn host, bool write) {
+  void fill(Gfn guest, unsigned level, Pfn host, bool write) {
     reserve();
     const LockGuard guard(vmmem_.lock);
     slat_->fill(guest, level, host, {.write = write});
   }
   // What the hardware finds; kNoPfn: a violation.
-  Pfn walk(Pfn guest, Access access = Access::kRead) {
+  Pfn walk(Gfn guest, Access access = Access::kRead) {
     std::uint64_t loads = 0;
     const auto walked = slat_->walk(guest, access, loads);
     return walked ? walked->frame : kNoPfn;
@@ -46,22 +46,22 @@ class SlatTest : public ::testing::Test {
 };
 
 TEST_F(SlatTest, AWriteNeedsAnEntryThatAllowsIt) {
-  EXPECT_EQ(walk(Pfn(7)), kNoPfn);
-  fill(Pfn(7), 1, Pfn(1000), false);
-  EXPECT_EQ(walk(Pfn(7)), Pfn(1000));
-  EXPECT_EQ(walk(Pfn(7), Access::kWrite), kNoPfn);
-  fill(Pfn(7), 1, Pfn(1000), true);
-  EXPECT_EQ(walk(Pfn(7), Access::kWrite), Pfn(1000));
+  EXPECT_EQ(walk(Gfn(7)), kNoPfn);
+  fill(Gfn(7), 1, Pfn(1000), false);
+  EXPECT_EQ(walk(Gfn(7)), Pfn(1000));
+  EXPECT_EQ(walk(Gfn(7), Access::kWrite), kNoPfn);
+  fill(Gfn(7), 1, Pfn(1000), true);
+  EXPECT_EQ(walk(Gfn(7), Access::kWrite), Pfn(1000));
 }
 
 TEST_F(SlatTest, TheWalkSetsAccessedAndTheHostTakesIt) {
-  fill(Pfn(7), 1, Pfn(1000), false);
+  fill(Gfn(7), 1, Pfn(1000), false);
   const LockGuard guard(vmmem_.lock);
-  EXPECT_FALSE(slat_->test_and_clear_accessed(Pfn(7)));
-  walk(Pfn(7));
-  EXPECT_TRUE(slat_->test_and_clear_accessed(Pfn(7)));
-  EXPECT_FALSE(slat_->test_and_clear_accessed(Pfn(7)));
-  EXPECT_FALSE(slat_->test_and_clear_accessed(Pfn(8))) << "there is no entry";
+  EXPECT_FALSE(slat_->test_and_clear_accessed(Gfn(7)));
+  walk(Gfn(7));
+  EXPECT_TRUE(slat_->test_and_clear_accessed(Gfn(7)));
+  EXPECT_FALSE(slat_->test_and_clear_accessed(Gfn(7)));
+  EXPECT_FALSE(slat_->test_and_clear_accessed(Gfn(8))) << "there is no entry";
 }
 
 // Random entries of both sizes, far apart and close together, against plain maps.
@@ -87,17 +87,17 @@ TEST_F(SlatTest, IsWhatAPlainMapIs) {
     const std::uint64_t what = random.below(100);
     if (what < 50) {
       const Entry entry{Pfn(static_cast<std::uint32_t>(random.below(100000))), random.chance(0.5)};
-      fill(Pfn(guest), 1, entry.host, entry.write);
+      fill(Gfn(guest), 1, entry.host, entry.write);
       large.erase(piece);
       small[guest] = entry;
     } else if (what < 53) {
       const Entry entry{Pfn(static_cast<std::uint32_t>(random.below(100) * kLarge)), random.chance(0.5)};
-      fill(Pfn(piece), Slat::kLargeLevel, entry.host, entry.write);
+      fill(Gfn(piece), Slat::kLargeLevel, entry.host, entry.write);
       drop_small(piece);
       large[piece] = entry;
     } else if (what < 70) {
       const LockGuard guard(vmmem_.lock);
-      slat_->clear(Pfn(guest));
+      slat_->clear(Gfn(guest));
       if (large.erase(piece) == 0) small.erase(guest);
     }
     if (step % 2000 == 1999) {
@@ -115,14 +115,14 @@ TEST_F(SlatTest, IsWhatAPlainMapIs) {
       } else if (const auto at = small.find(asked); at != small.end()) {
         expected = at->second;
       }
-      ASSERT_EQ(slat_->frame_of(Pfn(asked)), expected.host) << "step " << step;
-      ASSERT_EQ((slat_->entry(Pfn(asked)) & kWrite) != 0, expected.write) << "step " << step;
-      ASSERT_EQ(walk(Pfn(asked)), expected.host);
-      ASSERT_EQ(walk(Pfn(asked), Access::kWrite), expected.write ? expected.host : kNoPfn);
+      ASSERT_EQ(slat_->frame_of(Gfn(asked)), expected.host) << "step " << step;
+      ASSERT_EQ((slat_->entry(Gfn(asked)) & kWrite) != 0, expected.write) << "step " << step;
+      ASSERT_EQ(walk(Gfn(asked)), expected.host);
+      ASSERT_EQ(walk(Gfn(asked), Access::kWrite), expected.write ? expected.host : kNoPfn);
     }
   }
   std::size_t entries = 0;
-  slat_->for_each([&](Pfn first, unsigned level, machine::RawPte) {
+  slat_->for_each([&](Gfn first, unsigned level, machine::RawPte) {
     ++entries;
     EXPECT_EQ((level == 1 ? small : large).count(first.value()), 1U);
   });
@@ -132,15 +132,15 @@ TEST_F(SlatTest, IsWhatAPlainMapIs) {
 }
 
 TEST_F(SlatTest, TableFramesAreZeroedWhenTheyAreTakenAgain) {
-  fill(Pfn(7), 1, Pfn(1000), true);
+  fill(Gfn(7), 1, Pfn(1000), true);
   const PageCount owned = frames_.owned();
   {
     const LockGuard guard(vmmem_.lock);
     slat_->reset();
   }
-  fill(Pfn(8), 1, Pfn(1001), true);
-  EXPECT_EQ(walk(Pfn(7)), kNoPfn);
-  EXPECT_EQ(walk(Pfn(8)), Pfn(1001));
+  fill(Gfn(8), 1, Pfn(1001), true);
+  EXPECT_EQ(walk(Gfn(7)), kNoPfn);
+  EXPECT_EQ(walk(Gfn(8)), Pfn(1001));
   EXPECT_EQ(frames_.owned(), owned) << "the same frames served again";
   frames_.give_spare_back(host_.cpu());
   EXPECT_EQ(frames_.owned(), frames_.in_use());

@@ -1,5 +1,8 @@
 #include "pagoda/hv/table_frames.h"
 
+#include <algorithm>
+#include <span>
+
 namespace pagoda::hv {
 
 namespace {
@@ -11,10 +14,10 @@ constexpr PageCount kBatch{8};
 
 Result<> TableFrames::reserve(mm::Processor& cpu, PageCount wanted) {
   while (spare_.size() < wanted.value()) {
-    const auto frames = vmmem_.user_pages().allocate(cpu, std::max(kBatch, wanted - PageCount(spare_.size())));
-    if (!frames) return fail(frames.error());
-    for (const Pfn frame : *frames) spare_.push_back({frame});
-    owned_ += PageCount(frames->size());
+    const auto frames =
+        PAGODA_TRY(vmmem_.user_pages().allocate(cpu, std::max(kBatch, wanted - PageCount(spare_.size()))));
+    for (const Pfn frame : frames) spare_.push_back({frame});
+    owned_ += PageCount(frames.size());
   }
   return {};
 }

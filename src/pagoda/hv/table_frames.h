@@ -1,8 +1,8 @@
-// Host frames for the hypervisor's own tables (second level, shadow). They are AWE frames of the virtual machine's host
-// process that no window maps: nonpageable, charged to whom they serve, and given back with it. Hyper-V: memory that
+// Host frames for the hypervisor's own tables (second level, shadow). They are AWE frames of vmmem that no window maps:
+// nonpageable, charged to the virtual machine that they serve, and freed with its host process. Hyper-V: memory that
 // the root partition deposits.
 //
-// Locking: the lock of the host process, except for `reserve` and `give_all_back`, which take it.
+// Locking: vmmem's lock, except for `reserve` and `give_spare_back`, which take it.
 #pragma once
 
 #include <vector>
@@ -16,15 +16,17 @@ class TableFrames {
  public:
   explicit TableFrames(mm::ProcessSpace& vmmem) : vmmem_(vmmem) {}
 
-  // Sees to it that so many can be taken. Fails with kInsufficientResources.
+  // Owns frames until `wanted` are spare.
+  // Fails with: kInsufficientResources.
   Result<> reserve(mm::Processor& cpu, PageCount wanted);
-  // A zeroed frame, of those reserved.
+  // A zeroed frame.
+  // Requires: a spare one.
   Pfn take(const machine::PhysicalView& memory) PAGODA_REQUIRES(vmmem_.lock);
   void give_back(Pfn frame) PAGODA_REQUIRES(vmmem_.lock);
-  // Those that are not in use go back to the host.
+  // Returns those that are not in use to the host.
   void give_spare_back(mm::Processor& cpu);
 
-  // For the analysis: the lock of the host process is held.
+  // For the analysis: the lock of vmmem is held.
   void assert_held() const PAGODA_ASSERT_CAPABILITY(vmmem_.lock) { vmmem_.lock.assert_held(); }
 
   [[nodiscard]] PageCount owned() const { return owned_; }

@@ -14,17 +14,17 @@ TracedTables::Use* TracedTables::Table::find(const ShadowTree& tree, unsigned le
   return at == uses.end() ? nullptr : &*at;
 }
 
-TracedTables::Table* TracedTables::find(Pfn frame) {
+TracedTables::Table* TracedTables::find(Gfn frame) {
   const auto at = tables_.find(frame);
   return at == tables_.end() ? nullptr : &at->second;
 }
 
-TracedTables::Table& TracedTables::add(Pfn frame) {
+TracedTables::Table& TracedTables::add(Gfn frame) {
   flag(frame, true);
   return tables_[frame];
 }
 
-void TracedTables::set_state(Pfn frame, State state) {
+void TracedTables::set_state(Gfn frame, State state) {
   tables_.at(frame).state = state;
   flag(frame, state == State::kTraced);
   if (state == State::kUnsync) {
@@ -34,13 +34,13 @@ void TracedTables::set_state(Pfn frame, State state) {
   }
 }
 
-void TracedTables::remove(Pfn frame) {
+void TracedTables::remove(Gfn frame) {
   flag(frame, false);
   unsync_.erase(frame);
   tables_.erase(frame);
 }
 
-void TracedTables::flag(Pfn frame, bool traced) {
+void TracedTables::flag(Gfn frame, bool traced) {
   // Wild frames are not memory: writes to them are lost.
   if (frame.value() < traced_.size()) traced_[frame.value()] = traced;
 }

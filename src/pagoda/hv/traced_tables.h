@@ -2,7 +2,7 @@
 //
 //   kNone ─ first use ─> kTraced ─ first write, leaf tables only ─> kUnsync ─ INVLPG of all, CR3 load, flush ─> kTraced
 //     ^                     │                                         │
-//     └──── last use gone, or unshadowed: it is data now ─────────────┘
+//     └──── last use removed, or unshadowed: it is data now ──────────┘
 //
 // A *use* is one place in one tree that the table translates: the memory from `base` on at `level`. A table may have
 // several: of two trees, of two addresses, even of two levels.
@@ -48,30 +48,32 @@ class TracedTables {
     Use* find(const ShadowTree& tree, unsigned level, VirtualAddress base);
   };
 
-  // `frames`: one past the highest guest frame that can be written.
-  explicit TracedTables(std::size_t frames) : traced_(frames) {}
+  // `end`: one past the highest guest frame that can be written.
+  explicit TracedTables(Gfn end) : traced_(end.value()) {}
 
-  // On the way of every write of the guest's kernel.
-  [[nodiscard]] bool is_traced(Pfn frame) const { return frame.value() < traced_.size() && traced_[frame.value()]; }
+  // Asked by every write of the guest's kernel.
+  [[nodiscard]] bool is_traced(Gfn frame) const { return frame.value() < traced_.size() && traced_[frame.value()]; }
 
-  [[nodiscard]] Table* find(Pfn frame);
+  [[nodiscard]] Table* find(Gfn frame);
   // Makes it a table without uses, traced.
-  Table& add(Pfn frame);
-  void set_state(Pfn frame, State state);
-  // It is no table any more; it has no uses.
-  void remove(Pfn frame);
+  // Requires: it is none.
+  Table& add(Gfn frame);
+  void set_state(Gfn frame, State state);
+  // It is no table any more.
+  // Requires: it has no uses.
+  void remove(Gfn frame);
 
-  [[nodiscard]] const std::map<Pfn, Table>& all() const { return tables_; }
-  [[nodiscard]] const std::set<Pfn>& unsync() const { return unsync_; }
+  [[nodiscard]] const std::map<Gfn, Table>& all() const { return tables_; }
+  [[nodiscard]] const std::set<Gfn>& unsync() const { return unsync_; }
 
  private:
   friend struct ShadowCorruptor;
 
-  void flag(Pfn frame, bool traced);
+  void flag(Gfn frame, bool traced);
 
   SparseArray<bool> traced_;  // By frame.
-  std::map<Pfn, Table> tables_;
-  std::set<Pfn> unsync_;
+  std::map<Gfn, Table> tables_;
+  std::set<Gfn> unsync_;
 };
 
 }  // namespace pagoda::hv

@@ -1,5 +1,5 @@
-// What a virtual machine's host does for it. The guest here is nobody's operating system: bare reads and writes of
-// guest frames, as a guest's kernel makes them.
+// What a virtual machine's host does for it. The guest here has no operating system: bare reads and writes of guest
+// frames, as a guest's kernel makes them.
 #include "pagoda/hv/partition.h"
 
 #include <gtest/gtest.h>
@@ -51,23 +51,16 @@ class BareVm {
     for (std::uint32_t frame = 0; frame < frames; ++frame) wrong += read(frame) != frame + 1 ? 1 : 0;
     return wrong;
   }
-  // The host takes all guest memory away, and gives its frames to somebody else for a while.
+  // The host takes all guest memory away, and others use its frames for a while.
   void squeeze() {
     machine::SimProcessor& cpu = host_.cpu();
     partition_->vmmem().empty_working_set(cpu);
     PAGODA_CHECK(host_.manager().flush_modified(cpu));
-    mm::Core& core = host_.manager().core();
-    const LockGuard guard(core.pfns.lock);
-    std::vector<Pfn> taken;  // Frames given back at once would be taken again.
-    while (core.pfns.lists().oldest_standby() != kNoPfn) {
-      taken.push_back(core.pfns.take(cpu, mm::Contents::kAny)->frame);
-      cpu.physical().zero(taken.back());
-    }
-    for (const Pfn frame : taken) core.pfns.give_back(frame, mm::Contents::kAny);
+    host_.reuse_standby();
   }
   [[nodiscard]] bool is_resident(std::uint32_t frame) {
     const LockGuard guard(partition_->vmmem().lock);
-    const Vpn page = partition_->map().find(Pfn(frame))->page_of(Pfn(frame));
+    const Vpn page = partition_->map().find(Gfn(frame))->page_of(Gfn(frame));
     return mm::PteCodec::is_valid(partition_->vmmem().tables().read(host_.cpu(), page));
   }
   [[nodiscard]] std::string check() { return hv::to_string(hv::check(*partition_)) + host_.check(); }

@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "pagoda/hv/partition.h"
+#include "pagoda/hv/guest_memory.h"
 
 namespace pagoda::hv {
 
@@ -18,7 +18,7 @@ class VirtualDisk::File final : public machine::DiskFile {
     return file_->read(cpu, at, frames);
   }
   machine::DiskTransfer write(machine::Processor& cpu, FileOffset at, std::span<const Pfn> frames) override {
-    const Partition::GuestWrite writing(disk_.partition_);
+    const GuestMemory::GuestWrite writing(disk_.memory_);
     return file_->write(cpu, at, frames);
   }
   [[nodiscard]] bool peek(FileOffset at, std::span<std::byte> into) const override { return file_->peek(at, into); }
@@ -29,17 +29,13 @@ class VirtualDisk::File final : public machine::DiskFile {
 };
 
 Result<std::unique_ptr<machine::DiskFile>> VirtualDisk::create(const std::string& file_name) {
-  auto file = disk_.create(file_name);
-  if (!file) return fail(file.error());
-  return std::make_unique<File>(*this, std::move(*file));
+  return std::make_unique<File>(*this, PAGODA_TRY(disk_.create(file_name)));
 }
 
 Result<std::unique_ptr<machine::DiskFile>> VirtualDisk::open(const std::filesystem::path& path,
                                                              machine::FileAccess access,
                                                              machine::FileCreation creation) {
-  auto file = disk_.open(path, access, creation);
-  if (!file) return fail(file.error());
-  return std::make_unique<File>(*this, std::move(*file));
+  return std::make_unique<File>(*this, PAGODA_TRY(disk_.open(path, access, creation)));
 }
 
 }  // namespace pagoda::hv

@@ -1,5 +1,5 @@
-// A guest's way to its disk: the transfers of a simulated disk, told apart for whoever counts double paging. What the
-// guest writes out, the host may have to read in first.
+// A guest's disk: the transfers of a simulated disk, of which GuestMemory hears: what the guest writes to its disk the
+// host may have to read in first (double paging).
 #pragma once
 
 #include <filesystem>
@@ -10,12 +10,12 @@
 
 namespace pagoda::hv {
 
-class Partition;
+class GuestMemory;
 
 class VirtualDisk final : public machine::Disk {
  public:
   // Both outlive it.
-  VirtualDisk(Partition& partition, machine::Disk& disk) : partition_(partition), disk_(disk) {}
+  VirtualDisk(GuestMemory& memory, machine::Disk& disk) : memory_(memory), disk_(disk) {}
 
   [[nodiscard]] const std::string& name() const override { return disk_.name(); }
   [[nodiscard]] ByteCount capacity() const override { return disk_.capacity(); }
@@ -28,7 +28,7 @@ class VirtualDisk final : public machine::Disk {
  private:
   class File;
 
-  Partition& partition_;
+  GuestMemory& memory_;
   machine::Disk& disk_;
 };
 

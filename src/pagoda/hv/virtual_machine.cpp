@@ -1,6 +1,5 @@
 #include "pagoda/hv/virtual_machine.h"
 
-#include "pagoda/hv/partition.h"
 #include "pagoda/hv/virtual_disk.h"
 
 namespace pagoda::hv {
@@ -8,22 +7,32 @@ namespace pagoda::hv {
 using machine::FrameRange;
 using machine::HeatHint;
 
-VirtualMachine::VirtualMachine(Partition& partition, const machine::CostModel& costs)
-    : partition_(partition), costs_(costs) {
-  for (const machine::DiskModel& model : partition.config().disks) {
+VirtualMachine::VirtualMachine(const PartitionConfig& config, SecondLevel& second_level, ShadowMmu* shadow,
+                               PartitionCounts& counts)
+    : config_(config),
+      second_level_(second_level),
+      counts_(counts),
+      costs_(second_level.memory().host().core().machine.costs()) {
+  GuestMemory& memory = second_level.memory();
+  const auto host_processors = memory.host().core().machine.processors();
+  for (unsigned number = 0; number < config.processors; ++number) {
+    machine::Processor& host = *host_processors[config.first_host_processor + number];
+    virtual_processors_.push_back(
+        std::make_unique<VirtualProcessor>(*this, number, host, second_level, shadow, config, counts));
+    processors_.add(virtual_processors_.back()->guest());
+  }
+  for (const machine::DiskModel& model : config.disks) {
     sim_disks_.push_back(std::make_unique<machine::SimDisk>(model));
-    disks_.push_back(std::make_unique<VirtualDisk>(partition, *sim_disks_.back()));
+    disks_.push_back(std::make_unique<VirtualDisk>(memory, *sim_disks_.back()));
     disk_pointers_.push_back(disks_.back().get());
   }
+  for (const GuestMemory::DirectMap& file : memory.direct_maps())
+    direct_maps_.push_back({.name = file.name, .frames = to_guest_pfns(file.frames), .size = file.size});
 }
 
 VirtualMachine::~VirtualMachine() = default;
 
-const machine::PagingMode& VirtualMachine::paging() const { return machine::paging_mode(partition_.config().paging); }
-
-machine::TlbRefill VirtualMachine::refill() const { return partition_.config().refill; }
-
-PageCount VirtualMachine::frame_count() const { return partition_.config().memory; }
+const machine::PagingMode& VirtualMachine::paging() const { return machine::paging_mode(config_.paging); }
 
 void VirtualMachine::shoot_down(machine::Processor& initiator, const machine::ProcessorSet& targets, machine::Asid asid,
                                 VpnRange pages) {
@@ -31,47 +40,45 @@ void VirtualMachine::shoot_down(machine::Processor& initiator, const machine::Pr
 }
 
 machine::Hypercalls::Capabilities VirtualMachine::query_capabilities(machine::Processor& cpu) {
-  const PartitionConfig& config = partition_.config();
-  partition_.hypercall(partition_.processor(cpu.number()), [](mm::Processor&) {});
-  return {.cold_hint = config.cold_hints,
-          .hot_hint = config.hot_hints,
-          .cold_discard_hint = config.cold_discard_hints,
+  hypercall(cpu, [](mm::Processor&) {});
+  return {.cold_hint = config_.cold_hints,
+          .hot_hint = config_.hot_hints,
+          .cold_discard_hint = config_.cold_discard_hints,
           .memory_report = true,
-          .reporting_granule = config.fault_cluster};
+          .reporting_granule = config_.fault_cluster};
 }
 
 bool VirtualMachine::accepts(HeatHint hint) const {
-  const PartitionConfig& config = partition_.config();
   switch (hint) {
     case HeatHint::kCold:
-      return config.cold_hints;
+      return config_.cold_hints;
     case HeatHint::kHot:
-      return config.hot_hints;
+      return config_.hot_hints;
     case HeatHint::kColdDiscard:
-      return config.cold_discard_hints;
+      return config_.cold_discard_hints;
   }
   return false;
 }
 
 Result<> VirtualMachine::heat_hint(machine::Processor& cpu, HeatHint hint, std::span<const FrameRange> ranges) {
-  return partition_.hypercall(partition_.processor(cpu.number()), [&](mm::Processor& host) -> Result<> {
+  return hypercall(cpu, [&](mm::Processor& host) -> Result<> {
     if (ranges.empty() || ranges.size() > kMostRanges) return fail(Status::kInvalidParameter);
     for (const FrameRange& range : ranges)
-      if (!partition_.map().is_memory(range)) return fail(Status::kInvalidParameter);
+      if (!second_level_.memory().map().is_memory(to_gfns(range))) return fail(Status::kInvalidParameter);
     if (!accepts(hint)) return fail(Status::kNotSupported);
-    for (const FrameRange& range : ranges) partition_.heat_hint(host, hint, range);
+    for (const FrameRange& range : ranges) second_level_.heat_hint(host, hint, to_gfns(range));
     return {};
   });
 }
 
 Result<> VirtualMachine::report_memory(machine::Processor& cpu, const MemoryReport& report) {
-  partition_.hypercall(partition_.processor(cpu.number()), [](mm::Processor&) {});
-  report_ = report;
+  hypercall(cpu, [](mm::Processor&) {});
+  second_level_.memory().report(report);
   return {};
 }
 
 std::span<const machine::Hypercalls::DirectMap> VirtualMachine::direct_maps(machine::Processor& cpu) {
-  partition_.hypercall(partition_.processor(cpu.number()), [](mm::Processor&) {});
+  hypercall(cpu, [](mm::Processor&) {});
   return direct_maps_;
 }
 

@@ -2,7 +2,7 @@
 // hypervisor's shadow tables.
 //
 // With nested paging there is none: the processor walks the guest's tables, each of whose frames goes through the
-// second level (FrameReach). The notices are calls that a hypervisor sees as exits.
+// second level (GuestFrameAccess). The notices are calls that a hypervisor sees as exits.
 #pragma once
 
 #include <cstdint>

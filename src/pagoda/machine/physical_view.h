@@ -1,8 +1,8 @@
 // Frames by number, as one processor reaches them.
 //
-// On a host the view is an address computation that inlines. On a guest every access goes through the second level
-// (`FrameReach`) and may fault in the host. Bytes are reached only through a FrameView, which keeps the frame where it
-// is while it lives; no pointer into a frame outlives its scope.
+// On a host the view is an address computation that inlines. On a guest every access passes the second level
+// (`GuestFrameAccess`) and may fault in the host. Bytes are reached only through a FrameView, which keeps the frame where
+// it is while it lives; no pointer into a frame outlives its scope.
 #pragma once
 
 #include <atomic>
@@ -35,33 +35,35 @@ struct TlbBytes {
   enum class Keep : std::uint8_t { kEntry, kOnce } keep = Keep::kEntry;
 };
 
-// The second level: how a guest's frames are reached. Implemented by whoever backs guest-physical memory.
-class FrameReach {
+// How a guest's frames are reached: the second level. A frame is a Pfn here, since a guest sees its machine's frames as
+// any memory manager does; what implements this (hv::VirtualProcessor) knows them as Gfn.
+class GuestFrameAccess {
  public:
-  virtual ~FrameReach() = default;
-  // The bytes of the frame, aligned to a page, resident and held for the given use, of the given part, until `let_go`,
-  // which names the same. Never fails: what the guest cannot have was refused when the guest got its memory, and a
-  // frame with nothing behind it reads as ones.
-  virtual std::byte* hold(Pfn frame, Access use, FrameExtent part) = 0;
-  virtual void let_go(Pfn frame, Access use, FrameExtent part) = 0;
-  // The same for one load, which needs no `let_go`: the bytes stay where they are until anything else is asked for.
+  virtual ~GuestFrameAccess() = default;
+  // The bytes of the frame, aligned to a page, resident for the given use of the given part. They stay where they are
+  // until `unpin`, which names the same. Never fails: what the guest cannot have was refused when the guest got its
+  // memory, and a frame with nothing behind it reads as ones.
+  virtual std::byte* pin(Pfn frame, Access use, FrameExtent part) = 0;
+  virtual void unpin(Pfn frame, Access use, FrameExtent part) = 0;
+  // The same for one load, which needs no `unpin`: the bytes stay where they are until the next call.
   virtual const std::byte* reach_for_load(Pfn frame, FrameExtent part) {
-    const std::byte* const bytes = hold(frame, Access::kRead, part);
-    let_go(frame, Access::kRead, part);
+    const std::byte* const bytes = pin(frame, Access::kRead, part);
+    unpin(frame, Access::kRead, part);
     return bytes;
   }
-  // The bytes of the frame for an entry of the processor's TLB, which whoever takes them away has the processor forget.
+  // The bytes of the frame for an entry of the processor's TLB, which the implementation has the processor forget when
+  // it takes the bytes away.
   virtual TlbBytes reach_for_tlb(Pfn frame, Access use, VirtualAddress va, Asid asid) = 0;
 };
 
 // The bytes of one frame, for a scope.
 class FrameView {
  public:
-  FrameView(std::byte* bytes, FrameReach* reach, Pfn frame, Access use, FrameExtent part)
-      : bytes_(bytes), reach_(reach), frame_(frame), use_(use), part_(part) {}
+  FrameView(std::byte* bytes, GuestFrameAccess* access, Pfn frame, Access use, FrameExtent part)
+      : bytes_(bytes), access_(access), frame_(frame), use_(use), part_(part) {}
   FrameView(FrameView&& other) noexcept
       : bytes_(other.bytes_),
-        reach_(std::exchange(other.reach_, nullptr)),
+        access_(std::exchange(other.access_, nullptr)),
         frame_(other.frame_),
         use_(other.use_),
         part_(other.part_) {}
@@ -69,8 +71,8 @@ class FrameView {
   FrameView& operator=(const FrameView&) = delete;
   FrameView& operator=(FrameView&&) = delete;
   ~FrameView() {
-    if (reach_ != nullptr) [[unlikely]]
-      reach_->let_go(frame_, use_, part_);
+    if (access_ != nullptr) [[unlikely]]
+      access_->unpin(frame_, use_, part_);
   }
 
   [[nodiscard]] std::byte* data() const { return bytes_; }
@@ -80,7 +82,7 @@ class FrameView {
 
  private:
   std::byte* bytes_;
-  FrameReach* reach_;  // Null on a host: nothing to let go.
+  GuestFrameAccess* access_;  // Null on a host: nothing to unpin.
   Pfn frame_;
   Access use_;
   FrameExtent part_;
@@ -91,25 +93,25 @@ class PhysicalView {
   // A host's frames, which lie one after the other at `base`; `frames` of them, when known (debug builds check it).
   explicit PhysicalView(std::byte* base, PageCount frames = PageCount(kNoPfn.value())) : base_(base), frames_(frames) {}
   // A guest's, reached one by one.
-  explicit PhysicalView(FrameReach& reach) : reach_(&reach) {}
+  explicit PhysicalView(GuestFrameAccess& access) : access_(&access) {}
 
   // `part`: what will be touched of it.
   [[nodiscard]] FrameView bytes(Pfn frame, Access use, FrameExtent part = {}) const {
-    PAGODA_DCHECK(reach_ != nullptr || frame.value() < frames_.value());
-    if (reach_ == nullptr) [[likely]]
+    PAGODA_DCHECK(access_ != nullptr || frame.value() < frames_.value());
+    if (access_ == nullptr) [[likely]]
       return {base_ + PhysicalAddress(frame).value(), nullptr, frame, use, part};
-    return {reach_->hold(frame, use, part), reach_, frame, use, part};
+    return {access_->pin(frame, use, part), access_, frame, use, part};
   }
   // Where the bytes are that a TLB entry leads to.
   [[nodiscard]] TlbBytes bytes_for_tlb(Pfn frame, Access use, VirtualAddress va, Asid asid) const {
-    PAGODA_DCHECK(reach_ != nullptr || frame.value() < frames_.value());
-    if (reach_ == nullptr) [[likely]]
+    PAGODA_DCHECK(access_ != nullptr || frame.value() < frames_.value());
+    if (access_ == nullptr) [[likely]]
       return {.bytes = base_ + PhysicalAddress(frame).value(), .order = FrameOrder::kContiguous};
-    return reach_->reach_for_tlb(frame, use, va, asid);
+    return access_->reach_for_tlb(frame, use, va, asid);
   }
 
   // Whether consecutive frames lie one after the other in the host's memory, and stay where they are.
-  [[nodiscard]] bool is_contiguous() const { return reach_ == nullptr; }
+  [[nodiscard]] bool is_contiguous() const { return access_ == nullptr; }
 
   // The frame whose bytes these are, of a contiguous view.
   [[nodiscard]] Pfn frame_at(const std::byte* bytes) const {
@@ -122,10 +124,10 @@ class PhysicalView {
   template <class T>
   [[nodiscard]] T load(PhysicalAddress address) const {
     PAGODA_DCHECK_EQ(address.value() % sizeof(T), std::uint64_t{0});
-    PAGODA_DCHECK(reach_ != nullptr || address.pfn().value() < frames_.value());
-    const std::byte* const word = reach_ == nullptr
+    PAGODA_DCHECK(access_ != nullptr || address.pfn().value() < frames_.value());
+    const std::byte* const word = access_ == nullptr
                                       ? base_ + address.value()
-                                      : reach_->reach_for_load(address.pfn(), part<T>(address)) + address.page_offset();
+                                      : access_->reach_for_load(address.pfn(), part<T>(address)) + address.page_offset();
     // atomic_ref wants a T that is not const (until C++26).
     return std::atomic_ref<T>(*reinterpret_cast<T*>(const_cast<std::byte*>(word))).load(std::memory_order_relaxed);
   }
@@ -175,7 +177,7 @@ class PhysicalView {
   }
 
   std::byte* base_ = nullptr;
-  FrameReach* reach_ = nullptr;
+  GuestFrameAccess* access_ = nullptr;
   PageCount frames_;
 };
 

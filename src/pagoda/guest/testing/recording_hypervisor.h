@@ -1,4 +1,4 @@
-// For tests: a hypervisor that writes down what the guest says, holds it to the rules, and throws away what the guest
+// For tests: a hypervisor that records what the guest says, checks it against the rules, and discards what the guest
 // says is worth nothing.
 //
 //   RecordingHypervisor hypervisor({.cold_discard_hint = true, .hot_hint = true});
@@ -114,7 +114,7 @@ class RecordingHypervisor : public machine::Hypercalls {
       for (Pfn frame = range.first; frame < end; ++frame) check_unused(frame);
     }
   }
-  // It is nobody's, and nobody can find it to take it: on no list, and without owner, references and contents.
+  // It has no owner, and no allocation can find it: on no list, without references and contents.
   void check_unused(Pfn frame) PAGODA_REQUIRES(core_->pfns.lock) {
     const mm::PfnEntry& entry = core_->pfns.entry(frame);
     if (entry.state != mm::PageState::kTransition || entry.reference_count != 0 || entry.pte_address != 0 ||

@@ -6,12 +6,14 @@
 namespace pagoda::hv {
 
 struct Corruptor {
-  static Slat& slat(Partition& partition) { return *partition.slat_; }
-  static machine::Tlb& nested_tlb(VirtualProcessor& vcpu) { return vcpu.nested_; }
+  static Slat& slat(Partition& partition) { return partition.second_level_->slat_; }
+  static machine::Tlb& nested_tlb(VirtualProcessor& vcpu) { return vcpu.tlb().nested_; }
+  // What hears of the pages that the host takes.
+  static mm::SecondaryMmu& observer(Partition& partition) { return *partition.memory_; }
   // As if the host took the pages.
-  static void invalidate(Partition& partition, VpnRange pages) { partition.invalidate(pages); }
+  static void invalidate(Partition& partition, VpnRange pages) { observer(partition).invalidate(pages); }
   // The host does what it likes, and the partition does not hear of it.
-  static void make_deaf(Partition& partition) { partition.vmmem_.remove_observer(partition); }
+  static void make_deaf(Partition& partition) { partition.vmmem().remove_observer(observer(partition)); }
 };
 
 }  // namespace pagoda::hv

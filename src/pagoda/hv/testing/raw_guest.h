@@ -2,9 +2,9 @@
 // and what its programs meet is told to the test.
 //
 //   RawGuest g(host, {.mmu = MmuKind::kShadow});
-//   const Pfn root = g.new_root();
+//   const Gfn root = g.new_root();
 //   g.map(root, va, g.take(), kWrite | kUser);
-//   g.cpu().load_root(root, Asid{1});
+//   g.load_root(root, Asid{1});
 #pragma once
 
 #include <memory>
@@ -34,55 +34,64 @@ class RawGuest final : private machine::FaultHandler {
   [[nodiscard]] const PartitionCounts& counts() { return partition_->counts(); }
   [[nodiscard]] machine::SimProcessor& cpu(unsigned number = 0) { return partition_->machine().processor(number); }
   [[nodiscard]] const machine::PagingMode& mode() { return partition_->machine().paging(); }
+  void load_root(Gfn root, machine::Asid asid, unsigned on = 0) { cpu(on).load_root(to_guest_pfn(root), asid); }
 
-  // Frames that nobody has: one, or in a row and aligned.
-  Pfn take() { return std::exchange(next_, next_ + 1_pages); }
-  Pfn take(PageCount count) {
+  // Frames never used: one, or in a row and aligned.
+  Gfn take() { return std::exchange(next_, next_ + 1_pages); }
+  Gfn take(PageCount count) {
     const std::uint64_t n = count.value();
-    const Pfn first(static_cast<std::uint32_t>((next_.value() + n - 1) / n * n));
+    const Gfn first(static_cast<std::uint32_t>((next_.value() + n - 1) / n * n));
     next_ = first + count;
     return first;
   }
-  Pfn new_table() {
-    const Pfn table = take();
-    cpu().physical().zero(table);
+  Gfn new_table() {
+    const Gfn table = take();
+    zero(table);
     return table;
   }
-  Pfn new_root() { return new_table(); }
+  Gfn new_root() { return new_table(); }
+  // A page with a value in it, mapped; its frame.
+  Gfn page(Gfn root, VirtualAddress va, std::uint64_t value, machine::RawPte bits = kRights) {
+    const Gfn frame = take();
+    put_in_frame(frame, value);
+    map(root, va, frame, bits);
+    return frame;
+  }
 
   // The table that has the entry of the level for the address, made where it is missing.
-  Pfn table(Pfn root, VirtualAddress va, unsigned level = 1) {
-    Pfn table = root;
+  Gfn table(Gfn root, VirtualAddress va, unsigned level = 1) {
+    Gfn table = root;
     for (unsigned above = mode().levels; above > level; --above) {
-      const PhysicalAddress at = mode().entry_address(table, va, above);
+      const PhysicalAddress at = mode().entry_address(to_guest_pfn(table), va, above);
       machine::RawPte raw = machine::load_entry(cpu().physical(), mode(), at);
       if ((raw & machine::pte_bits::kValid) == 0) {
         const machine::RawPte rights = mode().level[above].carries_rights ? kRights : 0;
-        raw = PhysicalAddress(new_table()).value() | machine::pte_bits::kValid | rights;
+        raw = GuestPhysicalAddress(new_table()).value() | machine::pte_bits::kValid | rights;
         machine::store_entry(cpu().physical(), mode(), at, raw);
       }
-      table = mode().frame(raw);
+      table = to_gfn(mode().frame(raw));
     }
     return table;
   }
-  PhysicalAddress entry(Pfn root, VirtualAddress va, unsigned level = 1) {
-    return mode().entry_address(table(root, va, level), va, level);
+  PhysicalAddress entry(Gfn root, VirtualAddress va, unsigned level = 1) {
+    return mode().entry_address(to_guest_pfn(table(root, va, level)), va, level);
   }
-  [[nodiscard]] machine::RawPte get(Pfn root, VirtualAddress va, unsigned level = 1) {
+  [[nodiscard]] machine::RawPte get(Gfn root, VirtualAddress va, unsigned level = 1) {
     return machine::load_entry(cpu().physical(), mode(), entry(root, va, level));
   }
-  void set(Pfn root, VirtualAddress va, machine::RawPte raw, unsigned level = 1) {
+  void set(Gfn root, VirtualAddress va, machine::RawPte raw, unsigned level = 1) {
     machine::store_entry(cpu().physical(), mode(), entry(root, va, level), raw);
   }
   // `bits` besides valid, and large where it is.
-  void map(Pfn root, VirtualAddress va, Pfn frame, machine::RawPte bits = kRights, unsigned level = 1) {
+  void map(Gfn root, VirtualAddress va, Gfn frame, machine::RawPte bits = kRights, unsigned level = 1) {
     const machine::RawPte large = level > 1 ? machine::pte_bits::kLarge : 0;
-    set(root, va, PhysicalAddress(frame).value() | machine::pte_bits::kValid | large | bits, level);
+    set(root, va, GuestPhysicalAddress(frame).value() | machine::pte_bits::kValid | large | bits, level);
   }
   // A value into the frame, past all tables.
-  void put_in_frame(Pfn frame, std::uint64_t value) {
-    cpu().physical().store<std::uint64_t>(PhysicalAddress(frame), value);
+  void put_in_frame(Gfn frame, std::uint64_t value) {
+    cpu().physical().store<std::uint64_t>(PhysicalAddress(to_guest_pfn(frame)), value);
   }
+  void zero(Gfn frame) { cpu().physical().zero(to_guest_pfn(frame)); }
 
   // What a program does; false: it faulted, and `fault` says how.
   bool read(VirtualAddress va, machine::Privilege privilege = machine::Privilege::kUser) {
@@ -97,7 +106,7 @@ class RawGuest final : private machine::FaultHandler {
   }
   [[nodiscard]] const std::optional<machine::PageFault>& fault() const { return fault_; }
   // The shadow entry; none: there is no tree, or no entry.
-  [[nodiscard]] std::optional<ShadowTree::Leaf> shadow_entry(Pfn root, VirtualAddress va) {
+  [[nodiscard]] std::optional<ShadowTree::Leaf> shadow_entry(Gfn root, VirtualAddress va) {
     const machine::WalkRules& rules = cpu().walk_rules();
     const auto tree = shadow().trees().find({root, rules.write_protect, rules.no_execute});
     return tree == shadow().trees().end() ? std::nullopt : tree->second->find(va);
@@ -122,7 +131,7 @@ class RawGuest final : private machine::FaultHandler {
 
   TestHost& host_;
   std::unique_ptr<Partition> partition_;
-  Pfn next_{1};
+  Gfn next_{1};
   std::optional<machine::PageFault> fault_;
 };
 

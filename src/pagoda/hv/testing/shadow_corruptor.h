@@ -11,11 +11,10 @@ namespace pagoda::hv {
 struct ShadowCorruptor {
   static ShadowTree& tree(ShadowMmu& shadow) { return *shadow.trees_.begin()->second; }
   static ShadowMmu::ReverseMap& reverse_map(ShadowMmu& shadow) { return shadow.reverse_map_; }
-  static std::map<Pfn, TracedTables::Table>& tables(ShadowMmu& shadow) { return shadow.traced_.tables_; }
-  static std::set<Pfn>& unsync(ShadowMmu& shadow) { return shadow.traced_.unsync_; }
-  static bool& flag(ShadowMmu& shadow, Pfn frame) { return shadow.traced_.traced_[frame.value()]; }
+  static std::map<Gfn, TracedTables::Table>& tables(ShadowMmu& shadow) { return shadow.traced_.tables_; }
+  static std::set<Gfn>& unsync(ShadowMmu& shadow) { return shadow.traced_.unsync_; }
+  static bool& flag(ShadowMmu& shadow, Gfn frame) { return shadow.traced_.traced_[frame.value()]; }
   static ShadowTree::Table& table(ShadowTree& tree, Pfn host) { return tree.tables_.at(host); }
-  static mm::SecondaryMmu& observer(Partition& partition) { return partition; }
 };
 
 }  // namespace pagoda::hv

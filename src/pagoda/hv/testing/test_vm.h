@@ -41,9 +41,21 @@ class TestHost {
 
   [[nodiscard]] machine::SimMachine& machine() { return *machine_; }
   [[nodiscard]] mm::MemoryManager& manager() { return *manager_; }
-  [[nodiscard]] machine::SimProcessor& cpu() { return machine_->processor(0); }
-  // Host processors for so many virtual ones.
+  [[nodiscard]] mm::Processor& cpu() { return machine_->processor(0); }
+  // The first of so many host processors for virtual ones.
   unsigned take_processors(unsigned count) { return std::exchange(next_processor_, next_processor_ + count); }
+  // Others use the frames of at most so many pages on standby for a while: the next access to those pages reads them
+  // from the paging file.
+  void reuse_standby(PageCount most = PageCount(~std::uint64_t{0})) {
+    mm::PfnDatabase& pfns = manager_->core().pfns;
+    const LockGuard guard(pfns.lock);
+    std::vector<Pfn> held;  // Frames given back at once would be taken again.
+    for (; !most.is_zero() && pfns.lists().oldest_standby() != kNoPfn; --most) {
+      held.push_back(pfns.take(cpu(), mm::Contents::kAny)->frame);
+      cpu().physical().zero(held.back());
+    }
+    for (const Pfn frame : held) pfns.give_back(frame, mm::Contents::kAny);
+  }
   [[nodiscard]] std::string check() { return mm::testing::TestMachine::check_manager(*manager_, cpu()); }
 
  private:
@@ -65,7 +77,7 @@ struct TestVmConfig {
   ByteCount paging_file = 16_MiB;
 };
 
-class TestVm {
+class TestVm : public mm::testing::ProgramMemory<TestVm> {
  public:
   explicit TestVm(TestHost& host, TestVmConfig config = {}) : host_(host) {
     config.partition.first_host_processor = host.take_processors(config.partition.processors);
@@ -83,32 +95,6 @@ class TestVm {
   [[nodiscard]] mm::MemoryManager& manager() { return *manager_; }
   [[nodiscard]] mm::ProcessSpace& space() { return *space_; }
   [[nodiscard]] machine::SimProcessor& cpu(unsigned number = 0) { return partition_->machine().processor(number); }
-
-  VirtualAddress commit(PageCount pages, mm::Protection protection = mm::Protection::kReadWrite) {
-    return VirtualAddress(
-        space_->reserve({.size = bytes_of(pages), .protection = protection, .commit = mm::MemCommit::kYes})->first);
-  }
-  static VirtualAddress page(VirtualAddress base, std::uint64_t number) { return base + bytes_of(PageCount(number)); }
-  void must_put(VirtualAddress base, std::uint64_t number, std::uint64_t value, unsigned on = 0) {
-    const auto result = cpu(on).store<std::uint64_t>(page(base, number), value);
-    PAGODA_CHECK_EQ(result ? Status::kSuccess : result.error(), Status::kSuccess);
-  }
-  Result<std::uint64_t> get(VirtualAddress base, std::uint64_t number, unsigned on = 0) {
-    return cpu(on).load<std::uint64_t>(page(base, number));
-  }
-  // A word into each page, the page's number plus `first`.
-  void fill(VirtualAddress base, PageCount pages, std::uint64_t first = 1) {
-    for (std::uint64_t i = 0; i < pages.value(); ++i) must_put(base, i, first + i);
-  }
-  // How many pages do not hold what `fill` wrote.
-  std::uint64_t differences(VirtualAddress base, PageCount pages, std::uint64_t first = 1) {
-    std::uint64_t wrong = 0;
-    for (std::uint64_t i = 0; i < pages.value(); ++i) {
-      const auto value = get(base, i);
-      if (!value || *value != first + i) ++wrong;
-    }
-    return wrong;
-  }
 
   // What the checkers of the guest, of the caches between and of the host find; empty for healthy machines.
   [[nodiscard]] std::string check() {

@@ -65,18 +65,18 @@ class PageTables {
 };
 
 // Memory whose frames lie in an order of their own, and which counts who holds them.
-class ScatteredFrames : public FrameReach {
+class ScatteredFrames : public GuestFrameAccess {
  public:
   explicit ScatteredFrames(std::uint32_t frames) : frames_(frames), pages_(frames) {}
 
-  std::byte* hold(Pfn frame, Access use, FrameExtent) override {
+  std::byte* pin(Pfn frame, Access use, FrameExtent) override {
     ++holds_;
     ++held_[frame];
     if (use == Access::kWrite) ++write_holds_[frame];
     if (before_hold) before_hold(frame, use);
     return place(frame);
   }
-  void let_go(Pfn frame, Access, FrameExtent) override { --held_[frame]; }
+  void unpin(Pfn frame, Access, FrameExtent) override { --held_[frame]; }
   TlbBytes reach_for_tlb(Pfn frame, Access use, VirtualAddress, Asid) override {
     if (use == Access::kWrite) ++write_holds_[frame];
     if (before_hold) before_hold(frame, use);

@@ -17,6 +17,7 @@
 #include "pagoda/machine/testing/wider_machine.h"
 #include "pagoda/mm/check/check.h"
 #include "pagoda/mm/memory_manager.h"
+#include "pagoda/mm/testing/program_memory.h"
 
 namespace pagoda::mm::testing {
 
@@ -42,7 +43,7 @@ struct TestMachineConfig {
   machine::Hypercalls* hypercalls = nullptr;  // Who the manager's machine says is below.
 };
 
-class TestMachine {
+class TestMachine : public ProgramMemory<TestMachine> {
  public:
   explicit TestMachine(const TestMachineConfig& config = {})
       : machine_(*machine::SimMachine::create({.frames = config.frames + config.device_frames,
@@ -65,49 +66,6 @@ class TestMachine {
   [[nodiscard]] machine::FaultInjection& injection(unsigned disk = 0) { return machine_->sim_disk(disk).injection(); }
   [[nodiscard]] ProcessSpace& add_space(const std::optional<WorkingSet::Limits>& limits = std::nullopt) {
     return **manager_->create_space(cpu(), {.limits = limits});
-  }
-
-  // --- Memory of the space ---
-  VirtualAddress reserve(PageCount pages, MemCommit commit = MemCommit::kNo,
-                         Protection protection = Protection::kReadWrite) {
-    return VirtualAddress(
-        space_->reserve({.size = bytes_of(pages), .protection = protection, .commit = commit})->first);
-  }
-  VirtualAddress commit(PageCount pages, Protection protection = Protection::kReadWrite) {
-    return reserve(pages, MemCommit::kYes, protection);
-  }
-  static VirtualAddress page(VirtualAddress base, std::uint64_t number) { return base + bytes_of(PageCount(number)); }
-  // One word of a page; the status of the access.
-  Status put(VirtualAddress base, std::uint64_t page_number, std::uint64_t value, unsigned on = 0) {
-    const auto result = cpu(on).store<std::uint64_t>(page(base, page_number), value);
-    return result ? Status::kSuccess : result.error();
-  }
-  Result<std::uint64_t> get(VirtualAddress base, std::uint64_t page_number, unsigned on = 0) {
-    return cpu(on).load<std::uint64_t>(page(base, page_number));
-  }
-  Status touch(VirtualAddress va, machine::Access access = machine::Access::kRead, unsigned on = 0) {
-    const auto result = cpu(on).touch(va, access);
-    return result ? Status::kSuccess : result.error();
-  }
-  // The same where nothing may go wrong.
-  void must_put(VirtualAddress base, std::uint64_t page_number, std::uint64_t value, unsigned on = 0) {
-    PAGODA_CHECK_EQ(put(base, page_number, value, on), Status::kSuccess);
-  }
-  void must_touch(VirtualAddress va, machine::Access access = machine::Access::kRead, unsigned on = 0) {
-    PAGODA_CHECK_EQ(touch(va, access, on), Status::kSuccess);
-  }
-  // A word into each page, the page's number plus `first`.
-  void fill(VirtualAddress base, PageCount pages, std::uint64_t first = 1) {
-    for (std::uint64_t i = 0; i < pages.value(); ++i) must_put(base, i, first + i);
-  }
-  // How many pages do not hold what `fill` wrote.
-  std::uint64_t differences(VirtualAddress base, PageCount pages, std::uint64_t first = 1) {
-    std::uint64_t wrong = 0;
-    for (std::uint64_t i = 0; i < pages.value(); ++i) {
-      const auto value = get(base, i);
-      if (!value || *value != first + i) ++wrong;
-    }
-    return wrong;
   }
 
   // --- Where pages are ---

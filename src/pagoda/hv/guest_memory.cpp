@@ -1,0 +1,221 @@
+#include "pagoda/hv/guest_memory.h"
+
+#include <algorithm>
+
+namespace pagoda::hv {
+
+using machine::Access;
+using machine::HeatHint;
+using mm::PteKind;
+
+namespace {
+
+// What separates guest memory from the files above it, and those from each other. A choice: large pages stay aligned.
+constexpr PageCount kDirectMapAlignment = machine::kPagesPerLargePage;
+// A host that cannot bring a page in is asked again so often, so long apart: a virtual machine waits for its disk. A
+// choice; QEMU's werror=stop waits for ever.
+constexpr int kMostRetries = 1000;
+constexpr Duration kRetryDelay = 10_ms;
+
+Gfn align_up(Gfn frame, PageCount alignment) {
+  const std::uint64_t n = alignment.value();
+  return Gfn(static_cast<std::uint32_t>((frame.value() + n - 1) / n * n));
+}
+
+}  // namespace
+
+GuestMemory::GuestMemory(mm::MemoryManager& host, mm::ProcessSpace& vmmem, const PartitionConfig& config,
+                         PartitionCounts& counts)
+    : config_(config), host_(host), vmmem_(vmmem), counts_(counts) {}
+
+Result<std::unique_ptr<GuestMemory>> GuestMemory::create(mm::MemoryManager& host, mm::Processor& cpu,
+                                                         const PartitionConfig& config, PartitionCounts& counts) {
+  const mm::Tunables& tunables = host.core().tunables;
+  const mm::WorkingSet::Limits limits = config.limits.value_or(mm::WorkingSet::Limits{
+      .minimum = tunables.working_set_minimum, .maximum = std::max(config.memory, tunables.working_set_maximum)});
+  mm::ProcessSpace* const vmmem = PAGODA_TRY(host.create_space(cpu, {.limits = limits}));
+  std::unique_ptr<GuestMemory> memory(new GuestMemory(host, *vmmem, config, counts));
+  PAGODA_TRY(memory->map_memory(cpu));
+  PAGODA_TRY(memory->map_files(cpu));
+  return memory;
+}
+
+GuestMemory::~GuestMemory() {
+  PAGODA_CHECK(cache_ == nullptr);
+  host_.destroy_space(first_processor(), vmmem_);
+}
+
+mm::Processor& GuestMemory::first_processor() const {
+  return *host_.core().machine.processors()[config_.first_host_processor];
+}
+
+Result<> GuestMemory::map_memory(mm::Processor& cpu) {
+  const bool deferred = config_.backing == Backing::kDeferred;
+  const VpnRange pages = PAGODA_TRY(
+      vmmem_.reserve(cpu, {.size = bytes_of(config_.memory),
+                           .commit = deferred ? mm::MemCommit::kNo : mm::MemCommit::kYes,
+                           .on_touch = deferred ? mm::OnTouch::kCommit : mm::OnTouch::kRaise,
+                           .type = config_.backing == Backing::kPinned ? mm::VadType::kLargePages : mm::VadType::kNone,
+                           .wishes = {.alignment = bytes_of(machine::kPagesPerLargePage)}}));
+  return map_.add({.frames = {Gfn(0), config_.memory}, .backing = pages.first, .kind = GpaKind::kMemory});
+}
+
+Result<> GuestMemory::map_files(mm::Processor& cpu) {
+  Gfn next = align_up(Gfn(0) + config_.memory, kDirectMapAlignment);
+  for (const DirectMapConfig& file : config_.direct_maps) {
+    const VpnRange view = PAGODA_TRY(vmmem_.map_view(cpu, *file.section, {.protection = mm::Protection::kReadOnly}));
+    const GfnRange frames{next, pages_of(file.section->size())};
+    if (frames.count > machine::paging_mode(config_.paging).max_frames() - PageCount(next.value()))
+      return fail(Status::kInvalidParameter);
+    PAGODA_TRY(map_.add({.frames = frames, .backing = view.first, .kind = GpaKind::kDirectMap}));
+    direct_maps_.push_back({.name = file.name, .frames = frames, .size = file.section->size()});
+    next = align_up(frames.end(), kDirectMapAlignment);
+  }
+  return {};
+}
+
+// --- What the host takes back ---
+
+void GuestMemory::attach(GuestFrameCache& cache) {
+  PAGODA_CHECK(cache_ == nullptr);
+  cache_ = &cache;
+  vmmem_.add_observer(*this);
+}
+
+void GuestMemory::detach(const GuestFrameCache& cache) {
+  PAGODA_CHECK(cache_ == &cache);
+  vmmem_.remove_observer(*this);
+  cache_ = nullptr;
+}
+
+void GuestMemory::invalidate(VpnRange pages) {
+  map_.for_each_frame(pages, [this](Gfn frame, Vpn) { cache_->forget(frame); });
+}
+
+bool GuestMemory::test_and_clear_accessed(Vpn page) {
+  bool accessed = false;
+  map_.for_each_frame({page, 1_pages}, [&](Gfn frame, Vpn) { accessed |= cache_->test_and_clear_accessed(frame); });
+  return accessed;
+}
+
+// --- Bringing in ---
+
+const GpaRange* GuestMemory::admit(Gfn frame, Access use) {
+  const GpaRange* const range = map_.find(frame);
+  if (range == nullptr) {
+    ++counts_.wild_accesses;
+    return nullptr;
+  }
+  if (use == Access::kWrite && range->kind == GpaKind::kDirectMap) {
+    ++counts_.lost_writes;
+    return nullptr;
+  }
+  return range;
+}
+
+GfnRange GuestMemory::cluster_of(const GpaRange& range, Gfn frame) const {
+  const std::uint64_t size = config_.fault_cluster.value();
+  // Aligned in guest-physical space, and inside the range.
+  const Gfn first = std::max(range.frames.first, Gfn(static_cast<std::uint32_t>(frame.value() / size * size)));
+  return {first, std::min(PageCount(size - first.value() % size), range.frames.count - (first - range.frames.first))};
+}
+
+void GuestMemory::make_resident(mm::Processor& host, Vpn page, Access use) {
+  {
+    const LockGuard guard(vmmem_.lock);
+    const mm::RawPte raw = vmmem_.tables().read(host, page);
+    const mm::Core& core = host_.core();
+    if (core.codec.has_slot(raw) && !core.is_compressed(raw)) {
+      ++counts_.page_ins;
+      if (guest_writes_ > 0) ++counts_.double_paged;
+    }
+  }
+  for (int tries = 0;; ++tries) {
+    const auto touched = host.touch(VirtualAddress(page), use);
+    if (touched) return;
+    if (tries == kMostRetries)
+      throw GuestMemoryLost(config_.name + ": the host cannot bring in guest memory: " + to_string(touched.error()));
+    host.wait_until(host.now() + kRetryDelay);
+  }
+}
+
+void GuestMemory::touch_cluster(mm::Processor& host, VpnRange cluster, Vpn wanted, Access use) {
+  const mm::Core& core = host_.core();
+  for (Vpn page = cluster.first; page < cluster.end(); ++page) {
+    if (page == wanted) continue;
+    {
+      const LockGuard guard(vmmem_.lock);
+      const LockGuard pfn_guard(core.pfns.lock);
+      // Neighbours are a guess: they must not cost others their pages, nor a transfer.
+      if (core.pfns.available() < core.tunables.plenty_free + cluster.count) return;
+      const mm::RawPte raw = vmmem_.tables().read(host, page);
+      const PteKind kind = core.codec.kind(raw);
+      const bool cheap = kind == PteKind::kZero || kind == PteKind::kDemandZero ||
+                         (kind == PteKind::kTransition && !core.pfns.entry(core.codec.frame(raw)).read_in_progress);
+      if (!cheap) continue;
+    }
+    if (!host.touch(VirtualAddress(page), use)) return;
+  }
+}
+
+// --- Hints. Source: reference/virtualization.md section 5, "Host reaction" ---
+
+void GuestMemory::hint(mm::Processor& host, HeatHint hint, const GpaRange& range, GfnRange frames) {
+  const VpnRange pages = range.pages_of(frames);
+  switch (hint) {
+    case HeatHint::kCold:
+      counts_.cold_pages += frames.count.value();
+      vmmem_.trim_range(host, pages);
+      break;
+    case HeatHint::kHot: {
+      counts_.hot_pages += frames.count.value();
+      [[maybe_unused]] const auto resident = vmmem_.make_resident(host, pages);  // As far as memory allows.
+      break;
+    }
+    case HeatHint::kColdDiscard:
+      counts_.discarded_pages += frames.count.value();
+      if (config_.backing == Backing::kPinned) break;
+      PAGODA_CHECK(vmmem_.discard(host, pages).has_value());
+      break;
+  }
+}
+
+// --- Looking ---
+
+GuestMemory::Census GuestMemory::census() const {
+  const mm::Core& core = host_.core();
+  const bool pinned = config_.backing == Backing::kPinned;  // In large pages, all of it.
+  Census census;
+  PageCount all;
+  const LockGuard guard(vmmem_.lock);
+  const LockGuard pfn_guard(core.pfns.lock);
+  for (const GpaRange& range : map_.ranges()) {
+    if (range.kind != GpaKind::kMemory) continue;
+    all += range.frames.count;
+    if (pinned) {
+      census.active += range.frames.count;
+      continue;
+    }
+    vmmem_.tables().for_each(first_processor(), range.pages(), [&](Vpn, PhysicalAddress, mm::RawPte raw) {
+      core.pfns.lock.assert_held();
+      switch (core.codec.kind(raw)) {
+        case PteKind::kValid:
+          ++census.active;
+          break;
+        case PteKind::kTransition:
+          ++(core.pfns.entry(core.codec.frame(raw)).state == mm::PageState::kStandby ? census.standby
+                                                                                     : census.modified);
+          break;
+        case PteKind::kPageFile:
+          ++(core.is_compressed(raw) ? census.compressed : census.page_file);
+          break;
+        default:
+          break;
+      }
+    });
+  }
+  census.nothing = all - census.active - census.modified - census.standby - census.page_file - census.compressed;
+  return census;
+}
+
+}  // namespace pagoda::hv

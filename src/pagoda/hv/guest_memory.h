@@ -1,0 +1,194 @@
+// What backs a guest: the pages of vmmem, its host process, and everything that the host does with them. The ground
+// floor of hv.
+//
+//   an access, down                                  the host takes a page, back
+//   VirtualProcessor  guest's Pfn -> Gfn             vmmem             invalidate(pages)
+//   HypervisorView    nested TLB, pins               GuestMemory       the pages' Gfns
+//   SecondLevel       Slat: Gfn -> host's Pfn        SecondLevel       pins kept, the Slat's entries cleared
+//   GuestMemory       handle_violation               ShadowMmu         the frame's entries dropped
+//   host Processor    touch: a fault of vmmem        GuestTlb          the frame's entries dropped
+//
+// Under shadow paging a miss of the guest's TLB enters at ShadowMmu, which reads the guest's tables through
+// HypervisorView and fills its own from the Slat.
+//
+// Guest memory is ordinary virtual memory of vmmem: the host trims, compresses and pages it as any process's.
+//
+// Locking: vmmem's lock is taken by everything that does not say that it is held; the counts belong to the thread that
+// drives the virtual processors. Made and destroyed while no virtual processor exists.
+// Source: reference/virtualization.md sections 2, 3 and 5.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "pagoda/hv/gpa_map.h"
+#include "pagoda/hv/partition_config.h"
+#include "pagoda/hv/partition_counts.h"
+#include "pagoda/machine/hypercalls.h"
+#include "pagoda/mm/memory_manager.h"
+
+namespace pagoda::hv {
+
+// The host cannot bring guest memory in: its disk fails for good. The virtual machine is lost, and nothing else.
+class GuestMemoryLost : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+// A cache over guest memory, whose entries lead from guest frames to host frames: the second level, and the shadow
+// tables above it. Called with vmmem's lock held.
+class GuestFrameCache {
+ public:
+  virtual ~GuestFrameCache() = default;
+  // The host takes the page behind the frame away: no entry leads to it any more.
+  virtual void forget(Gfn frame) = 0;
+  // Whether the frame was used through this cache since the last call; its next use counts again.
+  virtual bool test_and_clear_accessed(Gfn frame) = 0;
+  // Drops all entries, so that their tables can serve others.
+  virtual void forget_all() = 0;
+};
+
+class GuestMemory final : private mm::SecondaryMmu {
+ public:
+  // Makes vmmem, its memory and its views of files; `config` and `counts` outlive it.
+  // Fails with: kInvalidParameter (more files than frames can name), what ProcessSpace::reserve and map_view say.
+  static Result<std::unique_ptr<GuestMemory>> create(mm::MemoryManager& host, mm::Processor& cpu,
+                                                     const PartitionConfig& config, PartitionCounts& counts);
+  // Destroys vmmem. No processor is attached to it any more.
+  ~GuestMemory() override;
+  GuestMemory(const GuestMemory&) = delete;
+  GuestMemory& operator=(const GuestMemory&) = delete;
+
+  [[nodiscard]] mm::MemoryManager& host() { return host_; }
+  [[nodiscard]] mm::ProcessSpace& vmmem() { return vmmem_; }
+  [[nodiscard]] const GpaMap& map() const { return map_; }
+  // For the analysis: the lock of vmmem is held.
+  void assert_held() const PAGODA_ASSERT_CAPABILITY(vmmem_.lock) { vmmem_.lock.assert_held(); }
+
+  // A file of the host that the guest sees at `frames`; the rest of the last one is zero.
+  struct DirectMap {
+    std::string name;
+    GfnRange frames;
+    ByteCount size;
+  };
+  [[nodiscard]] std::span<const DirectMap> direct_maps() const { return direct_maps_; }
+
+  // The cache that hears what the host takes back. At most one.
+  void attach(GuestFrameCache& cache);
+  void detach(const GuestFrameCache& cache);
+
+  // --- Bringing in ---
+  // The range of the frame, if the guest may use it so. Null, and counted: nothing is behind it, or it cannot be
+  // written.
+  const GpaRange* admit(Gfn frame, machine::Access use);
+  // The host's part of a violation: makes the frame's page resident for the use, its neighbours in the fault cluster
+  // too as far as that costs no transfer and memory is plentiful, and calls `fill(cluster)`; again, while that answers
+  // that the host took the page away in between. Throws GuestMemoryLost.
+  template <class Fill>
+  void handle_violation(mm::Processor& host, const GpaRange& range, Gfn frame, machine::Access use, Fill&& fill) {
+    const GfnRange cluster = cluster_of(range, frame);
+    do {
+      if (cluster.count > 1_pages) touch_cluster(host, range.pages_of(cluster), range.page_of(frame), use);
+      make_resident(host, range.page_of(frame), use);
+    } while (!fill(cluster));
+  }
+  // A page that the host has resident, as the PTE says.
+  struct HostPage {
+    Pfn frame;
+    bool writable = false;  // And known to be dirty, so that a first write comes to the host as any other does.
+    bool is_large = false;  // A piece of a large page of the host's.
+  };
+  // Calls `visit(frame, page)` for each frame of the run, inside the range, whose page is resident.
+  template <class Visit>
+  void for_each_resident(mm::Processor& host, const GpaRange& range, GfnRange frames, Visit&& visit) const
+      PAGODA_REQUIRES(vmmem_.lock);
+
+  // --- Hints ---
+  // Takes pages of the guest out of vmmem's working set, makes them resident as far as memory allows, or drops their
+  // contents (not of pinned memory, which stays).
+  // Requires: the frames are inside the range and its own memory.
+  void hint(mm::Processor& host, machine::HeatHint hint, const GpaRange& range, GfnRange frames);
+  // What the guest last said about its memory.
+  void report(const machine::Hypercalls::MemoryReport& report) { report_ = report; }
+  [[nodiscard]] const machine::Hypercalls::MemoryReport& last_report() const { return report_; }
+
+  // While a guest's disk reads guest memory: page-ins count as double paging.
+  class GuestWrite {
+   public:
+    explicit GuestWrite(GuestMemory& memory) : memory_(memory) { ++memory_.guest_writes_; }
+    ~GuestWrite() { --memory_.guest_writes_; }
+    GuestWrite(const GuestWrite&) = delete;
+    GuestWrite& operator=(const GuestWrite&) = delete;
+
+   private:
+    GuestMemory& memory_;
+  };
+
+  // --- Looking ---
+  // Where the guest's own memory is; views of files are not counted. Takes the host's PFN lock too.
+  struct Census {
+    PageCount active;      // In vmmem's working set.
+    PageCount modified;    // In the host's memory, to be written before its frame can be reused, or being written.
+    PageCount standby;     // In the host's memory, and the frame can be reused at once.
+    PageCount compressed;  // In the host's compression store.
+    PageCount page_file;   // In a paging file of the host, and nowhere else.
+    PageCount nothing;     // Nowhere, since it reads as zero.
+  };
+  [[nodiscard]] Census census() const;
+
+ private:
+  friend struct Corruptor;
+
+  GuestMemory(mm::MemoryManager& host, mm::ProcessSpace& vmmem, const PartitionConfig& config, PartitionCounts& counts);
+
+  Result<> map_memory(mm::Processor& cpu);
+  Result<> map_files(mm::Processor& cpu);
+  // The host processor of the first virtual one.
+  [[nodiscard]] mm::Processor& first_processor() const;
+  [[nodiscard]] GfnRange cluster_of(const GpaRange& range, Gfn frame) const;
+  void touch_cluster(mm::Processor& host, VpnRange cluster, Vpn wanted, machine::Access use);
+  void make_resident(mm::Processor& host, Vpn page, machine::Access use);
+  // mm::SecondaryMmu.
+  void invalidate(VpnRange pages) override;
+  bool test_and_clear_accessed(Vpn page) override;
+
+  const PartitionConfig& config_;
+  mm::MemoryManager& host_;
+  mm::ProcessSpace& vmmem_;
+  PartitionCounts& counts_;
+  GpaMap map_;
+  std::vector<DirectMap> direct_maps_;
+  GuestFrameCache* cache_ = nullptr;
+  machine::Hypercalls::MemoryReport report_;
+  unsigned guest_writes_ = 0;
+};
+
+template <class Visit>
+void GuestMemory::for_each_resident(mm::Processor& host, const GpaRange& range, GfnRange frames, Visit&& visit) const {
+  const mm::Core& core = host_.core();
+  mm::RawPte above = 0;  // The host's entry for the page table, or the large page, that the page is in.
+  for (Gfn frame = frames.first; frame < frames.end(); ++frame) {
+    const VirtualAddress page(range.page_of(frame));
+    if (frame == frames.first || core.mode.index(page, 1) == 0) {
+      const PhysicalAddress entry = vmmem_.tables().find_large(host, page.vpn());
+      above = entry != mm::PageTables::kNone ? core.load(host, entry) : 0;
+    }
+    if (!mm::PteCodec::is_valid(above)) continue;
+    if (mm::PageTables::is_large(above, mm::PageTables::kLargeLevel)) {
+      const PageCount in_large(core.mode.index(page, 1));
+      visit(frame, HostPage{.frame = core.codec.frame(above) + in_large,
+                            .writable = (above & machine::pte_bits::kWrite) != 0,
+                            .is_large = true});
+      continue;
+    }
+    const mm::RawPte raw = core.load(host, core.mode.entry_address(core.mode.frame(above), page, 1));
+    if (!mm::PteCodec::is_valid(raw)) continue;
+    visit(frame, HostPage{.frame = core.codec.frame(raw),
+                          .writable = mm::PteCodec::is_dirty(raw) && (raw & machine::pte_bits::kWrite) != 0});
+  }
+}
+
+}  // namespace pagoda::hv
