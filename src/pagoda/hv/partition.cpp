@@ -108,7 +108,7 @@ void Partition::start(mm::Processor& cpu) {
   for (unsigned number = 0; number < config_.processors; ++number) {
     machine::Processor& host = *host_.core().machine.processors()[config_.first_host_processor + number];
     processors_.push_back(std::make_unique<VirtualProcessor>(*this, *machine_, number, host, config_.tlb));
-    machine_->processors_.push_back(&processors_.back()->guest());
+    machine_->processors_.add(processors_.back()->guest());
     host_.attach(host, vmmem_);
   }
   if (config_.mmu == MmuKind::kShadow) {
