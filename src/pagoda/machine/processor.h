@@ -88,6 +88,11 @@ class Processor {
   virtual void invalidate_range(VpnRange pages, Asid asid) = 0;
   // Software refill: what the handler found.
   virtual void fill_tlb(VirtualAddress va, const Translation& translation) = 0;
+  // A program's access to the page without the moving of bytes: brings it in.
+  // Fails with: what the handler raised; kPending under an event loop: repeat it then.
+  Result<> touch(VirtualAddress va, Access access, Privilege privilege = Privilege::kUser) {
+    return touch_page(va, access, privilege);
+  }
   // Everything that it may use without looking at the tables again; for `mm::check`.
   [[nodiscard]] virtual std::vector<CachedTranslation> cached() const = 0;
 
@@ -95,6 +100,7 @@ class Processor {
   Processor(Machine& machine, unsigned number, PhysicalView physical)
       : machine_(machine), number_(number), physical_(physical), cycles_per_us_(machine.costs().cycles_per_us) {}
 
+  virtual Result<> touch_page(VirtualAddress va, Access access, Privilege privilege) = 0;
   // Requires: a manager is attached.
   [[nodiscard]] FaultHandler& handler() const {
     PAGODA_CHECK(handler_ != nullptr);

@@ -17,7 +17,7 @@ Caller* Caller::current() { return this_thread().get(); }
 
 Result<> Caller::enter(Kernel& kernel) {
   if (this_thread() != nullptr) return fail(Status::kInvalidParameter);
-  mm::Processor* const cpu = kernel.take_processor();
+  machine::SimProcessor* const cpu = kernel.take_processor();
   if (cpu == nullptr) return fail(Status::kInsufficientResources);
   this_thread().reset(new Caller(kernel, *cpu));
   return this_thread()->attach(kernel.first_process(), nullptr);

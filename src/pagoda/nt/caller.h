@@ -33,7 +33,7 @@ class Caller {
   ~Caller();
 
   [[nodiscard]] Kernel& kernel() const { return kernel_; }
-  [[nodiscard]] mm::Processor& cpu() const { return cpu_; }
+  [[nodiscard]] machine::SimProcessor& cpu() const { return cpu_; }
   [[nodiscard]] Process& process() const { return *runs_.back().process; }
   [[nodiscard]] const std::shared_ptr<Process>& process_pointer() const { return runs_.back().process; }
   [[nodiscard]] mm::ProcessSpace& space() const { return runs_.back().use.space(); }
@@ -41,7 +41,7 @@ class Caller {
   [[nodiscard]] const std::shared_ptr<Thread>& thread() const { return runs_.back().thread; }
 
  private:
-  Caller(Kernel& kernel, mm::Processor& cpu) : kernel_(kernel), cpu_(cpu) {}
+  Caller(Kernel& kernel, machine::SimProcessor& cpu) : kernel_(kernel), cpu_(cpu) {}
 
   void wind_up();
 
@@ -51,7 +51,7 @@ class Caller {
     SpaceUse use;
   };
   Kernel& kernel_;
-  mm::Processor& cpu_;
+  machine::SimProcessor& cpu_;
   std::vector<Run> runs_;
 };
 

@@ -39,7 +39,7 @@ Kernel::Kernel(std::unique_ptr<machine::SimMachine> machine, std::unique_ptr<mm:
       user_range_(config.user_range),
       files_(&machine_->sim_disk(kFileDisk), config.directory),
       lock_(LockRank(LockClass::kObjects, 0)) {
-  for (mm::Processor* cpu : machine_->processors()) free_processors_.push_back(cpu);
+  for (machine::SimProcessor* cpu : machine_->sim_processors()) free_processors_.push_back(cpu);
   std::ranges::reverse(free_processors_);  // Processor 0 is taken first.
 }
 
@@ -81,15 +81,15 @@ std::shared_ptr<Process> Kernel::process_of(mm::ProcessSpace& space, Token::Priv
   return process;
 }
 
-mm::Processor* Kernel::take_processor() {
+machine::SimProcessor* Kernel::take_processor() {
   const LockGuard guard(lock_);
   if (free_processors_.empty()) return nullptr;
-  mm::Processor* const cpu = free_processors_.back();
+  machine::SimProcessor* const cpu = free_processors_.back();
   free_processors_.pop_back();
   return cpu;
 }
 
-void Kernel::give_processor(mm::Processor& cpu) {
+void Kernel::give_processor(machine::SimProcessor& cpu) {
   const LockGuard guard(lock_);
   free_processors_.push_back(&cpu);
 }

@@ -54,8 +54,8 @@ class Kernel {
                                                  Token::Privileges privileges);
 
   // A processor that no thread drives; null if there is none.
-  mm::Processor* take_processor();
-  void give_processor(mm::Processor& cpu);
+  machine::SimProcessor* take_processor();
+  void give_processor(machine::SimProcessor& cpu);
   [[nodiscard]] bool has_threads() const;
 
  private:
@@ -69,7 +69,7 @@ class Kernel {
   Namespace names_;
   Files files_;
   mutable Lock lock_;
-  std::vector<mm::Processor*> free_processors_ PAGODA_GUARDED_BY(lock_);
+  std::vector<machine::SimProcessor*> free_processors_ PAGODA_GUARDED_BY(lock_);
   std::vector<std::weak_ptr<Process>> processes_ PAGODA_GUARDED_BY(lock_);
   std::uint32_t next_process_id_ PAGODA_GUARDED_BY(lock_) = 4;  // Ids are multiples of 4, as handles are.
   std::shared_ptr<Process> first_process_;
@@ -83,11 +83,11 @@ class ProcessorLease {
   ProcessorLease& operator=(const ProcessorLease&) = delete;
   ~ProcessorLease();
 
-  mm::Processor& operator*() const { return *cpu_; }
+  machine::SimProcessor& operator*() const { return *cpu_; }
 
  private:
   Kernel& kernel_;
-  mm::Processor* cpu_ = nullptr;
+  machine::SimProcessor* cpu_ = nullptr;
   bool borrowed_ = false;
 };
 

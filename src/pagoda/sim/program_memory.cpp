@@ -60,13 +60,13 @@ ProgramMemory ProgramMemory::fork() const {
   return child;
 }
 
-Result<> ProgramMemory::make(mm::MemoryManager& manager, machine::SimProcessor& cpu, mm::ProcessSpace& space) {
+Result<> ProgramMemory::make(mm::MemoryManager& manager, machine::Processor& cpu, mm::ProcessSpace& space) {
   page_.clear();
   if (file_ != nullptr) PAGODA_TRY(map(manager, cpu, space));
   return reserve(space, cpu.machine().paging());
 }
 
-Result<> ProgramMemory::map(mm::MemoryManager& manager, machine::SimProcessor& cpu, mm::ProcessSpace& space) {
+Result<> ProgramMemory::map(mm::MemoryManager& manager, machine::Processor& cpu, mm::ProcessSpace& space) {
   const ByteCount size = bytes_of(PageCount(file_pages_));
   const auto section = manager.sections().create(cpu, {.file = file_->stream(),
                                                        .kind = mm::SectionKind::kData,

@@ -25,7 +25,7 @@ class ProgramMemory {
   // Maps the view, and reserves and commits all the rest, whole 64 KB units: at the program's own addresses where they
   // fit into the space, else packed from the bottom. Fails as Sections::create, ProcessSpace::map_view and
   // ProcessSpace::reserve do; the space then keeps what was made before.
-  Result<> make(mm::MemoryManager& manager, machine::SimProcessor& cpu, mm::ProcessSpace& space);
+  Result<> make(mm::MemoryManager& manager, machine::Processor& cpu, mm::ProcessSpace& space);
   // What a program that is forked from this one has: the same pages at the same addresses, with the same contents.
   [[nodiscard]] ProgramMemory fork() const;
   // Private pages that `make` commits.
@@ -81,7 +81,7 @@ class ProgramMemory {
     if (!model_[page]) model_[page] = std::make_unique<PageModel>();
     return *model_[page];
   }
-  Result<> map(mm::MemoryManager& manager, machine::SimProcessor& cpu, mm::ProcessSpace& space);
+  Result<> map(mm::MemoryManager& manager, machine::Processor& cpu, mm::ProcessSpace& space);
   Result<> reserve(mm::ProcessSpace& space, const machine::PagingMode& mode);
 
   SharedFile* file_ = nullptr;

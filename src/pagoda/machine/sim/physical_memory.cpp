@@ -80,7 +80,7 @@ void PhysicalMemory::give_back(PfnRange frames) {
   if (frames.empty()) return;
   PAGODA_CHECK((PfnRange{Pfn(0), frames_}).contains(frames));
   PAGODA_CHECK_EQ(frames.first.value() % granule_.value(), std::uint64_t{0});
-  PAGODA_CHECK(frames.count.value() % granule_.value() == 0 || frames.end() == Pfn(0) + frames_);
+  PAGODA_CHECK_EQ(frames.count.value() % granule_.value(), std::uint64_t{0});
   // A memfd keeps its pages when a mapping drops them: they have to leave the file.
   const int advice = memfd_ >= 0 ? MADV_REMOVE : MADV_DONTNEED;
   PAGODA_CHECK_EQ(madvise(base_ + PhysicalAddress(frames.first).value(), bytes_of(frames.count).value(), advice), 0);

@@ -37,7 +37,7 @@ class PhysicalMemory {
 
   // As Machine: the unit in which frames go back to Linux, which is a whole huge page where there are such.
   [[nodiscard]] PageCount give_back_granule() const { return granule_; }
-  // Requires: whole granules, of which the last may be cut by the end of the arena.
+  // Requires: whole granules of the arena.
   void give_back(PfnRange frames);
 
  private:

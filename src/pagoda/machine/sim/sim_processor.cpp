@@ -135,9 +135,11 @@ Status SimProcessor::store_slowly(VirtualAddress va, std::span<const std::byte> 
   return stored ? Status::kSuccess : stored.error();
 }
 
-Result<> SimProcessor::fetch(VirtualAddress va, Privilege privilege) { return touch(va, Access::kExecute, privilege); }
+Result<> SimProcessor::fetch(VirtualAddress va, Privilege privilege) {
+  return touch_page(va, Access::kExecute, privilege);
+}
 
-Result<> SimProcessor::touch(VirtualAddress va, Access access, Privilege privilege) {
+Result<> SimProcessor::touch_page(VirtualAddress va, Access access, Privilege privilege) {
   PAGODA_TRY(translate(va, access, privilege));
   return {};
 }

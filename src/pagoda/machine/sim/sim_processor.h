@@ -93,10 +93,9 @@ class SimProcessor final : public Processor {
   Result<> store(VirtualAddress va, std::span<const std::byte> from, Privilege privilege = Privilege::kUser);
   // Executes at `va`: the right to, and the walk.
   Result<> fetch(VirtualAddress va, Privilege privilege = Privilege::kUser);
-  // Brings the page in for the access without moving bytes.
-  Result<> touch(VirtualAddress va, Access access, Privilege privilege = Privilege::kUser);
 
  private:
+  Result<> touch_page(VirtualAddress va, Access access, Privilege privilege) override;
   Status load_slowly(VirtualAddress va, std::span<std::byte> into, Privilege privilege);
   Status store_slowly(VirtualAddress va, std::span<const std::byte> from, Privilege privilege);
   Result<std::byte*> translate(VirtualAddress va, Access access, Privilege privilege);

@@ -17,14 +17,10 @@ bool is_unused(const PfnDatabase& pfns, PfnRange frames) {
 }  // namespace
 
 void FreedFrames::add(Pfn frame) {
-  if (!pfns_.contains(frame)) return;  // A device's.
-  const auto number = static_cast<std::uint32_t>(frame.value() / granule_.value());
-  if (granules_.empty() || granules_.back() != number) granules_.push_back(number);
-}
-
-PfnRange FreedFrames::granule(std::uint32_t number) const {
-  const PfnRange whole{Pfn(static_cast<std::uint32_t>(number * granule_.value())), granule_};
-  return whole.intersection({Pfn(0), pfns_.frames()});
+  const Pfn first(frame.value() - static_cast<std::uint32_t>(frame.value() % granule_.value()));
+  // Not a device's, nor a granule that belongs to a device, or to nothing, in part.
+  if (!PfnRange{Pfn(0), pfns_.frames()}.contains(PfnRange{first, granule_})) return;
+  if (granules_.empty() || granules_.back() != first) granules_.push_back(first);
 }
 
 void FreedFrames::give_back() {
@@ -34,15 +30,13 @@ void FreedFrames::give_back() {
   // The lock is held throughout: no frame is taken between the look at it and its way back.
   const LockGuard guard(pfns_.lock);
   PfnRange run{};
-  for (const std::uint32_t number : granules_) {
-    const PfnRange next = granule(number);
-    if (!is_unused(pfns_, next)) continue;
-    if (run.empty() || run.end() != next.first) {
+  for (const Pfn first : granules_) {
+    if (!is_unused(pfns_, {first, granule_})) continue;
+    if (run.end() != first) {
       machine_.give_back(run);
-      run = next;
-    } else {
-      run.count += next.count;
+      run = {first, PageCount()};
     }
+    run.count += granule_;
   }
   machine_.give_back(run);
 }

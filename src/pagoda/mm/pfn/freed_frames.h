@@ -26,12 +26,10 @@ class FreedFrames {
   void give_back();
 
  private:
-  [[nodiscard]] PfnRange granule(std::uint32_t number) const;
-
   machine::Machine& machine_;
   PfnDatabase& pfns_;
   PageCount granule_;
-  std::vector<std::uint32_t> granules_;  // Numbers, as they come.
+  std::vector<Pfn> granules_;  // Their first frames, as they come.
 };
 
 }  // namespace pagoda::mm
