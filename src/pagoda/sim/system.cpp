@@ -101,7 +101,7 @@ std::vector<PageFileResult> System::page_file_results() const {
   const mm::PagingFiles& files = manager_->core().paging_files;
   for (std::size_t number = 0; number < files.size(); ++number) {
     const mm::PagingFile& file = files[number];
-    results.push_back({.name = file.name(),
+    results.push_back({.name = std::string(file.name()),
                        .disk = config_.machine.disks[config_.manager.paging_files[number].disk].name,
                        .minimum = bytes_of(file.minimum()),
                        .maximum = bytes_of(file.maximum()),
