@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "pagoda/machine/sim/sim_machine.h"
-#include "pagoda/machine/testing/wider_machine.h"
+#include "pagoda/machine/testing/hook_machine.h"
 #include "pagoda/mm/check/check.h"
 #include "pagoda/mm/memory_manager.h"
 #include "pagoda/mm/testing/program_memory.h"
@@ -64,6 +64,14 @@ class TestMachine : public ProgramMemory<TestMachine> {
   [[nodiscard]] machine::SimProcessor& cpu(unsigned number = 0) { return machine_->processor(number); }
   [[nodiscard]] ProcessSpace& space() { return *space_; }
   [[nodiscard]] machine::FaultInjection& injection(unsigned disk = 0) { return machine_->sim_disk(disk).injection(); }
+  // What the machine calls while a disk works and after a shoot-down.
+  [[nodiscard]] machine::testing::Hooks& hooks() { return seen_.hooks(); }
+  // A new file of the first disk, of so many pages of zeros.
+  [[nodiscard]] std::shared_ptr<FileStream> add_file(PageCount pages) {
+    auto file = *seen_.disks().front()->create("file");
+    PAGODA_CHECK(file->resize(bytes_of(pages)).has_value());
+    return std::make_shared<FileStream>("file", std::move(file));
+  }
   [[nodiscard]] ProcessSpace& add_space(const std::optional<WorkingSet::Limits>& limits = std::nullopt) {
     return **manager_->create_space(cpu(), {.limits = limits});
   }
@@ -113,6 +121,10 @@ class TestMachine : public ProgramMemory<TestMachine> {
   // The same, and the frames given to others meanwhile: the pages are in paging files only.
   void push_out() {
     page_out();
+    reuse_standby();
+  }
+  // Gives the frames of all pages on standby to others, who give them back.
+  void reuse_standby() {
     const LockGuard guard(core().pfns.lock);
     std::vector<Pfn> held;  // Frames given back at once would be taken again.
     while (core().pfns.lists().oldest_standby() != kNoPfn)
@@ -141,7 +153,7 @@ class TestMachine : public ProgramMemory<TestMachine> {
 
  private:
   std::unique_ptr<machine::SimMachine> machine_;
-  machine::testing::WiderMachine seen_;
+  machine::testing::HookMachine seen_;
   std::unique_ptr<MemoryManager> manager_;
   ProcessSpace* space_;
 };

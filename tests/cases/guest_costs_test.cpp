@@ -1,0 +1,76 @@
+// What guests cost their host: how many there can be, what is written in their name, and what they pay for each other.
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <vector>
+
+#include "pagoda/hv/shadow_mmu.h"
+#include "pagoda/hv/testing/test_vm.h"
+#include "tests/support/growth.h"
+
+namespace pagoda::hv::testing {
+namespace {
+
+using pagoda::testing::cost_of;
+using pagoda::testing::does_not_grow;
+
+// Virtual processors are threads of the host's scheduler: there may be more of them than processors.
+TEST(GuestCosts, DISABLED_AHundredGuestsFitOnSixtyFourProcessors) {
+  constexpr unsigned kProcessors = 64;
+  TestHost host({.frames = pages_of(1_GiB), .processors = kProcessors});
+  std::vector<std::unique_ptr<Partition>> guests;
+  for (unsigned i = 0; i < 100; ++i) {
+    auto guest =
+        Partition::create(host.manager(), host.cpu(), {.memory = pages_of(4_MiB), .first_host_processor = i + 1});
+    ASSERT_TRUE(guest) << "guest " << i << ": " << to_string(guest.error());
+    guests.push_back(std::move(*guest));
+  }
+}
+
+// Clusters bring pages in for the guest; they write none. Pages that were clean in the host stay clean, and keep their
+// slots.
+TEST(GuestCosts, DISABLED_AWriteDirtiesNoCleanNeighbourInTheHost) {
+  constexpr PageCount kPages{512};
+  constexpr std::uint64_t kCluster = 16;
+  TestHost host({.frames = PageCount(8192)});
+  TestVm vm(host, {.partition = {.memory = pages_of(4_MiB), .fault_cluster = PageCount(kCluster), .disks = {{}}}});
+  const VirtualAddress base = vm.commit(kPages);
+  vm.fill(base, kPages);
+  const auto written = [&] {
+    static_cast<void>(vm.partition().vmmem().empty(host.cpu()));
+    EXPECT_TRUE(host.manager().flush_modified(host.cpu()));
+    return host.manager().counters().page_file_pages_written;
+  };
+  const std::uint64_t before = written();
+
+  for (std::uint64_t i = 0; i < kPages.value(); i += kCluster) vm.must_put(base, i, 7);
+  // One page in a cluster, and some of the guest's page tables.
+  EXPECT_LE(written() - before, kPages.value() / kCluster + 4);
+  EXPECT_EQ(vm.check(), "");
+}
+
+TEST(GuestCosts, DISABLED_InvlpgUnderShadowPagingIsAsFastBesideMoreProcesses) {
+  constexpr std::uint64_t kOperations = 2000;
+  const auto cost = [](unsigned processes) {
+    TestHost host({.frames = PageCount(40'000)});
+    TestVm vm(
+        host,
+        {.partition = {
+             .memory = pages_of(32_MiB), .mmu = MmuKind::kShadow, .shadow_limit = PageCount(8192), .disks = {{}}}});
+    VirtualAddress base;
+    mm::ProcessSpace* space = nullptr;
+    for (unsigned i = 0; i < processes; ++i) {
+      space = *vm.manager().create_space(vm.cpu(), {});
+      vm.manager().attach(vm.cpu(), *space);
+      base = VirtualAddress(space->reserve({.size = 16_KiB, .commit = mm::MemCommit::kYes})->first);
+      vm.fill(base, pages_of(16_KiB));
+    }
+    return cost_of(kOperations, [&] {
+      for (std::uint64_t i = 0; i < kOperations; ++i) vm.cpu().invalidate_page(base, space->asid());
+    });
+  };
+  EXPECT_TRUE(does_not_grow([&] { return cost(16); }, [&] { return cost(256); }));
+}
+
+}  // namespace
+}  // namespace pagoda::hv::testing
