@@ -36,8 +36,7 @@ Input<> demand_zero_fault(const BenchOptions&, BenchOutput& out) {
   };
   const Figures clean = take_turns({prezeroed_round, linux_round});
   // Most of the time above is the zeroing of 4 KB, which is the computer's; this row is ours.
-  cli::BenchRow row =
-      cost_row("demand_zero_fault_prezeroed", clean.of[0].median, clean.of[1].median, kFirstTouch, clean);
+  BenchRow row = cost_row("demand_zero_fault_prezeroed", clean.of[0].median, clean.of[1].median, kFirstTouch, clean);
   row.floor = 4;
   out.row(row);
   return {};
@@ -63,7 +62,7 @@ Input<> soft_fault(const BenchOptions&, BenchOutput& out) {
                                       [&] { return file.touch_fresh_mapping(); },
                                       [&] { return from_standby([&] { host.read_each(base, kPages); }); }});
   constexpr const char* kPeer = "Linux minor write fault, populated memfd";
-  cli::BenchRow row = cost_row("soft_fault", figures.of[0].median, figures.of[1].median, kPeer, figures);
+  BenchRow row = cost_row("soft_fault", figures.of[0].median, figures.of[1].median, kPeer, figures);
   row.floor = 3;
   out.row(row);
   out.row(cost_row("soft_fault_read", figures.of[2].median, figures.of[1].median, kPeer, figures));
@@ -131,7 +130,7 @@ Input<> fault_scale_memory(const BenchOptions&, BenchOutput& out) {
     };
   };
   const Figures figures = take_turns({round_of(large), round_of(small)});
-  cli::BenchRow row =
+  BenchRow row =
       cost_row("fault_scale_memory", figures.of[0].median, figures.of[1].median, "self (64 MiB host)", figures);
   row.floor = 0.8;
   row.peer_name = "self";

@@ -1,13 +1,10 @@
 // The figures of `pagoda bench`, one function for each name. bench/register.cpp lists them.
 #pragma once
 
+#include "bench/command.h"
 #include "pagoda/base/input_error.h"
-#include "pagoda/cli/bench_command.h"
 
 namespace pagoda::bench {
-
-using cli::BenchOptions;
-using cli::BenchOutput;
 
 Input<> demand_zero_fault(const BenchOptions& options, BenchOutput& out);
 Input<> soft_fault(const BenchOptions& options, BenchOutput& out);

@@ -93,7 +93,7 @@ Figures take_turns(const std::vector<Round>& contestants) {
   return figures;
 }
 
-cli::BenchRow cost_row(std::string name, double ours, double peer, std::string peer_name, const Figures& figures) {
+BenchRow cost_row(std::string name, double ours, double peer, std::string peer_name, const Figures& figures) {
   double spread = 0;
   for (const Figure& figure : figures.of) spread = std::max(spread, figure.spread);
   return {.name = std::move(name),

@@ -11,8 +11,8 @@
 #include <string>
 #include <vector>
 
+#include "bench/command.h"
 #include "pagoda/base/status.h"
-#include "pagoda/cli/bench_command.h"
 
 namespace pagoda::bench {
 
@@ -48,7 +48,7 @@ struct Figures {
 Figures take_turns(const std::vector<Round>& contestants);
 
 // Rows made of figures. Costs: less is better.
-cli::BenchRow cost_row(std::string name, double ours, double peer, std::string peer_name, const Figures& figures);
+BenchRow cost_row(std::string name, double ours, double peer, std::string peer_name, const Figures& figures);
 
 // For what cannot fail unless the machine is too small for the benchmark.
 [[noreturn]] void give_up(const char* what, Status status);

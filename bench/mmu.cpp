@@ -37,17 +37,17 @@ Input<> mmu(const BenchOptions&, BenchOutput& out) {
       out.text(fmt::format(kLayout, info.name, name_of(mode), fmt::format("{:.0f}", result.cycles),
                            fmt::format("{:.2f}", result.exits), fmt::format("{:.2f}", result.references),
                            fmt::format("{:.2f}", result.cycles / native), published_for(info, mode)));
-      cli::BenchRow row{.name = fmt::format("mmu_{}_{}", info.name, name_of(mode)),
-                        .unit = "cycles",
-                        .ours = result.cycles,
-                        .peer = native,
-                        .peer_name = "native",
-                        .ratio = native / result.cycles,
-                        .floor = std::nullopt,
-                        .more = {{"operation", info.operation},
-                                 {"operations", result.operations},
-                                 {"exits", result.exits},
-                                 {"walk_references", result.references}}};
+      BenchRow row{.name = fmt::format("mmu_{}_{}", info.name, name_of(mode)),
+                   .unit = "cycles",
+                   .ours = result.cycles,
+                   .peer = native,
+                   .peer_name = "native",
+                   .ratio = native / result.cycles,
+                   .floor = std::nullopt,
+                   .more = {{"operation", info.operation},
+                            {"operations", result.operations},
+                            {"exits", result.exits},
+                            {"walk_references", result.references}}};
       if (info.published) {
         row.more["published_native"] = info.published->native;
         row.more["published_shadow"] = info.published->shadow;

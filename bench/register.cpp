@@ -5,7 +5,7 @@ namespace pagoda::bench {
 
 namespace {
 
-const cli::BenchRegistration kRegistration({
+const BenchRegistration kRegistration({
     {.name = "demand_zero_fault",
      .what = "first write to a fresh page; beside Linux's first touch of anonymous memory",
      .run = demand_zero_fault},
@@ -54,11 +54,11 @@ const cli::BenchRegistration kRegistration({
      .run = guest_replay},
     {.name = "mmu",
      .what = "microbenchmarks of the MMU, bare and under shadow and nested paging; modelled cycles, exits, loads",
-     .by_default = cli::Benchmark::Default::kNo,
+     .by_default = Benchmark::Default::kNo,
      .run = mmu},
     {.name = "replacement",
      .what = "pages brought in by real programs in too little memory; beside LRU, OPT, CLOCK, FIFO",
-     .by_default = cli::Benchmark::Default::kNo,
+     .by_default = Benchmark::Default::kNo,
      .run = replacement},
 });
 

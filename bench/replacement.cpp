@@ -104,7 +104,7 @@ Misses count_misses(const std::vector<std::uint32_t>& pages, std::uint32_t page_
 
 double part(std::uint64_t a, std::uint64_t b) { return static_cast<double>(a) / static_cast<double>(b); }
 
-cli::BenchRow count_row(std::string name, std::uint64_t ours, std::uint64_t lru) {
+BenchRow count_row(std::string name, std::uint64_t ours, std::uint64_t lru) {
   return {.name = std::move(name),
           .unit = "pages",
           .ours = static_cast<double>(ours),
@@ -139,8 +139,7 @@ Input<> replacement(const BenchOptions& options, BenchOutput& out) {
       out.text(fmt::format(kLayout, name, misses.frames, alone.brought_in, misses.lru, misses.opt, misses.clock,
                            misses.fifo, fmt::format("{:.3f}", part(alone.brought_in, misses.lru)), whole.missed,
                            fmt::format("{:.3f}", part(whole.missed, misses.lru)), whole.pages_read, whole.rescued));
-      cli::BenchRow row =
-          count_row(fmt::format("replacement/{}/{}", name, misses.frames), alone.brought_in, misses.lru);
+      BenchRow row = count_row(fmt::format("replacement/{}/{}", name, misses.frames), alone.brought_in, misses.lru);
       row.more = {{"opt", misses.opt},
                   {"clock", misses.clock},
                   {"fifo", misses.fifo},
@@ -167,11 +166,11 @@ Input<> replacement(const BenchOptions& options, BenchOutput& out) {
       "ours: working set of N pages, every page that enters it counts. whole: N frames of memory with standby list,");
   out.text(
       "trimming and clustered reads; only pages that were nowhere in memory count. read: pages from the paging file.");
-  cli::BenchRow row = count_row("replacement", alone_sum.brought_in, sum.lru);
+  BenchRow row = count_row("replacement", alone_sum.brought_in, sum.lru);
   row.floor = 1 / kMostOfLru;
   row.more = {{"opt", sum.opt}, {"clock", sum.clock}, {"fifo", sum.fifo}};
   out.row(row);
-  cli::BenchRow whole_row = count_row("replacement_whole", whole_sum.missed, sum.lru);
+  BenchRow whole_row = count_row("replacement_whole", whole_sum.missed, sum.lru);
   whole_row.more = {{"pages_read", whole_sum.pages_read}, {"rescued", whole_sum.rescued}};
   out.row(whole_row);
   return {};

@@ -24,8 +24,8 @@ double list(const Replay& trace) {
   return watch.nanoseconds_per(trace.accesses().size());
 }
 
-cli::BenchRow rate_row(std::string name, double ours_ns, double peer_ns, const Figures& figures) {
-  cli::BenchRow row = cost_row(std::move(name), ours_ns, peer_ns, "LRU list over tsl::robin_map", figures);
+BenchRow rate_row(std::string name, double ours_ns, double peer_ns, const Figures& figures) {
+  BenchRow row = cost_row(std::move(name), ours_ns, peer_ns, "LRU list over tsl::robin_map", figures);
   row.unit = "refs/s";
   row.ours = 1e9 / ours_ns;
   row.peer = 1e9 / peer_ns;
@@ -39,7 +39,7 @@ Input<> trace_replay(const BenchOptions& options, BenchOutput& out) {
   double ours_ns = 0;
   double peer_ns = 0;
   double records = 0;
-  std::vector<cli::BenchRow> rows;
+  std::vector<BenchRow> rows;
   Figures all;
   for (const std::string& name : folder.names) {
     const sim::Trace loaded = PAGODA_TRY(folder.load(name));
@@ -56,10 +56,10 @@ Input<> trace_replay(const BenchOptions& options, BenchOutput& out) {
     all.of.insert(all.of.end(), figures.of.begin(), figures.of.end());
     rows.push_back(rate_row("trace_replay_" + name, figures.of[0].median, figures.of[1].median, figures));
   }
-  cli::BenchRow total = rate_row("trace_replay", ours_ns / records, peer_ns / records, all);
+  BenchRow total = rate_row("trace_replay", ours_ns / records, peer_ns / records, all);
   total.floor = 1;
   out.row(total);
-  for (const cli::BenchRow& row : rows) out.row(row);
+  for (const BenchRow& row : rows) out.row(row);
   return {};
 }
 

@@ -120,8 +120,8 @@ Input<> shared_fault(const BenchOptions&, BenchOutput& out) {
   constexpr const char* kPeer = "Linux minor write fault, memfd mapped elsewhere";
   out.row(cost_row("shared_fault", figures.of[0].median, figures.of[1].median, kPeer, figures));
   out.row(cost_row("shared_fault_read", figures.of[2].median, figures.of[1].median, kPeer, figures));
-  cli::BenchRow row = cost_row("shared_fault_own", figures.of[0].median, figures.of[3].median,
-                               "self: first touch of a zeroed frame", figures);
+  BenchRow row = cost_row("shared_fault_own", figures.of[0].median, figures.of[3].median,
+                          "self: first touch of a zeroed frame", figures);
   row.floor = 0.75;
   out.row(row);
   return {};
@@ -151,8 +151,8 @@ Input<> cow_fault(const BenchOptions&, BenchOutput& out) {
   out.row(cost_row("cow_fault", figures.of[0].median, figures.of[1].median,
                    "Linux child's first write after fork, 4 KB pages", figures));
   // Most of it is the copy of 4 KB, which is the computer's.
-  cli::BenchRow row = cost_row("cow_fault_own", figures.of[0].median, figures.of[2].median + figures.of[3].median,
-                               "self: first touch of a zeroed frame, and a bare copy", figures);
+  BenchRow row = cost_row("cow_fault_own", figures.of[0].median, figures.of[2].median + figures.of[3].median,
+                          "self: first touch of a zeroed frame, and a bare copy", figures);
   row.floor = 0.75;
   out.row(row);
 
@@ -191,8 +191,8 @@ Input<> map_unmap_view(const BenchOptions&, BenchOutput& out) {
     return watch.nanoseconds_per(kViewsPerRound);
   };
   const Figures figures = take_turns({view_round, [&] { return file.map_and_unmap(kViewsPerRound); }});
-  cli::BenchRow row = cost_row("map_unmap_view", figures.of[0].median, figures.of[1].median,
-                               "Linux mmap and munmap of a memfd, 64 KB", figures);
+  BenchRow row = cost_row("map_unmap_view", figures.of[0].median, figures.of[1].median,
+                          "Linux mmap and munmap of a memfd, 64 KB", figures);
   row.floor = 2;
   out.row(row);
   return {};
@@ -228,7 +228,7 @@ Input<> fork_clone(const BenchOptions&, BenchOutput& out) {
   };
   const Figures first = take_turns({private_round, written_round});
   constexpr const char* kPeer = "Linux fork, exit and wait, 256 MB in 4 KB pages";
-  cli::BenchRow row = cost_row("fork_clone", first.of[0].median, first.of[1].median, kPeer, first);
+  BenchRow row = cost_row("fork_clone", first.of[0].median, first.of[1].median, kPeer, first);
   row.floor = 1;
   out.row(row);
   out.row(cost_row("fork_clone_again", again.of[0].median, again.of[1].median, kPeer, again));

@@ -87,8 +87,8 @@ Input<> zero_detect(const BenchOptions&, BenchOutput& out) {
                                       }),
                                       scan(reads_zeros)});
   if (found == 0) out.failure("zero_detect: no page was found to be zero");
-  cli::BenchRow row = cost_row("zero_detect", figures.of[0].median, figures.of[1].median,
-                               "memcmp of the same pages with a zero page", figures);
+  BenchRow row = cost_row("zero_detect", figures.of[0].median, figures.of[1].median,
+                          "memcmp of the same pages with a zero page", figures);
   row.more["bytes_per_second"] = static_cast<double>(kPageBytes) * 1e9 / figures.of[0].median;
   out.row(row);
   row = cost_row("zero_detect_own", figures.of[0].median, figures.of[2].median, "reading every word of the same pages",
@@ -152,7 +152,7 @@ Input<> compress(const BenchOptions&, BenchOutput& out) {
       counters.page_file_writes != 0 || copies != pages || bytes % kPageBytes != 0)
     out.failure(fmt::format("compress: {} pages went into the store, {} came back", counters.pages_compressed,
                             counters.pages_decompressed));
-  cli::BenchRow row =
+  BenchRow row =
       cost_row("compress", figures.of[0].median, figures.of[1].median, "LZ4 called bare on the same pages", figures);
   row.floor = 0.85;
   row.more["pages_per_second"] = 1e9 / figures.of[0].median;

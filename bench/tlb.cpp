@@ -87,8 +87,8 @@ void compare(std::string name, Host& host, BareTlb& bare, const std::vector<std:
        },
        [&] { return time_loads(addresses, [&bare](std::uint64_t address) { return bare.load(address); }); }});
   if (cpu.counts().tlb_misses != misses) out.failure(name + ": some loads missed the TLB");
-  cli::BenchRow row = cost_row(std::move(name), figures.of[0].median, figures.of[1].median,
-                               "bare software TLB, nothing behind it", figures);
+  BenchRow row = cost_row(std::move(name), figures.of[0].median, figures.of[1].median,
+                          "bare software TLB, nothing behind it", figures);
   row.floor = 0.6;
   out.row(row);
 }

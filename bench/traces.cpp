@@ -42,7 +42,7 @@ fs::path usual_folder() {
 
 }  // namespace
 
-Input<TraceFolder> TraceFolder::find(const cli::BenchOptions& options) {
+Input<TraceFolder> TraceFolder::find(const BenchOptions& options) {
   const fs::path folder = options.traces.empty() ? usual_folder() : fs::path(options.traces);
   if (folder.empty()) return bad_input("bench: no data/traces beside or above this program; name it with --traces DIR");
   TraceFolder traces{.path = folder.string(), .names = {}};

@@ -6,10 +6,10 @@
 #include <string_view>
 #include <vector>
 
+#include "bench/command.h"
 #include "bench/host.h"
 #include "pagoda/base/input_error.h"
 #include "pagoda/base/units.h"
-#include "pagoda/cli/bench_command.h"
 #include "pagoda/sim/trace/trace.h"
 
 namespace pagoda::bench {
@@ -19,7 +19,7 @@ struct TraceFolder {
   std::string path;
   std::vector<std::string> names;
 
-  static Input<TraceFolder> find(const cli::BenchOptions& options);
+  static Input<TraceFolder> find(const BenchOptions& options);
   [[nodiscard]] Input<sim::Trace> load(std::string_view name) const;
 };
 

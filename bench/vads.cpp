@@ -115,8 +115,8 @@ Input<> vad_place(const BenchOptions&, BenchOutput& out) {
                                       [&] { return tree.churn(pick(kCount, kPairs, again_random), kBatch); }});
   out.row(cost_row("vad_place", figures.of[0].median, figures.of[1].median, "Linux munmap + mmap among 50,000 mappings",
                    figures));
-  cli::BenchRow row = cost_row("vad_place_own", figures.of[0].median, figures.of[2].median,
-                               "std::map of 50,000 nodes: erase and emplace", figures);
+  BenchRow row = cost_row("vad_place_own", figures.of[0].median, figures.of[2].median,
+                          "std::map of 50,000 nodes: erase and emplace", figures);
   row.floor = 0.25;
   out.row(row);
   return {};
@@ -137,7 +137,7 @@ Input<> vad_scale(const BenchOptions&, BenchOutput& out) {
                                           sum += few.churn(pick(kFew, kPairs / kTurns, random), kBatch);
                                         return sum / kTurns;
                                       }});
-  cli::BenchRow row = cost_row("vad_scale", figures.of[0].median, figures.of[1].median, "self", figures);
+  BenchRow row = cost_row("vad_scale", figures.of[0].median, figures.of[1].median, "self", figures);
   row.floor = 0.1;
   row.more["regions"] = kMany;
   row.more["peer_regions"] = kFew;

@@ -66,7 +66,7 @@ Input<> slat_fault(const BenchOptions&, BenchOutput& out) {
     return time;
   };
   const Figures figures = take_turns({guest_round, host_round});
-  cli::BenchRow row =
+  BenchRow row =
       cost_row("slat_fault", figures.of[0].median, figures.of[1].median, "demand_zero_fault on the bare host", figures);
   row.floor = 0.4;
   out.row(row);
@@ -98,7 +98,7 @@ Input<> guest_tlb_hit(const BenchOptions&, BenchOutput& out) {
   const Figures figures = take_turns({[&] { return load_each(guest.cpu(), guest_addresses, kLoads); },
                                       [&] { return load_each(host.cpu(), host_addresses, kLoads); }});
   if (guest.cpu().counts().tlb_misses != misses) out.failure("guest_tlb_hit: some loads missed the TLB");
-  cli::BenchRow row =
+  BenchRow row =
       cost_row("guest_tlb_hit", figures.of[0].median, figures.of[1].median, "the same loads on the bare host", figures);
   row.floor = 0.95;
   out.row(row);
@@ -131,7 +131,7 @@ Input<> guest_replay(const BenchOptions& options, BenchOutput& out) {
     all.rounds = std::max(all.rounds, figures.rounds);
     all.of.insert(all.of.end(), figures.of.begin(), figures.of.end());
   }
-  cli::BenchRow row = cost_row("guest_replay", guest_ns / records, host_ns / records, "the same on the bare host", all);
+  BenchRow row = cost_row("guest_replay", guest_ns / records, host_ns / records, "the same on the bare host", all);
   row.unit = "refs/s";
   row.ours = 1e9 * records / guest_ns;
   row.peer = 1e9 * records / host_ns;

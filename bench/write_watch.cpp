@@ -74,8 +74,8 @@ Input<> write_watch_scan(const BenchOptions&, BenchOutput& out) {
     return watch.nanoseconds_per(kDirty);
   };
   const Figures figures = take_turns({ours, linux_round});
-  cli::BenchRow row = cost_row("write_watch_scan", figures.of[0].median, figures.of[1].median,
-                               "Linux PAGEMAP_SCAN with write protection", figures);
+  BenchRow row = cost_row("write_watch_scan", figures.of[0].median, figures.of[1].median,
+                          "Linux PAGEMAP_SCAN with write protection", figures);
   row.floor = 1;
   out.row(row);
   return {};

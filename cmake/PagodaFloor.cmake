@@ -1,7 +1,8 @@
 # The floors of the house as CMake targets.
 #
-#   pagoda_floor(<name> [DEPENDS <lower floors>] [LIBS <imported targets>])
-#     src/pagoda/<name>/**/*.cpp       -> library pagoda_<name>; an interface library while there is no source yet
+#   pagoda_floor(<name> [COLD] [DEPENDS <lower floors>] [LIBS <imported targets>])
+#     src/pagoda/<name>/**/*.cpp       -> library pagoda_<name>; an interface library while there is no source yet; COLD: its
+#                                         speed does not matter, so that it is compiled quickly
 #     src/pagoda/<name>/**/*_test.cpp  -> executable pagoda_<name>_test, its cases registered with CTest, label <name>;
 #                                         *_test.c files become part of it
 #   pagoda_check_floors()              -> stops when src/pagoda has a folder that no pagoda_floor() names
@@ -27,8 +28,36 @@ function(pagoda_glob_tests out_sources directory)
   set(${out_sources} ${sources} PARENT_SCOPE)
 endfunction()
 
+# Compiles a target of this tree without much optimisation.
+function(pagoda_compile_quickly target)
+  target_compile_options(${target} PRIVATE $<$<CONFIG:Release,RelWithDebInfo>:-O1>)
+endfunction()
+
+# The owners of the precompiled headers of cmake/pch. Targets that are compiled with the same options reuse them.
+function(pagoda_precompiled_header owner header)
+  cmake_parse_arguments(PARSE_ARGV 2 OWNER "" "" "LIBS")
+  add_library(${owner} OBJECT EXCLUDE_FROM_ALL ${PROJECT_SOURCE_DIR}/cmake/pch/owner.cpp)
+  target_link_libraries(${owner} PRIVATE ${OWNER_LIBS})
+  target_include_directories(${owner} PRIVATE ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/src ${PROJECT_BINARY_DIR}/generated)
+  target_compile_features(${owner} PRIVATE cxx_std_23)
+  target_precompile_headers(${owner} PRIVATE ${PROJECT_SOURCE_DIR}/cmake/pch/${header})
+endfunction()
+
+# Compiles a target as test programs are: for them alone, so that a library can be part of several.
+function(pagoda_compile_as_test target)
+  pagoda_compile_quickly(${target})
+  get_target_property(type ${target} TYPE)
+  if(NOT type STREQUAL "EXECUTABLE")
+    set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
+    target_compile_options(${target} PRIVATE -fPIE)
+  endif()
+  if(TARGET pagoda_pch_test)
+    target_precompile_headers(${target} REUSE_FROM pagoda_pch_test)
+  endif()
+endfunction()
+
 function(pagoda_floor name)
-  cmake_parse_arguments(PARSE_ARGV 1 FLOOR "" "" "DEPENDS;LIBS")
+  cmake_parse_arguments(PARSE_ARGV 1 FLOOR "COLD" "" "DEPENDS;LIBS")
   set(target pagoda_${name})
   set(directory src/pagoda/${name})
   pagoda_glob(sources ${directory})
@@ -37,6 +66,12 @@ function(pagoda_floor name)
   if(sources)
     add_library(${target} STATIC ${sources})
     set(scope PUBLIC)
+    if(FLOOR_COLD)
+      pagoda_compile_quickly(${target})
+      target_precompile_headers(${target} REUSE_FROM pagoda_pch_cold)
+    else()
+      target_precompile_headers(${target} REUSE_FROM pagoda_pch)
+    endif()
   else()
     add_library(${target} INTERFACE)
     set(scope INTERFACE)
@@ -51,7 +86,7 @@ function(pagoda_floor name)
   set_property(GLOBAL APPEND PROPERTY PAGODA_FLOORS ${name})
   set_property(GLOBAL PROPERTY PAGODA_FLOOR_LIBS_${name} "${FLOOR_LIBS}")
 
-  if(tests AND PAGODA_TESTS AND NOT PAGODA_FUZZ)
+  if(tests AND PAGODA_BUILD_TESTS AND NOT PAGODA_FUZZ)
     pagoda_test(${target}_test SOURCES ${tests} LIBS ${target} LABEL ${name})
   endif()
 endfunction()
@@ -69,8 +104,18 @@ endfunction()
 
 function(pagoda_test target)
   cmake_parse_arguments(PARSE_ARGV 1 TEST "" "LABEL" "SOURCES;LIBS")
+  # Sources in C are a library of their own: the precompiled header is C++.
+  set(c_sources ${TEST_SOURCES})
+  list(FILTER c_sources INCLUDE REGEX "\\.c$")
+  list(FILTER TEST_SOURCES EXCLUDE REGEX "\\.c$")
   add_executable(${target} ${TEST_SOURCES})
+  if(c_sources)
+    add_library(${target}_c OBJECT ${c_sources})
+    target_link_libraries(${target}_c PRIVATE ${TEST_LIBS})
+    target_link_libraries(${target} PRIVATE ${target}_c)
+  endif()
   target_link_libraries(${target} PRIVATE ${TEST_LIBS} rapidcheck_gtest rapidcheck GTest::gmock GTest::gtest_main)
+  pagoda_compile_as_test(${target})
   # For tests that read the tree itself (floors, scenarios, recorded data).
   target_compile_definitions(${target} PRIVATE PAGODA_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
   # PRE_TEST: a test program that crashes while listing its cases fails ctest and not the build.

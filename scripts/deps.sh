@@ -1,23 +1,39 @@
-# Debian packages that Pagoda needs, and how to get them. Sourced by run, test and .ci/run; a word per package.
+# Debian packages that Pagoda needs, and how to get them. Sourced by run, test, lint and .ci/run; a word per package.
 # Where Debian's names mean nothing, install the same things by hand and set PAGODA_SKIP_DEPS=1.
 
 # Build and run.
 pagoda_run_packages=(
   g++ cmake ninja-build pkg-config
+  ccache            # The second build, of this tree or another clone, takes seconds.
   libfmt-dev libcli11-dev libtomlplusplus-dev nlohmann-json3-dev
   libxxhash-dev libzstd-dev liblz4-dev
-  libbenchmark-dev robin-map-dev  # `pagoda bench` is part of the binary; a hash map for one of its peers.
   libjs-chart.js    # Inlined in the report.
 )
 
-# The tests, on top of that.
-pagoda_test_packages=(
+# Building the tests and `pagoda bench`, on top of that.
+pagoda_test_build_packages=(
   libgtest-dev libgmock-dev librapidcheck-dev
-  clang-19 clang-tidy-19 clang-format-19 libclang-rt-19-dev
-  llvm-19           # llvm-symbolizer: line numbers in what the sanitizers report.
+  libbenchmark-dev robin-map-dev  # `pagoda bench`; a hash map for one of its peers.
+)
+
+# Running the tests.
+pagoda_test_packages=(
+  "${pagoda_test_build_packages[@]}"
   chromium          # Opens the report.
   qemu-user zstd    # Record and pack traces of real programs.
   libz-mingw-w64    # PE32 and PE32+ images, 0.3 MB.
+)
+
+# The linters, on top of what builds.
+pagoda_lint_packages=(
+  git               # What changed since it was linted.
+  clang-19 clang-tidy-19 clang-format-19
+)
+
+# The sanitizers, on top of run and test.
+pagoda_sanitizer_packages=(
+  clang-19 libclang-rt-19-dev
+  llvm-19           # llvm-symbolizer: line numbers in what the sanitizers report.
 )
 
 pagoda_say() { echo "pagoda: $*"; }
