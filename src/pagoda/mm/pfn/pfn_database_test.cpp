@@ -367,7 +367,7 @@ TEST(PfnDatabaseDeathTest, TransfersRefuseFramesOfOtherStates) {
   const VirtualAddress base = t.commit(PageCount(2));
   t.must_touch(base);
   t.must_put(base, 1, 7);
-  t.space().empty(t.cpu());
+  t.space().empty_working_set(t.cpu());
   PfnDatabase& pfns = t.core().pfns;
   const Pfn clean = t.frame(base);
   const Pfn dirty = t.frame(base + kPageSize);

@@ -88,7 +88,7 @@ TEST_P(ReplacementPolicyTest, TheSameHistoryChoosesTheSamePages) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Policies, ReplacementPolicyTest, ::testing::Values(Victim::kClock, Victim::kRandom),
-                         [](const auto& info) { return info.param == Victim::kClock ? "Clock" : "Random"; });
+                         [](const auto& parameter) { return parameter.param == Victim::kClock ? "Clock" : "Random"; });
 
 TEST(Clock, SparesPagesInUseOnce) {
   Pages pages(4);
