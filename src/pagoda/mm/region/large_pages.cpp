@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "pagoda/mm/region/private_protection.h"
+#include "pagoda/mm/section/control_area.h"
 #include "pagoda/mm/space/address_space.h"
 
 namespace pagoda::mm {
