@@ -1,4 +1,5 @@
 #include "pagoda/mm/fault/fault.h"
+#include "pagoda/mm/section/control_area.h"
 #include "pagoda/mm/ws/replacement.h"
 
 namespace pagoda::mm {
