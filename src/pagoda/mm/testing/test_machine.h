@@ -17,6 +17,7 @@
 #include "pagoda/machine/testing/hook_machine.h"
 #include "pagoda/mm/check/check.h"
 #include "pagoda/mm/memory_manager.h"
+#include "pagoda/mm/testing/program_memory.h"
 
 namespace pagoda::mm::testing {
 
@@ -42,7 +43,7 @@ struct TestMachineConfig {
   machine::Hypercalls* hypercalls = nullptr;  // Who the manager's machine says is below.
 };
 
-class TestMachine {
+class TestMachine : public ProgramMemory<TestMachine> {
  public:
   explicit TestMachine(const TestMachineConfig& config = {})
       : machine_(*machine::SimMachine::create({.frames = config.frames + config.device_frames,
@@ -73,49 +74,6 @@ class TestMachine {
   }
   [[nodiscard]] AddressSpace& add_space(const std::optional<WorkingSet::Limits>& limits = std::nullopt) {
     return **manager_->create_space(cpu(), {.limits = limits});
-  }
-
-  // --- Memory of the space ---
-  VirtualAddress reserve(PageCount pages, MemCommit commit = MemCommit::kNo,
-                         Protection protection = Protection::kReadWrite) {
-    return VirtualAddress(
-        space_->reserve({.size = bytes_of(pages), .protection = protection, .commit = commit})->first);
-  }
-  VirtualAddress commit(PageCount pages, Protection protection = Protection::kReadWrite) {
-    return reserve(pages, MemCommit::kYes, protection);
-  }
-  static VirtualAddress page(VirtualAddress base, std::uint64_t number) { return base + bytes_of(PageCount(number)); }
-  // One word of a page; the status of the access.
-  Status put(VirtualAddress base, std::uint64_t page_number, std::uint64_t value, unsigned on = 0) {
-    const auto result = cpu(on).store<std::uint64_t>(page(base, page_number), value);
-    return result ? Status::kSuccess : result.error();
-  }
-  Result<std::uint64_t> get(VirtualAddress base, std::uint64_t page_number, unsigned on = 0) {
-    return cpu(on).load<std::uint64_t>(page(base, page_number));
-  }
-  Status touch(VirtualAddress va, machine::Access access = machine::Access::kRead, unsigned on = 0) {
-    const auto result = cpu(on).touch(va, access);
-    return result ? Status::kSuccess : result.error();
-  }
-  // The same where nothing may go wrong.
-  void must_put(VirtualAddress base, std::uint64_t page_number, std::uint64_t value, unsigned on = 0) {
-    PAGODA_CHECK_EQ(put(base, page_number, value, on), Status::kSuccess);
-  }
-  void must_touch(VirtualAddress va, machine::Access access = machine::Access::kRead, unsigned on = 0) {
-    PAGODA_CHECK_EQ(touch(va, access, on), Status::kSuccess);
-  }
-  // A word into each page, the page's number plus `first`.
-  void fill(VirtualAddress base, PageCount pages, std::uint64_t first = 1) {
-    for (std::uint64_t i = 0; i < pages.value(); ++i) must_put(base, i, first + i);
-  }
-  // How many pages do not hold what `fill` wrote.
-  std::uint64_t differences(VirtualAddress base, PageCount pages, std::uint64_t first = 1) {
-    std::uint64_t wrong = 0;
-    for (std::uint64_t i = 0; i < pages.value(); ++i) {
-      const auto value = get(base, i);
-      if (!value || *value != first + i) ++wrong;
-    }
-    return wrong;
   }
 
   // --- Where pages are ---
@@ -171,6 +129,18 @@ class TestMachine {
     std::vector<Pfn> held;  // Frames given back at once would be taken again.
     while (core().pfns.lists().oldest_standby() != kNoPfn)
       held.push_back(core().pfns.take(cpu(), Contents::kAny)->frame);
+    for (const Pfn frame : held) core().pfns.give_back(frame, Contents::kAny);
+  }
+  // Does something while only so many frames are available, because others have the rest.
+  template <class Body>
+  void while_only(PageCount frames, const Body& body) {
+    std::vector<Pfn> held;
+    {
+      const LockGuard guard(core().pfns.lock);
+      while (core().pfns.available() > frames) held.push_back(core().pfns.take(cpu(), Contents::kAny)->frame);
+    }
+    body();
+    const LockGuard guard(core().pfns.lock);
     for (const Pfn frame : held) core().pfns.give_back(frame, Contents::kAny);
   }
   // Ends all transfers under way, at the time when the last of them completes.
