@@ -111,29 +111,5 @@ TEST(Promises, DISABLED_AFrameIsHeldByAsManyAsAsk) {
   EXPECT_EQ(t.check(), "");
 }
 
-// Zeros that were written and shared by a fork are neither paged out nor charged twice.
-TEST(Promises, ZeroPagesOfAForkGiveTheirChargeBack) {
-  constexpr PageCount kPages{4};
-  TestMachine t({.frames = PageCount(1024)});
-  const VirtualAddress base = t.commit(kPages);
-  t.fill(base, kPages);
-  const PageCount charged = t.manager().commit().charged;
-  for (std::uint64_t i = 0; i < kPages.value(); ++i) t.must_put(base, i, 0);
-  ProcessSpace& child = **t.manager().clone_space(t.cpu(), t.space());
-  t.page_out();
-  EXPECT_EQ(t.manager().counters().zero_pages_found, kPages.value());
-  EXPECT_EQ(t.check(), "");
-  t.manager().attach(t.cpu(), child);
-  t.fill(base, kPages, 5);
-  t.manager().attach(t.cpu(), t.space());
-  t.fill(base, kPages, 50);
-  EXPECT_EQ(t.check(), "");
-  t.manager().destroy_space(t.cpu(), child);
-  EXPECT_EQ(t.differences(base, kPages, 50), 0U);
-  EXPECT_EQ(t.manager().commit().charged, charged);
-  EXPECT_EQ(t.manager().frame_counts().prototypes, 0_pages);
-  EXPECT_EQ(t.check(), "");
-}
-
 }  // namespace
 }  // namespace pagoda::mm::testing

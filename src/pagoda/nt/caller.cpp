@@ -43,10 +43,9 @@ void Caller::wind_up() {
 }
 
 Result<> Caller::attach(std::shared_ptr<Process> process, std::shared_ptr<Thread> thread) {
-  auto use = process->use_space();
-  if (!use) return fail(use.error());
-  kernel_.manager().attach(cpu_, use->space());
-  runs_.push_back({std::move(process), std::move(thread), std::move(*use)});
+  auto use = PAGODA_TRY(process->use_space());
+  kernel_.manager().attach(cpu_, use.space());
+  runs_.push_back({std::move(process), std::move(thread), std::move(use)});
   if (const auto& now = this->thread(); now != nullptr) now->begin_running(space());
   return {};
 }

@@ -18,14 +18,16 @@ class Caller {
   // Of this thread; null if it is in no kernel.
   static Caller* current();
 
-  // Fails with kInvalidParameter (in a kernel already) or kInsufficientResources (every processor has a thread).
+  // Fails with: kInvalidParameter (in a kernel already) or kInsufficientResources (every processor has a thread).
   static Result<> enter(Kernel& kernel);
-  // Undoes all attachments. Fails with kInvalidHandle outside a kernel.
+  // Undoes all attachments.
+  // Fails with: kInvalidHandle (the thread is in no kernel).
   static Result<> leave();
-  // Runs in the process from now on; as the thread, if there is one. Fails with kProcessIsTerminating.
-  // By value: the caller may pass process_pointer() and thread(), which move when this call adds to them.
+  // Runs in the process from now on; as the thread, if there is one. By value, since the caller may pass process_pointer()
+  // and thread(), which move when this call adds to them.
+  // Fails with: kProcessIsTerminating.
   Result<> attach(std::shared_ptr<Process> process, std::shared_ptr<Thread> thread);
-  // Fails with kInvalidParameter: that was where it entered.
+  // Fails with: kInvalidParameter (that was where it entered).
   Result<> detach();
 
   Caller(const Caller&) = delete;
@@ -45,6 +47,7 @@ class Caller {
 
   void wind_up();
 
+  // Where the thread runs: an attachment, or where it entered.
   struct Run {
     std::shared_ptr<Process> process;
     std::shared_ptr<Thread> thread;

@@ -11,7 +11,7 @@ namespace {
 constexpr ULONG kFlags =
     PROCESS_CREATE_FLAGS_BREAKAWAY | PROCESS_CREATE_FLAGS_NO_DEBUG_INHERIT | PROCESS_CREATE_FLAGS_INHERIT_HANDLES;
 
-struct Creation {
+struct ProcessCreation {
   HANDLE* out = nullptr;
   ACCESS_MASK desired = 0;
   const OBJECT_ATTRIBUTES* attributes = nullptr;
@@ -38,55 +38,47 @@ Result<std::shared_ptr<Process>> create_of_image(const Caller& caller, const Tar
   auto process = create_empty(caller, parent, is_large ? caller.kernel().user_range() : mm::UserRange::kNormal);
   if (!process) return process;
   // The view is there for children that are cloned.
-  const auto mapped = (*process)->use_space()->space().map_view(
-      caller.cpu(), section, {.protection = mm::Protection::kExecuteWriteCopy, .inherit = mm::Inherit::kShare});
-  if (!mapped) return fail(mapped.error());
-  (*process)->virtual_size_grew(bytes_of(mapped->count));
+  const auto mapped = PAGODA_TRY((*process)->use_space()->space().map_view(
+      caller.cpu(), section, {.protection = mm::Protection::kExecuteWriteCopy, .inherit = mm::Inherit::kShare}));
+  (*process)->virtual_size_grew(bytes_of(mapped.count));
   return process;
 }
 
-Result<> create(const Creation& request) {
-  const auto called_by = calling();
-  if (!called_by) return fail(called_by.error());
-  const Caller& caller = **called_by;
+Result<> create(const ProcessCreation& request) {
+  const auto called_by = PAGODA_TRY(calling());
+  const Caller& caller = *called_by;
   PAGODA_TRY(probe(request.out));
   PAGODA_TRY(require((request.flags & ~kFlags) == 0, Status::kInvalidParameter));
   PAGODA_TRY(require(request.parent != nullptr, Status::kInvalidParameter));
-  const auto parent = target_process(caller, request.parent, PROCESS_CREATE_PROCESS);
-  if (!parent) return fail(parent.error());
+  const auto parent = PAGODA_TRY(target_process(caller, request.parent, PROCESS_CREATE_PROCESS));
   // A job that it could be a member of, and ports, do not exist.
   PAGODA_TRY(require(request.job_member_level == 0, Status::kInvalidParameter));
   std::shared_ptr<SectionObject> section;
   if (request.section != nullptr) {
-    auto object = object_from<SectionObject>(caller, request.section, SECTION_MAP_EXECUTE);
-    if (!object) return fail(object.error());
-    section = std::move(*object);
+    section = PAGODA_TRY(object_from<SectionObject>(caller, request.section, SECTION_MAP_EXECUTE));
   }
   PAGODA_TRY(require(request.debug_port == nullptr && request.exception_port == nullptr, Status::kInvalidHandle));
   PAGODA_TRY(require(section == nullptr || section->section().image() != nullptr, Status::kSectionNotImage));
 
-  const auto process = section != nullptr ? create_of_image(caller, *parent, section->section())
-                                          : caller.kernel().clone_process(caller.cpu(), parent->space(),
-                                                                          parent->process->token().privileges());
-  if (!process) return fail(process.error());
+  const auto process =
+      PAGODA_TRY(section != nullptr ? create_of_image(caller, parent, section->section())
+                                    : caller.kernel().clone_process(caller.cpu(), parent.space(),
+                                                                    parent.process->token().privileges()));
   if ((request.flags & PROCESS_CREATE_FLAGS_INHERIT_HANDLES) != 0)
-    (*process)->handles().inherit(parent->process->handles());
-  give_handle(caller, *process, request.desired, inheritance_of(request.attributes), request.out);
+    process->handles().inherit(parent.process->handles());
+  give_handle(caller, process, request.desired, inheritance_of(request.attributes), request.out);
   return {};
 }
 
 Result<> create_empty_process(HANDLE* out, ACCESS_MASK desired, HANDLE parent_handle, ULONG flags) {
-  const auto caller = calling();
-  if (!caller) return fail(caller.error());
+  const auto caller = PAGODA_TRY(calling());
   PAGODA_TRY(probe(out));
   PAGODA_TRY(require((flags & ~PAGODA_PROCESS_LARGE_ADDRESS_AWARE) == 0, Status::kInvalidParameter));
-  const auto parent = target_process(**caller, parent_handle, PROCESS_CREATE_PROCESS);
-  if (!parent) return fail(parent.error());
+  const auto parent = PAGODA_TRY(target_process(*caller, parent_handle, PROCESS_CREATE_PROCESS));
   const bool is_large = (flags & PAGODA_PROCESS_LARGE_ADDRESS_AWARE) != 0;
   const auto process =
-      create_empty(**caller, *parent, is_large ? (*caller)->kernel().user_range() : mm::UserRange::kNormal);
-  if (!process) return fail(process.error());
-  give_handle(**caller, *process, desired, HandleTable::Inheritance::kNo, out);
+      PAGODA_TRY(create_empty(*caller, parent, is_large ? caller->kernel().user_range() : mm::UserRange::kNormal));
+  give_handle(*caller, process, desired, HandleTable::Inheritance::kNo, out);
   return {};
 }
 

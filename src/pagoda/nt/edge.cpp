@@ -8,11 +8,9 @@ Result<std::shared_ptr<Process>> process_from(const Caller& caller, HANDLE handl
 }
 
 Result<Target> target_process(const Caller& caller, HANDLE handle, AccessMask needed) {
-  auto process = process_from(caller, handle, needed);
-  if (!process) return fail(process.error());
-  auto use = (*process)->use_space();
-  if (!use) return fail(use.error());
-  return Target{std::move(*process), std::move(*use)};
+  auto process = PAGODA_TRY(process_from(caller, handle, needed));
+  auto use = PAGODA_TRY(process->use_space());
+  return Target{std::move(process), std::move(use)};
 }
 
 Result<std::shared_ptr<Thread>> thread_from(const Caller& caller, HANDLE handle, AccessMask needed) {

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
@@ -35,6 +36,9 @@ constexpr Result<> probe(const Pointers*... pointers) {
   return require(((pointers != nullptr) && ...), Status::kAccessViolation);
 }
 
+// More than any array of a caller's has.
+inline constexpr ULONG_PTR kAbsurdCount = std::numeric_limits<ULONG_PTR>::max() / sizeof(ULONG_PTR);
+
 // Whether a caller's flags have any of the bits.
 constexpr bool has(ULONG flags, ULONG bits) { return (flags & bits) != 0; }
 
@@ -46,7 +50,7 @@ inline Handle handle_of(HANDLE handle) { return bits_of(handle); }
 inline HANDLE handle_pointer(Handle handle) { return reinterpret_cast<HANDLE>(handle); }
 
 // --- Who calls ---
-// Fails with kInvalidHandle: a thread that is in no kernel has no handles.
+// Fails with: kInvalidHandle (a thread that is in no kernel has no handles).
 inline Result<Caller*> calling() {
   Caller* const caller = Caller::current();
   if (caller == nullptr) return fail(Status::kInvalidHandle);
@@ -61,18 +65,19 @@ struct Target {
 
   [[nodiscard]] mm::ProcessSpace& space() const { return use.space(); }
 };
-// NtCurrentProcess() is allowed everything. Fails with kInvalidHandle, kObjectTypeMismatch, kAccessDenied.
+// NtCurrentProcess() is allowed everything.
+// Fails with: kInvalidHandle, kObjectTypeMismatch, kAccessDenied.
 Result<std::shared_ptr<Process>> process_from(const Caller& caller, HANDLE handle, AccessMask needed);
-// The same with its space; fails with kProcessIsTerminating, too.
+// The same with its space.
+// Fails with: what process_from says, kProcessIsTerminating.
 Result<Target> target_process(const Caller& caller, HANDLE handle, AccessMask needed);
 // NtCurrentThread() is the current one.
 Result<std::shared_ptr<Thread>> thread_from(const Caller& caller, HANDLE handle, AccessMask needed);
 // Of a type that no pseudo handle names.
 template <class T>
 Result<std::shared_ptr<T>> object_from(const Caller& caller, HANDLE handle, AccessMask needed) {
-  auto found = caller.process().handles().reference(handle_of(handle), T::kType, needed);
-  if (!found) return fail(found.error());
-  return std::static_pointer_cast<T>(std::move(found->object));
+  auto found = PAGODA_TRY(caller.process().handles().reference(handle_of(handle), T::kType, needed));
+  return std::static_pointer_cast<T>(std::move(found.object));
 }
 // What a handle's attributes (OBJ_) say; null: none were given.
 HandleTable::Inheritance inheritance_of(ULONG attributes);

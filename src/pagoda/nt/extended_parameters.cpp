@@ -33,9 +33,7 @@ Result<mm::PlacementWishes> address_requirements(const Caller& caller,
   for (const MEM_EXTENDED_PARAMETER& parameter : parameters) {
     if (parameter.Type != MemExtendedParameterAddressRequirements || wishes) return fail(Status::kInvalidParameter);
     PAGODA_TRY(probe(parameter.Pointer));
-    auto read = wishes_of(caller, *static_cast<const MEM_ADDRESS_REQUIREMENTS*>(parameter.Pointer), base);
-    if (!read) return fail(read.error());
-    wishes = *read;
+    wishes = PAGODA_TRY(wishes_of(caller, *static_cast<const MEM_ADDRESS_REQUIREMENTS*>(parameter.Pointer), base));
   }
   return wishes.value_or(mm::PlacementWishes{});
 }

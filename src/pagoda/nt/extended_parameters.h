@@ -9,8 +9,9 @@
 
 namespace pagoda::nt {
 
-// The address requirements among the parameters; none without them. Fails with kInvalidParameter: a type that Pagoda
-// does not know, or twice; or requirements besides a base, or of no sense (reference/nt.md 7.1, last line).
+// The address requirements among the parameters; none without them.
+// Fails with: kInvalidParameter (a type that Pagoda does not know, or twice; requirements besides a base, or that make
+// no sense: reference/nt.md 7.1, last line).
 Result<mm::PlacementWishes> address_requirements(const Caller& caller,
                                                  std::span<const MEM_EXTENDED_PARAMETER> parameters, const void* base);
 

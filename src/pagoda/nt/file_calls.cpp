@@ -52,50 +52,45 @@ Result<> set_size(const Caller& caller, mm::FileStream& stream, ByteCount size) 
 }
 
 Result<> open_file(const Opening& request) {
-  const auto caller = calling();
-  if (!caller) return fail(caller.error());
+  const auto caller = PAGODA_TRY(calling());
   PAGODA_TRY(probe(request.out, request.io, request.attributes));
   PAGODA_TRY(require(request.disposition <= FILE_OVERWRITE_IF && (request.options & ~kOptions) == 0 &&
                          (request.share & ~kShares) == 0 && request.desired != 0,
                      Status::kInvalidParameter));
-  const auto name = captured_name(request.attributes);
-  if (!name) return fail(name.error());
-  PAGODA_TRY(require(name->has_value(), Status::kObjectNameInvalid));
-  Files& files = (*caller)->kernel().files();
-  auto opened = files.open(**name, creation_of(request.disposition));
-  if (!opened) return fail(opened.error());
+  const auto name = PAGODA_TRY(captured_name(request.attributes));
+  PAGODA_TRY(require(name.has_value(), Status::kObjectNameInvalid));
+  Files& files = caller->kernel().files();
+  auto opened = PAGODA_TRY(files.open(*name, creation_of(request.disposition)));
 
   const AccessMask granted = granted_access(ObjectType::kFile, request.desired);
   const bool asks_for_all = (request.desired & MAXIMUM_ALLOWED) != 0;
   const bool writes = (granted & kWriting) != 0 && !asks_for_all;
-  PAGODA_TRY(require(opened->stream->file().writable() || (!writes && !overwrites(request.disposition)),
+  PAGODA_TRY(require(opened.stream->file().writable() || (!writes && !overwrites(request.disposition)),
                      Status::kAccessDenied));
-  bool may_write = opened->stream->file().writable();
+  bool may_write = opened.stream->file().writable();
   if (may_write && ((granted & kWriting) != 0 || overwrites(request.disposition))) {
-    may_write = (*caller)->kernel().manager().sections().flush_image((*caller)->cpu(), *opened->stream);
+    may_write = caller->kernel().manager().sections().flush_image(caller->cpu(), *opened.stream);
     PAGODA_TRY(require(may_write || (!writes && !overwrites(request.disposition)),
                        Status::kSharingViolation));  // It is an image.
   }
-  if (overwrites(request.disposition) && opened->how == Files::Opened::How::kOpened)
-    PAGODA_TRY(set_size(**caller, *opened->stream, ByteCount()));
+  if (overwrites(request.disposition) && opened.how == Files::Opened::How::kOpened)
+    PAGODA_TRY(set_size(*caller, *opened.stream, ByteCount()));
   const AccessMask given = may_write ? granted : granted & ~kWriting;
-  give_handle(**caller, std::make_shared<FileObject>(opened->stream), given, inheritance_of(request.attributes),
+  give_handle(*caller, std::make_shared<FileObject>(opened.stream), given, inheritance_of(request.attributes),
               request.out);
-  finish(request.io, information_of(request.disposition, opened->how));
+  finish(request.io, information_of(request.disposition, opened.how));
   return {};
 }
 
 // --- NtQueryInformationFile, NtSetInformationFile ---
 
 Result<> query_file(HANDLE handle, IO_STATUS_BLOCK* io, void* out, ULONG size, FILE_INFORMATION_CLASS what) {
-  const auto caller = calling();
-  if (!caller) return fail(caller.error());
+  const auto caller = PAGODA_TRY(calling());
   PAGODA_TRY(require(what == FileStandardInformation, Status::kInvalidInfoClass));
   PAGODA_TRY(require(size >= sizeof(FILE_STANDARD_INFORMATION), Status::kInfoLengthMismatch));
   PAGODA_TRY(probe(io, out));
-  const auto file = object_from<FileObject>(**caller, handle, 0);
-  if (!file) return fail(file.error());
-  const ByteCount bytes = (*file)->stream()->size();
+  const auto file = PAGODA_TRY(object_from<FileObject>(*caller, handle, 0));
+  const ByteCount bytes = file->stream()->size();
   FILE_STANDARD_INFORMATION info{};
   info.AllocationSize.QuadPart = static_cast<LONGLONG>(bytes_of(pages_of(bytes)).value());
   info.EndOfFile.QuadPart = static_cast<LONGLONG>(bytes.value());
@@ -106,17 +101,15 @@ Result<> query_file(HANDLE handle, IO_STATUS_BLOCK* io, void* out, ULONG size, F
 }
 
 Result<> set_file(HANDLE handle, IO_STATUS_BLOCK* io, const void* in, ULONG size, FILE_INFORMATION_CLASS what) {
-  const auto caller = calling();
-  if (!caller) return fail(caller.error());
+  const auto caller = PAGODA_TRY(calling());
   PAGODA_TRY(require(what == FileEndOfFileInformation, Status::kInvalidInfoClass));
   PAGODA_TRY(require(size >= sizeof(FILE_END_OF_FILE_INFORMATION), Status::kInfoLengthMismatch));
   PAGODA_TRY(probe(io, in));
   FILE_END_OF_FILE_INFORMATION info{};
   std::memcpy(&info, in, sizeof info);
-  const auto file = object_from<FileObject>(**caller, handle, FILE_WRITE_DATA);
-  if (!file) return fail(file.error());
+  const auto file = PAGODA_TRY(object_from<FileObject>(*caller, handle, FILE_WRITE_DATA));
   PAGODA_TRY(require(info.EndOfFile.QuadPart >= 0, Status::kInvalidParameter));
-  PAGODA_TRY(set_size(**caller, *(*file)->stream(), ByteCount(static_cast<std::uint64_t>(info.EndOfFile.QuadPart))));
+  PAGODA_TRY(set_size(*caller, *file->stream(), ByteCount(static_cast<std::uint64_t>(info.EndOfFile.QuadPart))));
   finish(io, 0);
   return {};
 }

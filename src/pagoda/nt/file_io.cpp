@@ -42,47 +42,37 @@ void finish(const Transfer& request, FileObject& file, FileOffset offset, ByteCo
 }
 
 Result<> read(const Transfer& request) {
-  const auto caller = calling();
-  if (!caller) return fail(caller.error());
-  const auto file = file_of(**caller, request, FILE_READ_DATA);
-  if (!file) return fail(file.error());
-  const auto offset = offset_of(request, **file);
-  if (!offset) return fail(offset.error());
-  const auto done = (*caller)->kernel().manager().sections().read(
-      (*caller)->cpu(), (*file)->stream(), *offset, {static_cast<std::byte*>(request.buffer), request.length});
-  if (!done) return fail(done.error());
-  finish(request, **file, *offset, *done);
+  const auto caller = PAGODA_TRY(calling());
+  const auto file = PAGODA_TRY(file_of(*caller, request, FILE_READ_DATA));
+  const auto offset = PAGODA_TRY(offset_of(request, *file));
+  const auto done = PAGODA_TRY(caller->kernel().manager().sections().read(
+      caller->cpu(), file->stream(), offset, {static_cast<std::byte*>(request.buffer), request.length}));
+  finish(request, *file, offset, done);
   return {};
 }
 
 Result<> write(const Transfer& request) {
-  const auto caller = calling();
-  if (!caller) return fail(caller.error());
-  auto file = file_of(**caller, request, FILE_WRITE_DATA);
+  const auto caller = PAGODA_TRY(calling());
+  auto file = file_of(*caller, request, FILE_WRITE_DATA);
   // The right to append is enough to write at the end.
   const bool at_end = request.offset != nullptr && request.offset->QuadPart == kEndOfFile;
-  if (!file && file.error() == Status::kAccessDenied && at_end) file = file_of(**caller, request, FILE_APPEND_DATA);
+  if (!file && file.error() == Status::kAccessDenied && at_end) file = file_of(*caller, request, FILE_APPEND_DATA);
   if (!file) return fail(file.error());
-  const auto offset =
-      at_end ? Result<FileOffset>(FileOffset((*file)->stream()->size().value())) : offset_of(request, **file);
-  if (!offset) return fail(offset.error());
-  const auto done = (*caller)->kernel().manager().sections().write(
-      (*caller)->cpu(), (*file)->stream(), *offset, {static_cast<const std::byte*>(request.buffer), request.length});
-  if (!done) return fail(done.error());
-  finish(request, **file, *offset, *done);
+  const auto offset = PAGODA_TRY(at_end ? Result<FileOffset>(FileOffset((*file)->stream()->size().value()))
+                                        : offset_of(request, **file));
+  const auto done = PAGODA_TRY(caller->kernel().manager().sections().write(
+      caller->cpu(), (*file)->stream(), offset, {static_cast<const std::byte*>(request.buffer), request.length}));
+  finish(request, **file, offset, done);
   return {};
 }
 
 Result<> flush(HANDLE handle, IO_STATUS_BLOCK* io) {
-  const auto caller = calling();
-  if (!caller) return fail(caller.error());
+  const auto caller = PAGODA_TRY(calling());
   PAGODA_TRY(probe(io));
-  auto file = object_from<FileObject>(**caller, handle, FILE_WRITE_DATA);
-  if (!file && file.error() == Status::kAccessDenied)
-    file = object_from<FileObject>(**caller, handle, FILE_APPEND_DATA);
+  auto file = object_from<FileObject>(*caller, handle, FILE_WRITE_DATA);
+  if (!file && file.error() == Status::kAccessDenied) file = object_from<FileObject>(*caller, handle, FILE_APPEND_DATA);
   if (!file) return fail(file.error());
-  PAGODA_TRY(
-      (*caller)->kernel().manager().sections().flush((*caller)->cpu(), *(*file)->stream(), FileOffset(), ByteCount()));
+  PAGODA_TRY(caller->kernel().manager().sections().flush(caller->cpu(), *(*file)->stream(), FileOffset(), ByteCount()));
   *io = {};
   return {};
 }

@@ -70,27 +70,26 @@ Result<std::filesystem::path> Files::host_path(const std::u16string& name) const
 }
 
 Result<Files::Opened> Files::open(const std::u16string& name, machine::FileCreation creation) {
-  const auto path = host_path(name);
-  if (!path) return fail(path.error());
+  const auto path = PAGODA_TRY(host_path(name));
   const LockGuard guard(lock_);
   std::erase_if(streams_, [](const auto& entry) { return entry.second.expired(); });
-  if (const auto found = streams_.find(path->native()); found != streams_.end()) {
+  if (const auto found = streams_.find(path.native()); found != streams_.end()) {
     if (auto stream = found->second.lock()) {
       if (creation == machine::FileCreation::kCreateNew) return fail(Status::kObjectNameCollision);
       return Opened{std::move(stream)};
     }
   }
   std::error_code error;
-  const bool existed = std::filesystem::exists(*path, error);
-  auto file = disk_->open(*path, machine::FileAccess::kReadWrite, creation);
-  // What the host lets nobody write can still be read.
+  const bool existed = std::filesystem::exists(path, error);
+  auto file = disk_->open(path, machine::FileAccess::kReadWrite, creation);
+  // A file that the host does not let be written can still be read.
   if (!file && file.error() == Status::kAccessDenied && existed && creation != machine::FileCreation::kCreateNew)
-    file = disk_->open(*path, machine::FileAccess::kRead, machine::FileCreation::kOpenExisting);
+    file = disk_->open(path, machine::FileAccess::kRead, machine::FileCreation::kOpenExisting);
   if (!file) return fail(file.error());
   std::string nt_name(kVolume);
-  for (const auto& part : path->lexically_relative(directory_)) nt_name += "\\" + part.string();
+  for (const auto& part : path.lexically_relative(directory_)) nt_name += "\\" + part.string();
   auto stream = std::make_shared<mm::FileStream>(std::move(nt_name), std::move(*file));
-  streams_[path->native()] = stream;
+  streams_[path.native()] = stream;
   return Opened{std::move(stream), existed ? Opened::How::kOpened : Opened::How::kCreated};
 }
 

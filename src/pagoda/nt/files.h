@@ -41,11 +41,11 @@ class Files {
     enum class How : std::uint8_t { kOpened, kCreated } how = How::kOpened;
   };
   // By an NT name: "\??\C:\dir\file" (any drive letter), "\DosDevices\...", "\Device\HarddiskVolume1\dir\file", or
-  // "\dir\file". For writing where the host allows it. Fails with kObjectNameInvalid (the name has no meaning, or leads
-  // out of the directory), kObjectNameNotFound, kObjectNameCollision, kAccessDenied, kInvalidFileForSection (a
-  // directory or a device), kInsufficientResources.
+  // "\dir\file". For writing where the host allows it.
+  // Fails with: kObjectNameInvalid (the name has no meaning, or leads out of the directory), kObjectNameNotFound,
+  // kObjectNameCollision, kAccessDenied, kInvalidFileForSection (a directory or a device), kInsufficientResources.
   Result<Opened> open(const std::u16string& name, machine::FileCreation creation);
-  // Streams that somebody holds.
+  // Streams in use.
   [[nodiscard]] std::size_t open_streams() const;
 
  private:

@@ -7,10 +7,9 @@ namespace {
 
 // Pseudo handles name themselves; closing one does nothing, as in NT.
 Result<> close(HANDLE handle) {
-  const auto caller = calling();
-  if (!caller) return fail(caller.error());
+  const auto caller = PAGODA_TRY(calling());
   if (handle == NtCurrentProcess() || handle == NtCurrentThread()) return {};
-  return (*caller)->process().handles().close(handle_of(handle));
+  return caller->process().handles().close(handle_of(handle));
 }
 
 Result<HandleTable::Referenced> source_object(const Caller& caller, Process& source, HANDLE handle) {
@@ -34,26 +33,21 @@ struct Duplication {
 };
 
 Result<> duplicate(const Duplication& request) {
-  const auto caller = calling();
-  if (!caller) return fail(caller.error());
-  const auto source = process_from(**caller, request.source_process, PROCESS_DUP_HANDLE);
-  if (!source) return fail(source.error());
-  const auto target = process_from(**caller, request.target_process, PROCESS_DUP_HANDLE);
-  if (!target) return fail(target.error());
-  const auto found = source_object(**caller, **source, request.source);
-  if (!found) return fail(found.error());
-  PAGODA_TRY(require(!(*target)->is_terminating(), Status::kProcessIsTerminating));
-  // Nobody is kept from an object by a security descriptor, but a handle cannot give more than it was given.
-  const ObjectType type = found->object->type();
+  const auto caller = PAGODA_TRY(calling());
+  const auto source = PAGODA_TRY(process_from(*caller, request.source_process, PROCESS_DUP_HANDLE));
+  const auto target = PAGODA_TRY(process_from(*caller, request.target_process, PROCESS_DUP_HANDLE));
+  const auto found = PAGODA_TRY(source_object(*caller, *source, request.source));
+  PAGODA_TRY(require(!target->is_terminating(), Status::kProcessIsTerminating));
+  // There are no security descriptors, but a handle cannot give more than it was given.
+  const ObjectType type = found.object->type();
   const AccessMask granted =
-      (request.options & DUPLICATE_SAME_ACCESS) != 0 ? found->granted : granted_access(type, request.desired);
-  PAGODA_TRY(require((granted & ~found->granted) == 0, Status::kAccessDenied));
+      (request.options & DUPLICATE_SAME_ACCESS) != 0 ? found.granted : granted_access(type, request.desired);
+  PAGODA_TRY(require((granted & ~found.granted) == 0, Status::kAccessDenied));
   if (request.out != nullptr) {
-    *request.out =
-        handle_pointer((*target)->handles().insert(found->object, granted, inheritance_of(request.attributes)));
+    *request.out = handle_pointer(target->handles().insert(found.object, granted, inheritance_of(request.attributes)));
   }
   if ((request.options & DUPLICATE_CLOSE_SOURCE) != 0) {
-    [[maybe_unused]] const auto closed = (*source)->handles().close(handle_of(request.source));
+    [[maybe_unused]] const auto closed = source->handles().close(handle_of(request.source));
   }
   return {};
 }

@@ -27,17 +27,16 @@ Result<machine::PteFormat> format_of(PAGODA_PAGING paging) {
 }
 
 Result<std::unique_ptr<Kernel>> create_kernel(const PAGODA_KERNEL_CONFIG& asked) {
-  const auto format = format_of(asked.Paging);
-  if (!format) return fail(format.error());
+  const auto format = PAGODA_TRY(format_of(asked.Paging));
   PAGODA_TRY(require((asked.Flags & ~PAGODA_KERNEL_3GB) == 0, Status::kInvalidParameter));
   KernelConfig config;
   config.machine.frames = pages_of(ByteCount(asked.MemoryBytes));
-  config.machine.paging = *format;
+  config.machine.paging = format;
   config.machine.processors = asked.Processors == 0 ? 1 : asked.Processors;
   const ByteCount paging_file(asked.PagingFileBytes);
   if (!paging_file.is_zero()) {
     const PageCount most =
-        std::min(pages_of(paging_file) * kMaximumGrowth, mm::largest_paging_file(machine::paging_mode(*format)));
+        std::min(pages_of(paging_file) * kMaximumGrowth, mm::largest_paging_file(machine::paging_mode(format)));
     config.manager.paging_files.push_back(
         {.name = "pagefile.sys", .minimum = paging_file, .maximum = std::max(bytes_of(most), paging_file)});
   }
@@ -47,21 +46,18 @@ Result<std::unique_ptr<Kernel>> create_kernel(const PAGODA_KERNEL_CONFIG& asked)
 }
 
 Result<> load(VirtualAddress from, std::span<std::byte> into) {
-  const auto caller = calling();
-  if (!caller) return fail(caller.error());
-  return (*caller)->cpu().load(from, into);
+  const auto caller = PAGODA_TRY(calling());
+  return caller->cpu().load(from, into);
 }
 
 Result<> store(VirtualAddress to, std::span<const std::byte> from) {
-  const auto caller = calling();
-  if (!caller) return fail(caller.error());
-  return (*caller)->cpu().store(to, from);
+  const auto caller = PAGODA_TRY(calling());
+  return caller->cpu().store(to, from);
 }
 
 Result<> fetch(VirtualAddress at) {
-  const auto caller = calling();
-  if (!caller) return fail(caller.error());
-  return (*caller)->cpu().fetch(at);
+  const auto caller = PAGODA_TRY(calling());
+  return caller->cpu().fetch(at);
 }
 
 }  // namespace

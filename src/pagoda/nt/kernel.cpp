@@ -20,15 +20,12 @@ Result<std::unique_ptr<Kernel>> Kernel::create(const KernelConfig& config) {
   KernelConfig complete = config;
   if (complete.machine.disks.empty()) complete.machine.disks.push_back({.name = "paging"});
   if (complete.machine.disks.size() <= kFileDisk) complete.machine.disks.push_back({.name = "files"});
-  auto machine = machine::SimMachine::create(complete.machine);
-  if (!machine) return fail(machine.error());
-  auto manager = mm::MemoryManager::create(**machine, complete.manager);
-  if (!manager) return fail(manager.error());
-  std::unique_ptr<Kernel> kernel(new Kernel(std::move(*machine), std::move(*manager), complete));
+  auto machine = PAGODA_TRY(machine::SimMachine::create(complete.machine));
+  auto manager = PAGODA_TRY(mm::MemoryManager::create(*machine, complete.manager));
+  std::unique_ptr<Kernel> kernel(new Kernel(std::move(machine), std::move(manager), complete));
   const ProcessorLease cpu(*kernel);
-  auto first = kernel->create_process(*cpu, {}, Token::kAll);
-  if (!first) return fail(first.error());
-  kernel->first_process_ = std::move(*first);
+  auto first = PAGODA_TRY(kernel->create_process(*cpu, {}, Token::kAll));
+  kernel->first_process_ = std::move(first);
   return kernel;
 }
 
@@ -57,16 +54,14 @@ Kernel::~Kernel() {
 
 Result<std::shared_ptr<Process>> Kernel::create_process(mm::Processor& cpu, const mm::SpaceConfig& config,
                                                         Token::Privileges privileges) {
-  const auto space = manager_->create_space(cpu, config);
-  if (!space) return fail(space.error());
-  return process_of(**space, privileges);
+  const auto space = PAGODA_TRY(manager_->create_space(cpu, config));
+  return process_of(*space, privileges);
 }
 
 Result<std::shared_ptr<Process>> Kernel::clone_process(mm::Processor& cpu, mm::ProcessSpace& parent,
                                                        Token::Privileges privileges) {
-  const auto space = manager_->clone_space(cpu, parent);
-  if (!space) return fail(space.error());
-  mm::ProcessSpace& child = **space;
+  const auto space = PAGODA_TRY(manager_->clone_space(cpu, parent));
+  mm::ProcessSpace& child = *space;
   auto process = process_of(child, privileges);
   process->virtual_size_grew(bytes_of(child.reserved()));
   return process;

@@ -1,5 +1,4 @@
-// A kernel instance: a machine, its memory manager, and everything that has a handle. What pagoda/nt.h is the thin edge
-// of.
+// A kernel instance: a machine, its memory manager, and everything that has a handle. pagoda/nt.h is its thin edge.
 //
 //   auto kernel = nt::Kernel::create({.machine = {.frames = pages_of(64_MiB)}});
 //   nt::enter(**kernel);                       // This thread runs in the first process.
@@ -31,7 +30,7 @@ struct KernelConfig {
 
 class Kernel {
  public:
-  // Fails with what the machine and the manager say, and with kObjectNameNotFound (no such directory).
+  // Fails with: what the machine and the manager say, kObjectNameNotFound (no such directory).
   static Result<std::unique_ptr<Kernel>> create(const KernelConfig& config);
   Kernel(const Kernel&) = delete;
   Kernel& operator=(const Kernel&) = delete;
@@ -46,10 +45,12 @@ class Kernel {
   [[nodiscard]] const std::shared_ptr<Process>& first_process() const { return first_process_; }
   [[nodiscard]] mm::UserRange user_range() const { return user_range_; }
 
-  // A process with an empty address space. Fails with what MemoryManager::create_space says.
+  // A process with an empty address space.
+  // Fails with: what MemoryManager::create_space says.
   Result<std::shared_ptr<Process>> create_process(mm::Processor& cpu, const mm::SpaceConfig& config,
                                                   Token::Privileges privileges);
-  // One whose address space is a copy. Fails with what MemoryManager::clone_space says.
+  // One whose address space is a copy.
+  // Fails with: what MemoryManager::clone_space says.
   Result<std::shared_ptr<Process>> clone_process(mm::Processor& cpu, mm::ProcessSpace& parent,
                                                  Token::Privileges privileges);
 

@@ -114,7 +114,7 @@ Result<HandleTable::Referenced> HandleTable::reference(Handle handle, ObjectType
   return referenced;
 }
 
-// The object itself goes with the last shared_ptr, outside of all locks.
+// The last shared_ptr deletes the object itself, outside of all locks.
 void HandleTable::forget(const Entry& entry) {
   if (--entry.object->handles_ == 0 && entry.object->names_ != nullptr)
     entry.object->names_->remove_unused(*entry.object);
@@ -176,7 +176,7 @@ Result<std::shared_ptr<Object>> Namespace::find(const std::u16string& name, Obje
 
 void Namespace::remove_unused(const Object& object) {
   const LockGuard guard(lock_);
-  if (object.handles_ != 0) return;  // Somebody opened it by name meanwhile.
+  if (object.handles_ != 0) return;  // It was opened by name meanwhile.
   const auto found = objects_.find(object.key_);
   if (found == objects_.end()) return;
   // Another object may have the name by now.

@@ -1,13 +1,13 @@
 // Objects, handles and names: how user code holds on to processes, threads, sections and files. NT: Ob.
 //
 //   handle --(table of a process)--> object, with the rights that the handle was given
-//   name ---(one namespace)--------> object that somebody has a handle to
+//   name ---(one namespace)--------> object with at least one handle
 //
 // An object lives as long as a shared_ptr to it: handles hold one, and so does whatever uses the object meanwhile.
 //
 // Invariants:
 //   [OB1] Handles are multiples of 4, not zero; the two low bits of a handle that a caller passes do not count.
-//   [OB2] An object counts its handles; with the last one its name goes.
+//   [OB2] An object counts its handles; closing the last one removes its name.
 // Locking: each handle table and the namespace have a lock of their own, ranked before all of mm's; never two at a
 // time, and nothing is called under them.
 #pragma once
@@ -68,7 +68,7 @@ class Object {
 
   const ObjectType type_;
   std::atomic<std::uint32_t> handles_ = 0;
-  Namespace* names_ = nullptr;  // That knows it; set before anybody else sees the object.
+  Namespace* names_ = nullptr;  // That knows it; set before others see the object.
   std::u16string key_;          // There.
 };
 
@@ -91,11 +91,11 @@ class HandleTable {
     std::shared_ptr<Object> object;
     AccessMask granted = 0;
   };
-  // Fails with kInvalidHandle, kObjectTypeMismatch, kAccessDenied, in this order.
+  // Fails with: kInvalidHandle, kObjectTypeMismatch, kAccessDenied, in this order.
   Result<Referenced> reference(Handle handle, ObjectType type, AccessMask needed) const;
   // Of any type.
   Result<Referenced> reference(Handle handle) const;
-  // Fails with kInvalidHandle.
+  // Fails with: kInvalidHandle.
   Result<> close(Handle handle);
   void close_all();
   [[nodiscard]] std::size_t size() const;
@@ -106,7 +106,7 @@ class HandleTable {
     AccessMask granted = 0;
     Inheritance inheritance = Inheritance::kNo;
   };
-  // Where a handle's entry stands; nothing if there is none.
+  // The index of a handle's entry.
   static std::size_t index_of(Handle handle);
   static void forget(const Entry& entry);
 
@@ -120,9 +120,10 @@ class Namespace {
  public:
   Namespace();
 
-  // Gives a new object a name. Fails with kObjectNameCollision.
+  // Gives a new object a name.
+  // Fails with: kObjectNameCollision.
   Result<> add(const std::shared_ptr<Object>& object, const std::u16string& name);
-  // Fails with kObjectNameNotFound or kObjectTypeMismatch.
+  // Fails with: kObjectNameNotFound or kObjectTypeMismatch.
   Result<std::shared_ptr<Object>> find(const std::u16string& name, ObjectType type) const;
   // Takes the object's name away, if no handle to it is left.
   void remove_unused(const Object& object);

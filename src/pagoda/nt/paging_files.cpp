@@ -11,10 +11,9 @@ constexpr unsigned kPagingDisk = 0;
 
 Result<> create_paging_file(const UNICODE_STRING* name, const LARGE_INTEGER* minimum_size,
                             const LARGE_INTEGER* maximum_size) {
-  const auto caller = calling();
-  if (!caller) return fail(caller.error());
-  PAGODA_TRY(require((*caller)->process().token().holds(Privilege::kCreatePagefile), Status::kPrivilegeNotHeld));
-  mm::MemoryManager& manager = (*caller)->kernel().manager();
+  const auto caller = PAGODA_TRY(calling());
+  PAGODA_TRY(require(caller->process().token().holds(Privilege::kCreatePagefile), Status::kPrivilegeNotHeld));
+  mm::MemoryManager& manager = caller->kernel().manager();
   {
     const LockGuard guard(manager.core().pfns.lock);
     PAGODA_TRY(require(manager.core().paging_files.size() < mm::PagingFiles::kMaxFiles, Status::kTooManyPagingFiles));
@@ -26,11 +25,8 @@ Result<> create_paging_file(const UNICODE_STRING* name, const LARGE_INTEGER* min
   PAGODA_TRY(require(maximum_size->QuadPart >= 0 && maximum >= minimum &&
                          pages_of(maximum) <= mm::largest_paging_file(manager.core().mode),
                      Status::kInvalidParameter3));
-  const auto wide = captured(*name);
-  if (!wide) return fail(wide.error());
-  PAGODA_TRY(require(wide->size() > 1 && wide->front() == u'\\' && wide->back() != u'\\', Status::kObjectNameInvalid));
-  const auto text = to_utf8(folded(*wide));
-  PAGODA_TRY(require(text.has_value(), Status::kObjectNameInvalid));
+  const auto text = to_utf8(folded(PAGODA_TRY(captured(*name))));
+  PAGODA_TRY(require(text && text->starts_with('\\') && !text->ends_with('\\'), Status::kObjectNameInvalid));
   return manager.add_paging_file({.name = *text, .disk = kPagingDisk, .minimum = minimum, .maximum = maximum});
 }
 

@@ -12,7 +12,7 @@ SpaceUse& SpaceUse::operator=(SpaceUse&& other) noexcept {
   return *this;
 }
 
-// Nobody takes the space away while this use lasts, so that no lock is needed.
+// The space is not taken away while this use lasts, so that no lock is needed.
 mm::ProcessSpace& SpaceUse::space() const PAGODA_NO_THREAD_SAFETY { return *process_->space_; }
 
 void SpaceUse::release() {

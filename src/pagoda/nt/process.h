@@ -1,11 +1,11 @@
 // A process: an address space, handles, and what it may do. NT: EPROCESS.
 //
-//   create -> alive -> terminate -> (the last user of the space leaves) -> space gone
+//   create -> alive -> terminate -> (the last user of the space leaves) -> no space
 //   The object stays while a handle refers to it.
 //
 // Invariants:
-//   [PR1] While somebody holds a SpaceUse the address space exists; threads that run in the process hold one.
-//   [PR2] A terminated process has no handles and gives out no SpaceUse; its space goes with the last one.
+//   [PR1] While a SpaceUse exists, so does the address space; threads that run in the process hold one.
+//   [PR2] A terminated process has no handles and gives out no SpaceUse; the last one's end destroys its space.
 // Locking: `lock_` guards the life of the space and is held for no other work.
 #pragma once
 
@@ -56,9 +56,9 @@ class Process : public Object, public std::enable_shared_from_this<Process> {
   [[nodiscard]] std::uint32_t id() const { return id_; }
   [[nodiscard]] HandleTable& handles() { return handles_; }
   [[nodiscard]] Token& token() { return token_; }
-  // Fails with kProcessIsTerminating.
+  // Fails with: kProcessIsTerminating.
   Result<SpaceUse> use_space();
-  // Closes its handles; its space goes when nobody uses it. False: it was terminated before.
+  // Closes its handles; its space is destroyed at the end of the last use. False: it was terminated before.
   bool terminate();
   [[nodiscard]] bool is_terminating() const;
 
@@ -79,7 +79,7 @@ class Process : public Object, public std::enable_shared_from_this<Process> {
   HandleTable handles_;
   Token token_;
   mutable Lock lock_;
-  mm::ProcessSpace* space_ PAGODA_GUARDED_BY(lock_);  // Null once it is gone.
+  mm::ProcessSpace* space_ PAGODA_GUARDED_BY(lock_);  // Null once it is destroyed.
   std::size_t uses_ PAGODA_GUARDED_BY(lock_) = 0;
   bool terminating_ PAGODA_GUARDED_BY(lock_) = false;
   std::atomic<std::uint64_t> virtual_size_ = 0;

@@ -31,7 +31,7 @@ mm::WorkingSet::Limits current_limits(mm::ProcessSpace& space) {
 Result<> set_working_set(const Caller& caller, const Target& target, const QUOTA_LIMITS& asked, ULONG flags) {
   constexpr SIZE_T kEmpty = ~SIZE_T{0};
   if (asked.MinimumWorkingSetSize == kEmpty && asked.MaximumWorkingSetSize == kEmpty) {
-    [[maybe_unused]] const PageCount gone = target.space().empty_working_set(caller.cpu());
+    [[maybe_unused]] const PageCount trimmed = target.space().empty(caller.cpu());
     return {};
   }
   const mm::WorkingSet::Limits now = current_limits(target.space());
@@ -53,8 +53,7 @@ Result<> set_working_set(const Caller& caller, const Target& target, const QUOTA
 }
 
 Result<> set_information(HANDLE process, PROCESSINFOCLASS what, const void* in, ULONG size) {
-  const auto caller = calling();
-  if (!caller) return fail(caller.error());
+  const auto caller = PAGODA_TRY(calling());
   PAGODA_TRY(require(what == ProcessQuotaLimits, Status::kInvalidInfoClass));
   PAGODA_TRY(require(size == sizeof(QUOTA_LIMITS) || size == sizeof(QUOTA_LIMITS_EX), Status::kInfoLengthMismatch));
   PAGODA_TRY(probe(in));
@@ -65,11 +64,10 @@ Result<> set_information(HANDLE process, PROCESSINFOCLASS what, const void* in, 
                          !both(QUOTA_LIMITS_HARDWS_MIN_ENABLE, QUOTA_LIMITS_HARDWS_MIN_DISABLE) &&
                          !both(QUOTA_LIMITS_HARDWS_MAX_ENABLE, QUOTA_LIMITS_HARDWS_MAX_DISABLE),
                      Status::kInvalidParameter));
-  const auto target = target_process(**caller, process, PROCESS_SET_QUOTA);
-  if (!target) return fail(target.error());
+  const auto target = PAGODA_TRY(target_process(*caller, process, PROCESS_SET_QUOTA));
   QUOTA_LIMITS plain{};
   std::memcpy(&plain, &limits, sizeof plain);
-  return set_working_set(**caller, *target, plain, limits.Flags);
+  return set_working_set(*caller, target, plain, limits.Flags);
 }
 
 QUOTA_LIMITS_EX quota_limits(const Target& target) {
@@ -101,7 +99,7 @@ VM_COUNTERS vm_counters(const Target& target) {
   return out;
 }
 
-struct Query {
+struct ProcessQuery {
   HANDLE process = nullptr;
   void* out = nullptr;
   ULONG size = 0;
@@ -109,28 +107,26 @@ struct Query {
 };
 
 template <class Record, class Make>
-Result<> query(const Caller& caller, const Query& request, ULONG size, const Make& make) {
+Result<> query(const Caller& caller, const ProcessQuery& request, ULONG size, const Make& make) {
   PAGODA_TRY(require(request.size == size, Status::kInfoLengthMismatch));
   PAGODA_TRY(probe(request.out));
-  const auto target = target_process(caller, request.process, PROCESS_QUERY_INFORMATION);
-  if (!target) return fail(target.error());
-  const Record record = make(*target);
+  const auto target = PAGODA_TRY(target_process(caller, request.process, PROCESS_QUERY_INFORMATION));
+  const Record record = make(target);
   std::memcpy(request.out, &record, size);
   if (request.written != nullptr) *request.written = size;
   return {};
 }
 
-Result<> query_information(const Query& request, PROCESSINFOCLASS what) {
-  const auto caller = calling();
-  if (!caller) return fail(caller.error());
+Result<> query_information(const ProcessQuery& request, PROCESSINFOCLASS what) {
+  const auto caller = PAGODA_TRY(calling());
   switch (what) {
     case ProcessQuotaLimits:
       // The plain record is the beginning of the extended one.
       return query<QUOTA_LIMITS_EX>(
-          **caller, request, request.size == sizeof(QUOTA_LIMITS_EX) ? sizeof(QUOTA_LIMITS_EX) : sizeof(QUOTA_LIMITS),
+          *caller, request, request.size == sizeof(QUOTA_LIMITS_EX) ? sizeof(QUOTA_LIMITS_EX) : sizeof(QUOTA_LIMITS),
           quota_limits);
     case ProcessVmCounters:
-      return query<VM_COUNTERS>(**caller, request, sizeof(VM_COUNTERS), vm_counters);
+      return query<VM_COUNTERS>(*caller, request, sizeof(VM_COUNTERS), vm_counters);
     default:
       return fail(Status::kInvalidInfoClass);
   }

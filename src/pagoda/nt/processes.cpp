@@ -5,74 +5,60 @@ namespace pagoda::nt {
 
 namespace {
 
-// A process that ends itself goes on running here until its threads detach; its handles are gone at once.
+// A process that ends itself keeps running here until its threads detach; its handles are closed at once.
 Result<> terminate_process(HANDLE handle) {
-  const auto caller = calling();
-  if (!caller) return fail(caller.error());
+  const auto caller = PAGODA_TRY(calling());
   // NT: no handle means the caller's own process.
-  const auto process = process_from(**caller, handle == nullptr ? NtCurrentProcess() : handle, PROCESS_TERMINATE);
-  if (!process) return fail(process.error());
-  PAGODA_TRY(require(*process != (*caller)->kernel().first_process(), Status::kAccessDenied));
-  return require((*process)->terminate(), Status::kProcessIsTerminating);
+  const auto process =
+      PAGODA_TRY(process_from(*caller, handle == nullptr ? NtCurrentProcess() : handle, PROCESS_TERMINATE));
+  PAGODA_TRY(require(process != caller->kernel().first_process(), Status::kAccessDenied));
+  return require(process->terminate(), Status::kProcessIsTerminating);
 }
 
 Result<> create_thread(HANDLE* out, HANDLE process_handle, SIZE_T reserve, SIZE_T commit) {
-  const auto caller = calling();
-  if (!caller) return fail(caller.error());
+  const auto caller = PAGODA_TRY(calling());
   PAGODA_TRY(probe(out));
-  const auto process = process_from(**caller, process_handle, PROCESS_CREATE_THREAD);
-  if (!process) return fail(process.error());
-  const auto thread = Thread::create((*caller)->cpu(), *process, ByteCount(reserve), ByteCount(commit));
-  if (!thread) return fail(thread.error());
-  give_handle(**caller, *thread, THREAD_ALL_ACCESS, HandleTable::Inheritance::kNo, out);
+  const auto process = PAGODA_TRY(process_from(*caller, process_handle, PROCESS_CREATE_THREAD));
+  const auto thread = PAGODA_TRY(Thread::create(caller->cpu(), process, ByteCount(reserve), ByteCount(commit)));
+  give_handle(*caller, thread, THREAD_ALL_ACCESS, HandleTable::Inheritance::kNo, out);
   return {};
 }
 
 Result<> query_stack(HANDLE handle, PAGODA_STACK* out) {
-  const auto caller = calling();
-  if (!caller) return fail(caller.error());
+  const auto caller = PAGODA_TRY(calling());
   PAGODA_TRY(probe(out));
-  const auto thread = thread_from(**caller, handle, 0);
-  if (!thread) return fail(thread.error());
-  const auto stack = (*thread)->stack();
-  if (!stack) return fail(stack.error());
-  *out = {pointer_to(stack->base), pointer_to(stack->limit), pointer_to(stack->allocation_base)};
+  const auto thread = PAGODA_TRY(thread_from(*caller, handle, 0));
+  const auto stack = PAGODA_TRY(thread->stack());
+  *out = {pointer_to(stack.base), pointer_to(stack.limit), pointer_to(stack.allocation_base)};
   return {};
 }
 
 Result<> set_privilege(HANDLE handle, ULONG number, BOOLEAN enable, BOOLEAN* was_held) {
-  const auto caller = calling();
-  if (!caller) return fail(caller.error());
+  const auto caller = PAGODA_TRY(calling());
   const auto privilege = privilege_of(number);
   PAGODA_TRY(require(privilege.has_value(), Status::kInvalidParameter));
-  const auto process = process_from(**caller, handle, PROCESS_ALL_ACCESS);
-  if (!process) return fail(process.error());
-  Token& token = (*process)->token();
+  const auto process = PAGODA_TRY(process_from(*caller, handle, PROCESS_ALL_ACCESS));
+  Token& token = process->token();
   const bool before = enable != 0 ? token.give(*privilege) : token.take(*privilege);
   if (was_held != nullptr) *was_held = before ? 1 : 0;
   return {};
 }
 
 Result<> attach(HANDLE handle) {
-  const auto caller = calling();
-  if (!caller) return fail(caller.error());
-  if (handle == NtCurrentProcess()) return (*caller)->attach((*caller)->process_pointer(), (*caller)->thread());
-  const auto found = (*caller)->process().handles().reference(handle_of(handle));
-  if (!found) return fail(found.error());
-  if (found->object->type() == ObjectType::kThread) {
-    const auto thread = thread_from(**caller, handle, THREAD_ALL_ACCESS);
-    if (!thread) return fail(thread.error());
-    return (*caller)->attach((*thread)->process(), *thread);
+  const auto caller = PAGODA_TRY(calling());
+  if (handle == NtCurrentProcess()) return caller->attach(caller->process_pointer(), caller->thread());
+  const auto found = PAGODA_TRY(caller->process().handles().reference(handle_of(handle)));
+  if (found.object->type() == ObjectType::kThread) {
+    const auto thread = PAGODA_TRY(thread_from(*caller, handle, THREAD_ALL_ACCESS));
+    return caller->attach(thread->process(), thread);
   }
-  const auto process = process_from(**caller, handle, PROCESS_ALL_ACCESS);
-  if (!process) return fail(process.error());
-  return (*caller)->attach(*process, nullptr);
+  const auto process = PAGODA_TRY(process_from(*caller, handle, PROCESS_ALL_ACCESS));
+  return caller->attach(process, nullptr);
 }
 
 Result<> detach() {
-  const auto caller = calling();
-  if (!caller) return fail(caller.error());
-  return (*caller)->detach();
+  const auto caller = PAGODA_TRY(calling());
+  return caller->detach();
 }
 
 }  // namespace

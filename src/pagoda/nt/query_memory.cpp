@@ -56,7 +56,7 @@ Result<> give(const Record& record, PVOID out, SIZE_T* written) {
   return {};
 }
 
-struct Query {
+struct MemoryQuery {
   HANDLE process = nullptr;
   VirtualAddress address;
   PVOID out = nullptr;
@@ -64,32 +64,28 @@ struct Query {
   SIZE_T* written = nullptr;
 };
 
-Result<> query_basic(const Caller& caller, const Query& query) {
+Result<> query_basic(const Caller& caller, const MemoryQuery& query) {
   PAGODA_TRY(require(query.address <= highest_user_address(caller), Status::kInvalidParameter));
   PAGODA_TRY(require(query.size >= sizeof(MEMORY_BASIC_INFORMATION), Status::kInfoLengthMismatch));
   PAGODA_TRY(probe(query.out));
-  const auto target = target_process(caller, query.process, PROCESS_QUERY_INFORMATION);
-  if (!target) return fail(target.error());
-  const auto region = target->space().query(caller.cpu(), query.address);
-  if (!region) return fail(region.error());
-  return give(basic_information(*region), query.out, query.written);
+  const auto target = PAGODA_TRY(target_process(caller, query.process, PROCESS_QUERY_INFORMATION));
+  const auto region = PAGODA_TRY(target.space().query(caller.cpu(), query.address));
+  return give(basic_information(region), query.out, query.written);
 }
 
 // A region as a whole. Its commit is what the VAD promised.
-Result<> query_region(const Caller& caller, const Query& query) {
+Result<> query_region(const Caller& caller, const MemoryQuery& query) {
   PAGODA_TRY(require(query.address <= highest_user_address(caller), Status::kInvalidParameter));
   PAGODA_TRY(require(query.size >= sizeof(MEMORY_REGION_INFORMATION), Status::kInfoLengthMismatch));
   PAGODA_TRY(probe(query.out));
-  const auto target = target_process(caller, query.process, PROCESS_QUERY_INFORMATION);
-  if (!target) return fail(target.error());
-  mm::ProcessSpace& space = target->space();
-  const auto region = space.query(caller.cpu(), query.address);
-  if (!region) return fail(region.error());
-  PAGODA_TRY(require(region->state != mm::MemoryState::kFree, Status::kInvalidAddress));
+  const auto target = PAGODA_TRY(target_process(caller, query.process, PROCESS_QUERY_INFORMATION));
+  mm::ProcessSpace& space = target.space();
+  const auto region = PAGODA_TRY(space.query(caller.cpu(), query.address));
+  PAGODA_TRY(require(region.state != mm::MemoryState::kFree, Status::kInvalidAddress));
   MEMORY_REGION_INFORMATION info{};
-  info.AllocationBase = pointer_to(region->allocation_base);
-  info.AllocationProtect = mm::page_from_protection(region->allocation_protection);
-  switch (region->type) {
+  info.AllocationBase = pointer_to(region.allocation_base);
+  info.AllocationProtect = mm::page_from_protection(region.allocation_protection);
+  switch (region.type) {
     case mm::MemoryType::kPrivate:
       info.RegionType = MEMORY_REGION_PRIVATE;
       break;
@@ -158,13 +154,12 @@ std::vector<Vpn> locked_pages(mm::ProcessSpace& space) PAGODA_REQUIRES(space.loc
   return pages;
 }
 
-Result<> query_working_set(const Caller& caller, const Query& query) {
+Result<> query_working_set(const Caller& caller, const MemoryQuery& query) {
   constexpr SIZE_T kHeader = sizeof(ULONG_PTR);
   PAGODA_TRY(require(query.size >= sizeof(MEMORY_WORKING_SET_INFORMATION), Status::kInfoLengthMismatch));
   PAGODA_TRY(probe(query.out));
-  const auto target = target_process(caller, query.process, PROCESS_QUERY_INFORMATION);
-  if (!target) return fail(target.error());
-  const std::vector<ResidentPage> pages = resident_pages(target->space(), caller.cpu());
+  const auto target = PAGODA_TRY(target_process(caller, query.process, PROCESS_QUERY_INFORMATION));
+  const std::vector<ResidentPage> pages = resident_pages(target.space(), caller.cpu());
   // The count is told also where the list does not fit.
   auto* const out = static_cast<std::byte*>(query.out);
   const ULONG_PTR count = pages.size();
@@ -183,13 +178,12 @@ Result<> query_working_set(const Caller& caller, const Query& query) {
   return {};
 }
 
-Result<> query_working_set_ex(const Caller& caller, const Query& query) {
+Result<> query_working_set_ex(const Caller& caller, const MemoryQuery& query) {
   constexpr SIZE_T kRecord = sizeof(MEMORY_WORKING_SET_EX_INFORMATION);
   PAGODA_TRY(require(query.size >= kRecord && query.size % kRecord == 0, Status::kInfoLengthMismatch));
   PAGODA_TRY(probe(query.out));
-  const auto target = target_process(caller, query.process, PROCESS_QUERY_INFORMATION);
-  if (!target) return fail(target.error());
-  mm::ProcessSpace& space = target->space();
+  const auto target = PAGODA_TRY(target_process(caller, query.process, PROCESS_QUERY_INFORMATION));
+  mm::ProcessSpace& space = target.space();
   auto* const out = static_cast<std::byte*>(query.out);
   const LockGuard guard(space.lock);
   const std::vector<Vpn> locked = locked_pages(space);
@@ -215,15 +209,13 @@ Result<> query_working_set_ex(const Caller& caller, const Query& query) {
 }
 
 // The file that the address is mapped from, by its name in NT's terms.
-Result<> query_mapped_file(const Caller& caller, const Query& query) {
+Result<> query_mapped_file(const Caller& caller, const MemoryQuery& query) {
   PAGODA_TRY(require(query.address <= highest_user_address(caller), Status::kInvalidParameter));
   PAGODA_TRY(require(query.size >= sizeof(MEMORY_SECTION_NAME), Status::kInfoLengthMismatch));
   PAGODA_TRY(probe(query.out));
-  const auto target = target_process(caller, query.process, PROCESS_QUERY_INFORMATION);
-  if (!target) return fail(target.error());
-  const auto file = target->space().mapped_file(query.address);
-  if (!file) return fail(file.error());
-  const std::u16string name = to_utf16((*file)->name());
+  const auto target = PAGODA_TRY(target_process(caller, query.process, PROCESS_QUERY_INFORMATION));
+  const auto file = PAGODA_TRY(target.space().mapped_file(query.address));
+  const std::u16string name = to_utf16(file->name());
   const SIZE_T bytes = name.size() * sizeof(WCHAR);
   const SIZE_T needed = sizeof(MEMORY_SECTION_NAME) + bytes + sizeof(WCHAR);
   if (query.written != nullptr) *query.written = needed;  // How much would do is told in any case.
@@ -237,20 +229,19 @@ Result<> query_mapped_file(const Caller& caller, const Query& query) {
   return {};
 }
 
-Result<> query_memory(const Query& query, MEMORY_INFORMATION_CLASS what) {
-  const auto caller = calling();
-  if (!caller) return fail(caller.error());
+Result<> query_memory(const MemoryQuery& query, MEMORY_INFORMATION_CLASS what) {
+  const auto caller = PAGODA_TRY(calling());
   switch (what) {
     case MemoryBasicInformation:
-      return query_basic(**caller, query);
+      return query_basic(*caller, query);
     case MemoryWorkingSetInformation:
-      return query_working_set(**caller, query);
+      return query_working_set(*caller, query);
     case MemoryMappedFilenameInformation:
-      return query_mapped_file(**caller, query);
+      return query_mapped_file(*caller, query);
     case MemoryRegionInformation:
-      return query_region(**caller, query);
+      return query_region(*caller, query);
     case MemoryWorkingSetExInformation:
-      return query_working_set_ex(**caller, query);
+      return query_working_set_ex(*caller, query);
     default:
       return fail(Status::kInvalidInfoClass);
   }

@@ -17,22 +17,20 @@ struct Copy {
 enum class Direction : std::uint8_t { kRead, kWrite };
 
 Result<> copy(const Copy& request, Direction direction) {
-  const auto caller = calling();
-  if (!caller) return fail(caller.error());
+  const auto caller = PAGODA_TRY(calling());
   const VirtualAddress address = address_of(request.address);
-  const VirtualAddress highest = highest_user_address(**caller);
+  const VirtualAddress highest = highest_user_address(*caller);
   PAGODA_TRY(require(request.size == 0 || (address <= highest && request.size - 1 <= (highest - address).value()),
                      Status::kAccessViolation));
   PAGODA_TRY(require(request.size == 0 || request.buffer != nullptr, Status::kAccessViolation));
   Copied copied;
   // NT looks at the process only where there is something to copy.
   if (request.size != 0) {
-    const auto target =
-        target_process(**caller, request.process, direction == Direction::kRead ? PROCESS_VM_READ : PROCESS_VM_WRITE);
-    if (!target) return fail(target.error());
+    const auto target = PAGODA_TRY(
+        target_process(*caller, request.process, direction == Direction::kRead ? PROCESS_VM_READ : PROCESS_VM_WRITE));
     const std::span<std::byte> buffer(static_cast<std::byte*>(request.buffer), request.size);
-    copied = direction == Direction::kRead ? copy_from(target->space(), (*caller)->cpu(), address, buffer)
-                                           : copy_to(target->space(), (*caller)->cpu(), address, buffer);
+    copied = direction == Direction::kRead ? copy_from(target.space(), caller->cpu(), address, buffer)
+                                           : copy_to(target.space(), caller->cpu(), address, buffer);
   }
   // With a partial copy the count is told too.
   if (request.done != nullptr) *request.done = copied.bytes;

@@ -1,4 +1,4 @@
-// NtCreateSection, NtOpenSection, NtQuerySection, NtExtendSection. Checks stand in the order of reference/nt.md 6.1.
+// NtCreateSection, NtOpenSection, NtQuerySection, NtExtendSection. Checks are in the order of reference/nt.md 6.1.
 #include <array>
 #include <bit>
 
@@ -15,7 +15,7 @@ namespace {
 constexpr ULONG kTypes = SEC_COMMIT | SEC_RESERVE | SEC_IMAGE;
 constexpr ULONG kAttributes = kTypes | SEC_BASED | SEC_NO_CHANGE | SEC_NOCACHE | SEC_WRITECOMBINE | SEC_LARGE_PAGES;
 
-struct Creation {
+struct SectionCreation {
   HANDLE* out = nullptr;
   ACCESS_MASK desired = 0;
   const OBJECT_ATTRIBUTES* attributes = nullptr;
@@ -26,7 +26,7 @@ struct Creation {
 };
 
 // The first row of 6.1.
-Result<> check_flags(const Creation& request) {
+Result<> check_flags(const SectionCreation& request) {
   constexpr auto kBad = Status::kInvalidParameter6;
   const ULONG flags = request.flags;
   PAGODA_TRY(require((flags & ~kAttributes) == 0, kBad));  // SEC_FILE, too: it is told, never asked for.
@@ -66,15 +66,13 @@ Result<std::shared_ptr<Object>> existing(Kernel& kernel, const std::optional<std
   return open_if ? std::move(found) : fail(Status::kObjectNameCollision);
 }
 
-Result<> create_section(const Creation& request) {
-  const auto called_by = calling();
-  if (!called_by) return fail(called_by.error());
-  const Caller& caller = **called_by;
+Result<> create_section(const SectionCreation& request) {
+  const auto called_by = PAGODA_TRY(calling());
+  const Caller& caller = *called_by;
   PAGODA_TRY(check_flags(request));
-  const auto protection = section_protection(request.protect);
-  if (!protection) return fail(protection.error());
+  const auto protection = PAGODA_TRY(section_protection(request.protect));
   PAGODA_TRY(probe(request.out));
-  mm::SectionRequest section{.protection = *protection};
+  mm::SectionRequest section{.protection = protection};
   if (request.maximum_size != nullptr)
     section.size = ByteCount(static_cast<std::uint64_t>(request.maximum_size->QuadPart));
   const bool is_image = has(request.flags, SEC_IMAGE);
@@ -87,18 +85,15 @@ Result<> create_section(const Creation& request) {
     PAGODA_TRY(require(caller.process().token().holds(Privilege::kLockMemory), Status::kPrivilegeNotHeld));
   }
   if (request.file != nullptr) {
-    const auto file = object_from<FileObject>(caller, request.file, file_access(*protection));
-    if (!file) return fail(file.error());
-    section.file = (*file)->stream();
+    const auto file = PAGODA_TRY(object_from<FileObject>(caller, request.file, file_access(protection)));
+    section.file = file->stream();
     section.kind = is_image ? mm::SectionKind::kImage : mm::SectionKind::kData;
   }
-  const auto name = captured_name(request.attributes);
-  if (!name) return fail(name.error());
+  const auto name = PAGODA_TRY(captured_name(request.attributes));
   const bool open_if = request.attributes != nullptr && (request.attributes->Attributes & OBJ_OPENIF) != 0;
-  auto found = existing(kernel, *name, open_if);
-  if (!found) return fail(found.error());
-  if (*found != nullptr) {
-    give_handle(caller, std::move(*found), request.desired, inheritance_of(request.attributes), request.out);
+  auto found = PAGODA_TRY(existing(kernel, name, open_if));
+  if (found != nullptr) {
+    give_handle(caller, std::move(found), request.desired, inheritance_of(request.attributes), request.out);
     return fail(Status::kObjectNameExists);
   }
 
@@ -109,24 +104,20 @@ Result<> create_section(const Creation& request) {
                    .no_cache = has(request.flags, SEC_NOCACHE),
                    .write_combine = has(request.flags, SEC_WRITECOMBINE),
                    .large_pages = has(request.flags, SEC_LARGE_PAGES)};
-  const auto created = kernel.manager().sections().create(caller.cpu(), section);
-  if (!created) return fail(created.error());
-  auto object = std::make_shared<SectionObject>(kernel, **created);
-  if (*name) PAGODA_TRY(kernel.names().add(object, **name));
+  const auto created = PAGODA_TRY(kernel.manager().sections().create(caller.cpu(), section));
+  auto object = std::make_shared<SectionObject>(kernel, *created);
+  if (name) PAGODA_TRY(kernel.names().add(object, *name));
   give_handle(caller, std::move(object), request.desired, inheritance_of(request.attributes), request.out);
   return {};
 }
 
 Result<> open_section(HANDLE* out, ACCESS_MASK desired, const OBJECT_ATTRIBUTES* attributes) {
-  const auto caller = calling();
-  if (!caller) return fail(caller.error());
+  const auto caller = PAGODA_TRY(calling());
   PAGODA_TRY(probe(out, attributes));
-  const auto name = captured_name(attributes);
-  if (!name) return fail(name.error());
-  PAGODA_TRY(require(name->has_value(), Status::kObjectNameInvalid));
-  auto found = (*caller)->kernel().names().find(**name, ObjectType::kSection);
-  if (!found) return fail(found.error());
-  give_handle(**caller, std::move(*found), desired, inheritance_of(attributes), out);
+  const auto name = PAGODA_TRY(captured_name(attributes));
+  PAGODA_TRY(require(name.has_value(), Status::kObjectNameInvalid));
+  auto found = PAGODA_TRY(caller->kernel().names().find(*name, ObjectType::kSection));
+  give_handle(*caller, std::move(found), desired, inheritance_of(attributes), out);
   return {};
 }
 
@@ -171,24 +162,22 @@ SECTION_IMAGE_INFORMATION image_information(const mm::Section& section) {
   return info;
 }
 
-struct Query {
+struct SectionQuery {
   HANDLE section = nullptr;
   void* out = nullptr;
   SIZE_T size = 0;
   SIZE_T* written = nullptr;
 };
 
-Result<> query_section(const Query& request, SECTION_INFORMATION_CLASS what) {
-  const auto caller = calling();
-  if (!caller) return fail(caller.error());
+Result<> query_section(const SectionQuery& request, SECTION_INFORMATION_CLASS what) {
+  const auto caller = PAGODA_TRY(calling());
   PAGODA_TRY(require(what == SectionBasicInformation || what == SectionImageInformation, Status::kInvalidInfoClass));
   const SIZE_T needed =
       what == SectionBasicInformation ? sizeof(SECTION_BASIC_INFORMATION) : sizeof(SECTION_IMAGE_INFORMATION);
   PAGODA_TRY(require(request.size >= needed, Status::kInfoLengthMismatch));
   PAGODA_TRY(probe(request.out));
-  const auto object = object_from<SectionObject>(**caller, request.section, SECTION_QUERY);
-  if (!object) return fail(object.error());
-  const mm::Section& section = (*object)->section();
+  const auto object = PAGODA_TRY(object_from<SectionObject>(*caller, request.section, SECTION_QUERY));
+  const mm::Section& section = object->section();
   if (what == SectionImageInformation) {
     PAGODA_TRY(require(section.image() != nullptr, Status::kSectionNotImage));
     const SECTION_IMAGE_INFORMATION info = image_information(section);
@@ -206,15 +195,12 @@ Result<> query_section(const Query& request, SECTION_INFORMATION_CLASS what) {
 }
 
 Result<> extend_section(HANDLE handle, LARGE_INTEGER* size) {
-  const auto caller = calling();
-  if (!caller) return fail(caller.error());
+  const auto caller = PAGODA_TRY(calling());
   PAGODA_TRY(probe(size));
-  const auto object = object_from<SectionObject>(**caller, handle, SECTION_EXTEND_SIZE);
-  if (!object) return fail(object.error());
-  const auto extended = (*caller)->kernel().manager().sections().extend(
-      (*caller)->cpu(), (*object)->section(), ByteCount(static_cast<std::uint64_t>(size->QuadPart)));
-  if (!extended) return fail(extended.error());
-  size->QuadPart = static_cast<LONGLONG>(extended->value());
+  const auto object = PAGODA_TRY(object_from<SectionObject>(*caller, handle, SECTION_EXTEND_SIZE));
+  const auto extended = PAGODA_TRY(caller->kernel().manager().sections().extend(
+      caller->cpu(), object->section(), ByteCount(static_cast<std::uint64_t>(size->QuadPart))));
+  size->QuadPart = static_cast<LONGLONG>(extended.value());
   return {};
 }
 

@@ -43,13 +43,11 @@ Result<std::shared_ptr<Thread>> Thread::create(mm::Processor& cpu, const std::sh
   if (reserve < kSmallestStack || commit > reserve - (kSmallestStack - kPageSize))
     return fail(Status::kInvalidParameter);
 
-  const auto use = process->use_space();
-  if (!use) return fail(use.error());
-  mm::ProcessSpace& space = use->space();
-  const auto region = space.reserve({.size = reserve});
-  if (!region) return fail(region.error());
-  const VirtualAddress base(region->end());
-  const VirtualAddress allocation_base(region->first);
+  const auto use = PAGODA_TRY(process->use_space());
+  mm::ProcessSpace& space = use.space();
+  const auto region = PAGODA_TRY(space.reserve({.size = reserve}));
+  const VirtualAddress base(region.end());
+  const VirtualAddress allocation_base(region.first);
   const VirtualAddress limit = base - commit;
   auto done = space.commit(cpu, limit, commit, mm::Protection::kReadWrite);
   if (done) done = space.commit(cpu, limit - kPageSize, kPageSize, kGuardPage);
@@ -62,14 +60,11 @@ Result<std::shared_ptr<Thread>> Thread::create(mm::Processor& cpu, const std::sh
 }
 
 Result<Stack> Thread::stack() const {
-  const auto use = process_->use_space();
-  if (!use) return fail(use.error());
+  const auto use = PAGODA_TRY(process_->use_space());
   const std::lock_guard guard(mutex_);
   Stack now = stack_;
   if (known_) {
-    const auto limit = use->space().stack_limit(stack_.allocation_base);
-    if (!limit) return fail(limit.error());
-    now.limit = *limit;
+    now.limit = PAGODA_TRY(use.space().stack_limit(stack_.allocation_base));
   }
   return now;
 }

@@ -3,8 +3,8 @@
 //   allocation base                              limit          base
 //   | kept back |  reserved ...  | guard page | committed ... |
 //
-// The address space knows the stack and makes it grow (mm/process/stacks.h) while somebody runs as the thread: to anybody
-// else its guard page is one like any other. The memory itself stays until the program frees it, or the process ends.
+// The address space knows the stack and makes it grow (mm/process/stacks.h) while a processor runs as the thread: to
+// others its guard page is one like any other. The memory itself stays until the program frees it, or the process ends.
 // Source: reference/nt.md section 4, "Guard in a thread stack".
 #pragma once
 
@@ -32,14 +32,16 @@ class Thread : public Object {
  public:
   static constexpr ObjectType kType = ObjectType::kThread;
 
-  // With a stack of `reserve` bytes in the process, `commit` of them committed at once. Fails with kInvalidParameter
-  // (no room for a guard page in what is reserved), kProcessIsTerminating, kNoMemory, kCommitmentLimit.
+  // With a stack of `reserve` bytes in the process, `commit` of them committed at once.
+  // Fails with: kInvalidParameter (no room for a guard page in what is reserved), kProcessIsTerminating, kNoMemory,
+  // kCommitmentLimit.
   static Result<std::shared_ptr<Thread>> create(mm::Processor& cpu, const std::shared_ptr<Process>& process,
                                                 ByteCount reserve, ByteCount commit);
   Thread(std::shared_ptr<Process> process, const Stack& stack);
 
   [[nodiscard]] const std::shared_ptr<Process>& process() const { return process_; }
-  // As it is now. Fails with kProcessIsTerminating.
+  // As it is now.
+  // Fails with: kProcessIsTerminating.
   [[nodiscard]] Result<Stack> stack() const;
   // A caller runs as this thread from now on, or no longer, in the space of its process. Nests.
   void begin_running(mm::ProcessSpace& space);
@@ -48,7 +50,7 @@ class Thread : public Object {
  private:
   const std::shared_ptr<Process> process_;
   mutable std::mutex mutex_;  // Of all below. Taken before locks of the address space.
-  Stack stack_;               // Its limit is old while somebody runs.
+  Stack stack_;               // Its limit is old while the thread runs.
   unsigned running_ = 0;
   bool known_ = false;  // To the address space.
 };

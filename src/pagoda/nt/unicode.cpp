@@ -102,11 +102,10 @@ Result<std::optional<std::u16string>> captured_name(const OBJECT_ATTRIBUTES* att
   if (attributes->Length != sizeof(OBJECT_ATTRIBUTES)) return fail(Status::kInvalidParameter);
   if (attributes->RootDirectory != nullptr) return fail(Status::kInvalidHandle);
   if (attributes->ObjectName == nullptr) return std::nullopt;
-  auto name = captured(*attributes->ObjectName);
-  if (!name) return fail(name.error());
-  if (name->empty()) return std::nullopt;
-  if (name->front() != u'\\' || name->back() == u'\\') return fail(Status::kObjectNameInvalid);
-  return std::optional(std::move(*name));
+  auto name = PAGODA_TRY(captured(*attributes->ObjectName));
+  if (name.empty()) return std::nullopt;
+  if (name.front() != u'\\' || name.back() == u'\\') return fail(Status::kObjectNameInvalid);
+  return std::optional(std::move(name));
 }
 
 }  // namespace pagoda::nt

@@ -1,7 +1,6 @@
 // NtAllocateUserPhysicalPages, NtMapUserPhysicalPages, NtMapUserPhysicalPagesScatter, NtFreeUserPhysicalPages.
 // Source: reference/nt.md 7.8; what it leaves open is chosen in mm/region/user_pages.h.
 #include <algorithm>
-#include <limits>
 #include <vector>
 
 #include "pagoda/nt/edge.h"
@@ -9,9 +8,6 @@
 namespace pagoda::nt {
 
 namespace {
-
-// More than any array has.
-constexpr ULONG_PTR kAbsurdCount = std::numeric_limits<ULONG_PTR>::max() / sizeof(ULONG_PTR);
 
 // A number that no frame can have becomes that of no frame.
 Pfn frame_of(ULONG_PTR number) { return number < kNoPfn.value() ? Pfn(static_cast<std::uint32_t>(number)) : kNoPfn; }
@@ -24,63 +20,54 @@ std::vector<Pfn> frames_of(const ULONG_PTR* numbers, std::size_t count) {
 }
 
 Result<> allocate(HANDLE process, ULONG_PTR* count, ULONG_PTR* numbers) {
-  const auto caller = calling();
-  if (!caller) return fail(caller.error());
+  const auto caller = PAGODA_TRY(calling());
   PAGODA_TRY(probe(count, numbers));
   if (*count == 0) return {};
   PAGODA_TRY(require(*count <= kAbsurdCount, Status::kInvalidParameter2));
-  const auto target = target_process(**caller, process, PROCESS_VM_OPERATION);
-  if (!target) return fail(target.error());
-  PAGODA_TRY(require((*caller)->process().token().holds(Privilege::kLockMemory), Status::kPrivilegeNotHeld));
-  const auto frames = target->space().user_pages().allocate((*caller)->cpu(), PageCount(*count));
-  if (!frames) return fail(frames.error());
-  for (std::size_t i = 0; i < frames->size(); ++i) numbers[i] = (*frames)[i].value();
-  *count = frames->size();
+  const auto target = PAGODA_TRY(target_process(*caller, process, PROCESS_VM_OPERATION));
+  PAGODA_TRY(require(caller->process().token().holds(Privilege::kLockMemory), Status::kPrivilegeNotHeld));
+  const auto frames = PAGODA_TRY(target.space().user_pages().allocate(caller->cpu(), PageCount(*count)));
+  for (std::size_t i = 0; i < frames.size(); ++i) numbers[i] = (frames)[i].value();
+  *count = frames.size();
   return {};
 }
 
 // What was freed before the first frame that is not the process's stays freed, and is told.
 Result<> free_frames(HANDLE process, ULONG_PTR* count, const ULONG_PTR* numbers) {
-  const auto caller = calling();
-  if (!caller) return fail(caller.error());
+  const auto caller = PAGODA_TRY(calling());
   PAGODA_TRY(probe(count, numbers));
   if (*count == 0) return {};
   PAGODA_TRY(require(*count <= kAbsurdCount, Status::kInvalidParameter2));
-  const auto target = target_process(**caller, process, PROCESS_VM_OPERATION);
-  if (!target) return fail(target.error());
+  const auto target = PAGODA_TRY(target_process(*caller, process, PROCESS_VM_OPERATION));
   // One more than there are contains a foreign one or one twice, where freeing stops.
-  const std::size_t looked_at = std::min<std::size_t>(*count, (*caller)->kernel().machine().frame_count().value() + 1);
-  const auto freed = target->space().user_pages().free((*caller)->cpu(), frames_of(numbers, looked_at));
+  const std::size_t looked_at = std::min<std::size_t>(*count, caller->kernel().machine().frame_count().value() + 1);
+  const auto freed = target.space().user_pages().free(caller->cpu(), frames_of(numbers, looked_at));
   *count = freed.count.value();
   return require(freed.status == Status::kSuccess, freed.status);
 }
 
 Result<> map(VirtualAddress base, ULONG_PTR count, const ULONG_PTR* numbers) {
-  const auto caller = calling();
-  if (!caller) return fail(caller.error());
-  const auto target = target_process(**caller, NtCurrentProcess(), 0);
-  if (!target) return fail(target.error());
-  PAGODA_TRY(require(count <= target->space().user_range().count.value(), Status::kInvalidParameter2));
-  mm::Processor& cpu = (*caller)->cpu();
-  const auto region = region_at(target->space(), base);
+  const auto caller = PAGODA_TRY(calling());
+  const auto target = PAGODA_TRY(target_process(*caller, NtCurrentProcess(), 0));
+  PAGODA_TRY(require(count <= target.space().user_range().count.value(), Status::kInvalidParameter2));
+  mm::Processor& cpu = caller->cpu();
+  const auto region = region_at(target.space(), base);
   PAGODA_TRY(
       require(count == 0 || (region && base.vpn() + PageCount(count) <= region->end()), Status::kInvalidParameter1));
-  if (numbers == nullptr) return target->space().user_pages().unmap(cpu, base, PageCount(count));
-  return target->space().user_pages().map(cpu, base, frames_of(numbers, count));
+  if (numbers == nullptr) return target.space().user_pages().unmap(cpu, base, PageCount(count));
+  return target.space().user_pages().map(cpu, base, frames_of(numbers, count));
 }
 
 Result<> map_scattered(PVOID* addresses, ULONG_PTR count, const ULONG_PTR* numbers) {
-  const auto caller = calling();
-  if (!caller) return fail(caller.error());
-  const auto target = target_process(**caller, NtCurrentProcess(), 0);
-  if (!target) return fail(target.error());
-  PAGODA_TRY(require(count <= target->space().user_range().count.value(), Status::kInvalidParameter2));
+  const auto caller = PAGODA_TRY(calling());
+  const auto target = PAGODA_TRY(target_process(*caller, NtCurrentProcess(), 0));
+  PAGODA_TRY(require(count <= target.space().user_range().count.value(), Status::kInvalidParameter2));
   PAGODA_TRY(probe(addresses));
   std::vector<VirtualAddress> at;
   at.reserve(count);
   for (const void* const address : std::span(addresses, count)) at.push_back(address_of(address));
   const std::vector<Pfn> frames = numbers == nullptr ? std::vector<Pfn>() : frames_of(numbers, count);
-  return target->space().user_pages().map_scatter((*caller)->cpu(), at, frames);
+  return target.space().user_pages().map_scatter(caller->cpu(), at, frames);
 }
 
 }  // namespace

@@ -42,24 +42,20 @@ struct Mapping {
 // After the inheritance and the type: `limit` looks at the base and says where the view may lie.
 template <class Limit>
 Result<> map_view(const Caller& caller, const Mapping& request, const Limit& limit) {
-  const auto protection = mm::protection_from_page(request.protect);
-  if (!protection) return fail(protection.error());
+  const auto protection = PAGODA_TRY(mm::protection_from_page(request.protect));
   PAGODA_TRY(probe(request.base, request.size));
   const VirtualAddress base = address_of(*request.base);
   const ByteCount size(*request.size);
   const VirtualAddress highest = highest_vad_address(caller);
   PAGODA_TRY(require(base <= highest && ends_by(base, size, highest), Status::kInvalidParameter3));
-  const Result<mm::PlacementWishes> wishes = limit(base);
-  if (!wishes) return fail(wishes.error());
-  const auto target = target_process(caller, request.process, PROCESS_VM_OPERATION);
-  if (!target) return fail(target.error());
-  const auto object = object_from<SectionObject>(caller, request.section, section_access(*protection));
-  if (!object) return fail(object.error());
+  const mm::PlacementWishes wishes = PAGODA_TRY(limit(base));
+  const auto target = PAGODA_TRY(target_process(caller, request.process, PROCESS_VM_OPERATION));
+  const auto object = PAGODA_TRY(object_from<SectionObject>(caller, request.section, section_access(protection)));
 
   mm::ViewRequest view{
       .size = size,
       .commit = ByteCount(request.commit),
-      .protection = *protection,
+      .protection = protection,
       .direction = has(request.type, MEM_TOP_DOWN) ? mm::Direction::kTopDown : mm::Direction::kBottomUp,
       .inherit = static_cast<mm::Inherit>(request.inherit),
       .no_change = has(request.type, SEC_NO_CHANGE),
@@ -68,49 +64,44 @@ Result<> map_view(const Caller& caller, const Mapping& request, const Limit& lim
   if (base.value() != 0) {
     view.base = base;
   } else {
-    view.wishes = *wishes;
+    view.wishes = wishes;
   }
   if (request.offset != nullptr) view.offset = ByteCount(static_cast<std::uint64_t>(request.offset->QuadPart));
-  mm::Section& section = (*object)->section();
-  const auto mapped = target->space().map_view(caller.cpu(), section, view);
-  if (!mapped) return fail(mapped.error());
-  if (!view.replaces_placeholder) target->process->virtual_size_grew(bytes_of(mapped->count));
-  *request.base = pointer_to(page_start(*mapped));
-  *request.size = byte_size(*mapped);
-  const bool is_elsewhere = section.image() != nullptr && !section.is_at_base(page_start(*mapped), view.offset);
+  mm::Section& section = object->section();
+  const auto mapped = PAGODA_TRY(target.space().map_view(caller.cpu(), section, view));
+  if (!view.replaces_placeholder) target.process->virtual_size_grew(bytes_of(mapped.count));
+  *request.base = pointer_to(page_start(mapped));
+  *request.size = byte_size(mapped);
+  const bool is_elsewhere = section.image() != nullptr && !section.is_at_base(page_start(mapped), view.offset);
   return require(!is_elsewhere, Status::kImageNotAtBase);
 }
 
 Result<> map_plain(const Mapping& request, ULONG_PTR zero_bits) {
-  const auto caller = calling();
-  if (!caller) return fail(caller.error());
+  const auto caller = PAGODA_TRY(calling());
   PAGODA_TRY(require(request.inherit == ViewShare || request.inherit == ViewUnmap, Status::kInvalidParameter8));
   PAGODA_TRY(require(!has(request.type, ~kViewTypes), Status::kInvalidParameter9));
-  return map_view(**caller, request, [&](VirtualAddress base) -> Result<mm::PlacementWishes> {
+  return map_view(*caller, request, [&](VirtualAddress base) -> Result<mm::PlacementWishes> {
     if (zero_bits == 0) return mm::PlacementWishes{};
-    const auto ceiling = mm::zero_bits_ceiling((*caller)->kernel().machine().paging(), zero_bits);
+    const auto ceiling = mm::zero_bits_ceiling(caller->kernel().machine().paging(), zero_bits);
     if (!ceiling || base > *ceiling) return fail(Status::kInvalidParameter4);
     return mm::PlacementWishes{.highest = *ceiling};
   });
 }
 
 Result<> map_extended(const Mapping& request, std::span<const MEM_EXTENDED_PARAMETER> parameters) {
-  const auto caller = calling();
-  if (!caller) return fail(caller.error());
+  const auto caller = PAGODA_TRY(calling());
   PAGODA_TRY(require(!has(request.type, ~kExtendedViewTypes), Status::kInvalidParameter));
-  return map_view(**caller, request,
-                  [&](VirtualAddress base) { return address_requirements(**caller, parameters, pointer_to(base)); });
+  return map_view(*caller, request,
+                  [&](VirtualAddress base) { return address_requirements(*caller, parameters, pointer_to(base)); });
 }
 
 Result<> unmap(HANDLE process, PVOID address, mm::ProcessSpace::After after) {
-  const auto caller = calling();
-  if (!caller) return fail(caller.error());
-  const auto target = target_process(**caller, process, PROCESS_VM_OPERATION);
-  if (!target) return fail(target.error());
-  PAGODA_TRY(require(address_of(address) <= highest_user_address(**caller), Status::kNotMappedView));
-  const auto region = region_at(target->space(), address_of(address));
-  PAGODA_TRY(target->space().unmap_view((*caller)->cpu(), address_of(address), after));
-  if (after == mm::ProcessSpace::After::kNothing) target->process->virtual_size_shrank(bytes_of(region->count));
+  const auto caller = PAGODA_TRY(calling());
+  const auto target = PAGODA_TRY(target_process(*caller, process, PROCESS_VM_OPERATION));
+  PAGODA_TRY(require(address_of(address) <= highest_user_address(*caller), Status::kNotMappedView));
+  const auto region = region_at(target.space(), address_of(address));
+  PAGODA_TRY(target.space().unmap_view(caller->cpu(), address_of(address), after));
+  if (after == mm::ProcessSpace::After::kNothing) target.process->virtual_size_shrank(bytes_of(region->count));
   return {};
 }
 
@@ -123,21 +114,18 @@ Result<> unmap_extended(HANDLE process, PVOID address, ULONG flags) {
 }
 
 Result<> flush(HANDLE process, PVOID* base_address, SIZE_T* region_size, IO_STATUS_BLOCK* io) {
-  const auto caller = calling();
-  if (!caller) return fail(caller.error());
+  const auto caller = PAGODA_TRY(calling());
   PAGODA_TRY(probe(base_address, region_size, io));
   const VirtualAddress base = address_of(*base_address);
   const ByteCount size(*region_size);
-  const VirtualAddress highest = highest_user_address(**caller);
+  const VirtualAddress highest = highest_user_address(*caller);
   PAGODA_TRY(require(base <= highest && ends_by(base, size, highest), Status::kInvalidParameter));
-  const auto target = target_process(**caller, process, PROCESS_VM_OPERATION);
-  if (!target) return fail(target.error());
-  const auto flushed = target->space().flush_view((*caller)->cpu(), base, size);
-  if (!flushed) return fail(flushed.error());
-  *base_address = pointer_to(page_start(*flushed));
-  *region_size = byte_size(*flushed);
+  const auto target = PAGODA_TRY(target_process(*caller, process, PROCESS_VM_OPERATION));
+  const auto flushed = PAGODA_TRY(target.space().flush_view(caller->cpu(), base, size));
+  *base_address = pointer_to(page_start(flushed));
+  *region_size = byte_size(flushed);
   *io = {};
-  io->Information = byte_size(*flushed);
+  io->Information = byte_size(flushed);
   return {};
 }
 

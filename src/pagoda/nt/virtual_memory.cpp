@@ -84,8 +84,7 @@ Result<> allocate(const Caller& caller, const Allocation& request, mm::Protectio
   const VirtualAddress highest = highest_vad_address(caller);
   PAGODA_TRY(require(base <= highest, Status::kInvalidParameter2));
   PAGODA_TRY(require(!size.is_zero() && ends_by(base, size, highest), Status::kInvalidParameter4));
-  const auto target = target_process(caller, request.process, PROCESS_VM_OPERATION);
-  if (!target) return fail(target.error());
+  const auto target = PAGODA_TRY(target_process(caller, request.process, PROCESS_VM_OPERATION));
   PAGODA_TRY(require(!has(request.type, MEM_LARGE_PAGES) || caller.process().token().holds(Privilege::kLockMemory),
                      Status::kPrivilegeNotHeld));
 
@@ -93,8 +92,8 @@ Result<> allocate(const Caller& caller, const Allocation& request, mm::Protectio
       has(request.type, MEM_RESERVE) || (base.value() == 0 && !has(request.type, MEM_RESET | MEM_RESET_UNDO));
   // Large pages cannot be committed later.
   PAGODA_TRY(require(reserves || !has(request.type, MEM_LARGE_PAGES), Status::kInvalidParameter5));
-  if (!reserves) return change_existing(caller, request, *target, *mm::pages_covering(base, size), protection);
-  const auto region = target->space().reserve(
+  if (!reserves) return change_existing(caller, request, target, *mm::pages_covering(base, size), protection);
+  const auto region = PAGODA_TRY(target.space().reserve(
       caller.cpu(), {.base = base.value() == 0 ? std::nullopt : std::optional(base),
                      .size = size,
                      .protection = protection,
@@ -102,35 +101,29 @@ Result<> allocate(const Caller& caller, const Allocation& request, mm::Protectio
                      .direction = has(request.type, MEM_TOP_DOWN) ? mm::Direction::kTopDown : mm::Direction::kBottomUp,
                      .type = region_type(request.type),
                      .wishes = base.value() == 0 ? request.wishes : mm::PlacementWishes{},
-                     .placeholder = placeholder_of(request.type)});
-  if (!region) return fail(region.error());
+                     .placeholder = placeholder_of(request.type)}));
   // The addresses of a placeholder that was replaced counted already.
-  if (!has(request.type, MEM_REPLACE_PLACEHOLDER)) target->process->virtual_size_grew(bytes_of(region->count));
-  *request.base = pointer_to(page_start(*region));
-  *request.size = byte_size(*region);
+  if (!has(request.type, MEM_REPLACE_PLACEHOLDER)) target.process->virtual_size_grew(bytes_of(region.count));
+  *request.base = pointer_to(page_start(region));
+  *request.size = byte_size(region);
   return {};
 }
 
 Result<> allocate_plain(Allocation request, ULONG_PTR zero_bits) {
-  const auto caller = calling();
-  if (!caller) return fail(caller.error());
-  const auto ceiling = mm::zero_bits_ceiling((*caller)->kernel().machine().paging(), zero_bits);
-  if (!ceiling) return fail(ceiling.error());
-  if (zero_bits != 0) request.wishes.highest = *ceiling;
+  const auto caller = PAGODA_TRY(calling());
+  const auto ceiling = PAGODA_TRY(mm::zero_bits_ceiling(caller->kernel().machine().paging(), zero_bits));
+  if (zero_bits != 0) request.wishes.highest = ceiling;
   PAGODA_TRY(check_allocation_type(request.type, kAllocationTypes));
-  const auto protection = private_protection(request.protect);
-  if (!protection) return fail(protection.error());
+  const auto protection = PAGODA_TRY(private_protection(request.protect));
   PAGODA_TRY(
       require(!has(request.type, MEM_PHYSICAL) || request.protect == PAGE_READWRITE, Status::kInvalidParameter6));
-  return allocate(**caller, request, *protection);
+  return allocate(*caller, request, protection);
 }
 
 Result<> allocate_extended(Allocation request, std::span<const MEM_EXTENDED_PARAMETER> parameters) {
-  const auto caller = calling();
-  if (!caller) return fail(caller.error());
+  const auto caller = PAGODA_TRY(calling());
   PAGODA_TRY(check_allocation_type(request.type, kExtendedAllocationTypes));
-  const auto protection = private_protection(request.protect);
-  if (!protection) return fail(protection.error());
+  const auto protection = PAGODA_TRY(private_protection(request.protect));
   if (has(request.type, MEM_RESERVE_PLACEHOLDER)) {
     PAGODA_TRY(require(request.type == (MEM_RESERVE | MEM_RESERVE_PLACEHOLDER) && request.protect == PAGE_NOACCESS,
                        Status::kInvalidParameter));
@@ -140,10 +133,9 @@ Result<> allocate_extended(Allocation request, std::span<const MEM_EXTENDED_PARA
   PAGODA_TRY(
       require(!has(request.type, MEM_PHYSICAL) || request.protect == PAGE_READWRITE, Status::kInvalidParameter6));
   PAGODA_TRY(probe(request.base));
-  const auto wishes = address_requirements(**caller, parameters, *request.base);
-  if (!wishes) return fail(wishes.error());
-  request.wishes = *wishes;
-  return allocate(**caller, request, *protection);
+  const auto wishes = PAGODA_TRY(address_requirements(*caller, parameters, *request.base));
+  request.wishes = wishes;
+  return allocate(*caller, request, protection);
 }
 
 // A type of NtFreeVirtualMemory that releases.
@@ -161,52 +153,45 @@ Result<mm::ReleaseMode> release_mode(ULONG type) {
 }
 
 Result<> free_memory(HANDLE process, PVOID* base_address, SIZE_T* region_size, ULONG type) {
-  const auto caller = calling();
-  if (!caller) return fail(caller.error());
+  const auto caller = PAGODA_TRY(calling());
   const bool releases = has(type, MEM_RELEASE);
   PAGODA_TRY(require(releases || type == MEM_DECOMMIT, Status::kInvalidParameter4));
-  const auto mode = releases ? release_mode(type) : mm::ReleaseMode::kFree;
-  if (!mode) return fail(mode.error());
+  const auto mode = PAGODA_TRY(releases ? release_mode(type) : mm::ReleaseMode::kFree);
   PAGODA_TRY(probe(base_address, region_size));
   const VirtualAddress base = address_of(*base_address);
   const ByteCount size(*region_size);
-  const VirtualAddress highest = highest_vad_address(**caller);
+  const VirtualAddress highest = highest_vad_address(*caller);
   PAGODA_TRY(require(base <= highest, Status::kInvalidParameter2));
   PAGODA_TRY(require(ends_by(base, size, highest), Status::kInvalidParameter3));
-  const auto target = target_process(**caller, process, PROCESS_VM_OPERATION);
-  if (!target) return fail(target.error());
+  const auto target = PAGODA_TRY(target_process(*caller, process, PROCESS_VM_OPERATION));
 
-  const auto region = region_at(target->space(), base);
+  const auto region = region_at(target.space(), base);
   const auto pages = size.is_zero() ? region : mm::pages_covering(base, size);
-  mm::Processor& cpu = (*caller)->cpu();
-  PAGODA_TRY(releases ? target->space().release(cpu, base, size, *mode) : target->space().decommit(cpu, base, size));
-  if (type == MEM_RELEASE) target->process->virtual_size_shrank(bytes_of(pages->count));
+  mm::Processor& cpu = caller->cpu();
+  PAGODA_TRY(releases ? target.space().release(cpu, base, size, mode) : target.space().decommit(cpu, base, size));
+  if (type == MEM_RELEASE) target.process->virtual_size_shrank(bytes_of(pages->count));
   *base_address = pointer_to(page_start(*pages));
   *region_size = byte_size(*pages);
   return {};
 }
 
 Result<> protect_memory(HANDLE process, PVOID* base_address, SIZE_T* region_size, ULONG protect, ULONG* old_protect) {
-  const auto caller = calling();
-  if (!caller) return fail(caller.error());
-  const auto protection = mm::protection_from_page(protect);
-  if (!protection) return fail(protection.error());
+  const auto caller = PAGODA_TRY(calling());
+  const auto protection = PAGODA_TRY(mm::protection_from_page(protect));
   PAGODA_TRY(probe(base_address, region_size));
   const VirtualAddress base = address_of(*base_address);
   const ByteCount size(*region_size);
-  const VirtualAddress highest = highest_vad_address(**caller);
+  const VirtualAddress highest = highest_vad_address(*caller);
   PAGODA_TRY(require(base <= highest, Status::kInvalidParameter2));
   PAGODA_TRY(require(!size.is_zero() && ends_by(base, size, highest), Status::kInvalidParameter3));
   PAGODA_TRY(probe(old_protect));
-  const auto target = target_process(**caller, process, PROCESS_VM_OPERATION);
-  if (!target) return fail(target.error());
+  const auto target = PAGODA_TRY(target_process(*caller, process, PROCESS_VM_OPERATION));
 
-  const auto old = target->space().protect((*caller)->cpu(), base, size, *protection);
-  if (!old) return fail(old.error());
+  const auto old = PAGODA_TRY(target.space().protect(caller->cpu(), base, size, protection));
   const VpnRange pages = *mm::pages_covering(base, size);
   *base_address = pointer_to(page_start(pages));
   *region_size = byte_size(pages);
-  *old_protect = mm::page_from_protection(*old);
+  *old_protect = mm::page_from_protection(old);
   return {};
 }
 

@@ -1,6 +1,5 @@
 // NtGetWriteWatch, NtResetWriteWatch. Checks stand in the order of reference/nt.md 7.7.
 #include <algorithm>
-#include <limits>
 #include <vector>
 
 #include "pagoda/nt/edge.h"
@@ -8,9 +7,6 @@
 namespace pagoda::nt {
 
 namespace {
-
-// More than any array has.
-constexpr ULONG_PTR kAbsurdCount = std::numeric_limits<ULONG_PTR>::max() / sizeof(PVOID);
 
 struct Watching {
   HANDLE process = nullptr;
@@ -29,37 +25,32 @@ Result<> check_range(const Caller& caller, VirtualAddress base, ByteCount size) 
 }
 
 Result<> get(const Watching& request) {
-  const auto caller = calling();
-  if (!caller) return fail(caller.error());
+  const auto caller = PAGODA_TRY(calling());
   PAGODA_TRY(require((request.flags & ~WRITE_WATCH_FLAG_RESET) == 0, Status::kInvalidParameter1));
-  PAGODA_TRY(check_range(**caller, request.base, request.size));
+  PAGODA_TRY(check_range(*caller, request.base, request.size));
   PAGODA_TRY(probe(request.addresses, request.count, request.granularity));
   const ULONG_PTR room = *request.count;
   PAGODA_TRY(require(room != 0 && room <= kAbsurdCount, Status::kInvalidParameter5));
-  const auto target = target_process(**caller, request.process, PROCESS_VM_OPERATION);
-  if (!target) return fail(target.error());
-  // No array for more than the range has, whatever room there is; and none for a range that nobody watches.
-  const auto region = region_at(target->space(), request.base);
+  const auto target = PAGODA_TRY(target_process(*caller, request.process, PROCESS_VM_OPERATION));
+  // No array for more than the range has, whatever room there is; and none for a range that is not watched.
+  const auto region = region_at(target.space(), request.base);
   PAGODA_TRY(require(region.has_value(), Status::kInvalidParameter1));
   std::vector<VirtualAddress> written(std::min(room, region->count.value()));
-  const auto found = target->space().get_write_watch(
-      (*caller)->cpu(), request.base, request.size, written,
-      request.flags != 0 ? mm::ProcessSpace::WatchReset::kYes : mm::ProcessSpace::WatchReset::kNo);
-  if (!found) return fail(found.error());
-  std::ranges::transform(written.begin(), written.begin() + static_cast<std::ptrdiff_t>(*found), request.addresses,
+  const auto found = PAGODA_TRY(target.space().get_write_watch(
+      caller->cpu(), request.base, request.size, written,
+      request.flags != 0 ? mm::ProcessSpace::WatchReset::kYes : mm::ProcessSpace::WatchReset::kNo));
+  std::ranges::transform(written.begin(), written.begin() + static_cast<std::ptrdiff_t>(found), request.addresses,
                          pointer_to);
-  *request.count = *found;
+  *request.count = found;
   *request.granularity = kPageBytes;
   return {};
 }
 
 Result<> reset(HANDLE process, VirtualAddress base, ByteCount size) {
-  const auto caller = calling();
-  if (!caller) return fail(caller.error());
-  PAGODA_TRY(check_range(**caller, base, size));
-  const auto target = target_process(**caller, process, PROCESS_VM_OPERATION);
-  if (!target) return fail(target.error());
-  return target->space().reset_write_watch((*caller)->cpu(), base, size);
+  const auto caller = PAGODA_TRY(calling());
+  PAGODA_TRY(check_range(*caller, base, size));
+  const auto target = PAGODA_TRY(target_process(*caller, process, PROCESS_VM_OPERATION));
+  return target.space().reset_write_watch(caller->cpu(), base, size);
 }
 
 }  // namespace

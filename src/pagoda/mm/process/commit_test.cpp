@@ -120,6 +120,36 @@ TEST(Commit, OverTheLimitChangesNothing) {
   EXPECT_EQ(t.check(), "");
 }
 
+TEST(Commit, WithoutAFrameForItsPageTablesGivesItsChargeBack) {
+  TestMachine t;
+  const VirtualAddress base = t.reserve(PageCount(16));
+  const PageCount charged = t.manager().commit().charged;
+  t.while_only(0_pages, [&] {
+    EXPECT_EQ(status_of(t.space().commit(t.cpu(), base, bytes_of(PageCount(4)), Protection::kReadWrite)),
+              Status::kNoMemory);
+  });
+  EXPECT_EQ(t.manager().commit().charged, charged);
+  EXPECT_EQ(t.space().statistics().commit, 0_pages);
+  EXPECT_EQ(t.check(), "");
+}
+
+// A page that a fork shares is copied before its protection is set anew; here there is no frame for the copy.
+TEST(Commit, WithoutAFrameForACopyGivesItsChargeBack) {
+  TestMachine t;
+  const VirtualAddress base = t.reserve(PageCount(16));
+  ASSERT_TRUE(t.space().commit(t.cpu(), base, kPageSize, Protection::kReadWrite));
+  t.must_put(base, 0, 1);
+  ASSERT_TRUE(t.manager().clone_space(t.cpu(), t.space()));
+  const PageCount charged = t.manager().commit().charged;
+  t.while_only(0_pages, [&] {
+    EXPECT_EQ(status_of(t.space().commit(t.cpu(), base, bytes_of(PageCount(2)), Protection::kReadWrite)),
+              Status::kNoMemory);
+  });
+  EXPECT_EQ(t.manager().commit().charged, charged);
+  EXPECT_EQ(t.space().statistics().commit, 1_pages);
+  EXPECT_EQ(t.check(), "");
+}
+
 TEST(Decommit, TakesContentsAndPromiseBack) {
   TestMachine t;
   for (const MemCommit whole : {MemCommit::kYes, MemCommit::kNo}) {

@@ -166,6 +166,68 @@ TEST_P(Fork, RefusedForWantOfCommitLeavesEverythingAsItWas) {
   EXPECT_EQ(t.check(), "");
 }
 
+// Never ends today: each attempt makes and destroys a child, which the shortage takes for progress.
+TEST_P(Fork, DISABLED_RefusedForWantOfFramesGivesItsChargesBack) {
+  const VirtualAddress base = t.commit(PageCount(40));
+  t.fill(base, PageCount(40));
+  const PageCount charged = t.manager().commit().charged;
+  t.while_only(kFaultReserve + 1_pages, [&] {
+    const auto child = t.manager().clone_space(t.cpu(), t.space());
+    ASSERT_FALSE(child);
+    EXPECT_EQ(child.error(), Status::kNoMemory);
+  });
+  EXPECT_EQ(t.manager().commit().charged, charged);
+  EXPECT_EQ(t.differences(base, PageCount(40)), 0U);
+  EXPECT_EQ(t.check(), "");
+}
+
+TEST_P(Fork, RefusedForWantOfCloneEntriesGivesItsChargesBack) {
+  const VirtualAddress base = t.commit(PageCount(4));
+  t.fill(base, PageCount(4));
+  const PageCount charged = t.manager().commit().charged;
+  PrototypePool& pool = t.core().prototypes;
+  // Everything else of the pool, in runs of any size.
+  std::vector<std::pair<VirtualAddress, PageCount>> held;
+  {
+    const LockGuard guard(t.core().pfns.lock);
+    for (PageCount size = pages_of(128_GiB); !size.is_zero(); size = PageCount(size.value() / 2))
+      while (const auto run = pool.reserve(size)) held.emplace_back(*run, size);
+  }
+  const auto child = t.manager().clone_space(t.cpu(), t.space());
+  ASSERT_FALSE(child);
+  EXPECT_EQ(child.error(), Status::kInsufficientResources);
+  EXPECT_EQ(t.manager().commit().charged, charged);
+  EXPECT_EQ(t.check(), "");
+  {
+    const LockGuard guard(t.core().pfns.lock);
+    for (const auto& [run, size] : held) pool.release(run, size);
+  }
+  EXPECT_EQ(t.differences(base, PageCount(4)), 0U);
+  EXPECT_EQ(t.check(), "");
+}
+
+// A page of zeros that both share is not written out: its clone entry says so, and each makes a page of its own.
+TEST_P(Fork, ThoseWhoWriteToAZeroPageLeaveItsCloneEntry) {
+  const VirtualAddress base = t.commit(PageCount(4));
+  t.fill(base, PageCount(4));
+  const PageCount charged = t.manager().commit().charged;
+  for (unsigned i = 0; i < 4; ++i) t.must_put(base, i, 0);
+  AddressSpace& child = fork(t.space(), 1);
+  t.page_out();
+  ASSERT_EQ(t.manager().counters().zero_pages_found, 4U);
+  EXPECT_EQ(t.check(), "");
+  for (unsigned i = 0; i < 4; ++i) t.must_put(base, i, 5 + i, 1);
+  EXPECT_EQ(t.check(), "");
+  EXPECT_EQ(t.manager().frame_counts().prototypes, 1_pages);
+  t.fill(base, PageCount(4), 50);
+  EXPECT_EQ(t.manager().frame_counts().prototypes, 0_pages) << "nobody shares anything";
+  EXPECT_EQ(t.check(), "");
+  end(child, 1);
+  EXPECT_EQ(t.differences(base, PageCount(4), 50), 0U);
+  EXPECT_EQ(t.manager().commit().charged, charged);
+  EXPECT_EQ(t.check(), "");
+}
+
 TEST_P(Fork, WorksWhileMemoryIsShort) {
   const VirtualAddress base = t.commit(PageCount(400));
   t.fill(base, PageCount(400));

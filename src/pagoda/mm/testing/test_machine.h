@@ -131,6 +131,18 @@ class TestMachine : public ProgramMemory<TestMachine> {
       held.push_back(core().pfns.take(cpu(), Contents::kAny)->frame);
     for (const Pfn frame : held) core().pfns.give_back(frame, Contents::kAny);
   }
+  // Does something while only so many frames are available, because others have the rest.
+  template <class Body>
+  void while_only(PageCount frames, const Body& body) {
+    std::vector<Pfn> held;
+    {
+      const LockGuard guard(core().pfns.lock);
+      while (core().pfns.available() > frames) held.push_back(core().pfns.take(cpu(), Contents::kAny)->frame);
+    }
+    body();
+    const LockGuard guard(core().pfns.lock);
+    for (const Pfn frame : held) core().pfns.give_back(frame, Contents::kAny);
+  }
   // Ends all transfers under way, at the time when the last of them completes.
   void finish_io(unsigned on = 0) {
     for (Time next = manager_->next_completion(); next != kNever; next = manager_->next_completion()) {

@@ -14,6 +14,7 @@
 #include <string>
 
 #include "pagoda/mm/check/check.h"
+#include "pagoda/mm/testing/test_machine.h"
 #include "pagoda/nt.h"
 #include "pagoda/nt/caller.h"
 #include "pagoda/nt/edge.h"
@@ -34,10 +35,7 @@ class NtMachine {
   explicit NtMachine(const NtMachineConfig& config = {})
       : kernel_(*Kernel::create(
             {.machine = {.frames = config.frames, .paging = config.paging, .processors = config.processors},
-             .manager = {.tunables = mm::Tunables{.minimum_free = PageCount(10),
-                                                  .plenty_free = PageCount(16),
-                                                  .modified_maximum = PageCount(16),
-                                                  .commit_reserve = PageCount(16)},
+             .manager = {.tunables = mm::testing::small_tunables(),
                          .paging_files =
                              {{.name = "pagefile.sys", .minimum = config.paging_file, .maximum = config.paging_file}}},
              .directory = config.directory,
