@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "pagoda/base/testing/effort.h"
 #include "pagoda/mm/testing/test_machine.h"
 
 namespace pagoda::mm::testing {
@@ -78,7 +79,7 @@ TEST(MmInjection, AnyOneFailedOperationLosesNothing) {
   ASSERT_GT(operations, 30U);
   std::uint64_t runs_with_read_errors = 0;
   std::uint64_t runs_with_write_errors = 0;
-  for (std::uint64_t nth = 1; nth <= operations; ++nth) {
+  for (std::uint64_t nth = 1; nth <= operations; nth += pagoda::testing::effort_stride()) {
     TestMachine t(small_config());
     const ScenarioResult result = run_scenario(t, nth);
     EXPECT_EQ(result.wrong, 0U) << "operation " << nth;

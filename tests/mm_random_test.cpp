@@ -12,20 +12,16 @@
 #include <type_traits>
 #include <vector>
 
+#include "pagoda/base/testing/effort.h"
 #include "tests/support/in_child.h"
 #include "tests/support/mm_operations.h"
 
 namespace pagoda::mm::testing {
 namespace {
 
-// A million operations in all where code is optimised.
-#ifdef NDEBUG
-constexpr std::size_t kSlowness = 1;
-#else
-constexpr std::size_t kSlowness = 2;
-#endif
+using pagoda::testing::effort;
 
-constexpr std::size_t kMostOperations = 200'000;
+constexpr std::size_t kMostOperations = 200'000;  // Of a sequence, whatever the effort.
 constexpr int kMostShrinks = 400;
 
 // What a child leaves behind.
@@ -71,6 +67,7 @@ void add(Counters& sum, const Counters& more) {
 void expect_agreement(
     std::uint64_t seed, std::size_t operations, std::size_t check_every,
     const std::function<void(World&)>& change = [](World&) {}) {
+  operations = std::min(operations, kMostOperations);
   Blackboard& board = blackboard();
   Random random(seed);
   board.world = World::random(random);
@@ -102,13 +99,13 @@ class MmRandom : public ::testing::TestWithParam<std::uint64_t> {};
 INSTANTIATE_TEST_SUITE_P(Seeds, MmRandom, ::testing::Range<std::uint64_t>(0, 20));
 
 TEST_P(MmRandom, AgreesWithTheModelAfterEachOperation) {
-  for (std::uint64_t i = 0; i < 10; ++i) {
-    expect_agreement(1000 + GetParam() * 10 + i, 1000 / kSlowness, 1);
+  for (std::uint64_t i = 0; i < effort(); ++i) {
+    expect_agreement(1000 + GetParam() * 10 + i, 1000, 1);
     if (HasFailure()) return;
   }
 }
 
-TEST_P(MmRandom, AgreesWithTheModelOverLongRuns) { expect_agreement(1 + GetParam(), 30'000 / kSlowness, 100); }
+TEST_P(MmRandom, AgreesWithTheModelOverLongRuns) { expect_agreement(1 + GetParam(), effort(3000), 100); }
 
 // A random test that never pages proves nothing: this one sees every kind of fault and every way out of a shortage.
 TEST(MmRandomLarge, ReachesEveryCornerOfTheManager) {
@@ -153,7 +150,7 @@ TEST(MmRandomLarge, ReachesEveryCornerOfTheManager) {
 }
 
 TEST(MmRandomLarge, AgreesWithTheModelOnALargerMachine) {
-  expect_agreement(77, 200'000 / kSlowness, 5000, [](World& world) {
+  expect_agreement(77, effort(20'000), 5000, [](World& world) {
     world.frames = 1000;
     world.spaces = 3;
     world.processors = 2;

@@ -13,18 +13,14 @@
 #include <type_traits>
 #include <vector>
 
+#include "pagoda/base/testing/effort.h"
 #include "tests/support/in_child.h"
 #include "tests/support/nt_model.h"
 
 namespace pagoda::nt::testing {
 namespace {
 
-// Five million operations in all where code is optimised.
-#ifdef NDEBUG
-constexpr std::size_t kOperations = 300'000;
-#else
-constexpr std::size_t kOperations = 12'000;
-#endif
+constexpr std::size_t kMostOperations = 300'000;  // Of a sequence, whatever the effort.
 constexpr std::size_t kCheckEvery = 2000;
 constexpr int kMostShrinks = 600;
 constexpr std::uint64_t kSeeds = 6;
@@ -33,7 +29,7 @@ constexpr std::uint64_t kSeeds = 6;
 struct Blackboard {
   std::size_t count;  // Operations begun.
   std::array<std::uint64_t, NtOperation::kCalls> successes;
-  std::array<NtOperation, kOperations> operations;
+  std::array<NtOperation, kMostOperations> operations;
 };
 static_assert(std::is_trivially_copyable_v<NtOperation>);
 
@@ -52,11 +48,13 @@ TEST_P(NtRandom, AgreesWithTheModelAndGivesEverythingBack) {
   const auto [paging, seed] = GetParam();
   // Small ones run out of memory, and page all the time.
   const NtWorld world{.paging = paging, .frames = seed % 3 == 0 ? 160U : seed % 3 == 1 ? 300U : 800U};
+  // 18 sequences: five million operations in all at the effort of 10.
+  const std::size_t planned = std::min(pagoda::testing::effort(30'000), kMostOperations);
   Blackboard& board = blackboard();
   const std::string message = pagoda::testing::in_child([&] {
     Random random(seed);
     NtInterpreter interpreter(world);
-    for (std::size_t i = 0; i < kOperations; ++i) {
+    for (std::size_t i = 0; i < planned; ++i) {
       const NtOperation& operation = *new (&board.operations.at(i)) NtOperation(interpreter.next(random));
       board.count = i + 1;
       if (auto difference = interpreter.perform(operation); !difference.empty()) return difference;
@@ -68,12 +66,12 @@ TEST_P(NtRandom, AgreesWithTheModelAndGivesEverythingBack) {
   });
   if (message.empty()) {
     // A random test whose calls all fail proves nothing.
-    EXPECT_EQ(board.count, kOperations);
-    EXPECT_GT(std::accumulate(board.successes.begin(), board.successes.end(), std::uint64_t{0}), kOperations / 4);
+    EXPECT_EQ(board.count, planned);
+    EXPECT_GT(std::accumulate(board.successes.begin(), board.successes.end(), std::uint64_t{0}), planned / 4);
     for (std::size_t call = 0; call < NtOperation::kCalls; ++call) {
       const auto kind = static_cast<NtOperation::Call>(call);
       if (kind == NtOperation::Call::kExtendSection || kind == NtOperation::Call::kFlush) continue;  // Need a file.
-      EXPECT_GT(board.successes.at(call), kOperations / 20'000) << "call " << call;
+      EXPECT_GT(board.successes.at(call), planned / 20'000) << "call " << call;
     }
     return;
   }

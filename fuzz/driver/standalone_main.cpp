@@ -2,7 +2,7 @@
 //
 //   fuzz_<name> [--runs N] [--seed S] [FILE | DIRECTORY]...
 //
-// Replays the files (of a directory: all below it, in name order), then N random inputs. Same arguments, same inputs. A
+// Replays the files (of a directory: all below it, in name order), then N random inputs, times PAGODA_EFFORT. Same arguments, same inputs. A
 // failing input announces itself by the crash; the last line printed tells which one it was. It explores nothing: the
 // preset `fuzz` does.
 #include <algorithm>
@@ -20,6 +20,8 @@
 #include <string_view>
 #include <system_error>
 #include <vector>
+
+#include "pagoda/base/testing/effort.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
 
@@ -97,11 +99,12 @@ int main(int argc, char** argv) {
     const std::vector<char> bytes{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
     run(std::vector<std::uint8_t>(bytes.begin(), bytes.end()));
   }
-  for (std::uint64_t i = 0; i < options->runs; ++i) {
+  const std::uint64_t runs = options->runs == 1 ? 1 : pagoda::testing::effort(options->runs);  // One is a replay.
+  for (std::uint64_t i = 0; i < runs; ++i) {
     std::printf("--runs 1 --seed %" PRIu64 "\n", options->seed + i);
     std::fflush(stdout);
     run(random_input(options->seed + i));
   }
-  std::printf("%zu files and %" PRIu64 " random inputs passed\n", options->files.size(), options->runs);
+  std::printf("%zu files and %" PRIu64 " random inputs passed\n", options->files.size(), runs);
   return 0;
 }

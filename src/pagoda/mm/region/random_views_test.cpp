@@ -7,6 +7,7 @@
 #include <map>
 
 #include "pagoda/base/random.h"
+#include "pagoda/base/testing/effort.h"
 #include "pagoda/mm/section/sections.h"
 #include "pagoda/mm/testing/pe_builder.h"
 #include "pagoda/mm/testing/test_machine.h"
@@ -17,7 +18,7 @@ namespace {
 using testing::TestMachine;
 
 constexpr std::uint64_t kPages = 40;  // Of each section that is no image.
-constexpr int kSteps = 1500;
+constexpr std::size_t kSteps = 150;   // At the effort of 1.
 
 class RandomViews : public ::testing::TestWithParam<machine::PteFormat> {
  protected:
@@ -248,7 +249,7 @@ class RandomViews : public ::testing::TestWithParam<machine::PteFormat> {
 };
 
 TEST_P(RandomViews, ShowWhatTheModelSays) {
-  for (int n = 0; n < kSteps; ++n) {
+  for (std::size_t n = 0; n < pagoda::testing::effort(kSteps); ++n) {
     SCOPED_TRACE("step " + std::to_string(n));
     step();
     ASSERT_FALSE(HasFatalFailure());
