@@ -294,8 +294,8 @@ class World {
   }
   // The host takes memory away from all of them.
   void squeeze(std::uint64_t how) {
-    if ((how & 1) != 0) ignore(hostile_->vmmem().empty(host_.cpu()));
-    if ((how & 2) != 0) ignore(good_.partition().vmmem().empty(host_.cpu()));
+    if ((how & 1) != 0) ignore(hostile_->vmmem().empty_working_set(host_.cpu()));
+    if ((how & 2) != 0) ignore(good_.partition().vmmem().empty_working_set(host_.cpu()));
     if ((how & 4) != 0) ignore(process_->empty_working_set(host_.cpu()));
     if ((how & 8) != 0) ignore(host_.manager().flush_modified(host_.cpu()));
     if ((how & 16) != 0) ignore(host_.manager().balance_set_manager().trim(host_.cpu(), PageCount(300)));

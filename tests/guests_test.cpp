@@ -101,7 +101,7 @@ TEST_P(Guests, ShareOneCopyOfAFileThatIsMappedDirectly) {
     EXPECT_EQ(host.manager().frame_counts().shared_file, kPages);
     for (const auto& vm : vms) EXPECT_EQ(vm->check(), "");
     // The host takes the file's pages away, and the guests do not notice.
-    for (const auto& vm : vms) vm->partition().vmmem().empty(host.cpu());
+    for (const auto& vm : vms) vm->partition().vmmem().empty_working_set(host.cpu());
     EXPECT_EQ(host.manager().frame_counts().shared_file, 0_pages);
     for (std::size_t i = 0; i < vms.size(); ++i) {
       for (std::uint64_t page = 0; page < kPages.value(); ++page)
@@ -181,7 +181,7 @@ TEST_P(Guests, LoseNothingByWhatTheySay) {
         enlightenments->run(vm.cpu());
         break;
       case 4:
-        if (random.below(20) == 0) vm.partition().vmmem().empty(host.cpu());
+        if (random.below(20) == 0) vm.partition().vmmem().empty_working_set(host.cpu());
         break;
       default: {
         if (regions.empty()) break;

@@ -59,11 +59,11 @@ class SlotRaces : public TransferRaces {
     others_ = commit(other_, PageCount(1));
     t_.must_put(mine_, 0, 0xAAAA, kFirst);
     t_.must_put(others_, 0, kOthersValue, kSecond);
-    t_.space().empty(t_.cpu(kFirst));
+    t_.space().empty_working_set(t_.cpu(kFirst));
   }
   // The second process's page is modified, and a writer looks for a slot for it.
   void write_others_page() {
-    other_.empty(t_.cpu(kSecond));
+    other_.empty_working_set(t_.cpu(kSecond));
     EXPECT_TRUE(t_.manager().modified_writer().write_cluster(t_.cpu(kSecond)));
   }
   // The first page is written, while `meanwhile` happens on the second processor; then both pages leave memory.
@@ -134,7 +134,7 @@ TEST_F(ShortRaces, DISABLED_AFaultWaitsForAWriteThatIsAboutToFreeMemory) {
     const LockGuard guard(pfns.lock);
     while (pfns.available() > PageCount(4)) pfns.make_nonpaged(pfns.take(t_.cpu(kFirst), Contents::kAny)->frame);
   }
-  t_.space().empty(t_.cpu(kFirst));
+  t_.space().empty_working_set(t_.cpu(kFirst));
   Status during = Status::kPending;
   t_.hooks().during_write = [&] { in_another_thread([&] { during = t_.put(wanted, 0, 1, kSecond); }); };
   ASSERT_TRUE(t_.manager().modified_writer().write_cluster(t_.cpu(kFirst)));

@@ -156,7 +156,7 @@ class Adversary final : public VirtualProcessor::Interruption {
   void act() {
     switch (random_.below(12)) {
       case 0:
-        partition_.vmmem().empty(host_.cpu());
+        partition_.vmmem().empty_working_set(host_.cpu());
         break;
       case 1:
         PAGODA_CHECK(host_.manager().flush_modified(host_.cpu()));

@@ -72,7 +72,7 @@ TEST_F(HvCheck, AnEntryWithNothingBehindIt) {
 
 TEST_F(HvCheck, AnEntryThatMayWriteWhatTheHostThinksClean) {
   // The host writes everything out; the guest reads its page again.
-  partition().vmmem().empty(host_.cpu());
+  partition().vmmem().empty_working_set(host_.cpu());
   ASSERT_TRUE(host_.manager().flush_modified(host_.cpu()));
   EXPECT_EQ(vm_.differences(base_, PageCount(32)), 0U);
   ASSERT_EQ(slat().entry(guest_frame_) & kWrite, 0U);
@@ -118,7 +118,7 @@ TEST_F(HvCheck, AFrameThatStaysPinned) {
 TEST_F(HvCheck, AMissedInvalidation) {
   Corruptor::make_deaf(partition());
   EXPECT_EQ(rules(), Rules{});
-  partition().vmmem().empty(host_.cpu());
+  partition().vmmem().empty_working_set(host_.cpu());
   EXPECT_EQ(rules(), Rules{"SL2-1"});
   forget_everything();
   EXPECT_EQ(rules(), Rules{});

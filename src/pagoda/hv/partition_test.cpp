@@ -97,7 +97,7 @@ TEST(Partition, PinnedMemoryIsMappedByLargeEntries) {
   const VirtualAddress base = vm.commit(PageCount(600));
   vm.fill(base, PageCount(600));
   host.manager().balance_set_manager().run(host.cpu());
-  vm.partition().vmmem().empty(host.cpu());
+  vm.partition().vmmem().empty_working_set(host.cpu());
   EXPECT_EQ(vm.differences(base, PageCount(600)), 0U);
   std::size_t large = 0;
   vm.partition().slat().for_each([&](Gfn, unsigned level, machine::RawPte) {
@@ -148,7 +148,7 @@ TEST(Partition, ProcessorsOfOneGuestShootEachOtherDown) {
       vm.must_put(base, i, round * 1000 + i, writer);
       ASSERT_EQ(vm.get(base, i, (writer + 1) % 3), round * 1000 + i);
     }
-    vm.space().empty(vm.cpu(static_cast<unsigned>(round % 3)));
+    vm.space().empty_working_set(vm.cpu(static_cast<unsigned>(round % 3)));
   }
   EXPECT_GT(vm.cpu(1).counts().shootdowns_received, 0U);
   EXPECT_EQ(vm.check(), "");
@@ -209,7 +209,7 @@ TEST(Partition, AHostThatCannotReadGuestMemoryLosesOnlyThatMachine) {
   vm.fill(base, PageCount(100));
   const VirtualAddress elsewhere = other.commit(PageCount(20));
   other.fill(elsewhere, PageCount(20));
-  vm.partition().vmmem().empty(host.cpu());
+  vm.partition().vmmem().empty_working_set(host.cpu());
   ASSERT_TRUE(host.manager().flush_modified(host.cpu()));
   host.reuse_standby();
   host.machine().sim_disk().injection().read_error_rate = 1;

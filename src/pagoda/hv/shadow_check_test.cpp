@@ -264,7 +264,7 @@ TEST(LostNotice, OfTheHostShowsInTheCheckerAndInWhatTheGuestReads) {
     vm.fill(base, PageCount(64));
     mm::ProcessSpace& vmmem = vm.partition().vmmem();
     vmmem.remove_observer(Corruptor::observer(vm.partition()));
-    vmmem.empty(host.cpu());
+    vmmem.empty_working_set(host.cpu());
     ASSERT_TRUE(host.manager().flush_modified(host.cpu()));
     vmmem.add_observer(Corruptor::observer(vm.partition()));
     const auto findings = hv::check(vm.partition());

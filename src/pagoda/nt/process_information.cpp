@@ -31,7 +31,7 @@ mm::WorkingSet::Limits current_limits(mm::ProcessSpace& space) {
 Result<> set_working_set(const Caller& caller, const Target& target, const QUOTA_LIMITS& asked, ULONG flags) {
   constexpr SIZE_T kEmpty = ~SIZE_T{0};
   if (asked.MinimumWorkingSetSize == kEmpty && asked.MaximumWorkingSetSize == kEmpty) {
-    [[maybe_unused]] const PageCount trimmed = target.space().empty(caller.cpu());
+    [[maybe_unused]] const PageCount trimmed = target.space().empty_working_set(caller.cpu());
     return {};
   }
   const mm::WorkingSet::Limits now = current_limits(target.space());

@@ -137,13 +137,13 @@ TEST(NtReadWriteVirtualMemory, WriteMakesACleanPageDirty) {
   std::uint64_t value = 5;
   ASSERT_EQ(NtMachine::put(kRegion, value), STATUS_SUCCESS);
   mm::MemoryManager& manager = m.kernel().manager();
-  m.caller().space().empty(m.caller().cpu());
+  m.caller().space().empty_working_set(m.caller().cpu());
   ASSERT_TRUE(manager.flush_modified(m.caller().cpu()));
   ASSERT_EQ(NtMachine::get(kRegion, value), STATUS_SUCCESS);  // Clean again.
   value = 6;
   ASSERT_EQ(NtWriteVirtualMemory(NtCurrentProcess(), NtMachine::pointer(kRegion), &value, sizeof value, nullptr),
             STATUS_SUCCESS);
-  m.caller().space().empty(m.caller().cpu());
+  m.caller().space().empty_working_set(m.caller().cpu());
   ASSERT_TRUE(manager.flush_modified(m.caller().cpu()));
   ASSERT_EQ(NtMachine::get(kRegion, value), STATUS_SUCCESS);
   EXPECT_EQ(value, 6U);

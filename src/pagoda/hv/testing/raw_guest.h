@@ -114,7 +114,7 @@ class RawGuest final : private machine::FaultHandler {
 
   // The host takes all it can.
   void page_out() {
-    partition_->vmmem().empty(host_.cpu());
+    partition_->vmmem().empty_working_set(host_.cpu());
     PAGODA_CHECK(host_.manager().flush_modified(host_.cpu()));
   }
   [[nodiscard]] std::string check() { return hv::to_string(hv::check(*partition_)) + host_.check(); }

@@ -212,7 +212,7 @@ TEST_P(Fork, ThoseWhoWriteToAZeroPageLeaveItsCloneEntry) {
   t.fill(base, PageCount(4));
   const PageCount charged = t.manager().commit().charged;
   for (unsigned i = 0; i < 4; ++i) t.must_put(base, i, 0);
-  AddressSpace& child = fork(t.space(), 1);
+  ProcessSpace& child = fork(t.space(), 1);
   t.page_out();
   ASSERT_EQ(t.manager().counters().zero_pages_found, 4U);
   EXPECT_EQ(t.check(), "");
