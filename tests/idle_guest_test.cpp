@@ -43,7 +43,7 @@ TEST_P(IdleGuests, ZeroPagesOfARealImageCostNoTransfer) {
   }
   EXPECT_EQ(zeros, 10'302U);  // Of 32,768: docs/images.md.
 
-  partition->vmmem().empty(host.cpu());
+  partition->vmmem().empty_working_set(host.cpu());
   ASSERT_TRUE(host.manager().flush_modified(host.cpu()));
   const mm::Counters counters = host.manager().counters();
   EXPECT_EQ(counters.zero_pages_found, zeros);

@@ -37,7 +37,7 @@ TEST(GuestCosts, DISABLED_AWriteDirtiesNoCleanNeighbourInTheHost) {
   const VirtualAddress base = vm.commit(kPages);
   vm.fill(base, kPages);
   const auto written = [&] {
-    static_cast<void>(vm.partition().vmmem().empty(host.cpu()));
+    static_cast<void>(vm.partition().vmmem().empty_working_set(host.cpu()));
     EXPECT_TRUE(host.manager().flush_modified(host.cpu()));
     return host.manager().counters().page_file_pages_written;
   };

@@ -48,7 +48,7 @@ TEST_F(Seam, DISABLED_ATrimOfManyPagesInterruptsOnce) {
   constexpr PageCount kPages{32};
   const VirtualAddress base = t_.commit(kPages);
   t_.fill(base, kPages);
-  const std::uint64_t sent = interrupts([&] { EXPECT_EQ(t_.space().empty(t_.cpu()), kPages); });
+  const std::uint64_t sent = interrupts([&] { EXPECT_EQ(t_.space().empty_working_set(t_.cpu()), kPages); });
   EXPECT_LE(sent, 1U);
 }
 
@@ -83,7 +83,7 @@ TEST_F(Seam, DISABLED_APageTablesFrameIsFreedAfterAShootDownThatFollowsItsUnlink
     }
     ASSERT_EQ(upper, table);
   }
-  unsigned covering = 0;  // Shoot-downs while the table is unlinked and its frame is nobody else's yet.
+  unsigned covering = 0;  // Shoot-downs while the table is unlinked and its frame is not free yet.
   t_.hooks().after_shoot_down = [&](VpnRange) {
     const RawPte entry = machine::load_entry(t_.cpu().physical(), t_.core().mode, step);
     if (!PteCodec::is_valid(entry) && t_.core().pfns.entry(table).page_table) ++covering;
