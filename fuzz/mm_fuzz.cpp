@@ -1,8 +1,8 @@
 // Any bytes are a small machine and operations on it; the manager agrees with the model after each (see
-// tests/support/mm_operations.h).
+// tests/support/mm_interpreter.h).
 //
-// The first 16 bytes choose the machine, each following group of 12 an operation. A finding prints as a regression
-// test.
+// The first 16 bytes choose the machine; each operation takes as many of the following as it has fields for. A finding
+// prints as a regression test.
 #include <algorithm>
 #include <array>
 #include <cstddef>
@@ -12,9 +12,12 @@
 #include <cstring>
 #include <span>
 #include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
 #include <vector>
 
-#include "tests/support/mm_operations.h"
+#include "tests/support/mm_interpreter.h"
 
 namespace {
 
@@ -22,11 +25,12 @@ using pagoda::kPageBytes;
 using pagoda::Random;
 using pagoda::mm::Protection;
 using pagoda::mm::testing::Interpreter;
+using pagoda::mm::testing::kSections;
 using pagoda::mm::testing::Operation;
+namespace op = pagoda::mm::testing::op;
 using pagoda::mm::testing::World;
 
 constexpr std::size_t kWorldBytes = 16;
-constexpr std::size_t kOperationBytes = 12;
 constexpr std::size_t kMostOperations = 2000;
 // Around a border between page tables of every mode, as the random tests do.
 constexpr std::uint64_t kWindow = 1024 - 256;
@@ -59,38 +63,93 @@ World world_from(Bytes& bytes) {
   return world;
 }
 
-Operation operation_from(Bytes& bytes) {
-  Operation o;
-  o.kind = static_cast<Operation::Kind>(bytes.take(1) % Operation::kKinds);
-  const std::uint64_t who = bytes.take(1);
-  o.cpu = static_cast<unsigned>(who & 1);
-  o.space = static_cast<unsigned>((who >> 1 & 3) % 3);
-  const std::uint64_t place = bytes.take(2);  // 9 bits of page, 7 of where in it.
-  o.address = (kWindow + (place & 0x1FF)) * kPageBytes + (place >> 9) * 32;
-  o.size = bytes.take(2) * 64;
-  if ((who & 8) != 0) o.size = (o.size % 16 + 1) * kPageBytes;
-  // Beyond all reason now and then.
-  if ((who & 0xF0) == 0xF0) (o.size % 128 == 0 ? o.address : o.size) = ~std::uint64_t{0} - o.size;
-  o.protection = static_cast<Protection>(bytes.take(1) & 0x1F);
-  o.value = bytes.take(3);
-  o.section = static_cast<unsigned>(bytes.take(1) % Operation::kSections);
-  o.offset = bytes.take(1) * 1111;  // Within files, mostly.
-  if (o.kind == Operation::Kind::kMapView) {
-    // Where views may be, but for one in 16.
-    if ((o.value & 0xF00) != 0) {
-      o.address &= ~(pagoda::kAllocationGranularity - 1);
-      o.offset &= 3 * pagoda::kAllocationGranularity;
+// Fills the fields of an operation.
+class Filler {
+ public:
+  explicit Filler(Bytes& bytes) : bytes_(bytes), who_(bytes.take(1)) {}
+
+  void operator()(std::string_view /*name*/, op::By& by) const {
+    by.cpu = static_cast<unsigned>(who_ & 1);
+    by.space = static_cast<unsigned>((who_ >> 1 & 3) % 3);
+    by.gives_up = (who_ & 0x10) != 0;
+  }
+  void operator()(std::string_view /*name*/, op::Range& range) {
+    range.address = address();
+    range.size = bytes_.take(2) * 64;
+    if ((who_ & 8) != 0) range.size = (range.size % 16 + 1) * kPageBytes;
+    // Beyond all reason now and then.
+    if ((who_ & 0xF0) == 0xF0) (range.size % 128 == 0 ? range.address : range.size) = ~std::uint64_t{0} - range.size;
+  }
+  void operator()(std::string_view /*name*/, Protection& protection) {
+    protection = static_cast<Protection>(bytes_.take(1) & 0x1F);
+  }
+  void operator()(std::string_view /*name*/, op::Where& where) { where = static_cast<op::Where>(bytes_.take(1) % 3); }
+  void operator()(std::string_view /*name*/, bool& flag) { flag = (bytes_.take(1) & 1) != 0; }
+  void operator()(std::string_view /*name*/, unsigned& section) {
+    section = static_cast<unsigned>(bytes_.take(1) % kSections);
+  }
+  void operator()(std::string_view name, std::uint64_t& value) {
+    if (name == "address") {
+      value = address();
+    } else if (name == "minimum") {
+      value = bytes_.take(1) % 13;
+    } else if (name == "maximum") {
+      value = bytes_.take(1) % 80;
+    } else if (name == "offset") {
+      value = bytes_.take(1) * 1111;  // Within files, mostly.
+    } else if (name == "size") {
+      value = bytes_.take(2) * 64;
+    } else {
+      value = bytes_.take(3);
     }
-    if ((o.value & 0x1000) != 0) o.size = 0;
-    o.protection = base_of(o.protection);
   }
-  if (o.kind == Operation::Kind::kCreateSection) o.protection = base_of(o.protection);
-  if (o.kind == Operation::Kind::kSetLimits) {
-    o.address %= 13;
-    o.size = o.size / 64 % 80;
+
+ private:
+  // 9 bits of page, 7 of where in it.
+  std::uint64_t address() {
+    const std::uint64_t place = bytes_.take(2);
+    return (kWindow + (place & 0x1FF)) * kPageBytes + (place >> 9) * 32;
   }
-  if (o.kind == Operation::Kind::kAdvance && (o.value & 0xF000) != 0) o.value %= 256;
-  return o;
+
+  Bytes& bytes_;
+  std::uint64_t who_;
+};
+
+// An operation of the kind, whatever its fields are.
+template <std::size_t kKind = 0>
+Operation of_kind(std::size_t kind) {
+  if constexpr (kKind + 1 < std::variant_size_v<Operation>)
+    if (kind != kKind) return of_kind<kKind + 1>(kind);
+  return Operation(std::in_place_index<kKind>);
+}
+
+// Views where they may be, mostly, and sections with a protection that they may have.
+void make_likely(op::MapView& o, std::uint64_t luck) {
+  if ((luck & 0xF) != 0) {
+    o.range.address &= ~(pagoda::kAllocationGranularity - 1);
+    o.offset = o.offset % 4 * pagoda::kAllocationGranularity;
+  }
+  if ((luck & 0x10) != 0) o.range.size = 0;
+  o.protection = base_of(o.protection);
+}
+void make_likely(op::CreateSection& o, std::uint64_t /*luck*/) { o.protection = base_of(o.protection); }
+void make_likely(op::Advance& o, std::uint64_t luck) {
+  if ((luck & 0xF) != 0) o.microseconds %= 256;
+}
+template <class Op>
+void make_likely(Op& /*o*/, std::uint64_t /*luck*/) {}
+
+// Any bytes are an operation.
+Operation operation_from(Bytes& bytes) {
+  Operation operation = of_kind(bytes.take(1) % std::variant_size_v<Operation>);
+  std::visit(
+      [&]<class Op>(Op& o) {
+        Filler fill(bytes);
+        Op::fields(o, fill);
+        make_likely(o, bytes.take(1));
+      },
+      operation);
+  return operation;
 }
 
 }  // namespace
@@ -101,7 +160,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   Interpreter interpreter(world);
   std::vector<Operation> operations;
   std::string difference;
-  while (difference.empty() && bytes.left() >= kOperationBytes && operations.size() < kMostOperations) {
+  while (difference.empty() && bytes.left() > 0 && operations.size() < kMostOperations) {
     operations.push_back(operation_from(bytes));
     difference = interpreter.perform(operations.back());
     if (difference.empty()) difference = interpreter.check();

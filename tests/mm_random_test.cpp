@@ -1,4 +1,4 @@
-// Random operations on small machines, against a model of plain maps (tests/support/mm_operations.h).
+// Random operations on small machines, against a model of plain maps (tests/support/mm_model.h).
 //
 // Each sequence runs in a child process, so that a failed assertion too is a finding: the operations lie in memory that
 // both share. A failing sequence is shrunk by leaving out operations and printed as a regression test.
@@ -14,7 +14,7 @@
 
 #include "pagoda/base/testing/effort.h"
 #include "tests/support/in_child.h"
-#include "tests/support/mm_operations.h"
+#include "tests/support/mm_interpreter.h"
 
 namespace pagoda::mm::testing {
 namespace {

@@ -97,7 +97,7 @@ TEST(Growth, DISABLED_SlotsAreFoundAsFastInALargerPagingFile) {
     for (std::uint64_t i = 0; i < pages_of(size).value() / 16; ++i) static_cast<void>(files.allocate(PageCount(16)));
     while (!files.free_slots().is_zero()) static_cast<void>(files.allocate(PageCount(1)));
     for (std::uint64_t slot = 64; slot < pages_of(size).value(); slot += 64)
-      files.free(0, PageFileSlot(static_cast<std::uint32_t>(slot)));
+      files[0].free(PageFileSlot(static_cast<std::uint32_t>(slot)));
     return cost_of(20, [&] {
       for (int i = 0; i < 20; ++i) EXPECT_EQ(files.allocate(PageCount(16)).count, PageCount(1));
     });

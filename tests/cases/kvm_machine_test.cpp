@@ -107,6 +107,7 @@ class KvmMachine : public machine::testing::WiderMachine {
                   VpnRange pages) override {
     WiderMachine::shoot_down(initiator, targets, asid, pages);
     if (kind_ == ShootDown::kOfPages || space == nullptr) return;  // The handler's load of CR3 forgets the processor's.
+    space->lock.assert_held();                                     // By the initiator, which changes the pages.
     space->tables().for_each(initiator, pages, [&](Vpn, PhysicalAddress, RawPte pte) {
       if (!PteCodec::is_valid(pte) && !PteCodec::is_transition(pte)) return;
       const PhysicalAddress frame(paging().frame(pte));
@@ -151,12 +152,13 @@ class KvmProgram : public ::testing::Test {
 
   // Runs the program several times, between which its memory is decommitted and another region takes the frames.
   void run(ShootDown kind, int runs) {
-    const auto sim =
-        *machine::SimMachine::create({.frames = kFrames + PageCount(kKernelFrames), .processors = 1, .disks = {{}}});
+    const auto sim = *machine::SimMachine::create({.frames = kFrames + PageCount(kKernelFrames),
+                                                   .frame_memory = machine::FrameMemory::kShareable,
+                                                   .disks = {{}}});
     KvmMachine seen(*sim, kind);
     const auto manager = *MemoryManager::create(
         seen, {.paging_files = {{.name = "pagefile.sys", .disk = 0, .minimum = 64_MiB, .maximum = 64_MiB}}});
-    Processor& cpu = sim->processor();
+    auto& cpu = sim->processor();
     ProcessSpace& space =
         **manager->create_space(cpu, {.limits = WorkingSet::Limits{.minimum = PageCount(50), .maximum = kFrames}});
     manager->attach(cpu, space);
@@ -271,10 +273,10 @@ class KvmProgram : public ::testing::Test {
   }
 
   // Another region takes frames that the program had, and gives them back.
-  static void use_frames(Processor& cpu, ProcessSpace& space, std::uint64_t pages) {
+  static void use_frames(auto& cpu, ProcessSpace& space, std::uint64_t pages) {
     const VirtualAddress other(space.reserve({.size = bytes_of(PageCount(pages)), .commit = MemCommit::kYes})->first);
     for (std::uint64_t i = 0; i < pages; ++i)
-      ASSERT_TRUE(cpu.store<std::uint64_t>(TestMachine::page(other, i), i * 0x1001 + 7));
+      ASSERT_TRUE(cpu.template store<std::uint64_t>(TestMachine::page(other, i), i * 0x1001 + 7));
     ASSERT_TRUE(space.release(cpu, other, ByteCount()));
   }
 

@@ -34,7 +34,10 @@ void* pointer(VirtualAddress va) { return reinterpret_cast<void*>(va.value()); }
 class NativeMachine {
  public:
   NativeMachine(PageCount frames, Fill fill)
-      : sim_(*machine::SimMachine::create({.frames = frames, .processors = kThreads + 1, .disks = {{}}})),
+      : sim_(*machine::SimMachine::create({.frames = frames,
+                                           .processors = kThreads + 1,
+                                           .frame_memory = machine::FrameMemory::kShareable,
+                                           .disks = {{}}})),
         seen_(*sim_, frames),
         manager_(*MemoryManager::create(
             seen_, {.paging_files = {{.name = "pagefile.sys", .disk = 0, .minimum = 10_MiB, .maximum = 10_MiB}}})),

@@ -83,7 +83,7 @@ TEST_F(Seam, DISABLED_APageTablesFrameIsFreedAfterAShootDownThatFollowsItsUnlink
     }
     ASSERT_EQ(upper, table);
   }
-  unsigned covering = 0;  // Shoot-downs while the table is unlinked and its frame is nobody else's yet.
+  unsigned covering = 0;  // Shoot-downs while the table is unlinked and its frame is not free yet.
   t_.hooks().after_shoot_down = [&](VpnRange) {
     const RawPte entry = machine::load_entry(t_.cpu().physical(), t_.core().mode, step);
     if (!PteCodec::is_valid(entry) && t_.core().pfns.entry(table).page_table) ++covering;

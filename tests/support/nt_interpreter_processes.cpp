@@ -91,7 +91,7 @@ std::string NtInterpreter::create_process(const NtOperation& o) {
   return took_handle(o, handle, runs_.back(), {ObjectType::kProcess, PROCESS_ALL_ACCESS, process, nullptr});
 }
 
-// Its regions are gone when nobody runs in it any more.
+// Its regions are freed when the last caller leaves it.
 void NtInterpreter::leave_space(const ProcessPointer& process) {
   if (!process->ended || std::ranges::find(runs_, process) != runs_.end()) return;
   process->regions.clear();

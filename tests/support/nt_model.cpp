@@ -48,7 +48,7 @@ bool NtInterpreter::is_free(std::uint8_t slot) const {
   return owner == nullptr || !owner->handles.contains(bits_of(h_[slot]));
 }
 
-// A name goes with the last handle.
+// Closing the last handle removes the name.
 std::shared_ptr<NtInterpreter::Section> NtInterpreter::named(const std::u16string& name) const {
   for (const auto& weak : processes_)
     if (const auto process = weak.lock())

@@ -73,7 +73,7 @@ struct NtOperation {
   std::uint8_t handle = 0;
   std::uint8_t handle2 = 0;
   std::uint8_t handle3 = 0;
-  std::uint8_t out = 0;  // Where a new handle goes.
+  std::uint8_t out = 0;  // The place of a new handle.
   std::uint8_t nulls = 0;
   std::uint32_t type = 0;
   std::uint32_t protect = 0;
@@ -237,6 +237,8 @@ class NtInterpreter {
   void read_limits(Process& process, HANDLE handle);
   std::string check_process(Process& process, HANDLE handle);
   void leave_space(const ProcessPointer& process);
+
+  class Chooser;
 
   std::unique_ptr<NtMachine> machine_;
   NtMachine::Totals before_;

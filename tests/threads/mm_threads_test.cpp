@@ -183,7 +183,7 @@ class SharingSpaces {
   [[nodiscard]] ProcessSpace& space_of(unsigned program) { return *spaces_[program]; }
   [[nodiscard]] const std::shared_ptr<FileStream>& log() { return log_; }
 
-  // Every program has a word of its own in each page, which nobody else writes; returns how many were wrong.
+  // Every program has a word of its own in each page, which no other program writes; returns how many were wrong.
   std::uint64_t program(unsigned number) {
     ProcessSpace& space = space_of(number);
     machine::SimProcessor& cpu = t_.cpu(number);
@@ -195,7 +195,7 @@ class SharingSpaces {
       for (unsigned which = 0; which < 2; ++which) {
         Section& section = which == 0 ? *shared_ : *data_;
         const auto view = space.map_view(cpu, section, {});
-        // Of pages that nobody writes: a processor may store while another copies the page, as on any machine, and the
+        // Of pages that are not written: a processor may store while another copies the page, as on any machine, and the
         // thread sanitizer would say so.
         const auto source = space.map_view(cpu, *copied_, {.protection = Protection::kReadOnly});
         const auto copy = space.map_view(cpu, *copied_, {.protection = Protection::kWriteCopy});

@@ -90,7 +90,7 @@ TEST_F(NtFiles, NamesMeanFilesBelowTheDirectory) {
                                             {u"\\??\\C:", STATUS_OBJECT_NAME_INVALID},
                                             {u"\\dir", STATUS_ACCESS_DENIED}})) {
     const Outcome refused = create(row.name);
-    // What a directory gives depends on how far the host goes; the reference has no word on it.
+    // What a directory gives depends on the host; the reference has no word on it.
     if (std::u16string_view(row.name) == u"\\dir") {
       EXPECT_LT(refused.status, 0);
     } else {

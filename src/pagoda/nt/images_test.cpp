@@ -170,7 +170,7 @@ TEST_F(NtImages, AFileThatIsAnImageNowIsNotOpenedForWriting) {
   EXPECT_EQ(open(GENERIC_WRITE), STATUS_SHARING_VIOLATION);
   EXPECT_EQ(open(FILE_READ_DATA, FILE_OVERWRITE), STATUS_SHARING_VIOLATION);
   EXPECT_EQ(std::filesystem::file_size(directory_.path() / "library.dll"), file_.size());
-  // Whoever takes what is there gets no right to write.
+  // A request for all that may be granted gets no right to write.
   HANDLE whatever = nullptr;
   ASSERT_EQ(testing::open_file(whatever, u"\\library.dll", MAXIMUM_ALLOWED), STATUS_SUCCESS);
   IO_STATUS_BLOCK io{};

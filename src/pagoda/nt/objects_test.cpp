@@ -66,7 +66,7 @@ TEST(Namespace, NamesIgnoreCaseAndGoWithTheLastHandle) {
   EXPECT_EQ(names.find(u"\\BaseNamedObjects\\other", ObjectType::kSection).error(), Status::kObjectNameNotFound);
   EXPECT_EQ(names.add(std::make_shared<Thing>(), u"\\BASENAMEDOBJECTS\\größe").error(), Status::kObjectNameCollision);
   EXPECT_TRUE(table.close(handle));
-  // The object is still referenced, but nobody finds it any more.
+  // The object is still referenced, but its name is free.
   EXPECT_EQ(names.find(u"\\BaseNamedObjects\\Größe", ObjectType::kSection).error(), Status::kObjectNameNotFound);
   EXPECT_EQ(names.size(), 0U);
   EXPECT_TRUE(names.add(std::make_shared<Thing>(), u"\\BaseNamedObjects\\Größe"));

@@ -5,8 +5,8 @@
 //   pe.add({.name = ".bss", .flags = kPeBss, .virtual_size = 0x2345});
 //   const std::vector<std::byte> file = pe.build();
 //
-// Sections are laid end to end, in memory and in the file; what a section sets itself is taken as it is. Whoever wants
-// a broken file builds a sound one and pokes at it (PeBuilder::poke, with the places in pe_places).
+// Sections are laid end to end, in memory and in the file; what a section sets itself is taken as it is. A broken file
+// is a sound one with some bytes changed (PeBuilder::poke, with the places in pe_places).
 #pragma once
 
 #include <algorithm>

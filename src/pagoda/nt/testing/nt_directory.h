@@ -1,4 +1,4 @@
-// For tests: a directory of the host for a kernel's files, gone with the test; and short ways to open what is in it.
+// For tests: a directory of the host for a kernel's files, deleted with the test; and short ways to open what is in it.
 #pragma once
 
 #include <unistd.h>

@@ -115,7 +115,7 @@ class NtMachine {
     return out;
   }
 
-  // What must be the same when everything that was made has gone.
+  // What must be the same when everything that was made has been deleted.
   struct Totals {
     std::uint64_t commit = 0;
     std::uint64_t active = 0;
