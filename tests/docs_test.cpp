@@ -249,8 +249,8 @@ void write_shown_files(const std::string& markdown, const Desk& desk) {
 }
 
 class Docs : public testing::TestWithParam<std::string> {};
-INSTANTIATE_TEST_SUITE_P(Files, Docs, testing::ValuesIn(documents()), [](const auto& info) {
-  std::string name = info.param;
+INSTANTIATE_TEST_SUITE_P(Files, Docs, testing::ValuesIn(documents()), [](const auto& document) {
+  std::string name = document.param;
   std::ranges::replace_if(name, [](unsigned char c) { return std::isalnum(c) == 0; }, '_');
   return name;
 });

@@ -41,7 +41,7 @@ class TestHost {
 
   [[nodiscard]] machine::SimMachine& machine() { return *machine_; }
   [[nodiscard]] mm::MemoryManager& manager() { return *manager_; }
-  [[nodiscard]] mm::Processor& cpu() { return machine_->processor(0); }
+  [[nodiscard]] machine::SimProcessor& cpu() { return machine_->processor(0); }
   // The first of so many host processors for virtual ones.
   unsigned take_processors(unsigned count) { return std::exchange(next_processor_, next_processor_ + count); }
   // Others use the frames of at most so many pages on standby for a while: the next access to those pages reads them
