@@ -14,7 +14,6 @@ namespace pagoda::machine {
 namespace {
 
 constexpr ByteCount kHugePage = 2_MiB;
-constexpr PageCount kFramesPerHugePage = pages_of(kHugePage);
 // Smaller arenas are within the reach of a processor's second-level TLB (2048 pages of 4 KB), and clearing 2 MB for a
 // few frames costs more than it saves.
 constexpr ByteCount kLeastOnHugePages = 8_MiB;
@@ -46,8 +45,7 @@ Result<PhysicalMemory> PhysicalMemory::create(PageCount frames, FrameMemory kind
     // Only advice: where this computer refuses, nothing changes but speed. A large arena is advised against it, because
     // by the policy "always" every touch of it would cost 2 MB.
     const bool huge = fits_huge_pages(bytes_of(frames));
-    const bool advised = madvise(memory.base_, bytes, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE) == 0;
-    if (huge && advised) memory.granule_ = kFramesPerHugePage;
+    madvise(memory.base_, bytes, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
     return memory;
   }
   memory.memfd_ = memfd_create("pagoda-ram", MFD_CLOEXEC);
@@ -63,8 +61,7 @@ PhysicalMemory::PhysicalMemory(PhysicalMemory&& other) noexcept
       base_(std::exchange(other.base_, nullptr)),
       mapped_(std::exchange(other.mapped_, nullptr)),
       mapped_bytes_(other.mapped_bytes_),
-      frames_(other.frames_),
-      granule_(other.granule_) {}
+      frames_(other.frames_) {}
 
 PhysicalMemory::~PhysicalMemory() {
   if (mapped_ != nullptr) munmap(mapped_, mapped_bytes_);
@@ -79,8 +76,6 @@ int PhysicalMemory::memfd() const {
 void PhysicalMemory::give_back(PfnRange frames) {
   if (frames.empty()) return;
   PAGODA_CHECK((PfnRange{Pfn(0), frames_}).contains(frames));
-  PAGODA_CHECK_EQ(frames.first.value() % granule_.value(), std::uint64_t{0});
-  PAGODA_CHECK_EQ(frames.count.value() % granule_.value(), std::uint64_t{0});
   // A memfd keeps its pages when a mapping drops them: they have to leave the file.
   const int advice = memfd_ >= 0 ? MADV_REMOVE : MADV_DONTNEED;
   PAGODA_CHECK_EQ(madvise(base_ + PhysicalAddress(frames.first).value(), bytes_of(frames.count).value(), advice), 0);

@@ -35,9 +35,9 @@ class PhysicalMemory {
   // What the arena costs this computer by now. Reads /proc.
   [[nodiscard]] ByteCount resident() const;
 
-  // As Machine: the unit in which frames go back to Linux, which is a whole huge page where there are such.
-  [[nodiscard]] PageCount give_back_granule() const { return granule_; }
-  // Requires: whole granules of the arena.
+  // Linux gets the memory of the frames until they are touched again. Part of a huge page splits it: that part is free
+  // for others when Linux needs memory, and what is touched again lies on 4 KB pages.
+  // Requires: frames of the arena.
   void give_back(PfnRange frames);
 
  private:
@@ -48,7 +48,6 @@ class PhysicalMemory {
   std::byte* mapped_ = nullptr;  // What was reserved: the arena, and inaccessible addresses on both sides.
   std::size_t mapped_bytes_ = 0;
   PageCount frames_;
-  PageCount granule_{1};
 };
 
 }  // namespace pagoda::machine

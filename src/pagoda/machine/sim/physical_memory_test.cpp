@@ -75,12 +75,10 @@ TEST(PhysicalMemory, TenThousandRandomFramesOfATebibyteCostTheirSize) {
   EXPECT_GE(machine->memory().resident(), bytes_of(PageCount(9'900)));
 }
 
-TEST_P(PhysicalMemoryKinds, GivesBackWholeGranules) {
+TEST_P(PhysicalMemoryKinds, GivesBackFrames) {
   // Above the size from which on it lies on huge pages, and not a multiple of them.
   auto memory = *PhysicalMemory::create(pages_of(32_MiB) + PageCount(3), GetParam());
   const PhysicalView view = memory.view();
-  const PageCount granule = memory.give_back_granule();
-  ASSERT_TRUE(granule == PageCount(1) || granule == kPerHugePage);
   for (std::uint32_t frame = 0; frame < memory.frames().value(); ++frame)
     view.store<std::uint64_t>(PhysicalAddress(Pfn(frame)), frame + 1);
   EXPECT_GE(memory.resident(), 32_MiB);
@@ -91,6 +89,10 @@ TEST_P(PhysicalMemoryKinds, GivesBackWholeGranules) {
   for (std::uint32_t frame = 0; frame < memory.frames().value(); frame += 64)
     EXPECT_EQ(view.load<std::uint64_t>(PhysicalAddress(Pfn(frame))), some.contains(Pfn(frame)) ? 0U : frame + 1);
   memory.give_back({});
+  // Part of a huge page.
+  memory.give_back({Pfn(3), PageCount(5)});
+  for (std::uint32_t frame = 0; frame < 16; ++frame)
+    EXPECT_EQ(view.load<std::uint64_t>(PhysicalAddress(Pfn(frame))), frame >= 3 && frame < 8 ? 0U : frame + 1);
 }
 
 TEST(PhysicalMemory, ZeroingInTheBackgroundLeavesWhatIsZeroAlone) {
@@ -118,9 +120,6 @@ TEST(PhysicalMemoryDeathTest, MisuseDies) {
   auto memory = *PhysicalMemory::create(pages_of(32_MiB));
   EXPECT_DEATH(static_cast<void>(memory.memfd()), "check failed");
   EXPECT_DEATH(memory.give_back({Pfn(0), pages_of(34_MiB)}), "check failed");
-  if (memory.give_back_granule() > PageCount(1)) {
-    EXPECT_DEATH(memory.give_back({Pfn(1), kPerHugePage}), "check failed");
-  }
 }
 
 }  // namespace

@@ -42,7 +42,7 @@ class SimMachine : public Machine {
   [[nodiscard]] std::span<Processor* const> processors() override { return processors_.interfaces(); }
   [[nodiscard]] std::span<Disk* const> disks() override { return disk_pointers_; }
   [[nodiscard]] Hypercalls* hypercalls() override { return nullptr; }
-  [[nodiscard]] PageCount give_back_granule() const override { return memory_.give_back_granule(); }
+  [[nodiscard]] PageCount give_back_granule() const override { return PageCount(1); }
   void give_back(PfnRange frames) override { memory_.give_back(frames); }
   void shoot_down(Processor& initiator, const ProcessorSet& targets, Asid asid, VpnRange pages) override;
 

@@ -2,43 +2,52 @@
 
 #include <algorithm>
 
+#include "pagoda/machine/paging_mode.h"
+
 namespace pagoda::mm {
 
 namespace {
 
-bool is_unused(const PfnDatabase& pfns, PfnRange frames) {
-  for (Pfn frame = frames.first; frame < frames.end(); ++frame) {
-    const PageState state = pfns.entry(frame).state;  // Frames that were never used are zeroed.
-    if (state != PageState::kFree && state != PageState::kZeroed) return false;
-  }
-  return true;
+using machine::kPagesPerLargePage;
+
+// A large page is split when no more of it than this is in use. Choice: with a page table in each, and some neighbours,
+// what a guest discards goes back nevertheless.
+constexpr PageCount kMostInUse = kPagesPerLargePage / 8;
+
+bool is_unused(const PfnDatabase& pfns, Pfn frame) {
+  const PageState state = pfns.entry(frame).state;  // Frames that were never used are zeroed.
+  return state == PageState::kFree || state == PageState::kZeroed;
 }
 
 }  // namespace
 
 void FreedFrames::add(Pfn frame) {
-  const Pfn first(frame.value() - static_cast<std::uint32_t>(frame.value() % granule_.value()));
-  // Not a device's, nor a granule that belongs to a device, or to nothing, in part.
-  if (!PfnRange{Pfn(0), pfns_.frames()}.contains(PfnRange{first, granule_})) return;
-  if (granules_.empty() || granules_.back() != first) granules_.push_back(first);
+  if (!pfns_.contains(frame)) return;  // A device's.
+  const Pfn first = frame - PageCount(frame.value() % kPagesPerLargePage.value());
+  if (large_pages_.empty() || large_pages_.back() != first) large_pages_.push_back(first);
 }
 
 void FreedFrames::give_back() {
-  if (granules_.empty()) return;
-  std::ranges::sort(granules_);
-  granules_.erase(std::ranges::unique(granules_).begin(), granules_.end());
+  std::ranges::sort(large_pages_);
+  large_pages_.erase(std::ranges::unique(large_pages_).begin(), large_pages_.end());
   // The lock is held throughout: no frame is taken between the look at it and its way back.
   const LockGuard guard(pfns_.lock);
-  PfnRange run{};
-  for (const Pfn first : granules_) {
-    if (!is_unused(pfns_, {first, granule_})) continue;
-    if (run.end() != first) {
+  for (const Pfn first : large_pages_) {
+    const PfnRange all = PfnRange{first, kPagesPerLargePage}.intersection({Pfn(0), pfns_.frames()});
+    PageCount in_use;
+    for (Pfn frame = all.first; frame < all.end(); ++frame) in_use += PageCount(is_unused(pfns_, frame) ? 0 : 1);
+    if (in_use > kMostInUse) continue;
+    PfnRange run{all.first, PageCount()};
+    for (Pfn frame = all.first; frame < all.end(); ++frame) {
+      if (is_unused(pfns_, frame)) {
+        ++run.count;
+        continue;
+      }
       machine_.give_back(run);
-      run = {first, PageCount()};
+      run = {frame + PageCount(1), PageCount()};
     }
-    run.count += granule_;
+    machine_.give_back(run);
   }
-  machine_.give_back(run);
 }
 
 }  // namespace pagoda::mm

@@ -1,8 +1,8 @@
 // Frames that were just freed because their contents are worth nothing, on their way back to the machine's own host.
 //
-// A machine takes whole granules (2 MB where its memory lies on huge pages), so a granule goes back when the last of its
-// frames has become free or zeroed. Frames stay on their lists; those on the free list happen to be zero afterwards.
-// What is simulated does not change by it.
+// Its memory may lie on large pages there, which giving back a part would split for little: so frames go back when most
+// of the large page around them is free or zeroed. (All of it is rare: page tables lie among the pages that they map.)
+// Frames stay on their lists; those on the free list happen to be zero afterwards. What is simulated does not change.
 #pragma once
 
 #include <vector>
@@ -15,11 +15,10 @@ namespace pagoda::mm {
 
 class FreedFrames {
  public:
-  FreedFrames(machine::Machine& machine, PfnDatabase& pfns)
-      : machine_(machine), pfns_(pfns), granule_(machine.give_back_granule()) {}
+  FreedFrames(machine::Machine& machine, PfnDatabase& pfns) : machine_(machine), pfns_(pfns) {}
 
-  // Whether the machine takes anything at all.
-  [[nodiscard]] bool wanted() const { return !granule_.is_zero(); }
+  // Whether the machine takes frames one by one.
+  [[nodiscard]] bool wanted() const { return machine_.give_back_granule() == PageCount(1); }
   // Requires: wanted(). The frame is about to be freed.
   void add(Pfn frame);
   // They are free now. Takes the PFN lock.
@@ -28,8 +27,7 @@ class FreedFrames {
  private:
   machine::Machine& machine_;
   PfnDatabase& pfns_;
-  PageCount granule_;
-  std::vector<Pfn> granules_;  // Their first frames, as they come.
+  std::vector<Pfn> large_pages_;  // Around the frames, as they come: the first frame of each.
 };
 
 }  // namespace pagoda::mm

@@ -27,10 +27,10 @@ TEST(FreedFrames, WhatIsDiscardedGoesBackToTheComputer) {
   const ByteCount before = t.machine().memory().resident();
   ASSERT_GE(before, bytes_of(kPages));
 
-  // By pieces, as hints come: a granule is free with its last piece.
+  // By pieces, as hints come.
   for (Vpn page = base.vpn(); page < base.vpn() + kPages; page += PageCount(64))
     ASSERT_TRUE(t.space().discard(t.cpu(), {page, PageCount(64)}));
-  // But for the granules at both ends, which page tables and others share.
+  // But for the large pages at both ends, which are shared with other pages.
   EXPECT_LE(t.machine().memory().resident() + bytes_of(kPages), before + 4_MiB);
   EXPECT_EQ(t.check(), "");
 
@@ -42,20 +42,22 @@ TEST(FreedFrames, WhatIsDiscardedGoesBackToTheComputer) {
   EXPECT_EQ(t.check(), "");
 }
 
-TEST(FreedFrames, AGranuleStaysWhileAFrameOfItIsInUse) {
+TEST(FreedFrames, ALargePageStaysWhileMuchOfItIsInUse) {
   TestMachine t(machine_of_32_mib());
   const VirtualAddress base = t.commit(kPages);
   t.fill(base, kPages);
-  // Every 32nd page stays: one at least in every granule of 2 MB.
-  for (Vpn page = base.vpn(); page < base.vpn() + kPages; page += PageCount(32))
-    ASSERT_TRUE(t.space().discard(t.cpu(), {page + PageCount(1), PageCount(31)}));
+  const ByteCount before = t.machine().memory().resident();
+  for (Vpn page = base.vpn(); page < base.vpn() + kPages; page += PageCount(8))
+    ASSERT_TRUE(t.space().discard(t.cpu(), {page + PageCount(2), PageCount(6)}));
+  // But for the last one, of which most was never used.
+  EXPECT_GE(t.machine().memory().resident() + 2_MiB, before);
   for (std::uint64_t page = 0; page < kPages.value(); ++page)
-    EXPECT_EQ(t.get(base, page), page % 32 == 0 ? page + 1 : 0U);
+    EXPECT_EQ(t.get(base, page), page % 8 < 2 ? page + 1 : 0U);
   EXPECT_EQ(t.check(), "");
 }
 
-// A device's frames lie behind the manager's, in one granule with them.
-TEST(FreedFrames, WhatADeviceHasInAGranuleStays) {
+// A device's frames lie behind the manager's, in one large page with them.
+TEST(FreedFrames, WhatADeviceHasInALargePageStays) {
   testing::TestMachineConfig config = machine_of_32_mib();
   config.frames = pages_of(32_MiB) - PageCount(100);
   config.device_frames = PageCount(100);
