@@ -21,6 +21,7 @@
 
 #include "pagoda/report/html.h"
 #include "pagoda/report/testing/sample_run.h"
+#include "pagoda/report/testing/variant_runs.h"
 
 namespace pagoda {
 namespace {

@@ -4,23 +4,20 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <memory>
 #include <set>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
-#include "pagoda/hv/check.h"
-#include "pagoda/mm/check/check.h"
 #include "pagoda/sim/baseline.h"
-#include "pagoda/sim/simulation.h"
+#include "tests/checked_run.h"
 
-namespace pagoda::sim {
+namespace pagoda::sim::testing {
 namespace {
 
-using testing::HasSubstr;
-using testing::IsEmpty;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 
 struct Vm {
   std::string_view name = "v";
@@ -33,14 +30,14 @@ struct Vm {
   std::string_view page_file = "8MiB";
 };
 
-std::string process(std::string_view table, std::string_view name, std::string_view program) {
+std::string process_in(std::string_view table, std::string_view name, std::string_view program) {
   return fmt::format("[[{}]]\nname = '{}'\nprogram = {{ {} }}\n", table, name, program);
 }
 
 // Two programs that want more than the guest has.
 const std::string kTwo =
-    process("vm.process", "a", "kind = 'uniform', memory = '3MiB', operations = 5000") +
-    process("vm.process", "b",
+    process_in("vm.process", "a", "kind = 'uniform', memory = '3MiB', operations = 5000") +
+    process_in("vm.process", "b",
             "kind = 'phases', memory = '1MiB', operations = 5000, window = '256KiB', phase_operations = 700");
 
 std::string vm(const Vm& vm, const std::string& processes = kTwo) {
@@ -59,43 +56,6 @@ std::string host(std::string_view memory, unsigned processors, const std::string
       memory, processors, rest);
 }
 
-// One run, with the checkers of all levels in the middle of it and at its end.
-struct CheckedRun {
-  explicit CheckedRun(const std::string& text, RunOptions options = {.verify = true}) {
-    const auto scenario = parse_scenario(text, "test.toml");
-    EXPECT_TRUE(scenario) << scenario.error().message;
-    options.progress = [this](std::uint64_t done, std::uint64_t total, Time) {
-      EXPECT_LE(done, total);
-      if (findings.empty() && ++calls % 8 == 1) findings = check();
-    };
-    auto created = Simulation::create(*scenario, std::move(options));
-    EXPECT_TRUE(created) << created.error().message;
-    simulation = std::move(*created);
-  }
-  const RunResult& go() {
-    auto outcome = simulation->run();
-    EXPECT_TRUE(outcome) << outcome.error().message;
-    if (outcome) result = std::move(*outcome);
-    if (findings.empty()) findings = check();
-    EXPECT_EQ(findings, "");
-    return result;
-  }
-  std::string check() {
-    std::string all = to_string(mm::check(simulation->manager(), simulation->machine().processor()));
-    for (const auto& guest : simulation->guests()) {
-      if (guest->is_lost()) continue;  // It stopped in the middle of something.
-      all += hv::to_string(hv::check(guest->partition()));
-      all += to_string(mm::check(guest->system().manager(), guest->partition().machine().processor()));
-    }
-    return all;
-  }
-
-  std::unique_ptr<Simulation> simulation;
-  std::string findings;
-  unsigned calls = 0;
-  RunResult result;
-};
-
 TEST(VirtualMachinesInScenarios, TheSameSeedIsTheSameRun) {
   const std::string text = host("3MiB", 2, vm({.name = "v", .processors = 2}) + vm({.name = "w", .mmu = "shadow"}));
   CheckedRun first(text);
@@ -108,7 +68,7 @@ TEST(VirtualMachinesInScenarios, TheSameSeedIsTheSameRun) {
 
 TEST(VirtualMachinesInScenarios, ProgramsReadTheSameBytesInEveryVirtualMachineAndOnTheHost) {
   // What they read where there is no virtual machine.
-  const std::string on_host = process("process", "a", "kind = 'zipf', memory = '2MiB', operations = 5000");
+  const std::string on_host = process_in("process", "a", "kind = 'zipf', memory = '2MiB', operations = 5000");
   std::vector<std::uint64_t> expected;
   std::set<std::uint64_t> hashes;
   for (const char* mmu : {"nested", "shadow"}) {
@@ -165,7 +125,7 @@ TEST(VirtualMachinesInScenarios, FiguresAddUp) {
     mm::FaultCounts faults{};
     for (const ProcessResult& process : result.processes) {
       if (process.vm != vm.name) continue;
-      for (std::size_t kind = 0; kind < mm::kFaultKinds; ++kind) faults[kind] += process.faults[kind];
+      mm::add(faults, process.faults);
       EXPECT_LE(process.cpu_time + process.wait_time, process.finished - Time{});
     }
     EXPECT_EQ(faults, vm.counters.faults);
@@ -189,7 +149,7 @@ TEST(VirtualMachinesInScenarios, FiguresAddUp) {
 
 TEST(VirtualMachinesInScenarios, OneThatWaitsForTheHostLetsOthersRun) {
   // One core; the guest's waits for the host's disk are time for the host's own program.
-  const std::string own = process("process", "p", "kind = 'uniform', memory = '64KiB', operations = 2000");
+  const std::string own = process_in("process", "p", "kind = 'uniform', memory = '64KiB', operations = 2000");
   CheckedRun run(host("2MiB", 1, vm({}) + own));
   const RunResult& result = run.go();
   EXPECT_GT(result.vms[0].waited, 10_ms);
@@ -240,7 +200,7 @@ TEST(VirtualMachinesInScenarios, TheShippedGuestsHaveTwoThirdsOfTheirMemoryAndAl
   const auto scenario = load_scenario(std::string(PAGODA_SOURCE_DIR) + "/scenarios/guests.toml");
   ASSERT_TRUE(scenario) << scenario.error().message;
   PageCount promised;
-  for (const VmConfig& vm : scenario->vms) promised += vm.machine.frames;
+  for (const VmConfig& vm : scenario->vms) promised += vm.partition.memory;
   EXPECT_GE(scenario->vms.size(), 3U);
   EXPECT_EQ(scenario->machine.frames.value() * 3, promised.value() * 2);
   const auto result = run_scenario(*scenario, {.verify = true});
@@ -256,7 +216,7 @@ TEST(VirtualMachinesInScenarios, TheStoreHoldsWhatTheHostCompressed) {
       host("3MiB", 1,
            "[memory_manager]\ncompression_store = '1MiB'\n" +
                vm({.memory = "4MiB"},
-                  process("vm.process", "a", "kind = 'uniform', memory = '5MiB', operations = 4000") + fill)));
+                  process_in("vm.process", "a", "kind = 'uniform', memory = '5MiB', operations = 4000") + fill)));
   const RunResult& result = run.go();
   EXPECT_GT(result.counters.pages_compressed, 0U);
   PageCount most;
@@ -279,7 +239,7 @@ TEST(VirtualMachinesInScenarios, AHostThatCannotKeepItsPromiseSaysSo) {
   const auto scenario =
       parse_scenario("[host]\nmemory = '4MiB'\n" +
                          vm({.memory = "8MiB", .page_file = ""},
-                            process("vm.process", "a", "kind = 'uniform', memory = '64KiB', operations = 1")),
+                            process_in("vm.process", "a", "kind = 'uniform', memory = '64KiB', operations = 1")),
                      "test.toml");
   ASSERT_TRUE(scenario) << scenario.error().message;
   const auto simulation = Simulation::create(*scenario, {});
@@ -288,8 +248,8 @@ TEST(VirtualMachinesInScenarios, AHostThatCannotKeepItsPromiseSaysSo) {
 }
 
 TEST(VirtualMachinesInScenarios, AVirtualMachineThatTheHostLosesEndsAlone) {
-  // Every read of the host's disk fails: what was paged out is gone.
-  const std::string own = process("process", "p", "kind = 'uniform', memory = '64KiB', operations = 2000");
+  // Every read of the host's disk fails: what was paged out is lost.
+  const std::string own = process_in("process", "p", "kind = 'uniform', memory = '64KiB', operations = 2000");
   std::string text = host("2MiB", 1, vm({}) + own);
   text.insert(text.find("store = 'memory'"), "read_errors = 1.0\n");
   CheckedRun run(text);
@@ -314,9 +274,9 @@ TEST(VirtualMachinesInScenarios, AGuestsOwnDiskMayFail) {
 TEST(VirtualMachinesInScenarios, AnIdleGuestEndsNothingAndHaltsItsProcessors) {
   CheckedRun run(host("8MiB", 2,
                       vm({.name = "v", .processors = 2},
-                         process("vm.process", "a", "kind = 'uniform', memory = '64KiB', operations = 100")) +
+                         process_in("vm.process", "a", "kind = 'uniform', memory = '64KiB', operations = 100")) +
                           vm({.name = "w", .processors = 2}, "") +
-                          process("process", "late", "kind = 'uniform', memory = '64KiB', operations = 10") +
+                          process_in("process", "late", "kind = 'uniform', memory = '64KiB', operations = 10") +
                           "start = '3s'\n"));
   const RunResult& result = run.go();
   EXPECT_GT(result.end, Time{} + 3_s);
@@ -324,4 +284,4 @@ TEST(VirtualMachinesInScenarios, AnIdleGuestEndsNothingAndHaltsItsProcessors) {
 }
 
 }  // namespace
-}  // namespace pagoda::sim
+}  // namespace pagoda::sim::testing

@@ -17,6 +17,7 @@
 #include "pagoda/base/units.h"
 #include "pagoda/cli/exit_codes.h"
 #include "pagoda/report/json.h"
+#include "pagoda/report/text.h"
 #include "pagoda/report/write_file.h"
 #include "pagoda/sim/image/image_contents.h"
 #include "pagoda/sim/image/image_files.h"
@@ -38,7 +39,7 @@ constexpr const char* kImageHelp =
     "is\n"
     "a raw file of the bytes; several may come in a tar archive, and zstd may be around either.\n";
 
-constexpr const char* kInfoHelp =
+constexpr const char* kImageInfoHelp =
     "Show what is in images: zero pages, distinct contents, their size under LZ4, and what sharing equal pages would "
     "save.\n"
     "Whole images of all files are counted together; a page map stands by itself.\n\n"
@@ -48,11 +49,6 @@ constexpr const char* kMakeHelp =
     "Write one image as a raw file. From a page map it is made: its pages are equal where the real ones were, and "
     "compress\nas they did.\n\n"
     "Example: pagoda image make data/images/all14.vpm.zst nk_idle -o idle.mem\n";
-
-int refuse(const InputError& error) {
-  fmt::print(stderr, "pagoda: {}\n", error.message);
-  return kExitBadInput;
-}
 
 // --- info ---
 
@@ -74,15 +70,13 @@ Input<std::vector<Group>> read_groups(const std::vector<std::string>& files) {
   sim::ImageReader whole;
   std::string whole_files;
   for (const std::string& path : files) {
-    auto file = sim::ImageFile::open(path);
-    if (!file) return std::unexpected(file.error());
-    if (file->kind == sim::ImageFileKind::kPageMap) {
-      auto map = sim::PageMap::read(file->source);
-      if (!map) return std::unexpected(map.error());
-      groups.push_back({.title = path, .kind = "page map", .map = std::move(*map)});
+    auto file = PAGODA_TRY(sim::ImageFile::open(path));
+    if (file.kind == sim::ImageFileKind::kPageMap) {
+      auto map = PAGODA_TRY(sim::PageMap::read(file.source));
+      groups.push_back({.title = path, .kind = "page map", .map = std::move(map)});
       continue;
     }
-    PAGODA_TRY(whole.read(*file, [](const std::string&) { return true; }));
+    PAGODA_TRY(whole.read(file, [](const std::string&) { return true; }));
     whole_files += (whole_files.empty() ? "" : ", ") + path;
   }
   if (!whole.empty()) groups.push_back({.title = whole_files, .kind = "whole images", .map = whole.take_map()});
@@ -111,13 +105,6 @@ Input<> check_names(const std::vector<Group>& groups, const std::vector<std::str
   return {};
 }
 
-// 1234567 -> "1,234,567".
-std::string grouped(PageCount number) {
-  std::string digits = fmt::format("{}", number.value());
-  for (std::size_t at = digits.size(); at > 3;) digits.insert(at -= 3, ",");
-  return digits;
-}
-
 void print_group(const Group& group, const std::vector<sim::ImageRow>& rows) {
   std::size_t width = 5;
   for (const sim::ImageRow& row : rows) width = std::max(width, row.name.size());
@@ -127,9 +114,10 @@ void print_group(const Group& group, const std::vector<sim::ImageRow>& rows) {
              "zero", "not zero", "distinct", "saved", "LZ4", "pages", "not zero", "distinct", "saved");
   for (const sim::ImageRow& row : rows) {
     fmt::print("{:<{}}  {:>9} {:>9} {:>9} {:>9} {:>4.1f} % {:>5.2f}  {:>10} {:>10} {:>11} {:>4.1f} %\n", row.name,
-               width, grouped(row.alone.pages), grouped(row.alone.zero), grouped(row.alone.not_zero()),
-               grouped(row.alone.distinct), 100 * row.alone.saved_by_sharing(), row.alone.lz4_ratio(),
-               grouped(row.together.pages), grouped(row.together.not_zero()), grouped(row.together.distinct),
+               width, report::grouped(row.alone.pages.value()), report::grouped(row.alone.zero.value()),
+               report::grouped(row.alone.not_zero().value()), report::grouped(row.alone.distinct.value()),
+               100 * row.alone.saved_by_sharing(), row.alone.lz4_ratio(), report::grouped(row.together.pages.value()),
+               report::grouped(row.together.not_zero().value()), report::grouped(row.together.distinct.value()),
                100 * row.together.saved_by_sharing());
   }
 }
@@ -157,12 +145,11 @@ report::Json to_json(const Group& group, const std::vector<sim::ImageRow>& rows)
 
 Input<> show_info(const InfoArguments& arguments) {
   if (!arguments.json.empty()) PAGODA_TRY(report::check_writable(arguments.json));
-  const auto groups = read_groups(arguments.files);
-  if (!groups) return std::unexpected(groups.error());
-  PAGODA_TRY(check_names(*groups, arguments.only));
+  const auto groups = PAGODA_TRY(read_groups(arguments.files));
+  PAGODA_TRY(check_names(groups, arguments.only));
   report::Json json = {{"schema", kSchema}, {"version", kVersion}, {"groups", report::Json::array()}};
   std::vector<std::pair<const Group*, std::vector<sim::ImageRow>>> shown;
-  for (const Group& group : *groups) {
+  for (const Group& group : groups) {
     shown.emplace_back(&group, sim::image_figures(group.map, chosen(group.map, arguments.only)));
     json["groups"].push_back(to_json(group, shown.back().second));
   }
@@ -185,25 +172,24 @@ struct MakeArguments {
 
 Input<> make_image(const MakeArguments& arguments) {
   PAGODA_TRY(report::check_writable(arguments.output));
-  const auto image = sim::ImageOpener().open(arguments.file, arguments.name);
-  if (!image) return std::unexpected(image.error());
-  const std::uint64_t pages = (*image)->pages().value();
+  const auto image = PAGODA_TRY(sim::ImageOpener().open(arguments.file, arguments.name));
+  const std::uint64_t pages = image->pages().value();
   std::uint64_t done = 0;
   std::vector<std::byte> part(kPartBytes);
   PAGODA_TRY(report::write_file_in_parts(arguments.output, [&] {
     std::size_t size = 0;
     for (; size < part.size() && done < pages; size += kPageBytes)
-      (*image)->fill(done++, sim::PageBytes(&part[size], kPageBytes));
+      image->fill(done++, sim::PageBytes(&part[size], kPageBytes));
     return std::string_view(reinterpret_cast<const char*>(part.data()), size);
   }));
-  fmt::print(stderr, "pagoda: {}: {}, {} pages\n", arguments.output, (*image)->describe(), grouped((*image)->pages()));
+  fmt::print(stderr, "pagoda: {}: {}, {} pages\n", arguments.output, image->describe(), report::grouped(pages));
   return {};
 }
 
 // --- the command line ---
 
-void add_info(CLI::App& image, int& exit_code) {
-  CLI::App* const command = image.add_subcommand("info", kInfoHelp);
+void add_image_info(CLI::App& image, int& exit_code) {
+  CLI::App* const command = image.add_subcommand("info", kImageInfoHelp);
   const auto arguments = std::make_shared<InfoArguments>();
   command->add_option("file", arguments->files, "Page maps (.vpm.zst) and whole images (raw, .tar; also .zst)")
       ->required()
@@ -235,7 +221,7 @@ void add_make(CLI::App& image, int& exit_code) {
 void add_image_command(CLI::App& app, int& exit_code) {
   CLI::App* const image = app.add_subcommand("image", kImageHelp);
   image->require_subcommand(1);
-  add_info(*image, exit_code);
+  add_image_info(*image, exit_code);
   add_make(*image, exit_code);
 }
 

@@ -12,13 +12,14 @@
 #include <optional>
 #include <string>
 
+#include "pagoda/base/status.h"
 #include "pagoda/cli/exit_codes.h"
 #include "pagoda/report/html.h"
 #include "pagoda/report/json.h"
 #include "pagoda/report/summary.h"
 #include "pagoda/report/write_file.h"
 #include "pagoda/sim/baseline.h"
-#include "pagoda/sim/scenario.h"
+#include "pagoda/sim/scenario/scenario.h"
 #include "pagoda/sim/simulation.h"
 
 namespace pagoda::cli {
@@ -75,11 +76,6 @@ std::string check_whole_number(const std::string& text, std::uint64_t least) {
   return fmt::format("\"{}\" is not a whole number from {} to {}", text, least, kMost);
 }
 
-int refuse(const InputError& error) {
-  fmt::print(stderr, "pagoda: {}\n", error.message);
-  return kExitBadInput;
-}
-
 // A folder that is missing is made; a name that cannot be written is refused before the run, not after it.
 Input<> prepare_output(const std::string& file) {
   if (file.empty()) return {};
@@ -91,17 +87,15 @@ Input<> prepare_output(const std::string& file) {
 
 // The run that the scenario names to be compared with, asked the same.
 Input<sim::Baseline> run_baseline(const sim::Scenario& scenario, const RunArguments& arguments, bool seed_given) {
-  const auto other = sim::load_scenario(scenario.compare_with);
-  if (!other) return std::unexpected(other.error());
+  const auto other = PAGODA_TRY(sim::load_scenario(scenario.compare_with));
   sim::RunOptions options{.verify = arguments.verify, .progress = {}};
   if (seed_given) options.seed = arguments.seed;
   if (arguments.operations > 0) options.operations_most = arguments.operations;
-  const auto result = sim::run_scenario(*other, std::move(options));
-  if (!result) return std::unexpected(result.error());
-  return sim::baseline_of(*result);
+  const auto result = PAGODA_TRY(sim::run_scenario(other, std::move(options)));
+  return sim::baseline_of(result);
 }
 
-int run(const RunArguments& arguments, bool seed_given) {
+int simulate(const RunArguments& arguments, bool seed_given) {
   if (!arguments.json.empty() && arguments.json == arguments.report)
     return refuse({fmt::format("{}: named for --json and for --report; name two files", arguments.json)});
   const auto scenario = sim::load_scenario(arguments.scenario);
@@ -169,7 +163,7 @@ void add_run_command(CLI::App& app, int& exit_code) {
   command->add_flag("--verify", arguments->verify,
                     "Compare every load with what was stored there; stop at the first difference");
   command->add_flag("--quiet", arguments->quiet, "No progress, no summary");
-  command->callback([arguments, seed, &exit_code] { exit_code = run(*arguments, seed->count() > 0); });
+  command->callback([arguments, seed, &exit_code] { exit_code = simulate(*arguments, seed->count() > 0); });
 }
 
 }  // namespace pagoda::cli

@@ -20,8 +20,10 @@
 #include <vector>
 
 #include "pagoda/base/input_error.h"
+#include "pagoda/base/status.h"
 #include "pagoda/base/units.h"
 #include "pagoda/cli/exit_codes.h"
+#include "pagoda/report/text.h"
 #include "pagoda/sim/trace/lackey_import.h"
 #include "pagoda/sim/trace/recorder.h"
 #include "pagoda/sim/trace/trace_reader.h"
@@ -58,36 +60,24 @@ constexpr const char* kImportHelp =
     "         pagoda trace import ls.txt -o ls.vmpt.zst\n"
     "         pagoda trace import --window 256 --level 19 old.vmpt.zst -o new.vmpt.zst\n";
 
-constexpr const char* kInfoHelp =
+constexpr const char* kTraceInfoHelp =
     "Show what a trace holds: its length, its pages, where they lie, and its working-set curve.\n\n"
     "Example: pagoda trace info data/traces/sort.vmpt.zst\n";
-
-int report_error(const InputError& error) {
-  fmt::print(stderr, "pagoda: {}\n", error.message);
-  return kExitBadInput;
-}
-
-// 1234567 -> "1,234,567".
-std::string grouped(std::uint64_t number) {
-  std::string digits = fmt::format("{}", number);
-  for (std::size_t at = digits.size(); at > 3;) digits.insert(at -= 3, ",");
-  return digits;
-}
 
 std::string mebibytes(PageCount pages) {
   return fmt::format("{:.1f} MiB", static_cast<double>(bytes_of(pages).value()) / (1 << 20));
 }
 
 std::string in_short(const sim::TraceInfo& info) {
-  return fmt::format("{} raw references in {} records, {} pages ({})", grouped(info.references), grouped(info.records),
-                     grouped(info.pages.value()), mebibytes(info.pages));
+  return fmt::format("{} raw references in {} records, {} pages ({})", report::grouped(info.references),
+                     report::grouped(info.records), report::grouped(info.pages.value()), mebibytes(info.pages));
 }
 
 // --- record ---
 
 int run_record(const sim::RecordOptions& options) {
   const Input<sim::RecordOutcome> outcome = sim::record_program(options);
-  if (!outcome) return report_error(outcome.error());
+  if (!outcome) return refuse(outcome.error());
   fmt::print(stderr, "pagoda: {}: {}; {} ended with status {}\n", options.output, in_short(outcome->info),
              options.command[0], outcome->exit_status);
   if (outcome->info.ending == "exec") {
@@ -133,12 +123,11 @@ Input<sim::TraceInfo> import_text(const InputFile& file, const std::string& name
   sim::TraceWriterOptions writer_options{
       .source = "valgrind-lackey", .program = options.program, .level = options.level};
   writer_options.window = options.window == 0 ? sim::RecordOptions().window : options.window;
-  auto writer = sim::TraceWriter::create(options.output, writer_options);
-  if (!writer) return std::unexpected(writer.error());
-  sim::TraceReducer reducer(writer_options.window, **writer);
+  auto writer = PAGODA_TRY(sim::TraceWriter::create(options.output, writer_options));
+  sim::TraceReducer reducer(writer_options.window, *writer);
   const bool terminal = isatty(STDERR_FILENO) != 0;
   const auto show = [](std::uint64_t bytes, std::uint64_t lines) {
-    fmt::print(stderr, "\r{}: {} MiB, {} lines ", "importing", bytes >> 20, grouped(lines));
+    fmt::print(stderr, "\r{}: {} MiB, {} lines ", "importing", bytes >> 20, report::grouped(lines));
   };
   const auto totals = sim::import_lackey(file.fd(), name, reducer,
                                          terminal ? std::function<void(std::uint64_t, std::uint64_t)>(show) : nullptr);
@@ -147,27 +136,27 @@ Input<sim::TraceInfo> import_text(const InputFile& file, const std::string& name
   if (totals->references == 0) {
     return bad_input(fmt::format("{}: holds no references; run valgrind --tool=lackey with --trace-mem=yes", name));
   }
-  (*writer)->append_references(reducer.flush());
-  return (*writer)->publish();
+  writer->append_references(reducer.flush());
+  return writer->publish();
 }
 
 int run_import(const ImportOptions& options) {
   const std::string name = options.input == "-" ? "standard input" : options.input;
   const InputFile file(options.input);
   if (file.fd() < 0) {
-    return report_error({fmt::format("{}: cannot be read: {}; give the output of lackey", name, std::strerror(errno))});
+    return refuse({fmt::format("{}: cannot be read: {}; give the output of lackey", name, std::strerror(errno))});
   }
   Input<sim::TraceInfo> info;
   if (file.is_trace()) {
     Input<sim::TraceReader> reader = sim::TraceReader::open(options.input);
-    if (!reader) return report_error(reader.error());
+    if (!reader) return refuse(reader.error());
     sim::TraceWriterOptions writer_options{.program = options.program, .level = options.level};
     writer_options.window = std::max<std::uint64_t>(options.window, 1);
     info = sim::rewrite_trace(*reader, options.output, writer_options);
   } else {
     info = import_text(file, name, options);
   }
-  if (!info) return report_error(info.error());
+  if (!info) return refuse(info.error());
   fmt::print(stderr, "pagoda: {}: {}\n", options.output, in_short(*info));
   return 0;
 }
@@ -181,7 +170,7 @@ void print_field(const char* label, const std::string& value) {
 
 void print_ranges(const sim::TraceInfo& info) {
   if (info.ranges.empty()) return;
-  print_field("footprint", fmt::format("{} ranges in {:#x}..{:#x}{}", grouped(info.ranges.size()),
+  print_field("footprint", fmt::format("{} ranges in {:#x}..{:#x}{}", report::grouped(info.ranges.size()),
                                        info.ranges.front().first.value(), info.ranges.back().last().value(),
                                        info.ranges.size() > kRangesShown ? "; the largest:" : ":"));
   std::vector<VpnRange> largest = info.ranges;
@@ -192,7 +181,7 @@ void print_ranges(const sim::TraceInfo& info) {
   std::ranges::sort(largest, {}, &VpnRange::first);
   for (const VpnRange& range : largest) {
     fmt::print("  {:>#15x}..{:<#15x} {:>12} pages  {:>10}\n", range.first.value(), range.last().value(),
-               grouped(range.count.value()), mebibytes(range.count));
+               report::grouped(range.count.value()), mebibytes(range.count));
   }
 }
 
@@ -202,21 +191,23 @@ void print_info(const std::string& path, const sim::TraceInfo& info, const std::
   print_field("recorded by", info.source + (info.version == 1 ? " (VMPT1, no seal)" : " (VMPT2, sealed)"));
   print_field("pages are", info.space);
   print_field("ends by", info.ending);
-  print_field("exact", fmt::format("LRU and OPT misses, from {} frames on", grouped(info.window)));
-  print_field("references", fmt::format("{} raw, in {} records", grouped(info.references), grouped(info.records)));
-  print_field("records", fmt::format("{} read, {} write, {} execute", grouped(info.records_reading),
-                                     grouped(info.records_writing), grouped(info.records_executing)));
-  print_field("pages", fmt::format("{} ({}): {} read, {} written, {} executed", grouped(info.pages.value()),
-                                   mebibytes(info.pages), grouped(info.pages_read.value()),
-                                   grouped(info.pages_written.value()), grouped(info.pages_executed.value())));
+  print_field("exact", fmt::format("LRU and OPT misses, from {} frames on", report::grouped(info.window)));
+  print_field("references",
+              fmt::format("{} raw, in {} records", report::grouped(info.references), report::grouped(info.records)));
+  print_field("records", fmt::format("{} read, {} write, {} execute", report::grouped(info.records_reading),
+                                     report::grouped(info.records_writing), report::grouped(info.records_executing)));
+  print_field("pages",
+              fmt::format("{} ({}): {} read, {} written, {} executed", report::grouped(info.pages.value()),
+                          mebibytes(info.pages), report::grouped(info.pages_read.value()),
+                          report::grouped(info.pages_written.value()), report::grouped(info.pages_executed.value())));
   print_ranges(info);
   fmt::print("\nworking set: distinct pages in windows of so many raw references, one after the other\n");
   fmt::print("  {:>6} {:>8} {:>10} {:>10}  mean as part of all pages\n", "window", "windows", "mean", "largest");
   for (const sim::WorkingSetPoint& point : curve) {
     const double part = info.pages.is_zero() ? 0 : point.mean_pages / static_cast<double>(info.pages.value());
     const auto width = std::min(kBarWidth, static_cast<std::size_t>(std::lround(part * kBarWidth)));
-    fmt::print("  {:>5}M {:>8} {:>10.1f} {:>10}  {}{} {:.0f} %\n", point.window >> 20, grouped(point.windows),
-               point.mean_pages, grouped(point.largest.value()), std::string(width, '#'),
+    fmt::print("  {:>5}M {:>8} {:>10.1f} {:>10}  {}{} {:.0f} %\n", point.window >> 20, report::grouped(point.windows),
+               point.mean_pages, report::grouped(point.largest.value()), std::string(width, '#'),
                std::string(kBarWidth - width, '.'), part * 100);
   }
 }
@@ -256,9 +247,9 @@ void print_json(const std::string& path, const sim::TraceInfo& info, const std::
 
 int run_info(const std::string& path, bool as_json) {
   Input<sim::TraceReader> reader = sim::TraceReader::open(path);
-  if (!reader) return report_error(reader.error());
+  if (!reader) return refuse(reader.error());
   const auto curve = sim::working_set_curve(*reader);
-  if (!curve) return report_error(curve.error());
+  if (!curve) return refuse(curve.error());
   (as_json ? print_json : print_info)(path, reader->info(), *curve);
   return 0;
 }
@@ -292,8 +283,8 @@ void add_import(CLI::App& trace, int& exit_code) {
   command->callback([options, &exit_code] { exit_code = run_import(*options); });
 }
 
-void add_info(CLI::App& trace, int& exit_code) {
-  CLI::App* const command = trace.add_subcommand("info", kInfoHelp);
+void add_trace_info(CLI::App& trace, int& exit_code) {
+  CLI::App* const command = trace.add_subcommand("info", kTraceInfoHelp);
   const auto path = std::make_shared<std::string>();
   const auto as_json = std::make_shared<bool>(false);
   command->add_option("trace", *path, "A trace (.vmpt.zst)")->required();
@@ -308,7 +299,7 @@ void add_trace_command(CLI::App& app, int& exit_code) {
   trace->require_subcommand(1);
   add_record(*trace, exit_code);
   add_import(*trace, exit_code);
-  add_info(*trace, exit_code);
+  add_trace_info(*trace, exit_code);
 }
 
 }  // namespace pagoda::cli

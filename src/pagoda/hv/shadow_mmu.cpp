@@ -167,7 +167,7 @@ bool ShadowMmu::make_writable(Gfn frame, const Path& path, unsigned leaf_level) 
 void ShadowMmu::root_loaded(machine::Processor& cpu) {
   if (cpu.root() == kNoPfn) return;
   exit(view_of(cpu).world(), [&] {
-    ++counts_.root_load_exits;
+    ++counts_.root_loads;
     const LockGuard guard(vmmem_.lock);
     ShadowTree* const tree = find_tree(role_of(cpu));
     if (tree == nullptr) return;
@@ -183,7 +183,7 @@ void ShadowMmu::rules_changed(machine::Processor& cpu) { all_invalidated(cpu); }
 
 void ShadowMmu::page_invalidated(machine::Processor& cpu, VirtualAddress va, Asid asid) {
   exit(view_of(cpu).world(), [&] {
-    ++counts_.invlpg_exits;
+    ++counts_.page_invalidations;
     const LockGuard guard(vmmem_.lock);
     // A global entry is under every tag.
     for (const auto& [role, tree] : trees_)
@@ -193,7 +193,7 @@ void ShadowMmu::page_invalidated(machine::Processor& cpu, VirtualAddress va, Asi
 
 void ShadowMmu::space_invalidated(machine::Processor& cpu, Asid asid) {
   exit(view_of(cpu).world(), [&] {
-    ++counts_.flush_exits;
+    ++counts_.page_invalidations;
     const LockGuard guard(vmmem_.lock);
     // Some flushes of a space are of global entries of a range too.
     for (const auto& [role, tree] : trees_)
@@ -203,7 +203,7 @@ void ShadowMmu::space_invalidated(machine::Processor& cpu, Asid asid) {
 
 void ShadowMmu::all_invalidated(machine::Processor& cpu) {
   exit(view_of(cpu).world(), [&] {
-    ++counts_.flush_exits;
+    ++counts_.page_invalidations;
     const LockGuard guard(vmmem_.lock);
     for (const auto& [role, tree] : trees_) resync(*tree);
   });

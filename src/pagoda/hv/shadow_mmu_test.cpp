@@ -106,7 +106,7 @@ TEST_P(ShadowMmus, ASwitchBackFindsTheTree) {
   }
   EXPECT_EQ(g.counts().hidden_faults, 2U);
   EXPECT_EQ(g.counts().root_hits, 10U);
-  EXPECT_EQ(g.counts().root_load_exits, 12U);
+  EXPECT_EQ(g.counts().root_loads, 12U);
   EXPECT_EQ(g.check(), "");
 }
 

@@ -21,6 +21,7 @@
 #include "pagoda/machine/machine.h"
 #include "pagoda/machine/processor.h"
 #include "pagoda/mm/backing/core.h"
+#include "pagoda/mm/memory_manager_config.h"
 #include "pagoda/mm/process/process_space.h"
 #include "pagoda/mm/section/sections.h"
 #include "pagoda/mm/threads/balance_set_manager.h"
@@ -31,12 +32,6 @@
 #include "pagoda/mm/threads/zero_page_thread.h"
 
 namespace pagoda::mm {
-
-struct MemoryManagerConfig {
-  std::optional<Tunables> tunables;  // None: Tunables::for_memory of the machine.
-  std::vector<PagingFileConfig> paging_files;
-  unsigned depth = 0;  // 0 on bare hardware, 1 in a guest, and so on.
-};
 
 struct SpaceConfig {
   std::optional<WorkingSet::Limits> limits;  // None: the tunables' defaults.

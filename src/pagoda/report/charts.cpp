@@ -8,7 +8,6 @@
 #include <utility>
 
 #include "pagoda/mm/base/counters.h"
-#include "pagoda/report/fields.h"
 #include "pagoda/report/story.h"
 #include "pagoda/report/text.h"
 
@@ -21,6 +20,7 @@ constexpr std::uint64_t kSharedScaleFactor = 4;
 
 using Shown = std::vector<std::size_t>;
 using Figure = std::function<std::uint64_t(const sim::Sample&)>;
+using FrameField = FigureField<sim::FrameCensus, PageCount>;
 
 // A level: how many there are at each shown sample.
 std::vector<std::uint64_t> levels(const sim::RunResult& run, const Shown& shown, const Figure& figure) {
@@ -96,7 +96,7 @@ std::string_view tone_of(mm::FaultKind kind) {
 }
 
 const FrameField& frame_field(std::string_view key) {
-  return *std::find_if(kFrameFields.begin(), kFrameFields.end(), [key](const auto& field) { return field.key == key; });
+  return *std::ranges::find(sim::kFrameFields, key, &FrameField::key);
 }
 
 ChartSection frames_section(const sim::RunResult& run, const Shown& shown) {
@@ -125,7 +125,7 @@ ChartSection frames_section(const sim::RunResult& run, const Shown& shown) {
   add_field("active_compression_store", "firstwrite");
   add_field("transition", "transition");
   add_field("modified", "modified");
-  for (std::size_t priority = kStandbyPriorities; priority-- > 0;) {
+  for (std::size_t priority = sim::kStandbyPriorities; priority-- > 0;) {
     add(chart, {.label = fmt::format("Standby {}", priority),
                 .tone = fmt::format("standby{}", priority),
                 .values = levels(run, shown, [priority](const sim::Sample& sample) {
@@ -237,15 +237,16 @@ Chart vm_chart(const sim::RunResult& run, const Shown& shown, std::size_t index)
               .height = "small",
               .stacked = true,
               .top = pages_of(vm.promised).value()};
-  static constexpr std::array<std::string_view, kGuestMemoryFields.size()> kTones{"active",     "modified", "standby4",
-                                                                                  "prototypes", "hard",     "zeroed"};
-  for (std::size_t field = 0; field < kGuestMemoryFields.size(); ++field) {
-    add(chart,
-        {.label = std::string(kGuestMemoryFields[field].label),
-         .tone = std::string(kTones[field]),
-         .values = levels(run, shown, [&](const sim::Sample& sample) {
-           return index < sample.vms.size() ? (sample.vms[index].memory.*kGuestMemoryFields[field].member).value() : 0;
-         })});
+  static constexpr std::array<std::string_view, sim::kGuestMemoryFields.size()> kTones{
+      "active", "modified", "standby4", "prototypes", "hard", "zeroed"};
+  for (std::size_t field = 0; field < sim::kGuestMemoryFields.size(); ++field) {
+    add(chart, {.label = std::string(sim::kGuestMemoryFields[field].label),
+                .tone = std::string(kTones[field]),
+                .values = levels(run, shown, [&](const sim::Sample& sample) {
+                  return index < sample.vms.size()
+                             ? (sample.vms[index].memory.*sim::kGuestMemoryFields[field].member).value()
+                             : 0;
+                })});
   }
   if (chart.series.empty()) chart.nothing = "It had no memory at any sample of this run.";
   return chart;

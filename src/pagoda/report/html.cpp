@@ -105,7 +105,7 @@ std::string told(const sim::RunResult& run) {
       escape_html(story.size), escape_html(story.faults), escape_html(story.waiting), guests);
 }
 
-// What the chart would tell somebody who cannot see it: the peak of each series.
+// What the chart tells a reader who cannot see it: the peak of each series.
 std::string description_of(const Chart& chart, const sim::RunResult& run) {
   std::string peaks;
   for (const Series& series : chart.series) {

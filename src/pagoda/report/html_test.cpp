@@ -8,10 +8,10 @@
 
 #include "pagoda/report/charts.h"
 #include "pagoda/report/embedded.h"
-#include "pagoda/report/fields.h"
 #include "pagoda/report/story.h"
 #include "pagoda/report/tables.h"
 #include "pagoda/report/testing/sample_run.h"
+#include "pagoda/report/testing/variant_runs.h"
 #include "pagoda/report/text.h"
 
 // What a browser makes of the page is tested in tests/report_browser_test.cpp.
@@ -67,7 +67,7 @@ TEST(HtmlReport, HoldsTheStoryTheCommandAndEveryTable) {
   for (const char* title : {"Processes", "Disks", "Page files at the end", "Processors", "Counters", "Incidents"}) {
     EXPECT_THAT(page, HasSubstr("<h2>" + std::string(title) + "</h2>"));
   }
-  for (const CounterField& field : kCounterFields) EXPECT_THAT(page, HasSubstr(std::string(field.meaning)));
+  for (const auto& field : mm::kCounterFields) EXPECT_THAT(page, HasSubstr(std::string(field.meaning)));
   EXPECT_THAT(page, HasSubstr(run.incidents[0]));
 }
 

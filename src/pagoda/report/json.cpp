@@ -7,26 +7,42 @@
 #include <optional>
 #include <string_view>
 
+#include "pagoda/base/figures.h"
 #include "pagoda/mm/base/counters.h"
-#include "pagoda/report/fields.h"
 #include "pagoda/report/story.h"
 #include "pagoda/report/write_file.h"
 
 namespace pagoda::report {
 namespace {
 
+// A key says of what it is a number; counts say nothing.
+template <class Figures>
+std::string key_of(const FigureField<Figures, std::uint64_t>& field) {
+  return std::string(field.key);
+}
+template <class Figures>
+std::string key_of(const FigureField<Figures, PageCount>& field) {
+  return fmt::format("{}_pages", field.key);
+}
+
+std::uint64_t number(std::uint64_t count) { return count; }
+std::uint64_t number(PageCount pages) { return pages.value(); }
+
+// One member for each field, behind those that `out` has.
+template <class Figures, class Fields>
+Json with_figures(Json out, const Figures& figures, const Fields& fields) {
+  for (const auto& field : fields) out[key_of(field)] = number(figures.*field.member);
+  return out;
+}
+
 Json to_json(const mm::FaultCounts& faults) {
   Json out = Json::object();
-  for (std::size_t kind = 0; kind < faults.size(); ++kind)
-    out[mm::name(static_cast<mm::FaultKind>(kind))] = faults[kind];
+  for (const mm::FaultField& field : mm::kFaultFields) out[field.key] = faults[static_cast<std::size_t>(field.kind)];
   return out;
 }
 
 Json to_json(const mm::Counters& counters) {
-  Json out = Json::object();
-  out["faults"] = to_json(counters.faults);
-  for (const CounterField& field : kCounterFields) out[field.key] = counters.*field.member;
-  return out;
+  return with_figures(Json{{"faults", to_json(counters.faults)}}, counters, mm::kCounterFields);
 }
 
 Json to_json(const sim::ProcessResult& process) {
@@ -94,21 +110,14 @@ Json list_of(const Items& items) {
   return out;
 }
 
-// The counters of a virtual machine, and what two of them come to.
-Json to_json(const sim::VmCounters& counters) {
-  Json out = Json::object();
-  for (const VmCounterField& field : kVmCounterFields) out[field.key] = counters.*field.member;
-  out["double_paging_transfers"] = kTransfersPerDoublePaged * counters.double_paged;
+// What passed between a guest and its host, and what two of the counts come to.
+Json to_json(const hv::PartitionCounts& counts) {
+  Json out = with_figures(Json::object(), counts, hv::kPartitionCountFields);
+  out["double_paging_transfers"] = kTransfersPerDoublePaged * counts.double_paged;
   return out;
 }
 
 Json to_json(const sim::VmResult& vm) {
-  Json memory = Json::object();
-  for (const GuestMemoryField& field : kGuestMemoryFields)
-    memory[fmt::format("{}_pages", field.key)] = (vm.end.memory.*field.member).value();
-  Json frames = Json::object();
-  for (const GuestFramesField& field : kGuestFramesFields)
-    frames[fmt::format("{}_pages", field.key)] = (vm.end.frames.*field.member).value();
   return Json{
       {"name", vm.name},
       {"paging", vm.paging},
@@ -119,8 +128,8 @@ Json to_json(const sim::VmResult& vm) {
       {"promised_bytes", vm.promised.value()},
       {"fault_cluster_bytes", vm.fault_cluster.value()},
       {"peak_working_set_pages", vm.peak_working_set.value()},
-      {"memory", std::move(memory)},
-      {"guest_frames", std::move(frames)},
+      {"memory", with_figures(Json::object(), vm.end.memory, sim::kGuestMemoryFields)},
+      {"guest_frames", with_figures(Json::object(), vm.end.frames, sim::kGuestFramesFields)},
       {"tables_pages", vm.end.tables.value()},
       {"exits", to_json(vm.end.counters)},
       {"counters", to_json(vm.counters)},
@@ -152,38 +161,40 @@ Json column(const std::vector<sim::Sample>& samples, Get get) {
   return out;
 }
 
+// A column for each field, behind what `out` has; `get` gives the figures of a sample.
+template <class Fields, class Get>
+Json with_columns(Json out, const std::vector<sim::Sample>& samples, const Fields& fields, Get get) {
+  for (const auto& field : fields)
+    out[key_of(field)] = column(samples, [&](const sim::Sample& sample) { return number(get(sample).*field.member); });
+  return out;
+}
+
 template <class Get>  // Gives the FaultCounts of a sample.
 Json fault_columns(const std::vector<sim::Sample>& samples, Get get) {
   Json out = Json::object();
-  for (std::size_t kind = 0; kind < mm::kFaultKinds; ++kind) {
-    out[mm::name(static_cast<mm::FaultKind>(kind))] =
-        column(samples, [&](const sim::Sample& sample) { return get(sample)[kind]; });
+  for (const mm::FaultField& field : mm::kFaultFields) {
+    out[field.key] =
+        column(samples, [&](const sim::Sample& sample) { return get(sample)[static_cast<std::size_t>(field.kind)]; });
   }
   return out;
 }
 
 Json frame_columns(const std::vector<sim::Sample>& samples) {
-  Json out = Json::object();
-  for (const FrameField& field : kFrameFields) {
-    out[fmt::format("{}_pages", field.key)] =
-        column(samples, [&](const sim::Sample& sample) { return (sample.frames.*field.member).value(); });
-  }
   Json standby = Json::array();
-  for (std::size_t priority = 0; priority < kStandbyPriorities; ++priority) {
+  for (std::size_t priority = 0; priority < sim::kStandbyPriorities; ++priority) {
     standby.push_back(
         column(samples, [&](const sim::Sample& sample) { return sample.frames.standby[priority].value(); }));
   }
+  Json out = with_columns(Json::object(), samples, sim::kFrameFields,
+                          [](const sim::Sample& sample) -> const auto& { return sample.frames; });
   out["standby_pages"] = std::move(standby);
   return out;
 }
 
 Json counter_columns(const std::vector<sim::Sample>& samples) {
-  Json out = Json::object();
-  out["faults"] = fault_columns(samples, [](const sim::Sample& sample) { return sample.counters.faults; });
-  for (const CounterField& field : kCounterFields) {
-    out[field.key] = column(samples, [&](const sim::Sample& sample) { return sample.counters.*field.member; });
-  }
-  return out;
+  Json faults = fault_columns(samples, [](const sim::Sample& sample) { return sample.counters.faults; });
+  return with_columns(Json{{"faults", std::move(faults)}}, samples, mm::kCounterFields,
+                      [](const sim::Sample& sample) -> const auto& { return sample.counters; });
 }
 
 Json process_columns(const std::vector<sim::Sample>& samples, std::size_t process) {
@@ -204,24 +215,14 @@ Json process_columns(const std::vector<sim::Sample>& samples, std::size_t proces
 
 Json vm_columns(const std::vector<sim::Sample>& samples, std::size_t vm) {
   const auto of = [vm](const sim::Sample& sample) { return vm < sample.vms.size() ? sample.vms[vm] : sim::VmSample{}; };
-  Json memory = Json::object();
-  for (const GuestMemoryField& field : kGuestMemoryFields) {
-    memory[fmt::format("{}_pages", field.key)] =
-        column(samples, [&](const auto& sample) { return (of(sample).memory.*field.member).value(); });
-  }
-  Json frames = Json::object();
-  for (const GuestFramesField& field : kGuestFramesFields) {
-    frames[fmt::format("{}_pages", field.key)] =
-        column(samples, [&](const auto& sample) { return (of(sample).frames.*field.member).value(); });
-  }
-  Json exits = Json::object();
-  for (const VmCounterField& field : kVmCounterFields)
-    exits[field.key] = column(samples, [&](const auto& sample) { return of(sample).counters.*field.member; });
+  const auto columns = [&](const auto& fields, auto member) {
+    return with_columns(Json::object(), samples, fields, [&](const auto& sample) { return of(sample).*member; });
+  };
   return Json{
-      {"memory", std::move(memory)},
-      {"guest_frames", std::move(frames)},
+      {"memory", columns(sim::kGuestMemoryFields, &sim::VmSample::memory)},
+      {"guest_frames", columns(sim::kGuestFramesFields, &sim::VmSample::frames)},
       {"tables_pages", column(samples, [&](const auto& sample) { return of(sample).tables.value(); })},
-      {"exits", std::move(exits)},
+      {"exits", columns(hv::kPartitionCountFields, &sim::VmSample::counters)},
       {"hard_faults", column(samples, [&](const auto& sample) { return of(sample).hard_faults; })},
       {"page_file_pages_read", column(samples, [&](const auto& sample) { return of(sample).pages_read; })},
       {"page_file_pages_written", column(samples, [&](const auto& sample) { return of(sample).pages_written; })},

@@ -16,7 +16,7 @@ namespace pagoda::report {
 using Json = nlohmann::ordered_json;  // Keys stay in the order of the documentation.
 
 inline constexpr const char* kJsonSchema = "pagoda-run";
-// Grows when a key changes its meaning or goes away; not when one is added.
+// Grows when a key changes its meaning or is removed; not when one is added.
 inline constexpr int kJsonVersion = 3;
 
 Json to_json(const sim::RunResult& run);

@@ -7,11 +7,10 @@
 #include <fstream>
 #include <iterator>
 #include <limits>
-#include <set>
-#include <sstream>
 #include <string>
 
 #include "pagoda/report/testing/sample_run.h"
+#include "pagoda/report/testing/variant_runs.h"
 
 namespace pagoda::report {
 namespace {
@@ -20,75 +19,9 @@ using ::testing::HasSubstr;
 
 constexpr std::uint64_t kLargest = std::numeric_limits<std::uint64_t>::max();
 
-// Drops what stands before an object that docs/report-json.md describes once for all its places; the arrays of such an
-// object's columns are described by their element.
-std::string documented_path(const std::string& path) {
-  for (const std::string shared : {"faults.", "counters.", "memory.", "guest_frames.", "exits."}) {
-    const std::size_t at = path.rfind(shared);
-    if (at == std::string::npos || (at > 0 && path[at - 1] != '.')) continue;
-    std::string rest = path.substr(at);
-    if (rest.ends_with("[]")) rest.resize(rest.size() - 2);
-    return rest;
-  }
-  // Disks and page files are the same in a virtual machine.
-  for (const std::string shared : {"vms[].disks", "vms[].page_files"})
-    if (path.starts_with(shared + "[]")) return path.substr(std::string_view("vms[].").size());
-  return path;
-}
-
-void collect(const Json& json, const std::string& path, std::set<std::string>& keys) {
-  if (json.is_object()) {
-    for (const auto& [key, value] : json.items()) {
-      const std::string inner = path.empty() ? key : path + "." + key;
-      keys.insert(documented_path(inner));
-      collect(value, inner, keys);
-    }
-  } else if (json.is_array()) {
-    for (const Json& item : json) {
-      if (!item.is_object()) keys.insert(documented_path(path + "[]"));
-      collect(item, path + "[]", keys);
-    }
-  }
-}
-
-std::set<std::string> emitted_keys(const sim::RunResult& run) {
-  std::set<std::string> keys;
-  collect(to_json(run), "", keys);
-  return keys;
-}
-
-// The keys in the first column of the tables of a document.
-std::set<std::string> documented_keys(std::istream& document) {
-  std::set<std::string> keys;
-  for (std::string line; std::getline(document, line);) {
-    if (!line.starts_with("| `")) continue;
-    const std::size_t end = line.find('`', 3);
-    const std::string key = line.substr(3, end - 3);
-    EXPECT_TRUE(keys.insert(key).second) << key << " is documented twice";
-  }
-  return keys;
-}
-
 std::string read_file(const std::filesystem::path& path) {
   std::ifstream in(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-}
-
-TEST(ReportJson, EveryEmittedKeyIsDocumentedAndEveryDocumentedKeyIsEmitted) {
-  std::ifstream document(std::filesystem::path(PAGODA_SOURCE_DIR) / "docs" / "report-json.md");
-  ASSERT_TRUE(document) << "docs/report-json.md is missing";
-  EXPECT_EQ(documented_keys(document), emitted_keys(testing::virtual_run()));
-}
-
-TEST(ReportJson, TheComparisonOfKeysNoticesADifference) {
-  std::istringstream document("| key |\n| `schema` | string | |\n| `no_such_key` | string | |\n");
-  const std::set<std::string> documented = documented_keys(document);
-  const std::set<std::string> emitted = emitted_keys(testing::overcommitted_run());
-  EXPECT_TRUE(documented.contains("no_such_key"));
-  EXPECT_FALSE(emitted.contains("no_such_key"));
-  EXPECT_TRUE(emitted.contains("faults.page_file"));
-  EXPECT_TRUE(emitted.contains("samples.frames.standby_pages[][]"));
-  EXPECT_FALSE(emitted.contains("samples.counters.page_file_reads"));
 }
 
 TEST(ReportJson, ValuesSurviveTheWayThroughText) {
@@ -149,7 +82,7 @@ TEST(ReportJson, EveryFieldGoesToItsOwnKey) {
   sim::Sample sample;
   sample.time = Time(900);
   sample.frames = {901_pages, 891_pages, 892_pages, 902_pages, 893_pages, 903_pages, 904_pages,
-                   {},        905_pages, 906_pages, 907_pages, 908_pages, 894_pages};
+                   905_pages, 906_pages, 907_pages, 908_pages, 894_pages, {}};
   for (std::size_t i = 0; i < 8; ++i) sample.frames.standby[i] = PageCount(910 + i);
   sample.commit_charge = 921_pages;
   sample.commit_limit = 922_pages;

@@ -289,22 +289,6 @@ std::vector<std::string> Story::sentences() const {
   return all;
 }
 
-std::uint64_t total_faults(const mm::FaultCounts& faults) {
-  std::uint64_t sum = 0;
-  for (const std::uint64_t count : faults) sum += count;
-  return sum;
-}
-
-std::uint64_t hard_faults(const mm::FaultCounts& faults) {
-  std::uint64_t sum = 0;
-  for (std::size_t kind = 0; kind < faults.size(); ++kind) {
-    if (mm::is_hard(static_cast<mm::FaultKind>(kind))) sum += faults[kind];
-  }
-  return sum;
-}
-
-std::uint64_t soft_faults(const mm::FaultCounts& faults) { return total_faults(faults) - hard_faults(faults); }
-
 PageCount host_frames(const sim::RunResult& run) { return PageCount(run.memory / kPageSize); }
 
 PageCount total_footprint(const sim::RunResult& run) {

@@ -14,9 +14,9 @@
 
 namespace pagoda::report {
 
-std::uint64_t total_faults(const mm::FaultCounts& faults);
-std::uint64_t hard_faults(const mm::FaultCounts& faults);
-std::uint64_t soft_faults(const mm::FaultCounts& faults);
+using mm::hard_faults;
+using mm::soft_faults;
+using mm::total_faults;
 
 PageCount host_frames(const sim::RunResult& run);
 PageCount total_footprint(const sim::RunResult& run);

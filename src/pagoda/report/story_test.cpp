@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "pagoda/report/testing/sample_run.h"
+#include "pagoda/report/testing/variant_runs.h"
 
 namespace pagoda::report {
 namespace {

@@ -6,12 +6,13 @@
 #include <utility>
 #include <vector>
 
-#include "pagoda/report/fields.h"
 #include "pagoda/report/story.h"
 #include "pagoda/report/text.h"
 
 namespace pagoda::report {
 namespace {
+
+using ExitField = FigureField<hv::PartitionCounts, std::uint64_t>;
 
 // A table whose first column names its rows; all cells are HTML.
 class Table {
@@ -118,8 +119,8 @@ std::string vms_tables(const sim::RunResult& run) {
   }
   // Only what occurred: shadow and nested paging have little in common.
   std::vector<std::string_view> columns{"Between guest and host"};
-  std::vector<const VmCounterField*> shown;
-  for (const VmCounterField& field : kVmCounterFields) {
+  std::vector<const ExitField*> shown;
+  for (const ExitField& field : hv::kPartitionCountFields) {
     bool occurred = false;
     for (const sim::VmResult& vm : run.vms) occurred = occurred || vm.end.counters.*field.member > 0;
     if (!occurred) continue;
@@ -132,7 +133,7 @@ std::string vms_tables(const sim::RunResult& run) {
     for (const sim::VmResult& vm : run.vms) {
       std::vector<std::string> cells;
       cells.reserve(shown.size());
-      for (const VmCounterField* field : shown) cells.push_back(grouped(vm.end.counters.*field->member));
+      for (const ExitField* field : shown) cells.push_back(grouped(vm.end.counters.*field->member));
       table.row(escape_html(vm.name), cells);
     }
     exits = std::move(table).html();
@@ -237,7 +238,7 @@ std::string counters_tables(const sim::RunResult& run) {
     faults.row(label(static_cast<mm::FaultKind>(i)), {grouped(run.counters.faults[i])});
   }
   Table others("Everything else that the memory manager counted.", {"Counter", "Count"});
-  for (const CounterField& field : kCounterFields) {
+  for (const auto& field : mm::kCounterFields) {
     others.row(with_note(field.label, field.meaning), {grouped(run.counters.*field.member)});
   }
   others.row(with_note("Peak commit charge", "pages"), {grouped(run.commit_peak.value())});

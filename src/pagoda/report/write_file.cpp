@@ -22,7 +22,7 @@ std::unexpected<InputError> failed(const fs::path& path, int error) {
   return bad_input(fmt::format("{}: cannot write: {}", path.string(), std::strerror(error)));
 }
 
-// An open file; a temporary one goes away again unless it was renamed.
+// An open file; a temporary one is deleted unless it was renamed.
 class OpenFile {
  public:
   explicit OpenFile(int descriptor, fs::path temporary = {})

@@ -6,6 +6,8 @@
 #include <cmath>
 #include <numeric>
 
+#include "pagoda/base/random.h"
+
 namespace pagoda::sim {
 
 namespace {

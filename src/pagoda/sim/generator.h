@@ -8,26 +8,13 @@
 
 #include <cstdint>
 #include <memory>
-#include <string>
-#include <vector>
 
-#include "pagoda/base/random.h"
 #include "pagoda/sim/program.h"
+#include "pagoda/sim/scenario/program_config.h"
 
 namespace pagoda::sim {
 
-struct GeneratorConfig {
-  enum class Kind : std::uint8_t { kSequential, kUniform, kZipf, kPhases } kind = Kind::kUniform;
-  PageCount memory;
-  std::uint64_t operations = 0;
-  double writes = 0.3;                 // Share of operations that store.
-  std::uint64_t references = 1000;     // Raw references that one operation stands for.
-  double theta = 0.99;                 // zipf. YCSB's default skew (Cooper et al. 2010).
-  PageCount window;                    // phases.
-  std::uint64_t phase_operations = 0;  // phases.
-};
-
-// The configuration was validated by whoever read it; `seed` decides everything random.
+// Requires: a valid configuration. `seed` decides everything random.
 std::unique_ptr<Program> make_generator(const GeneratorConfig& config, std::uint64_t seed);
 
 }  // namespace pagoda::sim

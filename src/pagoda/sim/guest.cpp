@@ -7,43 +7,11 @@
 
 #include "pagoda/base/hash.h"
 #include "pagoda/sim/guest_memory.h"
+#include "pagoda/sim/scenario/names.h"
 
 namespace pagoda::sim {
 
 namespace {
-
-hv::PartitionConfig partition_config(const VmConfig& config, unsigned first_host_processor) {
-  const machine::SimMachineConfig& machine = config.machine;
-  return {.name = config.name,
-          .memory = machine.frames,
-          .paging = machine.paging,
-          .processors = machine.processors,
-          .tlb = machine.tlb,
-          .refill = machine.refill,
-          .mmu = config.mmu,
-          .backing = config.backing,
-          .fault_cluster = config.fault_cluster,
-          .shadow_limit = config.shadow_limit,
-          .cold_hints = config.cold_hints,
-          .hot_hints = config.hot_hints,
-          .cold_discard_hints = config.cold_discard_hints,
-          .disks = machine.disks,
-          .direct_maps = {},
-          .first_host_processor = first_host_processor,
-          .limits = config.limits};
-}
-
-std::string name_of(hv::Backing backing) {
-  switch (backing) {
-    case hv::Backing::kVirtual:
-      return "va";
-    case hv::Backing::kDeferred:
-      return "deferred";
-    case hv::Backing::kPinned:
-      return "pinned";
-  }
-  return {};
-}
 
 GuestFrames guest_frames(const mm::MemoryManager& manager) {
   const mm::FrameCounts frames = manager.frame_counts();
@@ -76,9 +44,7 @@ Input<> VirtualCpu::run(machine::SimProcessor& core, Time horizon) {
   processor.advance_to(began);
   auto next = Next::kGoesOn;
   try {
-    const auto done = run_guest(horizon);
-    if (!done) return std::unexpected(done.error());
-    next = *done;
+    next = PAGODA_TRY(run_guest(horizon));
   } catch (const hv::GuestMemoryLost& lost) {
     guest_.lose(lost.what(), processor.now());
     return {};
@@ -126,28 +92,30 @@ Input<std::unique_ptr<Guest>> Guest::create(const VmConfig& config, System& host
                                             unsigned first_host_processor, RunLog& log, System::Options options) {
   std::unique_ptr<Guest> guest(new Guest(config, log));
   machine::SimProcessor& cpu = *host.scheduler().cpus().front().processor;
-  auto partition = hv::Partition::create(host.manager(), cpu, partition_config(config, first_host_processor));
+  hv::PartitionConfig partition_config = config.partition;
+  partition_config.first_host_processor = first_host_processor;
+  auto partition = hv::Partition::create(host.manager(), cpu, partition_config);
   if (!partition) {
     return bad_input(fmt::format(
         "{}: vm \"{}\": the host cannot promise it {} ({}); give it less, or the host more memory "
         "or larger page files",
-        config.where, config.name, to_string(bytes_of(config.machine.frames)), to_string(partition.error())));
+        config.where, guest->name(), to_string(bytes_of(partition_config.memory)), to_string(partition.error())));
   }
   guest->partition_ = std::move(*partition);
   hv::VirtualMachine& machine = guest->partition_->machine();
   options.depth = 1;
-  options.name = fmt::format("the guest of vm \"{}\"", config.name);
-  options.vm = config.name;
-  auto system = System::create(config, machine, machine.sim_processors(), std::move(programs), log, options);
-  if (!system) return std::unexpected(system.error());
-  guest->system_ = std::move(*system);
+  options.name = fmt::format("the guest of vm \"{}\"", guest->name());
+  options.vm = guest->name();
+  options.disks = config.partition.disks;
+  guest->system_ =
+      PAGODA_TRY(System::create(config, machine, machine.sim_processors(), std::move(programs), log, options));
   if (config.guest == VmConfig::GuestKind::kWindows) {
-    auto settings = guest::EnlightenmentSettings::for_memory(config.machine.frames);
+    auto settings = guest::EnlightenmentSettings::for_memory(config.partition.memory);
     settings.period = config.hint_period;
     guest->enlightenments_ = guest::Enlightenments::create(guest->system_->manager(), machine.processor(), settings);
     if (guest->enlightenments_ != nullptr) guest->system_->scheduler().add_thread(*guest->enlightenments_);
   }
-  for (unsigned number = 0; number < config.machine.processors; ++number) {
+  for (unsigned number = 0; number < config.partition.processors; ++number) {
     guest->cpus_.push_back(std::make_unique<VirtualCpu>(*guest, number));
     host.scheduler().add(*guest->cpus_.back());
   }
@@ -171,42 +139,26 @@ void Guest::lose(const std::string& why, Time now) {
 }
 
 VmSample Guest::sample() {
-  const hv::PartitionCounts& counts = partition_->counts();
-  VmSample sample{.memory = guest_memory(*partition_),
-                  .frames = guest_frames(system_->manager()),
-                  .tables = partition_->table_frames().owned(),
-                  .counters = {.exits = counts.exits,
-                               .violations = counts.violations,
-                               .write_violations = counts.write_violations,
-                               .page_ins = counts.page_ins,
-                               .invalidations = counts.invalidations,
-                               .hidden_faults = counts.hidden_faults,
-                               .true_faults = counts.true_faults,
-                               .table_writes = counts.table_writes,
-                               .page_invalidations = counts.invlpg_exits + counts.flush_exits,
-                               .root_loads = counts.root_load_exits,
-                               .hypercalls = counts.hypercalls,
-                               .cold_pages = counts.cold_pages,
-                               .hot_pages = counts.hot_pages,
-                               .discarded_pages = counts.discarded_pages,
-                               .double_paged = counts.double_paged}};
   const mm::Counters guest = system_->manager().counters();
-  for (std::size_t kind = 0; kind < mm::kFaultKinds; ++kind)
-    if (mm::is_hard(static_cast<mm::FaultKind>(kind))) sample.hard_faults += guest.faults[kind];
-  sample.pages_read = guest.page_file_pages_read;
-  sample.pages_written = guest.page_file_pages_written;
-  return sample;
+  return {.memory = guest_memory(*partition_),
+          .frames = guest_frames(system_->manager()),
+          .tables = partition_->table_frames().owned(),
+          .counters = partition_->counts(),
+          .hard_faults = mm::hard_faults(guest.faults),
+          .pages_read = guest.page_file_pages_read,
+          .pages_written = guest.page_file_pages_written};
 }
 
 VmResult Guest::result() {
-  VmResult result{.name = config_.name,
+  const hv::PartitionConfig& config = config_.partition;
+  VmResult result{.name = config.name,
                   .paging = std::string(partition_->machine().paging().name),
-                  .mmu = config_.mmu == hv::MmuKind::kNested ? "nested" : "shadow",
-                  .backing = name_of(config_.backing),
-                  .guest = config_.guest == VmConfig::GuestKind::kWindows ? "windows" : "plain",
-                  .processors = config_.machine.processors,
-                  .promised = bytes_of(config_.machine.frames),
-                  .fault_cluster = bytes_of(config_.fault_cluster),
+                  .mmu = name_in(kMmuNames, config.mmu),
+                  .backing = name_in(kBackingNames, config.backing),
+                  .guest = name_in(kGuestNames, config_.guest),
+                  .processors = config.processors,
+                  .promised = bytes_of(config.memory),
+                  .fault_cluster = bytes_of(config.fault_cluster),
                   .peak_working_set = partition_->vmmem().statistics().peak_working_set,
                   .end = sample(),
                   .counters = system_->manager().counters(),

@@ -5,7 +5,7 @@
 //
 // A virtual processor computes in the guest while it has a core. What the host does for it on the way (violations,
 // shadow tables) is its own work and takes its core; when the host has to wait for a disk for it, it alone waits, and
-// the core is somebody else's. When the guest has nothing for it to do it halts until the guest's next event.
+// the core serves other tasks. When the guest has nothing for it to do it halts until the guest's next event.
 //
 // Time: the guest's clock follows the core's, and passes it by what was waited for; the core is busy for the rest.
 #pragma once
@@ -19,7 +19,7 @@
 #include "pagoda/guest/enlightenments.h"
 #include "pagoda/hv/partition.h"
 #include "pagoda/sim/run_result.h"
-#include "pagoda/sim/scenario.h"
+#include "pagoda/sim/scenario/vm_config.h"
 #include "pagoda/sim/scheduler.h"
 #include "pagoda/sim/system.h"
 
@@ -59,12 +59,12 @@ class VirtualCpu final : public Task {
 class Guest {
  public:
   // Makes the partition and boots the guest in it; its virtual processors become tasks of the host. Host processors
-  // from `first_host_processor` on work for them. All that is named outlives this. Fails with one line: the host cannot
-  // promise the memory, the guest does not start.
+  // from `first_host_processor` on work for them. All that is named outlives this. `options` need no depth, names
+  // and disks. Fails with: one line; the host cannot promise the memory, or the guest does not start.
   static Input<std::unique_ptr<Guest>> create(const VmConfig& config, System& host, Programs programs,
                                               unsigned first_host_processor, RunLog& log, System::Options options);
 
-  [[nodiscard]] const std::string& name() const { return config_.name; }
+  [[nodiscard]] const std::string& name() const { return config_.partition.name; }
   [[nodiscard]] hv::Partition& partition() { return *partition_; }
   [[nodiscard]] System& system() { return *system_; }
   [[nodiscard]] const System& system() const { return *system_; }
@@ -86,7 +86,7 @@ class Guest {
   const VmConfig config_;
   RunLog& log_;
   std::unique_ptr<hv::Partition> partition_;
-  std::unique_ptr<System> system_;                         // Goes before the partition.
+  std::unique_ptr<System> system_;                         // Destroyed before the partition.
   std::unique_ptr<guest::Enlightenments> enlightenments_;  // Of a Windows guest whose host takes hints.
   std::vector<std::unique_ptr<VirtualCpu>> cpus_;
   bool lost_ = false;

@@ -6,27 +6,13 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
-#include "pagoda/sim/generator.h"
 #include "pagoda/sim/image/image_contents.h"
 #include "pagoda/sim/program.h"
 
 namespace pagoda::sim {
-
-struct ImageConfig {
-  std::string file;  // As found: relative names are taken from the scenario's folder.
-  std::string name;  // May be empty where the file holds one image.
-  PageCount from;    // Of the image: the page that a program's first one begins with.
-};
-
-struct ImageProgramConfig {
-  ImageConfig image;
-  std::uint64_t references = 1000;      // Raw references that the touch of a page stands for.
-  std::optional<GeneratorConfig> then;  // Over the image's pages; its memory is not set.
-};
 
 class FilledProgram : public Program {
  public:

@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "pagoda/mm/check/check.h"
-#include "pagoda/sim/scenario.h"
+#include "pagoda/sim/scenario/scenario.h"
 #include "pagoda/sim/simulation.h"
 #include "pagoda/sim/testing/image_directory.h"
 #include "pagoda/sim/testing/vpm_file.h"

@@ -5,6 +5,7 @@
 #include <utility>
 #include <variant>
 
+#include "pagoda/base/status.h"
 #include "pagoda/sim/generator.h"
 #include "pagoda/sim/image_program.h"
 #include "pagoda/sim/trace_program.h"
@@ -18,36 +19,32 @@ struct Opener {
   ImageOpener& images;
 
   Input<std::unique_ptr<Program>> operator()(const TraceConfig& config) const {
-    auto program = TraceProgram::open(config.file, config.repeat);
-    if (!program) return std::unexpected(program.error());
-    return std::move(*program);
+    return PAGODA_TRY(TraceProgram::open(config.file, config.repeat));
   }
   Input<std::unique_ptr<Program>> operator()(const GeneratorConfig& config) const {
     return make_generator(config, seed);
   }
   Input<std::unique_ptr<Program>> operator()(const ImageProgramConfig& config) const {
-    auto contents = images.open(config.image.file, config.image.name);
-    if (!contents) return std::unexpected(contents.error());
+    auto contents = PAGODA_TRY(images.open(config.image.file, config.image.name));
     std::unique_ptr<Program> then;
     if (config.then) {
       GeneratorConfig generator = *config.then;
-      generator.memory = (*contents)->pages();
+      generator.memory = contents->pages();
       if (generator.window > generator.memory)
         return bad_input(fmt::format("then.window ({}) is more than {} holds ({}); make it smaller",
-                                     to_string(bytes_of(generator.window)), (*contents)->describe(),
+                                     to_string(bytes_of(generator.window)), contents->describe(),
                                      to_string(bytes_of(generator.memory))));
       then = make_generator(generator, seed);
     }
-    return std::make_unique<ImageProgram>(std::move(*contents), config.references, std::move(then));
+    return std::make_unique<ImageProgram>(std::move(contents), config.references, std::move(then));
   }
   Input<std::unique_ptr<Program>> filled(std::unique_ptr<Program> program, const ImageConfig& config) const {
-    auto contents = images.open(config.file, config.name);
-    if (!contents) return std::unexpected(contents.error());
-    if (config.from >= (*contents)->pages())
+    auto contents = PAGODA_TRY(images.open(config.file, config.name));
+    if (config.from >= contents->pages())
       return bad_input(fmt::format("fill.from ({}) is behind the end of {} ({}); make it smaller",
-                                   to_string(bytes_of(config.from)), (*contents)->describe(),
-                                   to_string(bytes_of((*contents)->pages()))));
-    return std::make_unique<FilledProgram>(std::move(program), std::move(*contents), config.from);
+                                   to_string(bytes_of(config.from)), contents->describe(),
+                                   to_string(bytes_of(contents->pages()))));
+    return std::make_unique<FilledProgram>(std::move(program), std::move(contents), config.from);
   }
 };
 

@@ -7,7 +7,7 @@
 #include "pagoda/base/input_error.h"
 #include "pagoda/sim/image/image_contents.h"
 #include "pagoda/sim/program.h"
-#include "pagoda/sim/scenario.h"
+#include "pagoda/sim/scenario/process_config.h"
 
 namespace pagoda::sim {
 

@@ -6,12 +6,13 @@
 #include <utility>
 
 #include "pagoda/base/random.h"
+#include "pagoda/base/status.h"
 
 namespace pagoda::sim {
 
 namespace {
 
-constexpr std::size_t kBatch = 4096;
+constexpr std::size_t kOperationBatch = 4096;
 // How often the clock is looked at, in operations: time passes in steps of a microsecond or so.
 constexpr std::size_t kClockStride = 16;
 // Incidents of one process that are told one by one.
@@ -19,10 +20,6 @@ constexpr std::uint64_t kIncidentsTold = 20;
 
 // Which word of its page an operation touches: all of them in turn, in an order that leaves no neighbourhood.
 std::size_t word_of(std::uint64_t operation) { return static_cast<std::size_t>(operation * 197 % kPageWords); }
-
-}  // namespace
-
-namespace {
 
 ProgramMemory memory_of(const ProcessConfig& config, const Program& program, SharedFile* file) {
   return file == nullptr ? ProgramMemory(program.pages()) : ProgramMemory(program.pages(), *file, config.view->kind);
@@ -47,7 +44,7 @@ Process::Process(const ProcessConfig& config, std::unique_ptr<Program> program, 
       parent_(surroundings.parent),
       program_(std::move(program)),
       memory_(memory_of(config, *program_, surroundings.file)),
-      batch_(kBatch) {
+      batch_(kOperationBatch) {
   set_ready_at(config.start);
   result_.name = config.name;
   result_.vm = options.vm;
@@ -59,15 +56,11 @@ Result<> Process::make_space(machine::SimProcessor& cpu) {
   mm::MemoryManager& manager = *surroundings_.manager;
   if (parent_ != nullptr) {
     if (parent_->space_ == nullptr) return fail(Status::kProcessIsTerminating);
-    const auto space = manager.clone_space(cpu, *parent_->space_);
-    if (!space) return std::unexpected(space.error());
-    space_ = *space;
+    space_ = PAGODA_TRY(manager.clone_space(cpu, *parent_->space_));
     memory_ = parent_->memory_.fork();
     return {};
   }
-  const auto space = manager.create_space(cpu, {.limits = config_.limits});
-  if (!space) return std::unexpected(space.error());
-  space_ = *space;
+  space_ = PAGODA_TRY(manager.create_space(cpu, {.limits = config_.limits}));
   return memory_.make(manager, cpu, *space_);
 }
 
@@ -112,10 +105,8 @@ bool Process::start(machine::SimProcessor& cpu) {
 Input<bool> Process::fetch_next() {
   if (batch_at_ < batch_size_) return true;
   const std::uint64_t left = options_.operations_most - result_.operations;
-  const auto count = program_->next(std::span(batch_).first(std::min<std::uint64_t>(kBatch, left)));
-  if (!count) return std::unexpected(count.error());
+  batch_size_ = PAGODA_TRY(program_->next(std::span(batch_).first(std::min<std::uint64_t>(kOperationBatch, left))));
   batch_at_ = 0;
-  batch_size_ = *count;
   return batch_size_ > 0;
 }
 
@@ -180,12 +171,10 @@ Input<> Process::run(machine::SimProcessor& cpu, Time horizon) {
   const PageHistory* const history = surroundings_.history;
   std::vector<std::string>& incidents = surroundings_.log->incidents;
   const machine::CostModel& costs = cpu.machine().costs();
-  // In a guest any operation may have waited for a disk of the host, and then somebody else is to go on.
+  // In a guest any operation may have waited for a disk of the host, and then another task must run.
   const std::size_t clock_stride = cpu.machine().hypercalls() == nullptr ? kClockStride : 1;
   for (std::size_t step = 1;; ++step) {
-    const auto more = fetch_next();
-    if (!more) return std::unexpected(more.error());
-    if (!*more) {
+    if (!PAGODA_TRY(fetch_next())) {
       set_state(State::kDone);
       result_.finished = cpu.now();
       break;
@@ -209,7 +198,7 @@ Input<> Process::run(machine::SimProcessor& cpu, Time horizon) {
     }
     cpu.charge(costs.reference * operation.references);
     if (status != Status::kSuccess) {
-      // The access failed for good: the program is told, and goes on with its next operation.
+      // The access failed for good: the program is told, and continues with its next operation.
       filling_ = false;
       if (++result_.in_page_errors <= kIncidentsTold)
         incidents.push_back(fmt::format("{}: {}: {} at {}", to_string(cpu.now()), config_.name, to_string(status),

@@ -14,7 +14,7 @@
 #include "pagoda/sim/program.h"
 #include "pagoda/sim/program_memory.h"
 #include "pagoda/sim/run_result.h"
-#include "pagoda/sim/scenario.h"
+#include "pagoda/sim/scenario/process_config.h"
 #include "pagoda/sim/task.h"
 
 namespace pagoda::sim {
@@ -97,7 +97,7 @@ class Process : public Task {
   std::uint64_t accesses_ = 0;  // Loads, stores and fetches done.
   std::uint64_t checksum_ = 0;  // Of all values loaded.
   std::optional<std::pair<std::uint32_t, std::string>> mismatch_;
-  mm::ProcessSpace::Statistics last_;  // Of the space, once it is gone.
+  mm::ProcessSpace::Statistics last_;  // The space's, once it is destroyed.
   ProcessResult result_;
 };
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "pagoda/base/status.h"
+
 namespace pagoda::sim {
 
 namespace {
@@ -68,16 +70,15 @@ Result<> ProgramMemory::make(mm::MemoryManager& manager, machine::Processor& cpu
 
 Result<> ProgramMemory::map(mm::MemoryManager& manager, machine::Processor& cpu, mm::ProcessSpace& space) {
   const ByteCount size = bytes_of(PageCount(file_pages_));
-  const auto section = manager.sections().create(cpu, {.file = file_->stream(),
-                                                       .kind = mm::SectionKind::kData,
-                                                       .size = size,
-                                                       .protection = mm::Protection::kReadWrite});
-  if (!section) return std::unexpected(section.error());
+  const auto section = PAGODA_TRY(manager.sections().create(cpu, {.file = file_->stream(),
+                                                                  .kind = mm::SectionKind::kData,
+                                                                  .size = size,
+                                                                  .protection = mm::Protection::kReadWrite}));
   const bool copies = view_ == FileViewConfig::Kind::kCopy;
   const auto view = space.map_view(
-      cpu, **section,
+      cpu, *section,
       {.protection = copies ? mm::Protection::kWriteCopy : mm::Protection::kReadWrite, .inherit = mm::Inherit::kShare});
-  manager.sections().dereference(cpu, **section);  // The view keeps what it needs.
+  manager.sections().dereference(cpu, *section);  // The view keeps what it needs.
   if (!view) return std::unexpected(view.error());
   for (PageCount i; i < view->count; ++i) page_.push_back(view->first + i);
   return {};
@@ -93,11 +94,10 @@ Result<> ProgramMemory::reserve(mm::ProcessSpace& space, const machine::PagingMo
     mm::ReserveRequest request{
         .size = bytes_of(region.count), .protection = mm::Protection::kExecuteReadWrite, .commit = mm::MemCommit::kYes};
     if (own_addresses) request.base = VirtualAddress(region.first);
-    const auto reserved = space.reserve(request);
-    if (!reserved) return std::unexpected(reserved.error());
+    const auto reserved = PAGODA_TRY(space.reserve(request));
     for (; run < own_pages_.size() && own_pages_[run].first < region.end(); ++run) {
       for (PageCount i; i < own_pages_[run].count; ++i)
-        page_.push_back(reserved->first + (own_pages_[run].first - region.first) + i);
+        page_.push_back(reserved.first + (own_pages_[run].first - region.first) + i);
     }
   }
   return {};

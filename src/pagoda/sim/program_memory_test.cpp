@@ -131,7 +131,7 @@ TEST(ProgramMemory, TheModelBeginsAsZerosAndRemembers) {
 
 class FileViews : public testing::Test {
  protected:
-  static constexpr std::uint64_t kPages = 3;  // And some bytes, which nobody sees.
+  static constexpr std::uint64_t kPages = 3;  // And some bytes, which are not mapped.
 
   FileViews() {
     std::ofstream file(config_.file, std::ios::binary);
@@ -165,7 +165,7 @@ TEST_F(FileViews, ShowTheFileAndCommitTheRest) {
   EXPECT_EQ(t_.check(), "");
 }
 
-TEST_F(FileViews, StoresToSharedOnesAreEverybodysAndToCopiesNobodysElse) {
+TEST_F(FileViews, StoresToSharedOnesAreSeenByAllAndToCopiesByNone) {
   ProgramMemory shared = memory(FileViewConfig::Kind::kShared);
   ProgramMemory copy = memory(FileViewConfig::Kind::kCopy);
   ASSERT_TRUE(shared.make(t_.manager(), t_.cpu(), t_.space()));

@@ -3,33 +3,44 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <vector>
 
+#include "pagoda/base/figures.h"
 #include "pagoda/base/units.h"
 #include "pagoda/mm/base/counters.h"
 #include "pagoda/sim/vm_result.h"
 
 namespace pagoda::sim {
 
+// All but the standby lists.
+#define PAGODA_FRAME_CENSUS(X)                                                                 \
+  X(active_private, "Active: private pages", "in the working set of one process")              \
+  X(active_shared_file, "Active: shared, from files",                                          \
+    "in working sets, each frame counted once: pages of mapped files")                         \
+  X(active_shared_page_file, "Active: shared, without a file",                                 \
+    "the same: pages that forked processes share, and of sections without a file")             \
+  X(active_page_tables, "Active: page tables", "of all processes")                             \
+  X(active_prototypes, "Active: prototype PTEs", "pages of them")                              \
+  X(transition, "Transition (I/O under way)", "being read or written")                         \
+  X(modified, "Modified", "to be written before they can be reused, ModifiedNoWrite included") \
+  X(free, "Free", "unused, contents of no interest")                                           \
+  X(zeroed, "Zeroed", "unused and zero, or never used yet")                                    \
+  X(bad, "Bad", "taken out of use")                                                            \
+  X(system, "System", "kept by the machine or the memory manager for itself")                  \
+  X(active_compression_store, "Active: compressed pages", "of the compression store")
+
 // Where every frame of the host is at one moment. The parts add up to the host's frames.
 struct FrameCensus {
-  PageCount active_private;           // In one working set.
-  PageCount active_shared_file;       // In working sets, of files that are mapped.
-  PageCount active_shared_page_file;  // In working sets, of paging-file sections and of processes that were forked.
-  PageCount active_page_tables;
-  PageCount active_prototypes;       // Pages of prototype PTEs.
-  PageCount transition;              // I/O under way.
-  PageCount modified;                // ModifiedNoWrite included.
+  PAGODA_FRAME_CENSUS(PAGODA_PAGES)
   std::array<PageCount, 8> standby;  // By priority.
-  PageCount free;
-  PageCount zeroed;  // Frames never used yet included.
-  PageCount bad;
-  PageCount system;                    // Kept by the machine or the manager for itself.
-  PageCount active_compression_store;  // Frames that hold compressed pages.
 };
+inline constexpr auto kFrameFields = PAGODA_FIGURE_FIELDS(FrameCensus, PAGODA_FRAME_CENSUS);
+inline constexpr std::size_t kStandbyPriorities = std::tuple_size_v<decltype(FrameCensus::standby)>;
 
 struct ProcessSample {
   PageCount working_set;

@@ -1,5 +1,5 @@
 // Samples of a run at even distances of virtual time, however long it gets: when there are too many, every second one
-// goes and the distance doubles.
+// is dropped and the distance doubles.
 #pragma once
 
 #include <cstdint>

@@ -1,9 +1,9 @@
-// Who runs where on one machine, the host or a guest: tasks take turns on processors, and the memory manager's own
+// Scheduling on one machine, the host or a guest: tasks take turns on processors, and the memory manager's own
 // threads run on whichever processor is about to run.
 //
-// A task keeps a processor for a quantum while others wait for one, and is executed in slices, so that whoever drives
-// several processors can keep their clocks close. Deterministic: who waited longest goes first, and the first in the
-// list among equals.
+// A task keeps a processor for a quantum while others wait for one, and is executed in slices, so that the driver
+// of several processors can keep their clocks close. Deterministic: the task that waited longest runs first, and among
+// equals the first in the list.
 #pragma once
 
 #include <cstdint>
@@ -47,7 +47,7 @@ class Scheduler {
   Input<> run_slice(Cpu& cpu, Time until);
   // Ends transfers that are complete and runs the threads that are due, but for the zero-page thread.
   void run_system_threads(machine::SimProcessor& cpu);
-  // The zero-page thread, which gets only time that nobody wants. False: it has nothing to do.
+  // The zero-page thread, which gets only idle time. False: it has nothing to do.
   bool zero_pages(machine::SimProcessor& cpu);
   // Lets a processor pass idle time until then; the zero-page thread may use it.
   void idle_until(Cpu& cpu, Time time);

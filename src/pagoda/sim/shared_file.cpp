@@ -10,6 +10,8 @@
 #include <span>
 #include <utility>
 
+#include "pagoda/base/status.h"
+
 namespace pagoda::sim {
 
 namespace {
@@ -48,18 +50,17 @@ Input<std::filesystem::path> make_copy(const std::vector<PageModel>& contents, s
 
 Input<std::unique_ptr<SharedFile>> SharedFile::open(const FileViewConfig& config, machine::Disk& disk,
                                                     const std::filesystem::path& folder, Contents contents) {
-  auto pages = read_pages(config.file, config.pages);
-  if (!pages) return std::unexpected(pages.error());
-  const auto copy = make_copy(*pages, folder);
+  auto pages = PAGODA_TRY(read_pages(config.file, config.pages));
+  const auto copy = make_copy(pages, folder);
   if (!copy) return bad_input(fmt::format("{}: {}", config.file, copy.error().message));
   auto file = disk.open(*copy, machine::FileAccess::kReadWrite, machine::FileCreation::kOpenExisting);
   std::error_code none;
   std::filesystem::remove(*copy, none);  // Its bytes stay as long as it is open.
   if (!file) return bad_input(fmt::format("{}: its copy cannot be opened ({})", config.file, to_string(file.error())));
   const std::string name = std::filesystem::path(config.file).filename().string();
-  if (contents == Contents::kOnDisk) pages->clear();
+  if (contents == Contents::kOnDisk) pages.clear();
   return std::unique_ptr<SharedFile>(
-      new SharedFile(std::make_shared<mm::FileStream>(name, std::move(*file)), config.pages, std::move(*pages)));
+      new SharedFile(std::make_shared<mm::FileStream>(name, std::move(*file)), config.pages, std::move(pages)));
 }
 
 }  // namespace pagoda::sim

@@ -14,23 +14,13 @@
 #include "pagoda/base/units.h"
 #include "pagoda/machine/disk.h"
 #include "pagoda/mm/section/file_stream.h"
+#include "pagoda/sim/scenario/program_config.h"
 
 namespace pagoda::sim {
 
 // The words of a page, as a plain copy that memory is compared with.
 inline constexpr std::size_t kPageWords = kPageBytes / sizeof(std::uint64_t);
 using PageModel = std::array<std::uint64_t, kPageWords>;
-
-// What a program asks for in front of its own memory.
-struct FileViewConfig {
-  enum class Kind : std::uint8_t {
-    kShared,  // Stores are everybody's, and go back to the file.
-    kCopy,    // The first store to a page makes a private copy of it.
-  } kind = Kind::kShared;
-  std::string file;  // As found: relative names are taken from the scenario's folder.
-  unsigned disk = 0;
-  PageCount pages;  // Whole pages of the file; what follows the last of them is not mapped.
-};
 
 class SharedFile {
  public:

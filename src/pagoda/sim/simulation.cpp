@@ -8,6 +8,8 @@
 
 #include "pagoda/base/hash.h"
 #include "pagoda/base/random.h"
+#include "pagoda/base/status.h"
+#include "pagoda/sim/scenario/names.h"
 
 namespace pagoda::sim {
 
@@ -30,12 +32,11 @@ Input<std::unique_ptr<Simulation>> Simulation::create(const Scenario& scenario, 
   std::unique_ptr<Simulation> simulation(new Simulation(scenario, std::move(options)));
   const std::uint64_t seed = simulation->seed_;
   ImageOpener images;
-  auto programs = Programs::open(scenario, seed, images);
-  if (!programs) return std::unexpected(programs.error());
+  Programs programs = PAGODA_TRY(Programs::open(scenario, seed, images));
 
   // One more processor of the host for each virtual one: it does the host's work for that one, on its time.
   machine::SimMachineConfig config = scenario.machine;
-  for (const VmConfig& vm : scenario.vms) config.processors += vm.machine.processors;
+  for (const VmConfig& vm : scenario.vms) config.processors += vm.partition.processors;
   auto machine = machine::SimMachine::create(std::move(config));
   if (!machine)
     return bad_input(fmt::format("{}: host: {} cannot be had here ({})", scenario.file,
@@ -43,18 +44,17 @@ Input<std::unique_ptr<Simulation>> Simulation::create(const Scenario& scenario, 
   simulation->machine_ = std::move(*machine);
   for (unsigned disk = 0; disk < scenario.injections.size(); ++disk)
     inject(simulation->machine_->sim_disk(disk), scenario.injections[disk], Random::mix(seed ^ (disk + 1)));
-  auto host = System::create(scenario, *simulation->machine_,
-                             simulation->machine_->sim_processors().first(scenario.machine.processors),
-                             std::move(*programs), simulation->log_,
-                             {.verify = simulation->options_.verify,
-                              .operations_most = simulation->options_.operations_most,
-                              .depth = 0,
-                              .seed = Random::mix(seed),
-                              .name = "the host",
-                              .vm = "",
-                              .file = scenario.file});
-  if (!host) return std::unexpected(host.error());
-  simulation->host_ = std::move(*host);
+  const System::Options system_options{.verify = simulation->options_.verify,
+                                       .operations_most = simulation->options_.operations_most,
+                                       .depth = 0,
+                                       .seed = Random::mix(seed),
+                                       .name = "the host",
+                                       .vm = "",
+                                       .file = scenario.file,
+                                       .disks = scenario.machine.disks};
+  const auto processors = simulation->machine_->sim_processors().first(scenario.machine.processors);
+  simulation->host_ = PAGODA_TRY(System::create(scenario, *simulation->machine_, processors, std::move(programs),
+                                                simulation->log_, system_options));
   PAGODA_TRY(simulation->make_guests(images));
   return simulation;
 }
@@ -64,21 +64,17 @@ Input<> Simulation::make_guests(ImageOpener& images) {
   for (std::size_t number = 0; number < scenario_.vms.size(); ++number) {
     const VmConfig& vm = scenario_.vms[number];
     const std::uint64_t seed = Random::mix(seed_ ^ Random::mix(number + 1));
-    auto programs = Programs::open(vm, seed, images);
-    if (!programs) return std::unexpected(programs.error());
-    auto guest = Guest::create(vm, *host_, std::move(*programs), next_processor, log_,
-                               {.verify = options_.verify,
-                                .operations_most = options_.operations_most,
-                                .depth = 1,
-                                .seed = Random::mix(seed),
-                                .name = "",
-                                .vm = vm.name,
-                                .file = scenario_.file});
-    if (!guest) return std::unexpected(guest.error());
+    Programs programs = PAGODA_TRY(Programs::open(vm, seed, images));
+    const System::Options system_options{.verify = options_.verify,
+                                         .operations_most = options_.operations_most,
+                                         .seed = Random::mix(seed),
+                                         .file = scenario_.file};
+    std::unique_ptr<Guest> guest =
+        PAGODA_TRY(Guest::create(vm, *host_, std::move(programs), next_processor, log_, system_options));
     for (unsigned disk = 0; disk < vm.injections.size(); ++disk)
-      inject((*guest)->partition().machine().sim_disk(disk), vm.injections[disk], Random::mix(seed ^ (disk + 1)));
-    next_processor += vm.machine.processors;
-    guests_.push_back(std::move(*guest));
+      inject(guest->partition().machine().sim_disk(disk), vm.injections[disk], Random::mix(seed ^ (disk + 1)));
+    next_processor += vm.partition.processors;
+    guests_.push_back(std::move(guest));
   }
   return {};
 }
@@ -179,8 +175,8 @@ RunResult Simulation::result(Time end) {
                 .seed = seed_,
                 .memory = bytes_of(scenario_.machine.frames),
                 .paging = std::string(machine_->paging().name),
-                .tlb = scenario_.machine.tlb == machine::TlbGeometry::kLarge ? "large" : "realistic",
-                .refill = scenario_.machine.refill == machine::TlbRefill::kHardware ? "hardware" : "software",
+                .tlb = name_in(kTlbNames, scenario_.machine.tlb),
+                .refill = name_in(kRefillNames, scenario_.machine.refill),
                 .verified = options_.verify,
                 .end = end,
                 .counters = manager.counters(),
@@ -224,9 +220,7 @@ RunResult Simulation::result(Time end) {
 }
 
 Input<RunResult> run_scenario(const Scenario& scenario, RunOptions options) {
-  auto simulation = Simulation::create(scenario, std::move(options));
-  if (!simulation) return std::unexpected(simulation.error());
-  return (*simulation)->run();
+  return PAGODA_TRY(Simulation::create(scenario, std::move(options)))->run();
 }
 
 }  // namespace pagoda::sim

@@ -18,7 +18,7 @@
 #include "pagoda/sim/guest.h"
 #include "pagoda/sim/run_result.h"
 #include "pagoda/sim/sampler.h"
-#include "pagoda/sim/scenario.h"
+#include "pagoda/sim/scenario/scenario.h"
 #include "pagoda/sim/system.h"
 
 namespace pagoda::sim {

@@ -14,9 +14,7 @@ Input<Programs> Programs::open(const SystemConfig& config, std::uint64_t seed, I
   Programs all;
   for (std::size_t number = 0; number < config.processes.size(); ++number) {
     const std::uint64_t own_seed = Random::mix(seed + number + 1);
-    auto program = open_program(config.processes[number], own_seed, images);
-    if (!program) return std::unexpected(program.error());
-    all.programs_.push_back(std::move(*program));
+    all.programs_.push_back(PAGODA_TRY(open_program(config.processes[number], own_seed, images)));
     all.seeds_.push_back(own_seed);
   }
   return all;
@@ -29,7 +27,7 @@ Input<std::unique_ptr<System>> System::create(const SystemConfig& config, machin
   for (const ProcessConfig& process : config.processes) {
     if (!process.view || system->files_.contains(process.view->file)) continue;
     const unsigned disk = process.view->disk;
-    auto file = SharedFile::open(*process.view, *machine.disks()[disk], config.machine.disks[disk].directory,
+    auto file = SharedFile::open(*process.view, *machine.disks()[disk], options.disks[disk].directory,
                                  options.verify ? SharedFile::Contents::kModelled : SharedFile::Contents::kOnDisk);
     if (!file)
       return bad_input(fmt::format("{}: process \"{}\": {}", process.where, process.name, file.error().message));
@@ -99,10 +97,11 @@ std::vector<DiskResult> System::disk_results() {
 std::vector<PageFileResult> System::page_file_results() const {
   std::vector<PageFileResult> results;
   const mm::PagingFiles& files = manager_->core().paging_files;
+  const auto disks = machine_.disks();
   for (std::size_t number = 0; number < files.size(); ++number) {
     const mm::PagingFile& file = files[number];
     results.push_back({.name = std::string(file.name()),
-                       .disk = config_.machine.disks[config_.manager.paging_files[number].disk].name,
+                       .disk = disks[config_.manager.paging_files[number].disk]->name(),
                        .minimum = bytes_of(file.minimum()),
                        .maximum = bytes_of(file.maximum()),
                        .size = bytes_of(file.size()),

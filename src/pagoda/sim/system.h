@@ -10,12 +10,13 @@
 
 #include "pagoda/base/input_error.h"
 #include "pagoda/machine/machine.h"
+#include "pagoda/machine/sim/sim_disk.h"
 #include "pagoda/mm/memory_manager.h"
 #include "pagoda/sim/image/image_contents.h"
 #include "pagoda/sim/page_history.h"
 #include "pagoda/sim/process.h"
 #include "pagoda/sim/run_result.h"
-#include "pagoda/sim/scenario.h"
+#include "pagoda/sim/scenario/system_config.h"
 #include "pagoda/sim/scheduler.h"
 
 namespace pagoda::sim {
@@ -42,6 +43,7 @@ class System {
     std::string name;                                   // "the host", for messages.
     std::string vm;                                     // Whose guest it is; empty: the host.
     std::string file;                                   // Of the scenario.
+    std::span<const machine::DiskModel> disks;          // Of the machine.
   };
 
   // Boots the machine. Its processes run on those of its processors that are named, and write into the log. The machine

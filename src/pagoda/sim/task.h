@@ -20,7 +20,7 @@ class Task {
 
   [[nodiscard]] State state() const { return state_; }
   void set_state(State state) { state_ = state; }
-  // Of a task that waits: when it can go on. kNever: when somebody says so.
+  // Of a task that waits: when it can go on. kNever: when another task wakes it.
   [[nodiscard]] virtual Time ready_at() const { return ready_at_; }
   void set_ready_at(Time time) { ready_at_ = time; }
   [[nodiscard]] bool waits() const { return state_ != State::kRunning && state_ != State::kDone; }

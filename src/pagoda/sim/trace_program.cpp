@@ -3,12 +3,13 @@
 #include <algorithm>
 #include <utility>
 
+#include "pagoda/base/status.h"
+
 namespace pagoda::sim {
 
 Input<std::unique_ptr<TraceProgram>> TraceProgram::open(const std::string& path, std::uint64_t repeat) {
-  auto reader = TraceReader::open(path);
-  if (!reader) return std::unexpected(reader.error());
-  return std::unique_ptr<TraceProgram>(new TraceProgram(std::move(*reader), repeat));
+  auto reader = PAGODA_TRY(TraceReader::open(path));
+  return std::unique_ptr<TraceProgram>(new TraceProgram(std::move(reader), repeat));
 }
 
 TraceProgram::TraceProgram(TraceReader reader, std::uint64_t repeat)

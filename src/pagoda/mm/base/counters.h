@@ -1,4 +1,5 @@
-// What the memory manager counts. Counters only grow; a reader takes differences.
+// What the memory manager counts. Counters only grow; a reader takes differences. Each is declared once (base/figures.h):
+// JSON, reports and docs/report-json.md follow from the lists here.
 #pragma once
 
 #include <array>
@@ -6,78 +7,121 @@
 #include <cstdint>
 #include <string_view>
 
+#include "pagoda/base/figures.h"
+
 namespace pagoda::mm {
 
-// How a fault ended. Hard faults waited for a disk; all the others are soft.
+// --- Faults ---
+
+// How a fault ended: X(kind, key, kHard or kSoft, label, meaning). Hard faults waited for a disk. kCompressed is soft
+// here; Windows counts it as a transition or a hard fault.
+#define PAGODA_FAULT_KINDS(X)                                                                                       \
+  X(kDemandZero, "demand_zero", kSoft, "Demand zero", "got a fresh zeroed page; NT: STATUS_PAGE_FAULT_DEMAND_ZERO") \
+  X(kTransitionStandby, "transition_standby", kSoft, "From standby",                                                \
+    "got its page back from a standby list; NT: STATUS_PAGE_FAULT_TRANSITION")                                      \
+  X(kTransitionModified, "transition_modified", kSoft, "From modified",                                             \
+    "got its page back from the modified list, or while it was being written")                                      \
+  X(kCollided, "collided", kSoft, "Collided", "waited for a read that another fault had started")                   \
+  X(kCompressed, "compressed", kSoft, "From the compression store", "got its page back from the compression store") \
+  X(kPageFile, "page_file", kHard, "From a page file (hard)",                                                       \
+    "read its page from a page file; NT: STATUS_PAGE_FAULT_PAGING_FILE")                                            \
+  X(kMappedFile, "mapped_file", kHard, "From a mapped file (hard)", "read its page from a mapped file")             \
+  X(kShared, "shared", kSoft, "Shared", "mapped a page that another mapping had in memory")                         \
+  X(kCopyOnWrite, "copy_on_write", kSoft, "Copy on write",                                                          \
+    "wrote to a shared page and got a private copy; NT: STATUS_PAGE_FAULT_COPY_ON_WRITE")                           \
+  X(kFirstWrite, "first_write", kSoft, "First write",                                                               \
+    "made a clean page dirty, which freed its slot in the page file")                                               \
+  X(kGuard, "guard", kSoft, "Guard page", "hit a guard page for the first time; NT: STATUS_PAGE_FAULT_GUARD_PAGE")  \
+  X(kSpurious, "spurious", kSoft, "Spurious",                                                                       \
+    "found that the PTE already allowed the access: a stale TLB entry, or another processor was faster")            \
+  X(kAccessViolation, "access_violation", kSoft, "Access violation", "was refused")                                 \
+  X(kInPageError, "in_page_error", kHard, "In-page error (hard)", "needed a read that the disk failed")
+
 enum class FaultKind : std::uint8_t {
-  kDemandZero,          // A fresh zeroed page. NT: STATUS_PAGE_FAULT_DEMAND_ZERO.
-  kTransitionStandby,   // Rescued from standby. NT: STATUS_PAGE_FAULT_TRANSITION.
-  kTransitionModified,  // Rescued from modified, or while it was being written.
-  kCollided,            // Waited for a read that somebody else had started.
-  kCompressed,          // From the compression store: soft. Windows counts it as a transition or a hard fault.
-  kPageFile,            // Read from a paging file: hard. NT: STATUS_PAGE_FAULT_PAGING_FILE.
-  kMappedFile,          // Read from a file that is mapped: hard.
-  kShared,              // Another mapping had the page in memory already.
-  kCopyOnWrite,         // A private copy was made. NT: STATUS_PAGE_FAULT_COPY_ON_WRITE.
-  kFirstWrite,          // A clean page became dirty; its paging-file slot was freed.
-  kGuard,               // A guard page was hit for the first time. NT: STATUS_PAGE_FAULT_GUARD_PAGE.
-  kSpurious,            // The PTE already allowed the access: a stale TLB entry, or another processor was faster.
-  kAccessViolation,
-  kInPageError,  // The disk failed the read that this access needed.
+#define PAGODA_FAULT_KIND(kind, key, cost, label, meaning) kind,
+  PAGODA_FAULT_KINDS(PAGODA_FAULT_KIND)
+#undef PAGODA_FAULT_KIND
 };
-inline constexpr std::size_t kFaultKinds = 14;
 
-constexpr std::string_view name(FaultKind kind) {
-  constexpr std::array<std::string_view, kFaultKinds> kNames{"demand_zero",
-                                                             "transition_standby",
-                                                             "transition_modified",
-                                                             "collided",
-                                                             "compressed",
-                                                             "page_file",
-                                                             "mapped_file",
-                                                             "shared",
-                                                             "copy_on_write",
-                                                             "first_write",
-                                                             "guard",
-                                                             "spurious",
-                                                             "access_violation",
-                                                             "in_page_error"};
-  return kNames[static_cast<std::size_t>(kind)];
-}
+struct FaultField {
+  enum Cost : std::uint8_t { kSoft, kHard };
+
+  FaultKind kind;
+  std::string_view key;
+  Cost cost;
+  std::string_view label;
+  std::string_view meaning;  // "A fault that ...".
+};
+// Indexed by FaultKind.
+inline constexpr std::array kFaultFields{
+#define PAGODA_FAULT_FIELD(kind, key, cost, label, meaning) \
+  FaultField{FaultKind::kind, key, FaultField::cost, label, meaning},
+    PAGODA_FAULT_KINDS(PAGODA_FAULT_FIELD)
+#undef PAGODA_FAULT_FIELD
+};
+inline constexpr std::size_t kFaultKinds = kFaultFields.size();
+
+// For programs, and for people.
+constexpr std::string_view name(FaultKind kind) { return kFaultFields[static_cast<std::size_t>(kind)].key; }
+constexpr std::string_view label(FaultKind kind) { return kFaultFields[static_cast<std::size_t>(kind)].label; }
 constexpr bool is_hard(FaultKind kind) {
-  return kind == FaultKind::kPageFile || kind == FaultKind::kMappedFile || kind == FaultKind::kInPageError;
+  return kFaultFields[static_cast<std::size_t>(kind)].cost == FaultField::kHard;
 }
 
+// Indexed by FaultKind.
 using FaultCounts = std::array<std::uint64_t, kFaultKinds>;
 
-// Of one memory manager. Pages unless said otherwise.
+constexpr std::uint64_t total_faults(const FaultCounts& faults) {
+  std::uint64_t sum = 0;
+  for (const std::uint64_t count : faults) sum += count;
+  return sum;
+}
+constexpr std::uint64_t hard_faults(const FaultCounts& faults) {
+  std::uint64_t sum = 0;
+  for (const FaultField& field : kFaultFields)
+    if (field.cost == FaultField::kHard) sum += faults[static_cast<std::size_t>(field.kind)];
+  return sum;
+}
+constexpr std::uint64_t soft_faults(const FaultCounts& faults) { return total_faults(faults) - hard_faults(faults); }
+constexpr void add(FaultCounts& sum, const FaultCounts& more) {
+  for (std::size_t kind = 0; kind < kFaultKinds; ++kind) sum[kind] += more[kind];
+}
+
+// --- Everything else ---
+
+#define PAGODA_MM_COUNTERS(X)                                                                                          \
+  X(page_file_reads, "Page-file reads", "operations")                                                                  \
+  X(page_file_pages_read, "Pages read", "from page files, neighbours in a cluster included")                           \
+  X(page_file_writes, "Page-file writes", "operations")                                                                \
+  X(page_file_pages_written, "Pages written", "to page files")                                                         \
+  X(mapped_file_reads, "Mapped-file reads", "operations")                                                              \
+  X(mapped_file_pages_read, "Pages read from mapped files", "neighbours in a cluster included")                        \
+  X(mapped_file_writes, "Mapped-file writes", "operations")                                                            \
+  X(mapped_file_pages_written, "Pages written to mapped files", "by the mapped page writer and by flushes")            \
+  X(read_errors, "Read errors", "operations that a disk failed")                                                       \
+  X(write_errors, "Write errors", "operations that a disk failed")                                                     \
+  X(pages_zeroed_in_fault, "Zeroed in a fault", "pages, by the faulting processor: the zero-page thread was too slow") \
+  X(pages_zeroed_by_thread, "Zeroed in advance", "pages, by the zero-page thread")                                     \
+  X(zero_pages_found, "Zero pages found", "modified pages that were zeros and so were not written")                    \
+  X(pages_compressed, "Compressed", "pages into the compression store")                                                \
+  X(bytes_compressed, "Compressed bytes", "that those pages took there")                                               \
+  X(pages_decompressed, "Decompressed", "pages that faults brought back")                                              \
+  X(pages_incompressible, "Incompressible", "pages that were tried and did not become small enough")                   \
+  X(pages_evicted, "Evicted", "pages that went on from the compression store to a page file")                          \
+  X(pages_repurposed, "Repurposed", "standby pages that got a new owner")                                              \
+  X(pages_replaced, "Replaced", "pages that left a working set because it was full")                                   \
+  X(pages_trimmed, "Trimmed", "pages that the balance set manager took from a working set")                            \
+  X(shortages, "Shortages", "faults that found no free page and had to wait")                                          \
+  X(commit_refusals, "Commit refusals", "requests beyond the commit limit")                                            \
+  X(page_tables_made, "Page tables made", "pages")                                                                     \
+  X(page_tables_freed, "Page tables freed", "pages")
+
+// Of one memory manager.
 struct Counters {
-  FaultCounts faults{};                    // Indexed by FaultKind.
-  std::uint64_t page_file_reads = 0;       // Operations.
-  std::uint64_t page_file_pages_read = 0;  // Neighbours that a cluster brought in included.
-  std::uint64_t page_file_writes = 0;      // Operations.
-  std::uint64_t page_file_pages_written = 0;
-  std::uint64_t mapped_file_reads = 0;  // Operations.
-  std::uint64_t mapped_file_pages_read = 0;
-  std::uint64_t mapped_file_writes = 0;  // Operations.
-  std::uint64_t mapped_file_pages_written = 0;
-  std::uint64_t read_errors = 0;  // Operations that a disk failed.
-  std::uint64_t write_errors = 0;
-  std::uint64_t pages_zeroed_in_fault = 0;  // By the faulting processor; the zero-page thread was not fast enough.
-  std::uint64_t pages_zeroed_by_thread = 0;
-  std::uint64_t zero_pages_found = 0;      // Modified pages that were zeros and so were not written.
-  std::uint64_t pages_compressed = 0;      // Into the compression store,
-  std::uint64_t bytes_compressed = 0;      // and how many bytes they took there.
-  std::uint64_t pages_decompressed = 0;    // By faults.
-  std::uint64_t pages_incompressible = 0;  // Tried, and not small enough to go there.
-  std::uint64_t pages_evicted = 0;         // Went on from there to a paging file.
-  std::uint64_t pages_repurposed = 0;      // Standby pages that got a new owner.
-  std::uint64_t pages_replaced = 0;        // Left a working set because it was full.
-  std::uint64_t pages_trimmed = 0;         // Left a working set because the balance set manager said so.
-  std::uint64_t shortages = 0;             // Faults that found no page and had to wait.
-  std::uint64_t commit_refusals = 0;
-  std::uint64_t page_tables_made = 0;
-  std::uint64_t page_tables_freed = 0;
+  FaultCounts faults{};
+  PAGODA_MM_COUNTERS(PAGODA_COUNTER)
 };
+// All but the faults.
+inline constexpr auto kCounterFields = PAGODA_FIGURE_FIELDS(Counters, PAGODA_MM_COUNTERS);
 
 }  // namespace pagoda::mm

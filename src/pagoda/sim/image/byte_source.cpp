@@ -15,7 +15,6 @@ namespace pagoda::sim {
 namespace {
 
 constexpr std::size_t kBufferBytes = 256 << 10;
-constexpr std::uint32_t kZstdMagic = 0xFD2FB528;
 
 }  // namespace
 
@@ -47,7 +46,7 @@ Input<> ByteSource::detect() {
   PAGODA_TRY(refill());
   std::uint32_t magic = 0;
   if (at_hand() >= sizeof magic) std::memcpy(&magic, in_.data(), sizeof magic);
-  compressed_ = magic == kZstdMagic;
+  compressed_ = magic == ZSTD_MAGICNUMBER;
   return {};
 }
 

@@ -46,12 +46,10 @@ Input<std::shared_ptr<const ImageContents>> ImageOpener::from_map(const std::str
 Input<std::shared_ptr<const ImageContents>> ImageOpener::open(const std::string& file, const std::string& name) {
   if (const auto known = images_.find({file, name}); known != images_.end()) return known->second;
   if (const auto known = maps_.find(file); known != maps_.end()) return from_map(file, known->second, nullptr, name);
-  auto opened = ImageFile::open(file);
-  if (!opened) return std::unexpected(opened.error());
-  if (opened->kind == ImageFileKind::kPageMap) {
-    auto map = PageMap::read(opened->source);
-    if (!map) return std::unexpected(map.error());
-    const auto shared = std::make_shared<const PageMap>(std::move(*map));
+  auto opened = PAGODA_TRY(ImageFile::open(file));
+  if (opened.kind == ImageFileKind::kPageMap) {
+    auto map = PAGODA_TRY(PageMap::read(opened.source));
+    const auto shared = std::make_shared<const PageMap>(std::move(map));
     maps_.emplace(file, shared);
     return from_map(file, shared, nullptr, name);
   }
@@ -61,10 +59,10 @@ Input<std::shared_ptr<const ImageContents>> ImageOpener::open(const std::string&
     names += (names.empty() ? "" : ", ") + member;
     return name.empty() || PageMap::names_image(member, name);
   };
-  PAGODA_TRY(reader.read(*opened, wanted));
+  PAGODA_TRY(reader.read(opened, wanted));
   if (reader.empty()) return bad_input(fmt::format("{}: no image \"{}\"; there are {}", file, name, names));
   const auto map = std::make_shared<const PageMap>(reader.take_map());
-  return from_map(file, map, reader.take_contents(), opened->kind == ImageFileKind::kRaw ? "" : name);
+  return from_map(file, map, reader.take_contents(), opened.kind == ImageFileKind::kRaw ? "" : name);
 }
 
 }  // namespace pagoda::sim

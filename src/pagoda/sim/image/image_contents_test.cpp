@@ -178,7 +178,7 @@ TEST(TarReader, ReadsLongNamesAndPassesOverWhatIsNoFile) {
   EXPECT_FALSE(*end);
 }
 
-// The whole images that the shipped map was made from, where somebody has them.
+// The whole images that the shipped map was made from, if they are present.
 TEST(ImageContents, RealImagesAreWhatTheMapSaysAboutThem) {
   if (!std::filesystem::exists(kRealImages))
     GTEST_SKIP() << kRealImages << " is not there: it holds pages of other people's programs";

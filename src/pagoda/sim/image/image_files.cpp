@@ -16,21 +16,18 @@ namespace pagoda::sim {
 namespace {
 
 // The largest window of `zstd --long`: archives of images are packed so that equal pages far apart are found.
-constexpr int kWindowLogMost = 30;
+constexpr int kImageWindowLogMost = 30;
 
 }  // namespace
 
 Input<ImageFile> ImageFile::open(const std::string& path) {
-  auto source = ByteSource::open(path, kWindowLogMost);
-  if (!source) return std::unexpected(source.error());
-  return from_source(std::move(*source));
+  return from_source(PAGODA_TRY(ByteSource::open(path, kImageWindowLogMost)));
 }
 
 Input<ImageFile> ImageFile::from_source(ByteSource source) {
   TarReader::Block block{};
-  const auto count = source.read(block);
-  if (!count) return std::unexpected(count.error());
-  const auto bytes = std::span(block).first(*count);
+  const auto count = PAGODA_TRY(source.read(block));
+  const auto bytes = std::span(block).first(count);
   source.push_back(bytes);
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   ImageFileKind kind = ImageFileKind::kRaw;
@@ -49,9 +46,8 @@ Input<> ImageReader::read_image(const ByteSource& source, const std::string& nam
   PageMap::Image image{.name = name, .first = numbers_.size()};
   std::array<std::byte, kPageBytes> page{};
   for (;;) {
-    const auto more = next(page);
-    if (!more) return std::unexpected(more.error());
-    if (!*more) break;
+    const auto more = PAGODA_TRY(next(page));
+    if (!more) break;
     if (numbers_.size() == PageMap::kPagesMost)
       return bad_input(
           fmt::format("{}: more than {} pages; give fewer or smaller images", source.name(), PageMap::kPagesMost));
@@ -74,21 +70,19 @@ Input<> ImageReader::read(ImageFile& file, const std::function<bool(const std::s
   if (file.kind == ImageFileKind::kRaw) {
     const std::string name = std::filesystem::path(file.source.name()).filename().string();
     return read_image(file.source, name, [&](PageBytes page) -> Input<bool> {
-      const auto count = file.source.read(page);
-      if (!count) return std::unexpected(count.error());
-      if (*count != 0 && *count < page.size()) return not_whole(name);
-      return *count != 0;
+      const auto count = PAGODA_TRY(file.source.read(page));
+      if (count != 0 && count < page.size()) return not_whole(name);
+      return count != 0;
     });
   }
   TarReader archive(file.source);
   for (;;) {
-    const auto member = archive.next();
-    if (!member) return std::unexpected(member.error());
-    if (!*member) return {};
-    const std::string& name = (*member)->name;
+    const auto member = PAGODA_TRY(archive.next());
+    if (!member) return {};
+    const std::string& name = member->name;
     if (!wanted(name)) continue;
-    if ((*member)->size % kPageBytes != 0) return not_whole(name);
-    std::uint64_t left = (*member)->size / kPageBytes;
+    if (member->size % kPageBytes != 0) return not_whole(name);
+    std::uint64_t left = member->size / kPageBytes;
     const auto next_page = [&](PageBytes page) -> Input<bool> {
       if (left == 0) return false;
       --left;

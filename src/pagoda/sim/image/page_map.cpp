@@ -6,11 +6,11 @@
 #include <array>
 #include <bit>
 #include <cctype>
-#include <charconv>
 #include <set>
 #include <utility>
 
 #include "pagoda/base/status.h"
+#include "pagoda/sim/parse_number.h"
 
 namespace pagoda::sim {
 
@@ -20,10 +20,10 @@ static_assert(std::endian::native == std::endian::little);  // The planes are co
 
 constexpr std::size_t kHeaderMost = 64 << 10;  // Bytes: a few hundred images.
 constexpr std::size_t kNameMost = 200;         // Bytes.
-constexpr int kWindowLogMost = 27;             // What zstd accepts by default.
+constexpr int kMapWindowLogMost = 27;          // What zstd accepts by default.
 // Elements of a plane that are made room for before they are there: a count in a damaged header costs no memory.
 constexpr std::size_t kPlaneStep = 1 << 18;
-constexpr std::uint16_t kSizeMost = kPageBytes;
+constexpr std::uint16_t kCompressedMost = kPageBytes;
 
 struct Header {
   std::vector<PageMap::Image> images;
@@ -31,19 +31,13 @@ struct Header {
   std::uint64_t distinct = 0;
 };
 
-bool parse_number(std::string_view text, std::uint64_t& number) {
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  return error == std::errc() && end == text.data() + text.size();
-}
-
 // The text up to the empty line; what follows it goes back into the source.
 Input<std::string> read_header_text(ByteSource& source) {
   std::string text;
   std::array<char, 1024> part{};
   while (text.size() < kHeaderMost) {
-    const auto count = source.read(std::as_writable_bytes(std::span(part)));
-    if (!count) return std::unexpected(count.error());
-    text.append(part.data(), *count);
+    const auto count = PAGODA_TRY(source.read(std::as_writable_bytes(std::span(part))));
+    text.append(part.data(), count);
     if (!text.starts_with(PageMap::kMagic))
       return bad_input(fmt::format("{}: not a page map (VPM1); give a .vpm.zst file", source.name()));
     if (const std::size_t end = text.find("\n\n"); end != std::string::npos) {
@@ -51,7 +45,7 @@ Input<std::string> read_header_text(ByteSource& source) {
       text.resize(end + 1);
       return text;
     }
-    if (*count < part.size()) break;
+    if (count < part.size()) break;
   }
   return source.damaged("truncated or damaged: the header has no end");
 }
@@ -106,9 +100,8 @@ Input<std::vector<T>> read_plane(ByteSource& source, std::size_t count, std::str
     const std::size_t have = plane.size();
     plane.resize(std::min(count, have + std::max(have, kPlaneStep)));
     const auto rest = std::as_writable_bytes(std::span(plane).subspan(have));
-    const auto read = source.read(rest);
-    if (!read) return std::unexpected(read.error());
-    if (*read < rest.size()) return source.damaged(fmt::format("truncated in the {}", what));
+    const auto read = PAGODA_TRY(source.read(rest));
+    if (read < rest.size()) return source.damaged(fmt::format("truncated in the {}", what));
   }
   return plane;
 }
@@ -119,9 +112,9 @@ std::string wrong_contents(const std::vector<PageContent>& contents) {
   std::vector<std::uint64_t> patterns;
   for (std::size_t i = 0; i < contents.size(); ++i) {
     const PageContent& content = contents[i];
-    if (content.lz4_size == 0 || content.lz4_size > kSizeMost || content.zstd_size == 0 ||
-        content.zstd_size > kSizeMost)
-      return fmt::format("content {} has no size of 1 to {} bytes", i, kSizeMost);
+    if (content.lz4_size == 0 || content.lz4_size > kCompressedMost || content.zstd_size == 0 ||
+        content.zstd_size > kCompressedMost)
+      return fmt::format("content {} has no size of 1 to {} bytes", i, kCompressedMost);
     if (content.kind == ContentKind::kZero && std::exchange(zero, true)) return "two contents are zero";
     if (content.kind != ContentKind::kPattern) continue;
     if (content.pattern == 0) return fmt::format("content {} is zero and called a pattern", i);
@@ -132,22 +125,18 @@ std::string wrong_contents(const std::vector<PageContent>& contents) {
 }
 
 Input<std::vector<PageContent>> read_contents(ByteSource& source, std::size_t count) {
-  const auto kinds = read_plane<std::uint8_t>(source, count, "kinds");
-  if (!kinds) return std::unexpected(kinds.error());
-  const auto patterns = read_plane<std::uint64_t>(source, count, "patterns");
-  if (!patterns) return std::unexpected(patterns.error());
-  const auto lz4_sizes = read_plane<std::uint16_t>(source, count, "sizes");
-  if (!lz4_sizes) return std::unexpected(lz4_sizes.error());
-  const auto zstd_sizes = read_plane<std::uint16_t>(source, count, "sizes");
-  if (!zstd_sizes) return std::unexpected(zstd_sizes.error());
+  const auto kinds = PAGODA_TRY(read_plane<std::uint8_t>(source, count, "kinds"));
+  const auto patterns = PAGODA_TRY(read_plane<std::uint64_t>(source, count, "patterns"));
+  const auto lz4_sizes = PAGODA_TRY(read_plane<std::uint16_t>(source, count, "sizes"));
+  const auto zstd_sizes = PAGODA_TRY(read_plane<std::uint16_t>(source, count, "sizes"));
   std::vector<PageContent> contents(count);
   for (std::size_t i = 0; i < count; ++i) {
-    if ((*kinds)[i] > static_cast<std::uint8_t>(ContentKind::kOther))
+    if (kinds[i] > static_cast<std::uint8_t>(ContentKind::kOther))
       return source.damaged(fmt::format("content {} is of no known kind", i));
-    contents[i] = {.kind = static_cast<ContentKind>((*kinds)[i]),
-                   .pattern = (*patterns)[i],
-                   .lz4_size = (*lz4_sizes)[i],
-                   .zstd_size = (*zstd_sizes)[i]};
+    contents[i] = {.kind = static_cast<ContentKind>(kinds[i]),
+                   .pattern = patterns[i],
+                   .lz4_size = lz4_sizes[i],
+                   .zstd_size = zstd_sizes[i]};
   }
   if (const std::string wrong = wrong_contents(contents); !wrong.empty()) return source.damaged(wrong);
   return contents;
@@ -156,28 +145,21 @@ Input<std::vector<PageContent>> read_contents(ByteSource& source, std::size_t co
 }  // namespace
 
 Input<PageMap> PageMap::open(const std::string& path) {
-  auto source = ByteSource::open(path, kWindowLogMost);
-  if (!source) return std::unexpected(source.error());
-  return read(*source);
+  auto source = PAGODA_TRY(ByteSource::open(path, kMapWindowLogMost));
+  return read(source);
 }
 
 Input<PageMap> PageMap::read(ByteSource& source) {
-  const auto text = read_header_text(source);
-  if (!text) return std::unexpected(text.error());
-  auto header = parse_header(source, *text);
-  if (!header) return std::unexpected(header.error());
-  auto contents = read_contents(source, header->distinct);
-  if (!contents) return std::unexpected(contents.error());
-  auto numbers = read_plane<std::uint32_t>(source, header->pages, "pages");
-  if (!numbers) return std::unexpected(numbers.error());
-  const auto wild = std::ranges::find_if(*numbers, [&](std::uint32_t number) { return number >= contents->size(); });
-  if (wild != numbers->end())
-    return source.damaged(fmt::format("page {} has no known content", wild - numbers->begin()));
+  const auto text = PAGODA_TRY(read_header_text(source));
+  auto header = PAGODA_TRY(parse_header(source, text));
+  auto contents = PAGODA_TRY(read_contents(source, header.distinct));
+  auto numbers = PAGODA_TRY(read_plane<std::uint32_t>(source, header.pages, "pages"));
+  const auto wild = std::ranges::find_if(numbers, [&](std::uint32_t number) { return number >= contents.size(); });
+  if (wild != numbers.end()) return source.damaged(fmt::format("page {} has no known content", wild - numbers.begin()));
   std::array<std::byte, 1> behind{};
-  const auto more = source.read(behind);
-  if (!more) return std::unexpected(more.error());
-  if (*more != 0) return source.damaged("bytes behind its end");
-  return PageMap(std::move(header->images), std::move(*contents), std::move(*numbers));
+  const auto more = PAGODA_TRY(source.read(behind));
+  if (more != 0) return source.damaged("bytes behind its end");
+  return PageMap(std::move(header.images), std::move(contents), std::move(numbers));
 }
 
 bool PageMap::names_image(std::string_view full, std::string_view name) {

@@ -35,7 +35,7 @@ struct PageContent {
   ContentKind kind = ContentKind::kZero;
   std::uint64_t pattern = 0;    // kPattern: the word that the page repeats.
   std::uint16_t lz4_size = 0;   // Bytes.
-  std::uint16_t zstd_size = 0;  // Bytes; 0 where nobody measured it.
+  std::uint16_t zstd_size = 0;  // Bytes; 0: not measured.
 };
 
 class PageMap {

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "pagoda/base/status.h"
 #include "pagoda/sim/image/image_statistics.h"
 #include "pagoda/sim/testing/vpm_file.h"
 
@@ -23,9 +24,8 @@ using testing::StartsWith;
 const std::string kShipped = std::string(PAGODA_SOURCE_DIR) + "/data/images/all14.vpm.zst";
 
 Input<PageMap> read(std::vector<std::byte> file) {
-  auto source = ByteSource::from_bytes("f", std::move(file), 27);
-  if (!source) return std::unexpected(source.error());
-  return PageMap::read(*source);
+  auto source = PAGODA_TRY(ByteSource::from_bytes("f", std::move(file), 27));
+  return PageMap::read(source);
 }
 
 // One line that names the file and says what to do; empty if the file is right.

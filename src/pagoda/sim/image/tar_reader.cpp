@@ -23,7 +23,7 @@ constexpr std::size_t kTypeAt = 156;
 constexpr std::size_t kMagicAt = 257;
 constexpr std::size_t kPrefixAt = 345, kPrefixBytes = 155;
 constexpr std::uint64_t kTextMost = 64 << 10;  // Of a name or a pax record.
-constexpr std::uint64_t kSizeMost = std::uint64_t{1} << 46;
+constexpr std::uint64_t kMemberMost = std::uint64_t{1} << 46;
 
 std::string_view field(const TarReader::Block& block, std::size_t at, std::size_t size) {
   const std::string_view all(reinterpret_cast<const char*>(&block[at]), size);
@@ -35,7 +35,7 @@ std::optional<std::uint64_t> number(const TarReader::Block& block, std::size_t a
   std::uint64_t value = 0;
   if ((block[at] & std::byte{0x80}) != std::byte{0}) {
     for (std::size_t i = at; i < at + size; ++i) {
-      if (value > kSizeMost) return {};
+      if (value > kMemberMost) return {};
       value = value << 8 | std::to_integer<std::uint64_t>(i == at ? block[i] & std::byte{0x7f} : block[i]);
     }
     return value;
@@ -81,9 +81,8 @@ bool TarReader::begins_with(const Block& block) {
 
 Input<> TarReader::read(std::span<std::byte> bytes) {
   PAGODA_CHECK_LE(bytes.size(), left_);
-  const auto count = source_->read(bytes);
-  if (!count) return std::unexpected(count.error());
-  if (*count < bytes.size()) return source_->damaged("truncated");
+  const auto count = PAGODA_TRY(source_->read(bytes));
+  if (count < bytes.size()) return source_->damaged("truncated");
   left_ -= bytes.size();
   return {};
 }
@@ -99,10 +98,9 @@ Input<> TarReader::skip_rest() {
 // None at the end: a block of zeros, or nothing more.
 Input<std::optional<TarReader::Block>> TarReader::next_block() {
   Block block;
-  const auto count = source_->read(block);
-  if (!count) return std::unexpected(count.error());
-  if (*count == 0) return std::nullopt;
-  if (*count < block.size()) return source_->damaged("truncated");
+  const auto count = PAGODA_TRY(source_->read(block));
+  if (count == 0) return std::nullopt;
+  if (count < block.size()) return source_->damaged("truncated");
   if (std::ranges::all_of(block, [](std::byte b) { return b == std::byte{0}; })) return std::nullopt;
   if (!checksum_is_right(block)) return source_->damaged("damaged: the checksum of a tar header does not match");
   return block;
@@ -119,28 +117,26 @@ Input<std::optional<TarReader::Member>> TarReader::next() {
   std::string long_name;
   for (;;) {
     PAGODA_TRY(skip_rest());
-    const auto block = next_block();
-    if (!block) return std::unexpected(block.error());
-    if (!*block) return std::nullopt;
-    const std::optional<std::uint64_t> size = number(**block, kSizeAt, kSizeBytes);
-    if (!size || *size > kSizeMost) return source_->damaged("damaged: a member of its tar archive has no size");
+    const auto block = PAGODA_TRY(next_block());
+    if (!block) return std::nullopt;
+    const std::optional<std::uint64_t> size = number(*block, kSizeAt, kSizeBytes);
+    if (!size || *size > kMemberMost) return source_->damaged("damaged: a member of its tar archive has no size");
     left_ = *size;
     padding_ = (kBlockBytes - *size % kBlockBytes) % kBlockBytes;
-    switch (std::to_integer<char>((**block)[kTypeAt])) {
+    switch (std::to_integer<char>((*block)[kTypeAt])) {
       case 'L':
       case 'x': {
-        const auto text = read_text(*size);
-        if (!text) return std::unexpected(text.error());
-        const bool gnu = (**block)[kTypeAt] == std::byte{'L'};
-        if (std::string name = gnu ? text->substr(0, text->find('\0')) : pax_path(*text); !name.empty())
+        const auto text = PAGODA_TRY(read_text(*size));
+        const bool gnu = (*block)[kTypeAt] == std::byte{'L'};
+        if (std::string name = gnu ? text.substr(0, text.find('\0')) : pax_path(text); !name.empty())
           long_name = std::move(name);
         break;
       }
       case '\0':
       case '0': {
-        std::string name(field(**block, kNameAt, kNameBytes));
-        const std::string_view prefix = field(**block, kPrefixAt, kPrefixBytes);
-        const bool posix = (**block)[kMagicAt + 5] == std::byte{0};  // GNU keeps other things there.
+        std::string name(field(*block, kNameAt, kNameBytes));
+        const std::string_view prefix = field(*block, kPrefixAt, kPrefixBytes);
+        const bool posix = (*block)[kMagicAt + 5] == std::byte{0};  // GNU keeps other things there.
         if (posix && !prefix.empty()) name = fmt::format("{}/{}", prefix, name);
         if (!long_name.empty()) name = std::move(long_name);
         for (char& c : name)

@@ -31,7 +31,7 @@ class TarReader {
   // `source` outlives the reader.
   explicit TarReader(ByteSource& source) : source_(&source) {}
 
-  // Goes on to the next regular file; none at the end. Fails with one line: the archive is damaged or truncated.
+  // Moves to the next regular file; none at the end. Fails with: one line; the archive is damaged or truncated.
   Input<std::optional<Member>> next();
   // Fills `bytes` with what comes next in the member. Needs: no more than is left of it.
   Input<> read(std::span<std::byte> bytes);

@@ -1,4 +1,4 @@
-// Files with memory images for tests, in a folder that goes away.
+// Files with memory images for tests, in a temporary folder.
 #pragma once
 
 #include <fmt/format.h>
@@ -19,7 +19,7 @@
 
 namespace pagoda::sim {
 
-// Four whole images that may not be shipped; somebody who has them puts them here.
+// Four whole images that may not be shipped; they are tested if they are present here.
 inline const std::string kRealImages = std::string(PAGODA_SOURCE_DIR) + "/data/images/nk4.tar.zst";
 
 class ImageDirectory {

@@ -10,6 +10,8 @@
 #include <string_view>
 #include <vector>
 
+#include "pagoda/base/status.h"
+
 namespace pagoda::sim {
 
 namespace {
@@ -125,13 +127,11 @@ Input<LackeyTotals> import_lackey(int fd, const std::string& name, TraceReducer&
     const char* at = buffer.data();
     const char* const end = at + held + n;
     while (const auto* feed = static_cast<const char*>(std::memchr(at, '\n', static_cast<std::size_t>(end - at)))) {
-      if (const Input<> parsed = parser.parse({at, feed}); !parsed) return std::unexpected(parsed.error());
+      PAGODA_TRY(parser.parse({at, feed}));
       at = feed + 1;
     }
     if (n == 0) {
-      if (at != end) {
-        if (const Input<> parsed = parser.parse({at, end}); !parsed) return std::unexpected(parsed.error());
-      }
+      if (at != end) PAGODA_TRY(parser.parse({at, end}));
       return parser.totals();
     }
     held = static_cast<std::size_t>(end - at);

@@ -17,6 +17,7 @@
 #include <string_view>
 #include <utility>
 
+#include "pagoda/base/status.h"
 #include "pagoda/sim/trace/trace_reader.h"
 #include "pagoda/sim/trace/trace_reducer.h"
 
@@ -171,12 +172,9 @@ Input<RecordOutcome> record_program(const RecordOptions& options) {
   if (stat(options.output.c_str(), &existing) == 0 && !S_ISREG(existing.st_mode)) {
     return bad_input(fmt::format("{}: is not a regular file; give the name of a new .vmpt.zst file", options.output));
   }
-  const Input<std::string> qemu = find_qemu();
-  if (!qemu) return std::unexpected(qemu.error());
-  const Input<std::string> plugin = find_trace_plugin();
-  if (!plugin) return std::unexpected(plugin.error());
-  const Input<std::string> program = find_program(options.command[0]);
-  if (!program) return std::unexpected(program.error());
+  const std::string qemu = PAGODA_TRY(find_qemu());
+  const std::string plugin = PAGODA_TRY(find_trace_plugin());
+  const std::string program = PAGODA_TRY(find_program(options.command[0]));
 
   // The program may change its directory, so the plugin gets an absolute name.
   std::error_code error;
@@ -186,34 +184,33 @@ Input<RecordOutcome> record_program(const RecordOptions& options) {
   }
   const Unfinished unfinished(fmt::format("{}.{}.recording", output.string(), getpid()));
   std::vector<std::string> arguments = {
-      *qemu,
+      qemu,
       "-plugin",
-      fmt::format("{},out={},window={},level={},program={}", escape_commas(*plugin), escape_commas(unfinished.path()),
-                  options.window, options.level, escape_commas(fs::path(*program).filename().string())),
+      fmt::format("{},out={},window={},level={},program={}", escape_commas(plugin), escape_commas(unfinished.path()),
+                  options.window, options.level, escape_commas(fs::path(program).filename().string())),
       "-0",
       options.command[0],
-      *program,
+      program,
   };
   arguments.insert(arguments.end(), options.command.begin() + 1, options.command.end());
-  const Input<int> status = run_to_end(arguments);
-  if (!status) return std::unexpected(status.error());
+  const int status = PAGODA_TRY(run_to_end(arguments));
 
   Input<TraceReader> reader = TraceReader::open(unfinished.path());
   if (!reader) {
-    if (WIFSIGNALED(*status)) {
+    if (WIFSIGNALED(status)) {
       return bad_input(fmt::format("{}: killed by signal {} ({}), which leaves no trace; let it end by itself",
-                                   options.command[0], WTERMSIG(*status), strsignal(WTERMSIG(*status))));
+                                   options.command[0], WTERMSIG(status), strsignal(WTERMSIG(status))));
     }
     if (!fs::exists(unfinished.path())) {
       return bad_input(fmt::format("{}: ended with status {} and left no trace; see what it and QEMU said above",
-                                   options.command[0], WEXITSTATUS(*status)));
+                                   options.command[0], WEXITSTATUS(status)));
     }
     return std::unexpected(reader.error());
   }
   if (std::rename(unfinished.path().c_str(), output.c_str()) != 0) {
     return bad_input(fmt::format("{}: cannot write: {}; give another place", options.output, std::strerror(errno)));
   }
-  return RecordOutcome{WIFSIGNALED(*status) ? 128 + WTERMSIG(*status) : WEXITSTATUS(*status), reader->info()};
+  return RecordOutcome{WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status), reader->info()};
 }
 
 }  // namespace pagoda::sim

@@ -6,10 +6,11 @@
 #include <array>
 #include <utility>
 
+#include "pagoda/base/status.h"
+
 namespace pagoda::sim {
 
 namespace {
-constexpr std::size_t kBatch = 1024;
 constexpr std::uint64_t kDensePagesMax = std::uint64_t{1}
                                          << 29;  // 2 TiB of distinct pages: the access takes three bits of 32.
 }  // namespace
@@ -35,9 +36,8 @@ std::uint64_t DensePages::find(Vpn page) {
 }
 
 Input<Trace> Trace::load(const std::string& path) {
-  Input<TraceReader> reader = TraceReader::open(path);
-  if (!reader) return std::unexpected(std::move(reader.error()));
-  return load(*reader);
+  TraceReader reader = PAGODA_TRY(TraceReader::open(path));
+  return load(reader);
 }
 
 Input<Trace> Trace::load(TraceReader& reader) {
@@ -52,12 +52,11 @@ Input<Trace> Trace::load(TraceReader& reader) {
     for (Vpn page = range.first; page != range.end(); ++page) trace.pages_.push_back(page);
   }
   DensePages dense(trace.info_.ranges);
-  std::array<TraceRecord, kBatch> batch;
+  std::array<TraceRecord, kTraceBatch> batch;
   for (;;) {
-    const Input<std::size_t> count = reader.next_batch(batch);
-    if (!count) return std::unexpected(count.error());
-    if (*count == 0) return trace;
-    for (const TraceRecord& record : std::span(batch).first(*count)) {
+    const std::size_t count = PAGODA_TRY(reader.next_batch(batch));
+    if (count == 0) return trace;
+    for (const TraceRecord& record : std::span(batch).first(count)) {
       const std::uint64_t number = dense.find(record.page);
       if (number == DensePages::kUnknown) {
         return bad_input(fmt::format("{}: damaged: page {:#x} is in no range of its header; record or copy it again",

@@ -67,7 +67,7 @@ std::vector<TraceRecord> read_all(TraceReader& reader, std::size_t batch = 7) {
   }
 }
 
-// The message of whatever goes wrong when the file is read to its end; empty if nothing does.
+// The first message when the file is read to its end; empty if there is none.
 std::string read_error(const Bytes& file) {
   auto reader = TraceReader::from_bytes("f", file);
   if (!reader) return reader.error().message;
@@ -298,7 +298,7 @@ TEST(TraceFile, ASealedHeaderMustMatchTheRecords) {
   pages.pages = PageCount(2);
   pages.ranges = {{Vpn(1), PageCount(2)}};
   EXPECT_THAT(read_error(make(pages, held, 2)), HasSubstr("more pages than records"));
-  // The reader does not look pages up; whoever numbers them finds out.
+  // The reader does not look pages up; the code that numbers them does.
   TraceInfo elsewhere = info;
   elsewhere.ranges = {{Vpn(2), PageCount(1)}};
   auto reader = TraceReader::from_bytes("f", make(elsewhere, held, 2)).value();

@@ -3,10 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <iterator>
 
 #include <xxhash.h>
+
+#include "pagoda/sim/parse_number.h"
 
 namespace pagoda::sim::trace_format {
 
@@ -63,11 +64,6 @@ constexpr std::array<std::string_view, kFieldCount> kFieldKeys = {
     "records",   "references", "records-reading", "records-writing", "records-executing",
     "pages",     "pages-read", "pages-written",   "pages-executed",  "first-page",
     "last-page", "ranges",     "record-bytes"};
-
-bool parse_number(std::string_view text, std::uint64_t& value) {
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return error == std::errc() && end == text.data() + text.size();
-}
 
 // Takes `count` ranges from `in`; the cursor stays where it is if there are not enough bytes yet.
 Input<HeaderState> parse_ranges(const std::string& name, std::span<const std::uint8_t> in, std::uint64_t count,
@@ -174,7 +170,7 @@ Input<HeaderState> parse_header(const std::string& name, std::span<const std::ui
     if (key == "ends") header.info.ending = one_line(value);
     if (key == "program") header.info.program = one_line(value);
     const auto field = static_cast<std::size_t>(std::ranges::find(kFieldKeys, key) - kFieldKeys.begin());
-    if (key != "window" && field == kFieldCount) continue;  // Whoever records may say more.
+    if (key != "window" && field == kFieldCount) continue;  // A recorder may say more.
     std::uint64_t number = 0;
     if (!parse_number(value, number)) return bad_header(name, fmt::format("{} is not a number", one_line(text)));
     (field == kFieldCount ? window : values[field]) = number;

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <utility>
 
+#include "pagoda/base/status.h"
 #include "pagoda/sim/trace/trace_format.h"
 
 namespace pagoda::sim {
@@ -19,7 +20,6 @@ namespace format = trace_format;
 namespace {
 
 constexpr std::size_t kChunkBytes = 256 << 10;  // Decompressed at a time; stays in a second-level cache.
-constexpr std::uint32_t kZstdMagic = 0xFD2FB528;
 constexpr std::uint32_t kSkippableMagic = 0x184D2A50;
 constexpr std::uint32_t kSkippableMagicMask = 0xFFFFFFF0;
 // A segment ends without a tick after so many records: bounds memory on files that no recorder of ours wrote.
@@ -111,7 +111,7 @@ class TraceReader::ByteStream {
     std::uint32_t magic = 0;
     if (body_ - read_ < sizeof magic) return false;
     std::memcpy(&magic, &file_[read_], sizeof magic);
-    return magic == kZstdMagic || (magic & kSkippableMagicMask) == kSkippableMagic;
+    return magic == ZSTD_MAGICNUMBER || (magic & kSkippableMagicMask) == kSkippableMagic;
   }
 
   const std::vector<std::uint8_t> file_;
@@ -128,16 +128,12 @@ TraceReader::TraceReader(TraceReader&&) noexcept = default;
 TraceReader& TraceReader::operator=(TraceReader&&) noexcept = default;
 TraceReader::~TraceReader() = default;
 
-Input<TraceReader> TraceReader::open(const std::string& path) {
-  Input<std::vector<std::uint8_t>> file = read_file(path);
-  if (!file) return std::unexpected(std::move(file.error()));
-  return from_bytes(path, std::move(*file));
-}
+Input<TraceReader> TraceReader::open(const std::string& path) { return from_bytes(path, PAGODA_TRY(read_file(path))); }
 
 Input<TraceReader> TraceReader::from_bytes(std::string name, std::vector<std::uint8_t> file) {
   std::uint32_t magic = 0;
   if (file.size() >= sizeof magic) std::memcpy(&magic, file.data(), sizeof magic);
-  if (magic != kZstdMagic) {
+  if (magic != ZSTD_MAGICNUMBER) {
     return bad_input(
         fmt::format("{}: not a page trace (no zstd frame); give a .vmpt.zst file made by `pagoda trace record`", name));
   }
@@ -149,14 +145,12 @@ Input<TraceReader> TraceReader::from_bytes(std::string name, std::vector<std::ui
   TraceReader reader(std::move(name));
   reader.stream_ = std::make_unique<ByteStream>(std::move(file), sealed ? format::kSealBytes : 0);
   reader.stream_->rewind();
-  if (const Input<> header = reader.read_header(); !header) return std::unexpected(header.error());
+  PAGODA_TRY(reader.read_header());
   if (reader.info_.version == 2 && !sealed) {
     return bad_input(
         fmt::format("{}: truncated, or bytes behind its end: the seal is not there; {}", reader.name_, kAgain));
   }
-  if (reader.info_.version == 1) {
-    if (const Input<> summary = reader.read_summary(); !summary) return std::unexpected(summary.error());
-  }
+  if (reader.info_.version == 1) PAGODA_TRY(reader.read_summary());
   return reader;
 }
 
@@ -170,9 +164,8 @@ Input<> TraceReader::read_header() {
   format::Header header;
   for (;;) {
     if (const auto more = stream_->more(); !more) return damaged(more.error());
-    const Input<format::HeaderState> state = format::parse_header(name_, {stream_->begin, stream_->end}, header);
-    if (!state) return std::unexpected(state.error());
-    if (*state == format::HeaderState::kComplete) break;
+    const auto state = PAGODA_TRY(format::parse_header(name_, {stream_->begin, stream_->end}, header));
+    if (state == format::HeaderState::kComplete) break;
     if (stream_->finished()) return damaged("truncated: the header has no end");
   }
   info_ = std::move(header.info);
@@ -187,10 +180,9 @@ Input<> TraceReader::read_summary() {
   TraceCensus census;
   std::array<TraceRecord, kScanBatch> batch;
   for (;;) {
-    const Input<std::size_t> count = next_batch(batch);
-    if (!count) return std::unexpected(count.error());
-    if (*count == 0) break;
-    for (const TraceRecord& record : std::span(batch).first(*count)) census.add(record);
+    const std::size_t count = PAGODA_TRY(next_batch(batch));
+    if (count == 0) break;
+    for (const TraceRecord& record : std::span(batch).first(count)) census.add(record);
   }
   census.fill(info_);
   info_.references = references_;

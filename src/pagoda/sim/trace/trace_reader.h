@@ -29,6 +29,9 @@
 
 namespace pagoda::sim {
 
+// How many records to read at a time.
+inline constexpr std::size_t kTraceBatch = 1024;
+
 class TraceReader {
  public:
   static Input<TraceReader> open(const std::string& path);

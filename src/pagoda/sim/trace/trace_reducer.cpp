@@ -72,7 +72,7 @@ void TraceReducer::start_record(Vpn page, TraceAccess access) {
   if (known != kNone) {
     const std::uint64_t middle = recent_[known].newest;
     record.previous = middle;
-    // A middle one that is gone already was settled: it stays.
+    // A middle one that was removed already was settled: it stays.
     if (middle >= first_pending_) {
       Pending& candidate = pending_[middle - first_pending_];
       candidate.last = false;

@@ -5,13 +5,12 @@
 #include <span>
 #include <utility>
 
+#include "pagoda/base/status.h"
 #include "pagoda/sim/trace/trace_reducer.h"
 
 namespace pagoda::sim {
 
-namespace {
-constexpr std::size_t kBatch = 1024;
-}  // namespace
+namespace {}  // namespace
 
 Input<TraceInfo> rewrite_trace(TraceReader& reader, const std::string& path, TraceWriterOptions options) {
   reader.rewind();
@@ -22,27 +21,25 @@ Input<TraceInfo> rewrite_trace(TraceReader& reader, const std::string& path, Tra
   const bool reduce = options.window > info.window;
   options.window = std::max(options.window, info.window);
   const std::uint64_t window = options.window;
-  Input<std::unique_ptr<TraceWriter>> writer = TraceWriter::create(path, std::move(options));
-  if (!writer) return std::unexpected(writer.error());
-  TraceReducer reducer(reduce ? window : 1, **writer);
-  std::array<TraceRecord, kBatch> batch;
+  const std::unique_ptr<TraceWriter> writer = PAGODA_TRY(TraceWriter::create(path, std::move(options)));
+  TraceReducer reducer(reduce ? window : 1, *writer);
+  std::array<TraceRecord, kTraceBatch> batch;
   std::uint64_t told = 0;
   for (;;) {
-    const Input<std::size_t> count = reader.next_batch(batch);
-    if (!count) return std::unexpected(count.error());
-    if (*count == 0) break;
-    for (const TraceRecord& record : std::span(batch).first(*count)) {
+    const std::size_t count = PAGODA_TRY(reader.next_batch(batch));
+    if (count == 0) break;
+    for (const TraceRecord& record : std::span(batch).first(count)) {
       told += record.raw_references;
       if (reduce) {
         reducer.reference(record.page, record.access, record.raw_references);
       } else {
-        (*writer)->append(record);
+        writer->append(record);
       }
     }
   }
   // A trace without records may still have counted references.
-  (*writer)->append_references(reducer.flush() + (info.references - told));
-  return (*writer)->publish(info.ending);
+  writer->append_references(reducer.flush() + (info.references - told));
+  return writer->publish(info.ending);
 }
 
 }  // namespace pagoda::sim

@@ -11,7 +11,7 @@ namespace pagoda::sim {
 
 // Copies what `reader` has, from its front, to `path`. Source and space come from the trace, and so does the program
 // unless `options` names one. A window that is wider than the trace's own drops more records; a narrower one changes
-// nothing (what is dropped is gone).
+// nothing (dropped records cannot be restored).
 Input<TraceInfo> rewrite_trace(TraceReader& reader, const std::string& path, TraceWriterOptions options);
 
 }  // namespace pagoda::sim

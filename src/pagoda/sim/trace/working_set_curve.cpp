@@ -5,13 +5,12 @@
 #include <algorithm>
 #include <array>
 
+#include "pagoda/base/status.h"
 #include "pagoda/sim/trace/trace.h"
 
 namespace pagoda::sim {
 
 namespace {
-
-constexpr std::size_t kBatch = 1024;
 
 // Counts the distinct pages of one window length.
 class WindowCounter {
@@ -68,14 +67,13 @@ Input<std::vector<WorkingSetPoint>> working_set_curve(TraceReader& reader, std::
   counters.reserve(windows.size());
   for (const std::uint64_t window : windows) counters.emplace_back(window, reader.info().pages.value());
   DensePages dense(reader.info().ranges);
-  std::array<TraceRecord, kBatch> batch;
-  std::array<std::pair<std::uint64_t, std::uint64_t>, kBatch> places;
+  std::array<TraceRecord, kTraceBatch> batch;
+  std::array<std::pair<std::uint64_t, std::uint64_t>, kTraceBatch> places;
   std::uint64_t at = 0;
   for (;;) {
-    const Input<std::size_t> count = reader.next_batch(batch);
-    if (!count) return std::unexpected(count.error());
-    if (*count == 0) break;
-    for (std::size_t i = 0; i < *count; ++i) {
+    const std::size_t count = PAGODA_TRY(reader.next_batch(batch));
+    if (count == 0) break;
+    for (std::size_t i = 0; i < count; ++i) {
       places[i] = {dense.find(batch[i].page), at};
       if (places[i].first == DensePages::kUnknown) {
         return bad_input(fmt::format("{}: damaged: page {:#x} is in no range of its header; copy or record it again",
@@ -84,7 +82,7 @@ Input<std::vector<WorkingSetPoint>> working_set_curve(TraceReader& reader, std::
       at += batch[i].raw_references;
     }
     for (WindowCounter& counter : counters) {
-      for (std::size_t i = 0; i < *count; ++i) counter.reference(places[i].first, places[i].second);
+      for (std::size_t i = 0; i < count; ++i) counter.reference(places[i].first, places[i].second);
     }
   }
   std::vector<WorkingSetPoint> curve;

@@ -1,35 +1,31 @@
-// Strict reading of TOML: every key is asked for by name and type, and one that nobody asked for is an error, as is a
-// wrong unit.
+// Strict reading of TOML: every key is asked for by name and type. A key that no reader asked for is an error, and so is
+// a wrong unit. Hides toml++, which takes seconds to compile.
 #pragma once
 
-#include <toml++/toml.h>
-
+#include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "pagoda/base/input_error.h"
 #include "pagoda/base/units.h"
 
 namespace pagoda::sim {
 
-// "64MiB", "64 KiB", "4096B". Fails with what is wrong.
-Input<ByteCount> parse_size(std::string_view text);
-// "65us", "1.5ms", "2s".
-Input<Duration> parse_duration(std::string_view text);
-
-// One table of a file. The first thing that is wrong is kept, and everything after it is read as its default; `finish`
-// says it. So a reader reads all keys in a row and asks once.
+// One table of a file. It keeps the first thing that is wrong, and reads all that follows as its default; so a reader
+// reads all keys in a row and asks TomlFile::error once.
 class TomlTable {
  public:
   // Longer than any run here, and far from where virtual time would overflow.
   static constexpr Duration kLongest = 1'000'000_s;
 
-  TomlTable(const toml::table& table, std::string file, std::string path, std::optional<InputError>& error);
+  TomlTable(TomlTable&& other) noexcept;
+  ~TomlTable();
 
   std::string text(std::string_view key, std::string fallback);
   std::uint64_t number(std::string_view key, std::uint64_t fallback, std::uint64_t least = 0,
@@ -40,9 +36,13 @@ class TomlTable {
   // Whole pages: anything else is an error.
   PageCount pages(std::string_view key, PageCount fallback);
   Duration duration(std::string_view key, Duration fallback, Duration least = 0_ns, Duration most = kLongest);
-  // One of the names; returns its place.
-  std::size_t choice(std::string_view key, const std::vector<std::string_view>& names, std::size_t fallback);
-  [[nodiscard]] bool has(std::string_view key) { return find(key) != nullptr; }
+  // One of the names: its index, or the value of the enumeration that the names are indexed by.
+  std::size_t choose(std::string_view key, std::span<const std::string_view> names, std::size_t fallback);
+  template <class Enum>
+  Enum choice(std::string_view key, std::span<const std::string_view> names, Enum fallback) {
+    return static_cast<Enum>(choose(key, names, static_cast<std::size_t>(fallback)));
+  }
+  [[nodiscard]] bool has(std::string_view key);
   // Makes a missing key an error.
   void require(std::string_view key);
   // Tables below: one, or an array of them, each given to `read`.
@@ -50,21 +50,44 @@ class TomlTable {
   void tables(std::string_view key, const std::function<void(TomlTable&)>& read);
   // Says that something is wrong with a key.
   void wrong(std::string_view key, const std::string& what);
-  // Unknown keys are errors: to be called when all known ones were read.
+  // Makes unknown keys errors. Requires: all known ones were read.
   void finish();
 
   [[nodiscard]] std::string where(std::string_view key) const;  // "file:line".
   [[nodiscard]] std::string where() const;
 
  private:
-  const toml::node* find(std::string_view key);
+  friend class TomlFile;
+  struct Node;
+
+  TomlTable(const Node& node, std::string file, std::string path, std::optional<InputError>& error);
   [[nodiscard]] std::string full(std::string_view key) const;
 
-  const toml::table& table_;
+  std::unique_ptr<const Node> node_;
   std::string file_;
-  std::string path_;  // Of the table: "host", "process".
+  std::string path_;  // The table's: "host", "process".
   std::optional<InputError>& error_;
   std::set<std::string, std::less<>> known_;
+};
+
+// A file, parsed. Outlives its tables.
+class TomlFile {
+ public:
+  // Fails with: one line that says where it is not TOML.
+  static Input<TomlFile> parse(const std::string& text, const std::string& name);
+  TomlFile(TomlFile&& other) noexcept;
+  ~TomlFile();
+
+  [[nodiscard]] TomlTable root();
+  // The first thing that a reader of its tables found wrong.
+  [[nodiscard]] const std::optional<InputError>& error() const;
+
+ private:
+  struct Parsed;
+
+  explicit TomlFile(std::unique_ptr<Parsed> parsed);
+
+  std::unique_ptr<Parsed> parsed_;
 };
 
 }  // namespace pagoda::sim

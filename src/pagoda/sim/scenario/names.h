@@ -1,0 +1,27 @@
+// What scenario files and reports call the values of enumerations; each table is indexed by its enumeration.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace pagoda::sim {
+
+inline constexpr std::array<std::string_view, 3> kPagingNames{"x86", "pae", "amd64"};        // PteFormat
+inline constexpr std::array<std::string_view, 2> kTlbNames{"large", "realistic"};            // TlbGeometry
+inline constexpr std::array<std::string_view, 2> kRefillNames{"hardware", "software"};       // TlbRefill
+inline constexpr std::array<std::string_view, 2> kMmuNames{"nested", "shadow"};              // hv::MmuKind
+inline constexpr std::array<std::string_view, 3> kBackingNames{"va", "deferred", "pinned"};  // hv::Backing
+inline constexpr std::array<std::string_view, 2> kGuestNames{"plain", "windows"};            // VmConfig::GuestKind
+inline constexpr std::array<std::string_view, 2> kViewNames{"shared", "copy"};               // FileViewConfig::Kind
+inline constexpr std::array<std::string_view, 2> kVictimNames{"clock", "random"};            // Tunables::Victim
+inline constexpr std::array<std::string_view, 4> kGeneratorNames{"sequential", "uniform", "zipf", "phases"};
+
+template <class Enum>
+std::string name_in(std::span<const std::string_view> names, Enum value) {
+  return std::string(names[static_cast<std::size_t>(value)]);
+}
+
+}  // namespace pagoda::sim

@@ -1,0 +1,116 @@
+// `program` of a [[process]].
+#include <fmt/format.h>
+
+#include <array>
+#include <filesystem>
+#include <string_view>
+
+#include "pagoda/sim/scenario/names.h"
+#include "pagoda/sim/scenario/sections.h"
+
+namespace pagoda::sim {
+
+namespace {
+
+constexpr std::uint64_t kOperationsMost = std::uint64_t{1} << 40;
+// A generator keeps a few bytes for each page; this much memory is more than any run here can page through.
+constexpr ByteCount kGeneratorMost = 1_TiB;
+// References that one operation stands for, at most: a third of a millisecond.
+constexpr std::uint64_t kReferencesMost = 1'000'000;
+constexpr std::uint64_t kRepeatMost = 1'000'000;
+
+// `kind`: the generators, in the order of GeneratorConfig::Kind, and the others.
+constexpr std::array<std::string_view, 6> kProgramNames{"sequential", "uniform", "zipf", "phases", "trace", "image"};
+enum Program : std::uint8_t { kTrace = 4, kImage = 5 };
+
+// What all generators are told, but for their memory, which may not be known yet.
+void read_generator(TomlTable& p, GeneratorConfig& generator) {
+  p.require("operations");
+  generator.operations = p.number("operations", 1, 1, kOperationsMost);
+  generator.writes = p.real("writes", generator.writes, 0, 1);
+  generator.references = p.number("references", generator.references, 1, kReferencesMost);
+  if (generator.kind == GeneratorConfig::Kind::kZipf) generator.theta = p.real("theta", generator.theta, 0, 10);
+  if (generator.kind != GeneratorConfig::Kind::kPhases) return;
+  p.require("window");
+  generator.window = p.pages("window", 1_pages);
+  const bool too_large = !generator.memory.is_zero() && generator.window > generator.memory;
+  if (generator.window.is_zero() || too_large)
+    p.wrong("window", "must be from 4KiB to the memory, that of a mapped file included");
+  p.require("phase_operations");
+  generator.phase_operations = p.number("phase_operations", 1, 1);
+}
+
+ImageProgramConfig read_image_program(TomlTable& p, const SystemDraft& draft) {
+  ImageProgramConfig program{.image = read_image(p, draft)};
+  program.references = p.number("references", program.references, 1, kReferencesMost);
+  p.table("then", [&](TomlTable& t) {
+    t.require("kind");
+    GeneratorConfig& generator = program.then.emplace();
+    generator.kind = t.choice("kind", kGeneratorNames, GeneratorConfig::Kind::kSequential);
+    read_generator(t, generator);
+  });
+  return program;
+}
+
+// The keys of a program that maps a file.
+FileViewConfig read_view(TomlTable& p, const SystemDraft& draft) {
+  FileViewConfig view;
+  view.file = draft.found(p.text("file", ""));
+  view.kind = p.choice("view", kViewNames, view.kind);
+  view.disk = read_disk_name(p, draft).value_or(view.disk);
+  std::error_code error;
+  const std::uintmax_t size = std::filesystem::file_size(view.file, error);
+  if (error) {
+    p.wrong("file", fmt::format("cannot read \"{}\" (paths are relative to this file)", view.file));
+  } else if (size < kPageBytes || ByteCount(size) > kGeneratorMost) {
+    p.wrong("file", fmt::format("\"{}\" must have from 4KiB to {}", view.file, to_string(kGeneratorMost)));
+  } else {
+    view.pages = PageCount(size / kPageBytes);
+  }
+  for (const ProcessConfig& other : draft.system.processes) {
+    if (other.view && other.view->file == view.file && other.view->disk != view.disk)
+      p.wrong("disk", fmt::format("\"{}\" is on another disk already", view.file));
+  }
+  return view;
+}
+
+void read_mapping_generator(TomlTable& p, const SystemDraft& draft, GeneratorConfig& generator,
+                            ProcessConfig& process) {
+  if (p.has("file")) {
+    process.view = read_view(p, draft);
+  } else {
+    for (const std::string_view key : {"view", "disk"})
+      if (p.has(key)) p.wrong(key, "is for a program that maps a file; say which one with file");
+    p.require("memory");
+  }
+  generator.memory = p.pages("memory", process.view ? 0_pages : 1_pages);
+  if ((generator.memory.is_zero() && !process.view) || bytes_of(generator.memory) > kGeneratorMost)
+    p.wrong("memory", fmt::format("must be from 4KiB to {}", to_string(kGeneratorMost)));
+  if (process.view) generator.memory += process.view->pages;
+  read_generator(p, generator);
+}
+
+}  // namespace
+
+ImageConfig read_image(TomlTable& t, const SystemDraft& draft) {
+  t.require("image");
+  return {.file = draft.found(t.text("image", "")), .name = t.text("name", ""), .from = {}};
+}
+
+void read_program(TomlTable& p, const SystemDraft& draft, ProcessConfig& process) {
+  p.require("kind");
+  const std::size_t kind = p.choose("kind", kProgramNames, 0);
+  if (kind == kTrace) {
+    p.require("file");
+    process.program =
+        TraceConfig{.file = draft.found(p.text("file", "")), .repeat = p.number("repeat", 1, 1, kRepeatMost)};
+  } else if (kind == kImage) {
+    process.program = read_image_program(p, draft);
+  } else {
+    GeneratorConfig generator{.kind = static_cast<GeneratorConfig::Kind>(kind)};
+    read_mapping_generator(p, draft, generator, process);
+    process.program = generator;
+  }
+}
+
+}  // namespace pagoda::sim

@@ -1,0 +1,60 @@
+// What a process runs, as a scenario says it: plain data.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+
+#include "pagoda/base/units.h"
+
+namespace pagoda::sim {
+
+// Names of files are as found: a scenario's are relative to its folder.
+
+// A recorded program.
+struct TraceConfig {
+  std::string file;
+  std::uint64_t repeat = 1;
+};
+
+// A program made up from a few numbers (generator.h).
+struct GeneratorConfig {
+  enum class Kind : std::uint8_t { kSequential, kUniform, kZipf, kPhases } kind = Kind::kUniform;
+  PageCount memory;
+  std::uint64_t operations = 0;
+  double writes = 0.3;                 // Share of operations that store.
+  std::uint64_t references = 1000;     // Raw references that one operation stands for.
+  double theta = 0.99;                 // zipf. YCSB's default skew (Cooper et al. 2010).
+  PageCount window;                    // phases.
+  std::uint64_t phase_operations = 0;  // phases.
+};
+
+// Contents for pages.
+struct ImageConfig {
+  std::string file;
+  std::string name;  // May be empty if the file holds one image.
+  PageCount from;    // The page of the image that a program's first page begins with.
+};
+
+// A program that touches every page of an image once, in order.
+struct ImageProgramConfig {
+  ImageConfig image;
+  std::uint64_t references = 1000;      // Raw references that the touch of a page stands for.
+  std::optional<GeneratorConfig> then;  // Follows, over the image's pages; its memory is not set.
+};
+
+// A file that a program maps in front of its own memory.
+struct FileViewConfig {
+  enum class Kind : std::uint8_t {
+    kShared,  // All views show a store, and the file gets it.
+    kCopy,    // The first store to a page makes a private copy of it.
+  } kind = Kind::kShared;
+  std::string file;
+  unsigned disk = 0;
+  PageCount pages;  // Whole pages of the file; the bytes after the last of them are not mapped.
+};
+
+using ProgramConfig = std::variant<TraceConfig, GeneratorConfig, ImageProgramConfig>;
+
+}  // namespace pagoda::sim

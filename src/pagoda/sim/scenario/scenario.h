@@ -1,0 +1,33 @@
+// A scenario: what a TOML file asks for, checked. docs/scenarios.md lists every key.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "pagoda/base/input_error.h"
+#include "pagoda/base/units.h"
+#include "pagoda/machine/sim/sim_machine.h"
+#include "pagoda/sim/scenario/system_config.h"
+#include "pagoda/sim/scenario/vm_config.h"
+
+namespace pagoda::sim {
+
+// The host, the virtual machines on it, and the run.
+struct Scenario : SystemConfig {
+  machine::SimMachineConfig machine;
+  std::string file;
+  std::string title;
+  std::string description;
+  std::uint64_t seed = 1;
+  std::vector<VmConfig> vms;
+  std::string compare_with;  // The file of another scenario, as found; empty: none.
+  Time until = kNever;
+};
+
+// Reads and checks a scenario. `path` is its name in messages, and its folder is where relative names begin.
+// Fails with: one line that says file, line, key, what is wrong and what to do.
+Input<Scenario> load_scenario(const std::string& path);
+Input<Scenario> parse_scenario(const std::string& text, const std::string& path);
+
+}  // namespace pagoda::sim

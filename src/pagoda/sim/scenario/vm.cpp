@@ -1,0 +1,66 @@
+// [[vm]].
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <utility>
+
+#include "pagoda/sim/scenario/names.h"
+#include "pagoda/sim/scenario/sections.h"
+
+namespace pagoda::sim {
+
+namespace {
+
+// A guest's memory comes in large pages, so that a host may map it with some.
+constexpr PageCount kGuestGranule = pages_of(2_MiB);
+// Less, and shadow tables of a few spaces push each other out all the time.
+constexpr PageCount kShadowLeast{64};
+constexpr Duration kHintPeriodLeast = 100_us;
+
+void read_partition(TomlTable& t, hv::PartitionConfig& partition) {
+  if (partition.memory.is_zero() || partition.memory.value() % kGuestGranule.value() != 0)
+    t.wrong("memory", "must be a multiple of 2MiB, and at least that");
+  partition.mmu = t.choice("mmu", kMmuNames, partition.mmu);
+  partition.backing = t.choice("backing", kBackingNames, partition.backing);
+  partition.fault_cluster = t.pages("fault_cluster", partition.fault_cluster);
+  if (!std::has_single_bit(partition.fault_cluster.value()) || partition.fault_cluster > kGuestGranule)
+    t.wrong("fault_cluster", "must be a power of two from 4KiB to 2MiB");
+  partition.shadow_limit = t.pages("shadow_memory", partition.shadow_limit);
+  if (partition.shadow_limit < kShadowLeast)
+    t.wrong("shadow_memory", fmt::format("must be at least {}", to_string(bytes_of(kShadowLeast))));
+}
+
+}  // namespace
+
+void read_vm(TomlTable& t, const std::filesystem::path& folder, Scenario& scenario) {
+  VmConfig vm;
+  hv::PartitionConfig& partition = vm.partition;
+  t.require("name");
+  partition.name = t.text("name", "");
+  vm.where = t.where();
+  for (const VmConfig& other : scenario.vms) {
+    if (other.partition.name == partition.name)
+      t.wrong("name", fmt::format("there is a virtual machine \"{}\" already", partition.name));
+  }
+  SystemDraft draft(vm, folder);
+  read_machine(t, draft);
+  read_partition(t, partition);
+  vm.guest = t.choice("guest", kGuestNames, vm.guest);
+  t.table("hints", [&](TomlTable& hints) {
+    partition.cold_hints = hints.flag("cold", partition.cold_hints);
+    partition.hot_hints = hints.flag("hot", partition.hot_hints);
+    partition.cold_discard_hints = hints.flag("cold_discard", partition.cold_discard_hints);
+    vm.hint_period = hints.duration("period", vm.hint_period, kHintPeriodLeast);
+  });
+  if (t.has("working_set")) partition.limits = read_limits(t, *scenario.manager.tunables, partition.memory);
+  t.tables("disk", [&](TomlTable& disk) { read_disk(disk, draft); });
+  t.tables("page_file", [&](TomlTable& file) { read_page_file(file, draft); });
+  vm.manager.tunables = mm::Tunables::for_memory(partition.memory);
+  vm.manager.tunables->find_zero_pages = false;  // It would bring in what the host has paged out.
+  t.table("memory_manager", [&](TomlTable& tunables) { read_memory_manager(tunables, draft); });
+  t.tables("process", [&](TomlTable& process) { read_process(process, draft); });
+  scenario.vms.push_back(std::move(vm));
+}
+
+}  // namespace pagoda::sim

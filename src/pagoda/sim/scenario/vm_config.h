@@ -1,0 +1,25 @@
+// A virtual machine of a scenario: plain data.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "pagoda/base/units.h"
+#include "pagoda/hv/partition_config.h"
+#include "pagoda/sim/scenario/system_config.h"
+
+namespace pagoda::sim {
+
+struct VmConfig : SystemConfig {
+  enum class GuestKind : std::uint8_t {
+    kPlain,    // Asks its hypervisor for nothing.
+    kWindows,  // Tells it which memory is hot and which is cold.
+  };
+
+  hv::PartitionConfig partition;  // Its machine. The run chooses the host processors.
+  GuestKind guest = GuestKind::kWindows;
+  Duration hint_period = 1_s;  // How often the guest looks for memory to hint.
+  std::string where;           // "scenarios/guests.toml:40", for messages about it.
+};
+
+}  // namespace pagoda::sim
