@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "pagoda/mm/check/check.h"
+#include "pagoda/sim/generator.h"
 #include "pagoda/sim/scenario/scenario.h"
 #include "pagoda/sim/simulation.h"
 #include "pagoda/sim/testing/image_directory.h"
