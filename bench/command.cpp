@@ -101,11 +101,6 @@ struct CommandLine {
   bool check = false;
 };
 
-int report_error(const InputError& error) {
-  fmt::print(stderr, "pagoda: {}\n", error.message);
-  return cli::kExitBadInput;
-}
-
 Input<std::vector<const Benchmark*>> choose(const std::vector<std::string>& names) {
   std::vector<const Benchmark*> chosen;
   for (const Benchmark& benchmark : registered()) {
@@ -143,18 +138,18 @@ int run(const CommandLine& line) {
     return cli::kExitSuccess;
   }
   const auto chosen = choose(line.names);
-  if (!chosen) return report_error(chosen.error());
+  if (!chosen) return cli::refuse(chosen.error());
   if (!line.json.empty()) {
-    if (const Input<> writable = report::check_writable(line.json); !writable) return report_error(writable.error());
+    if (const Input<> writable = report::check_writable(line.json); !writable) return cli::refuse(writable.error());
   }
   Printer printer;
   printer.text("on " + this_computer());
   for (const Benchmark* benchmark : *chosen) {
-    if (const Input<> done = benchmark->run(line.options, printer); !done) return report_error(done.error());
+    if (const Input<> done = benchmark->run(line.options, printer); !done) return cli::refuse(done.error());
   }
   if (!line.json.empty()) {
     if (const Input<> written = report::write_file(line.json, printer.json()); !written)
-      return report_error(written.error());
+      return cli::refuse(written.error());
   }
   return printer.failed() || (line.check && printer.below_floor()) ? cli::kExitFailed : cli::kExitSuccess;
 }

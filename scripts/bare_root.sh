@@ -20,7 +20,7 @@ root=$cache/bare-$release
 if [[ $(id -u) -ne 0 ]]; then
   command -v sudo >/dev/null || pagoda_die "a bare root needs root's rights, and there is no sudo"
   exec sudo -n env "PAGODA_ROOT_CACHE=$cache" "CCACHE_DIR=$compiler_cache" "PAGODA_EFFORT=${PAGODA_EFFORT:-}" \
-    "PAGODA_JOBS=${PAGODA_JOBS:-}" "${BASH_SOURCE[0]}" "$release" "$@"
+    "PAGODA_JOBS=${PAGODA_JOBS:-}" "$PWD/scripts/bare_root.sh" "$release" "$@"
 fi
 
 # Where this machine gets Debian from.
@@ -50,6 +50,7 @@ make_root() {
 # In a mount and process namespace of its own: what is mounted and started ends with it.
 run_inside() {
   mkdir -p "$cache/packages-$release/partial" "$compiler_cache"
+  find "$cache" -maxdepth 1 -name 'work.*' -mtime +1 -exec rm -rf --one-file-system {} +  # Of commands that were killed.
   local work
   work=$(mktemp -d "$cache/work.XXXXXX")
   mkdir "$work/upper" "$work/overlay" "$work/root"

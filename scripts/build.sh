@@ -38,7 +38,11 @@ pagoda_ctest() {
   local preset=$1 log=build/$1/test.log status=0 skipped
   shift
   ctest --preset "$preset" -j "$pagoda_jobs" "$@" 2>&1 | tee "$log" || status=$?
-  skipped=$(pagoda_skipped_tests "build/$preset/Testing/Temporary/LastTest.log")
+  skipped=$(
+    pagoda_skipped_tests "build/$preset/Testing/Temporary/LastTest.log"
+    disabled=$(grep -c 'Not Run (Disabled)' "$log" || true)
+    [[ $disabled -eq 0 ]] || echo "  $disabled tests that are disabled in their source, where it is said why"
+  )
   [[ -z $skipped ]] || printf 'Skipped:\n%s\n' "$skipped"
   grep -E '^[0-9]+% tests passed' "$log" | tail -n 1 || pagoda_die "CTest did not end (see $log)"
   return "$status"

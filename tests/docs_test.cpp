@@ -249,11 +249,12 @@ void write_shown_files(const std::string& markdown, const Desk& desk) {
 }
 
 class Docs : public testing::TestWithParam<std::string> {};
-INSTANTIATE_TEST_SUITE_P(Files, Docs, testing::ValuesIn(documents()), [](const auto& document) {
+std::string name_of(const testing::TestParamInfo<std::string>& document) {
   std::string name = document.param;
   std::ranges::replace_if(name, [](unsigned char c) { return std::isalnum(c) == 0; }, '_');
   return name;
-});
+}
+INSTANTIATE_TEST_SUITE_P(Files, Docs, testing::ValuesIn(documents()), name_of);
 
 TEST_P(Docs, ShowsWhatCommandsPrint) {
   const std::string markdown = read_file(kTree / GetParam());

@@ -15,7 +15,7 @@
 #include "pagoda/base/input_error.h"
 #include "pagoda/base/status.h"
 #include "pagoda/base/units.h"
-#include "pagoda/cli/refuse.h"
+#include "pagoda/cli/exit_codes.h"
 #include "pagoda/report/json.h"
 #include "pagoda/report/text.h"
 #include "pagoda/report/write_file.h"
