@@ -16,6 +16,7 @@
 #include "pagoda/base/status.h"
 #include "pagoda/base/units.h"
 #include "pagoda/cli/exit_codes.h"
+#include "pagoda/cli/refuse.h"
 #include "pagoda/report/json.h"
 #include "pagoda/report/text.h"
 #include "pagoda/report/write_file.h"
@@ -29,7 +30,7 @@ namespace pagoda::cli {
 namespace {
 
 constexpr const char* kSchema = "pagoda-image";
-constexpr int kVersion = 1;
+constexpr int kSchemaVersion = 1;
 constexpr std::size_t kPartBytes = 1 << 20;
 
 constexpr const char* kImageHelp =
@@ -147,7 +148,7 @@ Input<> show_info(const InfoArguments& arguments) {
   if (!arguments.json.empty()) PAGODA_TRY(report::check_writable(arguments.json));
   const auto groups = PAGODA_TRY(read_groups(arguments.files));
   PAGODA_TRY(check_names(groups, arguments.only));
-  report::Json json = {{"schema", kSchema}, {"version", kVersion}, {"groups", report::Json::array()}};
+  report::Json json = {{"schema", kSchema}, {"version", kSchemaVersion}, {"groups", report::Json::array()}};
   std::vector<std::pair<const Group*, std::vector<sim::ImageRow>>> shown;
   for (const Group& group : groups) {
     shown.emplace_back(&group, sim::image_figures(group.map, chosen(group.map, arguments.only)));
