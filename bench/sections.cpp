@@ -122,7 +122,7 @@ Input<> shared_fault(const BenchOptions&, BenchOutput& out) {
   out.row(cost_row("shared_fault_read", figures.of[2].median, figures.of[1].median, kPeer, figures));
   BenchRow row = cost_row("shared_fault_own", figures.of[0].median, figures.of[3].median,
                           "self: first touch of a zeroed frame", figures);
-  row.floor = 0.75;
+  row.floor = 0.7;
   out.row(row);
   return {};
 }
@@ -153,7 +153,7 @@ Input<> cow_fault(const BenchOptions&, BenchOutput& out) {
   // Most of it is the copy of 4 KB, which is the computer's.
   BenchRow row = cost_row("cow_fault_own", figures.of[0].median, figures.of[2].median + figures.of[3].median,
                           "self: first touch of a zeroed frame, and a bare copy", figures);
-  row.floor = 0.75;
+  row.floor = 0.6;
   out.row(row);
 
   // The same of private memory after a fork: the child reads every page, so that it has them all, then writes.
