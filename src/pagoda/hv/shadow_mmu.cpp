@@ -57,9 +57,8 @@ std::expected<Translation, PageFault> ShadowMmu::walk(machine::Processor& cpu, V
         ++loads;  // A root without entries.
       }
     }
-    const auto filled = exit(view.world(), [&] { return fill(view, role, va, access, privilege); });
-    if (!filled) return std::unexpected(filled.error());
-    if (*filled) return **filled;
+    const auto answer = PAGODA_TRY(exit(view.world(), [&] { return fill(view, role, va, access, privilege); }));
+    if (answer) return *answer;
   }
 }
 
