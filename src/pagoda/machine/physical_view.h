@@ -1,8 +1,8 @@
 // Frames by number, as one processor reaches them.
 //
 // On a host the view is an address computation that inlines. On a guest every access passes the second level
-// (`GuestFrameAccess`) and may fault in the host. Bytes are reached only through a FrameView, which keeps the frame where
-// it is while it lives; no pointer into a frame outlives its scope.
+// (`GuestFrameAccess`) and may fault in the host. Bytes are reached only through a FrameView, which keeps the frame
+// where it is while it lives; no pointer into a frame outlives its scope.
 #pragma once
 
 #include <atomic>
@@ -125,9 +125,9 @@ class PhysicalView {
   [[nodiscard]] T load(PhysicalAddress address) const {
     PAGODA_DCHECK_EQ(address.value() % sizeof(T), std::uint64_t{0});
     PAGODA_DCHECK(access_ != nullptr || address.pfn().value() < frames_.value());
-    const std::byte* const word = access_ == nullptr
-                                      ? base_ + address.value()
-                                      : access_->reach_for_load(address.pfn(), part<T>(address)) + address.page_offset();
+    const std::byte* const word =
+        access_ == nullptr ? base_ + address.value()
+                           : access_->reach_for_load(address.pfn(), part<T>(address)) + address.page_offset();
     // atomic_ref wants a T that is not const (until C++26).
     return std::atomic_ref<T>(*reinterpret_cast<T*>(const_cast<std::byte*>(word))).load(std::memory_order_relaxed);
   }
