@@ -14,7 +14,6 @@
 #include <utility>
 
 #include "pagoda/cli/exit_codes.h"
-#include "pagoda/cli/refuse.h"
 #include "pagoda/report/write_file.h"
 
 namespace pagoda::bench {

@@ -16,7 +16,6 @@
 #include "pagoda/base/status.h"
 #include "pagoda/base/units.h"
 #include "pagoda/cli/exit_codes.h"
-#include "pagoda/cli/refuse.h"
 #include "pagoda/report/json.h"
 #include "pagoda/report/text.h"
 #include "pagoda/report/write_file.h"

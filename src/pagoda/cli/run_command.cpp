@@ -14,7 +14,6 @@
 
 #include "pagoda/base/status.h"
 #include "pagoda/cli/exit_codes.h"
-#include "pagoda/cli/refuse.h"
 #include "pagoda/report/html.h"
 #include "pagoda/report/json.h"
 #include "pagoda/report/summary.h"

@@ -23,7 +23,6 @@
 #include "pagoda/base/status.h"
 #include "pagoda/base/units.h"
 #include "pagoda/cli/exit_codes.h"
-#include "pagoda/cli/refuse.h"
 #include "pagoda/report/text.h"
 #include "pagoda/sim/trace/lackey_import.h"
 #include "pagoda/sim/trace/recorder.h"

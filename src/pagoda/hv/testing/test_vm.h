@@ -44,8 +44,8 @@ class TestHost {
   [[nodiscard]] machine::SimProcessor& cpu() { return machine_->processor(0); }
   // The first of so many host processors for virtual ones.
   unsigned take_processors(unsigned count) { return std::exchange(next_processor_, next_processor_ + count); }
-  // Others use the frames of at most so many pages on standby for a while: the next access to those pages reads them
-  // from the paging file.
+  // Others take frames, at most so many, until none is on standby, and give them back: the next access to pages that
+  // were on standby reads them from the paging file.
   void reuse_standby(PageCount most = PageCount(~std::uint64_t{0})) {
     mm::PfnDatabase& pfns = manager_->core().pfns;
     const LockGuard guard(pfns.lock);
