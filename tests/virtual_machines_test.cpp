@@ -38,7 +38,7 @@ std::string process_in(std::string_view table, std::string_view name, std::strin
 const std::string kTwo =
     process_in("vm.process", "a", "kind = 'uniform', memory = '3MiB', operations = 5000") +
     process_in("vm.process", "b",
-            "kind = 'phases', memory = '1MiB', operations = 5000, window = '256KiB', phase_operations = 700");
+               "kind = 'phases', memory = '1MiB', operations = 5000, window = '256KiB', phase_operations = 700");
 
 std::string vm(const Vm& vm, const std::string& processes = kTwo) {
   std::string text = fmt::format(

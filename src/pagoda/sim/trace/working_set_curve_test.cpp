@@ -26,7 +26,8 @@ TEST(WorkingSetCurve, CountsDistinctPagesPerWindow) {
   const std::uint64_t windows[] = {1 << 20, 2 << 20, 64 << 20};
   const auto curve = working_set_curve(reader, windows).value();
   ASSERT_EQ(curve.size(), 3U);
-  EXPECT_EQ(curve[0].windows, 3U);  // The pause has no window of its own: the trace does not say what was touched in it.
+  EXPECT_EQ(curve[0].windows,
+            3U);  // The pause has no window of its own: the trace does not say what was touched in it.
   EXPECT_DOUBLE_EQ(curve[0].mean_pages, (2 + 3 + 1) / 3.0);
   EXPECT_EQ(curve[0].largest, PageCount(3));
   EXPECT_EQ(curve[1].windows, 2U);
