@@ -42,6 +42,7 @@ make_root() {
   fi
   # How this machine reaches the mirror: proxies, and whether it believes its clock.
   apt-config dump | grep -E '^Acquire::(https?::|ftp::|Check-|Retries)' >"$new/etc/apt/apt.conf.d/90host" || true
+  echo force-unsafe-io >"$new/etc/dpkg/dpkg.cfg.d/90host"  # A root that is thrown away need not survive a power failure.
   chmod 755 "$new"
   rm -f "$new.log" "$new"/var/cache/apt/archives/*.deb
   mv "$new" "$root"
