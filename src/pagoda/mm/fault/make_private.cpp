@@ -24,6 +24,7 @@ Result<> make_private(AddressSpace& space, Processor& cpu, VpnRange pages) {
     fault::Context c{.space = space, .core = core, .cpu = cpu, .fault = write, .page = page, .pte = pte, .raw = raw};
     c.protection = Protection::kWriteCopy;
     if (!mapped) c.prototype = core.codec.prototype_address(raw);
+    c.space.lock.assert_held();  // The analysis does not know that it is this space.
     const fault::Outcome outcome = mapped ? fault::copy_on_write(c) : fault::prototype(c);
     // Without a frame for the copy the page may be mapped all the same, with rights that are not its own.
     if (!mapped && PteCodec::is_valid(core.load(cpu, pte)) && PteCodec::is_shared(core.load(cpu, pte))) {

@@ -14,7 +14,7 @@ Result<> ProcessSpace::add_stack(VirtualAddress base, VirtualAddress limit, Virt
     return fail(Status::kInvalidParameter);
   const LockGuard guard(lock);
   const VpnRange pages{base.vpn(), top.vpn() - base.vpn()};
-  PAGODA_TRY(region_of(pages));
+  static_cast<void>(PAGODA_TRY(region_of(pages)));
   if (!stacks_.add({.pages = pages, .limit = limit.vpn(), .guarantee = pages_of(guarantee)}))
     return fail(Status::kConflictingAddresses);
   return {};

@@ -223,10 +223,10 @@ Result<VpnRange> ProcessSpace::map_region(const RegionKind& kind, const KindRequ
   vad.commit_charge = vad.range.count;
   vad.kind = &kind;
   vad.source = PageSource::kKind;
+  vad.mem_commit = MemCommit::kYes;
   vad.protection = request.protection;
   vad.is_private = kind.type() == MemoryType::kPrivate;
-  PAGODA_TRY(insert_vad(vad));
-  return vad.range;
+  return PAGODA_TRY(insert_vad(vad))->range;
 }
 
 Result<VpnRange> ProcessSpace::place_region(std::optional<VirtualAddress> base, PageCount count, Direction direction,

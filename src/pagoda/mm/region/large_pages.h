@@ -26,6 +26,7 @@
 #pragma once
 
 #include "pagoda/mm/region/private_region.h"
+#include "pagoda/mm/region/region_space.h"
 #include "pagoda/mm/region/view.h"
 
 namespace pagoda::mm {

@@ -99,9 +99,10 @@ class UserPages {
   // with kInvalidParameter2 (not as many of both), kInvalidParameter1 (or an address named twice).
   Result<> map_scatter(Processor& cpu, std::span<const VirtualAddress> addresses, std::span<const Pfn> frames);
 
-  [[nodiscard]] const AweFrames& frames() const PAGODA_REQUIRES(space_.lock) { return frames_; }
-  // Frees all frames of a space that ends. Requires: no window is left.
-  void free_all() PAGODA_REQUIRES(space_.lock);
+  // Requires: the space's lock, by whatever name the caller knows it.
+  [[nodiscard]] const AweFrames& frames() const PAGODA_NO_THREAD_SAFETY { return frames_; }
+  // Frees all frames of a space that ends. Requires: the space's lock; no window is left.
+  void free_all() PAGODA_NO_THREAD_SAFETY;
 
  private:
   friend struct Corruptor;
