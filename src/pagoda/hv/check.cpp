@@ -17,8 +17,7 @@ using namespace machine::pte_bits;
 
 class Checker {
  public:
-  explicit Checker(Partition& partition)
-      : partition_(partition), host_(partition.host()), cpu_(partition.processor(0).host()) {}
+  explicit Checker(Partition& partition) : partition_(partition), cpu_(partition.processor(0).host()) {}
 
   std::vector<Finding> run() {
     {
@@ -50,21 +49,12 @@ class Checker {
       }
       guest_of_[frame].push_back(guest);
       const Vpn page = range->page_of(guest);
-      const mm::Core& core = host_.core();
-      Pfn expected = kNoPfn;
-      RawPte pte = 0;
-      const PhysicalAddress large = partition_.vmmem().tables().find_large(cpu_, page);
-      if (large != mm::PageTables::kNone && mm::PageTables::is_large(core.load(cpu_, large), 2)) {
-        pte = core.load(cpu_, large);
-        expected = core.codec.frame(pte) + PageCount(page.value() % pages_of(core.mode.coverage(2)).value());
-      } else {
-        pte = partition_.vmmem().tables().read(cpu_, page);
-        if (mm::PteCodec::is_valid(pte)) expected = core.codec.frame(pte);
-      }
+      const mm::PageInfo info = partition_.vmmem().page_info_locked(cpu_, page);
+      const Pfn expected = info.place == mm::PagePlace::kWorkingSet ? info.frame : kNoPfn;
       if (expected != frame)
         report("SL2-1", fmt::format("guest frame {:#x} leads to frame {:#x}, the host's page {:#x} to {:#x}",
                                     guest.value(), frame.value(), page.value(), expected.value()));
-      else if ((raw & kWrite) != 0 && ((pte & kWrite) == 0 || (pte & kDirty) == 0))
+      else if ((raw & kWrite) != 0 && !info.dirty)
         report("SL2-1", fmt::format("guest frame {:#x} is writable, the host's page {:#x} is not, or is clean",
                                     guest.value(), page.value()));
     }
@@ -103,7 +93,6 @@ class Checker {
   }
 
   Partition& partition_;
-  mm::MemoryManager& host_;
   mm::Processor& cpu_;
   std::map<Pfn, std::vector<Gfn>> guest_of_;  // By host frame.
   std::vector<Finding> findings_;

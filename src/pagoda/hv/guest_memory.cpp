@@ -183,36 +183,17 @@ void GuestMemory::hint(mm::Processor& host, HeatHint hint, const GpaRange& range
 // --- Looking ---
 
 GuestMemory::Census GuestMemory::census() const {
-  const mm::Core& core = host_.core();
-  const bool pinned = config_.backing == Backing::kPinned;  // In large pages, all of it.
   Census census;
   PageCount all;
-  const LockGuard guard(vmmem_.lock);
-  const LockGuard pfn_guard(core.pfns.lock);
   for (const GpaRange& range : map_.ranges()) {
     if (range.kind != GpaKind::kMemory) continue;
     all += range.frames.count;
-    if (pinned) {
-      census.active += range.frames.count;
-      continue;
-    }
-    vmmem_.tables().for_each(first_processor(), range.pages(), [&](Vpn, PhysicalAddress, mm::RawPte raw) {
-      core.pfns.lock.assert_held();
-      switch (core.codec.kind(raw)) {
-        case PteKind::kValid:
-          ++census.active;
-          break;
-        case PteKind::kTransition:
-          ++(core.pfns.entry(core.codec.frame(raw)).state == mm::PageState::kStandby ? census.standby
-                                                                                     : census.modified);
-          break;
-        case PteKind::kPageFile:
-          ++(core.is_compressed(raw) ? census.compressed : census.page_file);
-          break;
-        default:
-          break;
-      }
-    });
+    const mm::Residency where = vmmem_.residency(first_processor(), range.pages());
+    census.active += where.working_set;
+    census.standby += where.standby;
+    census.modified += where.modified;
+    census.compressed += where.compressed;
+    census.page_file += where.paging_file;
   }
   census.nothing = all - census.active - census.modified - census.standby - census.page_file - census.compressed;
   return census;

@@ -138,6 +138,23 @@ TEST_P(OwnKind, OfMappedMemoryIsUnmapped) {
   EXPECT_EQ(t_.check(), "");
 }
 
+TEST_P(OwnKind, LooksSayWhereItsPagesAreAndBringNoneIn) {
+  EXPECT_EQ(t_.space().page_info(t_.cpu(), base_).place, PagePlace::kNowhere);
+  EXPECT_EQ(wrong(), 0U);
+  const std::uint64_t faults = t_.faults();
+  const VpnRange pages{base_.vpn(), kPages};
+  EXPECT_EQ(t_.space().residency(t_.cpu(), pages).working_set, kPages);
+  const PageInfo last = t_.space().page_info(t_.cpu(), TestMachine::page(base_, kPages.value() - 1));
+  EXPECT_EQ(last.place, PagePlace::kWorkingSet);
+  EXPECT_EQ(last.share_count, 1U);
+  EXPECT_EQ(last.frame, t_.frame(TestMachine::page(base_, kPages.value() - 1)));
+  EXPECT_TRUE(last.dirty);
+  t_.page_out();
+  EXPECT_EQ(t_.space().residency(t_.cpu(), pages).paging_file, kPages);
+  EXPECT_EQ(t_.space().page_info(t_.cpu(), base_).place, PagePlace::kPagingFile);
+  EXPECT_EQ(t_.faults(), faults);
+}
+
 TEST_P(OwnKind, IsAskedByTheChecker) {
   AddressedRegion complaining;
   ASSERT_TRUE(t_.space().map_region(complaining, {.size = 64_KiB}));
