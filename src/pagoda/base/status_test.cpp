@@ -70,7 +70,7 @@ TEST(Status, UnknownValuesPrintInHex) {
 }
 
 Result<int> twice(Result<int> number) {
-  PAGODA_TRY(number);
+  static_cast<void>(PAGODA_TRY(number));
   return *number * 2;
 }
 

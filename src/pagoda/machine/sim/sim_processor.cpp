@@ -140,7 +140,7 @@ Result<> SimProcessor::fetch(VirtualAddress va, Privilege privilege) {
 }
 
 Result<> SimProcessor::touch_page(VirtualAddress va, Access access, Privilege privilege) {
-  PAGODA_TRY(translate(va, access, privilege));
+  static_cast<void>(PAGODA_TRY(translate(va, access, privilege)));
   return {};
 }
 
