@@ -83,7 +83,7 @@ TEST_P(OwnKind, BringsItsPages) {
 TEST_P(OwnKind, ItsPagesArePagedLikeAnyOther) {
   EXPECT_EQ(wrong(), 0U);
   t_.must_put(base_, 3, 42);
-  t_.page_out();
+  t_.push_out();
   EXPECT_EQ(t_.kind(base_), PteKind::kPageFile);
   EXPECT_EQ(t_.get(base_, 3), 42U);
   t_.must_put(base_, 3, TestMachine::page(base_, 3).value());
@@ -149,7 +149,7 @@ TEST_P(OwnKind, LooksSayWhereItsPagesAreAndBringNoneIn) {
   EXPECT_EQ(last.share_count, 1U);
   EXPECT_EQ(last.frame, t_.frame(TestMachine::page(base_, kPages.value() - 1)));
   EXPECT_TRUE(last.dirty);
-  t_.page_out();
+  t_.push_out();
   EXPECT_EQ(t_.space().residency(t_.cpu(), pages).paging_file, kPages);
   EXPECT_EQ(t_.space().page_info(t_.cpu(), base_).place, PagePlace::kPagingFile);
   EXPECT_EQ(t_.faults(), faults);

@@ -37,6 +37,7 @@ RawPte ControlArea::template_of(const PteCodec& codec, PageCount page) const {
 
 void ControlArea::fill_template(const PteCodec& codec, VirtualAddress first, std::span<RawPte> entries) const {
   const PageCount from = page_of(codec, first);
+  if (from >= pages_) return;  // Behind the last page of a run.
   const PageCount count = std::min(PageCount(entries.size()), pages_ - from);
   for (PageCount i; i < count; ++i) entries[i.value()] = template_of(codec, from + i);
 }
