@@ -69,11 +69,12 @@ tidy_one() {
   key=$({
     "clang++-$version" -std=c++23 -E -C -I src -I . -I "$build/generated" "$file"
     cat .clang-tidy
+    echo "${PAGODA_TIDY_CHECKS:-}"
     "clang-tidy-$version" --version
   } | sha256sum | cut -d ' ' -f 1)
   stamp=$build/clean/$key
   [[ ! -e $stamp ]] || return 0
-  "clang-tidy-$version" --quiet -p "$build" "$file" 2> >(grep -v ' warnings\? generated\.$' >&2)
+  "clang-tidy-$version" --quiet --checks="${PAGODA_TIDY_CHECKS:-}" -p "$build" "$file" 2> >(grep -v ' warnings\? generated\.$' >&2)
   mkdir -p "$build/clean"
   touch "$stamp"
 }

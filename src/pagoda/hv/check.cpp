@@ -12,7 +12,6 @@ namespace pagoda::hv {
 namespace {
 
 using machine::RawPte;
-using machine::Tlb;
 using namespace machine::pte_bits;
 
 class Checker {

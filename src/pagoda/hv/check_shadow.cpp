@@ -15,7 +15,6 @@ namespace pagoda::hv {
 namespace {
 
 using machine::RawPte;
-using machine::Tlb;
 using State = TracedTables::State;
 using namespace machine::pte_bits;
 

@@ -45,7 +45,7 @@ Result<std::shared_ptr<Process>> create_of_image(const Caller& caller, const Tar
 }
 
 Result<> create(const ProcessCreation& request) {
-  const auto called_by = PAGODA_TRY(calling());
+  auto* const called_by = PAGODA_TRY(calling());
   const Caller& caller = *called_by;
   PAGODA_TRY(probe(request.out));
   PAGODA_TRY(require((request.flags & ~kFlags) == 0, Status::kInvalidParameter));
@@ -71,7 +71,7 @@ Result<> create(const ProcessCreation& request) {
 }
 
 Result<> create_empty_process(HANDLE* out, ACCESS_MASK desired, HANDLE parent_handle, ULONG flags) {
-  const auto caller = PAGODA_TRY(calling());
+  auto* const caller = PAGODA_TRY(calling());
   PAGODA_TRY(probe(out));
   PAGODA_TRY(require((flags & ~PAGODA_PROCESS_LARGE_ADDRESS_AWARE) == 0, Status::kInvalidParameter));
   const auto parent = PAGODA_TRY(target_process(*caller, parent_handle, PROCESS_CREATE_PROCESS));

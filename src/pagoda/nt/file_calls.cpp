@@ -52,7 +52,7 @@ Result<> set_size(const Caller& caller, mm::FileStream& stream, ByteCount size) 
 }
 
 Result<> open_file(const Opening& request) {
-  const auto caller = PAGODA_TRY(calling());
+  auto* const caller = PAGODA_TRY(calling());
   PAGODA_TRY(probe(request.out, request.io, request.attributes));
   PAGODA_TRY(require(request.disposition <= FILE_OVERWRITE_IF && (request.options & ~kOptions) == 0 &&
                          (request.share & ~kShares) == 0 && request.desired != 0,
@@ -85,7 +85,7 @@ Result<> open_file(const Opening& request) {
 // --- NtQueryInformationFile, NtSetInformationFile ---
 
 Result<> query_file(HANDLE handle, IO_STATUS_BLOCK* io, void* out, ULONG size, FILE_INFORMATION_CLASS what) {
-  const auto caller = PAGODA_TRY(calling());
+  auto* const caller = PAGODA_TRY(calling());
   PAGODA_TRY(require(what == FileStandardInformation, Status::kInvalidInfoClass));
   PAGODA_TRY(require(size >= sizeof(FILE_STANDARD_INFORMATION), Status::kInfoLengthMismatch));
   PAGODA_TRY(probe(io, out));
@@ -101,7 +101,7 @@ Result<> query_file(HANDLE handle, IO_STATUS_BLOCK* io, void* out, ULONG size, F
 }
 
 Result<> set_file(HANDLE handle, IO_STATUS_BLOCK* io, const void* in, ULONG size, FILE_INFORMATION_CLASS what) {
-  const auto caller = PAGODA_TRY(calling());
+  auto* const caller = PAGODA_TRY(calling());
   PAGODA_TRY(require(what == FileEndOfFileInformation, Status::kInvalidInfoClass));
   PAGODA_TRY(require(size >= sizeof(FILE_END_OF_FILE_INFORMATION), Status::kInfoLengthMismatch));
   PAGODA_TRY(probe(io, in));

@@ -42,7 +42,7 @@ void finish(const Transfer& request, FileObject& file, FileOffset offset, ByteCo
 }
 
 Result<> read(const Transfer& request) {
-  const auto caller = PAGODA_TRY(calling());
+  auto* const caller = PAGODA_TRY(calling());
   const auto file = PAGODA_TRY(file_of(*caller, request, FILE_READ_DATA));
   const auto offset = PAGODA_TRY(offset_of(request, *file));
   const auto done = PAGODA_TRY(caller->kernel().manager().sections().read(
@@ -52,7 +52,7 @@ Result<> read(const Transfer& request) {
 }
 
 Result<> write(const Transfer& request) {
-  const auto caller = PAGODA_TRY(calling());
+  auto* const caller = PAGODA_TRY(calling());
   auto file = file_of(*caller, request, FILE_WRITE_DATA);
   // The right to append is enough to write at the end.
   const bool at_end = request.offset != nullptr && request.offset->QuadPart == kEndOfFile;
@@ -67,7 +67,7 @@ Result<> write(const Transfer& request) {
 }
 
 Result<> flush(HANDLE handle, IO_STATUS_BLOCK* io) {
-  const auto caller = PAGODA_TRY(calling());
+  auto* const caller = PAGODA_TRY(calling());
   PAGODA_TRY(probe(io));
   auto file = object_from<FileObject>(*caller, handle, FILE_WRITE_DATA);
   if (!file && file.error() == Status::kAccessDenied) file = object_from<FileObject>(*caller, handle, FILE_APPEND_DATA);

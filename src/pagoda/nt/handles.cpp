@@ -7,7 +7,7 @@ namespace {
 
 // Pseudo handles name themselves; closing one does nothing, as in NT.
 Result<> close(HANDLE handle) {
-  const auto caller = PAGODA_TRY(calling());
+  auto* const caller = PAGODA_TRY(calling());
   if (handle == NtCurrentProcess() || handle == NtCurrentThread()) return {};
   return caller->process().handles().close(handle_of(handle));
 }
@@ -33,7 +33,7 @@ struct Duplication {
 };
 
 Result<> duplicate(const Duplication& request) {
-  const auto caller = PAGODA_TRY(calling());
+  auto* const caller = PAGODA_TRY(calling());
   const auto source = PAGODA_TRY(process_from(*caller, request.source_process, PROCESS_DUP_HANDLE));
   const auto target = PAGODA_TRY(process_from(*caller, request.target_process, PROCESS_DUP_HANDLE));
   const auto found = PAGODA_TRY(source_object(*caller, *source, request.source));

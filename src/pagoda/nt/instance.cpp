@@ -46,17 +46,17 @@ Result<std::unique_ptr<Kernel>> create_kernel(const PAGODA_KERNEL_CONFIG& asked)
 }
 
 Result<> load(VirtualAddress from, std::span<std::byte> into) {
-  const auto caller = PAGODA_TRY(calling());
+  auto* const caller = PAGODA_TRY(calling());
   return caller->cpu().load(from, into);
 }
 
 Result<> store(VirtualAddress to, std::span<const std::byte> from) {
-  const auto caller = PAGODA_TRY(calling());
+  auto* const caller = PAGODA_TRY(calling());
   return caller->cpu().store(to, from);
 }
 
 Result<> fetch(VirtualAddress at) {
-  const auto caller = PAGODA_TRY(calling());
+  auto* const caller = PAGODA_TRY(calling());
   return caller->cpu().fetch(at);
 }
 

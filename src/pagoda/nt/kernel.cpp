@@ -54,13 +54,13 @@ Kernel::~Kernel() {
 
 Result<std::shared_ptr<Process>> Kernel::create_process(mm::Processor& cpu, const mm::SpaceConfig& config,
                                                         Token::Privileges privileges) {
-  const auto space = PAGODA_TRY(manager_->create_space(cpu, config));
+  auto* const space = PAGODA_TRY(manager_->create_space(cpu, config));
   return process_of(*space, privileges);
 }
 
 Result<std::shared_ptr<Process>> Kernel::clone_process(mm::Processor& cpu, mm::ProcessSpace& parent,
                                                        Token::Privileges privileges) {
-  const auto space = PAGODA_TRY(manager_->clone_space(cpu, parent));
+  auto* const space = PAGODA_TRY(manager_->clone_space(cpu, parent));
   mm::ProcessSpace& child = *space;
   auto process = process_of(child, privileges);
   process->virtual_size_grew(bytes_of(child.reserved()));

@@ -15,7 +15,7 @@ struct Locking {
 enum class Action : std::uint8_t { kLock, kUnlock };
 
 Result<> lock_or_unlock(const Locking& request, Action action) {
-  const auto caller = PAGODA_TRY(calling());
+  auto* const caller = PAGODA_TRY(calling());
   PAGODA_TRY(probe(request.base, request.size));
   // Both kinds in one call is one too many. A choice: the reference knows the two values alone.
   PAGODA_TRY(require(request.map_type == MAP_PROCESS || request.map_type == MAP_SYSTEM, Status::kInvalidParameter));

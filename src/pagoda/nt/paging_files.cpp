@@ -11,7 +11,7 @@ constexpr unsigned kPagingDisk = 0;
 
 Result<> create_paging_file(const UNICODE_STRING* name, const LARGE_INTEGER* minimum_size,
                             const LARGE_INTEGER* maximum_size) {
-  const auto caller = PAGODA_TRY(calling());
+  auto* const caller = PAGODA_TRY(calling());
   PAGODA_TRY(require(caller->process().token().holds(Privilege::kCreatePagefile), Status::kPrivilegeNotHeld));
   mm::MemoryManager& manager = caller->kernel().manager();
   {

@@ -53,7 +53,7 @@ Result<> set_working_set(const Caller& caller, const Target& target, const QUOTA
 }
 
 Result<> set_information(HANDLE process, PROCESSINFOCLASS what, const void* in, ULONG size) {
-  const auto caller = PAGODA_TRY(calling());
+  auto* const caller = PAGODA_TRY(calling());
   PAGODA_TRY(require(what == ProcessQuotaLimits, Status::kInvalidInfoClass));
   PAGODA_TRY(require(size == sizeof(QUOTA_LIMITS) || size == sizeof(QUOTA_LIMITS_EX), Status::kInfoLengthMismatch));
   PAGODA_TRY(probe(in));
@@ -118,7 +118,7 @@ Result<> query(const Caller& caller, const ProcessQuery& request, ULONG size, co
 }
 
 Result<> query_information(const ProcessQuery& request, PROCESSINFOCLASS what) {
-  const auto caller = PAGODA_TRY(calling());
+  auto* const caller = PAGODA_TRY(calling());
   switch (what) {
     case ProcessQuotaLimits:
       // The plain record is the beginning of the extended one.

@@ -7,7 +7,7 @@ namespace {
 
 // A process that ends itself keeps running here until its threads detach; its handles are closed at once.
 Result<> terminate_process(HANDLE handle) {
-  const auto caller = PAGODA_TRY(calling());
+  auto* const caller = PAGODA_TRY(calling());
   // NT: no handle means the caller's own process.
   const auto process =
       PAGODA_TRY(process_from(*caller, handle == nullptr ? NtCurrentProcess() : handle, PROCESS_TERMINATE));
@@ -16,7 +16,7 @@ Result<> terminate_process(HANDLE handle) {
 }
 
 Result<> create_thread(HANDLE* out, HANDLE process_handle, SIZE_T reserve, SIZE_T commit) {
-  const auto caller = PAGODA_TRY(calling());
+  auto* const caller = PAGODA_TRY(calling());
   PAGODA_TRY(probe(out));
   const auto process = PAGODA_TRY(process_from(*caller, process_handle, PROCESS_CREATE_THREAD));
   const auto thread = PAGODA_TRY(Thread::create(caller->cpu(), process, ByteCount(reserve), ByteCount(commit)));
@@ -25,7 +25,7 @@ Result<> create_thread(HANDLE* out, HANDLE process_handle, SIZE_T reserve, SIZE_
 }
 
 Result<> query_stack(HANDLE handle, PAGODA_STACK* out) {
-  const auto caller = PAGODA_TRY(calling());
+  auto* const caller = PAGODA_TRY(calling());
   PAGODA_TRY(probe(out));
   const auto thread = PAGODA_TRY(thread_from(*caller, handle, 0));
   const auto stack = PAGODA_TRY(thread->stack());
@@ -34,7 +34,7 @@ Result<> query_stack(HANDLE handle, PAGODA_STACK* out) {
 }
 
 Result<> set_privilege(HANDLE handle, ULONG number, BOOLEAN enable, BOOLEAN* was_held) {
-  const auto caller = PAGODA_TRY(calling());
+  auto* const caller = PAGODA_TRY(calling());
   const auto privilege = privilege_of(number);
   PAGODA_TRY(require(privilege.has_value(), Status::kInvalidParameter));
   const auto process = PAGODA_TRY(process_from(*caller, handle, PROCESS_ALL_ACCESS));
@@ -45,7 +45,7 @@ Result<> set_privilege(HANDLE handle, ULONG number, BOOLEAN enable, BOOLEAN* was
 }
 
 Result<> attach(HANDLE handle) {
-  const auto caller = PAGODA_TRY(calling());
+  auto* const caller = PAGODA_TRY(calling());
   if (handle == NtCurrentProcess()) return caller->attach(caller->process_pointer(), caller->thread());
   const auto found = PAGODA_TRY(caller->process().handles().reference(handle_of(handle)));
   if (found.object->type() == ObjectType::kThread) {
@@ -57,7 +57,7 @@ Result<> attach(HANDLE handle) {
 }
 
 Result<> detach() {
-  const auto caller = PAGODA_TRY(calling());
+  auto* const caller = PAGODA_TRY(calling());
   return caller->detach();
 }
 

@@ -230,7 +230,7 @@ Result<> query_mapped_file(const Caller& caller, const MemoryQuery& query) {
 }
 
 Result<> query_memory(const MemoryQuery& query, MEMORY_INFORMATION_CLASS what) {
-  const auto caller = PAGODA_TRY(calling());
+  auto* const caller = PAGODA_TRY(calling());
   switch (what) {
     case MemoryBasicInformation:
       return query_basic(*caller, query);

@@ -17,7 +17,7 @@ struct Copy {
 enum class Direction : std::uint8_t { kRead, kWrite };
 
 Result<> copy(const Copy& request, Direction direction) {
-  const auto caller = PAGODA_TRY(calling());
+  auto* const caller = PAGODA_TRY(calling());
   const VirtualAddress address = address_of(request.address);
   const VirtualAddress highest = highest_user_address(*caller);
   PAGODA_TRY(require(request.size == 0 || (address <= highest && request.size - 1 <= (highest - address).value()),

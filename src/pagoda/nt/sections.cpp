@@ -67,7 +67,7 @@ Result<std::shared_ptr<Object>> existing(Kernel& kernel, const std::optional<std
 }
 
 Result<> create_section(const SectionCreation& request) {
-  const auto called_by = PAGODA_TRY(calling());
+  auto* const called_by = PAGODA_TRY(calling());
   const Caller& caller = *called_by;
   PAGODA_TRY(check_flags(request));
   const auto protection = PAGODA_TRY(section_protection(request.protect));
@@ -104,7 +104,7 @@ Result<> create_section(const SectionCreation& request) {
                    .no_cache = has(request.flags, SEC_NOCACHE),
                    .write_combine = has(request.flags, SEC_WRITECOMBINE),
                    .large_pages = has(request.flags, SEC_LARGE_PAGES)};
-  const auto created = PAGODA_TRY(kernel.manager().sections().create(caller.cpu(), section));
+  auto* const created = PAGODA_TRY(kernel.manager().sections().create(caller.cpu(), section));
   auto object = std::make_shared<SectionObject>(kernel, *created);
   if (name) PAGODA_TRY(kernel.names().add(object, *name));
   give_handle(caller, std::move(object), request.desired, inheritance_of(request.attributes), request.out);
@@ -112,7 +112,7 @@ Result<> create_section(const SectionCreation& request) {
 }
 
 Result<> open_section(HANDLE* out, ACCESS_MASK desired, const OBJECT_ATTRIBUTES* attributes) {
-  const auto caller = PAGODA_TRY(calling());
+  auto* const caller = PAGODA_TRY(calling());
   PAGODA_TRY(probe(out, attributes));
   const auto name = PAGODA_TRY(captured_name(attributes));
   PAGODA_TRY(require(name.has_value(), Status::kObjectNameInvalid));
@@ -170,7 +170,7 @@ struct SectionQuery {
 };
 
 Result<> query_section(const SectionQuery& request, SECTION_INFORMATION_CLASS what) {
-  const auto caller = PAGODA_TRY(calling());
+  auto* const caller = PAGODA_TRY(calling());
   PAGODA_TRY(require(what == SectionBasicInformation || what == SectionImageInformation, Status::kInvalidInfoClass));
   const SIZE_T needed =
       what == SectionBasicInformation ? sizeof(SECTION_BASIC_INFORMATION) : sizeof(SECTION_IMAGE_INFORMATION);
@@ -195,7 +195,7 @@ Result<> query_section(const SectionQuery& request, SECTION_INFORMATION_CLASS wh
 }
 
 Result<> extend_section(HANDLE handle, LARGE_INTEGER* size) {
-  const auto caller = PAGODA_TRY(calling());
+  auto* const caller = PAGODA_TRY(calling());
   PAGODA_TRY(probe(size));
   const auto object = PAGODA_TRY(object_from<SectionObject>(*caller, handle, SECTION_EXTEND_SIZE));
   const auto extended = PAGODA_TRY(caller->kernel().manager().sections().extend(

@@ -20,7 +20,7 @@ std::vector<Pfn> frames_of(const ULONG_PTR* numbers, std::size_t count) {
 }
 
 Result<> allocate(HANDLE process, ULONG_PTR* count, ULONG_PTR* numbers) {
-  const auto caller = PAGODA_TRY(calling());
+  auto* const caller = PAGODA_TRY(calling());
   PAGODA_TRY(probe(count, numbers));
   if (*count == 0) return {};
   PAGODA_TRY(require(*count <= kAbsurdCount, Status::kInvalidParameter2));
@@ -34,7 +34,7 @@ Result<> allocate(HANDLE process, ULONG_PTR* count, ULONG_PTR* numbers) {
 
 // What was freed before the first frame that is not the process's stays freed, and is told.
 Result<> free_frames(HANDLE process, ULONG_PTR* count, const ULONG_PTR* numbers) {
-  const auto caller = PAGODA_TRY(calling());
+  auto* const caller = PAGODA_TRY(calling());
   PAGODA_TRY(probe(count, numbers));
   if (*count == 0) return {};
   PAGODA_TRY(require(*count <= kAbsurdCount, Status::kInvalidParameter2));
@@ -47,7 +47,7 @@ Result<> free_frames(HANDLE process, ULONG_PTR* count, const ULONG_PTR* numbers)
 }
 
 Result<> map(VirtualAddress base, ULONG_PTR count, const ULONG_PTR* numbers) {
-  const auto caller = PAGODA_TRY(calling());
+  auto* const caller = PAGODA_TRY(calling());
   const auto target = PAGODA_TRY(target_process(*caller, NtCurrentProcess(), 0));
   PAGODA_TRY(require(count <= target.space().user_range().count.value(), Status::kInvalidParameter2));
   mm::Processor& cpu = caller->cpu();
@@ -59,7 +59,7 @@ Result<> map(VirtualAddress base, ULONG_PTR count, const ULONG_PTR* numbers) {
 }
 
 Result<> map_scattered(PVOID* addresses, ULONG_PTR count, const ULONG_PTR* numbers) {
-  const auto caller = PAGODA_TRY(calling());
+  auto* const caller = PAGODA_TRY(calling());
   const auto target = PAGODA_TRY(target_process(*caller, NtCurrentProcess(), 0));
   PAGODA_TRY(require(count <= target.space().user_range().count.value(), Status::kInvalidParameter2));
   PAGODA_TRY(probe(addresses));

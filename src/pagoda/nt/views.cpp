@@ -77,7 +77,7 @@ Result<> map_view(const Caller& caller, const Mapping& request, const Limit& lim
 }
 
 Result<> map_plain(const Mapping& request, ULONG_PTR zero_bits) {
-  const auto caller = PAGODA_TRY(calling());
+  auto* const caller = PAGODA_TRY(calling());
   PAGODA_TRY(require(request.inherit == ViewShare || request.inherit == ViewUnmap, Status::kInvalidParameter8));
   PAGODA_TRY(require(!has(request.type, ~kViewTypes), Status::kInvalidParameter9));
   return map_view(*caller, request, [&](VirtualAddress base) -> Result<mm::PlacementWishes> {
@@ -89,14 +89,14 @@ Result<> map_plain(const Mapping& request, ULONG_PTR zero_bits) {
 }
 
 Result<> map_extended(const Mapping& request, std::span<const MEM_EXTENDED_PARAMETER> parameters) {
-  const auto caller = PAGODA_TRY(calling());
+  auto* const caller = PAGODA_TRY(calling());
   PAGODA_TRY(require(!has(request.type, ~kExtendedViewTypes), Status::kInvalidParameter));
   return map_view(*caller, request,
                   [&](VirtualAddress base) { return address_requirements(*caller, parameters, pointer_to(base)); });
 }
 
 Result<> unmap(HANDLE process, PVOID address, mm::ProcessSpace::After after) {
-  const auto caller = PAGODA_TRY(calling());
+  auto* const caller = PAGODA_TRY(calling());
   const auto target = PAGODA_TRY(target_process(*caller, process, PROCESS_VM_OPERATION));
   PAGODA_TRY(require(address_of(address) <= highest_user_address(*caller), Status::kNotMappedView));
   const auto region = region_at(target.space(), address_of(address));
@@ -114,7 +114,7 @@ Result<> unmap_extended(HANDLE process, PVOID address, ULONG flags) {
 }
 
 Result<> flush(HANDLE process, PVOID* base_address, SIZE_T* region_size, IO_STATUS_BLOCK* io) {
-  const auto caller = PAGODA_TRY(calling());
+  auto* const caller = PAGODA_TRY(calling());
   PAGODA_TRY(probe(base_address, region_size, io));
   const VirtualAddress base = address_of(*base_address);
   const ByteCount size(*region_size);

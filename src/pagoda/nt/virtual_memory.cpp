@@ -110,7 +110,7 @@ Result<> allocate(const Caller& caller, const Allocation& request, mm::Protectio
 }
 
 Result<> allocate_plain(Allocation request, ULONG_PTR zero_bits) {
-  const auto caller = PAGODA_TRY(calling());
+  auto* const caller = PAGODA_TRY(calling());
   const auto ceiling = PAGODA_TRY(mm::zero_bits_ceiling(caller->kernel().machine().paging(), zero_bits));
   if (zero_bits != 0) request.wishes.highest = ceiling;
   PAGODA_TRY(check_allocation_type(request.type, kAllocationTypes));
@@ -121,7 +121,7 @@ Result<> allocate_plain(Allocation request, ULONG_PTR zero_bits) {
 }
 
 Result<> allocate_extended(Allocation request, std::span<const MEM_EXTENDED_PARAMETER> parameters) {
-  const auto caller = PAGODA_TRY(calling());
+  auto* const caller = PAGODA_TRY(calling());
   PAGODA_TRY(check_allocation_type(request.type, kExtendedAllocationTypes));
   const auto protection = PAGODA_TRY(private_protection(request.protect));
   if (has(request.type, MEM_RESERVE_PLACEHOLDER)) {
@@ -153,7 +153,7 @@ Result<mm::ReleaseMode> release_mode(ULONG type) {
 }
 
 Result<> free_memory(HANDLE process, PVOID* base_address, SIZE_T* region_size, ULONG type) {
-  const auto caller = PAGODA_TRY(calling());
+  auto* const caller = PAGODA_TRY(calling());
   const bool releases = has(type, MEM_RELEASE);
   PAGODA_TRY(require(releases || type == MEM_DECOMMIT, Status::kInvalidParameter4));
   const auto mode = PAGODA_TRY(releases ? release_mode(type) : mm::ReleaseMode::kFree);
@@ -176,7 +176,7 @@ Result<> free_memory(HANDLE process, PVOID* base_address, SIZE_T* region_size, U
 }
 
 Result<> protect_memory(HANDLE process, PVOID* base_address, SIZE_T* region_size, ULONG protect, ULONG* old_protect) {
-  const auto caller = PAGODA_TRY(calling());
+  auto* const caller = PAGODA_TRY(calling());
   const auto protection = PAGODA_TRY(mm::protection_from_page(protect));
   PAGODA_TRY(probe(base_address, region_size));
   const VirtualAddress base = address_of(*base_address);

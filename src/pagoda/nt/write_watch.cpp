@@ -25,7 +25,7 @@ Result<> check_range(const Caller& caller, VirtualAddress base, ByteCount size) 
 }
 
 Result<> get(const Watching& request) {
-  const auto caller = PAGODA_TRY(calling());
+  auto* const caller = PAGODA_TRY(calling());
   PAGODA_TRY(require((request.flags & ~WRITE_WATCH_FLAG_RESET) == 0, Status::kInvalidParameter1));
   PAGODA_TRY(check_range(*caller, request.base, request.size));
   PAGODA_TRY(probe(request.addresses, request.count, request.granularity));
@@ -47,7 +47,7 @@ Result<> get(const Watching& request) {
 }
 
 Result<> reset(HANDLE process, VirtualAddress base, ByteCount size) {
-  const auto caller = PAGODA_TRY(calling());
+  auto* const caller = PAGODA_TRY(calling());
   PAGODA_TRY(check_range(*caller, base, size));
   const auto target = PAGODA_TRY(target_process(*caller, process, PROCESS_VM_OPERATION));
   return target.space().reset_write_watch(caller->cpu(), base, size);

@@ -51,7 +51,7 @@ bool PrototypePages::is_file_data(std::uint64_t owner_word) const {
   return who != nullptr && who->is_file_data();
 }
 
-void PrototypePages::entry_resident(std::uint64_t owner_word) {
+void PrototypePages::entry_resident(std::uint64_t owner_word) const {
   if (PrototypeOwner* const who = owner(owner_word); who != nullptr) ++who->resident;
 }
 

@@ -57,7 +57,7 @@ class PrototypePages {
 
   // --- For PfnDatabase ---
   // An entry of the owner's page became valid or transition; or was, and is neither any more.
-  void entry_resident(std::uint64_t owner_word);
+  void entry_resident(std::uint64_t owner_word) const;
   void entry_left(std::uint64_t owner_word);
 
  private:
