@@ -70,10 +70,10 @@ Result<> ProgramMemory::make(mm::MemoryManager& manager, machine::Processor& cpu
 
 Result<> ProgramMemory::map(mm::MemoryManager& manager, machine::Processor& cpu, mm::ProcessSpace& space) {
   const ByteCount size = bytes_of(PageCount(file_pages_));
-  const auto section = PAGODA_TRY(manager.sections().create(cpu, {.file = file_->stream(),
-                                                                  .kind = mm::SectionKind::kData,
-                                                                  .size = size,
-                                                                  .protection = mm::Protection::kReadWrite}));
+  auto* const section = PAGODA_TRY(manager.sections().create(cpu, {.file = file_->stream(),
+                                                                   .kind = mm::SectionKind::kData,
+                                                                   .size = size,
+                                                                   .protection = mm::Protection::kReadWrite}));
   const bool copies = view_ == FileViewConfig::Kind::kCopy;
   const auto view = space.map_view(
       cpu, *section,
