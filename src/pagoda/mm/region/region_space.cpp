@@ -106,8 +106,7 @@ Result<Vad*> RegionSpace::replace_placeholder(const Vad& by) {
 
 void RegionSpace::leave_placeholder(Vad& vad) {
   const VpnRange pages = vad.range;
-  commit_ -= vad.commit_charge;
-  give_back_commit(vad.commit_charge);
+  drop_charge(vad, vad.commit_charge);
   extras_.drop(vad);
   vads_.erase(vad);
   vads_.insert(placeholder_vad(pages));
@@ -120,9 +119,8 @@ void RegionSpace::cut(Processor& cpu, Vad& vad, VpnRange pages) {
   const VpnRange high{pages.end(), vad.range.end() - pages.end()};
   const PageCount freed_charge = vad.kind->unmap(*this, cpu, vad, pages);
   const PageCount low_charge = low.empty() ? 0_pages : vad.kind->committed(*this, cpu, vad, low);
-  const PageCount high_charge = vad.commit_charge - freed_charge - low_charge;
-  commit_ -= freed_charge;
-  give_back_commit(freed_charge);
+  drop_charge(vad, freed_charge);
+  const PageCount high_charge = vad.commit_charge - low_charge;
   if (low.empty() && high.empty()) {
     extras_.drop(vad);
     vads_.erase(vad);
