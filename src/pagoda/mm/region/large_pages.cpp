@@ -150,11 +150,10 @@ Result<> LargeRegion::protect(RegionSpace& space, Processor& cpu, Vad& vad, VpnR
   return protect_large_pages(space, cpu, vad, pages, protection);
 }
 
-PageCount LargeRegion::unmap(RegionSpace& space, Processor& cpu, Vad& vad, VpnRange pages) const {
+void LargeRegion::unmap(RegionSpace& space, Processor& cpu, Vad& vad, VpnRange pages) const {
   space.lock.assert_held();
   PAGODA_DCHECK(pages == vad.range);
   free_large_pages(space, cpu, vad);
-  return pages.count;
 }
 
 bool LargeRegion::is_forked(const Vad& /*vad*/) const { return false; }
@@ -171,10 +170,9 @@ Result<> LargeView::commit(RegionSpace& /*space*/, Processor& /*cpu*/, Vad& /*va
   return fail(Status::kInvalidPageProtection);
 }
 
-PageCount LargeView::unmap(RegionSpace& space, Processor& cpu, Vad& vad, VpnRange pages) const {
+void LargeView::unmap(RegionSpace& space, Processor& cpu, Vad& vad, VpnRange /*pages*/) const {
   space.lock.assert_held();
   free_large_pages(space, cpu, vad);
-  return pages.count;
 }
 
 Result<> LargeView::fork(RegionSpace& child, RegionSpace& /*parent*/, Processor& cpu, const Vad& /*of_parent*/,

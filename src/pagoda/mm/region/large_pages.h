@@ -50,7 +50,7 @@ class LargeRegion final : public RegionKind {
   [[nodiscard]] Result<> may_protect(const RegionSpace& space, const Processor& cpu, const Vad& vad, VpnRange pages,
                                      Protection protection) const override;
   Result<> protect(RegionSpace& space, Processor& cpu, Vad& vad, VpnRange pages, Protection protection) const override;
-  PageCount unmap(RegionSpace& space, Processor& cpu, Vad& vad, VpnRange pages) const override;
+  void unmap(RegionSpace& space, Processor& cpu, Vad& vad, VpnRange pages) const override;
   [[nodiscard]] bool is_forked(const Vad& vad) const override;
 };
 
@@ -60,7 +60,7 @@ class LargeView final : public SectionView {
   [[nodiscard]] DefaultRun rights(const Vad& vad, Vpn page) const override;
   Result<> protect(RegionSpace& space, Processor& cpu, Vad& vad, VpnRange pages, Protection protection) const override;
   Result<> commit(RegionSpace& space, Processor& cpu, Vad& vad, VpnRange pages, Protection protection) const override;
-  PageCount unmap(RegionSpace& space, Processor& cpu, Vad& vad, VpnRange pages) const override;
+  void unmap(RegionSpace& space, Processor& cpu, Vad& vad, VpnRange pages) const override;
   Result<> fork(RegionSpace& child, RegionSpace& parent, Processor& cpu, const Vad& of_parent, Vad& of_child,
                 CloneEntries& entries) const override;
 };

@@ -91,16 +91,12 @@ Result<> PrivateRegion::commit(RegionSpace& space, Processor& cpu, Vad& vad, Vpn
 
 Result<> PrivateRegion::decommit(RegionSpace& space, Processor& cpu, Vad& vad, VpnRange pages) const {
   space.lock.assert_held();
-  PageCount freed;
-  if (vad.mem_commit == MemCommit::kNo) {
-    freed = space.free_pages(cpu, vad, pages, 0);
-  } else if (pages == vad.range) {
-    freed = space.free_pages(cpu, vad, pages, 0);
-    vad.mem_commit = MemCommit::kNo;
-  } else {
-    PAGODA_TRY(space.tables().make_all(cpu, pages));
-    freed = space.free_pages(cpu, vad, pages, space.core().codec.decommitted());
-  }
+  const bool whole = pages == vad.range;
+  const bool leaves_holes = vad.mem_commit == MemCommit::kYes && !whole;
+  if (leaves_holes) PAGODA_TRY(space.tables().make_all(cpu, pages));
+  const PageCount freed = whole ? vad.commit_charge : committed(space, cpu, vad, pages);
+  space.free_pages(cpu, vad, pages, leaves_holes ? space.core().codec.decommitted() : 0);
+  if (whole) vad.mem_commit = MemCommit::kNo;
   space.drop_charge(vad, freed);
   return {};
 }

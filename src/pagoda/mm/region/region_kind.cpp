@@ -60,9 +60,9 @@ fault::Outcome RegionKind::fault(fault::Context& /*context*/, Vad& /*vad*/) cons
   return {Status::kAccessViolation, FaultKind::kAccessViolation};
 }
 
-PageCount RegionKind::unmap(RegionSpace& space, Processor& cpu, Vad& vad, VpnRange pages) const {
+void RegionKind::unmap(RegionSpace& space, Processor& cpu, Vad& vad, VpnRange pages) const {
   space.lock.assert_held();
-  return space.free_pages(cpu, vad, pages, 0);
+  space.free_pages(cpu, vad, pages, 0);
 }
 
 void RegionKind::removed(RegionSpace& /*space*/, Processor& /*cpu*/, const Vad& /*was*/) const {}

@@ -83,9 +83,8 @@ class RegionKind {
   // --- Life ---
   // Brings a page of a PageSource::kKind region whose entry is zero: see RegionSource::fault.
   virtual fault::Outcome fault(fault::Context& context, Vad& vad) const;
-  // Unmaps the pages and frees what was private of them; returns how many of them had been committed. By default through
-  // the entries.
-  virtual PageCount unmap(RegionSpace& space, Processor& cpu, Vad& vad, VpnRange pages) const;
+  // Unmaps the pages and frees what was private of them. By default through the entries.
+  virtual void unmap(RegionSpace& space, Processor& cpu, Vad& vad, VpnRange pages) const;
   // The region has left the tree; `was` is what it was.
   virtual void removed(RegionSpace& space, Processor& cpu, const Vad& was) const;
   // Whether a fork's child gets the region.

@@ -117,15 +117,19 @@ void RegionSpace::watch(Vad& vad) { extras_.watch(vad); }
 void RegionSpace::cut(Processor& cpu, Vad& vad, VpnRange pages) {
   const VpnRange low{vad.range.first, pages.first - vad.range.first};
   const VpnRange high{pages.end(), vad.range.end() - pages.end()};
-  const PageCount freed_charge = vad.kind->unmap(*this, cpu, vad, pages);
-  const PageCount low_charge = low.empty() ? 0_pages : vad.kind->committed(*this, cpu, vad, low);
+  const bool whole = low.empty() && high.empty();
+  const PageCount freed_charge = whole ? vad.commit_charge : vad.kind->committed(*this, cpu, vad, pages);
+  vad.kind->unmap(*this, cpu, vad, pages);
   drop_charge(vad, freed_charge);
-  const PageCount high_charge = vad.commit_charge - low_charge;
-  if (low.empty() && high.empty()) {
+  if (whole) {
     extras_.drop(vad);
     vads_.erase(vad);
     return;
   }
+  // Only a hole makes it necessary to count what stays.
+  PageCount high_charge = low.empty() ? vad.commit_charge : 0_pages;
+  if (!low.empty() && !high.empty()) high_charge = vad.kind->committed(*this, cpu, vad, high);
+  const PageCount low_charge = vad.commit_charge - high_charge;
   Vad rest = vad;
   rest.range = high;
   rest.commit_charge = high_charge;
@@ -162,8 +166,7 @@ void RegionSpace::give_back_tables(PageCount tables) {
   give_back_commit(tables);
 }
 
-PageCount RegionSpace::free_pages(Processor& cpu, const Vad& vad, VpnRange pages, RawPte hole) {
-  const PageCount committed = vad.kind->committed(*this, cpu, vad, pages);
+void RegionSpace::free_pages(Processor& cpu, const Vad& vad, VpnRange pages, RawPte hole) {
   const bool keeps = hole == kAsDemandZero;
   struct Mapped {
     PhysicalAddress pte;
@@ -226,7 +229,6 @@ PageCount RegionSpace::free_pages(Processor& cpu, const Vad& vad, VpnRange pages
         lock.assert_held();
         if (hole == 0) tables_.free_if_empty(cpu, page);
       });
-  return committed;
 }
 
 Protection RegionSpace::shown_protection(const Processor& cpu, const Vad& vad, Vpn page, RawPte raw) const {

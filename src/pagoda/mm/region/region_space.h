@@ -74,10 +74,10 @@ class RegionSpace : public AddressSpace, protected RegionSource {
   [[nodiscard]] PageCount table_charge() const PAGODA_REQUIRES(lock) { return table_charge_; }
 
   // --- Entries of regions ---
-  // Frees the pages of a range of entries, whose PTEs become zero or, with `hole`, that; returns how many had been
-  // committed. kAsDemandZero: those that have contents become demand zero with their own protection, others stay.
+  // Frees the pages of a range of entries, whose PTEs become zero or, with `hole`, that. kAsDemandZero: those that have
+  // contents become demand zero with their own protection, others stay.
   static constexpr RawPte kAsDemandZero = ~RawPte{0};
-  PageCount free_pages(Processor& cpu, const Vad& vad, VpnRange pages, RawPte hole) PAGODA_REQUIRES(lock);
+  void free_pages(Processor& cpu, const Vad& vad, VpnRange pages, RawPte hole) PAGODA_REQUIRES(lock);
   // What a query says of a page's rights: that a fork shares a private page does not show.
   [[nodiscard]] Protection shown_protection(const Processor& cpu, const Vad& vad, Vpn page, RawPte raw) const
       PAGODA_REQUIRES(lock);

@@ -246,7 +246,7 @@ Result<> WindowRegion::protect(RegionSpace& /*space*/, Processor& /*cpu*/, Vad& 
   return protection == Protection::kReadWrite ? Result<>{} : fail(Status::kInvalidPageProtection);
 }
 
-PageCount WindowRegion::unmap(RegionSpace& space, Processor& cpu, Vad& /*vad*/, VpnRange pages) const {
+void WindowRegion::unmap(RegionSpace& space, Processor& cpu, Vad& /*vad*/, VpnRange pages) const {
   space.lock.assert_held();
   space.tables().for_each(
       cpu, pages,
@@ -262,7 +262,6 @@ PageCount WindowRegion::unmap(RegionSpace& space, Processor& cpu, Vad& /*vad*/, 
         space.tables().free_if_empty(cpu, page);
       });
   space.invalidate_range(cpu, pages);
-  return {};
 }
 
 bool WindowRegion::is_forked(const Vad& /*vad*/) const { return false; }

@@ -70,7 +70,7 @@ class WindowRegion final : public RegionKind {
   [[nodiscard]] Result<> may_protect(const RegionSpace& space, const Processor& cpu, const Vad& vad, VpnRange pages,
                                      Protection protection) const override;
   Result<> protect(RegionSpace& space, Processor& cpu, Vad& vad, VpnRange pages, Protection protection) const override;
-  PageCount unmap(RegionSpace& space, Processor& cpu, Vad& vad, VpnRange pages) const override;
+  void unmap(RegionSpace& space, Processor& cpu, Vad& vad, VpnRange pages) const override;
   [[nodiscard]] bool is_forked(const Vad& vad) const override;
 };
 

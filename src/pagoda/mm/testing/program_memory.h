@@ -60,6 +60,9 @@ class ProgramMemory {
   }
 
  private:
+  friend Self;
+  ProgramMemory() = default;
+
   Self& self() { return static_cast<Self&>(*this); }
 };
 
