@@ -21,7 +21,7 @@ constexpr std::uint64_t kRepeatMost = 1'000'000;
 
 // `kind`: the generators, in the order of GeneratorConfig::Kind, and the others.
 constexpr std::array<std::string_view, 6> kProgramNames{"sequential", "uniform", "zipf", "phases", "trace", "image"};
-enum Program : std::uint8_t { kTrace = 4, kImage = 5 };
+enum ProgramName : std::uint8_t { kTrace = 4, kImage = 5 };
 
 // What all generators are told, but for their memory, which may not be known yet.
 void read_generator(TomlTable& p, GeneratorConfig& generator) {
