@@ -9,8 +9,6 @@ namespace pagoda::mm {
 
 namespace {
 
-constexpr PageCount kGranule{kAllocationGranularity >> kPageShift};
-
 void set_kind(Vad& vad, const ReserveRequest& request) {
   if (request.placeholder == Placeholder::kReserve) {
     vad.kind = &placeholder_region();
@@ -98,7 +96,8 @@ Result<Vad*> ProcessSpace::reserve_locked(const ReserveRequest& request) {
   if (request.base) {
     if (vads_.overlaps(vad.range)) return fail(Status::kConflictingAddresses);
   } else {
-    const PageCount granule = request.type == VadType::kLargePages ? pages_of(large_page_size(core_.mode)) : kGranule;
+    const PageCount granule =
+        request.type == VadType::kLargePages ? pages_of(large_page_size(core_.mode)) : kAllocationGranularityPages;
     const PageCount alignment = std::max(granule, pages_of(request.wishes.alignment));
     vad.range.first = vads_.find_gap(request.direction, vad.range.count, within, alignment);
     if (vad.range.first == VadTree::kNoVpn) return fail(Status::kNoMemory);

@@ -9,8 +9,6 @@ namespace pagoda::mm {
 
 namespace {
 
-constexpr PageCount kGranule{kAllocationGranularity >> kPageShift};
-
 void set_kind(Vad& vad, const Section& section) {
   vad.source = PageSource::kPrototype;
   if (section.flags().large_pages) {
@@ -32,7 +30,7 @@ Result<Vad> ProcessSpace::place_view(const Section& section, const ViewRequest& 
   if (request.base && (request.base->value() >= end || request.size.value() > end - request.base->value()))
     return fail(Status::kInvalidParameter3);
   const bool large = section.flags().large_pages;
-  const PageCount granule = large ? pages_of(large_page_size(core_.mode)) : kGranule;
+  const PageCount granule = large ? pages_of(large_page_size(core_.mode)) : kAllocationGranularityPages;
   const std::uint64_t granularity = request.replaces_placeholder && !large ? kPageBytes : bytes_of(granule).value();
   if ((request.base && request.base->value() % granularity != 0) ||
       request.offset.value() % bytes_of(granule).value() != 0)
@@ -238,7 +236,8 @@ Result<VpnRange> ProcessSpace::place_region(std::optional<VirtualAddress> base, 
     if (vads_.overlaps({first, count})) return fail(Status::kConflictingAddresses);
     return VpnRange{first, count};
   }
-  const Vpn first = vads_.find_gap(direction, count, within, std::max(kGranule, pages_of(alignment)));
+  const Vpn first =
+      vads_.find_gap(direction, count, within, std::max(kAllocationGranularityPages, pages_of(alignment)));
   if (first == VadTree::kNoVpn) return fail(Status::kNoMemory);
   return VpnRange{first, count};
 }
