@@ -73,14 +73,15 @@ Result<Vad*> ProcessSpace::reserve_locked(const ReserveRequest& request) {
   set_kind(vad, request);
   vad.commits_on_touch = on_touch;
   vad.placeholder = request.placeholder == Placeholder::kReserve;
+  std::optional<VirtualAddress> base;
   if (request.base) {
     if (request.wishes.any()) return fail(Status::kInvalidParameter);
     if (request.base->vpn() > limits.last()) return fail(Status::kInvalidParameter2);
-    const VirtualAddress base(request.base->value() & ~((replaces ? kPageBytes : kAllocationGranularity) - 1));
+    base = VirtualAddress(request.base->value() & ~((replaces ? kPageBytes : kAllocationGranularity) - 1));
     const auto pages = pages_covering(*request.base, request.size);
     if (!pages || pages->last() > limits.last()) return fail(Status::kInvalidParameter4);
-    if (!limits.contains(base.vpn())) return fail(Status::kInvalidParameter2);
-    vad.range = {base.vpn(), pages->end() - base.vpn()};
+    if (!limits.contains(base->vpn())) return fail(Status::kInvalidParameter2);
+    vad.range = {base->vpn(), pages->end() - base->vpn()};
   } else {
     if (request.size.is_zero() || pages_of(request.size) > limits.count) return fail(Status::kInvalidParameter4);
     vad.range.count = pages_of(request.size);
@@ -93,15 +94,9 @@ Result<Vad*> ProcessSpace::reserve_locked(const ReserveRequest& request) {
     if (request.type == VadType::kWriteWatch) watch(*replaced);
     return replaced;
   }
-  if (request.base) {
-    if (vads_.overlaps(vad.range)) return fail(Status::kConflictingAddresses);
-  } else {
-    const PageCount granule =
-        request.type == VadType::kLargePages ? pages_of(large_page_size(core_.mode)) : kAllocationGranularityPages;
-    const PageCount alignment = std::max(granule, pages_of(request.wishes.alignment));
-    vad.range.first = vads_.find_gap(request.direction, vad.range.count, within, alignment);
-    if (vad.range.first == VadTree::kNoVpn) return fail(Status::kNoMemory);
-  }
+  const ByteCount granule = request.type == VadType::kLargePages ? large_page_size(core_.mode) : ByteCount();
+  const ByteCount alignment = std::max(granule, request.wishes.alignment);
+  vad.range = PAGODA_TRY(place_region(base, vad.range.count, request.direction, within, alignment));
   Vad* const inserted = PAGODA_TRY(insert_vad(vad));
   if (request.type == VadType::kWriteWatch) watch(*inserted);
   return inserted;
