@@ -113,8 +113,7 @@ Result<VpnRange> ProcessSpace::map_view(Processor& cpu, Section& section, const 
       take_back(inserted);
       return std::unexpected(ready.error());
     }
-    const LockGuard pfn_guard(core_.pfns.lock);
-    ++area.mapped_views;
+    count_view(core_, inserted);
     return inserted.range;
   });
   if (refused != Status::kSuccess) return fail(refused);

@@ -180,10 +180,7 @@ PageCount LargeView::unmap(RegionSpace& space, Processor& cpu, Vad& vad, VpnRang
 Result<> LargeView::fork(RegionSpace& child, RegionSpace& /*parent*/, Processor& cpu, const Vad& /*of_parent*/,
                          Vad& of_child, CloneEntries& /*entries*/) const {
   child.lock.assert_held();
-  {
-    const LockGuard guard(child.core().pfns.lock);
-    ++of_child.control_area->mapped_views;
-  }
+  count_view(child.core(), of_child);
   return map_large_view(child, cpu, of_child);
 }
 
