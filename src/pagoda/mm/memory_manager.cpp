@@ -68,7 +68,7 @@ Result<ProcessSpace*> MemoryManager::create_space(Processor& cpu, const SpaceCon
       WorkingSet::Limits{.minimum = core_.tunables.working_set_minimum, .maximum = core_.tunables.working_set_maximum});
   if (limits.minimum > limits.maximum || limits.maximum.is_zero()) return fail(Status::kBadWorkingSetLimit);
   return with_memory(*this, cpu, [&]() -> Result<ProcessSpace*> {
-    PfnDatabase::Taken root{};
+    PfnDatabase::TakenFrame root{};
     {
       const LockGuard guard(core_.pfns.lock);
       if (core_.pfns.available() < kFaultReserve) return fail(Status::kNoMemory);

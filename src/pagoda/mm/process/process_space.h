@@ -200,12 +200,12 @@ class ProcessSpace final : public RegionSpace {
 
   Result<Vad*> reserve_locked(const ReserveRequest& request) PAGODA_REQUIRES(lock);
   // Pages named by a free or decommit call, and their region.
-  struct Freed {
+  struct RegionPages {
     Vad* vad = nullptr;
     VpnRange pages;
   };
-  Result<Freed> range_to_free(VirtualAddress base, ByteCount size) PAGODA_REQUIRES(lock);
-  Result<> preserve_placeholder(Processor& cpu, const Freed& freed) PAGODA_REQUIRES(lock);
+  Result<RegionPages> range_to_free(VirtualAddress base, ByteCount size) PAGODA_REQUIRES(lock);
+  Result<> preserve_placeholder(Processor& cpu, const RegionPages& freed) PAGODA_REQUIRES(lock);
   Result<> coalesce_placeholders(VpnRange pages) PAGODA_REQUIRES(lock);
   // The range and the rights of a view that is asked for.
   Result<Vad> place_view(const Section& section, const ViewRequest& request) PAGODA_REQUIRES(lock);

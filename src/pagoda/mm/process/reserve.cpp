@@ -104,7 +104,7 @@ Result<Vad*> ProcessSpace::reserve_locked(const ReserveRequest& request) {
 
 // What a free or decommit call names: `size` zero means the whole region, which must begin in the page of `base`
 // (reference/nt.md 7.2, in its order).
-Result<ProcessSpace::Freed> ProcessSpace::range_to_free(VirtualAddress base, ByteCount size) {
+Result<ProcessSpace::RegionPages> ProcessSpace::range_to_free(VirtualAddress base, ByteCount size) {
   if (base.vpn() > user_range().last()) return fail(Status::kInvalidParameter2);
   if (base.value() + size.value() < base.value()) return fail(Status::kInvalidParameter3);
   Vad* const vad = vads_.find(base.vpn());
@@ -114,7 +114,7 @@ Result<ProcessSpace::Freed> ProcessSpace::range_to_free(VirtualAddress base, Byt
   if (!vad->is_private) return fail(Status::kUnableToDeleteSection);
   if (size.is_zero() && base.vpn() != vad->range.first) return fail(Status::kFreeVmNotAtBase);
   if (!may_free(*vad, pages)) return fail(Status::kInvalidPageProtection);
-  return Freed{vad, pages};
+  return RegionPages{vad, pages};
 }
 
 Result<> ProcessSpace::release(Processor& cpu, VirtualAddress base, ByteCount size, ReleaseMode mode) {
@@ -125,7 +125,7 @@ Result<> ProcessSpace::release(Processor& cpu, VirtualAddress base, ByteCount si
     if (!pages) return fail(Status::kInvalidParameter3);
     if (mode == ReleaseMode::kCoalescePlaceholders) return coalesce_placeholders(*pages);
   }
-  const Freed freed = PAGODA_TRY(range_to_free(base, size));
+  const RegionPages freed = PAGODA_TRY(range_to_free(base, size));
   if (freed.vad->kind->residence() == RegionKind::Residence::kMapped && freed.pages != freed.vad->range)
     return fail(Status::kFreeVmNotAtBase);
   if (mode == ReleaseMode::kPreservePlaceholder) return preserve_placeholder(cpu, freed);
@@ -149,7 +149,7 @@ Result<> ProcessSpace::release(Processor& cpu, VirtualAddress base, ByteCount si
   return {};
 }
 
-Result<> ProcessSpace::preserve_placeholder(Processor& cpu, const Freed& freed) {
+Result<> ProcessSpace::preserve_placeholder(Processor& cpu, const RegionPages& freed) {
   const Vad& vad = *freed.vad;
   const bool is_whole = freed.pages == vad.range;
   if (vad.placeholder ? is_whole : !vad.from_placeholder) return fail(Status::kConflictingAddresses);

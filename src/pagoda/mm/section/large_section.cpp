@@ -17,7 +17,7 @@ Result<> Sections::take_large_page(Processor& cpu, ControlArea& area, PageCount 
   const PageCount count = pages_of(large_page_size(core_.mode));
   PAGODA_DCHECK_EQ(core_.prototypes.entries_per_page(), count.value());
   PhysicalAddress pte;
-  PfnDatabase::Taken taken;
+  PfnDatabase::TakenFrame taken;
   {
     const LockGuard guard(core_.pfns.lock);
     const auto made = core_.prototypes.make(cpu, area.prototype_of(core_.codec, page), area);
