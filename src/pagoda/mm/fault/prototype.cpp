@@ -19,8 +19,7 @@ struct Lookup {
 
 RawPte valid_prototype(const Core& core, Pfn frame) {
   Protection protection = core.codec.protection(core.pfns.entry(frame).original_pte, PteHome::kSegment);
-  // Of a clone whose page nobody may touch, or of such a section of an image until a view says otherwise. No processor
-  // reads the entry.
+  // No program may touch the page, a clone's, or an image's until a view says otherwise. No processor reads the entry.
   if (!is_mappable(protection)) protection = Protection::kReadOnly;
   return core.codec.valid(frame, protection, PteCodec::Owner::kKernel, PteCodec::Dirty::kNo);
 }
@@ -49,7 +48,7 @@ Lookup rescue(Context& c, PhysicalAddress pte, RawPte raw) PAGODA_REQUIRES(c.cor
 }
 
 Lookup shared_zero(Context& c, PhysicalAddress pte, RawPte raw) PAGODA_REQUIRES(c.core.pfns.lock) {
-  // A private copy of nothing is a private page of zeros; nobody needs the shared one.
+  // A private copy of nothing is a private page of zeros; no process needs the shared one.
   if (c.fault.access == machine::Access::kWrite && is_write_copy(c.protection))
     return {.next = Lookup::Next::kPrivateZero};
   const auto taken = c.core.pfns.take(c.cpu, Contents::kZeroed);
@@ -109,7 +108,7 @@ Lookup look(Context& c) PAGODA_REQUIRES(c.space.lock) {
     case PteKind::kSubsection:
       return {.next = Lookup::Next::kReadFile};
     default:
-      return violation;  // Of a SEC_RESERVE section, not committed.
+      return violation;  // A SEC_RESERVE section has not committed it.
   }
 }
 

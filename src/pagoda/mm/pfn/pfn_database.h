@@ -57,7 +57,7 @@ class PfnDatabase {
   [[nodiscard]] Pfn never_used() const PAGODA_REQUIRES(lock) { return never_used_; }
 
   // --- Counts ---
-  [[nodiscard]] PageCount count(PageState state) const PAGODA_REQUIRES(lock);  // Of a listed state.
+  [[nodiscard]] PageCount count(PageState state) const PAGODA_REQUIRES(lock);  // Requires: a listed state.
   [[nodiscard]] const PageLists& lists() const PAGODA_REQUIRES(lock) { return lists_; }
   [[nodiscard]] PageCount available() const PAGODA_REQUIRES(lock) { return available_; }  // NT: MmAvailablePages.
   [[nodiscard]] std::uint64_t repurposed() const PAGODA_REQUIRES(lock) { return repurposed_; }

@@ -20,7 +20,7 @@ namespace {
 // Mapped pages are reset in batches, one shoot-down for each.
 constexpr std::size_t kResetBatch = 64;
 
-// Of a view, visits pages without a page table too: their section may have contents for them.
+// Visits a view's pages without a page table too: their section may have contents for them.
 template <class Visit>
 void for_each_page(const Core& core, const PageTables& tables, const Processor& cpu, const Vad& vad, VpnRange pages,
                    Visit&& visit) {
@@ -144,7 +144,7 @@ Result<> ProcessSpace::undo_reset(const Processor& cpu, VirtualAddress base, Byt
   const auto region = region_of(*pages);
   if (!region || !(*region)->kind->may_reset(**region)) return fail(Status::kConflictingAddresses);
 
-  // Nobody may repurpose a page between the count and the rest.
+  // No processor may repurpose a page between the count and the rest.
   const LockGuard pfn_guard(core_.pfns.lock);
   const Vad& vad = **region;
   PageCount there;
