@@ -70,7 +70,7 @@ class EveryReachWalks final : public machine::GuestFrameAccess {
 };
 
 struct Cell {
-  unsigned guest_level;  // Of the entry that maps the page: 1 4 KB, 2 2 MB, 3 1 GB.
+  unsigned guest_level;  // The level of the entry that maps the page: 1 4 KB, 2 2 MB, 3 1 GB.
   unsigned host_level;
   std::uint64_t references;
 };

@@ -30,7 +30,7 @@ enum class Backing : std::uint8_t {
 // A file of the host that lies in guest-physical memory.
 struct DirectMapConfig {
   std::string name;
-  mm::Section* section = nullptr;  // Of the host's manager; read-only is enough. Stays the caller's.
+  mm::Section* section = nullptr;  // The host manager's; read-only is enough. Stays the caller's.
 };
 
 struct PartitionConfig {
@@ -55,7 +55,7 @@ struct PartitionConfig {
   std::vector<DirectMapConfig> direct_maps;
   // The first of the host processors that work for the virtual ones: one each, in a row, used for nothing else.
   unsigned first_host_processor = 1;
-  std::optional<mm::WorkingSet::Limits> limits;  // Of vmmem. None: up to all of its memory.
+  std::optional<mm::WorkingSet::Limits> limits;  // vmmem's. None: up to all of its memory.
 };
 
 }  // namespace pagoda::hv

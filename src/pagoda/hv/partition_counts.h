@@ -31,7 +31,7 @@ struct PartitionCounts {
   PAGODA_PARTITION_COUNTERS(PAGODA_COUNTER)
 
   // For tests and benchmarks.
-  std::uint64_t entries_filled = 0;  // Of the second level.
+  std::uint64_t entries_filled = 0;  // Entries of the second level that were made.
   std::uint64_t slat_loads = 0;      // Entries of the second level that the hardware read.
   std::uint64_t wild_accesses = 0;   // To guest frames with nothing behind them.
   std::uint64_t lost_writes = 0;     // To what the guest cannot write.

@@ -21,9 +21,9 @@
 //   much of any table, or to one above too often without use in between: it is data now, everything derived is dropped
 // A program's write (a page that is data and a table) lets a leaf table get out of sync and makes others data.
 //
-// Invalidations: of a page drops the entries of that address; of a space, and the load of a root, bring the space's
-// tables back in sync: entries that the guest's no longer allow are dropped, and the tables are traced again. Trees
-// stay when another root is loaded. Trees are a cache: the one used longest ago is evicted when there is no room.
+// Invalidations: one of a page drops the entries of that address; one of a space, and the load of a root, bring the
+// space's tables back in sync: entries that the guest's no longer allow are dropped, and the tables are traced again.
+// Trees stay when another root is loaded. Trees are a cache: the one used longest ago is evicted when there is no room.
 //
 // Where software refills the TLB there is no walk and nothing to shadow; each write of a TLB entry is an exit (Disco:
 // Bugnion et al. 1997).

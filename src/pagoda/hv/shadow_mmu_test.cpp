@@ -17,7 +17,7 @@ constexpr Asid kOne{1};
 constexpr Asid kTwo{2};
 constexpr VirtualAddress kVa{0x00400000};
 constexpr VirtualAddress kNext{0x00401000};
-constexpr VirtualAddress kFar{0x40000000};  // Of another leaf table, and in PAE of another table above.
+constexpr VirtualAddress kFar{0x40000000};  // Another leaf table maps it, and in PAE another table above.
 
 constexpr machine::RawPte kRights = RawGuest::kRights;
 

@@ -39,7 +39,7 @@ class ShadowTree {
   struct Leaf {
     Pfn host;
     Gfn guest;
-    unsigned guest_level = 1;  // Of the guest's entry that it derives from.
+    unsigned guest_level = 1;  // The level of the guest's entry that it derives from.
     bool writable = false;
     bool user = false;
     bool executable = false;
@@ -83,7 +83,7 @@ class ShadowTree {
   // Whether some page of the guest that is mapped by an entry of the level has an entry.
   [[nodiscard]] bool has_large(unsigned level) const { return entries_of_level_[level] > 0; }
   [[nodiscard]] bool has_global() const { return global_entries_ > 0; }
-  // Of the entries in the aligned power of two of memory from `base` on, in order.
+  // The addresses of the entries in the aligned power of two of memory from `base` on, in order.
   [[nodiscard]] std::vector<VirtualAddress> addresses(VirtualAddress base, ByteCount bytes) const;
   [[nodiscard]] std::vector<VirtualAddress> addresses() const;
 
@@ -100,7 +100,8 @@ class ShadowTree {
   // For the checker.
   struct Table {
     std::uint16_t used = 0;
-    std::unique_ptr<std::array<Gfn, machine::kEntriesPerTable>> guests;  // Of level 1: the guest frame of each entry.
+    // The guest frame of each entry of a level-1 table.
+    std::unique_ptr<std::array<Gfn, machine::kEntriesPerTable>> guests;
   };
   [[nodiscard]] const std::map<Pfn, Table>& tables() const { return tables_; }
 

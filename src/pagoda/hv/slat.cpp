@@ -33,7 +33,8 @@ PageCount Slat::tables_for(GfnRange frames) {
   const std::uint64_t first = GuestPhysicalAddress(frames.first).value();
   const std::uint64_t last = GuestPhysicalAddress(frames.last()).value() + kPageBytes - 1;
   for (unsigned level = 2; level <= machine::kMaxPagingLevels; ++level) {
-    const std::uint64_t coverage = mode().coverage(level).value();  // Of an entry, and of the table that it leads to.
+    // What an entry, and the table that it leads to, map.
+    const std::uint64_t coverage = mode().coverage(level).value();
     tables += PageCount(last / coverage - first / coverage + 1);
   }
   return tables;

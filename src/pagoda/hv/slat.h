@@ -37,7 +37,7 @@ class Slat {
   [[nodiscard]] Pfn root() const { return root_; }
   // Tables, besides the root, that 4 KB entries for all the frames need.
   [[nodiscard]] static PageCount tables_for(GfnRange frames);
-  // Of these, for one frame: those that are not there.
+  // Those of them that one frame needs and that do not exist.
   [[nodiscard]] PageCount missing_tables(Gfn guest) const;
   static const machine::PagingMode& mode() { return machine::kAmd64Paging; }
 

@@ -52,7 +52,7 @@ class Hypercalls {
   struct DirectMap {
     std::string name;
     FrameRange frames;
-    ByteCount size;  // Of the file; the rest of the last frame is zero.
+    ByteCount size;  // The file's; the rest of the last frame is zero.
   };
 
   virtual ~Hypercalls() = default;

@@ -27,6 +27,10 @@ enum class TlbRefill : std::uint8_t {
   kSoftware,  // A miss is an exception; the memory manager walks and inserts (MIPS and the like).
 };
 
+// Above this many pages one flush of the space is cheaper than page by page. Choice, as Linux's
+// tlb_single_page_flush_ceiling (33).
+inline constexpr PageCount kSinglePageCeiling{33};
+
 class Machine {
  public:
   virtual ~Machine() = default;

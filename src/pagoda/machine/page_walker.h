@@ -18,12 +18,12 @@ namespace pagoda::machine {
 
 // What a TLB keeps of a walk.
 struct Translation {
-  Pfn frame;           // Of the 4 KB page that was asked for, also inside a large page.
-  unsigned level = 1;  // Of the entry that mapped it: 1 a 4 KB page, 2 2 or 4 MB, 3 1 GB.
+  Pfn frame;           // The frame of the 4 KB page that was asked for, also inside a large page.
+  unsigned level = 1;  // The level of the entry that mapped it: 1 a 4 KB page, 2 2 or 4 MB, 3 1 GB.
   bool user = false;
   bool writable = false;  // By the entries' rights; a supervisor may write without it when write protection is off.
   bool executable = false;
-  bool dirty = false;  // Of the leaf, after this walk.
+  bool dirty = false;  // The leaf's dirty bit, after this walk.
   bool global = false;
   bool cache_disable = false;
   bool write_through = false;

@@ -39,13 +39,13 @@ inline constexpr RawPte kNoExecute = RawPte{1} << 63;
 }  // namespace pte_bits
 
 inline constexpr unsigned kMaxPagingLevels = 4;
-// Of a table of 8-byte entries, and of what one entry of level 2 maps: PAE, AMD64 and the second level (EPT, NPT). For
-// a mode that is not known in advance (x86 has 1024 of each) ask `entries` and `coverage`.
+// What a table of 8-byte entries has, and what one entry of level 2 maps: PAE, AMD64 and the second level (EPT, NPT).
+// For a mode that is not known in advance (x86 has 1024 of each) ask `entries` and `coverage`.
 inline constexpr unsigned kEntriesPerTable = 512;
 inline constexpr PageCount kPagesPerLargePage{kEntriesPerTable};
 
 struct PagingLevel {
-  unsigned shift = 0;  // Of the part of the address that indexes this level.
+  unsigned shift = 0;  // Where the part of the address that indexes this level begins.
   unsigned index_bits = 0;
   bool may_be_large = false;   // An entry may map memory itself.
   bool carries_rights = true;  // PAE's directory pointers have no write, user, accessed and NX bits.

@@ -29,7 +29,7 @@ enum class FrameOrder : std::uint8_t { kContiguous, kScattered };
 
 // What an entry of a TLB leads to.
 struct TlbBytes {
-  std::byte* bytes = nullptr;  // Of the frame.
+  std::byte* bytes = nullptr;  // The frame's.
   FrameOrder order = FrameOrder::kScattered;
   // kOnce: nothing is behind the frame. The access may have the bytes, and no entry is made.
   enum class Keep : std::uint8_t { kEntry, kOnce } keep = Keep::kEntry;
@@ -142,7 +142,7 @@ class PhysicalView {
     const FrameView view = bytes(address.pfn(), Access::kWrite, part<T>(address));
     return std::atomic_ref<T>(*at<T>(view, address)).fetch_or(set, std::memory_order_relaxed);
   }
-  // Replaces `expected` by `desired`; false, and `expected` updated, when somebody was faster.
+  // Replaces `expected` by `desired`; false, and `expected` updated, when another processor was faster.
   template <class T>
   bool compare_exchange(PhysicalAddress address, T& expected, T desired) const {
     const FrameView view = bytes(address.pfn(), Access::kWrite, part<T>(address));

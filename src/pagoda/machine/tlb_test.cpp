@@ -251,7 +251,7 @@ struct Operation {
   std::uint64_t va = 0;
   std::uint16_t asid = 0;
   unsigned level = 1;
-  std::uint32_t frame = 0;  // Of the large page's start, if it is one.
+  std::uint32_t frame = 0;  // The large page's first frame, if it is one.
   unsigned flags = 0;       // user, writable, executable, dirty, global.
 };
 

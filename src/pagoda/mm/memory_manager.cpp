@@ -68,7 +68,7 @@ Result<ProcessSpace*> MemoryManager::create_space(Processor& cpu, const SpaceCon
       WorkingSet::Limits{.minimum = core_.tunables.working_set_minimum, .maximum = core_.tunables.working_set_maximum});
   if (limits.minimum > limits.maximum || limits.maximum.is_zero()) return fail(Status::kBadWorkingSetLimit);
   return with_memory(*this, cpu, [&]() -> Result<ProcessSpace*> {
-    PfnDatabase::Taken root{};
+    PfnDatabase::TakenFrame root{};
     {
       const LockGuard guard(core_.pfns.lock);
       if (core_.pfns.available() < kFaultReserve) return fail(Status::kNoMemory);
@@ -116,8 +116,7 @@ void MemoryManager::destroy_space(Processor& cpu, ProcessSpace& space) {
     ++core_.counters.page_tables_freed;
     core_.commit.give_back(1_pages);
   }
-  const FaultCounts faults = space.statistics().faults;
-  for (std::size_t kind = 0; kind < kFaultKinds; ++kind) faults_of_the_dead_[kind] += faults[kind];
+  add(faults_of_the_dead_, space.statistics().faults);
   if (space.asid() != machine::kUntagged) asids_.clear(static_cast<std::size_t>(space.asid()));
   std::erase_if(spaces_.spaces, [&](const auto& candidate) { return candidate.get() == &space; });
 }
@@ -249,10 +248,7 @@ Counters MemoryManager::counters() const {
   }
   const LockGuard guard(spaces_.lock);
   all.faults = faults_of_the_dead_;
-  for (const auto& space : spaces_.spaces) {
-    const FaultCounts faults = space->statistics().faults;
-    for (std::size_t kind = 0; kind < kFaultKinds; ++kind) all.faults[kind] += faults[kind];
-  }
+  for (const auto& space : spaces_.spaces) add(all.faults, space->statistics().faults);
   return all;
 }
 

@@ -373,7 +373,7 @@ TEST(SimDisk, RatesAreOfTheirDirection) {
     ASSERT_FALSE(i % 2 == 1 && failed[i]) << i;
     reads += failed[i] ? 1 : 0;
   }
-  EXPECT_NEAR(reads, 150, 40);  // Of 500; the standard deviation is 10.
+  EXPECT_NEAR(reads, 150, 40);  // There are 500; the standard deviation is 10.
 }
 
 TEST(SimDisk, CountsWhatItMoved) {

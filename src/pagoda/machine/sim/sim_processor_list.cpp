@@ -2,14 +2,6 @@
 
 namespace pagoda::machine {
 
-namespace {
-
-// Above this many pages one flush of the space is cheaper than page by page. Choice, as Linux's
-// tlb_single_page_flush_ceiling (33).
-constexpr PageCount kSinglePageCeiling{33};
-
-}  // namespace
-
 void SimProcessorList::shoot_down(Processor& initiator, const ProcessorSet& targets, Asid asid, VpnRange pages) const {
   for (SimProcessor* const cpu : all_) {
     if (!targets.contains(cpu->number())) continue;

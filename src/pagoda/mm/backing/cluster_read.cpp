@@ -12,7 +12,7 @@ machine::DiskTransfer read(Processor& cpu, Cluster& cluster, std::size_t first, 
   const auto frames = std::span(cluster.frame).subspan(first, count);
   if (cluster.backing != nullptr) return cluster.backing->read(cpu, cluster.slot + PageCount(first), frames);
   const machine::DiskTransfer transfer = cluster.file->read(cpu, offset_of(cluster, first), frames);
-  // What lies behind the last byte of a subsection belongs to somebody else.
+  // What lies behind the last byte of a subsection belongs to another one.
   for (std::size_t i = first; i < first + count && transfer.status == Status::kSuccess; ++i) {
     const ByteCount start = bytes_of(PageCount(i));
     if (cluster.bytes >= start + kPageSize) continue;

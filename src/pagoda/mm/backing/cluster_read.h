@@ -23,7 +23,7 @@ struct Cluster {
   machine::DiskFile* file = nullptr;
   FileOffset at;
   PteHome home = PteHome::kPageTable;
-  // Of a file's pages: the bytes of the first that there are, behind which there are zeros. Else all of them.
+  // The bytes that a file has for its pages; zeros follow. Pages of a backing have all of theirs.
   ByteCount bytes = bytes_of(PageCount(kMaxTransferPages));
 };
 

@@ -106,14 +106,14 @@ class CompressionStore final : public Backing {
   struct Entry {
     std::uint64_t owner;
     std::uint32_t first;  // Chunk.
-    std::uint32_t older;  // Slots; of a free one `newer` is the next free one.
+    std::uint32_t older;  // Slots; a free one's `newer` is the next free one.
     std::uint32_t newer;
     std::uint16_t bytes;  // 0: free.
   };
   // Chunk c is number c % 32 of the frame c / 32.
   struct Link {
     std::uint32_t next;      // kEnd at the end.
-    std::uint32_t previous;  // Of the first: the slot, with kIsSlot.
+    std::uint32_t previous;  // The first chunk's is the slot, with kIsSlot.
   };
   static constexpr std::uint32_t kEnd = ~std::uint32_t{0};
   static constexpr std::uint32_t kIsSlot = 1U << 31;

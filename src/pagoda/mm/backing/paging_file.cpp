@@ -27,7 +27,7 @@ PagingFile::PagingFile(std::string name, std::unique_ptr<machine::DiskFile> file
   slots_.set(0);
 }
 
-PagingFile::Run PagingFile::allocate(PageCount wanted) {
+SlotRange PagingFile::allocate(PageCount wanted) {
   const auto run = slots_.find_clear_run(wanted.value(), hint_);
   if (!run) return {};
   slots_.set(*run);
@@ -84,7 +84,7 @@ Result<> PagingFiles::add(std::unique_ptr<PagingFile> file) {
 PagingFiles::Slot PagingFiles::allocate(PageCount wanted) {
   const auto best = std::ranges::max_element(files_, {}, [](const auto& file) { return file->free(); });
   if (best == files_.end()) return {};
-  const PagingFile::Run run = (*best)->allocate(wanted);
+  const SlotRange run = (*best)->allocate(wanted);
   return {static_cast<unsigned>(best - files_.begin()), run.first, run.count};
 }
 

@@ -50,12 +50,8 @@ class PagingFile final : public Backing {
   [[nodiscard]] PageCount retired() const { return retired_; }
   [[nodiscard]] const Bitmap& slots() const { return slots_; }
 
-  struct Run {
-    PageFileSlot first;
-    PageCount count;
-  };
   // A run of at most `wanted` consecutive slots, as long as there is one; empty if the file is full.
-  Run allocate(PageCount wanted);
+  SlotRange allocate(PageCount wanted);
   // A slot that could not be written is never used again.
   void retire(PageFileSlot slot);
   // Writes frames to consecutive slots, one transfer. Without the PFN lock. Fails with: kIoDeviceError.

@@ -18,7 +18,7 @@ class PagingFileTest : public ::testing::Test {
     EXPECT_TRUE(file->resize(bytes_of(minimum)));
     return std::make_unique<PagingFile>("p", std::move(file), minimum, maximum);
   }
-  static void expect_run(PagingFile::Run run, std::uint32_t first, std::uint64_t count) {
+  static void expect_run(SlotRange run, std::uint32_t first, std::uint64_t count) {
     EXPECT_EQ(run.first, PageFileSlot(first));
     EXPECT_EQ(run.count, PageCount(count));
   }

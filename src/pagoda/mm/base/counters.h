@@ -116,7 +116,7 @@ constexpr void add(FaultCounts& sum, const FaultCounts& more) {
   X(page_tables_made, "Page tables made", "pages")                                                                     \
   X(page_tables_freed, "Page tables freed", "pages")
 
-// Of one memory manager.
+// What one memory manager counted.
 struct Counters {
   FaultCounts faults{};
   PAGODA_MM_COUNTERS(PAGODA_COUNTER)

@@ -1,4 +1,4 @@
-// What happened to pages, one event at a time, for whoever wants to watch: the history of a page, the inspector, tests.
+// What happened to pages, one event at a time, for observers: the history of a page, the inspector, tests.
 #pragma once
 
 #include <cstdint>

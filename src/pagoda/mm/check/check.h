@@ -6,7 +6,7 @@
 // stands with its invariant in the header of the part that keeps it ("PL2", "WS1"); each finding shows both witnesses.
 // It changes nothing and ends even on corrupt lists.
 //
-// Of nobody's header, since the caches are the hardware's:
+// One rule is in no class's header, since the caches are the hardware's:
 //   [TL1] What a processor's TLB holds, it holds for a live space, and it allows no more than the page tables do now.
 // Not looked at: what secondary MMUs hold, frames never used beyond a sample, bytes that a transfer is moving.
 #pragma once

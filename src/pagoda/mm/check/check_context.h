@@ -80,11 +80,11 @@ struct Leaf {
   RawPte raw = 0;
 };
 
-// Somebody says that a page is in a slot: an entry, or a frame's original PTE.
+// What names a slot as the place of a page: an entry, or a frame's original PTE.
 struct SlotName {
   unsigned file = 0;
   PageFileSlot slot;
-  PhysicalAddress pte;  // Of the entry, or of the frame's owner.
+  PhysicalAddress pte;  // The entry's address, or the frame's owner's.
   Pfn frame;            // kNoPfn: the entry itself says so.
 };
 
@@ -102,11 +102,11 @@ class Context {
   MemoryManager& manager;
   Core& core;
   const Processor& cpu;
-  std::vector<FrameFacts> frames;  // Of every frame used so far.
+  std::vector<FrameFacts> frames;  // One for every frame used so far.
   std::vector<SlotName> slots;
-  std::vector<Leaf> leaves;       // Of the space that is being checked, by address.
+  std::vector<Leaf> leaves;       // The entries of the space that is being checked, by address.
   std::vector<Leaf> large_pages;  // Its entries that map large pages.
-  PageCount charge;               // Of all spaces, control areas and clones.
+  PageCount charge;               // What all spaces, control areas and clones are charged.
   std::uint64_t page_tables = 0;
   std::uint64_t prototype_pages = 0;
   bool store_is_sound = true;                         // The compression store's frames and chains may be followed.
@@ -124,8 +124,8 @@ class Context {
   [[nodiscard]] std::optional<Pfn> frame_of(RawPte raw) const;
   // Whether a valid entry names a frame that the database has not.
   [[nodiscard]] bool names_device_frame(RawPte raw) const;
-  // The page's entry in the tables below `root`; nothing where a table is missing or not a table. Of a large page: the
-  // address of its entry, and what a level-1 entry for this page of it would say. Sets no bits.
+  // The page's entry in the tables below `root`; nothing where a table is missing or not a table. A large page
+  // gives the address of its entry, and what a level-1 entry for this page of it would say. Sets no bits.
   [[nodiscard]] std::optional<Place> walk(Pfn root, Vpn page) const;
   // Also of frames never used, none of which may be asked for above.
   [[nodiscard]] bool is_zero(Pfn frame) const;

@@ -12,7 +12,8 @@ namespace pagoda::mm::checking {
 
 namespace {
 
-bool is_page(const PfnEntry& e) {  // Of some space, in memory: not a page table, and not the frame that nobody gets.
+// Whether it holds a page of some space: it is not a page table, and not the frame that is never given out.
+bool is_page(const PfnEntry& e) {
   return e.page_table == 0 && e.nonpaged == 0 && e.state != PageState::kZeroed && e.state != PageState::kFree &&
          e.state != PageState::kBad;
 }

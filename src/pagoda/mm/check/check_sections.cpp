@@ -64,8 +64,8 @@ void check_form(Context& c, const Prototype& p) {
       protection = codec.protection(p.raw, PteHome::kSegment);
       break;
     case PteKind::kZero:
-      // A clone's entry that nobody uses; of a SEC_RESERVE segment a page not committed; behind the end of a segment;
-      // what nobody may touch of an image.
+      // A clone's unused entry, a page that a SEC_RESERVE segment has not committed, one behind the end of a segment,
+      // or one of an image that no program may touch.
       if (p.area == nullptr || p.area->flags().reserve || p.page >= p.area->pages() ||
           p.area->subsection_of(p.page).protection == Protection::kNone)
         return;

@@ -62,8 +62,8 @@ bool is_known(const Context& c, const ProcessSpace& space, const Leaf& leaf) PAG
          space.working_set().find_shared(leaf.page) != WorkingSet::kNoSlot;
 }
 
-// Of a view: pages that are private, or become so when they are written. A default that copies holds for pages whose
-// entry says nothing else.
+// Checks a view: counts pages that are private, or become so when they are written. A default that copies holds for
+// pages whose entry says nothing else.
 std::size_t check_view(Context& c, ProcessSpace& space, const Vad& vad, std::size_t at) PAGODA_REQUIRES(space.lock) {
   const ControlArea& area = *vad.control_area;
   ++c.views[&area];

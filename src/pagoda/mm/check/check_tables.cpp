@@ -138,7 +138,7 @@ void check_valid(Context& c, const Leaf& leaf, ProcessSpace& space) PAGODA_REQUI
        ~free_bits) != 0) {
     c.find("PT3"_rule, fmt::format("{} has not the rights of {}", c.text_of(leaf), c.text_of(*frame)));
   }
-  // Of a file's page that was flushed through another view: this entry says that it may be dirty again.
+  // The entry of a file's page that was flushed through another view says that the page may be dirty again.
   if (writable && e.modified == 0 && !e.maps_file())
     c.find("PF6"_rule, fmt::format("{} lets the processor write to {}", c.text_of(leaf), c.text_of(*frame)));
 }

@@ -8,7 +8,7 @@ namespace pagoda::mm::fault {
 Outcome copy_on_write(Context& c) {
   const Pfn shared = c.core.codec.frame(c.raw);
   const Protection protection = unshared(c.protection);
-  PfnDatabase::Taken taken{};
+  PfnDatabase::TakenFrame taken{};
   {
     const LockGuard guard(c.core.pfns.lock);
     const auto result = c.core.pfns.take(c.cpu, Contents::kAny);

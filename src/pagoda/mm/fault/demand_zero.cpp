@@ -8,7 +8,7 @@ Outcome demand_zero(Context& c) {
   // A first access that writes makes the page dirty at once; one that reads leaves it clean, and if it is taken away
   // before any write, it is simply demand zero again.
   const auto dirty = c.fault.access == machine::Access::kWrite ? PteCodec::Dirty::kYes : PteCodec::Dirty::kNo;
-  PfnDatabase::Taken taken{};
+  PfnDatabase::TakenFrame taken{};
   {
     const LockGuard guard(c.core.pfns.lock);
     const auto result = c.core.pfns.take(c.cpu, Contents::kZeroed);

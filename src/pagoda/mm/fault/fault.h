@@ -30,7 +30,7 @@ struct Context {
   PhysicalAddress pte = PageTables::kNone;
   RawPte raw = 0;
   Protection protection = Protection::kNone;  // The page's own, guard included.
-  VirtualAddress prototype;                   // Of a page that is shared: its prototype PTE.
+  VirtualAddress prototype;                   // A shared page's prototype PTE.
   ControlArea* control_area = nullptr;        // Its segment; null: it is a clone's.
   PageCount section_page;                     // Where in the segment.
 };

@@ -18,7 +18,7 @@ Result<> make_private(AddressSpace& space, Processor& cpu, VpnRange pages) {
       const LockGuard guard(core.pfns.lock);
       if (core.pfns.available() < kFaultReserve) return fail(Status::kNoMemory);
     }
-    // As if the program wrote to it, whatever its rights are. They are set anew by whoever asked.
+    // As if the program wrote to it, whatever its rights are. The caller sets them anew.
     const machine::PageFault write{VirtualAddress(page), machine::Access::kWrite, machine::Privilege::kKernel, mapped,
                                    false};
     fault::Context c{.space = space, .core = core, .cpu = cpu, .fault = write, .page = page, .pte = pte, .raw = raw};

@@ -11,7 +11,7 @@ Outcome page_file(Context& c, PhysicalAddress pte, PteHome home) {
   {
     const LockGuard guard(c.core.pfns.lock);
     const PteCodec& codec = c.core.codec;
-    // Somebody else may have read the page of a prototype PTE since it was looked at.
+    // Another processor may have read the page of a prototype PTE since it was looked at.
     const RawPte raw = c.core.load(c.cpu, pte);
     if (!codec.has_slot(raw) || c.core.is_compressed(raw)) return {Status::kSuccess, FaultKind::kSpurious, false};
     const unsigned file = codec.file(raw);

@@ -10,7 +10,7 @@ namespace pagoda::mm::fault {
 namespace {
 
 // What the prototype PTE said, and what to do about it without the PFN lock.
-struct Found {
+struct Lookup {
   enum class Next : std::uint8_t { kMap, kPrivateZero, kReadPageFile, kReadFile, kDone } next = Next::kDone;
   Pfn frame = kNoPfn;
   PhysicalAddress pte;
@@ -19,14 +19,13 @@ struct Found {
 
 RawPte valid_prototype(const Core& core, Pfn frame) {
   Protection protection = core.codec.protection(core.pfns.entry(frame).original_pte, PteHome::kSegment);
-  // Of a clone whose page nobody may touch, or of such a section of an image until a view says otherwise. No processor
-  // reads the entry.
+  // No program may touch the page, a clone's, or an image's until a view says otherwise. No processor reads the entry.
   if (!is_mappable(protection)) protection = Protection::kReadOnly;
   return core.codec.valid(frame, protection, PteCodec::Owner::kKernel, PteCodec::Dirty::kNo);
 }
 
 // The page is in memory, maybe on its way: rescues it.
-Found rescue(Context& c, PhysicalAddress pte, RawPte raw) PAGODA_REQUIRES(c.core.pfns.lock) {
+Lookup rescue(Context& c, PhysicalAddress pte, RawPte raw) PAGODA_REQUIRES(c.core.pfns.lock) {
   const Pfn frame = c.core.codec.frame(raw);
   const PfnEntry& entry = c.core.pfns.entry(frame);
   if (entry.read_in_progress) {
@@ -35,7 +34,8 @@ Found rescue(Context& c, PhysicalAddress pte, RawPte raw) PAGODA_REQUIRES(c.core
     c.cpu.wait_until(Time(entry.io_completes));
     return {.outcome = {Status::kSuccess, FaultKind::kCollided}};
   }
-  Found found{.next = Found::Next::kMap, .frame = frame, .outcome = {Status::kSuccess, FaultKind::kTransitionStandby}};
+  Lookup found{
+      .next = Lookup::Next::kMap, .frame = frame, .outcome = {Status::kSuccess, FaultKind::kTransitionStandby}};
   if (entry.awaited) {
     found.outcome.counted = false;  // The page that the fault before this one read.
   } else if (entry.state != PageState::kStandby) {
@@ -47,10 +47,10 @@ Found rescue(Context& c, PhysicalAddress pte, RawPte raw) PAGODA_REQUIRES(c.core
   return found;
 }
 
-Found shared_zero(Context& c, PhysicalAddress pte, RawPte raw) PAGODA_REQUIRES(c.core.pfns.lock) {
-  // A private copy of nothing is a private page of zeros; nobody needs the shared one.
+Lookup shared_zero(Context& c, PhysicalAddress pte, RawPte raw) PAGODA_REQUIRES(c.core.pfns.lock) {
+  // A private copy of nothing is a private page of zeros; no process needs the shared one.
   if (c.fault.access == machine::Access::kWrite && is_write_copy(c.protection))
-    return {.next = Found::Next::kPrivateZero};
+    return {.next = Lookup::Next::kPrivateZero};
   const auto taken = c.core.pfns.take(c.cpu, Contents::kZeroed);
   if (!taken) return {.outcome = {Status::kNoMemory}};
   if (!taken->zeroed) {
@@ -61,10 +61,10 @@ Found shared_zero(Context& c, PhysicalAddress pte, RawPte raw) PAGODA_REQUIRES(c
   c.core.pfns.make_active(taken->frame, pte, raw);
   machine::store_entry(c.cpu.physical(), c.core.mode, pte, valid_prototype(c.core, taken->frame));
   c.core.pfns.add_table_share(c.pte.pfn());
-  return {.next = Found::Next::kMap, .frame = taken->frame, .outcome = {Status::kSuccess, FaultKind::kDemandZero}};
+  return {.next = Lookup::Next::kMap, .frame = taken->frame, .outcome = {Status::kSuccess, FaultKind::kDemandZero}};
 }
 
-Found shared_compressed(Context& c, PhysicalAddress pte, RawPte raw) PAGODA_REQUIRES(c.core.pfns.lock) {
+Lookup shared_compressed(Context& c, PhysicalAddress pte, RawPte raw) PAGODA_REQUIRES(c.core.pfns.lock) {
   const auto taken = c.core.pfns.take(c.cpu, Contents::kAny);
   if (!taken) return {.outcome = {Status::kNoMemory}};
   c.core.backing_of(raw).read(c.cpu, c.core.codec.slot(raw), std::span(&taken->frame, 1));
@@ -73,11 +73,11 @@ Found shared_compressed(Context& c, PhysicalAddress pte, RawPte raw) PAGODA_REQU
   c.core.pfns.make_active(taken->frame, pte, raw);
   machine::store_entry(c.cpu.physical(), c.core.mode, pte, valid_prototype(c.core, taken->frame));
   c.core.pfns.add_table_share(c.pte.pfn());
-  return {.next = Found::Next::kMap, .frame = taken->frame, .outcome = {Status::kSuccess, FaultKind::kCompressed}};
+  return {.next = Lookup::Next::kMap, .frame = taken->frame, .outcome = {Status::kSuccess, FaultKind::kCompressed}};
 }
 
-Found look(Context& c) PAGODA_REQUIRES(c.space.lock) {
-  const Found violation{.outcome = {Status::kAccessViolation, FaultKind::kAccessViolation}};
+Lookup look(Context& c) PAGODA_REQUIRES(c.space.lock) {
+  const Lookup violation{.outcome = {Status::kAccessViolation, FaultKind::kAccessViolation}};
   PrototypePool& pool = c.core.prototypes;
   const LockGuard guard(c.core.pfns.lock);
   PhysicalAddress pte = pool.find(c.prototype);
@@ -85,7 +85,7 @@ Found look(Context& c) PAGODA_REQUIRES(c.space.lock) {
     const PteKind unmade =
         c.core.codec.kind(c.control_area->template_of(c.core.codec, c.section_page), PteHome::kSegment);
     if (unmade == PteKind::kZero) return violation;  // Never committed.
-    if (unmade == PteKind::kSubsection) return {.next = Found::Next::kReadFile};
+    if (unmade == PteKind::kSubsection) return {.next = Lookup::Next::kReadFile};
     const auto made = pool.make(c.cpu, c.prototype, *c.control_area);
     if (!made) return {.outcome = {Status::kNoMemory}};
     pte = *made;
@@ -96,7 +96,7 @@ Found look(Context& c) PAGODA_REQUIRES(c.space.lock) {
     case PteKind::kValid: {
       const Pfn frame = c.core.codec.frame(raw);
       c.core.pfns.share(frame, c.pte.pfn());
-      return {.next = Found::Next::kMap, .frame = frame, .outcome = {Status::kSuccess, FaultKind::kShared}};
+      return {.next = Lookup::Next::kMap, .frame = frame, .outcome = {Status::kSuccess, FaultKind::kShared}};
     }
     case PteKind::kTransition:
       return rescue(c, pte, raw);
@@ -104,11 +104,11 @@ Found look(Context& c) PAGODA_REQUIRES(c.space.lock) {
       return shared_zero(c, pte, raw);
     case PteKind::kPageFile:
       if (c.core.is_compressed(raw)) return shared_compressed(c, pte, raw);
-      return {.next = Found::Next::kReadPageFile, .pte = pte};
+      return {.next = Lookup::Next::kReadPageFile, .pte = pte};
     case PteKind::kSubsection:
-      return {.next = Found::Next::kReadFile};
+      return {.next = Lookup::Next::kReadFile};
     default:
-      return violation;  // Of a SEC_RESERVE section, not committed.
+      return violation;  // A SEC_RESERVE section has not committed it.
   }
 }
 
@@ -123,11 +123,11 @@ Outcome read_file(Context& c) PAGODA_REQUIRES(c.space.lock) {
 }  // namespace
 
 Outcome prototype(Context& c) {
-  const Found found = look(c);
+  const Lookup found = look(c);
   switch (found.next) {
-    case Found::Next::kMap:
+    case Lookup::Next::kMap:
       break;
-    case Found::Next::kPrivateZero: {
+    case Lookup::Next::kPrivateZero: {
       c.protection = unshared(c.protection);
       const Outcome made = demand_zero(c);
       if (made.status == Status::kSuccess && c.control_area == nullptr) {
@@ -137,11 +137,11 @@ Outcome prototype(Context& c) {
       }
       return made;
     }
-    case Found::Next::kReadPageFile:
+    case Lookup::Next::kReadPageFile:
       return page_file(c, found.pte, PteHome::kSegment);
-    case Found::Next::kReadFile:
+    case Lookup::Next::kReadFile:
       return read_file(c);
-    case Found::Next::kDone:
+    case Lookup::Next::kDone:
       return found.outcome;
   }
   auto dirty = PteCodec::Dirty::kNo;

@@ -1,4 +1,4 @@
-// A page that is still in memory: on standby or modified, being written, or being read by somebody else.
+// A page that is still in memory: on standby or modified, being written, or being read for another fault.
 #include "pagoda/mm/fault/fault.h"
 #include "pagoda/mm/ws/replacement.h"
 

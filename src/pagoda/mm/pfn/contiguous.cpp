@@ -4,8 +4,8 @@
 
 namespace pagoda::mm {
 
-Result<PfnDatabase::Taken> PfnDatabase::take_contiguous(machine::Processor& cpu, PageCount count, PageCount alignment,
-                                                        PageCount kept) {
+Result<PfnDatabase::TakenFrame> PfnDatabase::take_contiguous(machine::Processor& cpu, PageCount count,
+                                                             PageCount alignment, PageCount kept) {
   PAGODA_DCHECK(!count.is_zero() && !alignment.is_zero());
   if (count + kept > available_) return fail(Status::kInsufficientResources);
   const std::uint64_t step = alignment.value();
@@ -31,8 +31,8 @@ bool PfnDatabase::is_run_available(Pfn first, PageCount count) const {
   return true;
 }
 
-PfnDatabase::Taken PfnDatabase::take_run(machine::Processor& cpu, Pfn first, PageCount count) {
-  Taken run{.frame = first, .zeroed = true};
+PfnDatabase::TakenFrame PfnDatabase::take_run(machine::Processor& cpu, Pfn first, PageCount count) {
+  TakenFrame run{.frame = first, .zeroed = true};
   for (Pfn frame = first; frame < first + count; ++frame) {
     if (frame >= never_used_) {
       ++never_used_;

@@ -9,12 +9,12 @@ namespace pagoda::mm {
 namespace {
 
 using testing::TestMachine;
-using Taken = PfnDatabase::Taken;
+using TakenFrame = PfnDatabase::TakenFrame;
 
 class ContiguousTest : public ::testing::Test {
  protected:
   PfnDatabase& pfns() { return t_.core().pfns; }
-  Result<Taken> take(std::uint64_t count, std::uint64_t alignment, PageCount kept = {}) {
+  Result<TakenFrame> take(std::uint64_t count, std::uint64_t alignment, PageCount kept = {}) {
     const LockGuard guard(pfns().lock);
     return pfns().take_contiguous(t_.cpu(), PageCount(count), PageCount(alignment), kept);
   }

@@ -49,7 +49,7 @@ void PfnDatabase::take_off(Pfn frame) {
   if (is_available(state)) --available_;
 }
 
-Result<PfnDatabase::Taken> PfnDatabase::take(machine::Processor& cpu, Contents contents) {
+Result<PfnDatabase::TakenFrame> PfnDatabase::take(machine::Processor& cpu, Contents contents) {
   const auto from_list = [&](PageState state) {
     lock.assert_held();
     const Pfn frame(lists_.head(state).flink);
@@ -67,7 +67,7 @@ Result<PfnDatabase::Taken> PfnDatabase::take(machine::Processor& cpu, Contents c
     return frame;
   };
 
-  Taken taken{.frame = kNoPfn, .zeroed = false};
+  TakenFrame taken{.frame = kNoPfn, .zeroed = false};
   if (contents == Contents::kAny) taken.frame = from_list(PageState::kFree);
   if (taken.frame == kNoPfn) {
     taken.frame = zeroed();

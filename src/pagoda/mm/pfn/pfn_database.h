@@ -57,7 +57,7 @@ class PfnDatabase {
   [[nodiscard]] Pfn never_used() const PAGODA_REQUIRES(lock) { return never_used_; }
 
   // --- Counts ---
-  [[nodiscard]] PageCount count(PageState state) const PAGODA_REQUIRES(lock);  // Of a listed state.
+  [[nodiscard]] PageCount count(PageState state) const PAGODA_REQUIRES(lock);  // Requires: a listed state.
   [[nodiscard]] const PageLists& lists() const PAGODA_REQUIRES(lock) { return lists_; }
   [[nodiscard]] PageCount available() const PAGODA_REQUIRES(lock) { return available_; }  // NT: MmAvailablePages.
   [[nodiscard]] std::uint64_t repurposed() const PAGODA_REQUIRES(lock) { return repurposed_; }
@@ -69,18 +69,18 @@ class PfnDatabase {
   [[nodiscard]] ActiveShared active_shared() const PAGODA_REQUIRES(lock) { return active_shared_; }
 
   // --- Taking frames ---
-  struct Taken {
+  struct TakenFrame {
     Pfn frame;
     bool zeroed = false;
   };
   // Zeroed, free or standby -> taken: from the list that matches `contents`, else the other of Zeroed and Free, else
   // the oldest standby page of the lowest priority, whose original PTE returns to its owner.
   // Fails with: kNoMemory; whether to wait is the caller's choice.
-  Result<Taken> take(machine::Processor& cpu, Contents contents) PAGODA_REQUIRES(lock);
+  Result<TakenFrame> take(machine::Processor& cpu, Contents contents) PAGODA_REQUIRES(lock);
   // As `take`, for `count` frames in a row, the first a multiple of `alignment` (pfn/contiguous.cpp): from those never
   // used, else where a row of frames is available. `zeroed` if all are.
   // Fails with: kInsufficientResources, also if fewer than `kept` would stay available.
-  Result<Taken> take_contiguous(machine::Processor& cpu, PageCount count, PageCount alignment, PageCount kept)
+  Result<TakenFrame> take_contiguous(machine::Processor& cpu, PageCount count, PageCount alignment, PageCount kept)
       PAGODA_REQUIRES(lock);
   void give_back(Pfn frame, Contents contents) PAGODA_REQUIRES(lock);  // Taken -> zeroed or free.
 
@@ -218,7 +218,7 @@ class PfnDatabase {
   }
   void mark_taken(Pfn frame) PAGODA_REQUIRES(lock);
   [[nodiscard]] bool is_run_available(Pfn first, PageCount count) const PAGODA_REQUIRES(lock);
-  Taken take_run(machine::Processor& cpu, Pfn first, PageCount count) PAGODA_REQUIRES(lock);
+  TakenFrame take_run(machine::Processor& cpu, Pfn first, PageCount count) PAGODA_REQUIRES(lock);
   void put(Pfn frame, PageState state, PageLists::End end) PAGODA_REQUIRES(lock);
   void put_free(Pfn frame) PAGODA_REQUIRES(lock);  // To the tail, without owner and flags.
   PfnEntry& expect_contents(Pfn frame, PhysicalAddress pte, RawPte original) PAGODA_REQUIRES(lock);

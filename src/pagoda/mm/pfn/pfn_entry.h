@@ -45,7 +45,7 @@ constexpr bool is_available(PageState state) { return state <= PageState::kStand
 
 enum class Contents : std::uint8_t { kZeroed, kAny };
 
-// Of standby pages; repurposed lowest first (reference/nt.md section 3, Vista and later).
+// Standby pages have one; the lowest are repurposed first (reference/nt.md section 3, Vista and later).
 using PagePriority = std::uint8_t;
 inline constexpr std::size_t kPagePriorities = 8;
 inline constexpr PagePriority kNormalPriority = 5;
@@ -77,11 +77,11 @@ struct PfnEntry {
   std::uint8_t read_in_progress : 1;
   std::uint8_t write_in_progress : 1;
   std::uint8_t deleted : 1;        // NT: bit 0 of PteAddress.
-  std::uint8_t prototype_pte : 1;  // pte_address is a prototype PTE's; of a page table: it holds prototype PTEs.
+  std::uint8_t prototype_pte : 1;  // pte_address is a prototype PTE's; a page table with it holds prototype PTEs.
   std::uint8_t page_table : 1;
   std::uint8_t awaited : 1;  // Read for a fault that has not come back yet.
   std::uint8_t reset : 1;    // Its owner does not want the contents: clean, no slot, and not zeros.
-  CacheAttribute cache : 2;  // Of the valid PTEs that map it. NT: CacheAttribute.
+  CacheAttribute cache : 2;  // That of the valid PTEs that map it. NT: CacheAttribute.
   union {
     // A page table's entries that are not zero, guarded by the lock of its space; the number that a page of prototype
     // PTEs has in their pool.

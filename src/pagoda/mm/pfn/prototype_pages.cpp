@@ -4,21 +4,16 @@ namespace pagoda::mm {
 
 namespace {
 
-struct Place {
-  VirtualAddress base;
-  PageCount size;
-};
-
 // Paged pool of each mode, as far as PTEs can point to it: reference/nt.md 2.3 and 2.5.
-Place place_of(const machine::PagingMode& mode) {
+VirtualRange paged_pool(const machine::PagingMode& mode) {
   switch (mode.format) {
     case machine::PteFormat::kX86:
-      return {VirtualAddress(PoolBases{}.paged_pool_start), pages_of(1_GiB)};
+      return {VirtualAddress(PoolBases{}.paged_pool_start), 1_GiB};
     case machine::PteFormat::kPae:
       return {VirtualAddress(PoolBases{}.paged_pool_start),
-              pages_of(ByteCount((std::uint64_t{1} << 32) - PoolBases{}.paged_pool_start))};
+              ByteCount((std::uint64_t{1} << 32) - PoolBases{}.paged_pool_start)};
     case machine::PteFormat::kAmd64:
-      return {VirtualAddress(0xFFFFF8A0'00000000), pages_of(128_GiB)};
+      return {VirtualAddress(0xFFFFF8A0'00000000), 128_GiB};
   }
   return {};
 }
@@ -26,7 +21,7 @@ Place place_of(const machine::PagingMode& mode) {
 }  // namespace
 
 PrototypePages::PrototypePages(const machine::PagingMode& mode)
-    : base_(place_of(mode).base), size_(place_of(mode).size), frames_(size_.value()) {}
+    : base_(paged_pool(mode).first), size_(pages_of(paged_pool(mode).count)), frames_(size_.value()) {}
 
 void PrototypePages::add(std::uint32_t page, Pfn frame) {
   PAGODA_CHECK_EQ(frames_[page], 0U);

@@ -26,7 +26,7 @@ class PrototypePages {
   explicit PrototypePages(const machine::PagingMode& mode);
 
   // --- Addresses ---
-  [[nodiscard]] PageCount size() const { return size_; }  // Of the range.
+  [[nodiscard]] PageCount size() const { return size_; }  // The range's.
   [[nodiscard]] bool contains(VirtualAddress prototype) const {
     return prototype >= base_ && prototype - base_ < bytes_of(size_);
   }

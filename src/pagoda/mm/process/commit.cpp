@@ -19,7 +19,7 @@ Result<> ProcessSpace::commit(Processor& cpu, VirtualAddress base, ByteCount siz
 Result<> ProcessSpace::decommit(Processor& cpu, VirtualAddress base, ByteCount size) {
   return with_memory(relief(), cpu, [&]() -> Result<> {
     const LockGuard guard(lock);
-    const Freed freed = PAGODA_TRY(range_to_free(base, size));
+    const RegionPages freed = PAGODA_TRY(range_to_free(base, size));
     return freed.vad->kind->decommit(*this, cpu, *freed.vad, freed.pages);
   });
 }

@@ -5,6 +5,30 @@
 
 namespace pagoda::mm {
 
+namespace {
+
+// Where the page of a level-1 entry is.
+PagePlace place_of(const Core& core, RawPte raw) PAGODA_REQUIRES(core.pfns.lock) {
+  switch (core.codec.kind(raw)) {
+    case PteKind::kValid:
+      return PagePlace::kWorkingSet;
+    case PteKind::kTransition: {
+      const PageState state = core.pfns.entry(core.codec.frame(raw)).state;
+      return state == PageState::kStandby    ? PagePlace::kStandby
+             : state == PageState::kModified ? PagePlace::kModified
+                                             : PagePlace::kTransfer;
+    }
+    case PteKind::kPageFile:
+      return core.is_compressed(raw) ? PagePlace::kCompressed : PagePlace::kPagingFile;
+    case PteKind::kPrototype:
+      return PagePlace::kShared;
+    default:
+      return PagePlace::kNowhere;
+  }
+}
+
+}  // namespace
+
 Result<RegionInfo> ProcessSpace::query(const Processor& cpu, VirtualAddress address) {
   if (address > highest()) return fail(Status::kInvalidParameter);
   const LockGuard guard(lock);
@@ -72,9 +96,9 @@ PageInfo ProcessSpace::page_info_locked(const Processor& cpu, Vpn page) {
   if (info.pte == PageTables::kNone) return info;
   const LockGuard guard(core_.pfns.lock);  // Entries that are not valid change under it.
   const RawPte raw = core_.load(cpu, info.pte);
-  switch (codec.kind(raw)) {
-    case PteKind::kValid: {
-      info.place = PagePlace::kWorkingSet;
+  info.place = place_of(core_, raw);
+  switch (info.place) {
+    case PagePlace::kWorkingSet: {
       info.frame = codec.frame(raw);
       info.protection = protection_of_valid(page, raw);
       info.dirty = PteCodec::is_dirty(raw) && (raw & machine::pte_bits::kWrite) != 0;
@@ -89,20 +113,13 @@ PageInfo ProcessSpace::page_info_locked(const Processor& cpu, Vpn page) {
         info.locked = working_set_[slot].is_locked();
       return info;
     }
-    case PteKind::kTransition: {
+    case PagePlace::kStandby:
+    case PagePlace::kModified:
+    case PagePlace::kTransfer:
       info.frame = codec.frame(raw);
-      const PfnEntry& entry = core_.pfns.entry(info.frame);
-      info.place = entry.state == PageState::kStandby    ? PagePlace::kStandby
-                   : entry.state == PageState::kModified ? PagePlace::kModified
-                                                         : PagePlace::kTransfer;
-      info.dirty = entry.modified != 0;
+      info.dirty = core_.pfns.entry(info.frame).modified != 0;
       return info;
-    }
-    case PteKind::kPageFile:
-      info.place = core_.is_compressed(raw) ? PagePlace::kCompressed : PagePlace::kPagingFile;
-      return info;
-    case PteKind::kPrototype:
-      info.place = PagePlace::kShared;
+    case PagePlace::kShared:
       info.shared = true;
       return info;
     default:
@@ -122,15 +139,22 @@ Residency ProcessSpace::residency(const Processor& cpu, VpnRange pages) {
   }
   tables_.for_each(cpu, pages, [&](Vpn, PhysicalAddress, RawPte raw) {
     core_.pfns.lock.assert_held();
-    switch (core_.codec.kind(raw)) {
-      case PteKind::kValid:
+    switch (place_of(core_, raw)) {
+      case PagePlace::kWorkingSet:
         ++where.working_set;
         break;
-      case PteKind::kTransition:
-        ++(core_.pfns.entry(core_.codec.frame(raw)).state == PageState::kStandby ? where.standby : where.modified);
+      case PagePlace::kStandby:
+        ++where.standby;
         break;
-      case PteKind::kPageFile:
-        ++(core_.is_compressed(raw) ? where.compressed : where.paging_file);
+      case PagePlace::kModified:
+      case PagePlace::kTransfer:
+        ++where.modified;
+        break;
+      case PagePlace::kCompressed:
+        ++where.compressed;
+        break;
+      case PagePlace::kPagingFile:
+        ++where.paging_file;
         break;
       default:
         break;

@@ -8,7 +8,7 @@ namespace pagoda::mm {
 namespace {
 
 constexpr VirtualAddress kHighestUserLarge{0xBFFEFFFF};  // reference/nt.md section 1.
-constexpr std::uint64_t kMostZeroBits = 21;              // Of the low 32 bits.
+constexpr std::uint64_t kMostZeroBits = 21;              // In the low 32 bits.
 constexpr std::uint64_t kFirstMask = 32;
 constexpr unsigned kHighBits = 32;  // Above those of a 32-bit address.
 

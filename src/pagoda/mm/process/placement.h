@@ -11,6 +11,9 @@
 
 namespace pagoda::mm {
 
+// Regions begin on multiples of it. NT: MM_ALLOCATION_GRANULARITY, 64 KB.
+inline constexpr PageCount kAllocationGranularityPages = pages_of(ByteCount(kAllocationGranularity));
+
 // How much of a 32-bit address space is the program's. NT: an image that is marked large-address aware, under /3GB.
 enum class UserRange : std::uint8_t {
   kNormal,  // 2 GB.

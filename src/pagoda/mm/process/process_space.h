@@ -98,7 +98,7 @@ class ProcessSpace final : public RegionSpace {
   // --- Contents that are not wanted (reset.cpp, hints.cpp) ---
   // Each page is as it was or zero from now on, whichever is cheaper, until it is written again; state and protection
   // stay. The range lies in one private region, committed or not, or in one view of a paging-file section, whose shared
-  // pages are reset for everybody.
+  // pages are reset in all spaces.
   Result<> reset(Processor& cpu, VirtualAddress base, ByteCount size);
   // The contents are wanted after all. Fails with, besides: kResetContentsLost, having changed nothing, unless all pages
   // still have theirs; a page that was never touched looks like one that lost them.
@@ -177,7 +177,7 @@ class ProcessSpace final : public RegionSpace {
   [[nodiscard]] PageCount reserved() const;
   struct Statistics {
     PageCount working_set;
-    PageCount shared;  // Of these: mapped through prototype PTEs.
+    PageCount shared;  // Those of the working set that prototype PTEs map.
     PageCount peak_working_set;
     PageCount commit;
     PageCount peak_commit;
@@ -200,12 +200,12 @@ class ProcessSpace final : public RegionSpace {
 
   Result<Vad*> reserve_locked(const ReserveRequest& request) PAGODA_REQUIRES(lock);
   // Pages named by a free or decommit call, and their region.
-  struct Freed {
+  struct RegionPages {
     Vad* vad = nullptr;
     VpnRange pages;
   };
-  Result<Freed> range_to_free(VirtualAddress base, ByteCount size) PAGODA_REQUIRES(lock);
-  Result<> preserve_placeholder(Processor& cpu, const Freed& freed) PAGODA_REQUIRES(lock);
+  Result<RegionPages> range_to_free(VirtualAddress base, ByteCount size) PAGODA_REQUIRES(lock);
+  Result<> preserve_placeholder(Processor& cpu, const RegionPages& freed) PAGODA_REQUIRES(lock);
   Result<> coalesce_placeholders(VpnRange pages) PAGODA_REQUIRES(lock);
   // The range and the rights of a view that is asked for.
   Result<Vad> place_view(const Section& section, const ViewRequest& request) PAGODA_REQUIRES(lock);

@@ -56,7 +56,7 @@ struct ViewRequest {
   PlacementWishes wishes;              // For a view that the manager places; those of based sections have their place.
   ByteCount offset;                    // Into the section; 64 KB aligned.
   ByteCount size;                      // Zero: to the end of the section.
-  ByteCount commit;                    // Of a SEC_RESERVE section: so much of the view's start.
+  ByteCount commit;                    // A SEC_RESERVE section commits so much of the view's start.
   Protection protection = Protection::kReadWrite;
   Direction direction = Direction::kBottomUp;
   Inherit inherit = Inherit::kUnmap;
@@ -92,8 +92,8 @@ struct RegionInfo {
   VirtualAddress base;
   ByteCount size;
   MemoryState state = MemoryState::kFree;
-  Protection protection = Protection::kNoAccess;  // Of committed pages.
-  VirtualAddress allocation_base;                 // Of reserved and committed ones.
+  Protection protection = Protection::kNoAccess;  // What committed pages allow.
+  VirtualAddress allocation_base;                 // The region's; free pages have none.
   Protection allocation_protection = Protection::kNone;
   MemoryType type = MemoryType::kPrivate;
 };
@@ -113,7 +113,7 @@ enum class PagePlace : std::uint8_t {
 // One page of a space. For upper floors, the inspector, reports.
 struct PageInfo {
   PagePlace place = PagePlace::kNowhere;
-  Pfn frame = kNoPfn;   // Of a page in memory.
+  Pfn frame = kNoPfn;   // kNoPfn: not in memory.
   bool shared = false;  // Mapped through a prototype PTE.
   bool large = false;   // Mapped by a large page.
   bool device = false;  // The frame is not the PFN database's.

@@ -9,8 +9,6 @@ namespace pagoda::mm {
 
 namespace {
 
-constexpr PageCount kGranule{kAllocationGranularity >> kPageShift};
-
 void set_kind(Vad& vad, const ReserveRequest& request) {
   if (request.placeholder == Placeholder::kReserve) {
     vad.kind = &placeholder_region();
@@ -75,14 +73,15 @@ Result<Vad*> ProcessSpace::reserve_locked(const ReserveRequest& request) {
   set_kind(vad, request);
   vad.commits_on_touch = on_touch;
   vad.placeholder = request.placeholder == Placeholder::kReserve;
+  std::optional<VirtualAddress> base;
   if (request.base) {
     if (request.wishes.any()) return fail(Status::kInvalidParameter);
     if (request.base->vpn() > limits.last()) return fail(Status::kInvalidParameter2);
-    const VirtualAddress base(request.base->value() & ~((replaces ? kPageBytes : kAllocationGranularity) - 1));
+    base = VirtualAddress(request.base->value() & ~((replaces ? kPageBytes : kAllocationGranularity) - 1));
     const auto pages = pages_covering(*request.base, request.size);
     if (!pages || pages->last() > limits.last()) return fail(Status::kInvalidParameter4);
-    if (!limits.contains(base.vpn())) return fail(Status::kInvalidParameter2);
-    vad.range = {base.vpn(), pages->end() - base.vpn()};
+    if (!limits.contains(base->vpn())) return fail(Status::kInvalidParameter2);
+    vad.range = {base->vpn(), pages->end() - base->vpn()};
   } else {
     if (request.size.is_zero() || pages_of(request.size) > limits.count) return fail(Status::kInvalidParameter4);
     vad.range.count = pages_of(request.size);
@@ -95,14 +94,9 @@ Result<Vad*> ProcessSpace::reserve_locked(const ReserveRequest& request) {
     if (request.type == VadType::kWriteWatch) watch(*replaced);
     return replaced;
   }
-  if (request.base) {
-    if (vads_.overlaps(vad.range)) return fail(Status::kConflictingAddresses);
-  } else {
-    const PageCount granule = request.type == VadType::kLargePages ? pages_of(large_page_size(core_.mode)) : kGranule;
-    const PageCount alignment = std::max(granule, pages_of(request.wishes.alignment));
-    vad.range.first = vads_.find_gap(request.direction, vad.range.count, within, alignment);
-    if (vad.range.first == VadTree::kNoVpn) return fail(Status::kNoMemory);
-  }
+  const ByteCount granule = request.type == VadType::kLargePages ? large_page_size(core_.mode) : ByteCount();
+  const ByteCount alignment = std::max(granule, request.wishes.alignment);
+  vad.range = PAGODA_TRY(place_region(base, vad.range.count, request.direction, within, alignment));
   Vad* const inserted = PAGODA_TRY(insert_vad(vad));
   if (request.type == VadType::kWriteWatch) watch(*inserted);
   return inserted;
@@ -110,7 +104,7 @@ Result<Vad*> ProcessSpace::reserve_locked(const ReserveRequest& request) {
 
 // What a free or decommit call names: `size` zero means the whole region, which must begin in the page of `base`
 // (reference/nt.md 7.2, in its order).
-Result<ProcessSpace::Freed> ProcessSpace::range_to_free(VirtualAddress base, ByteCount size) {
+Result<ProcessSpace::RegionPages> ProcessSpace::range_to_free(VirtualAddress base, ByteCount size) {
   if (base.vpn() > user_range().last()) return fail(Status::kInvalidParameter2);
   if (base.value() + size.value() < base.value()) return fail(Status::kInvalidParameter3);
   Vad* const vad = vads_.find(base.vpn());
@@ -120,7 +114,7 @@ Result<ProcessSpace::Freed> ProcessSpace::range_to_free(VirtualAddress base, Byt
   if (!vad->is_private) return fail(Status::kUnableToDeleteSection);
   if (size.is_zero() && base.vpn() != vad->range.first) return fail(Status::kFreeVmNotAtBase);
   if (!may_free(*vad, pages)) return fail(Status::kInvalidPageProtection);
-  return Freed{vad, pages};
+  return RegionPages{vad, pages};
 }
 
 Result<> ProcessSpace::release(Processor& cpu, VirtualAddress base, ByteCount size, ReleaseMode mode) {
@@ -131,7 +125,7 @@ Result<> ProcessSpace::release(Processor& cpu, VirtualAddress base, ByteCount si
     if (!pages) return fail(Status::kInvalidParameter3);
     if (mode == ReleaseMode::kCoalescePlaceholders) return coalesce_placeholders(*pages);
   }
-  const Freed freed = PAGODA_TRY(range_to_free(base, size));
+  const RegionPages freed = PAGODA_TRY(range_to_free(base, size));
   if (freed.vad->kind->residence() == RegionKind::Residence::kMapped && freed.pages != freed.vad->range)
     return fail(Status::kFreeVmNotAtBase);
   if (mode == ReleaseMode::kPreservePlaceholder) return preserve_placeholder(cpu, freed);
@@ -155,7 +149,7 @@ Result<> ProcessSpace::release(Processor& cpu, VirtualAddress base, ByteCount si
   return {};
 }
 
-Result<> ProcessSpace::preserve_placeholder(Processor& cpu, const Freed& freed) {
+Result<> ProcessSpace::preserve_placeholder(Processor& cpu, const RegionPages& freed) {
   const Vad& vad = *freed.vad;
   const bool is_whole = freed.pages == vad.range;
   if (vad.placeholder ? is_whole : !vad.from_placeholder) return fail(Status::kConflictingAddresses);

@@ -20,7 +20,7 @@ namespace {
 // Mapped pages are reset in batches, one shoot-down for each.
 constexpr std::size_t kResetBatch = 64;
 
-// Of a view, visits pages without a page table too: their section may have contents for them.
+// Visits a view's pages without a page table too: their section may have contents for them.
 template <class Visit>
 void for_each_page(const Core& core, const PageTables& tables, const Processor& cpu, const Vad& vad, VpnRange pages,
                    Visit&& visit) {
@@ -79,12 +79,12 @@ Result<> ProcessSpace::reset(Processor& cpu, VirtualAddress base, ByteCount size
   if (!region || !(*region)->kind->may_reset(**region)) return fail(Status::kConflictingAddresses);
   const Vad& vad = **region;
 
-  struct Mapped {
+  struct MappedPage {
     Pfn frame = kNoPfn;
     PteCodec::Dirty dirty = PteCodec::Dirty::kNo;
   };
   std::array<Vpn, kResetBatch> mapped;
-  std::array<Mapped, kResetBatch> frames;
+  std::array<MappedPage, kResetBatch> frames;
   std::size_t count = 0;
   // Entries first, shoot-down second, frames third.
   const auto flush = [&] {
@@ -92,7 +92,7 @@ Result<> ProcessSpace::reset(Processor& cpu, VirtualAddress base, ByteCount size
     if (count == 0) return;
     invalidate(cpu, std::span(mapped).first(count));
     const LockGuard pfn_guard(core_.pfns.lock);
-    for (const Mapped& page : std::span(frames).first(count)) {
+    for (const MappedPage& page : std::span(frames).first(count)) {
       if (core_.pfns.entry(page.frame).share_count == 1) {
         core_.pfns.reset(page.frame);
       } else if (page.dirty == PteCodec::Dirty::kYes) {
@@ -144,7 +144,7 @@ Result<> ProcessSpace::undo_reset(const Processor& cpu, VirtualAddress base, Byt
   const auto region = region_of(*pages);
   if (!region || !(*region)->kind->may_reset(**region)) return fail(Status::kConflictingAddresses);
 
-  // Nobody may repurpose a page between the count and the rest.
+  // No processor may repurpose a page between the count and the rest.
   const LockGuard pfn_guard(core_.pfns.lock);
   const Vad& vad = **region;
   PageCount there;

@@ -9,8 +9,6 @@ namespace pagoda::mm {
 
 namespace {
 
-constexpr PageCount kGranule{kAllocationGranularity >> kPageShift};
-
 void set_kind(Vad& vad, const Section& section) {
   vad.source = PageSource::kPrototype;
   if (section.flags().large_pages) {
@@ -32,7 +30,7 @@ Result<Vad> ProcessSpace::place_view(const Section& section, const ViewRequest& 
   if (request.base && (request.base->value() >= end || request.size.value() > end - request.base->value()))
     return fail(Status::kInvalidParameter3);
   const bool large = section.flags().large_pages;
-  const PageCount granule = large ? pages_of(large_page_size(core_.mode)) : kGranule;
+  const PageCount granule = large ? pages_of(large_page_size(core_.mode)) : kAllocationGranularityPages;
   const std::uint64_t granularity = request.replaces_placeholder && !large ? kPageBytes : bytes_of(granule).value();
   if ((request.base && request.base->value() % granularity != 0) ||
       request.offset.value() % bytes_of(granule).value() != 0)
@@ -88,8 +86,7 @@ Result<Vad> ProcessSpace::place_view(const Section& section, const ViewRequest& 
     if (!request.replaces_placeholder && vads_.overlaps(vad.range)) return fail(Status::kConflictingAddresses);
     return vad;
   }
-  vad.range.first = vads_.find_gap(request.direction, vad.range.count, within, alignment);
-  if (vad.range.first == VadTree::kNoVpn) return fail(Status::kNoMemory);
+  vad.range = PAGODA_TRY(place_region(std::nullopt, vad.range.count, request.direction, within, bytes_of(alignment)));
   return vad;
 }
 
@@ -116,8 +113,7 @@ Result<VpnRange> ProcessSpace::map_view(Processor& cpu, Section& section, const 
       take_back(inserted);
       return std::unexpected(ready.error());
     }
-    const LockGuard pfn_guard(core_.pfns.lock);
-    ++area.mapped_views;
+    count_view(core_, inserted);
     return inserted.range;
   });
   if (refused != Status::kSuccess) return fail(refused);
@@ -238,7 +234,8 @@ Result<VpnRange> ProcessSpace::place_region(std::optional<VirtualAddress> base, 
     if (vads_.overlaps({first, count})) return fail(Status::kConflictingAddresses);
     return VpnRange{first, count};
   }
-  const Vpn first = vads_.find_gap(direction, count, within, std::max(kGranule, pages_of(alignment)));
+  const Vpn first =
+      vads_.find_gap(direction, count, within, std::max(kAllocationGranularityPages, pages_of(alignment)));
   if (first == VadTree::kNoVpn) return fail(Status::kNoMemory);
   return VpnRange{first, count};
 }

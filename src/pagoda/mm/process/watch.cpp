@@ -6,13 +6,6 @@
 
 namespace pagoda::mm {
 
-namespace {
-
-// Pages that are forgotten one by one; more, and the whole space is flushed, once. As AddressSpace::invalidate.
-constexpr std::size_t kFewPages = 33;
-
-}  // namespace
-
 // In the order of reference/nt.md 7.7; what is wrong with the output comes between the two.
 Result<VpnRange> ProcessSpace::watched_pages(VirtualAddress base, ByteCount size) const {
   if (base.vpn() > user_range().last()) return fail(Status::kInvalidParameter2);
@@ -65,7 +58,8 @@ Result<> ProcessSpace::reset_write_watch(Processor& cpu, VirtualAddress base, By
 
 void ProcessSpace::reset_watch(Processor& cpu, WriteWatch& watch, VpnRange pages) {
   constexpr RawPte kSaysWritten = machine::pte_bits::kWrite | machine::pte_bits::kDirty;
-  std::array<Vpn, kFewPages> few;
+  // Pages that are invalidated one by one; where there are more, the whole range is, at once.
+  std::array<Vpn, machine::kSinglePageCeiling.value()> few;
   std::size_t changed = 0;
   // The page table of the last page, so that its neighbours need no walk.
   PhysicalAddress found = PageTables::kNone;

@@ -16,7 +16,7 @@
 namespace pagoda::mm {
 
 enum class Protection : std::uint8_t {
-  kNone = 0,  // Of a PTE: nothing decided, ask the VAD.
+  kNone = 0,  // The PTE decides nothing: ask the VAD.
   kReadOnly = 1,
   kExecute = 2,
   kExecuteRead = 3,

@@ -131,8 +131,8 @@ class PteCodec {
   [[nodiscard]] Pfn frame(RawPte pte) const { return PhysicalAddress(pte & frame_mask_).pfn(); }
 
   // --- Invalid ---
-  // Of the bits that the table keeps from the valid form, the caching ones (3 and 4) follow from the protection; Write
-  // and Owner stay clear, as the golden vector has them.
+  // The caching bits (3 and 4) follow from the protection; Write and Owner, which the table keeps from the valid form
+  // too, stay clear, as the golden vector has them.
   [[nodiscard]] RawPte transition(Pfn frame, Protection protection) const {
     return frame_bits(frame) | soft_bits::kTransition | demand_zero(protection) | cache_bits(protection);
   }
@@ -145,8 +145,8 @@ class PteCodec {
   }
   [[nodiscard]] RawPte demand_zero(Protection protection) const { return RawPte{bits(protection)} << kProtectionShift; }
   [[nodiscard]] RawPte decommitted() const { return demand_zero(Protection::kDecommitted); }
-  // Of any invalid form but zero. An x86 pointer to a prototype PTE has no room for one: kNone, the prototype's own
-  // holds.
+  // What any invalid form but zero carries. An x86 pointer to a prototype PTE has no room for one: kNone, the
+  // prototype's own holds.
   [[nodiscard]] Protection protection(RawPte pte, PteHome home = PteHome::kPageTable) const {
     if ((pte & soft_bits::kPrototype) != 0 && home == PteHome::kPageTable) [[unlikely]]
       return pointer_protection(pte);
@@ -218,7 +218,7 @@ class PteCodec {
 
   const machine::PagingMode* mode_;
   RawPte frame_mask_;    // The mode's.
-  unsigned slot_shift_;  // Of the slot of a page-file entry: 12 on x86, else 32.
+  unsigned slot_shift_;  // Where the slot of a page-file entry begins: 12 on x86, else 32.
   PoolBases pools_;
 };
 

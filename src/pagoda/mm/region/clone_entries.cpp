@@ -23,7 +23,7 @@ namespace {
 // Where a private page of the parent is after it has moved.
 struct ClonedPage {
   VirtualAddress prototype;
-  Protection protection = Protection::kNone;  // Of both who share it.
+  Protection protection = Protection::kNone;  // What both spaces that share it allow.
 };
 
 // Moves the page of an entry that is not valid, and may have changed since it was read.

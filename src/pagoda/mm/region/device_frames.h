@@ -6,11 +6,11 @@
 //
 // A region maps frames in a row, cached, read-only, executable or copied when written. Its entries are made by faults
 // (counted as FaultKind::kShared), since a file may be large and little of it touched. They are in no working set and
-// in nobody's share count but that of their page table, so that nobody trims them; a page that a write has copied is an
-// ordinary private one from then on. Nobody may write to the frames themselves: whoever asks for a page to be writable
-// gets one that is copied.
+// count in no share count but that of their page table, so that they are never trimmed; a page that a write has copied
+// is an ordinary private one from then on. No program may write to the frames themselves: a page that is made writable
+// is copied when it is written.
 //
-// To everybody else such a region is a view: it is unmapped as a whole by `unmap_view`, its pages are committed, and
+// For the rest of mm such a region is a view: it is unmapped as a whole by `unmap_view`, its pages are committed, and
 // those that are or become private are charged. A fork inherits it as it does a view (a choice): the child maps the
 // same frames at its own faults and shares the copies. Its pages are not reset, not locked, and have no guards.
 //

@@ -9,7 +9,7 @@ namespace pagoda::mm {
 namespace {
 
 // A large page that has lost its entry.
-struct Unmapped {
+struct LargePage {
   Pfn first = kNoPfn;
   Pfn table = kNoPfn;
 };
@@ -20,7 +20,7 @@ Result<> map_large_page(RegionSpace& space, Processor& cpu, Vpn page, Protection
   PageTables& tables = space.tables();
   const PageCount count = pages_of(large_page_size(core.mode));
   const PhysicalAddress entry = PAGODA_TRY(tables.make_large(cpu, page));
-  Result<PfnDatabase::Taken> taken = fail(Status::kInsufficientResources);
+  Result<PfnDatabase::TakenFrame> taken = fail(Status::kInsufficientResources);
   {
     const LockGuard guard(core.pfns.lock);
     taken = core.pfns.take_contiguous(cpu, count, count, core.kept_pageable());
@@ -53,7 +53,7 @@ void free_large_pages(RegionSpace& space, Processor& cpu, const Vad& vad) PAGODA
   PageTables& tables = space.tables();
   const PageCount count = pages_of(large_page_size(core.mode));
   // Entries first, shoot-down second, frames third; then the tables, which the frames' entries name.
-  std::vector<Unmapped> unmapped;
+  std::vector<LargePage> unmapped;
   for_each_large_page(space, cpu, vad, [&](Vpn, PhysicalAddress entry, Pfn frame) {
     space.lock.assert_held();
     tables.store(cpu, entry, 0);
@@ -63,7 +63,7 @@ void free_large_pages(RegionSpace& space, Processor& cpu, const Vad& vad) PAGODA
   space.invalidate_range(cpu, vad.range);
   {
     const LockGuard guard(core.pfns.lock);
-    for (const Unmapped& large : unmapped) {
+    for (const LargePage& large : unmapped) {
       if (vad.is_private) {
         core.pfns.remove_large(large.first, count);
       } else {
@@ -178,10 +178,7 @@ void LargeView::unmap(RegionSpace& space, Processor& cpu, Vad& vad, VpnRange /*p
 Result<> LargeView::fork(RegionSpace& child, RegionSpace& /*parent*/, Processor& cpu, const Vad& /*of_parent*/,
                          Vad& of_child, CloneEntries& /*entries*/) const {
   child.lock.assert_held();
-  {
-    const LockGuard guard(child.core().pfns.lock);
-    ++of_child.control_area->mapped_views;
-  }
+  count_view(child.core(), of_child);
   return map_large_view(child, cpu, of_child);
 }
 

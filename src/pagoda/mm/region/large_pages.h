@@ -17,7 +17,7 @@
 // What reference/nt.md leaves open, and was chosen: a base or a size that is no multiple of the large page is
 // kInvalidParameter2 or kInvalidParameter4; a part of the region cannot be protected (kConflictingAddresses) or
 // released (kFreeVmNotAtBase); protections that no valid entry can carry, NOACCESS and GUARD, are
-// kInvalidPageProtection. Of sections: one of a file or of reserved pages is kInvalidParameter6, a size that is no
+// kInvalidPageProtection. A section of a file or of reserved pages is kInvalidParameter6, a size that is no
 // multiple kInvalidParameter4; a view's base or offset that is none is kMappedAlignment, its size kInvalidViewSize;
 // rights that no entry can carry (write copy too) or that change the caching are kInvalidPageProtection; a part of a
 // view cannot be protected (kConflictingAddresses); a fork maps the same pages in the child, if the view is inherited

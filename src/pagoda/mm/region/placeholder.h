@@ -1,5 +1,5 @@
-// Placeholders: addresses held for a later region, so that nobody else gets them in between. Source: reference/nt.md
-// 7.9 (Windows 10).
+// Placeholders: addresses held for a later region, so that no other region takes them in between. Source:
+// reference/nt.md 7.9 (Windows 10).
 //
 //            reserve as placeholder            replace (exact)
 //   free  <--------------------------> placeholder <--------------> region or view

@@ -17,7 +17,7 @@ namespace {
 
 using testing::TestMachine;
 
-constexpr std::uint64_t kPages = 40;  // Of each section that is no image.
+constexpr std::uint64_t kPages = 40;  // Each section that is no image has so many.
 constexpr std::size_t kSteps = 150;   // At the effort of 1.
 
 class RandomViews : public ::testing::TestWithParam<machine::PteFormat> {
@@ -43,7 +43,7 @@ class RandomViews : public ::testing::TestWithParam<machine::PteFormat> {
 
   struct Shared {
     Section* section = nullptr;
-    std::size_t file = 0;  // Of files; past them: none.
+    std::size_t file = 0;  // An index of files; past them: none.
     std::shared_ptr<Words> words;
   };
   struct View {

@@ -50,7 +50,7 @@ Result<std::vector<Pfn>> UserPages::allocate(Processor& cpu, PageCount count) {
         break;
       }
       for (missing -= batch; !batch.is_zero(); --batch) {
-        const PfnDatabase::Taken taken = *space_.core().pfns.take(cpu, Contents::kZeroed);
+        const PfnDatabase::TakenFrame taken = *space_.core().pfns.take(cpu, Contents::kZeroed);
         frames_.add(space_.core().pfns, taken.frame);
         frames.push_back(taken.frame);
         if (!taken.zeroed) not_zeroed.push_back(taken.frame);
@@ -73,9 +73,9 @@ Vpn UserPages::page_of_entry(PhysicalAddress pte) const {
   return Vpn(page);
 }
 
-UserPages::Freed UserPages::free(Processor& cpu, std::span<const Pfn> frames) {
+UserPages::FreeResult UserPages::free(Processor& cpu, std::span<const Pfn> frames) {
   const LockGuard guard(space_.lock);
-  Freed result;
+  FreeResult result;
   std::vector<Vpn> mapped;
   std::vector<Pfn> freed;
   {

@@ -85,11 +85,11 @@ class UserPages {
   // Fails with: kInsufficientResources (none).
   Result<std::vector<Pfn>> allocate(Processor& cpu, PageCount count);
   // Frees frames, unmapping them if need be, up to the first that is not the space's: kConflictingAddresses then.
-  struct Freed {
+  struct FreeResult {
     PageCount count;
     Status status = Status::kSuccess;
   };
-  Freed free(Processor& cpu, std::span<const Pfn> frames);
+  FreeResult free(Processor& cpu, std::span<const Pfn> frames);
   // Maps frames in a row in a window, in place of what is mapped there. All or nothing.
   // Fails with: kInvalidParameter2 (wild count), kInvalidParameter1 (not inside one AWE window), kInvalidParameter3 (a
   // frame is not the space's), kConflictingAddresses (it is named twice, or mapped elsewhere), kNoMemory, kPending.

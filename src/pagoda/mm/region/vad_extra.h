@@ -45,7 +45,7 @@ struct KindState {
 
 struct VadExtra {
   std::vector<SecuredRange> secured;
-  std::unique_ptr<WriteWatch> watch;  // Of VadType::kWriteWatch.
+  std::unique_ptr<WriteWatch> watch;  // Regions of VadType::kWriteWatch have one.
   std::unique_ptr<KindState> state;   // The kind's own.
 
   [[nodiscard]] bool empty() const { return secured.empty() && watch == nullptr && state == nullptr; }
@@ -90,7 +90,7 @@ class VadExtras {
   void drop_if_empty(Vad& vad);
 
   std::unordered_map<const VadExtra*, std::unique_ptr<VadExtra>> owned_;
-  std::unordered_map<SecureHandle, Vpn> first_page_;  // Of each secured range, by which its region is found.
+  std::unordered_map<SecureHandle, Vpn> first_page_;  // Each secured range's first page leads to its region.
   std::uint64_t next_handle_ = 1;
   std::size_t& watches_;
 };

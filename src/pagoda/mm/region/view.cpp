@@ -59,6 +59,11 @@ const ImageView& image_view() {
   return kind;
 }
 
+void count_view(const Core& core, const Vad& vad) {
+  const LockGuard guard(core.pfns.lock);
+  ++vad.control_area->mapped_views;
+}
+
 Protection SectionView::segment_rights(const Vad& vad, Vpn page) const {
   return vad.control_area->subsection_of(vad.section_page_of(page)).protection;
 }
@@ -73,10 +78,7 @@ bool SectionView::is_forked(const Vad& vad) const { return vad.inherit == Inheri
 
 Result<> SectionView::fork(RegionSpace& child, RegionSpace& parent, Processor& cpu, const Vad& of_parent, Vad& of_child,
                            CloneEntries& entries) const {
-  {
-    const LockGuard guard(child.core().pfns.lock);
-    ++of_child.control_area->mapped_views;
-  }
+  count_view(child.core(), of_child);
   return RegionKind::fork(child, parent, cpu, of_parent, of_child, entries);
 }
 

@@ -57,4 +57,7 @@ class ImageView final : public DataView {
 const DataView& data_view();
 const ImageView& image_view();
 
+// Counts one more view of the section [CA2]; `SectionView::removed` counts it out. Takes the PFN lock.
+void count_view(const Core& core, const Vad& vad);
+
 }  // namespace pagoda::mm

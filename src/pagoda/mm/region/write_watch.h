@@ -79,7 +79,7 @@ class WriteWatch {
     return (page - pages_.first).value();
   }
 
-  VpnRange pages_;  // Of the region at first; it may shrink.
+  VpnRange pages_;  // The region's at first; the region may shrink.
   Words words_;
   Words summary_;  // A bit for each word that has any; it may say so of a word that has none left.
 };

@@ -14,11 +14,10 @@
 // Invariants (mm::check):
 //   [CA1] `resident` is the number of its prototype PTEs that are valid or in transition.
 //   [CA2] `mapped_views` is the number of VADs that name it; `section_references` of Sections that do.
-//   [CA3] `charge` is, of a paging-file segment, its committed pages and all pages that its prototype PTEs may need; of
-//         an image, the latter and its shared writable pages; of a file's data nothing.
+//   [CA3] A paging-file segment's `charge` is its committed pages and all pages that its prototype PTEs may need; an
+//         image's is the latter and its shared writable pages; a file's data has none.
 //   [CA4] A prototype PTE is in a form that its kind of segment has, and has its subsection's protection. All those of
-//   a
-//         large-page segment are valid, and those of each large page name frames in a row.
+//         a large-page segment are valid, and those of each large page name frames in a row.
 // Locking: the PFN lock for counts and prototype PTEs, and for growth. Source: reference/nt.md section 6.
 #pragma once
 
@@ -39,10 +38,10 @@ namespace pagoda::mm {
 struct Subsection {
   PageCount first;  // In the segment.
   PageCount pages;
-  FileOffset file_offset;  // Of its first byte.
-  ByteCount file_bytes;    // So many come from the file; what follows is zeros. Of a file's data: as far as it goes.
-  // kNone: nobody may touch the pages, which are not committed. What an image has behind a section, up to the section
-  // alignment, is a subsection of its own. NT: UnusedPtes.
+  FileOffset file_offset;  // Where its first byte is.
+  ByteCount file_bytes;    // So many come from the file; zeros follow. Data reach as far as their file.
+  // kNone: no program may touch the pages, which are not committed. What an image has behind a section, up to the
+  // section alignment, is a subsection of its own. NT: UnusedPtes.
   Protection protection = Protection::kReadWrite;
   VirtualAddress address;  // What subsection-form PTEs name it by: it has a place in nonpaged pool.
 
@@ -73,7 +72,7 @@ class ControlArea : public PrototypeOwner {
   [[nodiscard]] const std::shared_ptr<FileStream>& file() const { return file_; }
   // What an image's file says about it; null: not an image. Never changes.
   [[nodiscard]] const ImageLayout* image() const { return image_ ? &*image_ : nullptr; }
-  // Of an image, under the PFN lock: nothing was written to the file since the image was made.
+  // Whether nothing was written to an image's file since the image was made. Requires: the PFN lock.
   [[nodiscard]] bool is_current() const { return file_->writes == file_writes_; }
 
   // --- The segment, under the PFN lock ---
@@ -107,7 +106,7 @@ class ControlArea : public PrototypeOwner {
   std::shared_ptr<FileStream> file_;
   PageCount pages_;
   std::optional<ImageLayout> image_;
-  std::uint64_t file_writes_ = 0;  // Of an image: what its file had counted when it was made.
+  std::uint64_t file_writes_ = 0;  // What an image's file had counted when the image was made.
   std::vector<std::unique_ptr<Subsection>> subsections_;
   std::vector<Run> runs_;
 };

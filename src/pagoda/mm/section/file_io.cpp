@@ -12,7 +12,7 @@ namespace pagoda::mm {
 
 namespace {
 
-struct Dirty {
+struct DirtyRun {
   PageCount first;
   std::array<Pfn, kMaxTransferPages> frame{};
   std::size_t count = 0;
@@ -21,9 +21,9 @@ struct Dirty {
 };
 
 // The next run of modified pages of the segment, from `from` on, and starts their write.
-Dirty next_dirty(Core& core, const Processor& cpu, const ControlArea& area, PageCount from, PageCount end)
+DirtyRun next_dirty(Core& core, const Processor& cpu, const ControlArea& area, PageCount from, PageCount end)
     PAGODA_REQUIRES(core.pfns.lock) {
-  Dirty dirty{.next = from};
+  DirtyRun dirty{.next = from};
   while (dirty.next < end) {
     const VirtualAddress prototype = area.prototype_of(core.codec, dirty.next);
     const PhysicalAddress pte = core.prototypes.find(prototype);
@@ -77,7 +77,7 @@ Result<> Sections::flush(Processor& cpu, FileStream& file, FileOffset offset, By
       }
       if (!size.is_zero()) end = std::min(end, pages_of(ByteCount(offset.value()) + size));
       while (from < end) {
-        Dirty dirty;
+        DirtyRun dirty;
         {
           const LockGuard pfn_guard(core_.pfns.lock);
           dirty = next_dirty(core_, cpu, *area, from, end);

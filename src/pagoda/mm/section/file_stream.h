@@ -1,10 +1,10 @@
 // A file as sections and the cache see it: its bytes on a disk, and at most one control area for its data and one for
 // its image, so that all views of the data are coherent. NT: the stream's FCB with its SECTION_OBJECT_POINTERS.
 //
-// Owned by shared_ptr: file handles hold it, and so does each control area (NT: FilePointer), so that pages of a file
-// that nobody has open stay on standby and are found when it is opened again, by whoever keeps weak pointers by name.
+// Owned by shared_ptr: file handles hold it, and so does each control area (NT: FilePointer), so that pages of a
+// closed file stay on standby, and an owner that keeps weak pointers by name finds them when the file is opened again.
 // An image is a snapshot: what is written to the file later does not show in it (reference/nt.md section 6). `writes`
-// is how an image that nobody uses any more is known to be out of date.
+// tells whether an image that is not used any more is out of date.
 //
 // Locking: the control areas belong to Sections::lock; the size changes under it too. `writes`: the PFN lock.
 #pragma once

@@ -17,7 +17,7 @@ Result<> Sections::take_large_page(Processor& cpu, ControlArea& area, PageCount 
   const PageCount count = pages_of(large_page_size(core_.mode));
   PAGODA_DCHECK_EQ(core_.prototypes.entries_per_page(), count.value());
   PhysicalAddress pte;
-  PfnDatabase::Taken taken;
+  PfnDatabase::TakenFrame taken;
   {
     const LockGuard guard(core_.pfns.lock);
     const auto made = core_.prototypes.make(cpu, area.prototype_of(core_.codec, page), area);
@@ -32,7 +32,7 @@ Result<> Sections::take_large_page(Processor& cpu, ControlArea& area, PageCount 
   const LockGuard guard(core_.pfns.lock);
   for (Pfn frame = taken.frame; frame < taken.frame + count; ++frame, pte += ByteCount(core_.mode.entry_bytes)) {
     core_.pfns.make_active(frame, pte, core_.load(cpu, pte));
-    core_.pfns.make_dirty(frame);  // Never clean, so that nobody ever looks for a slot.
+    core_.pfns.make_dirty(frame);  // Never clean, so that no slot is ever looked for.
     machine::store_entry(cpu.physical(), core_.mode, pte,
                          core_.codec.valid(frame, is_mappable(protection) ? protection : Protection::kReadOnly,
                                            PteCodec::Owner::kKernel, PteCodec::Dirty::kNo));

@@ -8,7 +8,7 @@ namespace pagoda::mm {
 
 struct MappedRead {
   Status status = Status::kSuccess;  // kInPageError, kNoMemory.
-  bool started = false;              // False: somebody else has the page already; look again.
+  bool started = false;              // False: another read has the page already; look again.
   Time completes;
 };
 // Starts reading the page of the segment, whose prototype PTE was in subsection form. Does not wait.

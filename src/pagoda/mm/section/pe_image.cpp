@@ -275,7 +275,8 @@ Result<> add_section(ImageLayout& layout, const PeSection& section, ByteCount fi
   return {};
 }
 
-// Of an image aligned to less than a page: all of it is where the file has it, so that one subsection shows the file.
+// Checks a section of an image that is aligned to less than a page: all of the image is where the file has it, so that
+// one subsection shows the file.
 // `end` is where the sections before this one end.
 Result<std::uint64_t> check_flat_section(const ImageLayout& layout, const PeSection& section, std::uint64_t end) {
   const std::uint64_t section_end = section.address + section.size;

@@ -56,8 +56,8 @@ inline constexpr std::uint32_t kWrite = 0x8000'0000;
 struct ImageSubsection {
   PageCount first_page;    // In the image.
   PageCount pages;         // Those that can be touched. NT: PtesInSubsection - UnusedPtes.
-  PageCount unused_pages;  // Up to the section alignment, behind the others; nobody may touch them.
-  FileOffset file_offset;  // Of the first byte; a multiple of 512, not of a page.
+  PageCount unused_pages;  // Up to the section alignment, behind the others; no program may touch them.
+  FileOffset file_offset;  // Where the first byte is: a multiple of 512, not of a page.
   ByteCount file_bytes;    // The rest of the pages is zeros. None: all of it is demand zero.
   Protection protection = Protection::kNoAccess;
 };
@@ -66,7 +66,7 @@ struct ImageLayout {
   PeFormat format = PeFormat::kPe32;
   PeMachine machine = PeMachine::kI386;
   VirtualAddress base;      // Preferred. NT: ImageBase.
-  PageCount pages;          // Of the whole image.
+  PageCount pages;          // All that the image takes.
   ByteCount size_of_image;  // As the file says it: not always whole pages.
   ByteCount size_of_headers;
   ByteCount section_alignment;
@@ -98,7 +98,7 @@ using ReadImageBytes = std::function<Result<>(FileOffset at, std::span<std::byte
 // The layout of an image. Reads headers only, usually once, at most a page at a time. Fails with kInvalidFileForSection
 // (an empty file), kInvalidImageNotMz, kInvalidImageFormat (all else that is wrong), and as `read` does.
 Result<ImageLayout> parse_pe_image(ByteCount file_size, const ReadImageBytes& read);
-// Of a file in memory.
+// Parses a file that is in memory.
 Result<ImageLayout> parse_pe_image(std::span<const std::byte> file);
 
 // The rights of a section's pages by its IMAGE_SCN_MEM_ flags: written pages are copied first unless they are shared.

@@ -43,7 +43,7 @@ class Section {
  public:
   [[nodiscard]] ControlArea& control_area() const { return *control_area_; }
   [[nodiscard]] SectionKind kind() const { return kind_; }
-  // Of a file section to the byte; else whole pages.
+  // A file section's is exact to the byte, others' are whole pages.
   [[nodiscard]] ByteCount size() const { return size_; }
   [[nodiscard]] Protection protection() const { return protection_; }  // NT: InitialPageProtection.
   [[nodiscard]] const SectionFlags& flags() const { return flags_; }
@@ -52,7 +52,7 @@ class Section {
   // What an image's file says about it: entry point, base, subsystem, characteristics. Null: not an image.
   [[nodiscard]] const ImageLayout* image() const;
   // Whether an image's view from the offset on is where the image wants to be. No: STATUS_IMAGE_NOT_AT_BASE, and
-  // whoever mapped it relocates it.
+  // the caller that mapped it relocates it.
   [[nodiscard]] bool is_at_base(VirtualAddress view, ByteCount offset = {}) const;
 
  private:

@@ -1,5 +1,5 @@
-// All sections of a manager: making them, extending and flushing them, and what happens to their memory when nobody
-// uses them any more. NT: MmCreateSection, MmExtendSection, MmFlushSection, the unused segment list and the
+// All sections of a manager: making them, extending and flushing them, and what happens to their memory when they
+// are not used any more. NT: MmCreateSection, MmExtendSection, MmFlushSection, the unused segment list and the
 // dereference thread.
 //
 //   create -> Section -> ControlArea (segment, subsections, prototype PTEs)  <- views
@@ -31,17 +31,18 @@ class Sections {
   Sections(const Sections&) = delete;
   Sections& operator=(const Sections&) = delete;
 
-  // A section that somebody refers to once. What depends on parameters alone (bad flags, a handle's rights) was checked
-  // before. Fails with kInvalidParameter4 (no file and no size), kSectionTooBig (more than the format of PTEs can hold,
-  // or than a read-only file has), kMappedFileSizeZero, kInvalidFileForSection, kInvalidImageNotMz,
+  // Makes a section with one reference, the caller's. Requires: what depends on parameters alone (bad flags, a handle's
+  // rights) was checked before.
+  // Fails with: kInvalidParameter4 (no file and no size), kSectionTooBig (more than the format of PTEs can hold, or
+  // than a read-only file has), kMappedFileSizeZero, kInvalidFileForSection, kInvalidImageNotMz,
   // kInvalidImageFormat (also PE32+ where addresses have 32 bits), kCommitmentLimit, kInsufficientResources,
   // kInvalidParameter6 (large pages of a file, or not committed), kInvalidParameter4 (a size that is no multiple of
-  // them), kInvalidPageProtection (their caching), kDiskFull (a file that should grow), kNoMemory (also: no room for a
-  // based section), kPending, kIoDeviceError.
+  // them), kInvalidPageProtection (their caching), kDiskFull (a file that should grow), kNoMemory (also: no room
+  // for a based section), kPending, kIoDeviceError.
   Result<Section*> create(Processor& cpu, const SectionRequest& request);
-  // One more who refers to it.
+  // Adds a reference.
   void reference(Section& section);
-  // One fewer; the last one ends it. Views that exist stay.
+  // Drops a reference; the last deletes the section. Views that exist stay.
   void dereference(Processor& cpu, Section& section);
   // Makes a data section longer, its file too; a smaller size leaves it. Returns the size afterwards. Fails with
   // kSectionNotExtended (not a data file), kSectionTooBig, kDiskFull, kInsufficientResources.
@@ -65,15 +66,15 @@ class Sections {
                          std::span<std::byte> into);
   Result<ByteCount> write(Processor& cpu, const std::shared_ptr<FileStream>& file, FileOffset offset,
                           std::span<const std::byte> from);
-  // Whether the file may be written to, as far as its image goes: no, if somebody has a section or a view of it. If
-  // nobody has, what was kept of the image goes. To be asked when the file is opened for writing; a write by who has it
-  // open already does not show in the image. NT: MmFlushImageSection.
+  // Whether the file may be written to, as far as its image goes: no, if the image has a section or a view. Without
+  // any, drops what was kept of the image. The caller asks when it opens the file for writing; a write through a
+  // handle that was open already does not show in the image. NT: MmFlushImageSection.
   bool flush_image(Processor& cpu, FileStream& file);
-  // Drops every control area that nobody uses, after writing what is modified: what a shortage of pool, or a test, asks
-  // for. Returns how many went.
+  // Drops every unused control area, after writing what is modified, for a shortage of pool, or a test. Returns how
+  // many it dropped.
   std::size_t drop_unused(Processor& cpu);
-  // Ends control areas that nobody uses and whose last page left memory. Called by whoever makes or ends sections and
-  // views, and by the dereference thread.
+  // Deletes unused control areas whose last page left memory. What makes or ends sections and views calls it, and the
+  // dereference thread.
   void reap(Processor& cpu);
 
   // --- For the rest of mm ---
@@ -97,11 +98,11 @@ class Sections {
   friend struct Corruptor;
 
   Result<Section*> create_locked(Processor& cpu, const SectionRequest& request) PAGODA_REQUIRES(lock);
-  // Of images (section/image_area.cpp): the file's, made if there is none that is up to date or in use.
+  // The control area of the file's image (section/image_area.cpp), made if there is none that is up to date or in use.
   Result<ControlArea*> image_area(Processor& cpu, const std::shared_ptr<FileStream>& file) PAGODA_REQUIRES(lock);
   Result<ImageLayout> read_layout(Processor& cpu, const std::shared_ptr<FileStream>& file) PAGODA_REQUIRES(lock);
-  // Of large pages (section/large_section.cpp): all frames of the segment, from now on until it ends. Fails with
-  // kInsufficientResources, having taken a part.
+  // Takes all frames of a segment of large pages (section/large_section.cpp), which keeps them until it ends. Fails
+  // with kInsufficientResources, having taken a part.
   Result<> take_large_pages(Processor& cpu, ControlArea& area) PAGODA_REQUIRES(lock);
   Result<> take_large_page(Processor& cpu, ControlArea& area, PageCount page) PAGODA_REQUIRES(lock);
   void drop_large_pages(const Processor& cpu, const ControlArea& area) PAGODA_REQUIRES(lock);

@@ -4,13 +4,6 @@
 
 namespace pagoda::mm {
 
-namespace {
-
-// More single invalidations than this cost more than a flush of the space; as SimMachine's shoot-down.
-constexpr std::size_t kSingleInvalidations = 33;
-
-}  // namespace
-
 AddressSpace::AddressSpace(Core& core, ShortageRelief& relief, RegionSource& regions, const Identity& identity,
                            const WorkingSet::Limits& limits)
     : lock(LockRank(LockClass::kSpace, core.depth)),
@@ -36,7 +29,7 @@ void AddressSpace::invalidate_tlbs(Processor& cpu, VpnRange pages) {
 }
 
 void AddressSpace::invalidate(Processor& cpu, std::span<const Vpn> pages) {
-  if (pages.size() > kSingleInvalidations) {
+  if (PageCount(pages.size()) > machine::kSinglePageCeiling) {
     invalidate_tlbs(cpu, range());
   } else {
     for (const Vpn page : pages) invalidate_tlbs(cpu, {page, 1_pages});

@@ -50,7 +50,7 @@ Result<PhysicalAddress> PageTables::make_to(Processor& cpu, Vpn page, unsigned l
       table = mode.frame(raw);
       continue;
     }
-    PfnDatabase::Taken taken{};
+    PfnDatabase::TakenFrame taken{};
     {
       const LockGuard guard(core_.pfns.lock);
       const auto result = core_.pfns.take(cpu, Contents::kZeroed);

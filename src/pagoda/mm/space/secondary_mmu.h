@@ -1,4 +1,4 @@
-// Whoever caches an address space's translations elsewhere than in a processor's TLB: second-level tables, shadow
+// A cache of an address space's translations outside of the processors' TLBs: second-level tables, shadow
 // tables, this process's own mappings, KVM.
 #pragma once
 

@@ -50,7 +50,7 @@ struct alignas(64) Vad {
   // Free pages between the VAD before and this one, from the first 64 KB border on; see vad_tree.h.
   [[nodiscard]] std::uint64_t gap() const { return gap_and_balance_ >> 8; }
   void set_gap(std::uint64_t pages) { gap_and_balance_ = pages << 8 | (gap_and_balance_ & 0xFF); }
-  // Of this VAD and all below it.
+  // The largest gap of this VAD and of all below it.
   [[nodiscard]] std::uint64_t largest_gap() const { return std::max({gap(), side_gap_[0], side_gap_[1]}); }
   // Height of the right subtree - height of the left one.
   [[nodiscard]] int balance() const { return static_cast<std::int8_t>(gap_and_balance_ & 0xFF); }
@@ -65,17 +65,18 @@ struct alignas(64) Vad {
   Vad* parent_ = nullptr;
 
  public:
-  PageCount commit_charge;  // Pages promised: all of a committed range, those with entries of a reserved one; of a view
-                            // those that are, or become when written, private.
-  ControlArea* control_area = nullptr;  // Of a view.
-  PageCount section_page;               // Of a view: where in the section it begins.
+  PageCount commit_charge;  // Pages promised: all of a committed range, those with entries of a reserved one, those
+                            // of a view that are, or become when written, private.
+  ControlArea* control_area = nullptr;  // Null: no view of a section.
+  PageCount section_page;               // Where in the section a view begins.
   [[nodiscard]] PageCount section_page_of(Vpn page) const { return section_page + (page - range.first); }
   VadExtra* extra = nullptr;         // What few regions need; see region/vad_extra.h. Owned by the space.
   const RegionKind* kind = nullptr;  // What may be done with the region; immutable, and outlives the region.
   PageSource source = PageSource::kZeros;
-  Protection protection = Protection::kNoAccess;  // Of pages whose PTE is zero; of an image's view its section's.
-  Protection section_protection = Protection::kNoAccess;  // Of a view: what it may be changed to must be compatible.
-  Protection large_protection = Protection::kNone;        // Of a view of large pages: what its entries carry now.
+  // What pages with a zero PTE allow; an image's view has its section's.
+  Protection protection = Protection::kNoAccess;
+  Protection section_protection = Protection::kNoAccess;  // A view's new protection must be compatible with it.
+  Protection large_protection = Protection::kNone;        // What the entries of large pages carry now.
   MemCommit mem_commit = MemCommit::kNo;                  // Zero PTEs mean demand zero; otherwise only reserved.
   VadType type = VadType::kNone;
   Inherit inherit = Inherit::kShare;
@@ -89,7 +90,7 @@ struct alignas(64) Vad {
 };
 static_assert(sizeof(Vad) == 2 * 64);
 
-// Views of a file from this size on have their page tables charged to nobody: NT 5.2's rule, by which they would all be
+// Views of a file from this size on are not charged for their page tables: NT 5.2's rule, by which they would all be
 // paid for at once, would refuse to map a large file of which little is used. A choice, in the direction of NT 8.1.
 inline constexpr PageCount kTablesOnDemand = pages_of(1_GiB);
 

@@ -79,7 +79,7 @@ class VadTree {
   struct Checker;
 
   Vad* find_slowly(Vpn page);
-  // `visited` counts the nodes that were looked at, for tests of the cost; null: nobody counts.
+  // `visited` counts the nodes that were looked at, for tests of the cost; null: not counted.
   Vpn search_up(PageCount size, VpnRange limits, PageCount alignment, std::size_t* visited) const;
   Vpn search_down(PageCount size, VpnRange limits, PageCount alignment, std::size_t* visited) const;
 

@@ -43,7 +43,7 @@ class Wsle {
   }
   // Shared through a prototype PTE. NT: Hashed.
   [[nodiscard]] bool is_shared() const { return (word_ & kShared) != 0; }
-  // Of a shared page: the rights of this mapping.
+  // The rights of this mapping of a shared page.
   [[nodiscard]] Protection protection() const {
     return protection_from_bits(static_cast<unsigned>(word_ >> kProtectionShift));
   }
@@ -69,7 +69,7 @@ class Wsle {
   static constexpr unsigned kAgeShift = 10;
   static constexpr unsigned kVpnShift = 12;
 
-  std::uint64_t word_ = 0;  // Of a free slot: the next free one above kVpnShift.
+  std::uint64_t word_ = 0;  // A free slot has the next free one above kVpnShift.
   std::uint64_t pte_ = 0;
 };
 

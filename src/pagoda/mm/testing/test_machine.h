@@ -82,7 +82,7 @@ class TestMachine : public ProgramMemory<TestMachine> {
     return space_->tables().read(cpu(), va.vpn());
   }
   [[nodiscard]] PteKind kind(VirtualAddress va) { return core().codec.kind(pte(va)); }
-  // Of a valid or transition page; kNoPfn elsewhere.
+  // The frame of a valid or transition page; kNoPfn elsewhere.
   [[nodiscard]] Pfn frame(VirtualAddress va) {
     const RawPte raw = pte(va);
     return PteCodec::is_valid(raw) || PteCodec::is_transition(raw) ? core().codec.frame(raw) : kNoPfn;

@@ -8,7 +8,7 @@
 namespace pagoda::mm {
 
 struct ModifiedRun {
-  PhysicalAddress pte;                         // Of the first.
+  PhysicalAddress pte;                         // The first page's.
   std::array<Pfn, kMaxTransferPages> frame{};  // In the order of their entries.
   std::size_t count = 0;
 };
