@@ -30,7 +30,7 @@ GuestMemory::GuestMemory(mm::MemoryManager& host, mm::ProcessSpace& vmmem, const
 
 Result<std::unique_ptr<GuestMemory>> GuestMemory::create(mm::MemoryManager& host, mm::Processor& cpu,
                                                          const PartitionConfig& config, PartitionCounts& counts) {
-  const mm::Tunables& tunables = host.core().tunables;
+  const mm::Tunables& tunables = host.tunables();
   const mm::WorkingSet::Limits limits = config.limits.value_or(mm::WorkingSet::Limits{
       .minimum = tunables.working_set_minimum, .maximum = std::max(config.memory, tunables.working_set_maximum)});
   mm::ProcessSpace* const vmmem = PAGODA_TRY(host.create_space(cpu, {.limits = limits}));
@@ -46,7 +46,7 @@ GuestMemory::~GuestMemory() {
 }
 
 mm::Processor& GuestMemory::first_processor() const {
-  return *host_.core().machine.processors()[config_.first_host_processor];
+  return *host_.machine().processors()[config_.first_host_processor];
 }
 
 Result<> GuestMemory::map_memory(mm::Processor& cpu) {

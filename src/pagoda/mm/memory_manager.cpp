@@ -287,6 +287,26 @@ FrameCounts MemoryManager::frame_counts() const {
   return counts;
 }
 
+PageCount MemoryManager::available() const {
+  const LockGuard guard(core_.pfns.lock);
+  return core_.pfns.available();
+}
+
+std::vector<PagingFileInfo> MemoryManager::paging_files() const {
+  const LockGuard guard(core_.pfns.lock);
+  std::vector<PagingFileInfo> files;
+  for (std::size_t number = 0; number < core_.paging_files.size(); ++number) {
+    const PagingFile& file = core_.paging_files[number];
+    files.push_back({.name = std::string(file.name()),
+                     .minimum = file.minimum(),
+                     .maximum = file.maximum(),
+                     .size = file.size(),
+                     .used = file.used(),
+                     .peak_used = file.peak_used()});
+  }
+  return files;
+}
+
 MemoryManager::CommitInfo MemoryManager::commit() const {
   const LockGuard guard(core_.pfns.lock);
   return {core_.commit.charged(), core_.commit.peak(), core_.commit.limit()};

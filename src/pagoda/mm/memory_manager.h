@@ -16,6 +16,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "pagoda/machine/machine.h"
@@ -54,6 +55,16 @@ struct FrameCounts {
   PageCount zeroed;  // Frames never used included.
   PageCount bad;
   PageCount system;  // Frame 0.
+};
+
+// One paging file now.
+struct PagingFileInfo {
+  std::string name;
+  PageCount minimum;
+  PageCount maximum;
+  PageCount size;  // Slot 0 included.
+  PageCount used;
+  PageCount peak_used;
 };
 
 // The most pages that a paging file may have where PTEs have the mode's form (reference/nt.md section 8).
@@ -108,8 +119,15 @@ class MemoryManager : public machine::FaultHandler, public ShortageRelief {
   bool flush_modified(Processor& cpu);
 
   // --- Looking ---
+  // What it was made over and with.
+  [[nodiscard]] machine::Machine& machine() const { return core_.machine; }
+  [[nodiscard]] const Tunables& tunables() const { return core_.tunables; }
   [[nodiscard]] Counters counters() const;
   [[nodiscard]] FrameCounts frame_counts() const;
+  // Frames that can be taken at once: zeroed, free and standby. NT: MmAvailablePages.
+  [[nodiscard]] PageCount available() const;
+  // In the order in which they were added.
+  [[nodiscard]] std::vector<PagingFileInfo> paging_files() const;
   struct CommitInfo {
     PageCount charged;
     PageCount peak;
