@@ -6,7 +6,6 @@ namespace pagoda::hv {
 
 using machine::Access;
 using machine::HeatHint;
-using mm::PteKind;
 
 namespace {
 
@@ -123,9 +122,7 @@ GfnRange GuestMemory::cluster_of(const GpaRange& range, Gfn frame) const {
 void GuestMemory::make_resident(mm::Processor& host, Vpn page, Access use) {
   {
     const LockGuard guard(vmmem_.lock);
-    const mm::RawPte raw = vmmem_.tables().read(host, page);
-    const mm::Core& core = host_.core();
-    if (core.codec.has_slot(raw) && !core.is_compressed(raw)) {
+    if (mm::is_paged_out(vmmem_, host, page)) {
       ++counts_.page_ins;
       if (guest_writes_ > 0) ++counts_.double_paged;
     }
@@ -140,20 +137,16 @@ void GuestMemory::make_resident(mm::Processor& host, Vpn page, Access use) {
 }
 
 void GuestMemory::touch_cluster(mm::Processor& host, VpnRange cluster, Vpn wanted, Access use) {
-  const mm::Core& core = host_.core();
   for (Vpn page = cluster.first; page < cluster.end(); ++page) {
     if (page == wanted) continue;
+    // Neighbours are a guess: they must not cost others their pages, nor a transfer.
+    auto cost = mm::PrefetchCost::kOthers;
     {
       const LockGuard guard(vmmem_.lock);
-      const LockGuard pfn_guard(core.pfns.lock);
-      // Neighbours are a guess: they must not cost others their pages, nor a transfer.
-      if (core.pfns.available() < core.tunables.plenty_free + cluster.count) return;
-      const mm::RawPte raw = vmmem_.tables().read(host, page);
-      const PteKind kind = core.codec.kind(raw);
-      const bool cheap = kind == PteKind::kZero || kind == PteKind::kDemandZero ||
-                         (kind == PteKind::kTransition && !core.pfns.entry(core.codec.frame(raw)).read_in_progress);
-      if (!cheap) continue;
+      cost = mm::prefetch_cost(vmmem_, host, page, cluster.count);
     }
+    if (cost == mm::PrefetchCost::kOthers) return;
+    if (cost != mm::PrefetchCost::kSoftFault) continue;
     if (!host.touch(VirtualAddress(page), use)) return;
   }
 }
