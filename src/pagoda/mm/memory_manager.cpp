@@ -161,10 +161,7 @@ machine::FaultOutcome MemoryManager::refill(Processor& cpu, VirtualAddress va, m
                                             machine::Privilege privilege) {
   ProcessSpace* const space = attached(cpu);
   if (space == nullptr) return Status::kAccessViolation;
-  std::uint64_t loads = 0;
-  const auto walked =
-      machine::walk(cpu.physical(), core_.mode, space->root(), va, access, privilege, cpu.walk_rules(), loads);
-  cpu.charge(core_.machine.costs().walk_load * loads);
+  const auto walked = space->walk(cpu, va, access, privilege);
   if (!walked) return resolve_fault(*space, cpu, walked.error());
   cpu.fill_tlb(va, *walked);
   return Status::kSuccess;
