@@ -23,6 +23,7 @@
 #include "pagoda/machine/processor.h"
 #include "pagoda/mm/backing/core.h"
 #include "pagoda/mm/memory_manager_config.h"
+#include "pagoda/mm/pfn/hinted_frames.h"
 #include "pagoda/mm/process/process_space.h"
 #include "pagoda/mm/section/sections.h"
 #include "pagoda/mm/threads/balance_set_manager.h"
@@ -117,6 +118,12 @@ class MemoryManager : public machine::FaultHandler, public ShortageRelief {
   // Writes every modified page, to paging files and to its file, and waits for all transfers. False: some pages are
   // still modified, for want of slots or of a disk that takes them.
   bool flush_modified(Processor& cpu);
+
+  // --- For hypervisors, above and below ---
+  // The marks of a guest's hints. Requires: the manager outlives them and has no others. `granule`: see HintedFrames.
+  [[nodiscard]] HintedFrames watch_hinted_frames(PageCount granule) PAGODA_NO_THREAD_SAFETY {
+    return HintedFrames(core_.pfns, core_.counters, granule);
+  }
 
   // --- Looking ---
   // What it was made over and with.
