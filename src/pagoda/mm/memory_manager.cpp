@@ -236,6 +236,16 @@ bool MemoryManager::flush_modified(Processor& cpu) {
   return false;
 }
 
+void MemoryManager::pin(Pfn frame) {
+  const LockGuard guard(core_.pfns.lock);
+  core_.pfns.pin(frame);
+}
+
+void MemoryManager::unpin(Pfn frame, PteCodec::Dirty dirty) {
+  const LockGuard guard(core_.pfns.lock);
+  core_.pfns.unpin(frame, dirty);
+}
+
 Counters MemoryManager::counters() const {
   Counters all;
   {

@@ -124,6 +124,11 @@ class MemoryManager : public machine::FaultHandler, public ShortageRelief {
   [[nodiscard]] HintedFrames watch_hinted_frames(PageCount granule) PAGODA_NO_THREAD_SAFETY {
     return HintedFrames(core_.pfns, core_.counters, granule);
   }
+  // Keeps the frame's page in memory, whatever takes it away, by one more reference.
+  // Requires: not being read, not deleted.
+  void pin(Pfn frame);
+  // Drops that reference. kYes: the page was written meanwhile.
+  void unpin(Pfn frame, PteCodec::Dirty dirty);
 
   // --- Looking ---
   // What it was made over and with.
