@@ -75,7 +75,7 @@ class Enlightenments final : public mm::SystemThread {
     std::uint64_t discarded = 0;
     std::uint64_t hot = 0;
     std::uint64_t calls = 0;    // Heat hints.
-    std::uint64_t refused = 0;  // Of these.
+    std::uint64_t refused = 0;  // Heat hints that the host refused.
     std::uint64_t reports = 0;
   };
   [[nodiscard]] const Counts& counts() const { return counts_; }
