@@ -10,8 +10,8 @@
 namespace pagoda::bench {
 
 struct GuestConfig {
-  PageCount frames;       // Of the guest: a multiple of 2 MB.
-  PageCount host_frames;  // Of the host.
+  PageCount frames;       // The guest's: a multiple of 2 MB.
+  PageCount host_frames;  // The host's.
   hv::MmuKind mmu = hv::MmuKind::kNested;
   hv::Backing backing = hv::Backing::kVirtual;
   machine::TlbGeometry tlb = machine::TlbGeometry::kLarge;

@@ -44,7 +44,7 @@ struct Figures {
   std::size_t rounds = 0;
 };
 
-// Warm-up rounds, then at least 7 rounds of everybody, more until the medians are firm (2 %) or the time is up.
+// Warm-up rounds, then at least 7 rounds of each contestant, more until the medians are firm (2 %) or the time is up.
 Figures take_turns(const std::vector<Round>& contestants);
 
 // Rows made of figures. Costs: less is better.

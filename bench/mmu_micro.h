@@ -48,7 +48,7 @@ struct MicroInfo {
 };
 const MicroInfo& info_of(MicroProgram program);
 
-// Of one operation.
+// What one operation took.
 struct MicroResult {
   std::uint64_t operations = 0;
   double cycles = 0;

@@ -30,10 +30,10 @@ class Chooser {
   std::uint64_t address(const op::By& by) { return range(by).address; }
   Protection protection();
   op::Where where();
-  // Of words. Pages of zeros are written, too.
+  // A word's. Pages of zeros are written, too.
   std::uint64_t value() { return chance(0.1) ? 0 : random_.next(); }
   unsigned section() { return static_cast<unsigned>(below(kSections)); }
-  // Of a section or a file, in bytes.
+  // Bytes of a section or a file.
   std::uint64_t file_size() { return below(kMostFilePages * kPageBytes); }
 
  private:

@@ -92,7 +92,7 @@ class Interpreter {
   std::vector<ModelSpace> spaces_;
   std::vector<std::shared_ptr<ModelSegment>> files_;
   std::array<ModelSection, kSections> sections_;
-  std::vector<std::weak_ptr<ModelSegment>> segments_;  // Of the paging files.
+  std::vector<std::weak_ptr<ModelSegment>> segments_;  // Those that the paging files back.
   bool broke_promise_ = false;                         // Was over its limit at some time.
   bool gave_up_ = false;                               // The operation that is performed.
   std::optional<Operation> given_up_;                  // The operation before.

@@ -44,10 +44,10 @@ struct Pages {
 };
 
 struct ModelPage {
-  Protection protection = Protection::kNone;  // kNone: reserved. Of a view: as if it were committed.
+  Protection protection = Protection::kNone;  // kNone: reserved. A view's: as if it were committed.
   bool locked_in_ws = false;
   bool locked_in_memory = false;
-  bool is_private = true;  // Of a view: false until a write has copied it.
+  bool is_private = true;  // False for a view's page until a write has copied it.
   Words words{};
   // How many bytes of each word mean something. What a file's page shows behind the file's end does not.
   std::array<std::uint8_t, kWords> known{8, 8, 8, 8, 8, 8, 8, 8};
@@ -94,7 +94,7 @@ struct ModelSection {
 struct ModelRegion {
   std::uint64_t count = 0;
   Protection protection = Protection::kNone;  // As reserved or mapped.
-  std::shared_ptr<ModelSegment> segment;      // Of a view.
+  std::shared_ptr<ModelSegment> segment;      // A view's.
   std::uint64_t section_page = 0;
   Protection section_protection = Protection::kNone;
 
@@ -113,7 +113,7 @@ class ModelSpace {
 
   ProcessSpace* manager = nullptr;               // None: there was no commit for one.
   std::map<std::uint64_t, ModelRegion> regions;  // By first page.
-  std::map<std::uint64_t, ModelPage> pages;      // Of all regions.
+  std::map<std::uint64_t, ModelPage> pages;      // The pages of all regions.
   std::uint64_t committed = 0;
   std::uint64_t tables = 0;  // That the regions span.
   std::uint64_t locked = 0;

@@ -16,7 +16,7 @@ inline constexpr unsigned kSections = 5;  // That operations name.
 
 namespace op {
 
-// Who does it. Under `World::yields`, what would wait is not done at all if it gives up.
+// The processor and space that do it. Under `World::yields`, what would wait is not done at all if it gives up.
 struct By {
   unsigned cpu = 0;
   unsigned space = 0;

@@ -7,7 +7,7 @@ namespace pagoda::mm::testing::op {
 
 // --- Sections and views ---
 
-// Of a file, or of the paging files, with pages that are committed at once or one by one.
+// Makes a section of a file, or of the paging files, with pages that are committed at once or one by one.
 struct CreateSection {
   By by;
   unsigned section = 0;

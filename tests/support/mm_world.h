@@ -38,7 +38,7 @@ struct World {
   bool random_victims = false;
   double read_errors = 0;
   double write_errors = 0;
-  std::uint64_t seed = 1;  // Of the disks' errors.
+  std::uint64_t seed = 1;  // For the disks' errors.
 
   static World random(Random& random);
 

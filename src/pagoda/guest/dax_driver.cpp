@@ -7,7 +7,7 @@ namespace pagoda::guest {
 using machine::Hypercalls;
 
 DaxDriver::DaxDriver(mm::MemoryManager& guest, machine::Processor& cpu) {
-  if (Hypercalls* const hypercalls = guest.core().machine.hypercalls(); hypercalls != nullptr)
+  if (Hypercalls* const hypercalls = guest.machine().hypercalls(); hypercalls != nullptr)
     files_ = hypercalls->direct_maps(cpu);
 }
 

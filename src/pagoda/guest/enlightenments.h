@@ -16,27 +16,24 @@
 // host never had anything behind them. So `free` and `standby` have hinted pages only if a frame came there without
 // having been used.
 //
-// A frame cannot be taken while the host discards its contents: under the PFN lock the frames leave the zeroed list
-// (no allocation finds them, and they count as not available); without the lock the hypercall is made; under the lock
-// they return to the tail, marked. So no hypercall is made under the PFN lock, and contents that are in use are never
-// discarded. A discarded page reads as zero, so it is zeroed still ([PF7]). Hot hints keep contents, so those frames
-// stay on their lists.
+// The marks, and the lists, are mm::HintedFrames': it sets frames aside while the cold hypercall is made, so that
+// contents in use are never discarded. No hypercall is made under the PFN lock. A discarded page reads as zero, so it is
+// zeroed still ([PF7]). Hot hints keep contents, so those frames stay on their lists.
 //
-// Invariants:
-//   [EN1] A frame that is marked as hinted is on the zeroed, free or standby list, or was set aside by `run`.
-//   [EN2] No call names more than Hypercalls::kMostRanges ranges.
-// Locking: `run` takes the PFN lock; the marks are under it. All decisions depend on the manager's state and the
-// processor's clock alone. Source: reference/virtualization.md section 5, "Guest policy (Windows)".
+// Invariants, beside that of HintedFrames:
+//   [EN1] No call names more than Hypercalls::kMostRanges ranges.
+// Locking: everything takes the PFN lock. All decisions depend on the manager's state and the processor's clock alone.
+// Source: reference/virtualization.md section 5, "Guest policy (Windows)".
 #pragma once
 
 #include <cstdint>
 #include <memory>
-#include <vector>
+#include <span>
+#include <string_view>
 
-#include "pagoda/base/bitmap.h"
 #include "pagoda/machine/hypercalls.h"
 #include "pagoda/mm/memory_manager.h"
-#include "pagoda/mm/pfn/frame_watch.h"
+#include "pagoda/mm/pfn/hinted_frames.h"
 #include "pagoda/mm/threads/system_thread.h"
 
 namespace pagoda::guest {
@@ -57,16 +54,13 @@ struct EnlightenmentSettings {
   static EnlightenmentSettings for_memory(PageCount frames);
 };
 
-class Enlightenments final : public mm::SystemThread, private mm::FrameWatch {
+class Enlightenments final : public mm::SystemThread {
  public:
   // Asks the hypervisor which hints it takes. Null if the machine has no hypervisor, or one that takes none: a plain
   // guest.
   // Requires: the manager outlives it and has no other.
   static std::unique_ptr<Enlightenments> create(mm::MemoryManager& guest, Processor& cpu,
                                                 const EnlightenmentSettings& settings);
-  ~Enlightenments() override;
-  Enlightenments(const Enlightenments&) = delete;
-  Enlightenments& operator=(const Enlightenments&) = delete;
 
   [[nodiscard]] std::string_view name() const override { return "enlightenments"; }
   // At once when a hinted page has come to the head of a list; else at the next look or report.
@@ -81,44 +75,29 @@ class Enlightenments final : public mm::SystemThread, private mm::FrameWatch {
     std::uint64_t discarded = 0;
     std::uint64_t hot = 0;
     std::uint64_t calls = 0;    // Heat hints.
-    std::uint64_t refused = 0;  // Of these.
+    std::uint64_t refused = 0;  // Heat hints that the host refused.
     std::uint64_t reports = 0;
   };
   [[nodiscard]] const Counts& counts() const { return counts_; }
   // Frames that were cold-hinted and not needed since.
-  [[nodiscard]] PageCount hinted() const;
-  [[nodiscard]] bool is_hinted(Pfn frame) const;
+  [[nodiscard]] PageCount hinted() const { return frames_.count(); }
+  [[nodiscard]] bool is_hinted(Pfn frame) const { return frames_.contains(frame); }
 
  private:
   Enlightenments(mm::MemoryManager& guest, machine::Hypercalls& hypercalls,
                  const machine::Hypercalls::Capabilities& capabilities, const EnlightenmentSettings& settings);
 
-  // mm::FrameWatch.
-  void used(Pfn frame) override;
-
   [[nodiscard]] bool sends_cold() const { return capabilities_.cold_hint || capabilities_.cold_discard_hint; }
-  [[nodiscard]] bool is_hinted_page_next() const PAGODA_REQUIRES(core_.pfns.lock);
   void hint_hot(Processor& cpu);
   void hint_cold(Processor& cpu);
   void report(Processor& cpu);
-  bool call(Processor& cpu, machine::HeatHint hint);
-  void add_hot(std::vector<Pfn>& frames, const mm::PageLists::Head& list) PAGODA_REQUIRES(core_.pfns.lock);
-  // Fills `ranges_` with granules of the back that have pages not hinted yet, and sets their frames aside.
-  void choose_cold() PAGODA_REQUIRES(core_.pfns.lock);
+  bool call(Processor& cpu, machine::HeatHint hint, std::span<const machine::FrameRange> ranges);
 
   mm::MemoryManager& guest_;
-  mm::Core& core_;
   machine::Hypercalls& hypercalls_;
   const machine::Hypercalls::Capabilities capabilities_;
   const EnlightenmentSettings settings_;
-  Bitmap hinted_ PAGODA_GUARDED_BY(core_.pfns.lock);
-  // By granule, while the back is looked at: frames there, and those that are not hinted.
-  struct Granule {
-    std::uint32_t in_back = 0;
-    std::uint32_t not_hinted = 0;
-  };
-  std::vector<Granule> granules_;
-  std::vector<machine::FrameRange> ranges_;  // Of the call that is being made.
+  mm::HintedFrames frames_;
   static constexpr std::uint64_t kNeverLooked = ~std::uint64_t{0};
   std::uint64_t zeroed_at_look_ = kNeverLooked;  // Pages that had ever been zeroed when the whole back was looked at.
   Time next_look_;

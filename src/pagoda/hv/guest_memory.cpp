@@ -6,7 +6,6 @@ namespace pagoda::hv {
 
 using machine::Access;
 using machine::HeatHint;
-using mm::PteKind;
 
 namespace {
 
@@ -30,7 +29,7 @@ GuestMemory::GuestMemory(mm::MemoryManager& host, mm::ProcessSpace& vmmem, const
 
 Result<std::unique_ptr<GuestMemory>> GuestMemory::create(mm::MemoryManager& host, mm::Processor& cpu,
                                                          const PartitionConfig& config, PartitionCounts& counts) {
-  const mm::Tunables& tunables = host.core().tunables;
+  const mm::Tunables& tunables = host.tunables();
   const mm::WorkingSet::Limits limits = config.limits.value_or(mm::WorkingSet::Limits{
       .minimum = tunables.working_set_minimum, .maximum = std::max(config.memory, tunables.working_set_maximum)});
   mm::ProcessSpace* const vmmem = PAGODA_TRY(host.create_space(cpu, {.limits = limits}));
@@ -46,7 +45,7 @@ GuestMemory::~GuestMemory() {
 }
 
 mm::Processor& GuestMemory::first_processor() const {
-  return *host_.core().machine.processors()[config_.first_host_processor];
+  return *host_.machine().processors()[config_.first_host_processor];
 }
 
 Result<> GuestMemory::map_memory(mm::Processor& cpu) {
@@ -123,9 +122,7 @@ GfnRange GuestMemory::cluster_of(const GpaRange& range, Gfn frame) const {
 void GuestMemory::make_resident(mm::Processor& host, Vpn page, Access use) {
   {
     const LockGuard guard(vmmem_.lock);
-    const mm::RawPte raw = vmmem_.tables().read(host, page);
-    const mm::Core& core = host_.core();
-    if (core.codec.has_slot(raw) && !core.is_compressed(raw)) {
+    if (mm::is_paged_out(vmmem_, host, page)) {
       ++counts_.page_ins;
       if (guest_writes_ > 0) ++counts_.double_paged;
     }
@@ -140,20 +137,16 @@ void GuestMemory::make_resident(mm::Processor& host, Vpn page, Access use) {
 }
 
 void GuestMemory::touch_cluster(mm::Processor& host, VpnRange cluster, Vpn wanted, Access use) {
-  const mm::Core& core = host_.core();
   for (Vpn page = cluster.first; page < cluster.end(); ++page) {
     if (page == wanted) continue;
+    // Neighbours are a guess: they must not cost others their pages, nor a transfer.
+    auto cost = mm::PrefetchCost::kOthers;
     {
       const LockGuard guard(vmmem_.lock);
-      const LockGuard pfn_guard(core.pfns.lock);
-      // Neighbours are a guess: they must not cost others their pages, nor a transfer.
-      if (core.pfns.available() < core.tunables.plenty_free + cluster.count) return;
-      const mm::RawPte raw = vmmem_.tables().read(host, page);
-      const PteKind kind = core.codec.kind(raw);
-      const bool cheap = kind == PteKind::kZero || kind == PteKind::kDemandZero ||
-                         (kind == PteKind::kTransition && !core.pfns.entry(core.codec.frame(raw)).read_in_progress);
-      if (!cheap) continue;
+      cost = mm::prefetch_cost(vmmem_, host, page, cluster.count);
     }
+    if (cost == mm::PrefetchCost::kOthers) return;
+    if (cost != mm::PrefetchCost::kSoftFault) continue;
     if (!host.touch(VirtualAddress(page), use)) return;
   }
 }

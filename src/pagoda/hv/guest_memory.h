@@ -29,6 +29,7 @@
 #include "pagoda/hv/partition_counts.h"
 #include "pagoda/machine/hypercalls.h"
 #include "pagoda/mm/memory_manager.h"
+#include "pagoda/mm/space/resident_pages.h"
 
 namespace pagoda::hv {
 
@@ -95,16 +96,15 @@ class GuestMemory final : private mm::SecondaryMmu {
       make_resident(host, range.page_of(frame), use);
     } while (!fill(cluster));
   }
-  // A page that the host has resident, as the PTE says.
-  struct HostPage {
-    Pfn frame;
-    bool writable = false;  // And known to be dirty, so that a first write comes to the host as any other does.
-    bool is_large = false;  // A piece of a large page of the host's.
-  };
-  // Calls `visit(frame, page)` for each frame of the run, inside the range, whose page is resident.
+  // Calls `visit(frame, page)` for each frame of the run, inside the range, that the host has resident.
   template <class Visit>
-  void for_each_resident(mm::Processor& host, const GpaRange& range, GfnRange frames, Visit&& visit) const
-      PAGODA_REQUIRES(vmmem_.lock);
+  void for_each_resident(const mm::Processor& host, const GpaRange& range, GfnRange frames, Visit&& visit) const
+      PAGODA_REQUIRES(vmmem_.lock) {
+    const VpnRange pages = range.pages_of(frames);
+    mm::for_each_resident(vmmem_, host, pages, [&](Vpn page, const mm::ResidentPage& resident) {
+      visit(frames.first + (page - pages.first), resident);
+    });
+  }
 
   // --- Hints ---
   // Takes pages of the guest out of vmmem's working set, makes them resident as far as memory allows, or drops their
@@ -165,30 +165,5 @@ class GuestMemory final : private mm::SecondaryMmu {
   machine::Hypercalls::MemoryReport report_;
   unsigned guest_writes_ = 0;
 };
-
-template <class Visit>
-void GuestMemory::for_each_resident(mm::Processor& host, const GpaRange& range, GfnRange frames, Visit&& visit) const {
-  const mm::Core& core = host_.core();
-  mm::RawPte above = 0;  // The host's entry for the page table, or the large page, that the page is in.
-  for (Gfn frame = frames.first; frame < frames.end(); ++frame) {
-    const VirtualAddress page(range.page_of(frame));
-    if (frame == frames.first || core.mode.index(page, 1) == 0) {
-      const PhysicalAddress entry = vmmem_.tables().find_large(host, page.vpn());
-      above = entry != mm::PageTables::kNone ? core.load(host, entry) : 0;
-    }
-    if (!mm::PteCodec::is_valid(above)) continue;
-    if (mm::PageTables::is_large(above, mm::PageTables::kLargeLevel)) {
-      const PageCount in_large(core.mode.index(page, 1));
-      visit(frame, HostPage{.frame = core.codec.frame(above) + in_large,
-                            .writable = (above & machine::pte_bits::kWrite) != 0,
-                            .is_large = true});
-      continue;
-    }
-    const mm::RawPte raw = core.load(host, core.mode.entry_address(core.mode.frame(above), page, 1));
-    if (!mm::PteCodec::is_valid(raw)) continue;
-    visit(frame, HostPage{.frame = core.codec.frame(raw),
-                          .writable = mm::PteCodec::is_dirty(raw) && (raw & machine::pte_bits::kWrite) != 0});
-  }
-}
 
 }  // namespace pagoda::hv

@@ -30,17 +30,15 @@ void GuestTlb::unpin_slowly(Gfn frame, Access use) {
   --pin_count_;
   if (pin.kept == kNoPfn) [[likely]]
     return;
-  const LockGuard guard(host_frames_.lock);
-  host_frames_.unpin(pin.kept, use == Access::kWrite ? mm::PteCodec::Dirty::kYes : mm::PteCodec::Dirty::kNo);
+  host_manager_.unpin(pin.kept, use == Access::kWrite ? mm::PteCodec::Dirty::kYes : mm::PteCodec::Dirty::kNo);
 }
 
 void GuestTlb::keep_pinned(Gfn frame) {
   for (std::size_t i = 0; i < pin_count_; ++i) {
     Pin& pin = pins_[i];
     if (pin.frame != frame || pin.kept != kNoPfn) continue;
-    const LockGuard guard(host_frames_.lock);
     pin.kept = host_.physical().frame_at(pin.bytes);
-    host_frames_.pin(pin.kept);
+    host_manager_.pin(pin.kept);
   }
 }
 

@@ -29,16 +29,16 @@
 #include "pagoda/base/units.h"
 #include "pagoda/machine/sim/sim_processor.h"
 #include "pagoda/machine/tlb.h"
-#include "pagoda/mm/pfn/pfn_database.h"
+#include "pagoda/mm/memory_manager.h"
 
 namespace pagoda::hv {
 
 class GuestTlb {
  public:
   // `end`: one past the highest guest frame with something behind it. All that is named outlives this.
-  GuestTlb(machine::SimProcessor& guest, machine::Processor& host, mm::PfnDatabase& host_frames, Gfn end,
+  GuestTlb(machine::SimProcessor& guest, machine::Processor& host, mm::MemoryManager& host_manager, Gfn end,
            machine::TlbGeometry geometry)
-      : guest_(guest), host_(host), host_frames_(host_frames), nested_(geometry), translated_at_(end.value()) {}
+      : guest_(guest), host_(host), host_manager_(host_manager), nested_(geometry), translated_at_(end.value()) {}
 
   [[nodiscard]] const machine::Tlb& nested() const { return nested_; }
   // Whether something can be behind the frame.
@@ -102,7 +102,7 @@ class GuestTlb {
 
   machine::SimProcessor& guest_;
   machine::Processor& host_;
-  mm::PfnDatabase& host_frames_;
+  mm::MemoryManager& host_manager_;
   machine::Tlb nested_;
   std::array<Pin, kMostPins> pins_;
   std::size_t pin_count_ = 0;

@@ -13,8 +13,7 @@ HypervisorView::HypervisorView(SecondLevel& second_level, WorldSwitch& world, co
       counts_(counts),
       hardware_walks_(config.mmu == MmuKind::kNested),
       may_be_large_(hardware_walks_ && config.backing == Backing::kPinned),
-      tlb_(world.guest(), world.host(), second_level.memory().host().core().pfns, second_level.memory().map().end(),
-           config.tlb),
+      tlb_(world.guest(), world.host(), second_level.memory().host(), second_level.memory().map().end(), config.tlb),
       nothing_(2 * kPageBytes),
       nothing_page_(nothing_.data() +
                     (kPageBytes - reinterpret_cast<std::uintptr_t>(nothing_.data()) % kPageBytes) % kPageBytes) {

@@ -9,7 +9,7 @@ namespace {
 
 bool is_sensible(const PartitionConfig& config, mm::MemoryManager& host) {
   constexpr PageCount kLargePage = machine::kPagesPerLargePage;
-  const std::size_t host_processors = host.core().machine.processors().size();
+  const std::size_t host_processors = host.machine().processors().size();
   return !config.memory.is_zero() && config.memory.value() % kLargePage.value() == 0 &&
          config.memory <= machine::paging_mode(config.paging).max_frames() && config.processors > 0 &&
          std::size_t{config.first_host_processor} + config.processors <= host_processors &&

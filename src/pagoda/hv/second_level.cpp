@@ -86,7 +86,7 @@ bool SecondLevel::fill(mm::Processor& host, const GpaRange& range, GfnRange clus
   const LockGuard guard(vmmem_.lock);
   memory_.assert_held();
   bool allowed = false;
-  memory_.for_each_resident(host, range, cluster, [&](Gfn frame, const GuestMemory::HostPage& page) {
+  memory_.for_each_resident(host, range, cluster, [&](Gfn frame, const mm::ResidentPage& page) {
     if (frame == wanted) allowed = page.is_large || use != Access::kWrite || page.writable;
     const Slat::FillResult filled =
         page.is_large ? fill_large(range, frame, page) : slat_.fill(frame, 1, page.frame, {.write = page.writable});
@@ -96,7 +96,7 @@ bool SecondLevel::fill(mm::Processor& host, const GpaRange& range, GfnRange clus
 }
 
 // A large page of the host's becomes one entry where it lies right.
-Slat::FillResult SecondLevel::fill_large(const GpaRange& range, Gfn frame, const GuestMemory::HostPage& page) {
+Slat::FillResult SecondLevel::fill_large(const GpaRange& range, Gfn frame, const mm::ResidentPage& page) {
   const PageCount in_piece(frame.value() % kPagesPerLargePage.value());
   const bool fits = in_piece <= frame - range.frames.first &&
                     kPagesPerLargePage - in_piece <= range.frames.count - (frame - range.frames.first) &&

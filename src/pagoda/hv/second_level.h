@@ -55,7 +55,7 @@ class SecondLevel final : private GuestFrameCache {
   // Fills entries for the frames of the cluster, which is in one table, that the host has resident; whether the wanted
   // frame's allows the use.
   bool fill(mm::Processor& host, const GpaRange& range, GfnRange cluster, Gfn wanted, machine::Access use);
-  Slat::FillResult fill_large(const GpaRange& range, Gfn frame, const GuestMemory::HostPage& page);
+  Slat::FillResult fill_large(const GpaRange& range, Gfn frame, const mm::ResidentPage& page);
 
   GuestMemory& memory_;
   mm::ProcessSpace& vmmem_;

@@ -12,9 +12,9 @@ VirtualMachine::VirtualMachine(const PartitionConfig& config, SecondLevel& secon
     : config_(config),
       second_level_(second_level),
       counts_(counts),
-      costs_(second_level.memory().host().core().machine.costs()) {
+      costs_(second_level.memory().host().machine().costs()) {
   GuestMemory& memory = second_level.memory();
-  const auto host_processors = memory.host().core().machine.processors();
+  const auto host_processors = memory.host().machine().processors();
   for (unsigned number = 0; number < config.processors; ++number) {
     machine::Processor& host = *host_processors[config.first_host_processor + number];
     virtual_processors_.push_back(

@@ -160,10 +160,7 @@ machine::FaultOutcome MemoryManager::refill(Processor& cpu, VirtualAddress va, m
                                             machine::Privilege privilege) {
   ProcessSpace* const space = attached(cpu);
   if (space == nullptr) return Status::kAccessViolation;
-  std::uint64_t loads = 0;
-  const auto walked =
-      machine::walk(cpu.physical(), core_.mode, space->root(), va, access, privilege, cpu.walk_rules(), loads);
-  cpu.charge(core_.machine.costs().walk_load * loads);
+  const auto walked = space->walk(cpu, va, access, privilege);
   if (!walked) return resolve_fault(*space, cpu, walked.error());
   cpu.fill_tlb(va, *walked);
   return Status::kSuccess;
@@ -238,6 +235,16 @@ bool MemoryManager::flush_modified(Processor& cpu) {
   return false;
 }
 
+void MemoryManager::pin(Pfn frame) {
+  const LockGuard guard(core_.pfns.lock);
+  core_.pfns.pin(frame);
+}
+
+void MemoryManager::unpin(Pfn frame, PteCodec::Dirty dirty) {
+  const LockGuard guard(core_.pfns.lock);
+  core_.pfns.unpin(frame, dirty);
+}
+
 Counters MemoryManager::counters() const {
   Counters all;
   {
@@ -281,6 +288,26 @@ FrameCounts MemoryManager::frame_counts() const {
   counts.shared_page_file = core_.pfns.active_shared().page_file;
   counts.active = core_.pfns.frames() - elsewhere - counts.transition;
   return counts;
+}
+
+PageCount MemoryManager::available() const {
+  const LockGuard guard(core_.pfns.lock);
+  return core_.pfns.available();
+}
+
+std::vector<PagingFileInfo> MemoryManager::paging_files() const {
+  const LockGuard guard(core_.pfns.lock);
+  std::vector<PagingFileInfo> files;
+  for (std::size_t number = 0; number < core_.paging_files.size(); ++number) {
+    const PagingFile& file = core_.paging_files[number];
+    files.push_back({.name = std::string(file.name()),
+                     .minimum = file.minimum(),
+                     .maximum = file.maximum(),
+                     .size = file.size(),
+                     .used = file.used(),
+                     .peak_used = file.peak_used()});
+  }
+  return files;
 }
 
 MemoryManager::CommitInfo MemoryManager::commit() const {

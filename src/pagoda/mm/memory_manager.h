@@ -16,12 +16,14 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "pagoda/machine/machine.h"
 #include "pagoda/machine/processor.h"
 #include "pagoda/mm/backing/core.h"
 #include "pagoda/mm/memory_manager_config.h"
+#include "pagoda/mm/pfn/hinted_frames.h"
 #include "pagoda/mm/process/process_space.h"
 #include "pagoda/mm/section/sections.h"
 #include "pagoda/mm/threads/balance_set_manager.h"
@@ -54,6 +56,16 @@ struct FrameCounts {
   PageCount zeroed;  // Frames never used included.
   PageCount bad;
   PageCount system;  // Frame 0.
+};
+
+// One paging file now.
+struct PagingFileInfo {
+  std::string name;
+  PageCount minimum;
+  PageCount maximum;
+  PageCount size;  // Slot 0 included.
+  PageCount used;
+  PageCount peak_used;
 };
 
 // The most pages that a paging file may have where PTEs have the mode's form (reference/nt.md section 8).
@@ -107,9 +119,27 @@ class MemoryManager : public machine::FaultHandler, public ShortageRelief {
   // still modified, for want of slots or of a disk that takes them.
   bool flush_modified(Processor& cpu);
 
+  // --- For hypervisors, above and below ---
+  // The marks of a guest's hints. Requires: the manager outlives them and has no others. `granule`: see HintedFrames.
+  [[nodiscard]] HintedFrames watch_hinted_frames(PageCount granule) PAGODA_NO_THREAD_SAFETY {
+    return HintedFrames(core_.pfns, core_.counters, granule);
+  }
+  // Keeps the frame's page in memory, whatever takes it away, by one more reference.
+  // Requires: not being read, not deleted.
+  void pin(Pfn frame);
+  // Drops that reference. kYes: the page was written meanwhile.
+  void unpin(Pfn frame, PteCodec::Dirty dirty);
+
   // --- Looking ---
+  // What it was made over and with.
+  [[nodiscard]] machine::Machine& machine() const { return core_.machine; }
+  [[nodiscard]] const Tunables& tunables() const { return core_.tunables; }
   [[nodiscard]] Counters counters() const;
   [[nodiscard]] FrameCounts frame_counts() const;
+  // Frames that can be taken at once: zeroed, free and standby. NT: MmAvailablePages.
+  [[nodiscard]] PageCount available() const;
+  // In the order in which they were added.
+  [[nodiscard]] std::vector<PagingFileInfo> paging_files() const;
   struct CommitInfo {
     PageCount charged;
     PageCount peak;

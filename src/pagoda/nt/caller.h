@@ -15,7 +15,7 @@ namespace pagoda::nt {
 
 class Caller {
  public:
-  // Of this thread; null if it is in no kernel.
+  // This thread's caller; null if the thread is in no kernel.
   static Caller* current();
 
   // Fails with: kInvalidParameter (in a kernel already) or kInsufficientResources (every processor has a thread).

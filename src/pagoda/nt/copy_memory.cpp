@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "pagoda/machine/page_walker.h"
 #include "pagoda/mm/fault/fault.h"
 
 namespace pagoda::nt {
@@ -15,16 +14,12 @@ using machine::Access;
 // A page of the space that may be used for the access: `move` gets its bytes.
 template <class Move>
 Status with_page(mm::ProcessSpace& space, mm::Processor& cpu, VirtualAddress at, Access access, const Move& move) {
-  const machine::PagingMode& mode = space.core().mode;
   if (at > space.highest_user()) return Status::kAccessViolation;
   for (;;) {
     machine::PageFault fault{};
     {
       const LockGuard guard(space.lock);
-      std::uint64_t loads = 0;
-      const auto walked = machine::walk(cpu.physical(), mode, space.root(), at, access, machine::Privilege::kUser,
-                                        cpu.walk_rules(), loads);
-      cpu.charge(space.core().machine.costs().walk_load * loads);
+      const auto walked = space.walk(cpu, at, access, machine::Privilege::kUser);
       if (walked) {
         const machine::FrameView page = cpu.physical().bytes(walked->frame, access);
         move(page.data() + at.page_offset());

@@ -73,7 +73,7 @@ Result<std::shared_ptr<Process>> process_from(const Caller& caller, HANDLE handl
 Result<Target> target_process(const Caller& caller, HANDLE handle, AccessMask needed);
 // NtCurrentThread() is the current one.
 Result<std::shared_ptr<Thread>> thread_from(const Caller& caller, HANDLE handle, AccessMask needed);
-// Of a type that no pseudo handle names.
+// The object of a type that no pseudo handle names.
 template <class T>
 Result<std::shared_ptr<T>> object_from(const Caller& caller, HANDLE handle, AccessMask needed) {
   auto found = PAGODA_TRY(caller.process().handles().reference(handle_of(handle), T::kType, needed));

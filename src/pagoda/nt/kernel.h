@@ -24,7 +24,7 @@ struct KernelConfig {
   // Disk 0, for paging files, and disk 1, for files, are added when it names no disks.
   machine::SimMachineConfig machine;
   mm::MemoryManagerConfig manager;
-  std::filesystem::path directory;                    // Of files; empty: there are none.
+  std::filesystem::path directory;                    // The files' directory; empty: there are none.
   mm::UserRange user_range = mm::UserRange::kNormal;  // kLarge: /3GB, for images that are marked for it.
 };
 
@@ -49,7 +49,7 @@ class Kernel {
   // Fails with: what MemoryManager::create_space says.
   Result<std::shared_ptr<Process>> create_process(mm::Processor& cpu, const mm::SpaceConfig& config,
                                                   Token::Privileges privileges);
-  // One whose address space is a copy.
+  // A process whose address space is a copy.
   // Fails with: what MemoryManager::clone_space says.
   Result<std::shared_ptr<Process>> clone_process(mm::Processor& cpu, mm::ProcessSpace& parent,
                                                  Token::Privileges privileges);

@@ -93,7 +93,7 @@ class HandleTable {
   };
   // Fails with: kInvalidHandle, kObjectTypeMismatch, kAccessDenied, in this order.
   Result<Referenced> reference(Handle handle, ObjectType type, AccessMask needed) const;
-  // Of any type.
+  // An object of any type.
   Result<Referenced> reference(Handle handle) const;
   // Fails with: kInvalidHandle.
   Result<> close(Handle handle);

@@ -48,7 +48,7 @@ class Process : public Object, public std::enable_shared_from_this<Process> {
  public:
   static constexpr ObjectType kType = ObjectType::kProcess;
 
-  // Of a space that was made for it.
+  // A process in a space that was made for it.
   Process(Kernel& kernel, mm::ProcessSpace& space, Token::Privileges privileges, std::uint32_t id);
   ~Process() override;
 

@@ -16,9 +16,8 @@ constexpr ULONG kHardFlags = QUOTA_LIMITS_HARDWS_MIN_ENABLE | QUOTA_LIMITS_HARDW
                              QUOTA_LIMITS_HARDWS_MAX_ENABLE | QUOTA_LIMITS_HARDWS_MAX_DISABLE;
 
 // A machine of few pages: half of what is available.
-PageCount largest_working_set(mm::MemoryManager& manager) {
-  const LockGuard guard(manager.core().pfns.lock);
-  const PageCount available = manager.core().pfns.available();
+PageCount largest_working_set(const mm::MemoryManager& manager) {
+  const PageCount available = manager.available();
   const PageCount most = available - std::min(kLeftAvailable, available / 2);
   return std::max(most, kSmallestWorkingSet);
 }

@@ -8,7 +8,7 @@ namespace {
 
 struct Copy {
   HANDLE process = nullptr;
-  PVOID address = nullptr;  // Of the process.
+  PVOID address = nullptr;  // In the process.
   PVOID buffer = nullptr;   // The caller's own.
   SIZE_T size = 0;
   SIZE_T* done = nullptr;  // May be null.

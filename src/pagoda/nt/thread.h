@@ -25,14 +25,14 @@ inline constexpr ByteCount kStackGuarantee = kPageSize;
 struct Stack {
   VirtualAddress base;             // One past its highest byte.
   VirtualAddress limit;            // Its lowest byte above the guard page.
-  VirtualAddress allocation_base;  // Of the region.
+  VirtualAddress allocation_base;  // The first byte of its region.
 };
 
 class Thread : public Object {
  public:
   static constexpr ObjectType kType = ObjectType::kThread;
 
-  // With a stack of `reserve` bytes in the process, `commit` of them committed at once.
+  // A thread with a stack of `reserve` bytes in the process, `commit` of them committed at once.
   // Fails with: kInvalidParameter (no room for a guard page in what is reserved), kProcessIsTerminating, kNoMemory,
   // kCommitmentLimit.
   static Result<std::shared_ptr<Thread>> create(mm::Processor& cpu, const std::shared_ptr<Process>& process,
@@ -49,10 +49,10 @@ class Thread : public Object {
 
  private:
   const std::shared_ptr<Process> process_;
-  mutable std::mutex mutex_;  // Of all below. Taken before locks of the address space.
+  mutable std::mutex mutex_;  // Guards all below. Taken before locks of the address space.
   Stack stack_;               // Its limit is old while the thread runs.
   unsigned running_ = 0;
-  bool known_ = false;  // To the address space.
+  bool known_ = false;  // The address space knows the stack.
 };
 
 }  // namespace pagoda::nt

@@ -17,7 +17,7 @@ enum class Privilege : std::uint8_t {
   kCreatePagefile = SE_CREATE_PAGEFILE_PRIVILEGE,
 };
 
-// Of the privilege's number; nothing if Pagoda knows none of it.
+// The privilege that has the number; nothing if Pagoda knows none.
 constexpr std::optional<Privilege> privilege_of(std::uint32_t number) {
   switch (number) {
     case SE_LOCK_MEMORY_PRIVILEGE:

@@ -146,14 +146,14 @@ ChartSection frames_section(const sim::RunResult& run, const Shown& shown) {
 // Tones for so many virtual machines; then they begin again.
 constexpr std::size_t kVmTones = 6;
 
-// Every frame of the host at a moment, by whose it is.
+// Every frame of the host at a moment, by its owner.
 struct Owners {
   std::vector<sim::VmSample> vms;
   PageCount programs;  // Working sets of the host's own processes, a shared page once for each.
   PageCount tables;    // Second-level and shadow tables.
   PageCount page_tables;
   PageCount compressed;  // The compression store.
-  PageCount cached;      // Modified and standby pages that are nobody's above.
+  PageCount cached;      // Modified and standby pages that no owner above has.
   PageCount unused;
   PageCount other;
 };

@@ -16,7 +16,7 @@ namespace {
 constexpr std::array<std::string_view, 13> kNumbers{"No",    "One",   "Two",  "Three", "Four",   "Five",  "Six",
                                                     "Seven", "Eight", "Nine", "Ten",   "Eleven", "Twelve"};
 
-// Shares of waiting that lie within this many percentage points count as alike: nobody suffered most.
+// Shares of waiting that lie within this many percentage points count as alike: no process suffered most.
 constexpr double kAlikePoints = 5;
 // More unfinished processes than this are counted, not named.
 constexpr std::size_t kNamesMax = 3;
@@ -136,7 +136,7 @@ struct Share {
   double waiting;  // Percent of its time.
 };
 
-// Who waited most, or that nobody stands out. Nothing for a single process or when nobody waited.
+// Tells which process waited most, or that none stands out. Nothing for a single process, or when none waited.
 std::string tell_sufferer(const sim::RunResult& run) {
   std::vector<Share> shares;
   for (const sim::ProcessResult& process : run.processes) {

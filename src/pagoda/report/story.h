@@ -26,12 +26,12 @@ std::string overcommit_text(const sim::RunResult& run);
 // Disk transfers for each page that both levels paged: the host's read for the guest's write, and the host's write
 // before it (reference/virtualization.md section 3).
 inline constexpr std::uint64_t kTransfersPerDoublePaged = 2;
-// Of all virtual machines.
+// Pages that the host had paged out before a guest did, in all virtual machines.
 std::uint64_t double_paged(const sim::RunResult& run);
 std::uint64_t guest_pages_written(const sim::RunResult& run);  // To their paging files.
 PageCount promised_memory(const sim::RunResult& run);
 
-// With the virtual machine that it runs in: "web: sqlite".
+// The name with the virtual machine that it runs in: "web: sqlite".
 std::string full_name(const sim::ProcessResult& process);
 bool is_finished(const sim::ProcessResult& process);
 std::uint64_t unfinished_processes(const sim::RunResult& run);
@@ -40,7 +40,7 @@ std::uint64_t unfinished_processes(const sim::RunResult& run);
 struct Story {
   std::string size;     // What the programs touched, against what the host has.
   std::string faults;   // How many faults, how many of them hard, what the page file saw, what went wrong.
-  std::string waiting;  // Computing against waiting, who suffered most, who did not finish.
+  std::string waiting;  // Computing against waiting, which process suffered most, which did not finish.
   std::string guests;   // What virtual machines were promised and have, and what was paged twice; empty without any.
 
   // Those that are not empty.

@@ -20,7 +20,7 @@ std::string bytes_text(ByteCount bytes);       // "48.2 MiB": three digits, bina
 std::string bytes_text(PageCount pages);       // The same of that many pages.
 std::string duration_text(Duration duration);  // "1.25 ms"
 std::string time_text(Time time);              // The same since the start; "never" for kNever.
-std::string seconds_text(double seconds);      // Of the wall clock.
+std::string seconds_text(double seconds);      // The wall clock's.
 std::string decimal_text(double value);        // "3.8", "12,345": three digits, more only before the point.
 // `part` of `whole` in percent: "6.9%". 0% and 100% stand for exactly none and all; next to them "under 0.1%" and
 // "over 99.9%".

@@ -87,7 +87,7 @@ class Guest {
   RunLog& log_;
   std::unique_ptr<hv::Partition> partition_;
   std::unique_ptr<System> system_;                         // Destroyed before the partition.
-  std::unique_ptr<guest::Enlightenments> enlightenments_;  // Of a Windows guest whose host takes hints.
+  std::unique_ptr<guest::Enlightenments> enlightenments_;  // A Windows guest's whose host takes hints.
   std::vector<std::unique_ptr<VirtualCpu>> cpus_;
   bool lost_ = false;
 };

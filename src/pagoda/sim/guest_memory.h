@@ -6,7 +6,7 @@
 
 namespace pagoda::sim {
 
-// Of all memory that is the guest's own; views of files are not. Takes locks of the host's manager.
+// Counts all memory that is the guest's own; views of files are not. Takes locks of the host's manager.
 GuestMemory guest_memory(hv::Partition& partition);
 
 }  // namespace pagoda::sim

@@ -40,7 +40,7 @@ class Process : public Task {
 
   // All outlive the process.
   struct Surroundings {
-    mm::MemoryManager* manager = nullptr;  // Of its machine.
+    mm::MemoryManager* manager = nullptr;  // Its machine's.
     RunLog* log = nullptr;
     const PageHistory* history = nullptr;  // With --verify: of its machine's pages.
     SharedFile* file = nullptr;            // What `config.view` asks for.
@@ -95,7 +95,7 @@ class Process : public Task {
   std::size_t batch_size_ = 0;
   bool filling_ = false;        // The current operation's page still lacks its first contents.
   std::uint64_t accesses_ = 0;  // Loads, stores and fetches done.
-  std::uint64_t checksum_ = 0;  // Of all values loaded.
+  std::uint64_t checksum_ = 0;  // Covers all values loaded.
   std::optional<std::pair<std::uint32_t, std::string>> mismatch_;
   mm::ProcessSpace::Statistics last_;  // The space's, once it is destroyed.
   ProcessResult result_;

@@ -44,7 +44,7 @@ inline constexpr std::size_t kStandbyPriorities = std::tuple_size_v<decltype(Fra
 
 struct ProcessSample {
   PageCount working_set;
-  PageCount shared;  // Of the working set: pages that others may have in theirs. The rest is private.
+  PageCount shared;  // Pages of the working set that others may have in theirs. The rest is private.
   PageCount demand;  // Distinct pages touched during the last interval: what the program wanted.
   PageCount private_commit;
   mm::FaultCounts faults{};  // Since the start.
@@ -81,7 +81,7 @@ struct ProcessResult {
   mm::FaultCounts faults{};
   std::uint64_t in_page_errors = 0;
   std::uint64_t loads_verified = 0;  // With --verify.
-  std::uint64_t checksum = 0;        // Of all values that it loaded, in order: the same on every machine.
+  std::uint64_t checksum = 0;        // Covers all values that it loaded, in order: the same on every machine.
 };
 
 struct ProcessorResult {
@@ -107,17 +107,17 @@ struct RunResult {
 
   // What happened.
   Time end;
-  std::vector<ProcessResult> processes;  // Of the host, then of each guest.
+  std::vector<ProcessResult> processes;  // The host's, then each guest's.
   std::vector<VmResult> vms;
   std::optional<Baseline> baseline;
-  std::vector<DiskResult> disks;  // Of the host, and so below.
+  std::vector<DiskResult> disks;  // The host's, and so below.
   std::vector<PageFileResult> page_files;
   std::vector<ProcessorResult> processors;
   std::vector<Sample> samples;  // In time order, at even distances, the first at 0 and the last at the end.
   mm::Counters counters;
   PageCount commit_peak;
   std::vector<std::string> incidents;  // I/O errors, refusals: a line each, in order.
-  std::uint64_t state_hash = 0;        // Of the whole machine at the end; equal for equal seeds.
+  std::uint64_t state_hash = 0;        // The whole machine's at the end; equal for equal seeds.
   double wall_seconds = 0;             // The only figure here that is not deterministic.
 };
 

@@ -31,10 +31,9 @@ void Sampler::add(Time time, const mm::MemoryManager& manager, std::vector<Proce
                 .counters = manager.counters(),
                 .processes = std::move(processes),
                 .vms = std::move(vms)};
-  const mm::PagingFiles& files = manager.core().paging_files;
-  for (std::size_t file = 0; file < files.size(); ++file) {
-    sample.page_file_used += files[file].used();
-    sample.page_file_size += files[file].size();
+  for (const mm::PagingFileInfo& file : manager.paging_files()) {
+    sample.page_file_used += file.used;
+    sample.page_file_size += file.size;
   }
   samples_.push_back(std::move(sample));
   ++interval_number_;

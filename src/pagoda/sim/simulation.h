@@ -26,7 +26,7 @@ namespace pagoda::sim {
 struct RunOptions {
   bool verify = false;
   std::optional<std::uint64_t> seed;                  // Instead of the scenario's.
-  std::uint64_t operations_most = ~std::uint64_t{0};  // Of each process.
+  std::uint64_t operations_most = ~std::uint64_t{0};  // Each process's.
   // Called now and then with operations done, operations in all, and virtual time.
   std::function<void(std::uint64_t, std::uint64_t, Time)> progress;
 };

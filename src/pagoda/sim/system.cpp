@@ -96,17 +96,15 @@ std::vector<DiskResult> System::disk_results() {
 
 std::vector<PageFileResult> System::page_file_results() const {
   std::vector<PageFileResult> results;
-  const mm::PagingFiles& files = manager_->core().paging_files;
   const auto disks = machine_.disks();
-  for (std::size_t number = 0; number < files.size(); ++number) {
-    const mm::PagingFile& file = files[number];
-    results.push_back({.name = std::string(file.name()),
-                       .disk = disks[config_.manager.paging_files[number].disk]->name(),
-                       .minimum = bytes_of(file.minimum()),
-                       .maximum = bytes_of(file.maximum()),
-                       .size = bytes_of(file.size()),
-                       .used = file.used(),
-                       .peak_used = file.peak_used()});
+  for (const mm::PagingFileInfo& file : manager_->paging_files()) {
+    results.push_back({.name = file.name,
+                       .disk = disks[config_.manager.paging_files[results.size()].disk]->name(),
+                       .minimum = bytes_of(file.minimum),
+                       .maximum = bytes_of(file.maximum),
+                       .size = bytes_of(file.size),
+                       .used = file.used,
+                       .peak_used = file.peak_used});
   }
   return results;
 }

@@ -37,13 +37,13 @@ class System {
  public:
   struct Options {
     bool verify = false;
-    std::uint64_t operations_most = ~std::uint64_t{0};  // Of each process.
-    unsigned depth = 0;                                 // Of its memory manager.
-    std::uint64_t seed = 1;                             // Of its choices at random.
+    std::uint64_t operations_most = ~std::uint64_t{0};  // Each process's.
+    unsigned depth = 0;                                 // Its memory manager's.
+    std::uint64_t seed = 1;                             // For its choices at random.
     std::string name;                                   // "the host", for messages.
-    std::string vm;                                     // Whose guest it is; empty: the host.
-    std::string file;                                   // Of the scenario.
-    std::span<const machine::DiskModel> disks;          // Of the machine.
+    std::string vm;                                     // The virtual machine that it is the guest of; empty: the host.
+    std::string file;                                   // The scenario's.
+    std::span<const machine::DiskModel> disks;          // The machine's.
   };
 
   // Boots the machine. Its processes run on those of its processors that are named, and write into the log. The machine

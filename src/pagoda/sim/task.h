@@ -20,7 +20,7 @@ class Task {
 
   [[nodiscard]] State state() const { return state_; }
   void set_state(State state) { state_ = state; }
-  // Of a task that waits: when it can go on. kNever: when another task wakes it.
+  // When a task that waits can go on; kNever: when another task wakes it.
   [[nodiscard]] virtual Time ready_at() const { return ready_at_; }
   void set_ready_at(Time time) { ready_at_ = time; }
   [[nodiscard]] bool waits() const { return state_ != State::kRunning && state_ != State::kDone; }
@@ -30,7 +30,7 @@ class Task {
   // Executes until the processor's clock reaches `horizon`, or it waits, or it ends: `state` says which. Fails only if
   // an input does, or on wrong contents.
   virtual Input<> run(machine::SimProcessor& cpu, Time horizon) = 0;
-  // Of the time that `run` just took, so much was spent waiting for something outside of this machine.
+  // Tells how much of the time that `run` just took it waited for something outside of this machine.
   virtual void waited_outside(Duration /*time*/) {}
   // Gives the processor back; if it is done, for good.
   virtual void leave(machine::SimProcessor& cpu) = 0;

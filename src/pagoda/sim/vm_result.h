@@ -83,9 +83,9 @@ struct VmResult {
   unsigned processors = 0;
   ByteCount promised;
   ByteCount fault_cluster;
-  PageCount peak_working_set;  // Of its host process.
+  PageCount peak_working_set;  // Its host process's.
   VmSample end;
-  mm::Counters counters;  // Of the guest's memory manager.
+  mm::Counters counters;  // The guest's memory manager's.
   PageCount commit_peak;  // In the guest.
   std::vector<DiskResult> disks;
   std::vector<PageFileResult> page_files;
@@ -98,9 +98,9 @@ struct Baseline {
   std::string scenario;
   std::string title;
   Time end;
-  std::uint64_t double_paged = 0;         // Of all virtual machines.
+  std::uint64_t double_paged = 0;         // All virtual machines together.
   std::uint64_t guest_pages_written = 0;  // To their paging files.
-  mm::Counters counters;                  // Of the host.
+  mm::Counters counters;                  // The host's.
 };
 
 }  // namespace pagoda::sim

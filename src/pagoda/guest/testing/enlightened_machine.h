@@ -74,7 +74,7 @@ class EnlightenedMachine {
       const Pfn frame(number);
       if (!guest->is_hinted(frame)) continue;
       const mm::PageState state = t.core().pfns.entry(frame).state;
-      if (!mm::is_available(state)) text += "EN1: " + to_string(frame) + " is hinted and " + std::string(name(state));
+      if (!mm::is_available(state)) text += "HF1: " + to_string(frame) + " is hinted and " + std::string(name(state));
       if (hypervisor.state(frame) == FrameState::kOrdinary)
         text += to_string(frame) + " is said to be hinted, and the hypervisor does not know it\n";
     }

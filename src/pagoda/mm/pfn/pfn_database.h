@@ -180,7 +180,7 @@ class PfnDatabase {
   // The first free frame -> taken, for the zero-page thread; kNoPfn if there is none. And -> the head of Zeroed.
   Pfn begin_zeroing() PAGODA_REQUIRES(lock);
   void finish_zeroing(Pfn frame) PAGODA_REQUIRES(lock);
-  // Zeroed -> taken, to tell a hypervisor about the frame (guest/enlightenments.h). And -> the tail of Zeroed.
+  // Zeroed -> taken, to tell a hypervisor about the frame (pfn/hinted_frames.h). And -> the tail of Zeroed.
   void set_aside(Pfn frame) PAGODA_REQUIRES(lock);
   void put_back(Pfn frame) PAGODA_REQUIRES(lock);
 

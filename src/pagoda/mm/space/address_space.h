@@ -13,6 +13,7 @@
 #pragma once
 
 #include <cstdint>
+#include <expected>
 #include <span>
 #include <vector>
 
@@ -65,6 +66,18 @@ class AddressSpace {
   [[nodiscard]] WorkingSet& working_set() PAGODA_REQUIRES(lock) { return working_set_; }
   [[nodiscard]] const WorkingSet& working_set() const PAGODA_REQUIRES(lock) { return working_set_; }
   [[nodiscard]] FaultCounts& faults() PAGODA_REQUIRES(lock) { return faults_; }
+
+  // What the processor's page walker finds in these page tables, whatever root is loaded; the processor pays for it.
+  // Sets accessed and dirty bits as an access does. Requires: as machine::walk.
+  [[nodiscard]] std::expected<machine::Translation, machine::PageFault> walk(Processor& cpu, VirtualAddress va,
+                                                                             machine::Access access,
+                                                                             machine::Privilege privilege) const {
+    std::uint64_t loads = 0;
+    const auto walked =
+        machine::walk(cpu.physical(), core_.mode, root(), va, access, privilege, cpu.walk_rules(), loads);
+    cpu.charge(core_.machine.costs().walk_load * loads);
+    return walked;
+  }
 
   // --- Caches over the page tables ---
   // A processor loads the root.

@@ -185,7 +185,7 @@ inline sim::RunResult overcommitted_run() {
   return run;
 }
 
-// Four programs that fit: no hard fault, nothing in the page file, everybody finished.
+// Four programs that fit: no hard fault, nothing in the page file, all finished.
 inline sim::RunResult roomy_run() {
   sim::RunResult run = overcommitted_run();
   run.title = "A host with memory to spare";

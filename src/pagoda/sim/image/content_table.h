@@ -36,8 +36,8 @@ class ContentTable {
   std::unordered_multimap<std::uint64_t, std::uint32_t> by_hash_;
   std::vector<PageContent> contents_;
   std::vector<std::span<const std::byte>> places_;  // By number.
-  std::vector<std::vector<std::byte>> blocks_;      // Of kBlockBytes.
-  std::size_t used_ = kBlockBytes;                  // Of the last block.
+  std::vector<std::vector<std::byte>> blocks_;      // Each of kBlockBytes.
+  std::size_t used_ = kBlockBytes;                  // Bytes of the last block.
 };
 
 }  // namespace pagoda::sim

@@ -80,7 +80,7 @@ TEST(PageMaker, ContentsOfTheShippedMapCompressAsTheRealOnesDid) {
   const auto map = PageMap::open(std::string(PAGODA_SOURCE_DIR) + "/data/images/all14.vpm.zst");
   ASSERT_TRUE(map) << map.error().message;
   const PageMaker maker;
-  std::vector<double> errors;  // Of the sizes under LZ4, relative.
+  std::vector<double> errors;  // Relative errors of the sizes under LZ4.
   std::vector<double> zstd_errors;
   std::unordered_set<std::uint64_t> seen;
   double made = 0;

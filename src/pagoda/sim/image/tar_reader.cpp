@@ -22,7 +22,7 @@ constexpr std::size_t kChecksumAt = 148, kChecksumBytes = 8;
 constexpr std::size_t kTypeAt = 156;
 constexpr std::size_t kMagicAt = 257;
 constexpr std::size_t kPrefixAt = 345, kPrefixBytes = 155;
-constexpr std::uint64_t kTextMost = 64 << 10;  // Of a name or a pax record.
+constexpr std::uint64_t kTextMost = 64 << 10;  // Bytes of a name or a pax record.
 constexpr std::uint64_t kMemberMost = std::uint64_t{1} << 46;
 
 std::string_view field(const TarReader::Block& block, std::size_t at, std::size_t size) {

@@ -43,7 +43,7 @@ class TarReader {
   Input<std::string> read_text(std::uint64_t size);
 
   ByteSource* source_;
-  std::uint64_t left_ = 0;     // Of the member.
+  std::uint64_t left_ = 0;     // Bytes of the member.
   std::uint64_t padding_ = 0;  // Behind it, up to a whole block.
 };
 

@@ -76,7 +76,7 @@ inline std::string slurp(const std::filesystem::path& path) {
 struct BadScenario {
   std::string_view from;  // What is replaced; empty: nothing, `to` is put in front.
   std::string_view to;
-  std::vector<std::string_view> parts;  // Of the message.
+  std::vector<std::string_view> parts;  // Parts of the message.
 };
 
 // Each is refused in one line with file, line, key, and what to do.

@@ -25,12 +25,12 @@ inline constexpr const char* kTracePluginVariable = "PAGODA_TRACE_PLUGIN";
 struct RecordOptions {
   std::string output;
   std::uint64_t window = 64;  // Frames from which on LRU and OPT are exact; wider makes smaller traces.
-  int level = 9;              // Of zstd.
+  int level = 9;              // zstd's.
   std::vector<std::string> command;
 };
 
 struct RecordOutcome {
-  int exit_status = 0;  // Of the program.
+  int exit_status = 0;  // The program's.
   TraceInfo info;
 };
 

@@ -16,7 +16,7 @@ namespace pagoda::sim {
 struct TraceInfo {
   unsigned version = 2;      // 1: VMPT1, without a seal; 2: VMPT2.
   std::string source;        // What recorded it: "qemu-user-tcg-plugin", "valgrind-lackey".
-  std::string space;         // Whose page numbers: "guest-virtual", "guest-physical".
+  std::string space;         // What its page numbers number: "guest-virtual", "guest-physical".
   std::string program;       // What ran; may be empty.
   std::string ending;        // Why it ends: "exit", "exec" (the program became another one); may be empty.
   std::uint64_t window = 1;  // LRU and OPT misses are exact for every memory of at least so many frames.

@@ -67,7 +67,7 @@ class TraceReader {
 
   // The records between two ticks: page << 3 | access.
   std::vector<std::uint64_t> segment_;
-  std::size_t emitted_ = 0;                // Of segment_.
+  std::size_t emitted_ = 0;                // Records of segment_.
   std::uint64_t leading_references_ = 0;   // Belong to the segment's first record,
   std::uint64_t spread_references_ = 0;    // to all of them evenly,
   std::uint64_t trailing_references_ = 0;  // to the last one.

@@ -46,9 +46,9 @@ inline constexpr unsigned kTracePageBits = 64 - kPageShift;
 inline constexpr std::uint64_t kTracePageLimit = std::uint64_t{1} << kTracePageBits;
 
 struct TraceRecord {
-  Vpn page;  // Of a guest-physical trace: the guest's frame number.
+  Vpn page;  // In a guest-physical trace: the guest's frame number.
   std::uint64_t raw_references =
-      0;               // Of the program since the record before, this one included. They sum up to the whole run.
+      0;               // The program's since the record before, this one included. They sum up to the whole run.
   TraceAccess access;  // Never empty.
 
   friend constexpr bool operator==(const TraceRecord&, const TraceRecord&) = default;

@@ -27,7 +27,7 @@ struct TraceWriterOptions {
   std::string space = "guest-virtual";
   std::string program;       // Its name only: a command line may hold what should not be handed on.
   std::uint64_t window = 1;  // What the records were reduced with.
-  int level = 9;             // Of zstd, 1 to 22. cc1 (5.9 M records): 6.9 MB at 3, 6.1 at 9 (0.6 s), 5.8 at 19.
+  int level = 9;             // zstd's, 1 to 22. cc1 (5.9 M records): 6.9 MB at 3, 6.1 at 9 (0.6 s), 5.8 at 19.
 };
 
 class TraceWriter final : public TraceSink {
@@ -57,7 +57,7 @@ class TraceWriter final : public TraceSink {
   const TraceWriterOptions options_;
   std::unique_ptr<Spool> spool_;
   TraceCensus census_;
-  Vpn page_;                             // Of the last record.
+  Vpn page_;                             // The last record's.
   std::uint64_t untold_references_ = 0;  // Since the last tick.
   std::uint64_t record_bytes_ = 0;       // Behind the buffer.
   std::size_t buffered_ = 0;

@@ -56,7 +56,7 @@ class WindowCounter {
   std::uint64_t number_ = 1;
   std::uint64_t distinct_ = 0;
   std::uint64_t sum_ = 0;
-  std::uint64_t end_ = point_.window;  // Of the window under way.
+  std::uint64_t end_ = point_.window;  // The end of the window under way.
 };
 
 }  // namespace
