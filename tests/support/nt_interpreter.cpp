@@ -15,11 +15,11 @@ using mm::Protection;
 
 Interpreter::Interpreter(const World& world)
     : machine_(std::make_unique<NtMachine>(
-          NtMachineConfig{.frames = PageCount(world.frames), .paging = world.paging, .processors = 1})) {
+          NtMachineConfig{.frames = PageCount(world.frames), .paging = world.paging, .processors = 1})),
+      has_no_execute_(machine_->kernel().machine().paging().has_no_execute) {
   const Caller& caller = machine_->caller();
   highest_user_ = highest_user_address(caller).value();
   highest_vad_ = highest_vad_address(caller).value();
-  has_no_execute_ = machine_->kernel().machine().paging().has_no_execute;
   before_ = machine_->totals();
   prototypes_before_ = machine_->kernel().manager().core().prototypes.pages().value();
   h_[Handles::kCurrent] = NtCurrentProcess();
@@ -266,7 +266,7 @@ std::string Interpreter::close_everything() {
   return "";
 }
 
-std::string Interpreter::free_everything() {
+std::string Interpreter::free_everything() const {
   while (!current().regions.empty()) {
     const auto region = current().regions.begin();
     PVOID base = NtMachine::pointer(region->first * kPageBytes);

@@ -84,16 +84,16 @@ class Interpreter {
   static void read_limits(ModelProcess& process, HANDLE handle);
   std::string check_process(ModelProcess& process, HANDLE handle) const;
   std::string close_everything();
-  std::string free_everything();
+  std::string free_everything() const;
   std::string leftovers();
   void leave_space(const ProcessPointer& process) const;
 
   std::unique_ptr<NtMachine> machine_;
+  const bool has_no_execute_;
   NtMachine::Totals before_;
   std::size_t prototypes_before_ = 0;
   std::uint64_t highest_user_ = 0;
   std::uint64_t highest_vad_ = 0;
-  bool has_no_execute_ = true;
   std::vector<ProcessPointer> runs_;  // The last is the current one.
   std::array<HANDLE, Handles::kCount> h_{};
   std::array<std::weak_ptr<ModelProcess>, Handles::kCount> owners_;  // In whose table h_[n] is.

@@ -1,6 +1,6 @@
 #include "tests/support/nt_model.h"
 
-#include <utility>
+#include <ranges>
 
 #include "pagoda/nt/testing/nt_machine.h"
 #include "tests/support/nt_rules.h"
@@ -75,10 +75,10 @@ std::optional<std::uint64_t> ModelProcess::find_gap(std::uint64_t count, const L
   if (limits.first > limits.last || count > limits.last - limits.first + 1) return std::nullopt;
   if (limits.top_down) {
     std::uint64_t at = down(limits.last + 1 - count);
-    for (auto region = regions.rbegin(); region != regions.rend(); ++region) {
-      if (region->first >= at + count || region->first + region->second.count <= at) continue;
-      if (region->first < count) return std::nullopt;
-      at = down(region->first - count);
+    for (const auto& [first, region] : std::views::reverse(regions)) {
+      if (first >= at + count || first + region.count <= at) continue;
+      if (first < count) return std::nullopt;
+      at = down(first - count);
     }
     return at < limits.first ? std::nullopt : std::optional(at);
   }

@@ -131,9 +131,9 @@ class ModelProcess {
   // The page's promise ends.
   void forget(std::uint64_t page);
   // What an access gives; changes the page as the access does.
-  NTSTATUS touch(std::uint64_t page, machine::Access access, bool from_outside, bool has_no_execute);
+  NTSTATUS touch(std::uint64_t number, machine::Access access, bool from_outside, bool has_no_execute);
   // The page's bytes; null: zeros, unless `make`.
-  ModelBytes* bytes_of_page(std::uint64_t page, bool make);
+  ModelBytes* bytes_of_page(std::uint64_t number, bool make);
   // Of NtQueryVirtualMemory, in an address space that ends with `highest`.
   [[nodiscard]] MEMORY_BASIC_INFORMATION information(std::uint64_t page, std::uint64_t highest);
 };

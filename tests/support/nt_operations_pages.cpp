@@ -148,10 +148,10 @@ std::string QueryVirtualMemory::perform(Interpreter& in) const {
   const auto what_class = static_cast<MEMORY_INFORMATION_CLASS>(what & 0x7FFFFFFF);
   ProcessPointer whose;
   const NTSTATUS expected = expect_query(in, *this, what_class, bytes, whose);
-  const PVOID at = NtMachine::pointer(address);
+  PVOID at = NtMachine::pointer(address);
   if (what_class == MemoryWorkingSetExInformation)
     for (SIZE_T record = 0; record + kWorkingSetRecord <= bytes; record += kWorkingSetRecord)
-      std::memcpy(&buffer.at(record), &at, sizeof at);
+      std::memcpy(&buffer.at(record), &address, sizeof address);
   SIZE_T written = kUntouched;
   const NTSTATUS got =
       NtQueryVirtualMemory(in.handle(process), at, what_class, no_buffer ? nullptr : buffer.data(), bytes, &written);

@@ -258,7 +258,7 @@ std::string UnmapViewOfSection::perform(Interpreter& in) const {
     const bool is_view = region != whose->regions.end() && region->second.is_view();
     return is_view ? STATUS_SUCCESS : STATUS_NOT_MAPPED_VIEW;
   }();
-  const PVOID base = NtMachine::pointer(address);
+  PVOID base = NtMachine::pointer(address);
   const NTSTATUS got =
       extended ? NtUnmapViewOfSectionEx(in.handle(process), base, 0) : NtUnmapViewOfSection(in.handle(process), base);
   if (auto difference = in.compare(*this, expected, got); !difference.empty()) return difference;
