@@ -1,9 +1,10 @@
 // Any bytes are a small machine and Nt* calls on it; the kernel agrees with the model after each (see
-// tests/support/nt_model.h).
+// tests/support/nt_interpreter.h).
 //
-// The first 8 bytes choose the machine; each following group of 8 is the seed of a call that makes sense, changed by
-// its own bytes. A finding prints as a regression test.
+// The first 8 bytes choose the machine; each following group of 8 is the seed of a call that makes sense, changed in one
+// bit. A finding prints as a regression test.
 #include <algorithm>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -11,17 +12,21 @@
 #include <cstring>
 #include <span>
 #include <string>
+#include <string_view>
+#include <variant>
 #include <vector>
 
-#include "tests/support/nt_model.h"
+#include "tests/support/nt_interpreter.h"
 
 namespace {
 
 using pagoda::Random;
 using pagoda::machine::PteFormat;
-using pagoda::nt::testing::NtInterpreter;
-using pagoda::nt::testing::NtOperation;
-using pagoda::nt::testing::NtWorld;
+using pagoda::nt::testing::Interpreter;
+using pagoda::nt::testing::kKindCount;
+using pagoda::nt::testing::Operation;
+using pagoda::nt::testing::World;
+using pagoda::testing::HasFields;
 
 constexpr std::size_t kWord = 8;
 constexpr std::size_t kMostOperations = 2000;
@@ -35,34 +40,37 @@ std::uint64_t take(std::span<const std::uint8_t>& bytes) {
   return value;
 }
 
-// What the bytes say beside the seed: the call, and one bit of an argument turned round.
-NtOperation operation_from(std::uint64_t word, const NtInterpreter& interpreter) {
-  Random random(word >> 16);
-  NtOperation o = interpreter.next(random);
-  const std::uint64_t call = word & 0xFF;
-  const std::uint64_t change = word >> 8 & 0xFF;
-  if (call < NtOperation::kCalls) o.call = static_cast<NtOperation::Call>(call);
-  const std::uint64_t bit = change & 0x1F;
-  switch (change >> 5) {
-    case 1:
-      o.base ^= std::uint64_t{1} << bit;
-      break;
-    case 2:
-      o.size ^= std::uint64_t{1} << bit;
-      break;
-    case 3:
-      o.type ^= std::uint32_t{1} << bit;
-      break;
-    case 4:
-      o.protect ^= std::uint32_t{1} << bit;
-      break;
-    case 5:
-      o.handle = static_cast<std::uint8_t>(bit);
-      break;
-    default:
-      break;
+// Turns one bit of one field of an operation round.
+class Change {
+ public:
+  Change(std::uint64_t field, std::uint64_t bit) : field_(field), bit_(bit) {}
+
+  template <class Field>
+  void operator()(std::string_view /*name*/, Field& field) {
+    if constexpr (HasFields<Field>) {
+      Field::fields(field, *this);
+    } else if (seen_++ == field_) {
+      if constexpr (std::same_as<Field, bool>)
+        field = !field;
+      else
+        field ^= static_cast<Field>(std::uint64_t{1} << bit_ % (8 * sizeof(Field)));
+    }
   }
-  return o;
+
+ private:
+  std::uint64_t field_;
+  std::uint64_t bit_;
+  std::uint64_t seen_ = 0;
+};
+
+// The bytes say which call, or leave it to chance; which field of it is changed, if it has so many; and the seed.
+Operation operation_from(std::uint64_t word, const Interpreter& interpreter) {
+  const std::uint64_t kind = word & 0xFF;
+  Change change(word >> 8 & 0x1F, word >> 13 & 0x3F);
+  Random random(word >> 19);
+  Operation operation = kind < kKindCount ? interpreter.next_of_kind(kind, random) : interpreter.next(random);
+  std::visit([&]<class Op>(Op& o) { Op::fields(o, change); }, operation);
+  return operation;
 }
 
 }  // namespace
@@ -70,9 +78,9 @@ NtOperation operation_from(std::uint64_t word, const NtInterpreter& interpreter)
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   std::span bytes(data, size);
   const std::uint64_t first = take(bytes);
-  const NtWorld world{.paging = static_cast<PteFormat>(first % 3), .frames = 160 + (first >> 8 & 0x1FF)};
-  NtInterpreter interpreter(world);
-  std::vector<NtOperation> operations;
+  const World world{.paging = static_cast<PteFormat>(first % 3), .frames = 160 + (first >> 8 & 0x1FF)};
+  Interpreter interpreter(world);
+  std::vector<Operation> operations;
   std::string difference;
   while (difference.empty() && bytes.size() >= kWord && operations.size() < kMostOperations) {
     operations.push_back(operation_from(take(bytes), interpreter));

@@ -6,8 +6,9 @@
 #include <cstdint>
 #include <optional>
 
+#include "pagoda/base/units.h"
 #include "pagoda/mm/pte/protection.h"
-#include "tests/support/nt_model.h"
+#include "pagoda/nt.h"
 
 namespace pagoda::nt::testing {
 
