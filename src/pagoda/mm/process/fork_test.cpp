@@ -56,6 +56,20 @@ TEST_P(Fork, SharesEveryPageUntilOneWrites) {
   EXPECT_EQ(t.differences(base + kPageSize * 2, PageCount(18), 3), 0U);
 }
 
+TEST_P(Fork, SharesPagesOnBothSidesOfAPageTablesEnd) {
+  const ByteCount table = bytes_of(PageCount(t.core().mode.entries(1)));
+  const VirtualAddress end(table.value() * 8);
+  const VirtualAddress base = end - kPageSize * 16;
+  ASSERT_TRUE(t.space().reserve(
+      {.base = base, .size = kPageSize * 32, .protection = Protection::kReadWrite, .commit = MemCommit::kYes}));
+  t.fill(base, 32_pages);
+  ProcessSpace& child = fork(t.space(), 1);
+  EXPECT_EQ(t.check(), "");
+  for (unsigned i = 0; i < 32; ++i) EXPECT_EQ(*t.get(base, i, 1), i + 1);
+  Fork::end(child, 1);
+  EXPECT_EQ(t.check(), "");
+}
+
 TEST_P(Fork, OfAForkOfAForkWithPagesOnDisk) {
   const VirtualAddress base = t.commit(PageCount(24));
   t.fill(base, PageCount(24));

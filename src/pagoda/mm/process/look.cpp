@@ -88,7 +88,7 @@ PageInfo ProcessSpace::page_info_locked(const Processor& cpu, Vpn page) {
       info.pte = entry;
       info.frame = codec.frame(raw) + PageCount(page.value() % pages_of(large_page_size(core_.mode)).value());
       info.protection = vad != nullptr ? protection_of_zero_pte(*vad, page) : Protection::kNone;
-      info.dirty = PteCodec::is_dirty(raw) && (raw & machine::pte_bits::kWrite) != 0;
+      info.dirty = PteCodec::is_dirty(raw);
       return info;
     }
   }
@@ -101,12 +101,13 @@ PageInfo ProcessSpace::page_info_locked(const Processor& cpu, Vpn page) {
     case PagePlace::kWorkingSet: {
       info.frame = codec.frame(raw);
       info.protection = protection_of_valid(page, raw);
-      info.dirty = PteCodec::is_dirty(raw) && (raw & machine::pte_bits::kWrite) != 0;
+      info.dirty = PteCodec::is_dirty(raw);
       if (!core_.pfns.contains(info.frame)) {
         info.device = true;
         return info;
       }
       const PfnEntry& entry = core_.pfns.entry(info.frame);
+      info.dirty |= entry.modified != 0;
       info.shared = entry.prototype_pte != 0;
       info.share_count = entry.share_count;
       if (const std::uint32_t slot = working_set_slot(page, raw); slot != WorkingSet::kNoSlot)
