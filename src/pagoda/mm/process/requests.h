@@ -113,12 +113,12 @@ enum class PagePlace : std::uint8_t {
 // One page of a space. For upper floors, the inspector, reports.
 struct PageInfo {
   PagePlace place = PagePlace::kNowhere;
-  Pfn frame = kNoPfn;   // kNoPfn: not in memory.
-  bool shared = false;  // Mapped through a prototype PTE.
-  bool large = false;   // Mapped by a large page.
-  bool device = false;  // The frame is not the PFN database's.
-  bool locked = false;  // In the working set.
-  bool dirty = false;   // The entry says that the page was written, or its frame is modified.
+  Pfn frame = kNoPfn;                         // kNoPfn: not in memory.
+  bool shared = false;                        // Mapped through a prototype PTE.
+  bool large = false;                         // Mapped by a large page.
+  bool device = false;                        // The frame is not the PFN database's.
+  bool locked = false;                        // In the working set.
+  bool dirty = false;                         // The entry says that the page was written, or its frame is modified.
   Protection protection = Protection::kNone;  // What the mapping allows; kNone if the page is not mapped.
   std::uint32_t share_count = 0;              // Entries that map the frame.
   PhysicalAddress pte;                        // The level-1 entry; kNone if its table does not exist.
