@@ -86,7 +86,8 @@ Result<Vad> ProcessSpace::place_view(const Section& section, const ViewRequest& 
     if (!request.replaces_placeholder && vads_.overlaps(vad.range)) return fail(Status::kConflictingAddresses);
     return vad;
   }
-  vad.range = PAGODA_TRY(place_region(std::nullopt, vad.range.count, request.direction, within, bytes_of(alignment)));
+  vad.range.first = vads_.find_gap(request.direction, vad.range.count, within, alignment);
+  if (vad.range.first == VadTree::kNoVpn) return fail(Status::kNoMemory);
   return vad;
 }
 
