@@ -8,6 +8,7 @@
 #include <system_error>
 
 #include "bench/harness.h"
+#include "pagoda/mm/process/placement.h"
 
 namespace pagoda::bench {
 
@@ -20,7 +21,7 @@ constexpr const char* kUsualFolder = "data/traces";
 
 // Guest-physical traces begin at page 0, where no program's memory may lie: everything moves up by 256 MiB.
 constexpr PageCount kMoved{0x10000};
-constexpr PageCount kGranule{kAllocationGranularity >> kPageShift};
+constexpr PageCount kGranule = mm::kAllocationGranularityPages;
 
 // data/traces beside `start` or above it.
 fs::path search_upwards(fs::path start) {

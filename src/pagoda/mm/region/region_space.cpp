@@ -127,8 +127,9 @@ void RegionSpace::cut(Processor& cpu, Vad& vad, VpnRange pages) {
     return;
   }
   // Only a hole makes it necessary to count what stays.
-  PageCount high_charge = low.empty() ? vad.commit_charge : 0_pages;
-  if (!low.empty() && !high.empty()) high_charge = vad.kind->committed(*this, cpu, vad, high);
+  const PageCount high_charge = high.empty()  ? 0_pages
+                                : low.empty() ? vad.commit_charge
+                                              : vad.kind->committed(*this, cpu, vad, high);
   const PageCount low_charge = vad.commit_charge - high_charge;
   Vad rest = vad;
   rest.range = high;
