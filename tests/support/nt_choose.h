@@ -38,9 +38,9 @@ class Chooser {
     return static_cast<std::uint8_t>(from + below(to - from));
   }
   std::uint8_t any_place() { return place(0, Handles::kCount); }
-  // Of a new handle.
+  // Where a new handle goes.
   std::uint8_t new_place() { return place(Handles::kFirstMade, Handles::kCount); }
-  // Of one that names a section now, if luck will have it.
+  // One that names a section now, if luck will have it.
   std::uint8_t section();
   // The current process, mostly, or a child.
   std::uint8_t process();

@@ -37,7 +37,7 @@ class Interpreter {
 
   // --- The machine ---
   [[nodiscard]] std::uint64_t highest_user() const { return highest_user_; }
-  [[nodiscard]] std::uint64_t highest_vad() const { return highest_vad_; }  // Of a region.
+  [[nodiscard]] std::uint64_t highest_vad() const { return highest_vad_; }  // Where a region may end.
   [[nodiscard]] bool is_64_bit() const { return highest_user_ > ~std::uint32_t{0}; }
   [[nodiscard]] bool has_no_execute() const { return has_no_execute_; }
   // Where regions may lie.

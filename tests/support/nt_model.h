@@ -54,8 +54,8 @@ struct ModelSection {
 };
 
 struct ModelPage {
-  mm::Protection protection = mm::Protection::kNone;  // kNone: reserved. Of a view: as if it were committed.
-  bool is_private = true;                             // Of a view: false until a write has copied it.
+  mm::Protection protection = mm::Protection::kNone;  // kNone: reserved. A view's is as if it were committed.
+  bool is_private = true;                             // A view's page is shared until a write has copied it.
   std::array<bool, 2> locked{};                       // In the working set, in memory.
 
   [[nodiscard]] bool is_locked() const { return locked[0] || locked[1]; }
@@ -64,7 +64,7 @@ struct ModelPage {
 struct ModelRegion {
   std::uint64_t count = 0;
   mm::Protection protection = mm::Protection::kNone;
-  std::shared_ptr<ModelSection> section;  // Of a view.
+  std::shared_ptr<ModelSection> section;  // What a view maps.
   std::uint64_t section_page = 0;
   bool no_change = false;
 

@@ -208,7 +208,7 @@ TEST(SimDiskFiles, TimesAndErrorsAreAsForPagingFiles) {
   EXPECT_EQ(s.disk.counts().writes, 2U);
 }
 
-TEST(SimDiskFiles, AFileThatSomebodyCutIsAnIoError) {
+TEST(SimDiskFiles, AFileCutFromOutsideIsAnIoError) {
   const HostFiles files;
   const auto path = files.make("file", 5'000);
   Rig s;

@@ -44,8 +44,8 @@ class HintedFrames final : private FrameWatch {
   // Pages that the zero-page thread has ever zeroed. While it stays, no frame comes to the back of the zeroed list.
   [[nodiscard]] std::uint64_t ever_zeroed() const;
 
-  // Of the first `window` frames of the zeroed list, the free list and the standby list that is taken from next, those
-  // that were hinted and are no more: ascending, at most `most` ranges.
+  // Hinted -> not hinted: hinted frames among the first `window` of the zeroed list, the free list and the standby list
+  // that is taken from next. Returns them ascending, at most `most` ranges.
   std::vector<PfnRange> unmark_next(PageCount window, std::size_t most);
   // Zeroed -> set aside: granules that lie wholly behind the first `reserve` frames of the zeroed list and have a frame
   // that is not hinted: ascending, at most `most` ranges.
