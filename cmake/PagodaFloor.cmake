@@ -36,7 +36,11 @@ endfunction()
 # How test programs' own sources are optimised, and their precompiled header: not at all, because GoogleTest and RapidCheck take the
 # optimiser longer than the tests run, with sanitizers twice as long. What is tested stays as it is.
 function(pagoda_optimise_as_test target)
-  target_compile_options(${target} PRIVATE $<$<OR:$<BOOL:${PAGODA_SANITIZE}>,$<CONFIG:Release,RelWithDebInfo>>:-O0>)
+  if(PAGODA_SANITIZE)
+    target_compile_options(${target} PRIVATE -O0)
+  else()
+    target_compile_options(${target} PRIVATE $<$<CONFIG:Release,RelWithDebInfo>:-O0>)
+  endif()
 endfunction()
 
 # The owners of the precompiled headers of cmake/pch. Targets that are compiled with the same options reuse them.
