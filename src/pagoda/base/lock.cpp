@@ -45,4 +45,16 @@ void check_held(std::uint16_t order) {
   PAGODA_CHECK(std::find(static_cast<const std::uint16_t*>(held.orders.data()), end, order) != end);
 }
 
+void check_may_wait(std::uint16_t order) {
+  check_held(order);
+  constexpr int kOrdersPerDepth = 16;
+  for (std::size_t i = 0; i < held.count; ++i) {
+    const std::uint16_t other = held.orders[i];
+    const bool same_manager = other / kOrdersPerDepth == order / kOrdersPerDepth;
+    const bool may_stay = other % kOrdersPerDepth < static_cast<int>(LockClass::kProcessList);
+    PAGODA_CHECK(other == order || !same_manager || may_stay);
+  }
+  PAGODA_CHECK_EQ(std::count(held.orders.data(), held.orders.data() + held.count, order), 1);
+}
+
 }  // namespace pagoda::detail

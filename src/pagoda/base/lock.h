@@ -11,6 +11,7 @@
 // (`NextLockGuard`): a fork holds the parent's space and the child's.
 #pragma once
 
+#include <condition_variable>
 #include <cstdint>
 #include <mutex>
 
@@ -53,7 +54,10 @@ void note_taken(std::uint16_t order);
 void note_next_taken(std::uint16_t order);
 void note_released(std::uint16_t order);
 void check_held(std::uint16_t order);
+void check_may_wait(std::uint16_t order);
 }  // namespace detail
+
+class WaitQueue;
 
 class PAGODA_CAPABILITY("mutex") Lock {
  public:
@@ -90,8 +94,44 @@ class PAGODA_CAPABILITY("mutex") Lock {
   [[nodiscard]] LockRank rank() const { return rank_; }
 
  private:
+  friend class WaitQueue;
+
   std::mutex mutex_;
   const LockRank rank_;
+};
+
+// Where threads wait for something that a lock guards: a transfer that ends, a page that comes. Who changed what is waited for
+// wakes everybody; each looks again, from the top, because nothing that it saw before it let the lock go need still be so.
+//
+//   while (!done()) queue.wait(lock);              done_ = true; queue.wake_all();
+//
+// Locking: all who wait on one queue name the same lock, and `done` changes under it alone; then no wake is missed.
+class WaitQueue {
+ public:
+  WaitQueue() = default;
+  WaitQueue(const WaitQueue&) = delete;
+  WaitQueue& operator=(const WaitQueue&) = delete;
+
+  // Lets the lock go, sleeps until somebody wakes the queue, and takes the lock again. May return without a wake. Of its
+  // manager's locks, from the space list's on, the caller holds this one alone (debug builds check): whoever waits for what only a
+  // disk or another thread can bring keeps nobody else waiting.
+  void wait(Lock& lock) PAGODA_REQUIRES(lock) {
+#if PAGODA_DCHECKS
+    detail::check_may_wait(lock.rank_.order());
+    detail::note_released(lock.rank_.order());
+#endif
+    std::unique_lock<std::mutex> held(lock.mutex_, std::adopt_lock);
+    woken_.wait(held);
+    static_cast<void>(held.release());  // The caller's, as before.
+#if PAGODA_DCHECKS
+    detail::note_taken(lock.rank_.order());
+#endif
+  }
+  // With the lock held or without it. Costs a load when nobody waits.
+  void wake_all() { woken_.notify_all(); }
+
+ private:
+  std::condition_variable woken_;
 };
 
 // Holds a lock for a scope. Work that is due after unlocking goes into an object declared before the guard.
