@@ -168,7 +168,7 @@ machine::FaultOutcome MemoryManager::refill(Processor& cpu, VirtualAddress va, m
 
 ShortageRelief::Outcome MemoryManager::relieve(Processor& cpu, PageCount pages) {
   const auto enough = [&]() PAGODA_REQUIRES(core_.pfns.lock) {
-    core_.io.complete(cpu.now(), core_.pfns);
+    core_.transfers.complete(cpu.now(), core_.pfns);
     if (core_.pfns.available() < pages) return false;
     fruitless_ = 0;
     return true;
@@ -194,15 +194,12 @@ ShortageRelief::Outcome MemoryManager::relieve(Processor& cpu, PageCount pages) 
     if (!mapped_writer_.write_cluster(cpu) && !to_paging_file) break;
     progress = true;
   }
-  Time next = kNever;
   {
     const LockGuard guard(core_.pfns.lock);
     if (enough()) return Outcome::kTryAgain;
-    next = core_.io.next();
+    // With every slot in use what was trimmed may all be modified, and clean pages are still in working sets: go on.
+    if (!core_.transfers.wait_for_any(cpu, core_.pfns)) return progress ? Outcome::kTryAgain : Outcome::kHopeless;
   }
-  // With every slot in use what was trimmed may all be modified, and clean pages are still in working sets: go on.
-  if (next == kNever) return progress ? Outcome::kTryAgain : Outcome::kHopeless;
-  cpu.wait_until(next);
   if (cpu.is_blocked()) return Outcome::kYield;
   complete_io(cpu);
   return Outcome::kTryAgain;
@@ -210,12 +207,12 @@ ShortageRelief::Outcome MemoryManager::relieve(Processor& cpu, PageCount pages) 
 
 void MemoryManager::complete_io(const Processor& cpu) {
   const LockGuard guard(core_.pfns.lock);
-  core_.io.complete(cpu.now(), core_.pfns);
+  core_.transfers.complete(cpu.now(), core_.pfns);
 }
 
 Time MemoryManager::next_completion() const {
   const LockGuard guard(core_.pfns.lock);
-  return core_.io.next();
+  return core_.transfers.next();
 }
 
 bool MemoryManager::flush_modified(Processor& cpu) {
@@ -279,9 +276,10 @@ FrameCounts MemoryManager::frame_counts() const {
     elsewhere += counts.standby[priority];
   }
   // Frames in transition are those that a transfer holds, and the few that became active meanwhile.
-  for (const PendingIo::Transfer& transfer : core_.io.transfers())
-    for (const Pfn frame : std::span(transfer.frames).first(transfer.count))
+  core_.transfers.for_each([&](const Transfers::Transfer& transfer) {
+    for (const Pfn frame : transfer.frames())
       if (core_.pfns.entry(frame).state == PageState::kTransition) ++counts.transition;
+  });
   counts.page_tables = PageCount(core_.counters.page_tables_made - core_.counters.page_tables_freed);
   counts.prototypes = core_.prototypes.pages();
   counts.shared_file = core_.pfns.active_shared().file;
@@ -340,7 +338,7 @@ std::uint64_t MemoryManager::state_hash(const Processor& cpu) const {
   }
   core_.store.add_to(hash);
   hash.add(core_.commit.charged().value());
-  hash.add(core_.io.next().value());
+  hash.add(core_.transfers.next().value());
   return hash.digest();
 }
 

@@ -39,7 +39,7 @@ inline constexpr std::array<std::string_view, 59> kRules{
     "WS1", "WS2", "WS3",                                                                    // space/working_set.h
     "SL1", "SL2", "SL3", "CM1", "CM2",  // backing/paging_file.h, backing/commit.h
     "CS1", "CS2", "CS3", "CS4",         // backing/compression_store.h
-    "IO1",                              // backing/pending_io.h
+    "IO1",                              // backing/transfers.h
     "TL1",                              // check/check.h
 };
 
@@ -81,7 +81,7 @@ struct Leaf {
 };
 
 // What names a slot as the place of a page: an entry, or a frame's original PTE.
-struct SlotName {
+struct NamedSlot {
   unsigned file = 0;
   PageFileSlot slot;
   PhysicalAddress pte;  // The entry's address, or the frame's owner's.
@@ -103,7 +103,7 @@ class Context {
   Core& core;
   const Processor& cpu;
   std::vector<FrameFacts> frames;  // One for every frame used so far.
-  std::vector<SlotName> slots;
+  std::vector<NamedSlot> slots;
   std::vector<Leaf> leaves;       // The entries of the space that is being checked, by address.
   std::vector<Leaf> large_pages;  // Its entries that map large pages.
   PageCount charge;               // What all spaces, control areas and clones are charged.

@@ -383,13 +383,20 @@ const Corruption kCorruptions[] = {
      [](Scene& s) {
        const Pfn frame = s.frame(s.standby());
        const LockGuard guard(s.core().pfns.lock);
-       s.core().io.add(Time(1), PendingIo::Transfer::Kind::kRead, std::span(&frame, 1));
+       s.core().transfers.begin(Transfers::Kind::kRead, std::span(&frame, 1), SlotName{});
      }},
     {"IO1", "TransferOfNoFrame",
      [](Scene& s) {
        const LockGuard guard(s.core().pfns.lock);
        const Pfn frame(12345678);
-       s.core().io.add(Time(1), PendingIo::Transfer::Kind::kWrite, std::span(&frame, 1));
+       s.core().transfers.begin(Transfers::Kind::kWrite, std::span(&frame, 1), SlotName{});
+     }},
+    {"SL1", "TransferToAFreeSlot",
+     [](Scene& s) {
+       const Pfn frame = s.frame(s.modified());
+       const LockGuard guard(s.core().pfns.lock);
+       s.core().transfers.begin(Transfers::Kind::kWrite, std::span(&frame, 1),
+                                {.file = 0, .slot = PageFileSlot(static_cast<std::uint32_t>(s.file().slots().size() - 1))});
      }},
     {"IO1", "FlagWithoutTransfer", [](Scene& s) { s.entry(s.modified()).write_in_progress = 1; }},
     {"IO1", "AnotherTime", [](Scene& s) { ++s.entry(s.reading()).io_completes; }},

@@ -6,7 +6,7 @@
 namespace pagoda::mm {
 
 Result<> ProcessSpace::clone_from(Processor& cpu, ProcessSpace& parent) {
-  const LockGuard guard(parent.lock);
+  const ChangeGuard guard(parent);
   const NextLockGuard child_guard(lock);
   CloneEntries entries(core_, cpu);
   Result<> result;

@@ -73,7 +73,7 @@ Result<PageCount> ProcessSpace::make_resident(Processor& cpu, VpnRange pages) {
 
 Result<> ProcessSpace::discard(Processor& cpu, VpnRange pages) {
   if (pages.empty()) return {};
-  const LockGuard guard(lock);
+  const ChangeGuard guard(*this);
   Vad& vad = *PAGODA_TRY(region_of(pages));
   return vad.kind->discard(*this, cpu, vad, pages);
 }

@@ -96,7 +96,7 @@ Result<VpnRange> ProcessSpace::map_view(Processor& cpu, Section& section, const 
   // No gap for the view has the same status as no frames, and no wait makes one.
   auto refused = Status::kSuccess;
   const auto mapped = with_memory(relief(), cpu, [&]() -> Result<VpnRange> {
-    const LockGuard guard(lock);
+    const ChangeGuard guard(*this);
     auto vad = place_view(section, request);
     if (!vad) {
       refused = vad.error();
@@ -123,7 +123,7 @@ Result<VpnRange> ProcessSpace::map_view(Processor& cpu, Section& section, const 
 }
 
 Result<> ProcessSpace::unmap_view(Processor& cpu, VirtualAddress address, After after) {
-  const LockGuard guard(lock);
+  const ChangeGuard guard(*this);
   Vad* const vad = vads_.find(address.vpn());
   if (vad == nullptr || vad->is_private) return fail(Status::kNotMappedView);
   if (!may_free(*vad, vad->range)) return fail(Status::kInvalidPageProtection);
@@ -204,7 +204,7 @@ Result<VpnRange> ProcessSpace::map_frames(const FramesRequest& request) {
   vad.tables_on_demand = request.count >= kTablesOnDemand;
   if (is_write_copy(request.protection)) vad.commit_charge = request.count;
 
-  const LockGuard guard(lock);
+  const ChangeGuard guard(*this);
   vad.range =
       PAGODA_TRY(place_region(request.base, request.count, request.direction, within, request.wishes.alignment));
   Vad& inserted = *PAGODA_TRY(insert_vad(vad));
@@ -215,7 +215,7 @@ Result<VpnRange> ProcessSpace::map_frames(const FramesRequest& request) {
 Result<VpnRange> ProcessSpace::map_region(const RegionKind& kind, const KindRequest& request) {
   if (base_of(request.protection) == Protection::kNone) return fail(Status::kInvalidPageProtection);
   if (request.size.is_zero() || pages_of(request.size) > range().count) return fail(Status::kInvalidParameter4);
-  const LockGuard guard(lock);
+  const ChangeGuard guard(*this);
   Vad vad;
   vad.range = PAGODA_TRY(place_region(request.base, pages_of(request.size), request.direction, range(), {}));
   vad.commit_charge = vad.range.count;

@@ -60,6 +60,16 @@ class AddressSpace {
 
   // --- Parts, for the rest of mm ---
   mutable Lock lock;
+  // --- Changes of regions, which may let `lock` go in their middle: ChangeGuard, PauseGuard ---
+  void wait_for_change() PAGODA_REQUIRES(lock) {
+    while (paused_) [[unlikely]]
+      changed_.wait(lock);
+  }
+  void set_paused(bool paused) PAGODA_REQUIRES(lock) {
+    paused_ = paused;
+    if (!paused) changed_.wake_all();
+  }
+  [[nodiscard]] bool is_paused() const PAGODA_REQUIRES(lock) { return paused_; }
   [[nodiscard]] RegionSource& regions() PAGODA_REQUIRES(lock) { return regions_; }
   [[nodiscard]] PageTables& tables() PAGODA_REQUIRES(lock) { return tables_; }
   [[nodiscard]] const PageTables& tables() const PAGODA_REQUIRES(lock) { return tables_; }
@@ -140,10 +150,49 @@ class AddressSpace {
   machine::ProcessorSet loaded_on_ PAGODA_GUARDED_BY(lock);
 
  private:
+  WaitQueue changed_;
+  bool paused_ PAGODA_GUARDED_BY(lock) = false;  // A change has let the lock go for a while.
   ShortageRelief& relief_;
   RegionSource& regions_;
   const Identity identity_;
   std::vector<SecondaryMmu*> observers_ PAGODA_GUARDED_BY(lock);
+};
+
+// Holds the space's lock for a change of its regions, or of the rights of their pages. At most one change of a space is
+// under way, also while it has let the lock go (PauseGuard): what it has found out about regions stays true then, while
+// faults and trims go on. NT: the address creation lock.
+class PAGODA_SCOPED_CAPABILITY ChangeGuard {
+ public:
+  explicit ChangeGuard(AddressSpace& space) PAGODA_ACQUIRE(space.lock) : space_(space) {
+    space_.lock.take();
+    space_.wait_for_change();
+  }
+  ~ChangeGuard() PAGODA_RELEASE() {
+    if (space_.is_paused()) [[unlikely]]
+      space_.set_paused(false);
+    space_.lock.release();
+  }
+  ChangeGuard(const ChangeGuard&) = delete;
+  ChangeGuard& operator=(const ChangeGuard&) = delete;
+
+ private:
+  AddressSpace& space_;
+};
+
+// Lets the lock of a change go for a scope, in which a disk may work. Afterwards entries are to be read again.
+// Requires: the ChangeGuard of the space.
+class PauseGuard {
+ public:
+  explicit PauseGuard(AddressSpace& space) PAGODA_NO_THREAD_SAFETY : space_(space) {
+    space_.set_paused(true);
+    space_.lock.release();
+  }
+  ~PauseGuard() PAGODA_NO_THREAD_SAFETY { space_.lock.take(); }
+  PauseGuard(const PauseGuard&) = delete;
+  PauseGuard& operator=(const PauseGuard&) = delete;
+
+ private:
+  AddressSpace& space_;
 };
 
 }  // namespace pagoda::mm
