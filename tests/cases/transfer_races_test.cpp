@@ -63,10 +63,10 @@ class SlotRaces : public TransferRaces {
     t_.must_put(others_, 0, kOthersValue, kSecond);
     t_.space().empty_working_set(t_.cpu(kFirst));
   }
-  // The second process's page is modified, and a writer looks for a slot for it.
+  // The second process's page is modified, and a writer looks for a slot for it: the only one is a transfer's still.
   void write_others_page() {
     other_.empty_working_set(t_.cpu(kSecond));
-    EXPECT_TRUE(t_.manager().modified_writer().write_cluster(t_.cpu(kSecond)));
+    EXPECT_FALSE(t_.manager().modified_writer().write_cluster(t_.cpu(kSecond)));
   }
   // The first page is written, while `meanwhile` happens on the second processor; then both pages leave memory.
   void write_while(std::function<void()> meanwhile) {
@@ -136,20 +136,17 @@ TEST_F(ShortRaces, AFaultWaitsForAWriteThatIsAboutToFreeMemory) {
   const VirtualAddress written = t_.commit(PageCount(16));
   const VirtualAddress wanted = commit(other_, PageCount(1));
   t_.fill(written, PageCount(16));
-  {
-    PfnDatabase& pfns = t_.core().pfns;
-    const LockGuard guard(pfns.lock);
-    while (pfns.available() > PageCount(4)) pfns.make_nonpaged(pfns.take(t_.cpu(kFirst), Contents::kAny)->frame);
-  }
-  t_.space().empty_working_set(t_.cpu(kFirst));
-  std::future<Status> fault;
-  t_.hooks().during_write = [&] {
-    fault = std::async(std::launch::async, [&] { return t_.put(wanted, 0, 1, kSecond); });
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));  // It finds the write under way, or at its end.
-  };
-  ASSERT_TRUE(t_.manager().modified_writer().write_cluster(t_.cpu(kFirst)));
-  EXPECT_EQ(fault.get(), Status::kSuccess) << "16 pages were on their way to the disk";
-  finish_io();
+  t_.while_only(PageCount(4), [&] {
+    t_.space().empty_working_set(t_.cpu(kFirst));
+    std::future<Status> fault;
+    t_.hooks().during_write = [&] {
+      fault = std::async(std::launch::async, [&] { return t_.put(wanted, 0, 1, kSecond); });
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));  // It finds the write under way, or at its end.
+    };
+    ASSERT_TRUE(t_.manager().modified_writer().write_cluster(t_.cpu(kFirst)));
+    EXPECT_EQ(fault.get(), Status::kSuccess) << "16 pages were on their way to the disk";
+    finish_io();
+  });
   EXPECT_EQ(t_.check(), "");
 }
 
