@@ -1,8 +1,6 @@
 #include "pagoda/base/lock.h"
 
 #include <algorithm>
-#include <array>
-#include <cstddef>
 
 #include "pagoda/base/check.h"
 
@@ -10,14 +8,11 @@ namespace pagoda::detail {
 
 namespace {
 
-// The locks that this thread holds, in the order of taking, which is ascending.
-struct Held {
-  std::array<std::uint16_t, 16> orders{};
-  std::size_t count = 0;
-};
-thread_local Held held;
+thread_local HeldLocks held;
 
 }  // namespace
+
+HeldLocks& held_locks() { return held; }
 
 void note_taken(std::uint16_t order) {
   if (held.count > 0) PAGODA_CHECK_LT(held.orders[held.count - 1], order);

@@ -9,13 +9,18 @@
 //
 // Of two locks of one rank only the younger object's may be taken while the older's is held, and its taker says so
 // (`NextLockGuard`): a fork holds the parent's space and the child's.
+//
+// In the build of the interleaving tests locks and waits are those of fibers (interleave.h).
 #pragma once
 
+#include <array>
 #include <condition_variable>
+#include <cstddef>
 #include <cstdint>
 #include <mutex>
 
 #include "pagoda/base/check.h"
+#include "pagoda/base/interleave.h"
 
 #if defined(__clang__)
 #define PAGODA_THREAD_ANNOTATION(x) __attribute__((x))
@@ -49,12 +54,28 @@ class LockRank {
 };
 
 namespace detail {
+#if PAGODA_INTERLEAVE
+using Mutex = interleave::Mutex;
+using Condition = interleave::Condition;
+#else
+using Mutex = std::mutex;
+using Condition = std::condition_variable;
+#endif
+
 // The run-time check of ranks (debug builds). Aborts on a lock taken out of order, with both ranks.
 void note_taken(std::uint16_t order);
 void note_next_taken(std::uint16_t order);
 void note_released(std::uint16_t order);
 void check_held(std::uint16_t order);
 void check_may_wait(std::uint16_t order);
+
+// The locks that a thread holds, in the order of taking, which is ascending.
+struct HeldLocks {
+  std::array<std::uint16_t, 16> orders{};
+  std::size_t count = 0;
+};
+// This thread's: a fiber takes its own along when it stops running.
+HeldLocks& held_locks();
 }  // namespace detail
 
 class WaitQueue;
@@ -96,7 +117,7 @@ class PAGODA_CAPABILITY("mutex") Lock {
  private:
   friend class WaitQueue;
 
-  std::mutex mutex_;
+  detail::Mutex mutex_;
   const LockRank rank_;
 };
 
@@ -120,7 +141,7 @@ class WaitQueue {
     detail::check_may_wait(lock.rank_.order());
     detail::note_released(lock.rank_.order());
 #endif
-    std::unique_lock<std::mutex> held(lock.mutex_, std::adopt_lock);
+    std::unique_lock<detail::Mutex> held(lock.mutex_, std::adopt_lock);
     woken_.wait(held);
     static_cast<void>(held.release());  // The caller's, as before.
 #if PAGODA_DCHECKS
@@ -131,7 +152,7 @@ class WaitQueue {
   void wake_all() { woken_.notify_all(); }
 
  private:
-  std::condition_variable woken_;
+  detail::Condition woken_;
 };
 
 // Holds a lock for a scope. Work that is due after unlocking goes into an object declared before the guard.

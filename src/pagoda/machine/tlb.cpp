@@ -29,8 +29,12 @@ std::uint64_t rights_of(const Translation& t, bool write_protect) {
 
 }  // namespace
 
-Tlb::Tlb(TlbGeometry geometry)
-    : geometry_(geometry), direct_(kDirectEntries), user_reads_(kDirectEntries), user_writes_(kDirectEntries) {
+Tlb::Tlb(TlbGeometry geometry, ShortestWay shortest_way)
+    : geometry_(geometry),
+      shortest_way_(shortest_way),
+      direct_(kDirectEntries),
+      user_reads_(kDirectEntries),
+      user_writes_(kDirectEntries) {
   if (geometry == TlbGeometry::kRealistic) realistic_ = std::make_unique<Realistic>();
 }
 
@@ -66,6 +70,7 @@ bool Tlb::holds(VirtualAddress va, Asid asid) const {
 
 void Tlb::set_direct(std::size_t index, const Entry& entry) {
   direct_[index] = entry;
+  if (shortest_way_ == ShortestWay::kNever) return;
   const Hit hit{entry.tag, entry.addend_and_rights & ~kPageOffsetMask};
   user_reads_[index] = entry.allows(access_right(Access::kRead, Privilege::kUser)) ? hit : Hit{};
   user_writes_[index] = entry.allows(access_right(Access::kWrite, Privilege::kUser)) ? hit : Hit{};

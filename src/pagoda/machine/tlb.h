@@ -11,7 +11,7 @@
 //   [T1] An entry allows only what some walk since the last invalidation of its page allowed.
 //   [T2] A writable entry was made by a walk that left dirty set; a first write always walks.
 //   [T3] Large pages: invalidating any address of the page invalidates all of it.
-// Not synchronised: a TLB belongs to the thread that drives its processor.
+// Not synchronised: a TLB belongs to the thread that drives its processor, or to who holds that processor's lock.
 #pragma once
 
 #include <array>
@@ -28,6 +28,9 @@ namespace pagoda::machine {
 
 enum class TlbGeometry : std::uint8_t { kLarge, kRealistic };
 
+// Whether `user_read` and `user_write` ever hit. kNever: every access has to ask `find`, which its processor does with a lock held.
+enum class ShortestWay : std::uint8_t { kHits, kNever };
+
 class Tlb {
  public:
   // One page: its tag (page address and Asid), and what to add to an address of the page to get the host address of its
@@ -42,7 +45,7 @@ class Tlb {
     }
   };
 
-  explicit Tlb(TlbGeometry geometry);
+  explicit Tlb(TlbGeometry geometry, ShortestWay shortest_way = ShortestWay::kHits);
 
   // The shortest way, for loads and stores of a program in user mode: the space's own entry in the large geometry, if
   // it allows that. A miss says nothing; ask `find`.
@@ -133,9 +136,10 @@ class Tlb {
   void set_direct(std::size_t index, const Entry& entry);
 
   TlbGeometry geometry_;
-  bool any_large_ = false;     // Since the last full flush: [T3] then needs a search.
-  std::vector<Entry> direct_;  // This and what follows from it stay empty in the realistic geometry.
-  std::vector<Hit> user_reads_;
+  ShortestWay shortest_way_;
+  bool any_large_ = false;       // Since the last full flush: [T3] then needs a search.
+  std::vector<Entry> direct_;    // This and what follows from it stay empty in the realistic geometry.
+  std::vector<Hit> user_reads_;  // And with ShortestWay::kNever.
   std::vector<Hit> user_writes_;
   std::unique_ptr<Realistic> realistic_;
 };

@@ -18,7 +18,8 @@ Result<std::unique_ptr<SimMachine>> SimMachine::create(SimMachineConfig config) 
 SimMachine::SimMachine(SimMachineConfig config, PhysicalMemory memory)
     : config_(std::move(config)), memory_(std::move(memory)) {
   for (unsigned number = 0; number < config_.processors; ++number) {
-    owned_processors_.push_back(std::make_unique<SimProcessor>(*this, number, memory_.view(), config_.tlb));
+    owned_processors_.push_back(
+        std::make_unique<SimProcessor>(*this, number, memory_.view(), config_.tlb, config_.driving));
     processors_.add(*owned_processors_.back());
   }
   for (const DiskModel& model : config_.disks) {

@@ -47,8 +47,8 @@ TEST(SimMachine, RefusesWhatCannotBeBuilt) {
 }
 
 // As many TLBs as processors, whose numbers are beyond what one word of a set holds.
-TEST(SimMachine, ShootsDownTwoHundredProcessors) {
-  auto machine = *SimMachine::create({.processors = 200, .tlb = TlbGeometry::kRealistic});
+void shoot_down_two_hundred(Driving driving) {
+  auto machine = *SimMachine::create({.processors = 200, .tlb = TlbGeometry::kRealistic, .driving = driving});
   testing::PageTables tables(machine->memory().view(), machine->paging(), Pfn(1));
   constexpr VirtualAddress kVa{0x10000};
   const auto map_frame_with = [&](std::uint32_t word) {
@@ -72,6 +72,10 @@ TEST(SimMachine, ShootsDownTwoHundredProcessors) {
     EXPECT_EQ(cpu->counts().shootdowns_received, told && cpu->number() != 199 ? 1U : 0U) << cpu->number();
   }
 }
+
+TEST(SimMachine, ShootsDownTwoHundredProcessors) { shoot_down_two_hundred(Driving::kOneThread); }
+
+TEST(SimMachine, ShootsDownTwoHundredProcessorsOfThreads) { shoot_down_two_hundred(Driving::kThreads); }
 
 }  // namespace
 }  // namespace pagoda::machine
