@@ -83,7 +83,10 @@ Result<ProcessSpace*> MemoryManager::create_space(Processor& cpu, const SpaceCon
         core_, *this, sections_,
         ProcessSpace::Creation{
             .id = next_space_id_++, .root = root.frame, .asid = take_asid(), .range = config.range, .limits = limits}));
-    return spaces_.spaces.back().get();
+    ProcessSpace& space = *spaces_.spaces.back();
+    const LockGuard space_guard(space.lock);
+    spaces_.to_trim.watch(space);
+    return &space;
   });
 }
 
@@ -118,7 +121,8 @@ void MemoryManager::destroy_space(Processor& cpu, ProcessSpace& space) {
   }
   add(faults_of_the_dead_, space.statistics().faults);
   if (space.asid() != machine::kUntagged) asids_.clear(static_cast<std::size_t>(space.asid()));
-  std::erase_if(spaces_.spaces, [&](const auto& candidate) { return candidate.get() == &space; });
+  spaces_.spaces.erase(
+      std::ranges::lower_bound(spaces_.spaces, space.id(), {}, [](const auto& candidate) { return candidate->id(); }));
 }
 
 void MemoryManager::attach(Processor& cpu, ProcessSpace& space) {

@@ -1,5 +1,6 @@
 // Pages that a fork shares become the space's own again.
 #include "pagoda/mm/fault/fault.h"
+#include "pagoda/mm/ws/replacement.h"
 
 namespace pagoda::mm {
 
@@ -14,6 +15,7 @@ Result<> make_private(AddressSpace& space, Processor& cpu, VpnRange pages) {
       continue;
     }
     const bool mapped = PteCodec::is_valid(raw);
+    if (!has_room_for_page(space, !mapped)) return fail(Status::kInsufficientResources);
     {
       const LockGuard guard(core.pfns.lock);
       if (core.pfns.available() < kFaultReserve) return fail(Status::kNoMemory);

@@ -32,6 +32,8 @@ struct Corruptor {
   static std::vector<Pfn>& list(AweFrames& frames) { return frames.all_; }
   static PageCount& size(WorkingSet& ws) { return ws.size_; }
   static PageCount& locked(WorkingSet& ws) { return ws.locked_; }
+  static std::uint32_t& of_age(WorkingSet& ws, unsigned age) { return ws.of_age_[age]; }
+  static WorkingSet::Trimmable& watched(WorkingSet& ws) { return ws.watched_; }
   static std::uint32_t& end_slot(WorkingSet& ws) { return ws.end_slot_; }
   static std::uint32_t& first_free(WorkingSet& ws) { return ws.first_free_; }
   static std::uint64_t& word(Wsle& wsle) { return wsle.word_; }
