@@ -57,7 +57,7 @@ void PfnDatabase::make_large(Pfn first, PageCount count, PhysicalAddress entry_o
     PAGODA_CHECK(e.is_taken());
     note_use(frame);
     e.state = PageState::kActive;
-    e.pte_address = entry_of_page.value();
+    e.set_pte(entry_of_page);
     e.original_pte = original;
     e.modified = 1;
     e.share_count = 1;
@@ -70,6 +70,7 @@ void PfnDatabase::make_large(Pfn first, PageCount count, PhysicalAddress entry_o
 void PfnDatabase::share_large(Pfn first, PageCount count, Pfn table) {
   for (Pfn frame = first; frame < first + count; ++frame) {
     PAGODA_CHECK(entry(frame).state == PageState::kActive && entry(frame).prototype_pte);
+    PAGODA_CHECK_LT(entry(frame).share_count, PfnEntry::kMostCounted);
     ++writable(frame).share_count;
   }
   add_table_share(table);

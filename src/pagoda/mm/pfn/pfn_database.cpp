@@ -124,7 +124,7 @@ void PfnDatabase::make_active(Pfn frame, PhysicalAddress pte, RawPte original, P
   PfnEntry& e = writable(frame);
   PAGODA_DCHECK(e.is_taken() && (dirty == PteCodec::Dirty::kNo || !codec_.has_slot(original)));
   e.state = PageState::kActive;
-  e.pte_address = pte.value();
+  e.set_pte(pte);
   e.prototype_pte = entry(pte.pfn()).prototype_pte;
   e.original_pte = original;
   e.modified = dirty == PteCodec::Dirty::kYes ? 1 : 0;
@@ -170,6 +170,7 @@ void PfnDatabase::unmap(Pfn frame, PteCodec::Dirty dirty) {
 void PfnDatabase::share(Pfn frame, Pfn table) {
   PfnEntry& e = writable(frame);
   PAGODA_DCHECK(e.state == PageState::kActive && e.prototype_pte);
+  PAGODA_CHECK_LT(e.share_count, PfnEntry::kMostCounted);
   ++e.share_count;
   add_table_share(table);
 }
@@ -192,7 +193,7 @@ void PfnDatabase::move_to_prototype(Pfn frame, PhysicalAddress prototype, RawPte
   PfnEntry& e = writable(frame);
   PAGODA_DCHECK(!e.prototype_pte && !e.page_table && !e.deleted);
   const Pfn table = e.containing_page();
-  e.pte_address = prototype.value();
+  e.set_pte(prototype);
   e.prototype_pte = 1;
   e.original_pte = original;
   if (codec_.has_slot(original)) slots_.moved(codec_.file(original), codec_.slot(original), prototype);
@@ -251,7 +252,7 @@ void PfnDatabase::drop_prototype(const machine::Processor& cpu, PhysicalAddress 
 
 void PfnDatabase::drop_reference(Pfn frame) {
   PfnEntry& e = writable(frame);
-  PAGODA_DCHECK_GT(e.reference_count, 0);
+  PAGODA_DCHECK_GT(e.reference_count, 0U);
   if (--e.reference_count > 0) return;
   PAGODA_DCHECK(e.state == PageState::kTransition);
   if (e.deleted) return put_free(frame);

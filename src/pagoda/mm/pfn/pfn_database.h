@@ -95,6 +95,7 @@ class PfnDatabase {
   // Active -> pinned, modified or standby: the last valid PTE became a transition PTE. `dirty` is that PTE's dirty bit.
   void unmap(Pfn frame, PteCodec::Dirty dirty) PAGODA_REQUIRES(lock);
   // Active -> active: a page that a prototype PTE owns gets one more valid PTE, in the page table.
+  // Requires: fewer than PfnEntry::kMostCounted of them.
   void share(Pfn frame, Pfn table) PAGODA_REQUIRES(lock);
   // One valid PTE of such a page less. With the last one the prototype PTE becomes a transition entry, as by `unmap`.
   void unshare(const machine::Processor& cpu, Pfn frame, Pfn table, PteCodec::Dirty dirty) PAGODA_REQUIRES(lock);
@@ -135,7 +136,8 @@ class PfnDatabase {
   void end_read(Pfn frame) PAGODA_REQUIRES(lock);
   // Being read -> free: the read failed, and the caller has put the PTE back. Requires: not deleted.
   void abandon_read(Pfn frame) PAGODA_REQUIRES(lock);
-  // Keeps a page in memory: one more reference; listed -> pinned. Requires: not being read, not deleted.
+  // Keeps a page in memory: one more reference; listed -> pinned. Requires: not being read, not deleted, fewer than
+  // PfnEntry::kMostCounted references.
   void pin(Pfn frame) PAGODA_REQUIRES(lock);
   // One reference less; the last one sends the page to the list that its contents deserve.
   void unpin(Pfn frame, PteCodec::Dirty dirty) PAGODA_REQUIRES(lock);

@@ -210,6 +210,8 @@ Result<Pfn> Sections::hold(Processor& cpu, ControlArea& area, PageCount page) {
         const Pfn frame = core_.codec.frame(raw);
         const PfnEntry& entry = core_.pfns.entry(frame);
         if (!entry.read_in_progress) {
+          if (!is_listed(entry.state) && entry.reference_count >= PfnEntry::kMostCounted)
+            return fail(Status::kInsufficientResources);
           core_.pfns.pin(frame);
           return frame;
         }

@@ -83,7 +83,7 @@ class Sections {
   // Commits pages of a SEC_RESERVE segment for all its views. Fails with kCommitmentLimit, kNoMemory (try again).
   Result<> commit(Processor& cpu, ControlArea& area, PageCount first, PageCount count);
   // A page of a file's data in memory and held there (one reference) until `let_go`. Fails with kInPageError,
-  // kNoMemory, kPending.
+  // kNoMemory, kPending, kInsufficientResources (more hold it than can be counted).
   Result<Pfn> hold(Processor& cpu, ControlArea& area, PageCount page);
   void let_go(Pfn frame, PteCodec::Dirty dirty);
 
