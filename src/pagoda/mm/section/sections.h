@@ -10,6 +10,7 @@
 // lock. Source: reference/nt.md section 6.
 #pragma once
 
+#include <list>
 #include <memory>
 #include <span>
 #include <vector>
@@ -88,11 +89,9 @@ class Sections {
   void let_go(Pfn frame, PteCodec::Dirty dirty);
 
   mutable Lock lock;
-  [[nodiscard]] const std::vector<std::unique_ptr<ControlArea>>& areas() const PAGODA_REQUIRES(lock) { return areas_; }
+  [[nodiscard]] const std::list<std::unique_ptr<ControlArea>>& areas() const PAGODA_REQUIRES(lock) { return areas_; }
   [[nodiscard]] std::size_t section_count() const PAGODA_REQUIRES(lock) { return sections_.size(); }
-  [[nodiscard]] const std::vector<std::unique_ptr<Section>>& sections() const PAGODA_REQUIRES(lock) {
-    return sections_;
-  }
+  [[nodiscard]] const std::list<std::unique_ptr<Section>>& sections() const PAGODA_REQUIRES(lock) { return sections_; }
 
  private:
   friend struct Corruptor;
@@ -140,8 +139,9 @@ class Sections {
 
   Core& core_;
   ShortageRelief& relief_;
-  std::vector<std::unique_ptr<ControlArea>> areas_ PAGODA_GUARDED_BY(lock);
-  std::vector<std::unique_ptr<Section>> sections_ PAGODA_GUARDED_BY(lock);
+  // In the order in which they were made; each knows its place.
+  std::list<std::unique_ptr<ControlArea>> areas_ PAGODA_GUARDED_BY(lock);
+  std::list<std::unique_ptr<Section>> sections_ PAGODA_GUARDED_BY(lock);
   // Places of subsections' addresses: those from `next_place_` on were never given out. 0 never is, so that no
   // subsection-form PTE looks empty.
   std::size_t next_place_ PAGODA_GUARDED_BY(lock) = 1;
