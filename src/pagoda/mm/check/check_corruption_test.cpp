@@ -179,6 +179,8 @@ const Corruption kCorruptions[] = {
     {"PF11", "OtherThanItsPte", [](Scene& s) { s.entry(s.dirty()).cache = CacheAttribute::kWriteCombined; }},
     {"PF11", "PteOtherThanIts", [](Scene& s) { s.flip(s.pte_address(s.dirty()), machine::pte_bits::kCacheDisable); }},
     {"PF11", "NotMapped", [](Scene& s) { s.entry(s.standby()).cache = CacheAttribute::kCached; }},
+    {"PF13", "CountsOneMore", [](Scene& s) { Corruptor::blocks(s.core()).take(Pfn(1)); }},
+    {"PF13", "FlagLost", [](Scene& s) { Corruptor::broken(Corruptor::blocks(s.core())).clear(0); }},
     {"PF9", "First", [](Scene& s) { s.frame_entry(Corruptor::never_used(s.core())).reference_count = 1; },
      Frames::kMostUnused},
     {"PF9", "Last", [](Scene& s) { s.frame_entry(Pfn(255)).modified = 1; }, Frames::kMostUnused},

@@ -20,7 +20,9 @@ PfnDatabase::PfnDatabase(const machine::Machine& machine, const PteCodec& codec,
       entries_(machine.frame_count().value()),
       lists_(entries_),
       never_used_(kFirstUsable),
-      available_(machine.frame_count() - PageCount(kFirstUsable.value())) {
+      available_(machine.frame_count() - PageCount(kFirstUsable.value())),
+      blocks_(machine.frame_count(), pages_of(codec.mode().coverage(2))) {
+  blocks_.take(Pfn(0));
   PfnEntry& kept_back = entries_[0];
   kept_back.state = PageState::kActive;
   kept_back.reference_count = 1;
@@ -35,7 +37,9 @@ PageCount PfnDatabase::count(PageState state) const {
 
 void PfnDatabase::put(Pfn frame, PageState state, PageLists::End end) {
   lists_.insert(frame, state, end);
-  if (is_available(state)) ++available_;
+  if (!is_available(state)) return;
+  ++available_;
+  blocks_.give(frame);
 }
 
 void PfnDatabase::put_free(Pfn frame) {
@@ -46,7 +50,17 @@ void PfnDatabase::put_free(Pfn frame) {
 void PfnDatabase::take_off(Pfn frame) {
   const PageState state = entry(frame).state;
   lists_.unlink(frame);
-  if (is_available(state)) --available_;
+  if (!is_available(state)) return;
+  --available_;
+  blocks_.take(frame);
+}
+
+Pfn PfnDatabase::use_next() {
+  const Pfn frame = never_used_;
+  ++never_used_;
+  --available_;
+  blocks_.take(frame);
+  return frame;
 }
 
 Result<PfnDatabase::TakenFrame> PfnDatabase::take(machine::Processor& cpu, Contents contents) {
@@ -59,11 +73,7 @@ Result<PfnDatabase::TakenFrame> PfnDatabase::take(machine::Processor& cpu, Conte
   const auto zeroed = [&] {
     lock.assert_held();
     Pfn frame = from_list(PageState::kZeroed);
-    if (frame == kNoPfn && never_used_.value() < frames_.value()) {
-      frame = never_used_;
-      ++never_used_;
-      --available_;
-    }
+    if (frame == kNoPfn && never_used_.value() < frames_.value()) frame = use_next();
     return frame;
   };
 
