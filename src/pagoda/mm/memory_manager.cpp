@@ -63,6 +63,13 @@ machine::Asid MemoryManager::take_asid() {
   return machine::Asid{static_cast<std::uint16_t>(asid)};
 }
 
+// A frame that the register for it can name.
+Result<PfnDatabase::TakenFrame> MemoryManager::take_root(Processor& cpu) {
+  const PageCount roots = core_.mode.root_frames();
+  if (core_.pfns.frames() <= roots) return core_.pfns.take(cpu, Contents::kZeroed);
+  return core_.pfns.take_below(cpu, Pfn(static_cast<std::uint32_t>(roots.value())));
+}
+
 Result<ProcessSpace*> MemoryManager::create_space(Processor& cpu, const SpaceConfig& config) {
   const WorkingSet::Limits limits = config.limits.value_or(
       WorkingSet::Limits{.minimum = core_.tunables.working_set_minimum, .maximum = core_.tunables.working_set_maximum});
@@ -73,7 +80,12 @@ Result<ProcessSpace*> MemoryManager::create_space(Processor& cpu, const SpaceCon
       const LockGuard guard(core_.pfns.lock);
       if (core_.pfns.available() < kFaultReserve) return fail(Status::kNoMemory);
       PAGODA_TRY(core_.commit.charge(1_pages));
-      root = *core_.pfns.take(cpu, Contents::kZeroed);
+      auto taken = take_root(cpu);
+      if (!taken) {
+        core_.commit.give_back(1_pages);
+        return fail(taken.error());
+      }
+      root = *taken;
       core_.pfns.make_page_table(root.frame, PhysicalAddress(root.frame));
       ++core_.counters.page_tables_made;
     }
@@ -83,7 +95,10 @@ Result<ProcessSpace*> MemoryManager::create_space(Processor& cpu, const SpaceCon
         core_, *this, sections_,
         ProcessSpace::Creation{
             .id = next_space_id_++, .root = root.frame, .asid = take_asid(), .range = config.range, .limits = limits}));
-    return spaces_.spaces.back().get();
+    ProcessSpace& space = *spaces_.spaces.back();
+    const LockGuard space_guard(space.lock);
+    spaces_.to_trim.watch(space);
+    return &space;
   });
 }
 
@@ -118,7 +133,8 @@ void MemoryManager::destroy_space(Processor& cpu, ProcessSpace& space) {
   }
   add(faults_of_the_dead_, space.statistics().faults);
   if (space.asid() != machine::kUntagged) asids_.clear(static_cast<std::size_t>(space.asid()));
-  std::erase_if(spaces_.spaces, [&](const auto& candidate) { return candidate.get() == &space; });
+  spaces_.spaces.erase(
+      std::ranges::lower_bound(spaces_.spaces, space.id(), {}, [](const auto& candidate) { return candidate->id(); }));
 }
 
 void MemoryManager::attach(Processor& cpu, ProcessSpace& space) {

@@ -18,7 +18,7 @@
 #include <string>
 #include <vector>
 
-#include "pagoda/base/bitmap.h"
+#include "pagoda/base/run_bitmap.h"
 #include "pagoda/base/status.h"
 #include "pagoda/base/units.h"
 #include "pagoda/machine/disk.h"
@@ -49,7 +49,7 @@ class PagingFile final : public Backing {
   [[nodiscard]] PageCount free() const { return usable() - used(); }
   [[nodiscard]] PageCount peak_used() const { return peak_used_; }
   [[nodiscard]] PageCount retired() const { return retired_; }
-  [[nodiscard]] const Bitmap& slots() const { return slots_; }
+  [[nodiscard]] const Bitmap& slots() const { return slots_.bits(); }
 
   // A run of at most `wanted` consecutive slots, as long as there is one; empty if the file is full.
   SlotRange allocate(PageCount wanted);
@@ -75,7 +75,7 @@ class PagingFile final : public Backing {
   std::unique_ptr<machine::DiskFile> file_;
   PageCount minimum_;
   PageCount maximum_;
-  Bitmap slots_;
+  RunBitmap slots_;
   std::size_t hint_ = 1;
   PageCount retired_;
   PageCount peak_used_;

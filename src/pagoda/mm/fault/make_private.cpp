@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "pagoda/mm/fault/fault.h"
+#include "pagoda/mm/ws/replacement.h"
 
 namespace pagoda::mm {
 
@@ -20,6 +21,7 @@ Outcome make_private(Context& context, Vpn page) {
     const LockGuard guard(core.pfns.lock);
     if (core.pfns.available() < kFaultReserve) return {Status::kNoMemory, FaultKind::kSpurious, false};
   }
+  if (!has_room_for_page(space, !mapped)) return {Status::kInsufficientResources, FaultKind::kSpurious, false};
   // As if the program wrote to it.
   const machine::PageFault write{VirtualAddress(page), machine::Access::kWrite, machine::Privilege::kKernel, mapped,
                                  false};

@@ -94,6 +94,8 @@ Lookup look(Context& c) PAGODA_REQUIRES(c.space.lock) {
   switch (c.core.codec.kind(raw, PteHome::kSegment)) {
     case PteKind::kValid: {
       const Pfn frame = c.core.codec.frame(raw);
+      if (c.core.pfns.entry(frame).share_count >= PfnEntry::kMostCounted) [[unlikely]]
+        return {.outcome = {Status::kInsufficientResources}};
       c.core.pfns.share(frame, c.pte.pfn());
       return {.next = Lookup::Next::kMap, .frame = frame, .outcome = {Status::kSuccess, FaultKind::kShared}};
     }

@@ -137,6 +137,8 @@ Outcome dispatch(Context& c) PAGODA_REQUIRES(c.space.lock) {
     return {Status::kAccessViolation, FaultKind::kAccessViolation};
 
   // From here on frames may be needed: all that the fault can need, or none is begun.
+  if (!has_room_for_page(c.space, shared)) [[unlikely]]
+    return {Status::kInsufficientResources};
   {
     const LockGuard guard(c.core.pfns.lock);
     if (c.core.pfns.available() < kFaultReserve) return {Status::kNoMemory};

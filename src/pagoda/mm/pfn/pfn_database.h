@@ -34,6 +34,7 @@
 #include "pagoda/base/status.h"
 #include "pagoda/base/units.h"
 #include "pagoda/machine/processor.h"
+#include "pagoda/mm/pfn/available_blocks.h"
 #include "pagoda/mm/pfn/frame_watch.h"
 #include "pagoda/mm/pfn/page_file_slots.h"
 #include "pagoda/mm/pfn/page_lists.h"
@@ -60,6 +61,7 @@ class PfnDatabase {
   [[nodiscard]] PageCount count(PageState state) const PAGODA_REQUIRES(lock);  // Requires: a listed state.
   [[nodiscard]] const PageLists& lists() const PAGODA_REQUIRES(lock) { return lists_; }
   [[nodiscard]] PageCount available() const PAGODA_REQUIRES(lock) { return available_; }  // NT: MmAvailablePages.
+  [[nodiscard]] const AvailableBlocks& available_blocks() const PAGODA_REQUIRES(lock) { return blocks_; }
   [[nodiscard]] std::uint64_t repurposed() const PAGODA_REQUIRES(lock) { return repurposed_; }
   // Active pages that prototype PTEs own: those that come from files, and those that the paging files back.
   struct ActiveShared {
@@ -78,10 +80,12 @@ class PfnDatabase {
   // Fails with: kNoMemory; whether to wait is the caller's choice.
   Result<TakenFrame> take(machine::Processor& cpu, Contents contents) PAGODA_REQUIRES(lock);
   // As `take`, for `count` frames in a row, the first a multiple of `alignment` (pfn/contiguous.cpp): from those never
-  // used, else where a row of frames is available. `zeroed` if all are.
+  // used, else the first row of frames that are available. `zeroed` if all are. A large page's are found at once.
   // Fails with: kInsufficientResources, also if fewer than `kept` would stay available.
   Result<TakenFrame> take_contiguous(machine::Processor& cpu, PageCount count, PageCount alignment, PageCount kept)
       PAGODA_REQUIRES(lock);
+  // As `take`, for a frame below another. Fails with: kInsufficientResources, if none there is available.
+  Result<TakenFrame> take_below(machine::Processor& cpu, Pfn end) PAGODA_REQUIRES(lock);
   void give_back(Pfn frame, Contents contents) PAGODA_REQUIRES(lock);  // Taken -> zeroed or free.
 
   // --- Pages ---
@@ -95,6 +99,7 @@ class PfnDatabase {
   // Active -> pinned, modified or standby: the last valid PTE became a transition PTE. `dirty` is that PTE's dirty bit.
   void unmap(Pfn frame, PteCodec::Dirty dirty) PAGODA_REQUIRES(lock);
   // Active -> active: a page that a prototype PTE owns gets one more valid PTE, in the page table.
+  // Requires: fewer than PfnEntry::kMostCounted of them.
   void share(Pfn frame, Pfn table) PAGODA_REQUIRES(lock);
   // One valid PTE of such a page less. With the last one the prototype PTE becomes a transition entry, as by `unmap`.
   void unshare(const machine::Processor& cpu, Pfn frame, Pfn table, PteCodec::Dirty dirty) PAGODA_REQUIRES(lock);
@@ -136,7 +141,8 @@ class PfnDatabase {
   void end_read(Pfn frame, SlotName from) PAGODA_REQUIRES(lock);
   // Being read -> free: the read failed. The owner's entry says again where the page is, unless it was removed.
   void fail_read(const machine::Processor& cpu, Pfn frame, SlotName from) PAGODA_REQUIRES(lock);
-  // Keeps a page in memory: one more reference; listed -> pinned. Requires: not being read, not deleted.
+  // Keeps a page in memory: one more reference; listed -> pinned. Requires: not being read, not deleted, fewer than
+  // PfnEntry::kMostCounted references.
   void pin(Pfn frame) PAGODA_REQUIRES(lock);
   // One reference less; the last one sends the page to the list that its contents deserve.
   void unpin(Pfn frame, PteCodec::Dirty dirty) PAGODA_REQUIRES(lock);
@@ -220,6 +226,12 @@ class PfnDatabase {
   }
   void mark_taken(Pfn frame) PAGODA_REQUIRES(lock);
   [[nodiscard]] bool is_run_available(Pfn first, PageCount count) const PAGODA_REQUIRES(lock);
+  // The first row of available frames; kNoPfn if there is none.
+  [[nodiscard]] Pfn find_run(PageCount count, std::uint64_t step) const PAGODA_REQUIRES(lock);
+  // The first frame that was never used is used from now on; and counts as taken.
+  Pfn use_next() PAGODA_REQUIRES(lock);
+  // An available frame, wherever it is -> taken.
+  TakenFrame take_frame(machine::Processor& cpu, Pfn frame) PAGODA_REQUIRES(lock);
   TakenFrame take_run(machine::Processor& cpu, Pfn first, PageCount count) PAGODA_REQUIRES(lock);
   void put(Pfn frame, PageState state, PageLists::End end) PAGODA_REQUIRES(lock);
   void put_free(Pfn frame) PAGODA_REQUIRES(lock);  // To the tail, without owner and flags.
@@ -247,6 +259,7 @@ class PfnDatabase {
   PageLists lists_ PAGODA_GUARDED_BY(lock);
   Pfn never_used_ PAGODA_GUARDED_BY(lock);
   PageCount available_ PAGODA_GUARDED_BY(lock);
+  AvailableBlocks blocks_ PAGODA_GUARDED_BY(lock);
   ActiveShared active_shared_ PAGODA_GUARDED_BY(lock);
   std::uint64_t repurposed_ PAGODA_GUARDED_BY(lock) = 0;
 };

@@ -8,7 +8,7 @@ PfnEntry& PfnDatabase::expect_contents(Pfn frame, PhysicalAddress pte, RawPte or
   note_use(frame);
   PfnEntry& e = writable(frame);
   PAGODA_CHECK(e.is_taken());
-  e.pte_address = pte.value();
+  e.set_pte(pte);
   e.prototype_pte = entry(pte.pfn()).prototype_pte;
   e.original_pte = original;
   e.reference_count = 1;
@@ -59,6 +59,7 @@ void PfnDatabase::pin(Pfn frame) {
     e.state = PageState::kTransition;
     e.reference_count = 0;
   }
+  PAGODA_CHECK_LT(e.reference_count, PfnEntry::kMostCounted);
   ++e.reference_count;
 }
 

@@ -8,6 +8,9 @@ namespace pagoda::mm {
 Result<> ProcessSpace::clone_from(Processor& cpu, ProcessSpace& parent) {
   const ChangeGuard guard(parent);
   const NextLockGuard child_guard(lock);
+  // All its pages become shared ones.
+  WorkingSet& pages = parent.working_set();
+  if (!pages.has_room_for_shared((pages.size() - pages.shared()).value())) return fail(Status::kInsufficientResources);
   CloneEntries entries(core_, cpu);
   Result<> result;
   for (const Vad* vad = parent.vads().first(); vad != nullptr && result; vad = VadTree::next(vad)) {

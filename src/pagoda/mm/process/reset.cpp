@@ -112,7 +112,7 @@ Result<> ProcessSpace::reset(Processor& cpu, VirtualAddress base, ByteCount size
           machine::pte_bits::kWrite | machine::pte_bits::kDirty | machine::pte_bits::kAccessed;
       const bool dirty = PteCodec::is_dirty(machine::clear_entry_bits(cpu.physical(), core_.mode, pte, kForgotten));
       if (dirty) record_write(page);
-      working_set_[working_set_slot(page, raw)].set_age(Wsle::kOldest);  // The first to go.
+      working_set_.set_age(working_set_slot(page, raw), Wsle::kOldest);  // The first to go.
       mapped[count] = page;
       frames[count++] = {core_.codec.frame(raw), dirty ? PteCodec::Dirty::kYes : PteCodec::Dirty::kNo};
       if (count == kResetBatch) flush();

@@ -22,6 +22,7 @@
 #pragma once
 
 #include <cstdint>
+#include <list>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -110,6 +111,7 @@ class ControlArea : public PrototypeOwner {
   std::uint64_t file_writes_ = 0;  // What an image's file had counted when the image was made.
   std::vector<std::unique_ptr<Subsection>> subsections_;
   std::vector<Run> runs_;
+  std::list<std::unique_ptr<ControlArea>>::iterator place_;  // Among all control areas.
 };
 
 // The owner of the prototype PTE; null: a clone's. All owners are control areas.

@@ -205,7 +205,10 @@ Result<Pfn> Sections::hold(Processor& cpu, ControlArea& area, PageCount page) {
       const RawPte raw = core_.load_prototype(cpu, area.prototype_of(core_.codec, page));
       if (PteCodec::is_valid(raw) || PteCodec::is_transition(raw)) {
         const Pfn frame = core_.codec.frame(raw);
-        if (core_.pfns.entry(frame).read_in_progress == 0) {
+        const PfnEntry& entry = core_.pfns.entry(frame);
+        if (!entry.read_in_progress) {
+          if (!is_listed(entry.state) && entry.reference_count >= PfnEntry::kMostCounted)
+            return fail(Status::kInsufficientResources);
           core_.pfns.pin(frame);
           return frame;
         }

@@ -1,6 +1,7 @@
 #include "pagoda/mm/section/sections.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "pagoda/mm/space/page_tables.h"
@@ -69,6 +70,7 @@ Sections::FileChange::~FileChange() {
 ControlArea& Sections::new_area(SectionKind kind, const SectionFlags& flags, std::shared_ptr<FileStream> file) {
   areas_.push_back(std::make_unique<ControlArea>(next_area_++, kind, flags, std::move(file)));
   ControlArea& area = *areas_.back();
+  area.place_ = std::prev(areas_.end());
   const LockGuard guard(core_.pfns.lock);
   core_.prototypes.add_owner(area);
   return area;
@@ -255,6 +257,7 @@ Result<Section*> Sections::create_locked(Processor& cpu, const SectionRequest& r
   section->flags_ = request.flags;
   section->based_at_ = based_at;
   sections_.push_back(std::move(section));
+  sections_.back()->place_ = std::prev(sections_.end());
   return sections_.back().get();
 }
 
@@ -268,7 +271,7 @@ void Sections::dereference(Processor& cpu, Section& section) {
   if (--section.references_ > 0) return;
   ControlArea& area = *section.control_area_;
   if (section.based_at_) based_.erase(*based_.find(section.based_at_->vpn()));
-  std::erase_if(sections_, [&](const auto& candidate) { return candidate.get() == &section; });
+  sections_.erase(section.place_);
   {
     const LockGuard pfn_guard(core_.pfns.lock);
     --area.section_references;
@@ -328,7 +331,7 @@ void Sections::destroy(Processor& cpu, ControlArea& area) {
     core_.commit.give_back(area.charge);
     core_.prototypes.remove_owner(area);
   }
-  std::erase_if(areas_, [&](const auto& candidate) { return candidate.get() == &area; });
+  areas_.erase(area.place_);
 }
 
 void Sections::reap(Processor& cpu) {
@@ -340,8 +343,12 @@ void Sections::reap(Processor& cpu) {
   }
   const LockGuard guard(lock);
   for (const std::uint32_t number : emptied) {
-    const auto area = std::ranges::find(areas_, number, [](const auto& candidate) { return candidate->number(); });
-    if (area != areas_.end()) end_if_unused(cpu, **area);
+    ControlArea* area = nullptr;
+    {
+      const LockGuard pfn_guard(core_.pfns.lock);
+      area = static_cast<ControlArea*>(core_.prototypes.owner(number));
+    }
+    if (area != nullptr) end_if_unused(cpu, *area);
   }
 }
 

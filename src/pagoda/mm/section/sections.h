@@ -12,6 +12,7 @@
 // that file (FileChange). Source: reference/nt.md section 6.
 #pragma once
 
+#include <list>
 #include <memory>
 #include <span>
 #include <utility>
@@ -86,16 +87,15 @@ class Sections {
   // Commits pages of a SEC_RESERVE segment for all its views. Fails with kCommitmentLimit, kNoMemory (try again).
   Result<> commit(Processor& cpu, ControlArea& area, PageCount first, PageCount count);
   // A page of a file's data in memory and held there (one reference) until `let_go`. Requires: the area stays, and no
-  // lock is held. Fails with kInPageError, kNoMemory, kPending.
+  // lock is held. Fails with kInPageError, kNoMemory, kPending, kInsufficientResources (more hold it than can be
+  // counted).
   Result<Pfn> hold(Processor& cpu, ControlArea& area, PageCount page);
   void let_go(Pfn frame, PteCodec::Dirty dirty);
 
   mutable Lock lock;
-  [[nodiscard]] const std::vector<std::unique_ptr<ControlArea>>& areas() const PAGODA_REQUIRES(lock) { return areas_; }
+  [[nodiscard]] const std::list<std::unique_ptr<ControlArea>>& areas() const PAGODA_REQUIRES(lock) { return areas_; }
   [[nodiscard]] std::size_t section_count() const PAGODA_REQUIRES(lock) { return sections_.size(); }
-  [[nodiscard]] const std::vector<std::unique_ptr<Section>>& sections() const PAGODA_REQUIRES(lock) {
-    return sections_;
-  }
+  [[nodiscard]] const std::list<std::unique_ptr<Section>>& sections() const PAGODA_REQUIRES(lock) { return sections_; }
 
  private:
   friend struct Corruptor;
@@ -186,8 +186,9 @@ class Sections {
   Core& core_;
   ShortageRelief& relief_;
   WaitQueue changed_;  // A FileChange has ended.
-  std::vector<std::unique_ptr<ControlArea>> areas_ PAGODA_GUARDED_BY(lock);
-  std::vector<std::unique_ptr<Section>> sections_ PAGODA_GUARDED_BY(lock);
+  // In the order in which they were made; each knows its place.
+  std::list<std::unique_ptr<ControlArea>> areas_ PAGODA_GUARDED_BY(lock);
+  std::list<std::unique_ptr<Section>> sections_ PAGODA_GUARDED_BY(lock);
   // Places of subsections' addresses: those from `next_place_` on were never given out. 0 never is, so that no
   // subsection-form PTE looks empty.
   std::size_t next_place_ PAGODA_GUARDED_BY(lock) = 1;

@@ -34,9 +34,10 @@ class UsesOfSpace final : public ReplacementPolicy::Uses {
 
 void make_room(AddressSpace& space, Processor& cpu) {
   WorkingSet& ws = space.working_set();
-  if (ws.size() < ws.limits().maximum && !ws.is_full()) return;
+  const bool has_slot = ws.has_slot();
+  if (ws.size() < ws.limits().maximum && has_slot) return;
   Core& core = space.core();
-  if (!ws.is_full() && ws.limits().kind == WorkingSet::Limits::Maximum::kSoft) {
+  if (has_slot && ws.limits().kind == WorkingSet::Limits::Maximum::kSoft) {
     const LockGuard guard(core.pfns.lock);
     if (core.pfns.available() >= core.tunables.plenty_free) return;
   }
@@ -54,13 +55,13 @@ void age_working_set(AddressSpace& space, Processor& cpu) {
   WorkingSet& ws = space.working_set();
   bool any_accessed = false;
   for (std::uint32_t slot = 0; slot < ws.end_slot(); ++slot) {
-    Wsle& entry = ws[slot];
+    const Wsle& entry = ws[slot];
     if (!entry.is_valid()) continue;
     if (space.test_and_clear_accessed(cpu, entry)) {
-      entry.set_age(0);
+      ws.set_age(slot, 0);
       any_accessed = true;
     } else {
-      entry.set_age(std::min(entry.age() + 1, Wsle::kOldest));
+      ws.set_age(slot, std::min(entry.age() + 1, Wsle::kOldest));
     }
   }
   if (any_accessed) space.invalidate_tlbs(cpu, space.range());
@@ -72,8 +73,8 @@ PageCount trim_working_set(AddressSpace& space, Processor& cpu, PageCount wanted
   UsesOfSpace uses(space, cpu);
   EvictionBatch batch(space);
   PageCount trimmed;
-  for (std::uint32_t unseen = ws.end_slot(); trimmed < wanted && ws.size() > floor; ++trimmed) {
-    const std::uint32_t slot = policy.trim(ws, uses, age, unseen);
+  for (ReplacementPolicy::Pass pass(ws, age); trimmed < wanted && ws.size() > floor; ++trimmed) {
+    const std::uint32_t slot = policy.trim(ws, uses, pass);
     if (slot == WorkingSet::kNoSlot) break;
     batch.add(cpu, slot);
   }
