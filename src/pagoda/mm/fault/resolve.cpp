@@ -201,6 +201,7 @@ Status resolve_fault(AddressSpace& space, Processor& cpu, const machine::PageFau
       }
     }
     switch (space.relief().relieve(cpu, kFaultReserve)) {
+      case ShortageRelief::Outcome::kAvailable:
       case ShortageRelief::Outcome::kTryAgain:
         continue;
       case ShortageRelief::Outcome::kYield:

@@ -180,19 +180,35 @@ TEST_P(Fork, RefusedForWantOfCommitLeavesEverythingAsItWas) {
   EXPECT_EQ(t.check(), "");
 }
 
-// Never ends today: each attempt makes and destroys a child, which the shortage takes for progress.
-TEST_P(Fork, DISABLED_RefusedForWantOfFramesGivesItsChargesBack) {
+// More frames are available than a fault needs, and fewer than the fork: its parent's pages make room.
+TEST_P(Fork, MakesRoomForItselfWhereFewFramesAreAvailable) {
   const VirtualAddress base = t.commit(PageCount(40));
   t.fill(base, PageCount(40));
-  const PageCount charged = t.manager().commit().charged;
-  t.while_only(kFaultReserve + 1_pages, [&] {
-    const auto child = t.manager().clone_space(t.cpu(), t.space());
+  for (unsigned more = 0; more < 6; ++more) {
+    t.while_only(kFaultReserve + PageCount(more), [&] {
+      const auto child = t.manager().clone_space(t.cpu(), t.space());
+      ASSERT_TRUE(child) << more;
+      t.manager().destroy_space(t.cpu(), **child);
+    });
+    EXPECT_EQ(t.differences(base, PageCount(40)), 0U);
+    EXPECT_EQ(t.check(), "");
+  }
+}
+
+// Nor can its parent's pages make room: there is no paging file.
+TEST_P(Fork, RefusedForWantOfFramesGivesItsChargesBack) {
+  TestMachine full({.frames = PageCount(512), .paging = GetParam(), .paging_files = {}});
+  const VirtualAddress base = full.commit(PageCount(40));
+  full.fill(base, PageCount(40));
+  const PageCount charged = full.manager().commit().charged;
+  full.while_only(kFaultReserve + 1_pages, [&] {
+    const auto child = full.manager().clone_space(full.cpu(), full.space());
     ASSERT_FALSE(child);
     EXPECT_EQ(child.error(), Status::kNoMemory);
   });
-  EXPECT_EQ(t.manager().commit().charged, charged);
-  EXPECT_EQ(t.differences(base, PageCount(40)), 0U);
-  EXPECT_EQ(t.check(), "");
+  EXPECT_EQ(full.manager().commit().charged, charged);
+  EXPECT_EQ(full.differences(base, PageCount(40)), 0U);
+  EXPECT_EQ(full.check(), "");
 }
 
 TEST_P(Fork, RefusedForWantOfCloneEntriesGivesItsChargesBack) {
