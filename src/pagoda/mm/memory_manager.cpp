@@ -191,7 +191,7 @@ ShortageRelief::Outcome MemoryManager::relieve(Processor& cpu, PageCount pages) 
   };
   {
     const LockGuard guard(core_.pfns.lock);
-    if (enough()) return Outcome::kTryAgain;
+    if (enough()) return Outcome::kAvailable;
     ++core_.counters.shortages;
     const std::uint64_t progress = core_.counters.page_file_pages_written + core_.counters.mapped_file_pages_written +
                                    core_.counters.zero_pages_found + core_.counters.pages_compressed +
@@ -203,7 +203,7 @@ ShortageRelief::Outcome MemoryManager::relieve(Processor& cpu, PageCount pages) 
       return Outcome::kHopeless;
     }
   }
-  const PageCount trimmed = balance_set_manager_.trim(cpu, core_.tunables.plenty_free);
+  const PageCount trimmed = balance_set_manager_.trim(cpu, std::max(core_.tunables.plenty_free, pages));
   bool progress = !trimmed.is_zero();
   for (int transfers = 0; transfers < kTransfersInShortage; ++transfers) {
     const bool to_paging_file = modified_writer_.write_cluster(cpu);
@@ -212,7 +212,7 @@ ShortageRelief::Outcome MemoryManager::relieve(Processor& cpu, PageCount pages) 
   }
   {
     const LockGuard guard(core_.pfns.lock);
-    if (enough()) return Outcome::kTryAgain;
+    if (enough()) return Outcome::kAvailable;
     // With every slot in use what was trimmed may all be modified, and clean pages are still in working sets: go on.
     if (!core_.transfers.wait_for_any(cpu, core_.pfns)) return progress ? Outcome::kTryAgain : Outcome::kHopeless;
   }

@@ -24,7 +24,7 @@
 namespace pagoda::mm::checking {
 
 // Every rule, in the order in which the headers state them. A rule that is not here does not compile.
-inline constexpr std::array<std::string_view, 61> kRules{
+inline constexpr std::array<std::string_view, 62> kRules{
     "PL1",  "PL2", "PL3", "PL4",                                                             // pfn/page_lists.h
     "PF1",  "PF2", "PF3", "PF4", "PF5", "PF6", "PF7", "PF8", "PF9", "PF10", "PF11", "PF12",  // pfn/pfn_database.h
     "PF13",                                                                                  // pfn/available_blocks.h
@@ -36,11 +36,11 @@ inline constexpr std::array<std::string_view, 61> kRules{
     "AW1",  "AW2", "AW3",                                                                    // region/user_pages.h
     "DF1",  "DF2",                                                                           // region/device_frames.h
     "CA1",  "CA2", "CA3", "CA4",                                                             // section/control_area.h
-    "PP1",  "PP2", "PP3",                                                                    // pfn/prototype_pool.h
+    "PP1",  "PP2", "PP3", "PP4",                                                             // pfn/prototype_pool.h
     "WS1",  "WS2", "WS3", "WS4",                                                             // space/working_set.h
     "SL1",  "SL2", "SL3", "CM1", "CM2",  // backing/paging_file.h, backing/commit.h
     "CS1",  "CS2", "CS3", "CS4",         // backing/compression_store.h
-    "IO1",                               // backing/transfers.h 
+    "IO1",                               // backing/transfers.h
     "TL1",                               // check/check.h
 };
 

@@ -6,6 +6,7 @@
 namespace pagoda::mm::fault {
 
 Outcome copy_on_write(Context& c) {
+  if (take_back(c)) return {Status::kSuccess, FaultKind::kFirstWrite};
   const Pfn shared = c.core.codec.frame(c.raw);
   const Protection protection = unshared(c.protection);
   PfnDatabase::TakenFrame taken{};

@@ -236,6 +236,7 @@ Status resolve_fault(AddressSpace& space, Processor& cpu, const machine::PageFau
     }
     if (context.must_wait()) return fault::wait(context, outcome);
     switch (space.relief().relieve(cpu, kFaultReserve)) {
+      case ShortageRelief::Outcome::kAvailable:
       case ShortageRelief::Outcome::kTryAgain:
         continue;
       case ShortageRelief::Outcome::kYield:

@@ -216,6 +216,18 @@ void PfnDatabase::move_to_prototype(Pfn frame, PhysicalAddress prototype, RawPte
   }
 }
 
+void PfnDatabase::move_to_table(Pfn frame, PhysicalAddress pte, RawPte original) {
+  PfnEntry& e = writable(frame);
+  PAGODA_DCHECK(e.state == PageState::kActive && e.prototype_pte && e.share_count == 1);
+  PAGODA_DCHECK(!e.maps_file());
+  count_out(e);
+  drop_table_share(e.containing_page());
+  e.pte_address = pte.value();
+  e.prototype_pte = 0;
+  e.original_pte = original;
+  if (codec_.has_slot(original)) slots_.moved(codec_.file(original), codec_.slot(original), pte);
+}
+
 void PfnDatabase::remove(Pfn frame) {
   PfnEntry& e = writable(frame);
   PAGODA_DCHECK(!e.deleted && !e.page_table && e.state >= PageState::kStandby);

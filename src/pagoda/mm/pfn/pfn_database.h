@@ -106,6 +106,9 @@ class PfnDatabase {
   // The owner becomes a prototype PTE, which is about to name the page as its PTE did; the state stays.
   // Requires: owned by a PTE of a page table, not deleted.
   void move_to_prototype(Pfn frame, PhysicalAddress prototype, RawPte original) PAGODA_REQUIRES(lock);
+  // Active -> active: the owner becomes the one PTE that maps the page, which is about to be its own again. The prototype
+  // PTE is zero already. Requires: owned by a prototype PTE, share count 1.
+  void move_to_table(Pfn frame, PhysicalAddress pte, RawPte original) PAGODA_REQUIRES(lock);
   // Any state but free -> free, or deleted until the last transfer or pin ends: the owner PTE holds the page no more.
   // Gives up the slot, and takes the entry out of the page table's share count. Requires: share count 1 if active.
   void remove(Pfn frame) PAGODA_REQUIRES(lock);

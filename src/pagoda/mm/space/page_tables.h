@@ -14,6 +14,9 @@
 // Locking: the lock of the address space; functions that say so take the PFN lock too.
 #pragma once
 
+#include <algorithm>
+#include <type_traits>
+
 #include "pagoda/base/status.h"
 #include "pagoda/base/units.h"
 #include "pagoda/mm/backing/core.h"
@@ -57,7 +60,8 @@ class PageTables {
   void free_if_empty(Processor& cpu, Vpn page);
 
   // Calls `visit(page, pte, raw)` for every level-1 entry of the range whose table exists, in order; skips what is
-  // missing, large pages too, in large steps. After each table `leave(page of it)` is called, which may free it.
+  // missing, large pages too, in large steps. After each table `leave(page of it)` is called, which may free it. A
+  // `visit` that returns a bool ends the walk with false: it knows its answer.
   template <class Visit, class Leave>
   void for_each(const Processor& cpu, VpnRange pages, Visit&& visit, Leave&& leave) const {
     Vpn page = pages.first;
@@ -66,7 +70,9 @@ class PageTables {
       const Vpn stop = std::min(at.next, pages.end());
       if (at.pte != kNone) {
         PhysicalAddress pte = at.pte;
-        for (; page < stop; ++page, pte += ByteCount(core_.mode.entry_bytes)) visit(page, pte, core_.load(cpu, pte));
+        for (; page < stop; ++page, pte += ByteCount(core_.mode.entry_bytes)) {
+          if (!goes_on(visit, page, pte, core_.load(cpu, pte))) return;
+        }
         leave(Vpn(stop.value() - 1));
       }
       page = stop;
@@ -75,6 +81,17 @@ class PageTables {
   template <class Visit>
   void for_each(const Processor& cpu, VpnRange pages, Visit&& visit) const {
     for_each(cpu, pages, visit, [](Vpn) {});
+  }
+
+  // Visits an entry. Whether the walk goes on.
+  template <class Visit>
+  static bool goes_on(Visit& visit, Vpn page, PhysicalAddress pte, RawPte raw) {
+    if constexpr (std::is_same_v<std::invoke_result_t<Visit&, Vpn, PhysicalAddress, RawPte>, bool>) {
+      return visit(page, pte, raw);
+    } else {
+      visit(page, pte, raw);
+      return true;
+    }
   }
 
   // Page tables that a range would need at most, by level, besides the root: what its VAD is charged.
