@@ -159,6 +159,8 @@ class MemoryManager : public machine::FaultHandler, public ShortageRelief {
 
   MemoryManager(machine::Machine& machine, const Tunables& tunables, unsigned depth);
   machine::Asid take_asid() PAGODA_REQUIRES(spaces_.lock);
+  // The processor has loaded another root than the space's.
+  static void leave(const Processor& cpu, ProcessSpace& space);
 
   Core core_;
   SpaceList spaces_;

@@ -10,9 +10,10 @@ void SimProcessor::take_shootdown() {
   charge(machine().costs().shootdown);
 }
 
-void SimProcessor::load_root(Pfn root, Asid asid) {
+void SimProcessor::do_load_root(Pfn root, Asid asid, OldEntries old) {
   set_root(root, asid);
-  if (asid == kUntagged) tlb_.invalidate_asid(asid);
+  if (asid == kUntagged || old == OldEntries::kForget) tlb_.invalidate_asid(asid);
+  tlb_.load_space(asid);
   if (guest_mmu_ != nullptr) guest_mmu_->root_loaded(*this);
 }
 
@@ -66,7 +67,7 @@ std::byte* SimProcessor::remember(VirtualAddress va, const Translation& translat
 }
 
 Result<std::byte*> SimProcessor::translate(VirtualAddress va, Access access, Privilege privilege) {
-  const Tlb::Entry* entry = tlb_.find(va, asid());
+  const Tlb::Entry* entry = tlb_.find(va);
   if (entry != nullptr && entry->allows(access_right(access, privilege))) return entry->host(va);
   return translate_slowly(va, access, privilege);
 }
@@ -90,7 +91,7 @@ Result<std::byte*> SimProcessor::translate_slowly(VirtualAddress va, Access acce
       charge(costs.exception);
       outcome = handler().resolve(*this, walked.error());
     } else {
-      const Tlb::Entry* entry = tlb_.find(va, asid());
+      const Tlb::Entry* entry = tlb_.find(va);
       if (entry != nullptr && entry->allows(access_right(access, privilege))) return entry->host(va);
       ++counts_.refills;
       charge(costs.refill_exception);

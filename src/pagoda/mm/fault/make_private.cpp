@@ -31,7 +31,7 @@ Result<> make_private(AddressSpace& space, Processor& cpu, VpnRange pages) {
       const RawPte uncopied = core.load(cpu, pte);
       space.working_set().erase(space.working_set().find_shared(page));
       tables.replace(cpu, pte, raw);
-      space.invalidate(cpu, std::span(&page, 1));
+      space.invalidate(cpu, {{page, 1_pages}, core.codec.frame(uncopied)});
       const LockGuard guard(core.pfns.lock);
       core.pfns.unshare(cpu, core.codec.frame(uncopied), pte.pfn(), PteCodec::Dirty::kNo);
       return fail(Status::kNoMemory);
