@@ -101,8 +101,8 @@ class Tlb {
 
  private:
   static constexpr std::uint64_t kTagMask = kPageOffsetMask;
-  static constexpr Tag kNoTag{0};                      // The space has no entries.
-  static constexpr std::uint64_t kTagEnd = kTagMask;   // One past the last number.
+  static constexpr Tag kNoTag{0};                     // The space has no entries.
+  static constexpr std::uint64_t kTagEnd = kTagMask;  // One past the last number.
   // In no mode an address, since it is not canonical, and of no space's number.
   static constexpr std::uint64_t kEmpty = std::uint64_t{1} << 63 | kTagEnd;
   static constexpr std::size_t kDirectEntries = 8192;
@@ -170,7 +170,7 @@ class Tlb {
   Tag global_tag_ = kNoTag;
   std::uint64_t next_tag_ = 1;
   std::array<Tag, kAsidCount + 1> tags_{};  // By Asid, kGlobalAsid too.
-  std::vector<Entry> direct_;  // This and what follows from it stay empty in the realistic geometry.
+  std::vector<Entry> direct_;               // This and what follows from it stay empty in the realistic geometry.
   std::vector<Hit> user_reads_;
   std::vector<Hit> user_writes_;
   std::unique_ptr<Realistic> realistic_;

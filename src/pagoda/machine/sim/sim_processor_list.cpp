@@ -4,7 +4,8 @@
 
 namespace pagoda::machine {
 
-void SimProcessorList::shoot_down(Processor& initiator, const CachedSpace& space, std::span<const StaleRun> runs) const {
+void SimProcessorList::shoot_down(Processor& initiator, const CachedSpace& space,
+                                  std::span<const StaleRun> runs) const {
   PAGODA_DCHECK(!runs.empty());
   PageCount pages;
   Vpn first = runs.front().pages.first;

@@ -40,6 +40,7 @@ void FlushBatch::flush() {
 }
 
 void release_freed(AddressSpace& space, const Processor& cpu, const FlushBatch::Change& change) {
+  space.lock.assert_held();
   space.free_mapped(cpu, change.pte, change.was);
 }
 

@@ -29,7 +29,7 @@ class FlushBatch {
   struct Change {
     Vpn page;
     PhysicalAddress pte;
-    RawPte was = 0;  // Before: which frame, and whether it is dirty.
+    RawPte was = 0;                             // Before: which frame, and whether it is dirty.
     Protection protection = Protection::kNone;  // What the release wants to know of it.
     PageCount pages{1};                         // A large page's.
   };
@@ -68,8 +68,7 @@ class FlushBatch {
   // A few page tables' worth of upper tables.
   using Tables = InlineVector<Pfn, 16>;
 
-  FlushBatch(AddressSpace& space, Processor& cpu, BoundedVector<Entry>& changes,
-             BoundedVector<machine::StaleRun>& runs)
+  FlushBatch(AddressSpace& space, Processor& cpu, BoundedVector<Entry>& changes, BoundedVector<machine::StaleRun>& runs)
       : space_(space), cpu_(cpu), changes_(changes), runs_(runs) {}
   ~FlushBatch() = default;
 

@@ -33,7 +33,8 @@ void EvictionBatch::add(std::uint32_t slot) {
   // A fault that makes room for its page has counted it in its table already, which stays.
   const Pfn table = entry.pte().pfn();
   const PfnEntry& counts = core.pfns.entry(table);
-  if (counts.used_entries == 0 && counts.share_count == 1 + batch_.entries_in(table)) batch_.unlink_tables(entry.page());
+  if (counts.used_entries == 0 && counts.share_count == 1 + batch_.entries_in(table))
+    batch_.unlink_tables(entry.page());
 }
 
 }  // namespace pagoda::mm
