@@ -256,7 +256,7 @@ TestMachineConfig machine_with(unsigned processors) {
 }
 
 // The balance set manager ages 200 processes, each of which ran on every processor once.
-TEST(Growth, DISABLED_AgingIsAsFastOnMoreProcessors) {
+TEST(Growth, AgingIsAsFastOnMoreProcessors) {
   EXPECT_TRUE(does_not_grow_from(2, 32, [](std::uint64_t processors) {
     TestMachine t(machine_with(static_cast<unsigned>(processors)));
     add_processes(t, 200);
@@ -265,7 +265,7 @@ TEST(Growth, DISABLED_AgingIsAsFastOnMoreProcessors) {
   }));
 }
 
-TEST(Growth, DISABLED_AgingInterruptsNoProcessorForSpacesThatLeftIt) {
+TEST(Growth, AgingInterruptsNoProcessorForSpacesThatLeftIt) {
   TestMachine t(machine_with(2));
   add_processes(t, 200);
   t.manager().attach(t.cpu(1), t.add_space());

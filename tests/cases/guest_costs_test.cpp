@@ -49,7 +49,7 @@ TEST(GuestCosts, AWriteDirtiesNoCleanNeighbourInTheHost) {
   EXPECT_EQ(vm.check(), "");
 }
 
-TEST(GuestCosts, DISABLED_InvlpgUnderShadowPagingIsAsFastBesideMoreProcesses) {
+TEST(GuestCosts, InvlpgUnderShadowPagingIsAsFastBesideMoreProcesses) {
   constexpr std::uint64_t kOperations = 2000;
   const auto cost = [](unsigned processes) {
     TestHost host({.frames = PageCount(40'000)});

@@ -138,17 +138,27 @@ void MemoryManager::destroy_space(Processor& cpu, ProcessSpace& space) {
 }
 
 void MemoryManager::attach(Processor& cpu, ProcessSpace& space) {
+  auto old = machine::OldEntries::kForget;
   {
     const LockGuard guard(space.lock);
-    space.loaded_on(cpu);
+    old = space.enter(cpu);
   }
+  ProcessSpace* const before = attached(cpu);
+  cpu.load_root(space.root(), space.asid(), old);
+  if (before != nullptr && before != &space) leave(cpu, *before);
   attached_[cpu.number()] = &space;
-  cpu.load_root(space.root(), space.asid());
 }
 
 void MemoryManager::detach(Processor& cpu) {
-  attached_[cpu.number()] = nullptr;
+  ProcessSpace* const before = attached(cpu);
   cpu.load_root(kNoPfn, machine::kUntagged);
+  if (before != nullptr) leave(cpu, *before);
+  attached_[cpu.number()] = nullptr;
+}
+
+void MemoryManager::leave(const Processor& cpu, ProcessSpace& space) {
+  const LockGuard guard(space.lock);
+  space.leave(cpu);
 }
 
 Result<> MemoryManager::add_paging_file(const PagingFileConfig& config) {
@@ -176,10 +186,18 @@ machine::FaultOutcome MemoryManager::refill(Processor& cpu, VirtualAddress va, m
                                             machine::Privilege privilege) {
   ProcessSpace* const space = attached(cpu);
   if (space == nullptr) return Status::kAccessViolation;
-  const auto walked = space->walk(cpu, va, access, privilege);
-  if (!walked) return resolve_fault(*space, cpu, walked.error());
-  cpu.fill_tlb(va, *walked);
-  return Status::kSuccess;
+  machine::PageFault fault;
+  {
+    // An entry that was walked is not invalidated before it is filled.
+    const LockGuard guard(space->lock);
+    const auto walked = space->walk(cpu, va, access, privilege);
+    if (walked) {
+      cpu.fill_tlb(va, *walked);
+      return Status::kSuccess;
+    }
+    fault = walked.error();
+  }
+  return resolve_fault(*space, cpu, fault);
 }
 
 ShortageRelief::Outcome MemoryManager::relieve(Processor& cpu, PageCount pages) {

@@ -246,6 +246,8 @@ const Corruption kCorruptions[] = {
        Corruptor::asids(s.manager()).clear(static_cast<std::size_t>(s.space().asid()));
        static_cast<void>(s.add_space());
      }},
+    {"AS7", "NotInTheSet", [](Scene& s) { Corruptor::loaded_on(s.space()).remove(0); }},
+    {"AS7", "LeftWithoutAWord", [](Scene& s) { s.cpu().load_root(kNoPfn, machine::kUntagged); }},
 
     {"WW1", "NoWatch", [](Scene& s) { s.vad().type = VadType::kWriteWatch; }},
     {"WW1", "MarkLost",

@@ -1,5 +1,4 @@
 // Pages that a fork shares become the space's own again.
-#include <span>
 #include <utility>
 
 #include "pagoda/mm/fault/fault.h"
@@ -41,7 +40,7 @@ Outcome make_private(Context& context, Vpn page) {
       !mapped && PteCodec::is_valid(uncopied) && PteCodec::is_shared(uncopied)) {
     space.working_set().erase(space.working_set().find_shared(page));
     tables.replace(context.cpu, pte, raw);
-    space.invalidate(context.cpu, std::span(&page, 1));
+    space.invalidate(context.cpu, {{page, 1_pages}, core.codec.frame(uncopied)});
     const LockGuard guard(core.pfns.lock);
     core.pfns.unshare(context.cpu, core.codec.frame(uncopied), pte.pfn(), PteCodec::Dirty::kNo);
     return {Status::kNoMemory, FaultKind::kSpurious, false};

@@ -96,7 +96,7 @@ Outcome first_touch(Context& c) PAGODA_REQUIRES(c.space.lock) {
     if (outcome.status == Status::kSuccess) return outcome;
     c.space.regions().uncommit_touched(c.page);
   }
-  c.space.tables().free_if_empty(c.cpu, c.page);
+  c.space.free_empty_tables(c.cpu, c.page);
   return outcome;
 }
 
@@ -153,7 +153,7 @@ Outcome dispatch(Context& c) PAGODA_REQUIRES(c.space.lock) {
   if (shared) {
     const Outcome outcome = prototype(c);
     // Nothing was mapped: it failed, or the page is on its way to its prototype PTE.
-    if (c.core.load(c.cpu, c.pte) == 0) c.space.tables().free_if_empty(c.cpu, c.page);
+    if (c.core.load(c.cpu, c.pte) == 0) c.space.free_empty_tables(c.cpu, c.page);
     return outcome;
   }
   switch (kind) {

@@ -20,7 +20,7 @@ Result<> ProcessSpace::clone_from(Processor& cpu, ProcessSpace& parent) {
                       : Result<>(std::unexpected(inserted.error()));
   }
   // What both share now has lost Write in the parent.
-  parent.invalidate_range(cpu, parent.range());
+  parent.invalidate(cpu, {parent.range(), kNoPfn});
   return result;
 }
 

@@ -43,7 +43,6 @@ void ProcessSpace::tear_down(Processor& cpu) {
   user_pages_.free_all();
   PAGODA_CHECK_EQ(working_set_.size(), 0_pages);
   PAGODA_CHECK_EQ(commit_charge(), 0_pages);
-  invalidate_tlbs(cpu, range());
 }
 
 }  // namespace pagoda::mm

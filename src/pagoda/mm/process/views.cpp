@@ -4,6 +4,7 @@
 #include "pagoda/mm/process/process_space.h"
 #include "pagoda/mm/region/device_frames.h"
 #include "pagoda/mm/region/large_pages.h"
+#include "pagoda/mm/space/flush_batch.h"
 
 namespace pagoda::mm {
 
@@ -168,16 +169,14 @@ Result<VpnRange> ProcessSpace::flush_view(Processor& cpu, VirtualAddress base, B
     }
     file = vad->control_area->file();
     offset = FileOffset(bytes_of(vad->section_page_of(pages.first)).value());
-    std::vector<Vpn> cleaned;
+    FlushBatchOf<kRangeBatch> cleaned(*this, cpu);
     tables_.for_each(cpu, pages, [&](Vpn page, PhysicalAddress pte, RawPte raw) {
       lock.assert_held();
       if (!PteCodec::is_valid(raw) || !PteCodec::is_shared(raw) || !PteCodec::is_dirty(raw)) return;
       machine::clear_entry_bits(cpu.physical(), core_.mode, pte, machine::pte_bits::kWrite | machine::pte_bits::kDirty);
-      cleaned.push_back(page);
-      const LockGuard pfn_guard(core_.pfns.lock);
-      core_.pfns.make_dirty(core_.codec.frame(raw));
+      cleaned.add({.page = page, .pte = pte, .was = raw}, release_cleaned);
     });
-    invalidate(cpu, cleaned);
+    cleaned.flush();
   }
   PAGODA_TRY(sections().flush(cpu, *file, offset, bytes_of(pages.count)));
   return pages;

@@ -25,6 +25,7 @@ struct Corruptor {
   static PageCount& commit(ProcessSpace& space) PAGODA_NO_THREAD_SAFETY { return space.commit_; }
   static PageCount& table_charge(ProcessSpace& space) PAGODA_NO_THREAD_SAFETY { return space.table_charge_; }
   static WorkingSet& working_set(ProcessSpace& space) PAGODA_NO_THREAD_SAFETY { return space.working_set_; }
+  static machine::ProcessorSet& loaded_on(ProcessSpace& space) PAGODA_NO_THREAD_SAFETY { return space.loaded_on_; }
   static VadTree& vads(ProcessSpace& space) PAGODA_NO_THREAD_SAFETY { return space.vads_; }
   static Bitmap& asids(MemoryManager& manager) PAGODA_NO_THREAD_SAFETY { return manager.asids_; }
   static PfnDatabase::ActiveShared& active_shared(Core& core) PAGODA_NO_THREAD_SAFETY {
