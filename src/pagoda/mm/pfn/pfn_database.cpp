@@ -222,7 +222,7 @@ void PfnDatabase::move_to_table(Pfn frame, PhysicalAddress pte, RawPte original)
   PAGODA_DCHECK(!e.maps_file());
   count_out(e);
   drop_table_share(e.containing_page());
-  e.pte_address = pte.value();
+  e.set_pte(pte);
   e.prototype_pte = 0;
   e.original_pte = original;
   if (codec_.has_slot(original)) slots_.moved(codec_.file(original), codec_.slot(original), pte);

@@ -97,7 +97,7 @@ Result<> clone_entries(RegionSpace& child, RegionSpace& parent, Processor& cpu, 
         const VirtualAddress clone = codec.prototype_address(pointer);
         if (core.prototypes.clone_references(clone) >= PfnEntry::kMostCounted) {
           status = Status::kInsufficientResources;
-          return;
+          return false;
         }
         core.prototypes.add_clone_reference(clone);
       }
