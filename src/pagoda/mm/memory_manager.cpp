@@ -314,7 +314,8 @@ FrameCounts MemoryManager::frame_counts() const {
     for (const Pfn frame : transfer.frames())
       if (core_.pfns.entry(frame).state == PageState::kTransition) ++counts.transition;
   });
-  counts.page_tables = PageCount(core_.counters.page_tables_made - core_.counters.page_tables_freed);
+  counts.page_tables = PageCount(core_.counters.page_tables_made - core_.counters.page_tables_freed -
+                                 core_.counters.page_tables_paged_out + core_.counters.page_tables_paged_in);
   counts.prototypes = core_.prototypes.pages();
   counts.shared_file = core_.pfns.active_shared().file;
   counts.shared_page_file = core_.pfns.active_shared().page_file;
