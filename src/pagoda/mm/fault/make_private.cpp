@@ -7,12 +7,16 @@ Result<> make_private(AddressSpace& space, Processor& cpu, VpnRange pages) {
   Core& core = space.core();
   PageTables& tables = space.tables();
   for (Vpn page = pages.first; page < pages.end();) {
-    const PhysicalAddress pte = tables.find(cpu, page);
-    const RawPte raw = pte == PageTables::kNone ? 0 : core.load(cpu, pte);
-    if (!space.is_clone(raw)) {
-      ++page;
-      continue;
-    }
+    PhysicalAddress pte = PageTables::kNone;  // The next one.
+    RawPte raw = 0;
+    tables.for_each(cpu, {page, pages.end() - page}, [&](Vpn at, PhysicalAddress entry, RawPte value) {
+      if (!space.is_clone(value)) return true;
+      page = at;
+      pte = entry;
+      raw = value;
+      return false;
+    });
+    if (pte == PageTables::kNone) break;
     const bool mapped = PteCodec::is_valid(raw);
     {
       const LockGuard guard(core.pfns.lock);

@@ -34,14 +34,31 @@ Result<> ProcessSpace::may_lock(const Processor& cpu, VpnRange pages) {
   const auto region = region_of(pages);
   if (!region) return fail(Status::kAccessViolation);
   if ((*region)->kind->residence() != RegionKind::Residence::kPaged) return fail(Status::kIncompatibleFileMap);
-  PageCount new_locks;
-  for (Vpn page = pages.first; page < pages.end(); ++page) {
-    const RawPte raw = tables_.read(cpu, page);
-    if (base_of(current_protection(cpu, **region, page, raw)) == Protection::kNone)
-      return fail(Status::kAccessViolation);
+  const Vad& vad = **region;
+  bool accessible = true;
+  PageCount locked;
+  Vpn next = pages.first;
+  // Pages whose entry is zero, or has no page table: run by run.
+  const auto by_default = [&](Vpn to) {
+    while (accessible && next < to) {
+      const DefaultRun run = vad.kind->rights(vad, next);
+      accessible = base_of(run.protection) != Protection::kNone;
+      next = std::min(run.end, to);
+    }
+  };
+  tables_.for_each(cpu, pages, [&](Vpn page, PhysicalAddress, RawPte raw) {
+    lock.assert_held();
+    if (raw == 0) return true;
+    by_default(page);
+    accessible = accessible && base_of(current_protection(cpu, vad, page, raw)) != Protection::kNone;
+    next = page + 1_pages;
     const std::uint32_t slot = working_set_slot(page, raw);
-    if (slot == WorkingSet::kNoSlot || !working_set_[slot].is_locked()) ++new_locks;
-  }
+    if (slot != WorkingSet::kNoSlot && working_set_[slot].is_locked()) ++locked;
+    return accessible;
+  });
+  by_default(pages.end());
+  if (!accessible) return fail(Status::kAccessViolation);
+  const PageCount new_locks = pages.count - locked;
   if (working_set_.locked() + new_locks + kUnlockable > working_set_.limits().minimum)
     return fail(Status::kWorkingSetQuota);
   return {};
@@ -89,13 +106,15 @@ Result<> ProcessSpace::unlock_pages(Processor& cpu, VirtualAddress base, ByteCou
   const auto pages = pages_covering(base, size);
   if (!pages || pages->last() > range().last()) return fail(Status::kInvalidParameter);
   const LockGuard guard(lock);
-  PageCount locked;
+  Vpn next = pages->first;  // All before are locked.
   tables_.for_each(cpu, *pages, [&](Vpn page, PhysicalAddress, RawPte raw) {
     lock.assert_held();
     const std::uint32_t slot = working_set_slot(page, raw);
-    if (slot != WorkingSet::kNoSlot && working_set_[slot].is_locked(kind)) ++locked;
+    if (page != next || slot == WorkingSet::kNoSlot || !working_set_[slot].is_locked(kind)) return false;
+    ++next;
+    return true;
   });
-  if (locked != pages->count) return fail(Status::kNotLocked);
+  if (next != pages->end()) return fail(Status::kNotLocked);
   tables_.for_each(cpu, *pages, [&](Vpn page, PhysicalAddress, RawPte raw) {
     lock.assert_held();
     working_set_.unlock(working_set_slot(page, raw), kind);

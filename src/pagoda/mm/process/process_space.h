@@ -198,6 +198,12 @@ class ProcessSpace final : public RegionSpace {
  private:
   friend struct Corruptor;
 
+  // The run of pages from `page` on whose rights are shown alike.
+  struct Run {
+    Vpn end;
+    Protection protection = Protection::kNone;
+  };
+  [[nodiscard]] Run run_from(const Processor& cpu, const Vad& vad, Vpn page) const PAGODA_REQUIRES(lock);
   Result<Vad*> reserve_locked(const ReserveRequest& request) PAGODA_REQUIRES(lock);
   // Pages named by a free or decommit call, and their region.
   struct RegionPages {

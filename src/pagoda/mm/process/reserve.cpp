@@ -68,6 +68,7 @@ Result<Vad*> ProcessSpace::reserve_locked(const ReserveRequest& request) {
   const VpnRange within = PAGODA_TRY(placement_limits(request.wishes, limits));
   Vad vad;
   vad.protection = request.protection;
+  vad.allocation_protection = request.protection;
   vad.mem_commit = request.commit;
   vad.type = request.type;
   set_kind(vad, request);

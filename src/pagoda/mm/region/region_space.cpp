@@ -13,6 +13,18 @@ namespace {
 // Frames are freed in batches, one shoot-down for each.
 constexpr std::size_t kFreeBatch = 64;
 
+// What of the charge of a region, in which `low` and `high` are left, belongs to `low`. Only where both are, and neither
+// all nor none of them is charged, it must be counted: on the shorter one.
+PageCount charge_below_hole(const RegionSpace& space, const Processor& cpu, const Vad& vad, VpnRange low, VpnRange high)
+    PAGODA_REQUIRES(space.lock) {
+  const PageCount charged = vad.commit_charge;
+  if (low.empty() || charged.is_zero()) return 0_pages;
+  if (high.empty()) return charged;
+  if (charged == low.count + high.count) return low.count;
+  return low.count <= high.count ? vad.kind->committed(space, cpu, vad, low)
+                                 : charged - vad.kind->committed(space, cpu, vad, high);
+}
+
 }  // namespace
 
 RegionSpace::RegionSpace(Core& core, ShortageRelief& relief, Sections& sections, const Identity& identity,
@@ -126,11 +138,8 @@ void RegionSpace::cut(Processor& cpu, Vad& vad, VpnRange pages) {
     vads_.erase(vad);
     return;
   }
-  // Only a hole makes it necessary to count what stays.
-  const PageCount high_charge = high.empty()  ? 0_pages
-                                : low.empty() ? vad.commit_charge
-                                              : vad.kind->committed(*this, cpu, vad, high);
-  const PageCount low_charge = vad.commit_charge - high_charge;
+  const PageCount low_charge = charge_below_hole(*this, cpu, vad, low, high);
+  const PageCount high_charge = vad.commit_charge - low_charge;
   Vad rest = vad;
   rest.range = high;
   rest.commit_charge = high_charge;
