@@ -182,14 +182,11 @@ std::optional<ProcessSpace::Allocation> ProcessSpace::allocation(VirtualAddress 
   const LockGuard guard(lock);
   const Vad* const vad = vads_.find(address.vpn());
   if (vad == nullptr) return std::nullopt;
-  return Allocation{vad->range, vad->commit_charge};
-}
-
-PageCount ProcessSpace::reserved() const {
-  const LockGuard guard(lock);
-  PageCount pages;
-  for (const Vad* vad = vads_.first(); vad != nullptr; vad = VadTree::next(vad)) pages += vad->range.count;
-  return pages;
+  return Allocation{.pages = vad->range,
+                    .commit_charge = vad->commit_charge,
+                    .protection = vad->allocation_protection,
+                    .type = vad->kind->type(),
+                    .maps_file = vad->control_area != nullptr && vad->control_area->file() != nullptr};
 }
 
 ProcessSpace::Statistics ProcessSpace::statistics() const {
@@ -199,6 +196,8 @@ ProcessSpace::Statistics ProcessSpace::statistics() const {
           .peak_working_set = working_set_.peak(),
           .commit = commit_charge(),
           .peak_commit = peak_commit_charge(),
+          .reserved = vads_.pages(),
+          .peak_reserved = peak_pages(),
           .faults = faults_,
           .insertions = working_set_.insertions()};
 }

@@ -83,7 +83,9 @@ Result<Vad*> RegionSpace::insert_vad(const Vad& vad) {
   table_charge_ += tables;
   commit_ += vad.commit_charge;
   peak_commit_ = std::max(peak_commit_, commit_);
-  return &vads_.insert(vad);
+  Vad& inserted = vads_.insert(vad);
+  peak_pages_ = std::max(peak_pages_, vads_.pages());
+  return &inserted;
 }
 
 void RegionSpace::erase_vad(Vad& vad) {
