@@ -173,6 +173,7 @@ Result<> MemoryManager::add_paging_file(const PagingFileConfig& config) {
   const PageCount minimum = pages_of(config.minimum);
   PAGODA_TRY((*file)->resize(bytes_of(minimum)));
   const LockGuard guard(core_.pfns.lock);
+  if (!core_.paging_files.has_room()) return fail(Status::kTooManyPagingFiles);  // Another thread's took it.
   return core_.paging_files.add(
       std::make_unique<PagingFile>(config.name, std::move(*file), minimum, pages_of(config.maximum)));
 }
