@@ -247,7 +247,7 @@ Status resolve_fault(AddressSpace& space, Processor& cpu, const machine::PageFau
   Core& core = space.core();
   cpu.charge(core.machine.costs().fault_handler);
   // A fault that waits for frames comes back here; NT counts it once.
-  for (;;) {
+  for (unsigned reliefs = 0;;) {
     {
       const LockGuard guard(core.pfns.lock);
       core.transfers.complete(cpu.now(), core.pfns);
@@ -267,7 +267,8 @@ Status resolve_fault(AddressSpace& space, Processor& cpu, const machine::PageFau
     switch (space.relief().relieve(cpu, kFaultReserve)) {
       case ShortageRelief::Outcome::kAvailable:
       case ShortageRelief::Outcome::kTryAgain:
-        continue;
+        if (++reliefs < kMostReliefs) continue;
+        return Status::kNoMemory;
       case ShortageRelief::Outcome::kYield:
         return Status::kSuccess;  // The processor is blocked; the access repeats later.
       case ShortageRelief::Outcome::kHopeless:
