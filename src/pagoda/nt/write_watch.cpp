@@ -32,10 +32,12 @@ Result<> get(const Watching& request) {
   const ULONG_PTR room = *request.count;
   PAGODA_TRY(require(room != 0 && room <= kAbsurdCount, Status::kInvalidParameter5));
   const auto target = PAGODA_TRY(target_process(*caller, request.process, PROCESS_VM_OPERATION));
-  // No array for more than the range has, whatever room there is; and none for a range that is not watched.
+  // No array for more than the range has, whatever room there is; and none for a range that no region holds, however
+  // large a caller says it is. What lies there when it is asked is found again.
   const auto region = region_at(target.space(), request.base);
-  PAGODA_TRY(require(region.has_value(), Status::kInvalidParameter1));
-  std::vector<VirtualAddress> written(std::min(room, region->count.value()));
+  const VpnRange pages = *mm::pages_covering(request.base, request.size);
+  PAGODA_TRY(require(region && pages.last() <= region->last(), Status::kInvalidParameter1));
+  std::vector<VirtualAddress> written(std::min(room, pages.count.value()));
   const auto found = PAGODA_TRY(target.space().get_write_watch(
       caller->cpu(), request.base, request.size, written,
       request.flags != 0 ? mm::ProcessSpace::WatchReset::kYes : mm::ProcessSpace::WatchReset::kNo));

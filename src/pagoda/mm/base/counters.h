@@ -114,7 +114,9 @@ constexpr void add(FaultCounts& sum, const FaultCounts& more) {
   X(shortages, "Shortages", "faults that found no free page and had to wait")                                          \
   X(commit_refusals, "Commit refusals", "requests beyond the commit limit")                                            \
   X(page_tables_made, "Page tables made", "pages")                                                                     \
-  X(page_tables_freed, "Page tables freed", "pages")
+  X(page_tables_freed, "Page tables freed", "pages")                                                                   \
+  X(page_tables_paged_out, "Page tables paged out", "pages: none of their entries was resident")                       \
+  X(page_tables_paged_in, "Page tables paged in", "pages")
 
 // What one memory manager counted.
 struct Counters {

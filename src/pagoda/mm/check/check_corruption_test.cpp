@@ -238,6 +238,7 @@ const Corruption kCorruptions[] = {
     {"AS2", "SpaceCharge", [](Scene& s) { ++Corruptor::commit(s.space()); }},
     {"AS2", "TableCharge", [](Scene& s) { ++Corruptor::table_charge(s.space()); }},
     {"AS3", "WriteCopy", [](Scene& s) { s.far_vad().protection = Protection::kWriteCopy; }},
+    {"AS3", "WriteCopyWhenMade", [](Scene& s) { s.far_vad().allocation_protection = Protection::kWriteCopy; }},
     {"AS3", "HoleInReserved", [](Scene& s) { s.vad().mem_commit = MemCommit::kNo; }},
     {"AS5", "EntriesInPlaceholder", [](Scene& s) { s.vad().placeholder = true; }},
     {"AS5", "RightsOfPlaceholder", [](Scene& s) { s.far_vad().placeholder = true; }},

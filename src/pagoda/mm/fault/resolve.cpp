@@ -1,5 +1,8 @@
+#include <utility>
+
 #include "pagoda/mm/fault/fault.h"
 #include "pagoda/mm/section/control_area.h"
+#include "pagoda/mm/space/table_in.h"
 #include "pagoda/mm/ws/replacement.h"
 
 namespace pagoda::mm {
@@ -88,6 +91,18 @@ bool is_committed(const Context& c) {
   return pte != PrototypePool::kNone && c.core.load(c.cpu, pte) != 0;
 }
 
+// A page table on the way is out: the fault comes again when it is in.
+Outcome bring_in_table(Context& c, Vpn page, const PageTables::Out& out) PAGODA_REQUIRES(c.space.lock) {
+  {
+    const LockGuard guard(c.core.pfns.lock);
+    if (c.core.pfns.available() < kFaultReserve) return {Status::kNoMemory};
+  }
+  TableIn in = begin_table_in(c.space, c.cpu, page, out);
+  c.read = std::move(in.read);
+  c.being_read = in.being_read;
+  return {in.status, FaultKind::kSpurious, false};
+}
+
 // A page of a region that commits on touch.
 Outcome first_touch(Context& c) PAGODA_REQUIRES(c.space.lock) {
   Outcome outcome{Status::kCommitmentLimit, FaultKind::kSpurious, false};
@@ -105,7 +120,11 @@ Outcome dispatch(Context& c) PAGODA_REQUIRES(c.space.lock) {
     return {Status::kAccessViolation, FaultKind::kAccessViolation};
 
   c.pte = c.space.tables().find(c.cpu, c.page);
-  c.raw = c.pte == PageTables::kNone ? 0 : c.core.load(c.cpu, c.pte);
+  if (c.pte == PageTables::kNone) {
+    if (const PageTables::Out out = c.space.tables().find_out(c.cpu, c.page); out.any()) return bring_in_table(c, c.page, out);
+  } else {
+    c.raw = c.core.load(c.cpu, c.pte);
+  }
   if (PteCodec::is_valid(c.raw)) {
     c.protection = c.space.protection_of_valid(c.page, c.raw);
     return valid(c);
@@ -200,10 +219,11 @@ Status wait(Context& c, const Outcome& outcome) {
   Status status = read.status;
   {
     const LockGuard guard(c.space.lock);
+    // A table's read is no page's: its fault comes again.
     if (status == Status::kSuccess) {
       count(outcome.kind);
-    } else if (c.space.tables().read(c.cpu, c.page) == c.raw) {
-      count(FaultKind::kInPageError);
+    } else if (c.space.tables().find_out(c.cpu, c.page).any() || c.space.tables().read(c.cpu, c.page) == c.raw) {
+      ++c.space.faults()[static_cast<std::size_t>(FaultKind::kInPageError)];
     } else {
       status = Status::kSuccess;  // The page is another by now: its access may well succeed.
     }

@@ -16,11 +16,12 @@ Result<> ProcessSpace::commit(Processor& cpu, VirtualAddress base, ByteCount siz
   });
 }
 
-Result<> ProcessSpace::decommit(Processor& cpu, VirtualAddress base, ByteCount size) {
-  return with_memory(relief(), cpu, [&]() -> Result<> {
+Result<VpnRange> ProcessSpace::decommit(Processor& cpu, VirtualAddress base, ByteCount size) {
+  return with_memory(relief(), cpu, [&]() -> Result<VpnRange> {
     const ChangeGuard guard(*this);
     const RegionPages freed = PAGODA_TRY(range_to_free(base, size));
-    return freed.vad->kind->decommit(*this, cpu, *freed.vad, freed.pages);
+    PAGODA_TRY(freed.vad->kind->decommit(*this, cpu, *freed.vad, freed.pages));
+    return freed.pages;
   });
 }
 

@@ -27,7 +27,8 @@ void release_reset(AddressSpace& space, const Processor& cpu, const FlushBatch::
   }
 }
 
-// Visits a view's pages without a page table too: their section may have contents for them.
+// Visits a view's pages without a page table too: their section may have contents for them. A `visit` that returns a
+// bool ends the walk with false.
 template <class Visit>
 void for_each_page(const Core& core, const PageTables& tables, const Processor& cpu, const Vad& vad, VpnRange pages,
                    Visit&& visit) {
@@ -37,7 +38,7 @@ void for_each_page(const Core& core, const PageTables& tables, const Processor& 
   }
   for (Vpn page = pages.first; page < pages.end(); ++page) {
     const PhysicalAddress pte = tables.find(cpu, page);
-    visit(page, pte, pte == PageTables::kNone ? 0 : core.load(cpu, pte));
+    if (!PageTables::goes_on(visit, page, pte, pte == PageTables::kNone ? 0 : core.load(cpu, pte))) return;
   }
 }
 
@@ -131,13 +132,16 @@ Result<> ProcessSpace::undo_reset(const Processor& cpu, VirtualAddress base, Byt
   // No processor may repurpose a page between the count and the rest.
   const LockGuard pfn_guard(core_.pfns.lock);
   const Vad& vad = **region;
-  PageCount there;
+  Vpn next = pages->first;  // All before have theirs.
   for_each_page(core_, tables_, cpu, vad, *pages, [&](Vpn page, PhysicalAddress, RawPte raw) {
     core_.pfns.lock.assert_held();
     raw = owner_of(core_, cpu, vad, page, raw);
-    if (PteCodec::is_valid(raw) || PteCodec::is_transition(raw) || core_.codec.has_slot(raw)) ++there;
+    const bool there = PteCodec::is_valid(raw) || PteCodec::is_transition(raw) || core_.codec.has_slot(raw);
+    if (page != next || !there) return false;
+    ++next;
+    return true;
   });
-  if (there != pages->count) return fail(kResetContentsLost);
+  if (next != pages->end()) return fail(kResetContentsLost);
   for_each_page(core_, tables_, cpu, vad, *pages, [&](Vpn page, PhysicalAddress, RawPte raw) {
     core_.pfns.lock.assert_held();
     raw = owner_of(core_, cpu, vad, page, raw);

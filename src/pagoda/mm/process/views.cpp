@@ -56,6 +56,7 @@ Result<Vad> ProcessSpace::place_view(const Section& section, const ViewRequest& 
   vad.control_area = &section.control_area();
   vad.section_page = pages_of(request.offset);
   vad.protection = image ? Protection::kExecuteWriteCopy : request.protection;
+  vad.allocation_protection = vad.protection;
   // A program may give an image's pages any rights; writing copies them.
   vad.section_protection = image ? Protection::kExecuteReadWrite : section.protection();
   if (image) vad.type = VadType::kImage;
@@ -197,6 +198,7 @@ Result<VpnRange> ProcessSpace::map_frames(const FramesRequest& request) {
   vad.kind = &device_region();
   vad.source = PageSource::kKind;
   vad.protection = request.protection;
+  vad.allocation_protection = request.protection;
   vad.inherit = request.inherit;
   vad.is_private = false;
   vad.no_change = request.no_change;
@@ -222,6 +224,7 @@ Result<VpnRange> ProcessSpace::map_region(const RegionKind& kind, const KindRequ
   vad.source = PageSource::kKind;
   vad.mem_commit = MemCommit::kYes;
   vad.protection = request.protection;
+  vad.allocation_protection = request.protection;
   vad.is_private = kind.type() == MemoryType::kPrivate;
   return PAGODA_TRY(insert_vad(vad))->range;
 }

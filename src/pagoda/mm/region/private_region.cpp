@@ -58,7 +58,11 @@ Result<> PrivateRegion::protect(RegionSpace& space, Processor& cpu, Vad& vad, Vp
                                 Protection protection) const {
   space.lock.assert_held();
   PAGODA_TRY(make_private(space, cpu, pages));
-  PAGODA_TRY(space.make_tables(cpu, pages));
+  if (pages == vad.range && vad.mem_commit == MemCommit::kYes) {
+    vad.protection = protection;  // Of all pages whose entry is zero: untouched memory needs no page tables.
+  } else {
+    PAGODA_TRY(space.make_tables(cpu, pages));
+  }
   protect_committed(space, cpu, vad, pages, protection);
   return {};
 }

@@ -8,6 +8,22 @@
 
 namespace pagoda::mm {
 
+namespace {
+
+// What of the charge of a region, in which `low` and `high` are left, belongs to `low`. Only where both are, and neither
+// all nor none of them is charged, it must be counted: on the shorter one.
+PageCount charge_below_hole(const RegionSpace& space, const Processor& cpu, const Vad& vad, VpnRange low, VpnRange high)
+    PAGODA_REQUIRES(space.lock) {
+  const PageCount charged = vad.commit_charge;
+  if (low.empty() || charged.is_zero()) return 0_pages;
+  if (high.empty()) return charged;
+  if (charged == low.count + high.count) return low.count;
+  return low.count <= high.count ? vad.kind->committed(space, cpu, vad, low)
+                                 : charged - vad.kind->committed(space, cpu, vad, high);
+}
+
+}  // namespace
+
 RegionSpace::RegionSpace(Core& core, ShortageRelief& relief, Sections& sections, const Identity& identity,
                          const WorkingSet::Limits& limits)
     : AddressSpace(core, relief, *this, identity, limits), sections_(sections), extras_(watched_regions_) {}
@@ -64,7 +80,9 @@ Result<Vad*> RegionSpace::insert_vad(const Vad& vad) {
   table_charge_ += tables;
   commit_ += vad.commit_charge;
   peak_commit_ = std::max(peak_commit_, commit_);
-  return &vads_.insert(vad);
+  Vad& inserted = vads_.insert(vad);
+  peak_pages_ = std::max(peak_pages_, vads_.pages());
+  return &inserted;
 }
 
 void RegionSpace::erase_vad(Vad& vad) {
@@ -119,11 +137,8 @@ void RegionSpace::cut(Processor& cpu, Vad& vad, VpnRange pages) {
     vads_.erase(vad);
     return;
   }
-  // Only a hole makes it necessary to count what stays.
-  const PageCount high_charge = high.empty()  ? 0_pages
-                                : low.empty() ? vad.commit_charge
-                                              : vad.kind->committed(*this, cpu, vad, high);
-  const PageCount low_charge = vad.commit_charge - high_charge;
+  const PageCount low_charge = charge_below_hole(*this, cpu, vad, low, high);
+  const PageCount high_charge = vad.commit_charge - low_charge;
   Vad rest = vad;
   rest.range = high;
   rest.commit_charge = high_charge;

@@ -84,13 +84,14 @@ void SectionView::removed(RegionSpace& space, Processor& cpu, const Vad& was) co
 
 DefaultRun DataView::rights(const Vad& vad, Vpn /*page*/) const { return {vad.range.end(), vad.protection}; }
 
-DefaultRun DataView::default_run(const RegionSpace& space, const Processor& cpu, const Vad& vad, Vpn page) const {
+DefaultRun DataView::default_run(const RegionSpace& space, const Processor& cpu, const Vad& vad, VpnRange pages) const {
   const Core& core = space.core();
   const ControlArea& area = *vad.control_area;
-  const PageCount at = vad.section_page_of(page);
+  const PageCount at = vad.section_page_of(pages.first);
   const PageCount view_end = vad.section_page + vad.range.count;
+  const PageCount look_end = std::min(area.pages(), at + pages.count);
   const auto run = [&](PageCount end, Protection protection) {
-    return DefaultRun{page + (std::min(end, view_end) - at), protection};
+    return DefaultRun{pages.first + (std::min(end, view_end) - at), protection};
   };
   const LockGuard guard(core.pfns.lock);
   if (at >= area.pages()) return run(view_end, Protection::kNone);
@@ -98,7 +99,7 @@ DefaultRun DataView::default_run(const RegionSpace& space, const Processor& cpu,
   // Page of entries by page of entries: one that does not exist has no committed page.
   std::optional<bool> committed;
   PageCount end = at;
-  while (end < std::min(area.pages(), view_end)) {
+  while (end < look_end) {
     const VirtualAddress prototype = area.prototype_of(core.codec, end);
     const PhysicalAddress pte = core.prototypes.find(prototype);
     const bool is = pte != PrototypePool::kNone && core.load(cpu, pte) != 0;
@@ -111,7 +112,7 @@ DefaultRun DataView::default_run(const RegionSpace& space, const Processor& cpu,
 
 // Writable means: by a copy, in a view of a write-copy kind (reference/nt.md 7.3).
 Protection DataView::in_view(const Vad& vad, Vpn /*page*/, Protection protection) const {
-  return is_write_copy(vad.protection) ? shared_by_fork(protection) : protection;
+  return is_write_copy(vad.allocation_protection) ? shared_by_fork(protection) : protection;
 }
 
 Result<> DataView::commit(RegionSpace& space, Processor& cpu, Vad& vad, VpnRange pages, Protection protection) const {
@@ -143,16 +144,21 @@ Result<> DataView::protect(RegionSpace& space, Processor& cpu, Vad& vad, VpnRang
   space.lock.assert_held();
   PageTables& tables = space.tables();
   PAGODA_TRY(make_private(space, cpu, pages));
-  PAGODA_TRY(space.make_tables(cpu, pages));
+  const bool by_vad = pages == vad.range && has_one_protection();
+  if (!by_vad) PAGODA_TRY(space.make_tables(cpu, pages));
   const PageCount before = space.charged_copies(cpu, vad, pages);
   PageCount after;
+  PageCount seen;  // The others have no page table, and their rights are the view's.
   tables.for_each(cpu, pages, [&](Vpn page, PhysicalAddress, RawPte raw) {
+    ++seen;
     if (space.is_private_entry(raw) || is_write_copy(in_view(vad, page, protection))) ++after;
   });
+  if (is_write_copy(in_view(vad, pages.first, protection))) after += pages.count - seen;
   if (const auto charged = space.change_charge(vad, before, after); !charged) {
     space.free_empty_tables(cpu, pages);
     return charged;
   }
+  if (by_vad) vad.protection = in_view(vad, pages.first, protection);
   FlushBatchOf<kRangeBatch> batch(space, cpu);
   tables.for_each(
       cpu, pages,
@@ -182,8 +188,8 @@ DefaultRun ImageView::rights(const Vad& vad, Vpn page) const {
 }
 
 DefaultRun ImageView::default_run(const RegionSpace& /*space*/, const Processor& /*cpu*/, const Vad& vad,
-                                  Vpn page) const {
-  return rights(vad, page);
+                                  VpnRange pages) const {
+  return rights(vad, pages.first);
 }
 
 bool ImageView::may_reset(const Vad& /*vad*/) const { return false; }

@@ -78,6 +78,34 @@ class AddressSpace {
     if (!paused) changed_.wake_all();
   }
   [[nodiscard]] bool is_paused() const PAGODA_REQUIRES(lock) { return paused_; }
+
+  // --- Page tables that are out ---
+  // Brings in the tables on the way to the page's entry of the level. The lock is let go while a disk works, and time is
+  // waited for on the processor's own clock, also under an event loop. kChange: by the holder of a ChangeGuard, during
+  // which no other change begins. kLook: afterwards nothing need be as it was.
+  // Fails with: kInPageError, kNoMemory (nothing can be made available).
+  enum class For : std::uint8_t { kChange, kLook };
+  Status bring_in(Processor& cpu, Vpn page, For purpose, unsigned lowest = 1) PAGODA_REQUIRES(lock);
+  // PageTables::for_each for the holder of a ChangeGuard: brings in each table of the range. `leave` ends what must not
+  // stay open while the lock is let go. Fails as `bring_in` does, at the page where it stopped.
+  template <class Visit, class Leave>
+  Status for_each_entry(Processor& cpu, VpnRange pages, Visit&& visit, Leave&& leave) PAGODA_REQUIRES(lock) {
+    for (Vpn page = pages.first;;) {
+      page = tables_.for_each(cpu, {page, pages.end() - page}, visit, leave);
+      if (page == pages.end()) return Status::kSuccess;
+      if (const Status status = bring_in(cpu, page, For::kChange); status != Status::kSuccess) return status;
+    }
+  }
+  template <class Visit>
+  Status for_each_entry(Processor& cpu, VpnRange pages, Visit&& visit) PAGODA_REQUIRES(lock) {
+    return for_each_entry(cpu, pages, visit, [](Vpn) {});
+  }
+  // That table is there, for the holder of a ChangeGuard, and a new one if there was none. Fails with: kInPageError,
+  // kNoMemory.
+  Result<PhysicalAddress> make_entry(Processor& cpu, Vpn page) PAGODA_REQUIRES(lock) {
+    if (const Status status = bring_in(cpu, page, For::kChange); status != Status::kSuccess) return fail(status);
+    return tables_.make(cpu, page);
+  }
   [[nodiscard]] RegionSource& regions() PAGODA_REQUIRES(lock) { return regions_; }
   [[nodiscard]] PageTables& tables() PAGODA_REQUIRES(lock) { return tables_; }
   [[nodiscard]] const PageTables& tables() const PAGODA_REQUIRES(lock) { return tables_; }

@@ -77,9 +77,8 @@ bool ModifiedWriter::gather(Processor& cpu, Cluster& cluster) {
 
 void ModifiedWriter::begin_write(const Processor& cpu, Cluster& cluster, Pfn frame) {
   const PfnEntry& entry = core_.pfns.entry(frame);
-  const Protection protection = core_.codec.protection(entry.original_pte);
   const PageFileSlot slot = cluster.slot.first + PageCount(cluster.count);
-  core_.pfns.begin_write(frame, core_.codec.page_file(cluster.slot.file, slot, protection));
+  core_.pfns.begin_write(frame, core_.codec.in_slot(entry.original_pte, cluster.slot.file, slot));
   core_.note(cpu, EventKind::kWriteStarted, entry.pte(), frame, entry.original_pte);
   cluster.frame[cluster.count++] = frame;
 }
