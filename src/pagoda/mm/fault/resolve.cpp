@@ -45,10 +45,24 @@ Outcome always_mapped(Context& c, const Vad& vad) PAGODA_REQUIRES(c.space.lock) 
   return {Status::kSuccess, FaultKind::kSpurious};
 }
 
+// A page table on the way is out: the fault comes again when it is in.
+Outcome bring_in_table(Context& c, Vpn page, const PageTables::Out& out) PAGODA_REQUIRES(c.space.lock) {
+  {
+    const LockGuard guard(c.core.pfns.lock);
+    if (c.core.pfns.available() < kFaultReserve) return {Status::kNoMemory};
+  }
+  TableIn in = begin_table_in(c.space, c.cpu, page, out);
+  c.read = std::move(in.read);
+  c.being_read = in.being_read;
+  return {in.status, FaultKind::kSpurious, false};
+}
+
 // The first touch of a guard page takes the guard away and raises it, or moves it down a stack.
 Outcome guard(Context& c) PAGODA_REQUIRES(c.space.lock) {
   // A page that a fork shares has one protection for all who share it: it gets its own, and so does the next guard.
   for (const Vpn page : {c.page, c.space.regions().next_guard(c.page).value_or(c.page)}) {
+    if (const PageTables::Out out = c.space.tables().find_out(c.cpu, page); out.any())
+      return bring_in_table(c, page, out);
     const Outcome made = make_private(c, page);
     if (made.status != Status::kSuccess || c.must_wait()) return made;
     if (made.counted) ++c.space.faults()[static_cast<std::size_t>(made.kind)];
@@ -91,18 +105,6 @@ bool is_committed(const Context& c) {
   return pte != PrototypePool::kNone && c.core.load(c.cpu, pte) != 0;
 }
 
-// A page table on the way is out: the fault comes again when it is in.
-Outcome bring_in_table(Context& c, Vpn page, const PageTables::Out& out) PAGODA_REQUIRES(c.space.lock) {
-  {
-    const LockGuard guard(c.core.pfns.lock);
-    if (c.core.pfns.available() < kFaultReserve) return {Status::kNoMemory};
-  }
-  TableIn in = begin_table_in(c.space, c.cpu, page, out);
-  c.read = std::move(in.read);
-  c.being_read = in.being_read;
-  return {in.status, FaultKind::kSpurious, false};
-}
-
 // A page of a region that commits on touch.
 Outcome first_touch(Context& c) PAGODA_REQUIRES(c.space.lock) {
   Outcome outcome{Status::kCommitmentLimit, FaultKind::kSpurious, false};
@@ -121,7 +123,8 @@ Outcome dispatch(Context& c) PAGODA_REQUIRES(c.space.lock) {
 
   c.pte = c.space.tables().find(c.cpu, c.page);
   if (c.pte == PageTables::kNone) {
-    if (const PageTables::Out out = c.space.tables().find_out(c.cpu, c.page); out.any()) return bring_in_table(c, c.page, out);
+    if (const PageTables::Out out = c.space.tables().find_out(c.cpu, c.page); out.any())
+      return bring_in_table(c, c.page, out);
   } else {
     c.raw = c.core.load(c.cpu, c.pte);
   }
@@ -154,6 +157,12 @@ Outcome dispatch(Context& c) PAGODA_REQUIRES(c.space.lock) {
   // What is not there has no guard to be hit (reference/nt.md section 4, 4 before 5).
   if (is_guard(c.protection) && shared && !is_committed(c))
     return {Status::kAccessViolation, FaultKind::kAccessViolation};
+
+  // What is committed stays as a change has counted it, until that has ended.
+  if ((commits || is_guard(c.protection)) && c.space.is_paused()) [[unlikely]] {
+    c.space.wait_for_change();
+    return {Status::kSuccess, FaultKind::kSpurious, false};
+  }
 
   // From here on frames may be needed: all that the fault can need, or none is begun.
   if (!has_room_for_page(c.space, shared)) [[unlikely]]

@@ -19,7 +19,7 @@ namespace pagoda::mm {
 PageCount ProcessSpace::trim_range(Processor& cpu, VpnRange pages) {
   const LockGuard guard(lock);
   std::vector<std::uint32_t> slots;  // Eviction may free page tables that are being walked.
-  tables_.for_each(cpu, pages, [&](Vpn page, PhysicalAddress, RawPte raw) {
+  tables_.for_each_in_memory(cpu, pages, [&](Vpn page, PhysicalAddress, RawPte raw) {
     lock.assert_held();
     const std::uint32_t slot = working_set_slot(page, raw);
     if (slot != WorkingSet::kNoSlot && !working_set_[slot].is_locked()) slots.push_back(slot);
@@ -27,7 +27,7 @@ PageCount ProcessSpace::trim_range(Processor& cpu, VpnRange pages) {
   EvictionBatch batch(*this, cpu);
   for (const std::uint32_t slot : slots) batch.add(slot);
   batch.flush();
-  tables_.for_each(cpu, pages, [&](Vpn, PhysicalAddress pte, RawPte raw) {
+  tables_.for_each_in_memory(cpu, pages, [&](Vpn, PhysicalAddress pte, RawPte raw) {
     if (!PteCodec::is_transition(raw)) return;
     const LockGuard pfn_guard(core_.pfns.lock);
     raw = core_.load(cpu, pte);

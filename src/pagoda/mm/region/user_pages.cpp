@@ -121,9 +121,12 @@ Result<> UserPages::map(Processor& cpu, VirtualAddress base, PageCount count, st
   if (count > space_.range().count) return fail(Status::kInvalidParameter2);
   return with_memory(space_.relief(), cpu, [&]() -> Result<> {
     const LockGuard guard(space_.lock);
-    const Vad* const vad = space_.vads().find(base.vpn());
-    if (vad == nullptr || vad->type != VadType::kAwe || base.vpn() + count > vad->range.end())
-      return fail(Status::kInvalidParameter1);
+    const Vad* vad = nullptr;
+    do {
+      vad = space_.vads().find(base.vpn());
+      if (vad == nullptr || vad->type != VadType::kAwe || base.vpn() + count > vad->range.end())
+        return fail(Status::kInvalidParameter1);
+    } while (!PAGODA_TRY(have_tables(cpu, {base.vpn(), count})));
     std::vector<WindowPage> pages;
     pages.reserve(count.value());
     for (std::uint64_t i = 0; i < count.value(); ++i)
@@ -149,6 +152,19 @@ Result<> UserPages::map_scatter(Processor& cpu, std::span<const VirtualAddress> 
       return fail(Status::kInvalidParameter1);
     return map_pages(cpu, pages);
   });
+}
+
+// Whether no table of the range is out. False: one was, and the lock was let go to bring it in.
+Result<bool> UserPages::have_tables(Processor& cpu, VpnRange pages) {
+  bool all_in = true;
+  PAGODA_TRY(space_.for_each_table(pages, [&](VpnRange part) -> Result<> {
+    space_.lock.assert_held();
+    if (!space_.tables().find_out(cpu, part.first).any()) return {};
+    all_in = false;
+    const Status status = space_.bring_in(cpu, part.first, AddressSpace::For::kLook);
+    return status == Status::kSuccess ? Result<>{} : fail(status);
+  }));
+  return all_in;
 }
 
 // Whether the frames may be mapped at these pages, whatever is mapped there now.
@@ -234,23 +250,23 @@ const WindowRegion& window_region() {
 
 DefaultRun WindowRegion::rights(const Vad& vad, Vpn /*page*/) const { return {vad.range.end(), Protection::kNone}; }
 
-PageCount WindowRegion::committed(const RegionSpace& space, const Processor& cpu, const Vad& /*vad*/,
-                                  VpnRange pages) const {
+Result<PageCount> WindowRegion::committed(RegionSpace& space, Processor& cpu, const Vad& /*vad*/,
+                                          VpnRange pages) const {
   space.lock.assert_held();
   PageCount mapped;
-  space.tables().for_each(cpu, pages, [&](Vpn, PhysicalAddress, RawPte raw) {
+  space.tables().for_each_in_memory(cpu, pages, [&](Vpn, PhysicalAddress, RawPte raw) {
     if (raw != 0) ++mapped;
   });
   return mapped;
 }
 
-Protection WindowRegion::shown_protection(const RegionSpace& /*space*/, const Processor& /*cpu*/, const Vad& vad,
-                                          Vpn /*page*/) const {
+Result<Protection> WindowRegion::shown_protection(RegionSpace& /*space*/, Processor& /*cpu*/, const Vad& vad,
+                                                  Vpn /*page*/) const {
   return vad.protection;
 }
 
-Result<> WindowRegion::may_protect(const RegionSpace& /*space*/, const Processor& /*cpu*/, const Vad& /*vad*/,
-                                   VpnRange /*pages*/, Protection protection) const {
+Result<> WindowRegion::may_protect(RegionSpace& /*space*/, Processor& /*cpu*/, const Vad& /*vad*/, VpnRange /*pages*/,
+                                   Protection protection) const {
   return is_allowed_on_private(protection) ? Result<>{} : fail(Status::kInvalidParameter4);
 }
 
@@ -262,16 +278,15 @@ Result<> WindowRegion::protect(RegionSpace& /*space*/, Processor& /*cpu*/, Vad& 
 void WindowRegion::unmap(RegionSpace& space, Processor& cpu, Vad& /*vad*/, VpnRange pages) const {
   space.lock.assert_held();
   FlushBatchOf<kRangeBatch> batch(space, cpu);
-  space.tables().for_each(
-      cpu, pages,
-      [&](Vpn page, PhysicalAddress pte, RawPte raw) {
-        space.lock.assert_held();
-        if (raw == 0) return;
-        space.tables().store(cpu, pte, 0);
-        batch.add({.page = page, .pte = pte, .was = raw}, release_window_page);
-      },
-      [&](Vpn page) { batch.unlink_tables(page); });
+  // What is mapped is resident.
+  space.tables().for_each_in_memory(cpu, pages, [&](Vpn page, PhysicalAddress pte, RawPte raw) {
+    space.lock.assert_held();
+    if (raw == 0) return;
+    space.tables().store(cpu, pte, 0);
+    batch.add({.page = page, .pte = pte, .was = raw}, release_window_page);
+  });
   batch.flush();
+  space.free_empty_tables(cpu, pages);
 }
 
 bool WindowRegion::is_forked(const Vad& /*vad*/) const { return false; }

@@ -64,11 +64,11 @@ class WindowRegion final : public RegionKind {
  public:
   WindowRegion() : RegionKind(Residence::kMapped) {}
   [[nodiscard]] DefaultRun rights(const Vad& vad, Vpn page) const override;
-  [[nodiscard]] PageCount committed(const RegionSpace& space, const Processor& cpu, const Vad& vad,
-                                    VpnRange pages) const override;
-  [[nodiscard]] Protection shown_protection(const RegionSpace& space, const Processor& cpu, const Vad& vad,
-                                            Vpn page) const override;
-  [[nodiscard]] Result<> may_protect(const RegionSpace& space, const Processor& cpu, const Vad& vad, VpnRange pages,
+  [[nodiscard]] Result<PageCount> committed(RegionSpace& space, Processor& cpu, const Vad& vad,
+                                            VpnRange pages) const override;
+  [[nodiscard]] Result<Protection> shown_protection(RegionSpace& space, Processor& cpu, const Vad& vad,
+                                                    Vpn page) const override;
+  [[nodiscard]] Result<> may_protect(RegionSpace& space, Processor& cpu, const Vad& vad, VpnRange pages,
                                      Protection protection) const override;
   Result<> protect(RegionSpace& space, Processor& cpu, Vad& vad, VpnRange pages, Protection protection) const override;
   void unmap(RegionSpace& space, Processor& cpu, Vad& vad, VpnRange pages) const override;
@@ -119,6 +119,7 @@ class UserPages {
   PageCount charge(PageCount wanted) PAGODA_REQUIRES(space_.lock);
   Result<> map(Processor& cpu, VirtualAddress base, PageCount count, std::span<const Pfn> frames);
   Result<> may_map(std::span<const WindowPage> pages) PAGODA_REQUIRES(space_.lock);
+  Result<bool> have_tables(Processor& cpu, VpnRange pages) PAGODA_REQUIRES(space_.lock);
   Result<> map_pages(Processor& cpu, std::span<WindowPage> pages) PAGODA_REQUIRES(space_.lock);
   // Entries that do not map these frames any more.
   void flush(Processor& cpu, std::span<const FlushBatch::Change> unmapped) PAGODA_REQUIRES(space_.lock);

@@ -66,18 +66,27 @@ bool PageTables::peek_table(const Core& core, const Processor& cpu, RawPte out, 
   return core.codec.has_slot(out) && core.backing_of(out).peek(cpu.physical(), core.codec.slot(out), bytes);
 }
 
-RawPte PageTables::peek(const Processor& cpu, Vpn page) const {
-  const Out out = find_out(cpu, page);
-  if (!out.any()) return read(cpu, page);
-  RawPte raw = core_.load(cpu, out.entry);
-  for (unsigned level = out.level - 1; level > 0 && raw != 0; --level) {
-    std::array<std::byte, kPageBytes> bytes;
-    if (!peek_table(core_, cpu, raw, bytes)) return 0;
-    raw = 0;
-    std::memcpy(&raw, bytes.data() + core_.mode.index(VirtualAddress(page), level) * core_.mode.entry_bytes,
-                core_.mode.entry_bytes);  // Little-endian, as the machine is.
-  }
+RawPte PageTables::entry_of(std::span<const std::byte, kPageBytes> bytes, Vpn page, unsigned level) const {
+  RawPte raw = 0;  // Little-endian, as the machine is.
+  std::memcpy(&raw, bytes.data() + core_.mode.index(VirtualAddress(page), level) * core_.mode.entry_bytes,
+              core_.mode.entry_bytes);
   return raw;
+}
+
+bool PageTables::peek_out(const Processor& cpu, Vpn page, Backing::Page bytes) const {
+  const Out out = find_out(cpu, page);
+  RawPte raw = core_.load(cpu, out.entry);
+  for (unsigned level = out.level - 1; level > 0; --level) {
+    if (raw == 0 || !peek_table(core_, cpu, raw, bytes)) return false;
+    if (level > 1) raw = entry_of(bytes, page, level);
+  }
+  return true;
+}
+
+RawPte PageTables::peek(const Processor& cpu, Vpn page) const {
+  if (!find_out(cpu, page).any()) return read(cpu, page);
+  std::array<std::byte, kPageBytes> bytes;
+  return peek_out(cpu, page, bytes) ? entry_of(bytes, page, 1) : 0;
 }
 
 PhysicalAddress PageTables::find(const Processor& cpu, Vpn page) const { return locate(cpu, page).pte; }

@@ -22,6 +22,9 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
+#include <cstddef>
+#include <span>
 #include <type_traits>
 #include <vector>
 
@@ -77,6 +80,20 @@ class PageTables {
   // The page's level-1 entry wherever its table is, for looks and checks: brings nothing in, takes no time. Zero also
   // where a medium does not give the bytes. Requires: the PFN lock.
   [[nodiscard]] RawPte peek(const Processor& cpu, Vpn page) const;
+  // The same for each page of the range whose table exists: `visit(page, raw)`.
+  template <class Visit>
+  void peek_each(const Processor& cpu, VpnRange pages, Visit&& visit) const {
+    for (Vpn page = pages.first; page < pages.end();) {
+      page = for_each(cpu, {page, pages.end() - page}, [&](Vpn at, PhysicalAddress, RawPte raw) { visit(at, raw); });
+      if (page == pages.end()) return;
+      std::array<std::byte, kPageBytes> bytes;
+      const bool there = peek_out(cpu, page, bytes);
+      do {
+        if (there) visit(page, entry_of(bytes, page, 1));
+        ++page;
+      } while (page < pages.end() && core_.mode.index(VirtualAddress(page), 1) != 0);
+    }
+  }
   // The bytes of the table that an upper entry names which is out. False: the medium does not give them.
   // Requires: the PFN lock.
   [[nodiscard]] static bool peek_table(const Core& core, const Processor& cpu, RawPte out, Backing::Page bytes);
@@ -147,6 +164,10 @@ class PageTables {
   }
 
  private:
+  // The page's entry of the level in a table's bytes.
+  [[nodiscard]] RawPte entry_of(std::span<const std::byte, kPageBytes> bytes, Vpn page, unsigned level) const;
+  // The bytes of the page's level-1 table, which is out. False: there is none, or a medium does not give them.
+  [[nodiscard]] bool peek_out(const Processor& cpu, Vpn page, Backing::Page bytes) const;
   Result<PhysicalAddress> make_to(Processor& cpu, Vpn page, unsigned lowest);
 
   struct Place {

@@ -6,6 +6,10 @@ namespace pagoda::mm {
 
 namespace {
 
+// Reads of a table that what must not fail asks for, and the time between two. Choices: ten seconds of a dead disk.
+constexpr unsigned kMostAttempts = 1000;
+constexpr Duration kRetryDelay = 10_ms;
+
 // The table is in a backing in memory.
 bool decompress_table(Core& core, Processor& cpu, PhysicalAddress entry, RawPte raw, std::uint32_t used, Pfn& frame)
     PAGODA_REQUIRES(core.pfns.lock) {
@@ -61,12 +65,12 @@ TableIn begin_table_in(AddressSpace& space, Processor& cpu, Vpn page, const Page
 
 // Analysed by hand: the lock is let go in the middle.
 Status AddressSpace::bring_in(Processor& cpu, Vpn page, For purpose, unsigned lowest) PAGODA_NO_THREAD_SAFETY {
-  for (;;) {
+  for (unsigned failures = 0;;) {
     const PageTables::Out out = tables_.find_out(cpu, page, lowest);
     if (!out.any()) return Status::kSuccess;
     TableIn in = begin_table_in(*this, cpu, page, out);
     if (in.status == Status::kSuccess && !in.read && in.being_read == kNoPfn) continue;
-    if (purpose == For::kChange) set_paused(true);
+    if (purpose != For::kLook) set_paused(true);
     lock.release();
     Status status = Status::kSuccess;
     if (in.status == Status::kNoMemory) {
@@ -84,7 +88,10 @@ Status AddressSpace::bring_in(Processor& cpu, Vpn page, For purpose, unsigned lo
       core_.transfers.complete(cpu.now(), core_.pfns);
     }
     lock.take();
-    if (status != Status::kSuccess) return status;
+    if (status == Status::kSuccess) continue;
+    if (purpose != For::kEnd) return status;
+    PAGODA_CHECK_LT(++failures, kMostAttempts);  // KERNEL_DATA_INPAGE_ERROR.
+    cpu.advance_to(cpu.now() + kRetryDelay);
   }
 }
 
