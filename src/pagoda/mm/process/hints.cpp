@@ -8,7 +8,9 @@
 #include "pagoda/mm/process/process_space.h"
 
 #include <algorithm>
-#include <vector>
+#include <array>
+#include <span>
+#include <utility>
 
 #include "pagoda/mm/backing/zero_pages.h"
 #include "pagoda/mm/fault/fault.h"
@@ -18,15 +20,24 @@ namespace pagoda::mm {
 
 PageCount ProcessSpace::trim_range(Processor& cpu, VpnRange pages) {
   const LockGuard guard(lock);
-  std::vector<std::uint32_t> slots;  // Eviction may free page tables that are being walked.
-  tables_.for_each(cpu, pages, [&](Vpn page, PhysicalAddress, RawPte raw) {
-    lock.assert_held();
-    const std::uint32_t slot = working_set_slot(page, raw);
-    if (slot != WorkingSet::kNoSlot && !working_set_[slot].is_locked()) slots.push_back(slot);
-  });
+  PageCount trimmed;
   EvictionBatch batch(*this);
-  for (const std::uint32_t slot : slots) batch.add(cpu, slot);
-  batch.flush(cpu);
+  // Table by table: eviction may free the one that is being walked.
+  std::array<std::uint32_t, kPageBytes / sizeof(std::uint32_t)> slots;
+  std::size_t count = 0;
+  tables_.for_each(
+      cpu, pages,
+      [&](Vpn page, PhysicalAddress, RawPte raw) {
+        lock.assert_held();
+        const std::uint32_t slot = working_set_slot(page, raw);
+        if (slot != WorkingSet::kNoSlot && !working_set_[slot].is_locked()) slots[count++] = slot;
+      },
+      [&](Vpn) {
+        lock.assert_held();
+        for (const std::uint32_t slot : std::span(slots).first(count)) batch.add(cpu, slot);
+        batch.flush(cpu);
+        trimmed += PageCount(std::exchange(count, 0));
+      });
   tables_.for_each(cpu, pages, [&](Vpn, PhysicalAddress pte, RawPte raw) {
     if (!PteCodec::is_transition(raw)) return;
     const LockGuard pfn_guard(core_.pfns.lock);
@@ -34,9 +45,9 @@ PageCount ProcessSpace::trim_range(Processor& cpu, VpnRange pages) {
     if (!PteCodec::is_transition(raw)) return;
     const Pfn frame = core_.codec.frame(raw);
     const PfnEntry& entry = core_.pfns.entry(frame);
-    if (entry.state == PageState::kModified && !entry.maps_file()) forget_if_zero(core_, cpu, frame);
+    if (entry.state == PageState::kModified && !entry.maps_file()) forget_if_zero(core_, cpu, frame, ZeroFinder::kHint);
   });
-  return PageCount(slots.size());
+  return trimmed;
 }
 
 bool ProcessSpace::may_bring_in(const Processor& cpu, Vpn page, RawPte raw) {
