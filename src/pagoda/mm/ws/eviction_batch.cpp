@@ -2,6 +2,8 @@
 
 #include <span>
 
+#include "pagoda/mm/backing/zero_pages.h"
+
 namespace pagoda::mm {
 
 namespace {
@@ -48,6 +50,9 @@ void EvictionBatch::flush(Processor& cpu) {
       } else {
         core.pfns.unmap(page.frame, dirty);
       }
+      const PfnEntry& entry = core.pfns.entry(page.frame);
+      if (zeros_ == Zeros::kFind && entry.state == PageState::kModified && !entry.maps_file())
+        forget_if_zero(core, cpu, page.frame, ZeroFinder::kTrim);
     }
   }
   for (std::size_t i = 0; i < count_; ++i) {

@@ -8,10 +8,11 @@
 namespace pagoda::mm {
 
 // Pages leave in batches: their PTEs become transition entries, then one shoot-down, then their frames go where their
-// contents deserve.
+// contents deserve; those of zeros to the zeroed list, if they are looked for (backing/zero_pages.h).
 class EvictionBatch {
  public:
-  explicit EvictionBatch(AddressSpace& space) : space_(space) {}
+  enum class Zeros : std::uint8_t { kWrite, kFind };
+  explicit EvictionBatch(AddressSpace& space, Zeros zeros = Zeros::kWrite) : space_(space), zeros_(zeros) {}
   EvictionBatch(const EvictionBatch&) = delete;
   EvictionBatch& operator=(const EvictionBatch&) = delete;
   ~EvictionBatch() { PAGODA_DCHECK_EQ(count_, std::size_t{0}); }
@@ -29,6 +30,7 @@ class EvictionBatch {
     RawPte raw = 0;  // As it was.
   };
   AddressSpace& space_;
+  const Zeros zeros_;
   std::array<Vpn, kMost> pages_;
   std::array<Page, kMost> frames_;
   std::size_t count_ = 0;

@@ -71,7 +71,7 @@ PageCount trim_working_set(AddressSpace& space, Processor& cpu, PageCount wanted
   WorkingSet& ws = space.working_set();
   const ReplacementPolicy& policy = replacement_policy(space.core().tunables.victim);
   UsesOfSpace uses(space, cpu);
-  EvictionBatch batch(space);
+  EvictionBatch batch(space, EvictionBatch::Zeros::kFind);
   PageCount trimmed;
   for (ReplacementPolicy::Pass pass(ws, age); trimmed < wanted && ws.size() > floor; ++trimmed) {
     const std::uint32_t slot = policy.trim(ws, uses, pass);
