@@ -25,11 +25,12 @@ Result<std::vector<Pfn>> frames_of(const ULONG_PTR* numbers, std::size_t count) 
 Result<> allocate(HANDLE process, ULONG_PTR* count, ULONG_PTR* numbers) {
   auto* const caller = PAGODA_TRY(calling());
   PAGODA_TRY(probe(count, numbers));
-  if (*count == 0) return {};
-  PAGODA_TRY(require(*count <= kAbsurdCount, Status::kInvalidParameter2));
+  const ULONG_PTR asked = *count;
+  if (asked == 0) return {};
+  PAGODA_TRY(require(asked <= kAbsurdCount, Status::kInvalidParameter2));
   const auto target = PAGODA_TRY(target_process(*caller, process, PROCESS_VM_OPERATION));
   PAGODA_TRY(require(caller->process().token().holds(Privilege::kLockMemory), Status::kPrivilegeNotHeld));
-  const auto frames = PAGODA_TRY(target.space().user_pages().allocate(caller->cpu(), PageCount(*count)));
+  const auto frames = PAGODA_TRY(target.space().user_pages().allocate(caller->cpu(), PageCount(asked)));
   for (std::size_t i = 0; i < frames.size(); ++i) numbers[i] = (frames)[i].value();
   *count = frames.size();
   return {};
@@ -39,11 +40,12 @@ Result<> allocate(HANDLE process, ULONG_PTR* count, ULONG_PTR* numbers) {
 Result<> free_frames(HANDLE process, ULONG_PTR* count, const ULONG_PTR* numbers) {
   auto* const caller = PAGODA_TRY(calling());
   PAGODA_TRY(probe(count, numbers));
-  if (*count == 0) return {};
-  PAGODA_TRY(require(*count <= kAbsurdCount, Status::kInvalidParameter2));
+  const ULONG_PTR asked = *count;
+  if (asked == 0) return {};
+  PAGODA_TRY(require(asked <= kAbsurdCount, Status::kInvalidParameter2));
   const auto target = PAGODA_TRY(target_process(*caller, process, PROCESS_VM_OPERATION));
   // One more than there are contains a foreign one or one twice, where freeing stops.
-  const std::size_t looked_at = std::min<std::size_t>(*count, caller->kernel().machine().frame_count().value() + 1);
+  const std::size_t looked_at = std::min<std::size_t>(asked, caller->kernel().machine().frame_count().value() + 1);
   const auto frames = PAGODA_TRY(frames_of(numbers, looked_at));
   const auto freed = target.space().user_pages().free(caller->cpu(), frames);
   *count = freed.count.value();
@@ -55,6 +57,7 @@ Result<> map(VirtualAddress base, ULONG_PTR count, const ULONG_PTR* numbers) {
   const auto target = PAGODA_TRY(target_process(*caller, NtCurrentProcess(), 0));
   PAGODA_TRY(require(count <= target.space().user_range().count.value(), Status::kInvalidParameter2));
   mm::Processor& cpu = caller->cpu();
+  // Before so many numbers are read: what is there when they are mapped is looked at again.
   const auto region = region_at(target.space(), base);
   PAGODA_TRY(
       require(count == 0 || (region && base.vpn() + PageCount(count) <= region->end()), Status::kInvalidParameter1));

@@ -5,7 +5,8 @@
 // all-zero name means "none".
 //
 // Invariants (mm::check):
-//   [SL1] A slot of a backing is in use exactly if one PTE or one frame's original PTE names it, or it is retired.
+//   [SL1] A slot of a backing is in use exactly if one PTE or one frame's original PTE names it, a transfer uses it
+//         whose page gave it up, or it is retired.
 //   [SL2] Every slot named lies inside its file and is not 0.
 //   [SL3] A file has as many bytes as its slots take, between its minimum and its maximum.
 // Locking: the PFN lock, since slots live and die with the states of frames.

@@ -24,11 +24,11 @@ VirtualAddress half_zero(TestMachine& t, PageCount pages) {
 // Onto the modified list without a look at what they hold, as pages leave that are replaced.
 void evict_all(TestMachine& t) {
   const LockGuard guard(t.space().lock);
-  EvictionBatch batch(t.space());
+  EvictionBatch batch(t.space(), t.cpu());
   WorkingSet& ws = t.space().working_set();
   for (std::uint32_t slot = 0; slot < ws.end_slot(); ++slot)
-    if (ws[slot].is_valid()) batch.add(t.cpu(), slot);
-  batch.flush(t.cpu());
+    if (ws[slot].is_valid()) batch.add(slot);
+  batch.flush();
 }
 
 TEST(ZeroPages, AreForgottenByATrim) {

@@ -238,6 +238,7 @@ const Corruption kCorruptions[] = {
     {"AS2", "SpaceCharge", [](Scene& s) { ++Corruptor::commit(s.space()); }},
     {"AS2", "TableCharge", [](Scene& s) { ++Corruptor::table_charge(s.space()); }},
     {"AS3", "WriteCopy", [](Scene& s) { s.far_vad().protection = Protection::kWriteCopy; }},
+    {"AS3", "WriteCopyWhenMade", [](Scene& s) { s.far_vad().allocation_protection = Protection::kWriteCopy; }},
     {"AS3", "HoleInReserved", [](Scene& s) { s.vad().mem_commit = MemCommit::kNo; }},
     {"AS5", "EntriesInPlaceholder", [](Scene& s) { s.vad().placeholder = true; }},
     {"AS5", "RightsOfPlaceholder", [](Scene& s) { s.far_vad().placeholder = true; }},
@@ -246,6 +247,8 @@ const Corruption kCorruptions[] = {
        Corruptor::asids(s.manager()).clear(static_cast<std::size_t>(s.space().asid()));
        static_cast<void>(s.add_space());
      }},
+    {"AS7", "NotInTheSet", [](Scene& s) { Corruptor::loaded_on(s.space()).remove(0); }},
+    {"AS7", "LeftWithoutAWord", [](Scene& s) { s.cpu().load_root(kNoPfn, machine::kUntagged); }},
 
     {"WW1", "NoWatch", [](Scene& s) { s.vad().type = VadType::kWriteWatch; }},
     {"WW1", "MarkLost",
@@ -387,13 +390,20 @@ const Corruption kCorruptions[] = {
      [](Scene& s) {
        const Pfn frame = s.frame(s.standby());
        const LockGuard guard(s.core().pfns.lock);
-       s.core().io.add(Time(1), PendingIo::Transfer::Kind::kRead, std::span(&frame, 1));
+       s.core().transfers.begin(Transfers::Kind::kRead, std::span(&frame, 1), SlotName{});
      }},
     {"IO1", "TransferOfNoFrame",
      [](Scene& s) {
        const LockGuard guard(s.core().pfns.lock);
        const Pfn frame(12345678);
-       s.core().io.add(Time(1), PendingIo::Transfer::Kind::kWrite, std::span(&frame, 1));
+       s.core().transfers.begin(Transfers::Kind::kWrite, std::span(&frame, 1), SlotName{});
+     }},
+    {"SL1", "TransferToAFreeSlot",
+     [](Scene& s) {
+       const Pfn frame = s.frame(s.modified());
+       const LockGuard guard(s.core().pfns.lock);
+       s.core().transfers.begin(Transfers::Kind::kWrite, std::span(&frame, 1),
+                                {.file = 0, .slot = PageFileSlot(static_cast<std::uint32_t>(s.file().slots().size() - 1))});
      }},
     {"IO1", "FlagWithoutTransfer", [](Scene& s) { s.entry(s.modified()).write_in_progress = 1; }},
     {"IO1", "AnotherTime", [](Scene& s) { ++s.entry(s.reading()).io_completes; }},

@@ -38,7 +38,8 @@ void check_range(Context& c, const ProcessSpace& space, const Vad& vad) {
                                    to_string(vad.range.count), to_string(VirtualAddress(vad.range.first))));
   }
   if (vad.kind == nullptr || vad.is_private != (vad.kind->type() == MemoryType::kPrivate) ||
-      (vad.is_private && !is_allowed_on_private(vad.protection))) {
+      (vad.is_private &&
+       (!is_allowed_on_private(vad.protection) || !is_allowed_on_private(vad.allocation_protection)))) {
     c.find("AS3"_rule, fmt::format("space {}: the region at {} has protection {}", space.id(),
                                    to_string(VirtualAddress(vad.range.first)), to_string(vad.protection)));
   }

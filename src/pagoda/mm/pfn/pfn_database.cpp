@@ -216,11 +216,23 @@ void PfnDatabase::move_to_prototype(Pfn frame, PhysicalAddress prototype, RawPte
   }
 }
 
+void PfnDatabase::move_to_table(Pfn frame, PhysicalAddress pte, RawPte original) {
+  PfnEntry& e = writable(frame);
+  PAGODA_DCHECK(e.state == PageState::kActive && e.prototype_pte && e.share_count == 1);
+  PAGODA_DCHECK(!e.maps_file());
+  count_out(e);
+  drop_table_share(e.containing_page());
+  e.set_pte(pte);
+  e.prototype_pte = 0;
+  e.original_pte = original;
+  if (codec_.has_slot(original)) slots_.moved(codec_.file(original), codec_.slot(original), pte);
+}
+
 void PfnDatabase::remove(Pfn frame) {
   PfnEntry& e = writable(frame);
   PAGODA_DCHECK(!e.deleted && !e.page_table && e.state >= PageState::kStandby);
   const Pfn table = e.containing_page();
-  free_slot(e);
+  give_up_slot(e);
   e.deleted = 1;
   if (e.state == PageState::kActive) {
     PAGODA_DCHECK_EQ(e.share_count, 1U);
@@ -274,7 +286,7 @@ void PfnDatabase::make_dirty(Pfn frame) {
   PAGODA_DCHECK(!is_listed(e.state) && !e.page_table);
   e.modified = 1;
   e.reset = 0;
-  free_slot(e);
+  give_up_slot(e);
   if (e.maps_file() && !prototype_pages_.is_file_data(entry(e.containing_page()).original_pte)) {
     const bool counted = e.state == PageState::kActive;
     if (counted) count_out(e);
@@ -288,7 +300,7 @@ void PfnDatabase::reset(Pfn frame) {
   PAGODA_DCHECK(!e.deleted && !e.page_table && e.state >= PageState::kStandby);
   const bool listed = is_listed(e.state);
   if (listed) take_off(frame);
-  free_slot(e);
+  give_up_slot(e);
   e.modified = 0;
   e.reset = 1;
   if (listed) put(frame, PageState::kStandby, PageLists::End::kHead);
@@ -305,10 +317,16 @@ void PfnDatabase::undo_reset(Pfn frame) {
   if (listed) put(frame, PageState::kModified, PageLists::End::kTail);
 }
 
-void PfnDatabase::free_slot(PfnEntry& e) {
+void PfnDatabase::give_up_slot(PfnEntry& e) {
   if (!codec_.has_slot(e.original_pte)) return;
-  slots_.free(codec_.file(e.original_pte), codec_.slot(e.original_pte));
+  if (!e.read_in_progress && !e.write_in_progress)
+    slots_.free(codec_.file(e.original_pte), codec_.slot(e.original_pte));
   e.original_pte = codec_.demand_zero(codec_.protection(e.original_pte));
+}
+
+// While a transfer uses a slot for the page, the page has that slot or none.
+void PfnDatabase::free_if_given_up(const PfnEntry& e, SlotName of_transfer) {
+  if (!of_transfer.is_none() && !codec_.has_slot(e.original_pte)) slots_.free(of_transfer.file, of_transfer.slot);
 }
 
 void PfnDatabase::add_table_share(Pfn table) {

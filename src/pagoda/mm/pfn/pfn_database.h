@@ -106,12 +106,15 @@ class PfnDatabase {
   // The owner becomes a prototype PTE, which is about to name the page as its PTE did; the state stays.
   // Requires: owned by a PTE of a page table, not deleted.
   void move_to_prototype(Pfn frame, PhysicalAddress prototype, RawPte original) PAGODA_REQUIRES(lock);
+  // Active -> active: the owner becomes the one PTE that maps the page, which is about to be its own again. The prototype
+  // PTE is zero already. Requires: owned by a prototype PTE, share count 1.
+  void move_to_table(Pfn frame, PhysicalAddress pte, RawPte original) PAGODA_REQUIRES(lock);
   // Any state but free -> free, or deleted until the last transfer or pin ends: the owner PTE holds the page no more.
-  // Frees the slot, and takes the entry out of the page table's share count. Requires: share count 1 if active.
+  // Gives up the slot, and takes the entry out of the page table's share count. Requires: share count 1 if active.
   void remove(Pfn frame) PAGODA_REQUIRES(lock);
   // Sets the rights in the original PTE and, of a mapped page, the cache attribute. The caller sets the page's PTEs.
   void set_protection(Pfn frame, Protection protection) PAGODA_REQUIRES(lock);
-  // Clean -> modified: the contents are about to differ from the slot's, which is freed. A page of an image does not
+  // Clean -> modified: the contents are about to differ from the slot's, which the page gives up. A page of an image does not
   // come from the file any more. Requires: active, or in transition.
   void make_dirty(Pfn frame) PAGODA_REQUIRES(lock);
   // Modified -> clean, without a slot, and from a list to the head of Standby: the owner does not want the contents.
@@ -136,10 +139,11 @@ class PfnDatabase {
   void set_read_completes(Pfn frame, Time completes) PAGODA_REQUIRES(lock);
   // A fault waits for a page that is being read: when it comes back it is not counted again.
   void set_awaited(Pfn frame) PAGODA_REQUIRES(lock);
-  // Being read -> standby, or free if it was removed meanwhile: the bytes are there.
-  void end_read(Pfn frame) PAGODA_REQUIRES(lock);
-  // Being read -> free: the read failed, and the caller has put the PTE back. Requires: not deleted.
-  void abandon_read(Pfn frame) PAGODA_REQUIRES(lock);
+  // Being read -> standby, or free if it was removed meanwhile: the bytes are there. `from`: the slot that the transfer
+  // used, which is freed if the page gave it up meanwhile.
+  void end_read(Pfn frame, SlotName from) PAGODA_REQUIRES(lock);
+  // Being read -> free: the read failed. The owner's entry says again where the page is, unless it was removed.
+  void fail_read(const machine::Processor& cpu, Pfn frame, SlotName from) PAGODA_REQUIRES(lock);
   // Keeps a page in memory: one more reference; listed -> pinned. Requires: not being read, not deleted, fewer than
   // PfnEntry::kMostCounted references.
   void pin(Pfn frame) PAGODA_REQUIRES(lock);
@@ -155,11 +159,12 @@ class PfnDatabase {
   void begin_move(Pfn frame, PhysicalAddress pte, RawPte original) PAGODA_REQUIRES(lock);
   // Modified -> standby: written to where `original` says without a transfer. Requires: listed, no page of a file.
   void written(Pfn frame, RawPte original) PAGODA_REQUIRES(lock);
-  // Being written to a slot -> modified without one: the slot failed and stays in use, for the caller to retire.
+  // Being written to a slot -> modified without one: the slot failed; it is the transfer's, for the caller to retire.
   void lose_slot(Pfn frame) PAGODA_REQUIRES(lock);
-  // Being written -> standby; modified if the write failed or the page was dirtied; free if it was removed.
+  // Being written -> standby; modified if the write failed or the page was dirtied; free if it was removed. `to`: the
+  // slot that the transfer used, which is freed if the page gave it up meanwhile.
   enum class WriteOutcome : std::uint8_t { kWritten, kFailed };
-  void end_write(Pfn frame, WriteOutcome outcome) PAGODA_REQUIRES(lock);
+  void end_write(Pfn frame, WriteOutcome outcome, SlotName to) PAGODA_REQUIRES(lock);
 
   // --- Frames of the manager's own (pfn/pfn_tables.cpp) ---
   // Taken -> active: a page table, or a root, whose `pte` is its own address.
@@ -243,7 +248,9 @@ class PfnDatabase {
   // Counts an active page among the shared ones, or no longer, by what it is now.
   void count_in(const PfnEntry& entry) PAGODA_REQUIRES(lock);
   void count_out(const PfnEntry& entry) PAGODA_REQUIRES(lock);
-  void free_slot(PfnEntry& entry) PAGODA_REQUIRES(lock);
+  // The page has its slot no more: it is free, or that of the transfer that uses it, which frees it at its end.
+  void give_up_slot(PfnEntry& entry) PAGODA_REQUIRES(lock);
+  void free_if_given_up(const PfnEntry& entry, SlotName of_transfer) PAGODA_REQUIRES(lock);
   void free_if_template(Pfn table) PAGODA_REQUIRES(lock);
 
   const PteCodec& codec_;

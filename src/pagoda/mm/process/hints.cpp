@@ -8,10 +8,9 @@
 #include "pagoda/mm/process/process_space.h"
 
 #include <algorithm>
-#include <array>
-#include <span>
-#include <utility>
+#include <vector>
 
+#include "pagoda/base/try_reserve.h"
 #include "pagoda/mm/backing/zero_pages.h"
 #include "pagoda/mm/fault/fault.h"
 #include "pagoda/mm/ws/eviction_batch.h"
@@ -20,24 +19,17 @@ namespace pagoda::mm {
 
 PageCount ProcessSpace::trim_range(Processor& cpu, VpnRange pages) {
   const LockGuard guard(lock);
-  PageCount trimmed;
-  EvictionBatch batch(*this);
-  // Table by table: eviction may free the one that is being walked.
-  std::array<std::uint32_t, kPageBytes / sizeof(std::uint32_t)> slots;
-  std::size_t count = 0;
-  tables_.for_each(
-      cpu, pages,
-      [&](Vpn page, PhysicalAddress, RawPte raw) {
-        lock.assert_held();
-        const std::uint32_t slot = working_set_slot(page, raw);
-        if (slot != WorkingSet::kNoSlot && !working_set_[slot].is_locked()) slots[count++] = slot;
-      },
-      [&](Vpn) {
-        lock.assert_held();
-        for (const std::uint32_t slot : std::span(slots).first(count)) batch.add(cpu, slot);
-        batch.flush(cpu);
-        trimmed += PageCount(std::exchange(count, 0));
-      });
+  // Eviction may free page tables that are being walked. A hint is not worth more memory than there is.
+  std::vector<std::uint32_t> slots;
+  if (!try_reserve(slots, std::min(pages.count, working_set_.size()).value())) return {};
+  tables_.for_each(cpu, pages, [&](Vpn page, PhysicalAddress, RawPte raw) {
+    lock.assert_held();
+    const std::uint32_t slot = working_set_slot(page, raw);
+    if (slot != WorkingSet::kNoSlot && !working_set_[slot].is_locked()) slots.push_back(slot);
+  });
+  EvictionBatch batch(*this, cpu);
+  for (const std::uint32_t slot : slots) batch.add(slot);
+  batch.flush();
   tables_.for_each(cpu, pages, [&](Vpn, PhysicalAddress pte, RawPte raw) {
     if (!PteCodec::is_transition(raw)) return;
     const LockGuard pfn_guard(core_.pfns.lock);
@@ -47,7 +39,7 @@ PageCount ProcessSpace::trim_range(Processor& cpu, VpnRange pages) {
     const PfnEntry& entry = core_.pfns.entry(frame);
     if (entry.state == PageState::kModified && !entry.maps_file()) forget_if_zero(core_, cpu, frame, ZeroFinder::kHint);
   });
-  return trimmed;
+  return PageCount(slots.size());
 }
 
 bool ProcessSpace::may_bring_in(const Processor& cpu, Vpn page, RawPte raw) {
@@ -84,7 +76,7 @@ Result<PageCount> ProcessSpace::make_resident(Processor& cpu, VpnRange pages) {
 
 Result<> ProcessSpace::discard(Processor& cpu, VpnRange pages) {
   if (pages.empty()) return {};
-  const LockGuard guard(lock);
+  const ChangeGuard guard(*this);
   Vad& vad = *PAGODA_TRY(region_of(pages));
   return vad.kind->discard(*this, cpu, vad, pages);
 }

@@ -7,6 +7,9 @@ namespace pagoda::mm {
 
 namespace {
 
+// What a query looks at first.
+constexpr PageCount kFirstPart{64};
+
 // Where the page of a level-1 entry is.
 PagePlace place_of(const Core& core, RawPte raw) PAGODA_REQUIRES(core.pfns.lock) {
   switch (core.codec.kind(raw)) {
@@ -41,35 +44,46 @@ Result<RegionInfo> ProcessSpace::query(const Processor& cpu, VirtualAddress addr
   }
   RegionInfo info{.base = VirtualAddress(page),
                   .allocation_base = VirtualAddress(vad->range.first),
-                  .allocation_protection = vad->protection};
-  std::optional<Protection> region;
+                  .allocation_protection = vad->allocation_protection};
+  const Run run = run_from(cpu, *vad, page);
+  info.size = bytes_of(run.end - page);
+  info.state = run.protection == Protection::kNone ? MemoryState::kReserved : MemoryState::kCommitted;
+  info.protection = run.protection;
+  info.type = vad->kind->type();
+  return info;
+}
+
+// Part by part, each twice as long as the one before: what is looked at is at most twice the run, and the first part;
+// and a region of which nothing was touched has few parts.
+ProcessSpace::Run ProcessSpace::run_from(const Processor& cpu, const Vad& vad, Vpn page) const {
+  std::optional<Protection> rights;
   Vpn end = page;
   const auto extend = [&](Vpn to, Protection protection) {
-    if (!region) region = protection;
-    if (*region != protection) return false;
+    if (!rights) rights = protection;
+    if (*rights != protection) return false;
     end = to;
     return true;
   };
   // Pages without a page table are like pages whose entry is zero.
   const auto extend_by_default = [&](Vpn to) {
     while (end < to) {
-      const DefaultRun run = vad->kind->default_run(*this, cpu, *vad, end);
+      const DefaultRun run = vad.kind->default_run(*this, cpu, vad, {end, to - end});
       if (!extend(std::min(run.end, to), run.protection)) return false;
     }
     return true;
   };
   bool same = true;
-  tables_.for_each(cpu, {page, vad->range.end() - page}, [&](Vpn at, PhysicalAddress, RawPte raw) {
-    lock.assert_held();
-    if (!same || raw == 0) return;
-    same = extend_by_default(at) && extend(at + 1_pages, shown_protection(cpu, *vad, at, raw));
-  });
-  if (same) extend_by_default(vad->range.end());
-  info.size = bytes_of(end - page);
-  info.state = *region == Protection::kNone ? MemoryState::kReserved : MemoryState::kCommitted;
-  info.protection = *region;
-  info.type = vad->kind->type();
-  return info;
+  for (PageCount part = kFirstPart; same && end < vad.range.end(); part += part) {
+    const Vpn part_end = end + std::min(part, vad.range.end() - end);
+    tables_.for_each(cpu, {end, part_end - end}, [&](Vpn at, PhysicalAddress, RawPte raw) {
+      lock.assert_held();
+      if (raw == 0) return true;
+      same = extend_by_default(at) && extend(at + 1_pages, shown_protection(cpu, vad, at, raw));
+      return same;
+    });
+    same = same && extend_by_default(part_end);
+  }
+  return {end, *rights};
 }
 
 PageInfo ProcessSpace::page_info(const Processor& cpu, VirtualAddress address) {
@@ -168,14 +182,11 @@ std::optional<ProcessSpace::Allocation> ProcessSpace::allocation(VirtualAddress 
   const LockGuard guard(lock);
   const Vad* const vad = vads_.find(address.vpn());
   if (vad == nullptr) return std::nullopt;
-  return Allocation{vad->range, vad->commit_charge};
-}
-
-PageCount ProcessSpace::reserved() const {
-  const LockGuard guard(lock);
-  PageCount pages;
-  for (const Vad* vad = vads_.first(); vad != nullptr; vad = VadTree::next(vad)) pages += vad->range.count;
-  return pages;
+  return Allocation{.pages = vad->range,
+                    .commit_charge = vad->commit_charge,
+                    .protection = vad->allocation_protection,
+                    .type = vad->kind->type(),
+                    .maps_file = vad->control_area != nullptr && vad->control_area->file() != nullptr};
 }
 
 ProcessSpace::Statistics ProcessSpace::statistics() const {
@@ -185,6 +196,8 @@ ProcessSpace::Statistics ProcessSpace::statistics() const {
           .peak_working_set = working_set_.peak(),
           .commit = commit_charge(),
           .peak_commit = peak_commit_charge(),
+          .reserved = vads_.pages(),
+          .peak_reserved = peak_pages(),
           .faults = faults_,
           .insertions = working_set_.insertions()};
 }

@@ -26,7 +26,7 @@ void set_kind(Vad& vad, const ReserveRequest& request) {
 
 Result<VpnRange> ProcessSpace::reserve(const ReserveRequest& request) {
   if (request.type == VadType::kLargePages) return fail(Status::kInvalidParameter5);
-  const LockGuard guard(lock);
+  const ChangeGuard guard(*this);
   return PAGODA_TRY(reserve_locked(request))->range;
 }
 
@@ -37,7 +37,7 @@ Result<VpnRange> ProcessSpace::reserve(Processor& cpu, const ReserveRequest& req
   if (!is_allowed_on_large(request.protection)) return fail(Status::kInvalidPageProtection);
   if (request.base && request.base->value() % large.value() != 0) return fail(Status::kInvalidParameter2);
   if (request.size.value() % large.value() != 0) return fail(Status::kInvalidParameter4);
-  const LockGuard guard(lock);
+  const ChangeGuard guard(*this);
   Vad& vad = *PAGODA_TRY(reserve_locked(request));
   if (const auto mapped = map_large_region(*this, cpu, vad); !mapped) {
     take_back(vad);
@@ -68,6 +68,7 @@ Result<Vad*> ProcessSpace::reserve_locked(const ReserveRequest& request) {
   const VpnRange within = PAGODA_TRY(placement_limits(request.wishes, limits));
   Vad vad;
   vad.protection = request.protection;
+  vad.allocation_protection = request.protection;
   vad.mem_commit = request.commit;
   vad.type = request.type;
   set_kind(vad, request);
@@ -117,18 +118,29 @@ Result<ProcessSpace::RegionPages> ProcessSpace::range_to_free(VirtualAddress bas
   return RegionPages{vad, pages};
 }
 
-Result<> ProcessSpace::release(Processor& cpu, VirtualAddress base, ByteCount size, ReleaseMode mode) {
-  const LockGuard guard(lock);
+Result<VpnRange> ProcessSpace::release(Processor& cpu, VirtualAddress base, ByteCount size, ReleaseMode mode) {
+  const ChangeGuard guard(*this);
   if (mode != ReleaseMode::kFree) {
     if (base.vpn() > user_range().last()) return fail(Status::kInvalidParameter2);
     const auto pages = pages_covering(base, size);
     if (!pages) return fail(Status::kInvalidParameter3);
-    if (mode == ReleaseMode::kCoalescePlaceholders) return coalesce_placeholders(*pages);
+    if (mode == ReleaseMode::kCoalescePlaceholders) {
+      PAGODA_TRY(coalesce_placeholders(*pages));
+      return *pages;
+    }
   }
   const RegionPages freed = PAGODA_TRY(range_to_free(base, size));
   if (freed.vad->kind->residence() == RegionKind::Residence::kMapped && freed.pages != freed.vad->range)
     return fail(Status::kFreeVmNotAtBase);
-  if (mode == ReleaseMode::kPreservePlaceholder) return preserve_placeholder(cpu, freed);
+  if (mode == ReleaseMode::kPreservePlaceholder) {
+    PAGODA_TRY(preserve_placeholder(cpu, freed));
+    return freed.pages;
+  }
+  release_pages(cpu, freed);
+  return freed.pages;
+}
+
+void ProcessSpace::release_pages(Processor& cpu, const RegionPages& freed) {
   const VpnRange all = freed.vad->range;
   const VpnRange pages = freed.pages;
   const Vad* const before = previous_charged(VadTree::previous(freed.vad));
@@ -146,7 +158,6 @@ Result<> ProcessSpace::release(Processor& cpu, VirtualAddress base, ByteCount si
   }
   const PageCount tables = tables_spanned(all, before, after) - tables_left;
   give_back_tables(tables);
-  return {};
 }
 
 Result<> ProcessSpace::preserve_placeholder(Processor& cpu, const RegionPages& freed) {

@@ -10,7 +10,7 @@ Result<SecureHandle> ProcessSpace::secure(const Processor& cpu, VirtualAddress b
   if (!is_mappable(weakest)) return fail(Status::kInvalidPageProtection);
   const auto pages = pages_covering(base, size);
   if (!pages || pages->last() > range().last()) return fail(Status::kInvalidParameter);
-  const LockGuard guard(lock);
+  const ChangeGuard guard(*this);
   Vad& vad = *PAGODA_TRY(region_of(*pages));
   // Nothing takes these pages away before the region goes; and what is mapped in a window is the program's business.
   if (vad.kind->residence() == RegionKind::Residence::kMapped) return fail(Status::kAccessViolation);
@@ -19,17 +19,18 @@ Result<SecureHandle> ProcessSpace::secure(const Processor& cpu, VirtualAddress b
   // Pages whose entry is zero, or has no page table.
   const auto by_default = [&](Vpn to) {
     while (allowed && next < to) {
-      const DefaultRun run = vad.kind->default_run(*this, cpu, vad, next);
+      const DefaultRun run = vad.kind->default_run(*this, cpu, vad, {next, to - next});
       allowed = allows_at_least(run.protection, weakest);
       next = std::min(run.end, to);
     }
   };
   tables_.for_each(cpu, *pages, [&](Vpn page, PhysicalAddress, RawPte raw) {
     lock.assert_held();
-    if (raw == 0) return;
+    if (raw == 0) return allowed;
     by_default(page);
     allowed = allowed && allows_at_least(current_protection(cpu, vad, page, raw), weakest);
     next = page + 1_pages;
+    return allowed;
   });
   by_default(pages->end());
   if (!allowed) return fail(Status::kAccessViolation);
@@ -37,7 +38,7 @@ Result<SecureHandle> ProcessSpace::secure(const Processor& cpu, VirtualAddress b
 }
 
 Result<> ProcessSpace::unsecure(SecureHandle handle) {
-  const LockGuard guard(lock);
+  const ChangeGuard guard(*this);
   if (!extras().unsecure(vads_, handle)) return fail(Status::kInvalidHandle);
   return {};
 }

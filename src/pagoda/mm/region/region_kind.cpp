@@ -8,8 +8,8 @@
 namespace pagoda::mm {
 
 DefaultRun RegionKind::default_run(const RegionSpace& /*space*/, const Processor& /*cpu*/, const Vad& vad,
-                                   Vpn page) const {
-  return rights(vad, page);
+                                   VpnRange pages) const {
+  return rights(vad, pages.first);
 }
 
 Protection RegionKind::segment_rights(const Vad& vad, Vpn /*page*/) const { return vad.protection; }
@@ -17,7 +17,7 @@ Protection RegionKind::segment_rights(const Vad& vad, Vpn /*page*/) const { retu
 PageCount RegionKind::committed(const RegionSpace& space, const Processor& cpu, const Vad& vad, VpnRange pages) const {
   PageCount committed;
   for (Vpn page = pages.first; page < pages.end();) {
-    const DefaultRun run = default_run(space, cpu, vad, page);
+    const DefaultRun run = default_run(space, cpu, vad, {page, pages.end() - page});
     const Vpn end = std::min(run.end, pages.end());
     if (run.protection != Protection::kNone) committed += end - page;
     page = end;

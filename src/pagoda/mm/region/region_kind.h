@@ -51,9 +51,10 @@ class RegionKind {
   // --- What are its pages? ---
   // The rights of `page` and how far they reach, where entries are zero, as far as the region itself knows.
   [[nodiscard]] virtual DefaultRun rights(const Vad& vad, Vpn page) const = 0;
-  // The same where the region's segment is asked too: pages of it may not be committed. By default `rights`.
+  // The same where the region's segment is asked too: pages of it may not be committed. It looks no further than the
+  // range, at whose first page the run begins. By default `rights`.
   [[nodiscard]] virtual DefaultRun default_run(const RegionSpace& space, const Processor& cpu, const Vad& vad,
-                                               Vpn page) const;
+                                               VpnRange pages) const;
   // The rights that the region's segment has of the page. Requires: a region with prototype PTEs.
   [[nodiscard]] virtual Protection segment_rights(const Vad& vad, Vpn page) const;
   // Pages of the range that are committed. By default those to which `default_run` gives rights.

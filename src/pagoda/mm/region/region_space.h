@@ -68,6 +68,8 @@ class RegionSpace : public AddressSpace, protected RegionSource {
   [[nodiscard]] static const Vad* previous_charged(const Vad* vad);
   [[nodiscard]] static const Vad* next_charged(const Vad* vad);
   void give_back_tables(PageCount tables) PAGODA_REQUIRES(lock);
+  // The most pages that all regions ever had. NT: PeakVirtualSize.
+  [[nodiscard]] PageCount peak_pages() const PAGODA_REQUIRES(lock) { return peak_pages_; }
   [[nodiscard]] PageCount commit_charge() const PAGODA_REQUIRES(lock) { return commit_; }
   [[nodiscard]] PageCount peak_commit_charge() const PAGODA_REQUIRES(lock) { return peak_commit_; }
   // Page tables, the root among them.
@@ -86,6 +88,7 @@ class RegionSpace : public AddressSpace, protected RegionSource {
   [[nodiscard]] PageCount charged_copies(const Processor& cpu, const Vad& vad, VpnRange pages) const
       PAGODA_REQUIRES(lock);
   // Frees page tables of the range that have become empty.
+  using AddressSpace::free_empty_tables;
   void free_empty_tables(Processor& cpu, VpnRange pages) PAGODA_REQUIRES(lock);
 
   // --- RegionSource ---
@@ -112,6 +115,7 @@ class RegionSpace : public AddressSpace, protected RegionSource {
   PageCount commit_ PAGODA_GUARDED_BY(lock);
   PageCount peak_commit_ PAGODA_GUARDED_BY(lock);
   PageCount table_charge_ PAGODA_GUARDED_BY(lock){1};  // The root.
+  PageCount peak_pages_ PAGODA_GUARDED_BY(lock);
 };
 
 }  // namespace pagoda::mm

@@ -25,6 +25,7 @@ struct Corruptor {
   static PageCount& commit(ProcessSpace& space) PAGODA_NO_THREAD_SAFETY { return space.commit_; }
   static PageCount& table_charge(ProcessSpace& space) PAGODA_NO_THREAD_SAFETY { return space.table_charge_; }
   static WorkingSet& working_set(ProcessSpace& space) PAGODA_NO_THREAD_SAFETY { return space.working_set_; }
+  static machine::ProcessorSet& loaded_on(ProcessSpace& space) PAGODA_NO_THREAD_SAFETY { return space.loaded_on_; }
   static VadTree& vads(ProcessSpace& space) PAGODA_NO_THREAD_SAFETY { return space.vads_; }
   static Bitmap& asids(MemoryManager& manager) PAGODA_NO_THREAD_SAFETY { return manager.asids_; }
   static PfnDatabase::ActiveShared& active_shared(Core& core) PAGODA_NO_THREAD_SAFETY {
@@ -61,6 +62,8 @@ struct Corruptor {
   static std::uint16_t& bytes(CompressionStore& store, PageFileSlot slot) { return store.entries_[slot.value()].bytes; }
   static std::uint32_t& next_chunk(CompressionStore& store, std::uint32_t chunk) { return store.links_[chunk].next; }
   static std::vector<std::uint32_t>& hash(WorkingSet& ws) { return ws.hash_; }
+  static std::vector<std::uint32_t>& partial_clones(PrototypePool& pool) { return pool.partial_; }
+  static void take_free_clone_entry(PrototypePool& pool) { pool.clones_[pool.partial_.back()]->free.pop_back(); }
   static std::vector<ControlArea::Run>& runs(ControlArea& area) { return area.runs_; }
   static PageCount& pages(ControlArea& area) { return area.pages_; }
   static VpnRange& pages(DeviceFrames& device) { return device.pages_; }

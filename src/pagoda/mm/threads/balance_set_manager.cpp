@@ -32,8 +32,7 @@ void BalanceSetManager::run(Processor& cpu) {
 PageCount BalanceSetManager::missing(PageCount goal) const {
   const LockGuard guard(core_.pfns.lock);
   // Pages being written will be available soon; so will those that the writer can start on.
-  PageCount coming = core_.pfns.available();
-  for (const PendingIo::Transfer& transfer : core_.io.transfers()) coming += PageCount(transfer.count);
+  PageCount coming = core_.pfns.available() + core_.transfers.frames();
   if (!core_.paging_files.free_slots().is_zero() || core_.store.has_room())
     coming += core_.pfns.count(PageState::kModified);
   return coming >= goal ? 0_pages : goal - coming;

@@ -1,6 +1,7 @@
 #include "pagoda/mm/ws/replacement.h"
 
 #include <algorithm>
+#include <span>
 
 #include "pagoda/mm/ws/eviction_batch.h"
 #include "pagoda/mm/ws/replacement_policy.h"
@@ -11,7 +12,8 @@ namespace {
 
 class UsesOfSpace final : public ReplacementPolicy::Uses {
  public:
-  UsesOfSpace(AddressSpace& space, Processor& cpu) : space_(space), cpu_(cpu) {}
+  // The batch has TLBs forget what was accessed.
+  UsesOfSpace(AddressSpace& space, Processor& cpu, EvictionBatch& batch) : space_(space), cpu_(cpu), batch_(batch) {}
 
   bool is_accessed(const Wsle& entry) override {
     space_.lock.assert_held();
@@ -20,14 +22,14 @@ class UsesOfSpace final : public ReplacementPolicy::Uses {
   bool test_and_clear_accessed(Wsle& entry) override {
     space_.lock.assert_held();
     if (!space_.test_and_clear_accessed(cpu_, entry)) return false;
-    // The TLB must forget the page, or its next use would not set the bit again.
-    space_.invalidate_tlbs(cpu_, {entry.page(), 1_pages});
+    batch_.add_unaccessed(entry.page());
     return true;
   }
 
  private:
   AddressSpace& space_;
   Processor& cpu_;
+  EvictionBatch& batch_;
 };
 
 }  // namespace
@@ -41,12 +43,12 @@ void make_room(AddressSpace& space, Processor& cpu) {
     const LockGuard guard(core.pfns.lock);
     if (core.pfns.available() >= core.tunables.plenty_free) return;
   }
-  UsesOfSpace uses(space, cpu);
+  EvictionBatch batch(space, cpu);
+  UsesOfSpace uses(space, cpu, batch);
   const std::uint32_t slot = replacement_policy(core.tunables.victim).replace(ws, uses);
+  if (slot != WorkingSet::kNoSlot) batch.add(slot);
+  batch.flush();
   if (slot == WorkingSet::kNoSlot) return;
-  EvictionBatch batch(space);
-  batch.add(cpu, slot);
-  batch.flush(cpu);
   const LockGuard guard(core.pfns.lock);
   ++core.counters.pages_replaced;
 }
@@ -64,21 +66,22 @@ void age_working_set(AddressSpace& space, Processor& cpu) {
       ws.set_age(slot, std::min(entry.age() + 1, Wsle::kOldest));
     }
   }
-  if (any_accessed) space.invalidate_tlbs(cpu, space.range());
+  const machine::StaleRun all{space.range(), kNoPfn};
+  if (any_accessed) space.invalidate_tlbs(cpu, std::span(&all, 1));
 }
 
 PageCount trim_working_set(AddressSpace& space, Processor& cpu, PageCount wanted, PageCount floor, unsigned age) {
   WorkingSet& ws = space.working_set();
   const ReplacementPolicy& policy = replacement_policy(space.core().tunables.victim);
-  UsesOfSpace uses(space, cpu);
-  EvictionBatch batch(space, EvictionBatch::Zeros::kFind);
+  EvictionBatch batch(space, cpu, EvictionBatch::Zeros::kFind);
+  UsesOfSpace uses(space, cpu, batch);
   PageCount trimmed;
   for (ReplacementPolicy::Pass pass(ws, age); trimmed < wanted && ws.size() > floor; ++trimmed) {
     const std::uint32_t slot = policy.trim(ws, uses, pass);
     if (slot == WorkingSet::kNoSlot) break;
-    batch.add(cpu, slot);
+    batch.add(slot);
   }
-  batch.flush(cpu);
+  batch.flush();
   const LockGuard guard(space.core().pfns.lock);
   space.core().counters.pages_trimmed += trimmed.value();
   return trimmed;
