@@ -43,8 +43,12 @@ Result<std::vector<Pfn>> UserPages::allocate(Processor& cpu, PageCount count) {
   PageCount missing = charge(count);
   if (missing.is_zero()) return fail(Status::kInsufficientResources);
   std::vector<Pfn> frames;
-  frames.reserve(missing.value());
   std::vector<Pfn> not_zeroed;
+  if (!try_reserve(frames, missing.value()) || !try_reserve(not_zeroed, kBatch.value()) || !frames_.reserve(missing)) {
+    const LockGuard pfn_guard(space_.core().pfns.lock);
+    space_.core().commit.give_back(missing);
+    return fail(Status::kInsufficientResources);
+  }
   while (!missing.is_zero()) {
     {
       const LockGuard pfn_guard(space_.core().pfns.lock);
@@ -83,6 +87,11 @@ UserPages::FreeResult UserPages::free(Processor& cpu, std::span<const Pfn> frame
   FreeResult result;
   std::vector<FlushBatch::Change> unmapped;
   std::vector<Pfn> freed;
+  const std::size_t most = std::min<std::size_t>(frames.size(), frames_.count().value());
+  if (!try_reserve(unmapped, most) || !try_reserve(freed, most)) {
+    result.status = Status::kInsufficientResources;
+    return result;
+  }
   {
     const LockGuard pfn_guard(space_.core().pfns.lock);
     for (const Pfn frame : frames) {
@@ -128,11 +137,20 @@ Result<> UserPages::map(Processor& cpu, VirtualAddress base, PageCount count, st
         return fail(Status::kInvalidParameter1);
     } while (!PAGODA_TRY(have_tables(cpu, {base.vpn(), count})));
     std::vector<WindowPage> pages;
-    pages.reserve(count.value());
+    if (!try_reserve(pages, count.value())) return fail(Status::kInsufficientResources);
     for (std::uint64_t i = 0; i < count.value(); ++i)
       pages.push_back({.page = base.vpn() + PageCount(i), .frame = frames.empty() ? kNothing : frames[i]});
     return map_pages(cpu, pages);
   });
+}
+
+Result<> UserPages::are_in_windows(std::span<const VirtualAddress> addresses) const {
+  const LockGuard guard(space_.lock);
+  for (const VirtualAddress address : addresses) {
+    const Vad* const vad = space_.vads().find(address.vpn());
+    if (vad == nullptr || vad->type != VadType::kAwe) return fail(Status::kInvalidParameter1);
+  }
+  return {};
 }
 
 Result<> UserPages::map_scatter(Processor& cpu, std::span<const VirtualAddress> addresses,
@@ -141,7 +159,7 @@ Result<> UserPages::map_scatter(Processor& cpu, std::span<const VirtualAddress> 
   return with_memory(space_.relief(), cpu, [&]() -> Result<> {
     const LockGuard guard(space_.lock);
     std::vector<WindowPage> pages;
-    pages.reserve(addresses.size());
+    if (!try_reserve(pages, addresses.size())) return fail(Status::kInsufficientResources);
     for (std::size_t i = 0; i < addresses.size(); ++i) {
       const Vad* const vad = space_.vads().find(addresses[i].vpn());
       if (vad == nullptr || vad->type != VadType::kAwe) return fail(Status::kInvalidParameter1);
@@ -171,6 +189,8 @@ Result<bool> UserPages::have_tables(Processor& cpu, VpnRange pages) {
 Result<> UserPages::may_map(std::span<const WindowPage> pages) {
   std::vector<Pfn> frames;
   std::vector<PhysicalAddress> replaced;
+  if (!try_reserve(frames, pages.size()) || !try_reserve(replaced, pages.size()))
+    return fail(Status::kInsufficientResources);
   for (const WindowPage& p : pages) {
     if (p.pte != PageTables::kNone) replaced.push_back(p.pte);
     if (p.frame != kNothing) frames.push_back(p.frame);
@@ -192,6 +212,8 @@ Result<> UserPages::may_map(std::span<const WindowPage> pages) {
 Result<> UserPages::map_pages(Processor& cpu, std::span<WindowPage> pages) {
   for (WindowPage& p : pages) p.pte = space_.tables().find(cpu, p.page);
   PAGODA_TRY(may_map(pages));
+  std::vector<FlushBatch::Change> unmapped;
+  if (!try_reserve(unmapped, pages.size())) return fail(Status::kInsufficientResources);
   for (WindowPage& p : pages) {
     if (p.frame == kNothing || p.pte != PageTables::kNone) continue;
     const auto made = space_.tables().make(cpu, p.page);
@@ -201,7 +223,6 @@ Result<> UserPages::map_pages(Processor& cpu, std::span<WindowPage> pages) {
     }
     p.pte = *made;
   }
-  std::vector<FlushBatch::Change> unmapped;
   {
     const LockGuard guard(space_.core().pfns.lock);
     for (const WindowPage& p : pages) {

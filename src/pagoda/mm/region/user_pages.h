@@ -18,10 +18,12 @@
 // Locking: the lock of the address space. Source: reference/nt.md 7.8.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <vector>
 
+#include "pagoda/base/try_reserve.h"
 #include "pagoda/mm/pfn/pfn_database.h"
 #include "pagoda/mm/region/region_space.h"
 #include "pagoda/mm/space/flush_batch.h"
@@ -51,6 +53,11 @@ class AweFrames {
     pfns.remove_awe(frame);
   }
   [[nodiscard]] std::span<const Pfn> all() const { return all_; }
+  // Room for so many more, so that `add` does not allocate. False: there is no memory for them.
+  [[nodiscard]] bool reserve(PageCount more) {
+    return all_.capacity() >= all_.size() + more.value() ||
+           try_reserve(all_, std::max(2 * all_.capacity(), all_.size() + more.value()));
+  }
   [[nodiscard]] PageCount count() const { return PageCount(all_.size()); }
 
  private:
@@ -83,7 +90,7 @@ class UserPages {
   explicit UserPages(RegionSpace& space) : space_(space) {}
 
   // Zeroed, nonpageable frames for the program, charged; fewer than asked for if there are no more.
-  // Fails with: kInsufficientResources (none).
+  // Fails with: kInsufficientResources (none, or no memory to list them).
   Result<std::vector<Pfn>> allocate(Processor& cpu, PageCount count);
   // Frees frames, unmapping them if need be, up to the first that is not the space's: kConflictingAddresses then.
   struct FreeResult {
@@ -93,9 +100,12 @@ class UserPages {
   FreeResult free(Processor& cpu, std::span<const Pfn> frames);
   // Maps frames in a row in a window, in place of what is mapped there. All or nothing.
   // Fails with: kInvalidParameter2 (wild count), kInvalidParameter1 (not inside one AWE window), kInvalidParameter3 (a
-  // frame is not the space's), kConflictingAddresses (it is named twice, or mapped elsewhere), kNoMemory, kPending.
+  // frame is not the space's), kConflictingAddresses (it is named twice, or mapped elsewhere), kNoMemory, kPending,
+  // kInsufficientResources (no memory to list them).
   Result<> map(Processor& cpu, VirtualAddress base, std::span<const Pfn> frames);
   Result<> unmap(Processor& cpu, VirtualAddress base, PageCount count);
+  // Fails with: kInvalidParameter1 (one is not).
+  Result<> are_in_windows(std::span<const VirtualAddress> addresses) const;
   // Each frame at an address of its own, in whatever windows; frame 0, or no frames at all: unmaps. Fails as above, and
   // with kInvalidParameter2 (not as many of both), kInvalidParameter1 (or an address named twice).
   Result<> map_scatter(Processor& cpu, std::span<const VirtualAddress> addresses, std::span<const Pfn> frames);

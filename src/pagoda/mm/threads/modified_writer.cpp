@@ -84,7 +84,7 @@ void ModifiedWriter::begin_write(const Processor& cpu, Cluster& cluster, Pfn fra
 }
 
 bool ModifiedWriter::needs_no_slot(Processor& cpu, Pfn frame) {
-  return forget_if_zero(core_, cpu, frame) || compress(core_, cpu, frame);
+  return forget_if_zero(core_, cpu, frame, ZeroFinder::kWriter) || compress(core_, cpu, frame);
 }
 
 bool ModifiedWriter::gather_without_slots(Processor& cpu) {
