@@ -17,19 +17,27 @@ constexpr std::size_t kMostEntries = kPageBytes / sizeof(std::uint32_t);  // x86
 PrototypePool::PrototypePool(PfnDatabase& pfns, const PteCodec& codec)
     : pfns_(pfns), codec_(codec), pages_(pfns.prototype_pages()) {
   // Page 0 stays free: on x86 a pointer to its first entry would have no bits set but the form's.
-  free_.emplace(1, pages_.size().value() - 1);
+  add_free(1, pages_.size().value() - 1);
+}
+
+void PrototypePool::add_free(std::uint64_t first, std::uint64_t pages) {
+  free_.emplace(first, pages);
+  free_by_size_.emplace(pages, first);
+}
+
+void PrototypePool::remove_free(std::map<std::uint64_t, std::uint64_t>::iterator run) {
+  free_by_size_.erase({run->second, run->first});
+  free_.erase(run);
 }
 
 Result<VirtualAddress> PrototypePool::reserve(PageCount pages) {
   pfns_.lock.assert_held();
-  for (auto run = free_.begin(); run != free_.end(); ++run) {
-    if (run->second < pages.value()) continue;
-    const auto [first, size] = *run;
-    free_.erase(run);
-    if (size > pages.value()) free_.emplace(first + pages.value(), size - pages.value());
-    return pages_.address_of(static_cast<std::uint32_t>(first));
-  }
-  return fail(Status::kInsufficientResources);
+  const auto found = free_by_size_.lower_bound({pages.value(), 0});
+  if (found == free_by_size_.end()) return fail(Status::kInsufficientResources);
+  const auto [size, first] = *found;
+  remove_free(free_.find(first));
+  if (size > pages.value()) add_free(first + pages.value(), size - pages.value());
+  return pages_.address_of(static_cast<std::uint32_t>(first));
 }
 
 void PrototypePool::release(VirtualAddress first, PageCount pages) {
@@ -39,7 +47,7 @@ void PrototypePool::release(VirtualAddress first, PageCount pages) {
   const auto after = free_.lower_bound(start);
   if (after != free_.end() && after->first == start + size) {
     size += after->second;
-    free_.erase(after);
+    remove_free(after);
   }
   const auto next = free_.lower_bound(start);
   if (next != free_.begin()) {
@@ -47,10 +55,10 @@ void PrototypePool::release(VirtualAddress first, PageCount pages) {
     if (before->first + before->second == start) {
       start = before->first;
       size += before->second;
-      free_.erase(before);
+      remove_free(before);
     }
   }
-  free_.emplace(start, size);
+  add_free(start, size);
 }
 
 Result<Pfn> PrototypePool::make_page(machine::Processor& cpu, std::uint32_t page, std::uint64_t owner) {

@@ -1,7 +1,8 @@
 // Where prototype PTEs live. NT: paged pool; here their pages stay in memory while an entry of theirs is resident, as
 // page tables do.
 //
-// A range of system addresses, given out in runs of whole pages to segments and clones. Process PTEs name a prototype
+// A range of system addresses, given out in runs of whole pages to segments and clones: from the shortest free run that
+// is long enough, of equals the first, so that it is found at once among any number of holes. Process PTEs name a prototype
 // PTE by its address here; frames name it by its physical address, as any PTE. A page of a run gets its frame when an
 // entry of it is first needed. A page for a file's data is given back with its last resident entry, since all the
 // others are then in subsection form again, which the template says too.
@@ -27,7 +28,9 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "pagoda/base/status.h"
@@ -78,6 +81,8 @@ class PrototypePool {
   [[nodiscard]] PrototypeOwner* owner_of(PhysicalAddress pte) const {
     return pages_.owner(pfns_.entry(pte.pfn()).original_pte);
   }
+  // Null: none has the number.
+  [[nodiscard]] PrototypeOwner* owner(std::uint32_t number) const { return pages_.owner(number); }
   [[nodiscard]] PageCount pages() const { return pages_.count(); }  // That exist.
   // Frees the page of the prototype PTE if it exists. Requires: none of its entries is resident.
   void free_page(VirtualAddress prototype);
@@ -163,11 +168,15 @@ class PrototypePool {
   void add_partial(std::uint32_t number);
   void remove_partial(std::uint32_t number);
 
+  void add_free(std::uint64_t first, std::uint64_t pages);
+  void remove_free(std::map<std::uint64_t, std::uint64_t>::iterator run);
+
   PfnDatabase& pfns_;
   const PteCodec& codec_;
   PrototypePages& pages_;
-  std::map<std::uint64_t, std::uint64_t> free_;     // Runs: first page, pages.
-  std::vector<std::unique_ptr<ClonePage>> clones_;  // By the number in the owner word.
+  std::map<std::uint64_t, std::uint64_t> free_;                     // Runs: first page, pages.
+  std::set<std::pair<std::uint64_t, std::uint64_t>> free_by_size_;  // The same: pages, first page.
+  std::vector<std::unique_ptr<ClonePage>> clones_;                  // By the number in the owner word.
   std::vector<std::uint32_t> free_clones_;
   std::vector<std::uint32_t> partial_;  // Clone pages with free entries; the last one's are taken next.
   PageCount clone_pages_;

@@ -12,7 +12,7 @@ Result<VpnRange> ProcessSpace::reserve_stack(Processor& cpu, ByteCount size, Byt
   // No gap for the region has the same status as no frames, and no wait makes one.
   auto refused = Status::kSuccess;
   const auto made = with_memory(relief(), cpu, [&]() -> Result<VpnRange> {
-    const LockGuard guard(lock);
+    const ChangeGuard guard(*this);
     const auto reserved = reserve_locked({.size = size});
     if (!reserved) {
       refused = reserved.error();
@@ -54,6 +54,11 @@ Result<VirtualAddress> ProcessSpace::stack_limit(VirtualAddress base) {
   const Stack* const stack = stacks_.find(base.vpn());
   if (stack == nullptr || stack->pages.first != base.vpn()) return fail(Status::kInvalidParameter);
   return VirtualAddress(stack->limit);
+}
+
+std::optional<Vpn> ProcessSpace::next_guard(Vpn page) {
+  const Stack* const stack = stacks_.find(page);
+  return stack != nullptr ? stack->next_guard(page) : std::nullopt;
 }
 
 Status ProcessSpace::guard_hit(Processor& cpu, Vpn page) {

@@ -94,7 +94,12 @@ Result<> clone_entries(RegionSpace& child, RegionSpace& parent, Processor& cpu, 
       }
       if (child.is_clone(pointer)) {
         const LockGuard guard(core.pfns.lock);
-        core.prototypes.add_clone_reference(codec.prototype_address(pointer));
+        const VirtualAddress clone = codec.prototype_address(pointer);
+        if (core.prototypes.clone_references(clone) >= PfnEntry::kMostCounted) {
+          status = Status::kInsufficientResources;
+          return false;
+        }
+        core.prototypes.add_clone_reference(clone);
       }
       child.tables().store(cpu, mine, pointer);
       return true;

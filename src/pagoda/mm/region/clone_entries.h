@@ -35,7 +35,8 @@ class CloneEntries {
 };
 
 // Fills the child's entries of the range, which are zero, from the parent's. Device frames stay unmapped in the child,
-// which finds them by its region. Fails with: kNoMemory, kCommitmentLimit.
+// which finds them by its region. Fails with: kNoMemory, kCommitmentLimit, kInsufficientResources (more forks than an
+// entry can count).
 Result<> clone_entries(RegionSpace& child, RegionSpace& parent, Processor& cpu, VpnRange pages, CloneEntries& entries)
     PAGODA_REQUIRES(child.lock, parent.lock);
 
