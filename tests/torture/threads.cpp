@@ -63,4 +63,16 @@ std::string describe(const WorldConfig& config) {
                      config.read_error_rate > 0 ? ", disk errors" : "");
 }
 
+std::string describe(const Counters& counters) {
+  const auto faults = [&](FaultKind kind) { return counters.faults[static_cast<std::size_t>(kind)]; };
+  return fmt::format(
+      "  {} pages read and {} written for private memory, {} and {} of files; {} repurposed, {} trimmed, {} shortages; "
+      "faults: {} "
+      "transition, {} collided, {} copies; {} + {} disk errors, {} in-page errors",
+      counters.page_file_pages_read, counters.page_file_pages_written, counters.mapped_file_pages_read,
+      counters.mapped_file_pages_written, counters.pages_repurposed, counters.pages_trimmed, counters.shortages,
+      faults(FaultKind::kTransitionStandby) + faults(FaultKind::kTransitionModified), faults(FaultKind::kCollided),
+      faults(FaultKind::kCopyOnWrite), counters.read_errors, counters.write_errors, faults(FaultKind::kInPageError));
+}
+
 }  // namespace pagoda::mm::torture

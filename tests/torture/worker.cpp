@@ -210,7 +210,8 @@ void Worker::write_own(unsigned region, std::size_t page) {
   if (allowed) history.cancel();
   if (status == Status::kInPageError && world_.errors_are_injected() && own.committed) return;
   if (allowed || status != Status::kAccessViolation)
-    wrong(fmt::format("a write to {:#x}, which is {}, says {}", at.value(), allowed ? "allowed" : "forbidden",
+    wrong(fmt::format("a write to {:#x}, which is {} with protection {:#x}, says {}", at.value(),
+                      own.committed ? "committed" : "not committed", static_cast<unsigned>(own.protection),
                       to_string(status)));
 }
 
