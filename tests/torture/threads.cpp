@@ -36,6 +36,7 @@ WorldConfig world_of_seed(std::uint64_t seed) {
   if (random.below(4) == 0) config.tlb = machine::TlbGeometry::kRealistic;
   config.workers = 3 + static_cast<unsigned>(random.below(3));
   config.processes = config.workers - 1;
+  if (random.below(2) == 0) config.region_stride = 2_MiB;  // A page table for each.
   // A quarter of what they use: regions, both kinds of views, copies.
   const PageCount used =
       config.region_pages * (config.workers * config.regions) +

@@ -70,7 +70,7 @@ void Worker::perform(Operation operation) {
       if (section_count() > 0) read_shared(any_section(), any_section_page());
       return;
     case Operation::kWriteShared:
-      if (section_count() > 0) write_shared();
+      if (section_count() > 0) write_shared(any_section(), any_section_page());
       return;
     case Operation::kReadCopy:
       if (section_count() > 0) read_copy(any_section(), any_section_page());
@@ -79,7 +79,7 @@ void Worker::perform(Operation operation) {
       if (section_count() > 0) write_copy();
       return;
     case Operation::kCommit:
-      return commit();
+      return commit(some_pages());
     case Operation::kDecommit:
       return decommit();
     case Operation::kRelease:
@@ -115,6 +115,22 @@ void Worker::perform(Operation operation) {
     case Operation::kFlushModified:
       world_.manager().flush_modified(cpu_);
       return;
+  }
+}
+
+void Worker::take_everything() {
+  for (unsigned region = 0; region < regions_.size(); ++region) {
+    commit({.region = region,
+            .first = 0,
+            .count = regions_[region].pages.size(),
+            .base = world_.regions(number_)[region].base});
+    for (std::size_t page = 0; page < regions_[region].pages.size(); ++page)
+      if (random_.below(2) == 0) write_own(region, page);
+  }
+  for (unsigned section = 0; section < section_count(); ++section) {
+    map(section);
+    map_copy(section);
+    for (std::size_t page = 0; page < copies_[section].versions.size(); ++page) write_shared(section, page);
   }
 }
 
@@ -266,10 +282,8 @@ void Worker::read_shared(unsigned section, std::size_t page) {
   expect_within(found, at, shared, shared.history.after(first));
 }
 
-void Worker::write_shared() {
-  const auto section = static_cast<unsigned>(random_.below(section_count()));
+void Worker::write_shared(unsigned section, std::size_t page) {
   SharedSection& shared = world_.sections()[section];
-  const std::size_t page = random_.below(shared.pages.size());
   if (shared.writer_of(page, world_.config().workers) != number_ || !map(section)) return;
   History& history = shared.pages[page].history;
   const VirtualAddress at = *views_[section] + bytes_of(PageCount(page));

@@ -23,6 +23,8 @@ class Worker {
   // One operation. What is wrong goes to the world.
   void step();
   [[nodiscard]] std::uint64_t operations() const { return operations_; }
+  // Commits all of its regions and maps every section; writes about half of the pages. While everybody rests.
+  void take_everything();
   // All pages of its own and all that it sees of others, one by one; while everybody rests.
   void look_at_everything();
 
@@ -56,7 +58,7 @@ class Worker {
   void write_own(unsigned region, std::size_t page);
   void read_other();
   void read_shared(unsigned section, std::size_t page);
-  void write_shared();
+  void write_shared(unsigned section, std::size_t page);
   void read_copy(unsigned section, std::size_t page);
   void write_copy();
   // Reads the page, or a word of it. What was found may be of several versions.
@@ -72,7 +74,7 @@ class Worker {
   // --- Memory ---
   [[nodiscard]] Range some_pages();
   void reserve(unsigned region);
-  void commit();
+  void commit(const Range& range);
   void decommit();
   void release();
   void protect();

@@ -47,8 +47,7 @@ void Worker::reserve(unsigned region) {
   if (!reserved && !may_be_refused(reserved.error())) wrong(fmt::format("no region: {}", to_string(reserved.error())));
 }
 
-void Worker::commit() {
-  const Range range = some_pages();
+void Worker::commit(const Range& range) {
   if (!regions_[range.region].reserved) reserve(range.region);
   if (!regions_[range.region].reserved) return;
   change(

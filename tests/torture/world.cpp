@@ -15,14 +15,12 @@ namespace {
 
 // Where regions lie: above what the manager chooses for views, below the end of a program's addresses on x86.
 constexpr VirtualAddress kFirstRegion{0x40000000};
-constexpr std::uint64_t kWorkerStride = 0x02000000;
-constexpr std::uint64_t kRegionStride = 0x00200000;
+constexpr ByteCount kGranularity = 64_KiB;
 
 machine::SimMachineConfig machine_config(const WorldConfig& config) {
-  constexpr unsigned kKeepers = 5;
   return {.frames = config.frames,
           .paging = config.paging,
-          .processors = config.workers + kKeepers,
+          .processors = config.workers + static_cast<unsigned>(config.keepers.size()),
           .tlb = config.tlb,
           .refill = config.refill,
           .driving = machine::Driving::kThreads,
@@ -80,9 +78,11 @@ World::World(const WorldConfig& config)
     spaces_.push_back(*manager_->create_space(cpu(0), {.limits = config.limits}));
   make_sections();
   regions_.resize(config.workers);
+  ByteCount stride = config.region_stride;
+  if (stride.is_zero()) stride = kGranularity * ((bytes_of(config.region_pages) + kGranularity - 1_B) / kGranularity);
   for (unsigned worker = 0; worker < config.workers; ++worker) {
     for (unsigned region = 0; region < config.regions; ++region) {
-      RegionPlace place{.base = kFirstRegion + ByteCount(worker * kWorkerStride + region * kRegionStride),
+      RegionPlace place{.base = kFirstRegion + stride * (worker * config.regions + region),
                         .pages = std::vector<Page>(config.region_pages.value())};
       for (Page& page : place.pages) page.number = number_pages(1);
       regions_[worker].push_back(std::move(place));
@@ -92,8 +92,8 @@ World::World(const WorldConfig& config)
   for (unsigned worker = 0; worker < config.workers; ++worker)
     workers_.push_back(std::make_unique<Worker>(*this, worker));
   unsigned processor = config.workers;
-  for (SystemThread* thread : manager_->system_threads())
-    keepers_.push_back(std::make_unique<Keeper>(*this, *thread, cpu(processor++)));
+  for (const unsigned keeper : config.keepers)
+    keepers_.push_back(std::make_unique<Keeper>(*this, *manager_->system_threads()[keeper], cpu(processor++)));
   for (unsigned disk = 0; disk < 2; ++disk) {
     machine::FaultInjection& injection = machine_->sim_disk(disk).injection();
     injection = machine::FaultInjection(Random::mix(config.seed + disk));
@@ -110,6 +110,12 @@ void World::abandon() {
   for (auto& worker : workers_) static_cast<void>(worker.release());
   static_cast<void>(manager_.release());
   static_cast<void>(machine_.release());
+}
+
+void World::warm_up() {
+  for (const auto& worker : workers_) worker->take_everything();
+  for (ProcessSpace* space : spaces_) space->empty_working_set(cpu(0));
+  static_cast<void>(manager_->flush_modified(cpu(0)));
 }
 
 void World::make_sections() {

@@ -68,12 +68,15 @@ struct WorldConfig {
   unsigned paging_sections = 2;
   unsigned file_sections = 2;
   PageCount section_pages{128};
+  ByteCount region_stride;  // From one region to the next; zero: side by side.
   ByteCount paging_file = 64_MiB;
   std::optional<Tunables> tunables;
   std::optional<WorkingSet::Limits> limits;
   double read_error_rate = 0;
   double write_error_rate = 0;
   Weights weights = all_operations();
+  // Which of the manager's threads run, by their place in MemoryManager::system_threads.
+  std::vector<unsigned> keepers{0, 1, 2, 3, 4};
 };
 
 struct Page {
@@ -112,6 +115,10 @@ class World {
   [[nodiscard]] machine::SimProcessor& cpu(unsigned number) { return machine_->processor(number); }
   [[nodiscard]] std::vector<std::unique_ptr<Worker>>& workers() { return workers_; }
   [[nodiscard]] std::vector<std::unique_ptr<Keeper>>& keepers() { return keepers_; }
+
+  // Every worker commits all that it may have and writes a part of it; then everything that can leaves memory. While everybody
+  // rests.
+  void warm_up();
 
   // --- For workers ---
   [[nodiscard]] unsigned process_of(unsigned worker) const { return worker % config_.processes; }
