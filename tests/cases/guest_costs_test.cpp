@@ -29,7 +29,7 @@ TEST(GuestCosts, DISABLED_AHundredGuestsFitOnSixtyFourProcessors) {
 
 // Clusters bring pages in for the guest; they write none. Pages that were clean in the host stay clean, and keep their
 // slots.
-TEST(GuestCosts, DISABLED_AWriteDirtiesNoCleanNeighbourInTheHost) {
+TEST(GuestCosts, AWriteDirtiesNoCleanNeighbourInTheHost) {
   constexpr PageCount kPages{512};
   constexpr std::uint64_t kCluster = 16;
   TestHost host({.frames = PageCount(8192)});
@@ -49,7 +49,7 @@ TEST(GuestCosts, DISABLED_AWriteDirtiesNoCleanNeighbourInTheHost) {
   EXPECT_EQ(vm.check(), "");
 }
 
-TEST(GuestCosts, DISABLED_InvlpgUnderShadowPagingIsAsFastBesideMoreProcesses) {
+TEST(GuestCosts, InvlpgUnderShadowPagingIsAsFastBesideMoreProcesses) {
   constexpr std::uint64_t kOperations = 2000;
   const auto cost = [](unsigned processes) {
     TestHost host({.frames = PageCount(40'000)});

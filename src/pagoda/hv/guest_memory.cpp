@@ -146,8 +146,11 @@ void GuestMemory::touch_cluster(mm::Processor& host, VpnRange cluster, Vpn wante
       cost = mm::prefetch_cost(vmmem_, host, page, cluster.count);
     }
     if (cost == mm::PrefetchCost::kOthers) return;
-    if (cost != mm::PrefetchCost::kSoftFault) continue;
-    if (!host.touch(VirtualAddress(page), use)) return;
+    if (cost == mm::PrefetchCost::kMore) continue;
+    // Nor a write in their name: contents that the host has written stay clean, and keep their slots. Zeros have none,
+    // and are made for the use, so that a guest that fills its memory needs one violation a cluster.
+    const Access neighbours = cost == mm::PrefetchCost::kZeros ? use : Access::kRead;
+    if (!host.touch(VirtualAddress(page), neighbours)) return;
   }
 }
 

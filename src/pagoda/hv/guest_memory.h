@@ -86,7 +86,8 @@ class GuestMemory final : private mm::SecondaryMmu {
   // written.
   const GpaRange* admit(Gfn frame, machine::Access use);
   // The host's part of a violation: makes the frame's page resident for the use, its neighbours in the fault cluster
-  // too as far as that costs no transfer and memory is plentiful, and calls `fill(cluster)`; again, while that answers
+  // too as far as that costs no transfer, dirties none that is clean, and memory is plentiful, and calls
+  // `fill(cluster)`; again, while that answers
   // that the host took the page away in between. Throws GuestMemoryLost.
   template <class Fill>
   void handle_violation(mm::Processor& host, const GpaRange& range, Gfn frame, machine::Access use, Fill&& fill) {

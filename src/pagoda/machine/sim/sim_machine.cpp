@@ -28,8 +28,8 @@ SimMachine::SimMachine(SimMachineConfig config, PhysicalMemory memory)
   }
 }
 
-void SimMachine::shoot_down(Processor& initiator, const ProcessorSet& targets, Asid asid, VpnRange pages) {
-  processors_.shoot_down(initiator, targets, asid, pages);
+void SimMachine::shoot_down(Processor& initiator, const CachedSpace& space, std::span<const StaleRun> runs) {
+  processors_.shoot_down(initiator, space, runs);
 }
 
 }  // namespace pagoda::machine

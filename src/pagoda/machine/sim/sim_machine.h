@@ -45,7 +45,7 @@ class SimMachine : public Machine {
   [[nodiscard]] Hypercalls* hypercalls() override { return nullptr; }
   [[nodiscard]] PageCount give_back_granule() const override { return PageCount(1); }
   void give_back(PfnRange frames) override { memory_.give_back(frames); }
-  void shoot_down(Processor& initiator, const ProcessorSet& targets, Asid asid, VpnRange pages) override;
+  void shoot_down(Processor& initiator, const CachedSpace& space, std::span<const StaleRun> runs) override;
 
   [[nodiscard]] SimProcessor& processor(unsigned number = 0) { return processors_[number]; }
   [[nodiscard]] std::span<SimProcessor* const> sim_processors() const { return processors_.all(); }

@@ -64,7 +64,8 @@ void shoot_down_two_hundred(Driving driving) {
   map_frame_with(2);
   ProcessorSet odd;
   for (unsigned number = 1; number < 200; number += 2) odd.add(number);
-  machine->shoot_down(machine->processor(199), odd, Asid{1}, {kVa.vpn(), 1_pages});
+  const StaleRun run{{kVa.vpn(), 1_pages}, kNoPfn};
+  machine->shoot_down(machine->processor(199), {tables.root(), Asid{1}, odd}, std::span(&run, 1));
   for (SimProcessor* cpu : machine->sim_processors()) {
     const bool told = cpu->number() % 2 == 1;
     EXPECT_EQ(cpu->load<std::uint32_t>(kVa), told ? 2U : 1U) << cpu->number();

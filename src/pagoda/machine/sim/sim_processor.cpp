@@ -25,9 +25,12 @@ void SimProcessor::take_shootdown() {
   });
 }
 
-void SimProcessor::load_root(Pfn root, Asid asid) {
+void SimProcessor::do_load_root(Pfn root, Asid asid, OldEntries old) {
   set_root(root, asid);
-  if (asid == kUntagged) with_tlb([&] { tlb_.invalidate_asid(asid); });
+  with_tlb([&] {
+    if (asid == kUntagged || old == OldEntries::kForget) tlb_.invalidate_asid(asid);
+    tlb_.load_space(asid);
+  });
   if (guest_mmu_ != nullptr) guest_mmu_->root_loaded(*this);
 }
 
@@ -89,7 +92,7 @@ std::byte* SimProcessor::remember(VirtualAddress va, const Translation& translat
 }
 
 Result<std::byte*> SimProcessor::translate(VirtualAddress va, Access access, Privilege privilege) {
-  const Tlb::Entry* entry = tlb_.find(va, asid());
+  const Tlb::Entry* entry = tlb_.find(va);
   if (entry != nullptr && entry->allows(access_right(access, privilege))) return entry->host(va);
   return translate_slowly(va, access, privilege);
 }
@@ -101,7 +104,7 @@ bool SimProcessor::can_translate(VirtualAddress va) const {
 std::expected<std::byte*, PageFault> SimProcessor::fill(VirtualAddress va, Access access, Privilege privilege) {
   if (machine().refill() == TlbRefill::kSoftware) {
     if (once_ != nullptr) return std::exchange(once_, nullptr);
-    const Tlb::Entry* entry = tlb_.find(va, asid());
+    const Tlb::Entry* entry = tlb_.find(va);
     if (entry != nullptr && entry->allows(access_right(access, privilege))) return entry->host(va);
     return std::unexpected(PageFault{va, access, privilege});
   }
@@ -161,7 +164,7 @@ Result<> SimProcessor::with_bytes_locked(VirtualAddress va, Access access, Privi
     {
       const LockGuard guard(lock_);
       charge(std::exchange(owed_, Cycles()));
-      const Tlb::Entry* entry = tlb_.find(va, asid());
+      const Tlb::Entry* entry = tlb_.find(va);
       if (entry != nullptr && entry->allows(access_right(access, privilege))) {
         use(entry->host(va));
         return {};

@@ -60,7 +60,6 @@ class SimProcessor final : public Processor {
   // The guest's MMU walks in place of the hardware; null: the hardware does.
   void attach(GuestMmu* mmu) { guest_mmu_ = mmu; }
   void set_walk_rules(const WalkRules& rules);  // CR0.WP and EFER.NXE; flushes the TLB.
-  void load_root(Pfn root, Asid asid) override;
   void invalidate_page(VirtualAddress va, Asid asid) override;
   void invalidate_asid(Asid asid) override;
   void invalidate_all() override;
@@ -82,7 +81,7 @@ class SimProcessor final : public Processor {
   Result<T> load(VirtualAddress va, Privilege privilege = Privilege::kUser) {
     const Tlb::Hit& hit = tlb_.user_read(va);
     T value;
-    if (hit.covers<sizeof(T)>(va, asid())) [[likely]] {
+    if (hit.covers<sizeof(T)>(va, tlb_.loaded_tag())) [[likely]] {
       std::memcpy(&value, hit.host(va), sizeof(T));
       return value;
     }
@@ -95,7 +94,7 @@ class SimProcessor final : public Processor {
   template <Word T>
   Result<> store(VirtualAddress va, T value, Privilege privilege = Privilege::kUser) {
     const Tlb::Hit& hit = tlb_.user_write(va);
-    if (hit.covers<sizeof(T)>(va, asid())) [[likely]] {
+    if (hit.covers<sizeof(T)>(va, tlb_.loaded_tag())) [[likely]] {
       std::memcpy(hit.host(va), &value, sizeof(T));
       return {};
     }
@@ -112,6 +111,7 @@ class SimProcessor final : public Processor {
   Result<> fetch(VirtualAddress va, Privilege privilege = Privilege::kUser);
 
  private:
+  void do_load_root(Pfn root, Asid asid, OldEntries old) override;
   Result<> touch_page(VirtualAddress va, Access access, Privilege privilege) override;
   Status load_slowly(VirtualAddress va, std::span<std::byte> into, Privilege privilege);
   Status store_slowly(VirtualAddress va, std::span<const std::byte> from, Privilege privilege);

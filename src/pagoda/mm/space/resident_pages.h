@@ -54,7 +54,8 @@ void for_each_resident(const AddressSpace& space, const Processor& cpu, VpnRange
 
 // What a fault on a page that no access has asked for yet would cost.
 enum class PrefetchCost : std::uint8_t {
-  kSoftFault,  // The page is zero, or in transition and not being read.
+  kZeros,      // A frame: the page is zero.
+  kSoftFault,  // Nothing: the page is in transition and not being read.
   kMore,       // A transfer, perhaps; or the page is mapped already.
   kOthers,     // Memory is not plentiful: others would lose their pages.
 };
@@ -68,7 +69,7 @@ enum class PrefetchCost : std::uint8_t {
   switch (core.codec.kind(raw)) {
     case PteKind::kZero:
     case PteKind::kDemandZero:
-      return PrefetchCost::kSoftFault;
+      return PrefetchCost::kZeros;
     case PteKind::kTransition:
       return core.pfns.entry(core.codec.frame(raw)).read_in_progress ? PrefetchCost::kMore : PrefetchCost::kSoftFault;
     default:

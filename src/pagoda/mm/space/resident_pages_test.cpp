@@ -75,18 +75,18 @@ TEST(ResidentPages, OnlyPagesInAPagingFileArePagedOut) {
   EXPECT_FALSE(paged_out(t, t.page(base, 2))) << "never touched";
 }
 
-TEST(ResidentPages, PrefetchCostsASoftFaultOrMore) {
+TEST(ResidentPages, PrefetchCostsAFrameASoftFaultOrMore) {
   TestMachine t;
   const VirtualAddress base = t.commit(PageCount(3));
   t.fill(base, PageCount(2));
   EXPECT_EQ(cost_of(t, base), PrefetchCost::kMore) << "mapped";
-  EXPECT_EQ(cost_of(t, t.page(base, 2)), PrefetchCost::kSoftFault) << "zero";
+  EXPECT_EQ(cost_of(t, t.page(base, 2)), PrefetchCost::kZeros) << "zero";
   t.page_out();
   EXPECT_EQ(cost_of(t, base), PrefetchCost::kSoftFault) << "on standby";
   t.push_out();
   EXPECT_EQ(cost_of(t, base), PrefetchCost::kMore) << "a transfer";
   const PageCount plenty = t.core().tunables.plenty_free;
-  EXPECT_EQ(cost_of(t, t.page(base, 2), t.available() - plenty), PrefetchCost::kSoftFault);
+  EXPECT_EQ(cost_of(t, t.page(base, 2), t.available() - plenty), PrefetchCost::kZeros);
   EXPECT_EQ(cost_of(t, t.page(base, 2), t.available() - plenty + 1_pages), PrefetchCost::kOthers);
 }
 
