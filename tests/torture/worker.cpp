@@ -204,6 +204,12 @@ Content Worker::content_of(const OwnPage& page) {
   return {.accessible = true, .version = page.version};
 }
 
+std::string Worker::past_of(const OwnPage& page) {
+  std::string past = fmt::format("changed by operation {}", page.changed_by);
+  if (page.refused != 0) past += fmt::format(", operation {} refused with {}", page.refused, to_string(page.refusal));
+  return past;
+}
+
 void Worker::read_own(unsigned region, std::size_t page) {
   const RegionPlace& place = world_.regions(number_)[region];
   const VirtualAddress at = place.base + bytes_of(PageCount(page));
@@ -226,9 +232,9 @@ void Worker::write_own(unsigned region, std::size_t page) {
   if (allowed) history.cancel();
   if (status == Status::kInPageError && world_.errors_are_injected() && own.committed) return;
   if (allowed || status != Status::kAccessViolation)
-    wrong(fmt::format("a write to {:#x}, which is {} with protection {:#x}, says {}", at.value(),
+    wrong(fmt::format("a write to {:#x}, which is {} with protection {:#x}, says {} ({})", at.value(),
                       own.committed ? "committed" : "not committed", static_cast<unsigned>(own.protection),
-                      to_string(status)));
+                      to_string(status), past_of(own)));
 }
 
 void Worker::read_other() {

@@ -33,6 +33,10 @@ class Worker {
     bool committed = false;
     Protection protection = Protection::kNone;
     std::uint32_t version = 0;
+    // For who looks for a fault: what changed it last, and what was refused since.
+    std::uint64_t changed_by = 0;
+    std::uint64_t refused = 0;
+    Status refusal = Status::kSuccess;
   };
   struct Region {
     bool reserved = false;
@@ -87,6 +91,7 @@ class Worker {
   void fork();
   bool map(unsigned section);
   bool map_copy(unsigned section);
+  [[nodiscard]] static std::string past_of(const OwnPage& page);
   [[nodiscard]] static Content content_of(const OwnPage& page);
   // `change(own page)` for all pages of the range, before the call that does it; then the call decides.
   template <class Change, class Call>

@@ -31,7 +31,16 @@ void Worker::change(const Range& range, Change&& change, Call&& call) {
   }
   const Status status = call();
   const bool done = status == Status::kSuccess;
-  if (done) std::ranges::copy(after, own.begin());
+  for (std::size_t i = 0; i < range.count; ++i) {
+    if (done) {
+      own[i] = after[i];
+      own[i].changed_by = operations_;
+      own[i].refused = 0;
+    } else {
+      own[i].refused = operations_;
+      own[i].refusal = status;
+    }
+  }
   for (Page& page : pages) done ? page.history.finish() : page.history.cancel();
   if (!done && !may_be_refused(status))
     wrong(fmt::format("pages {} to {} of region {} fail with {}", range.first, range.first + range.count - 1,
