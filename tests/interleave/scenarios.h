@@ -29,9 +29,14 @@ std::span<const Scenario> scenarios();
 std::string run(Scheduler& scheduler, const Scenario& scenario, std::uint64_t seed);
 // What a seed replays: who ran when, and where everything is afterwards.
 struct Replay {
+  std::uint64_t points = 0;
+  std::uint64_t switches = 0;
   std::uint64_t trace = 0;
   std::uint64_t state = 0;
-  friend bool operator==(const Replay&, const Replay&) = default;
+  mm::Counters counters;  // Says no more than the state does.
+  friend bool operator==(const Replay& a, const Replay& b) {
+    return a.points == b.points && a.switches == b.switches && a.trace == b.trace && a.state == b.state;
+  }
 };
 std::string run(Scheduler& scheduler, const Scenario& scenario, std::uint64_t seed, Replay& replay);
 

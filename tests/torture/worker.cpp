@@ -115,6 +115,13 @@ void Worker::perform(Operation operation) {
     case Operation::kFlushModified:
       world_.manager().flush_modified(cpu_);
       return;
+    case Operation::kWriteCluster:
+      if (random_.below(2) == 0 || !world_.manager().mapped_writer().write_cluster(cpu_))
+        world_.manager().modified_writer().write_cluster(cpu_);
+      return;
+    case Operation::kReuseStandby:
+      world_.reuse_standby(cpu_);
+      return;
   }
 }
 

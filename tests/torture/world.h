@@ -48,8 +48,10 @@ enum class Operation : std::uint8_t {
   kFlushView,
   kFork,
   kFlushModified,
+  kWriteCluster,  // One transfer of either writer, which nobody waits for.
+  kReuseStandby,  // Whatever is in memory only because nobody else needed it is there no more.
 };
-inline constexpr std::size_t kOperations = static_cast<std::size_t>(Operation::kFlushModified) + 1;
+inline constexpr std::size_t kOperations = static_cast<std::size_t>(Operation::kReuseStandby) + 1;
 std::string_view name(Operation operation);
 using Weights = std::array<unsigned, kOperations>;
 // Mostly accesses, everything else now and then.
@@ -70,8 +72,11 @@ struct WorldConfig {
   PageCount section_pages{128};
   ByteCount region_stride;  // From one region to the next; zero: side by side.
   ByteCount paging_file = 64_MiB;
+  PageCount paging_slots;  // A paging file of so many, however few, in place of that; zero: none.
   std::optional<Tunables> tunables;
   std::optional<WorkingSet::Limits> limits;
+  PageCount frames_left;  // After `warm_up` only so many are available, others have the rest; zero: all are.
+  Duration disk_latency = 65_us;
   double read_error_rate = 0;
   double write_error_rate = 0;
   Weights weights = all_operations();
@@ -116,11 +121,16 @@ class World {
   [[nodiscard]] std::vector<std::unique_ptr<Worker>>& workers() { return workers_; }
   [[nodiscard]] std::vector<std::unique_ptr<Keeper>>& keepers() { return keepers_; }
 
-  // Every worker commits all that it may have and writes a part of it; then everything that can leaves memory. While everybody
-  // rests.
+  // Every worker commits all that it may have and writes a part of it; then everything is pushed out. While everybody rests.
   void warm_up();
+  // Everything that can leaves memory, as far as the disks take it.
+  void push_out();
+  // The others give the frames back. Before anything is checked.
+  void end_shortage();
 
   // --- For workers ---
+  // Gives the frames of all pages on standby to others, who give them back.
+  void reuse_standby(machine::Processor& cpu);
   [[nodiscard]] unsigned process_of(unsigned worker) const { return worker % config_.processes; }
   [[nodiscard]] ProcessSpace& space(unsigned process) { return *spaces_[process]; }
   [[nodiscard]] std::vector<RegionPlace>& regions(unsigned worker) { return regions_[worker]; }
@@ -144,12 +154,14 @@ class World {
   void abandon();
 
  private:
+  void add_paging_file();
   void make_sections();
 
   WorldConfig config_;
   std::unique_ptr<machine::SimMachine> machine_;
   std::unique_ptr<MemoryManager> manager_;
   std::vector<ProcessSpace*> spaces_;
+  std::vector<Pfn> held_;                          // By others, who keep memory short.
   std::vector<std::vector<RegionPlace>> regions_;  // By worker.
   std::vector<SharedSection> sections_;
   std::vector<std::unique_ptr<Worker>> workers_;
