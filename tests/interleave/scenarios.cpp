@@ -246,11 +246,18 @@ WorldConfig compressed_pages(Random& random) {
   return config;
 }
 
+// Frames that a fault may have in hand while another looks for its own: page tables, a page, and the copy of it.
+constexpr std::uint64_t kInHand = 3;
+
 // Hardly more than a fault's reserve: every fault writes and waits, or finds what the other is about to free.
 WorldConfig shortages(Random& random) {
   WorldConfig config = small(random, {{Operation::kReadOwn, 4}, {Operation::kWriteOwn, 8}, {Operation::kReadOther, 2}});
   config.processes = 1 + static_cast<unsigned>(random.below(2));
-  config.frames_left = mm::kFaultReserve + PageCount(random.below(4));
+  config.frames_left = mm::kFaultReserve + PageCount(kInHand * config.workers + random.below(4));
+  config.region_pages = PageCount(8 + random.below(12));
+  // Nobody trims while what is being written is enough.
+  config.tunables->minimum_free = mm::kFaultReserve + 1_pages;
+  config.tunables->plenty_free = mm::kFaultReserve + PageCount(1 + random.below(4));
   return config;
 }
 
@@ -264,10 +271,11 @@ WorldConfig reused_frames(Random& random) {
                                       {Operation::kDiscard, 2},
                                       {Operation::kProtect, 1},
                                       {Operation::kEmptyWorkingSet, 1}});
-  config.processes = 1;
+  config.workers = 3;  // Two in one process, and one to take the frames.
+  config.processes = 2;
+  config.may_lack_memory = true;
   config.region_pages = PageCount(2 + random.below(4));
-  config.frames_left = mm::kFaultReserve + PageCount(1 + random.below(6));
-  few_slots(random, config);
+  config.frames_left = mm::kFaultReserve + PageCount(1 + random.below(4));
   return config;
 }
 
@@ -275,6 +283,19 @@ WorldConfig software_refills(Random& random) {
   WorldConfig config = reused_frames(random);
   config.refill = machine::TlbRefill::kSoftware;
   config.weights[static_cast<std::size_t>(Operation::kEmptyWorkingSet)] = 4;
+  return config;
+}
+
+// Reads of several pages fail while some of these are given up.
+WorldConfig failed_clusters(Random& random) {
+  WorldConfig config = small(random, {{Operation::kReadOther, 8},
+                                      {Operation::kReadOwn, 1},
+                                      {Operation::kWriteOwn, 5},
+                                      {Operation::kDecommit, 3},
+                                      {Operation::kCommit, 4},
+                                      {Operation::kEmptyWorkingSet, 3}});
+  config.processes = 1;
+  config.read_error_rate = 0.5;
   return config;
 }
 
@@ -321,7 +342,8 @@ constexpr std::array kScenarios{
     Scenario{"Shortages", 500, shortages, 20},
     Scenario{"ReusedFrames", 500, reused_frames, 40},
     Scenario{"SoftwareRefills", 500, software_refills, 40},
-    Scenario{"Anything", 1100, anything, 40},
+    Scenario{"FailedClusters", 500, failed_clusters, 40},
+    Scenario{"Anything", 600, anything, 40},
 };
 
 }  // namespace

@@ -170,7 +170,7 @@ Status Worker::write(VirtualAddress page, std::uint32_t number, std::uint32_t ve
 }
 
 void Worker::expect_exactly(const Found& found, VirtualAddress at, std::uint32_t number, Content content) {
-  if (found.status == Status::kInPageError && world_.errors_are_injected() && content.accessible) return;
+  if (world_.may_fail_with(found.status) && content.accessible) return;
   const Status expected = content.accessible ? Status::kSuccess : Status::kAccessViolation;
   if (found.status != expected)
     return wrong(fmt::format("{:#x} says {}, not {}", at.value(), to_string(found.status), to_string(expected)));
@@ -188,7 +188,7 @@ void Worker::expect_within(const Found& found, VirtualAddress at, const Page& pa
   const auto says = [&] {
     return fmt::format("{:#x} (page {}) between events {} and {}", at.value(), page.number, window.first, window.last);
   };
-  if (found.status == Status::kInPageError && world_.errors_are_injected()) return;
+  if (world_.may_fail_with(found.status)) return;
   if (found.status == Status::kAccessViolation) {
     if (!page.history.allows(window, {})) wrong(fmt::format("{} was accessible all the time", says()));
     return;
@@ -237,7 +237,7 @@ void Worker::write_own(unsigned region, std::size_t page) {
     return history.finish();
   }
   if (allowed) history.cancel();
-  if (status == Status::kInPageError && world_.errors_are_injected() && own.committed) return;
+  if (world_.may_fail_with(status) && own.committed) return;
   if (allowed || status != Status::kAccessViolation)
     wrong(fmt::format("a write to {:#x}, which is {} with protection {:#x}, says {} ({})", at.value(),
                       own.committed ? "committed" : "not committed", static_cast<unsigned>(own.protection),
@@ -305,8 +305,7 @@ void Worker::write_shared(unsigned section, std::size_t page) {
   const Status status = write(at, shared.pages[page].number, version);
   if (status == Status::kSuccess) return history.finish();
   history.cancel();
-  if (status != Status::kInPageError || !world_.errors_are_injected())
-    wrong(fmt::format("a write to {:#x} says {}", at.value(), to_string(status)));
+  if (!world_.may_fail_with(status)) wrong(fmt::format("a write to {:#x} says {}", at.value(), to_string(status)));
 }
 
 void Worker::read_copy(unsigned section, std::size_t page) {
@@ -332,7 +331,7 @@ void Worker::write_copy() {
   const Status status = write(at, copy.first_number + static_cast<std::uint32_t>(page), version);
   if (status == Status::kSuccess) {
     copy.versions[page] = version;
-  } else if (status != Status::kInPageError || !world_.errors_are_injected()) {
+  } else if (!world_.may_fail_with(status)) {
     wrong(fmt::format("a write to {:#x} says {}", at.value(), to_string(status)));
   }
 }

@@ -212,7 +212,7 @@ void Worker::fork() {
     const Status status = write(look.at, child_number_, version);
     if (status == Status::kSuccess)
       expect_exactly(read(look.at), look.at, child_number_, {.accessible = true, .version = version});
-    else if (status != Status::kAccessViolation && !(status == Status::kInPageError && world_.errors_are_injected()))
+    else if (status != Status::kAccessViolation && !world_.may_fail_with(status))
       wrong(fmt::format("a write of the child to {:#x} says {}", look.at.value(), to_string(status)));
   }
   world_.manager().attach(cpu_, space());

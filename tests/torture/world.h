@@ -75,6 +75,8 @@ struct WorldConfig {
   PageCount paging_slots;  // A paging file of so many, however few, in place of that; zero: none.
   std::optional<Tunables> tunables;
   std::optional<WorkingSet::Limits> limits;
+  // Others hold frames that the manager has promised: an access may fail with kNoMemory.
+  bool may_lack_memory = false;
   PageCount frames_left;  // After `warm_up` only so many are available, others have the rest; zero: all are.
   Duration disk_latency = 65_us;
   double read_error_rate = 0;
@@ -138,6 +140,11 @@ class World {
   // What of its pages of which nobody else reads gets a number.
   std::uint32_t number_pages(std::size_t count) { return next_page_.fetch_add(static_cast<std::uint32_t>(count)); }
   [[nodiscard]] bool errors_are_injected() const { return config_.read_error_rate > 0 || config_.write_error_rate > 0; }
+  // Whether an access to memory that is there may fail with the status.
+  [[nodiscard]] bool may_fail_with(Status status) const {
+    return (status == Status::kInPageError && errors_are_injected()) ||
+           (status == Status::kNoMemory && config_.may_lack_memory);
+  }
   // The simulated time that keepers keep up with: the latest of any worker.
   void reached(Time time);
   [[nodiscard]] Time latest() const { return Time(latest_.load(std::memory_order_relaxed)); }

@@ -18,16 +18,11 @@ std::uint32_t FlushBatch::entries_in(Pfn table) const {
       std::ranges::count_if(changes_.all(), [&](const Entry& entry) { return entry.change.pte.pfn() == table; }));
 }
 
-void FlushBatch::invalidate() {
-  space_.lock.assert_held();
-  space_.invalidate_tlbs(cpu_, runs_.all());
-  for (const Entry& entry : changes_.all()) space_.tell_observers({entry.change.page, entry.change.pages});
-}
-
 void FlushBatch::flush() {
   space_.lock.assert_held();
   if (runs_.empty()) return;
-  if (!PAGODA_FAULT_SWITCH(frames_before_the_shoot_down)) invalidate();
+  space_.invalidate_tlbs(cpu_, runs_.all());
+  for (const Entry& entry : changes_.all()) space_.tell_observers({entry.change.page, entry.change.pages});
   if (releases_any_ || !tables_.empty()) {
     Core& core = space_.core();
     const LockGuard guard(core.pfns.lock);
@@ -38,7 +33,6 @@ void FlushBatch::flush() {
       ++core.counters.page_tables_freed;
     }
   }
-  if (PAGODA_FAULT_SWITCH(frames_before_the_shoot_down)) invalidate();
   runs_.clear();
   changes_.clear();
   tables_.clear();

@@ -73,7 +73,6 @@ class FlushBatch {
   ~FlushBatch() = default;
 
  private:
-  void invalidate();
   void add_run(VpnRange pages, Pfn first) {
     if (!runs_.empty()) {
       machine::StaleRun& last = runs_.back();
