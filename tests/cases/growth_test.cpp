@@ -133,28 +133,71 @@ TEST(Growth, ASectionIsClosedAsFastAmongMore) {
 
 // --- Regions ---
 
-TEST(Growth, DISABLED_AQueryIsAsFastInARegionOfMoreRuns) {
+// Every other page is protected otherwise. The cost of a query, of 512 spread over the region or of all one after the
+// other.
+double cost_of_a_query(TestMachine& t, VirtualAddress base, std::uint64_t runs, std::uint64_t queries) {
+  for (std::uint64_t i = 0; i < runs; i += 2)
+    EXPECT_TRUE(t.space().protect(t.cpu(), TestMachine::page(base, i), kPageSize, Protection::kReadOnly));
+  return cost_of(queries, [&] {
+    for (std::uint64_t i = 0; i < queries; ++i)
+      EXPECT_EQ(t.space().query(t.cpu(), TestMachine::page(base, i * (runs / queries)))->size, kPageSize);
+  });
+}
+
+TEST(Growth, AQueryIsAsFastInARegionOfMoreRuns) {
   EXPECT_TRUE(does_not_grow_from(4096, 65'536, [](std::uint64_t runs) {
     TestMachine t(machine_of(PageCount(600'000)));
-    const VirtualAddress base = t.commit(PageCount(runs));
-    for (std::uint64_t i = 0; i < runs; i += 2)
-      EXPECT_TRUE(t.space().protect(t.cpu(), TestMachine::page(base, i), kPageSize, Protection::kReadOnly));
-    return cost_of(512, [&] {
-      for (std::uint64_t i = 0; i < 512; ++i)
-        static_cast<void>(t.space().query(t.cpu(), TestMachine::page(base, i * (runs / 512))));
-    });
+    return cost_of_a_query(t, t.commit(PageCount(runs)), runs, 512);
   }));
 }
 
-TEST(Growth, DISABLED_ARegionsEndIsReleasedAsFastWhereItIsLarger) {
-  EXPECT_TRUE(does_not_grow_from(4096, 65'536, [](std::uint64_t pages) {
+TEST(Growth, AWalkOverAllRunsIsLinear) {
+  EXPECT_TRUE(does_not_grow_from(4096, 65'536, [](std::uint64_t runs) {
+    TestMachine t(machine_of(PageCount(600'000)));
+    return cost_of_a_query(t, t.commit(PageCount(runs)), runs, runs);
+  }));
+}
+
+// Their section is asked for the pages that nobody touched.
+TEST(Growth, AWalkOverAllRunsOfAReservedSectionsViewIsLinear) {
+  EXPECT_TRUE(does_not_grow_from(2048, 32'768, [](std::uint64_t runs) {
+    TestMachine t(machine_of(PageCount(600'000)));
+    Section& section =
+        **t.manager().sections().create(t.cpu(), {.size = bytes_of(PageCount(runs)), .flags = {.reserve = true}});
+    const VirtualAddress base(
+        t.space()
+            .map_view(t.cpu(), section, {.commit = bytes_of(PageCount(runs)), .protection = Protection::kReadWrite})
+            ->first);
+    return cost_of_a_query(t, base, runs, runs);
+  }));
+}
+
+// Something is done to 64 KB at the end of a region of pages that were all written, 64 times.
+template <class Change>
+::testing::AssertionResult end_changes_as_fast(const Change& change) {
+  return does_not_grow_from(4096, 65'536, [&](std::uint64_t pages) {
     TestMachine t(machine_of(PageCount(600'000)));
     const VirtualAddress base = t.commit(PageCount(pages));
     t.fill(base, PageCount(pages));
     return cost_of(64, [&] {
-      for (std::uint64_t i = 1; i <= 64; ++i)
-        EXPECT_TRUE(t.space().release(t.cpu(), TestMachine::page(base, pages - 16 * i), 64_KiB));
+      for (std::uint64_t i = 1; i <= 64; ++i) EXPECT_TRUE(change(t, TestMachine::page(base, pages - 16 * i)));
     });
+  });
+}
+
+TEST(Growth, ARegionsEndIsReleasedAsFastWhereItIsLarger) {
+  EXPECT_TRUE(end_changes_as_fast(
+      [](TestMachine& t, VirtualAddress at) { return t.space().release(t.cpu(), at, 64_KiB).has_value(); }));
+}
+
+TEST(Growth, ARegionsEndIsDecommittedAsFastWhereItIsLarger) {
+  EXPECT_TRUE(end_changes_as_fast(
+      [](TestMachine& t, VirtualAddress at) { return t.space().decommit(t.cpu(), at, 64_KiB).has_value(); }));
+}
+
+TEST(Growth, ARegionsEndIsDiscardedAsFastWhereItIsLarger) {
+  EXPECT_TRUE(end_changes_as_fast([](TestMachine& t, VirtualAddress at) {
+    return t.space().discard(t.cpu(), {at.vpn(), pages_of(64_KiB)}).has_value();
   }));
 }
 
@@ -186,22 +229,45 @@ class UntouchedView {
   VirtualAddress base_;
 };
 
-TEST(Growth, DISABLED_ProtectingAnUntouchedViewMakesNoPageTables) {
+TEST(Growth, ProtectingAnUntouchedViewMakesNoPageTables) {
   UntouchedView view(256);
   const std::uint64_t before = view.page_tables();
   ASSERT_TRUE(view.protect());
   EXPECT_EQ(view.page_tables(), before);
 }
 
-TEST(Growth, DISABLED_ProtectingAnUntouchedViewIsAsFastWhereItIsLarger) {
+TEST(Growth, ProtectingAnUntouchedViewIsAsFastWhereItIsLarger) {
   EXPECT_TRUE(does_not_grow_from(16, 256, [](std::uint64_t gibibytes) {
     UntouchedView view(gibibytes);
     return cost_of(1, [&] { EXPECT_TRUE(view.protect()); });
   }));
 }
 
+TEST(Growth, ProtectingUntouchedPrivateMemoryMakesNoPageTables) {
+  TestMachine t(machine_of(PageCount(600'000), 128_GiB));
+  const VirtualAddress base = t.commit(pages_of(64_GiB));
+  const std::uint64_t before = t.manager().counters().page_tables_made;
+  EXPECT_EQ(t.space().protect(t.cpu(), base, 64_GiB, Protection::kReadOnly), Protection::kReadWrite);
+  EXPECT_EQ(t.manager().counters().page_tables_made, before);
+  EXPECT_EQ(t.put(base, 5, 1), Status::kAccessViolation);
+  EXPECT_EQ(t.check(), "");
+}
+
+TEST(Growth, ProtectingUntouchedPrivateMemoryIsAsFastWhereItIsLarger) {
+  EXPECT_TRUE(does_not_grow_from(4, 64, [](std::uint64_t gibibytes) {
+    TestMachine t(machine_of(PageCount(600'000), 128_GiB));
+    const ByteCount size(gibibytes << 30);
+    const VirtualAddress base = t.commit(pages_of(size));
+    return cost_of(100, [&] {
+      for (int i = 0; i < 100; ++i)
+        EXPECT_TRUE(
+            t.space().protect(t.cpu(), base, size, i % 2 == 0 ? Protection::kReadOnly : Protection::kReadWrite));
+    });
+  }));
+}
+
 // It is refused: the view is larger than memory.
-TEST(Growth, DISABLED_LockingAnUntouchedViewIsRefusedAsFastWhereItIsLarger) {
+TEST(Growth, LockingAnUntouchedViewIsRefusedAsFastWhereItIsLarger) {
   EXPECT_TRUE(does_not_grow_from(16, 256, [](std::uint64_t gibibytes) {
     UntouchedView view(gibibytes);
     return cost_of(1, [&] { EXPECT_FALSE(view.lock()); });
@@ -297,12 +363,12 @@ class ManyForks : public ::testing::Test {
   std::vector<ProcessSpace*> children_;
 };
 
-TEST_F(ManyForks, DISABLED_TakeAPageOfPrototypesForEightDirtyPagesAtMost) {
+TEST_F(ManyForks, TakeAPageOfPrototypesForEightDirtyPagesAtMost) {
   EXPECT_LE(t_.manager().frame_counts().prototypes.value(), (kPages.value() + kForks) / 8);
   EXPECT_EQ(t_.check(), "");
 }
 
-TEST_F(ManyForks, DISABLED_LeaveTheirParentASoleOwnerThatCopiesNothing) {
+TEST_F(ManyForks, LeaveTheirParentASoleOwnerThatCopiesNothing) {
   for (ProcessSpace* child : children_) t_.manager().destroy_space(t_.cpu(), *child);
   const std::uint64_t before = t_.faults(FaultKind::kCopyOnWrite);
   t_.fill(base_, kPages);

@@ -175,6 +175,7 @@ Result<> MemoryManager::add_paging_file(const PagingFileConfig& config) {
   const PageCount minimum = pages_of(config.minimum);
   PAGODA_TRY((*file)->resize(bytes_of(minimum)));
   const LockGuard guard(core_.pfns.lock);
+  if (!core_.paging_files.has_room()) return fail(Status::kTooManyPagingFiles);  // Another thread's took it.
   return core_.paging_files.add(
       std::make_unique<PagingFile>(config.name, std::move(*file), minimum, pages_of(config.maximum)));
 }
@@ -319,7 +320,8 @@ FrameCounts MemoryManager::frame_counts() const {
     for (const Pfn frame : transfer.frames())
       if (core_.pfns.entry(frame).state == PageState::kTransition) ++counts.transition;
   });
-  counts.page_tables = PageCount(core_.counters.page_tables_made - core_.counters.page_tables_freed);
+  counts.page_tables = PageCount(core_.counters.page_tables_made - core_.counters.page_tables_freed -
+                                 core_.counters.page_tables_paged_out + core_.counters.page_tables_paged_in);
   counts.prototypes = core_.prototypes.pages();
   counts.shared_file = core_.pfns.active_shared().file;
   counts.shared_page_file = core_.pfns.active_shared().page_file;

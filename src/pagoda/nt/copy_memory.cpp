@@ -1,6 +1,7 @@
 #include "pagoda/nt/copy_memory.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "pagoda/mm/fault/fault.h"
@@ -37,32 +38,43 @@ Status with_page(mm::ProcessSpace& space, mm::Processor& cpu, VirtualAddress at,
   }
 }
 
-template <class MovePage>
-Copied for_each_page(mm::ProcessSpace& space, mm::Processor& cpu, VirtualAddress at, std::size_t bytes, Access access,
-                     const MovePage& move) {
+std::size_t part_of_page(VirtualAddress at, std::size_t bytes) {
+  return std::min<std::size_t>(bytes, kPageBytes - at.page_offset());
+}
+
+// The other side's bytes may fault, and are reached under no lock: a page goes through this.
+using Bounce = std::array<std::byte, kPageBytes>;
+
+}  // namespace
+
+Copied copy_from(mm::ProcessSpace& space, mm::Processor& cpu, VirtualAddress from, std::span<std::byte> into) {
+  Bounce bounce;
   Copied copied;
-  while (copied.bytes < bytes) {
-    const VirtualAddress here = at + ByteCount(copied.bytes);
-    const auto count = std::min<std::size_t>(bytes - copied.bytes, kPageBytes - here.page_offset());
-    copied.status = with_page(space, cpu, here, access, [&](std::byte* page) { move(page, copied.bytes, count); });
+  while (copied.bytes < into.size()) {
+    const VirtualAddress here = from + ByteCount(copied.bytes);
+    const std::size_t count = part_of_page(here, into.size() - copied.bytes);
+    copied.status = with_page(space, cpu, here, Access::kRead,
+                              [&](const std::byte* page) { std::memcpy(bounce.data(), page, count); });
     if (copied.status != Status::kSuccess) return copied;
+    std::memcpy(into.data() + copied.bytes, bounce.data(), count);
     copied.bytes += count;
   }
   return copied;
 }
 
-}  // namespace
-
-Copied copy_from(mm::ProcessSpace& space, mm::Processor& cpu, VirtualAddress from, std::span<std::byte> into) {
-  return for_each_page(
-      space, cpu, from, into.size(), Access::kRead,
-      [&](const std::byte* page, std::size_t at, std::size_t count) { std::memcpy(into.data() + at, page, count); });
-}
-
 Copied copy_to(mm::ProcessSpace& space, mm::Processor& cpu, VirtualAddress to, std::span<const std::byte> from) {
-  return for_each_page(
-      space, cpu, to, from.size(), Access::kWrite,
-      [&](std::byte* page, std::size_t at, std::size_t count) { std::memcpy(page, from.data() + at, count); });
+  Bounce bounce;
+  Copied copied;
+  while (copied.bytes < from.size()) {
+    const VirtualAddress here = to + ByteCount(copied.bytes);
+    const std::size_t count = part_of_page(here, from.size() - copied.bytes);
+    std::memcpy(bounce.data(), from.data() + copied.bytes, count);
+    copied.status = with_page(space, cpu, here, Access::kWrite,
+                              [&](std::byte* page) { std::memcpy(page, bounce.data(), count); });
+    if (copied.status != Status::kSuccess) return copied;
+    copied.bytes += count;
+  }
+  return copied;
 }
 
 }  // namespace pagoda::nt

@@ -38,9 +38,8 @@ Result<std::shared_ptr<Process>> create_of_image(const Caller& caller, const Tar
   auto process = create_empty(caller, parent, is_large ? caller.kernel().user_range() : mm::UserRange::kNormal);
   if (!process) return process;
   // The view is there for children that are cloned.
-  const auto mapped = PAGODA_TRY((*process)->use_space()->space().map_view(
+  PAGODA_TRY((*process)->use_space()->space().map_view(
       caller.cpu(), section, {.protection = mm::Protection::kExecuteWriteCopy, .inherit = mm::Inherit::kShare}));
-  (*process)->virtual_size_grew(bytes_of(mapped.count));
   return process;
 }
 
@@ -66,8 +65,7 @@ Result<> create(const ProcessCreation& request) {
                                                                     parent.process->token().privileges()));
   if ((request.flags & PROCESS_CREATE_FLAGS_INHERIT_HANDLES) != 0)
     process->handles().inherit(parent.process->handles());
-  give_handle(caller, process, request.desired, inheritance_of(request.attributes), request.out);
-  return {};
+  return give_handle(caller, process, request.desired, inheritance_of(request.attributes), request.out);
 }
 
 Result<> create_empty_process(HANDLE* out, ACCESS_MASK desired, HANDLE parent_handle, ULONG flags) {
@@ -78,8 +76,7 @@ Result<> create_empty_process(HANDLE* out, ACCESS_MASK desired, HANDLE parent_ha
   const bool is_large = (flags & PAGODA_PROCESS_LARGE_ADDRESS_AWARE) != 0;
   const auto process =
       PAGODA_TRY(create_empty(*caller, parent, is_large ? caller->kernel().user_range() : mm::UserRange::kNormal));
-  give_handle(*caller, process, desired, HandleTable::Inheritance::kNo, out);
-  return {};
+  return give_handle(*caller, process, desired, HandleTable::Inheritance::kNo, out);
 }
 
 }  // namespace

@@ -27,10 +27,11 @@ HandleTable::Inheritance inheritance_of(const OBJECT_ATTRIBUTES* attributes) {
   return attributes == nullptr ? HandleTable::Inheritance::kNo : inheritance_of(attributes->Attributes);
 }
 
-void give_handle(const Caller& caller, std::shared_ptr<Object> object, AccessMask desired,
+Result<> give_handle(const Caller& caller, std::shared_ptr<Object> object, AccessMask desired,
                  HandleTable::Inheritance inheritance, HANDLE* out) {
   const AccessMask granted = granted_access(object->type(), desired);
-  *out = handle_pointer(caller.process().handles().insert(std::move(object), granted, inheritance));
+  *out = handle_pointer(PAGODA_TRY(caller.process().handles().insert(std::move(object), granted, inheritance)));
+  return {};
 }
 
 VirtualAddress highest_user_address(const Caller& caller) {

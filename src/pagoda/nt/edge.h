@@ -83,7 +83,8 @@ Result<std::shared_ptr<T>> object_from(const Caller& caller, HANDLE handle, Acce
 HandleTable::Inheritance inheritance_of(ULONG attributes);
 HandleTable::Inheritance inheritance_of(const OBJECT_ATTRIBUTES* attributes);
 // A new handle of the caller's process, written to `out`.
-void give_handle(const Caller& caller, std::shared_ptr<Object> object, AccessMask desired,
+// Fails with: kProcessIsTerminating.
+Result<> give_handle(const Caller& caller, std::shared_ptr<Object> object, AccessMask desired,
                  HandleTable::Inheritance inheritance, HANDLE* out);
 
 // --- Ranges (reference/nt.md section 7) ---

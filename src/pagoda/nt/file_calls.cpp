@@ -76,8 +76,8 @@ Result<> open_file(const Opening& request) {
   if (overwrites(request.disposition) && opened.how == Files::Opened::How::kOpened)
     PAGODA_TRY(set_size(*caller, *opened.stream, ByteCount()));
   const AccessMask given = may_write ? granted : granted & ~kWriting;
-  give_handle(*caller, std::make_shared<FileObject>(opened.stream), given, inheritance_of(request.attributes),
-              request.out);
+  PAGODA_TRY(give_handle(*caller, std::make_shared<FileObject>(opened.stream), given,
+                         inheritance_of(request.attributes), request.out));
   finish(request.io, information_of(request.disposition, opened.how));
   return {};
 }

@@ -23,8 +23,21 @@ class FileObject : public Object {
 
   [[nodiscard]] const std::shared_ptr<mm::FileStream>& stream() const { return stream_; }
   // Where the next read or write without an offset begins. NT: CurrentByteOffset.
-  [[nodiscard]] FileOffset position() const { return FileOffset(position_); }
   void set_position(FileOffset position) { position_ = position.value(); }
+  // A transfer without an offset: `bytes(position)` says how many it is about to move. Its place is its own from then
+  // on, whoever else reads or writes through the object. Returns the place.
+  template <class Bytes>
+  FileOffset take_position(const Bytes& bytes) {
+    std::uint64_t position = position_;
+    while (!position_.compare_exchange_weak(position, position + bytes(FileOffset(position)).value())) {
+    }
+    return FileOffset(position);
+  }
+  // It moved less than that: the next begins where it ended, unless another has gone on already.
+  void end_early(FileOffset expected, FileOffset reached) {
+    std::uint64_t position = expected.value();
+    position_.compare_exchange_strong(position, reached.value());
+  }
 
  private:
   const std::shared_ptr<mm::FileStream> stream_;

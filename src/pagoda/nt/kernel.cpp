@@ -61,10 +61,7 @@ Result<std::shared_ptr<Process>> Kernel::create_process(mm::Processor& cpu, cons
 Result<std::shared_ptr<Process>> Kernel::clone_process(mm::Processor& cpu, mm::ProcessSpace& parent,
                                                        Token::Privileges privileges) {
   auto* const space = PAGODA_TRY(manager_->clone_space(cpu, parent));
-  mm::ProcessSpace& child = *space;
-  auto process = process_of(child, privileges);
-  process->virtual_size_grew(bytes_of(child.reserved()));
-  return process;
+  return process_of(*space, privileges);
 }
 
 std::shared_ptr<Process> Kernel::process_of(mm::ProcessSpace& space, Token::Privileges privileges) {

@@ -1,5 +1,6 @@
 #include "pagoda/nt/objects.h"
 
+#include <optional>
 #include <utility>
 
 #include "pagoda/nt/unicode.h"
@@ -58,6 +59,11 @@ AccessMask granted_access(ObjectType type, AccessMask desired) {
   return granted & mapping.all;
 }
 
+// The last shared_ptr deletes the object itself, outside of all locks.
+void Object::drop_handle() {
+  if (--handles_ == 0 && names_ != nullptr) names_->remove_unused(*this);
+}
+
 HandleTable::HandleTable() : lock_(LockRank(LockClass::kObjects, 0)) {}
 
 HandleTable::~HandleTable() { close_all(); }
@@ -66,9 +72,11 @@ std::size_t HandleTable::index_of(Handle handle) {
   return static_cast<std::size_t>(handle / kHandleStep) - 1;  // Handle 0 gives an index that no table has.
 }
 
-Handle HandleTable::insert(std::shared_ptr<Object> object, AccessMask granted, Inheritance inheritance) {
-  ++object->handles_;
+Result<Handle> HandleTable::insert(std::shared_ptr<Object> object, AccessMask granted, Inheritance inheritance) {
+  const ObjectUse use(object);  // Should it be refused, its name goes after the lock.
   const LockGuard guard(lock_);
+  if (closed_) return fail(Status::kProcessIsTerminating);
+  object->add_handle();
   std::size_t index = entries_.size();
   if (free_.empty()) {
     entries_.emplace_back();
@@ -88,13 +96,13 @@ void HandleTable::inherit(const HandleTable& parent) {
     for (const Entry& entry : parent.entries_) {
       const bool passes = entry.object != nullptr && entry.inheritance == Inheritance::kYes;
       // Counted while the parent's handle keeps the name.
-      if (passes) ++entry.object->handles_;
+      if (passes) entry.object->add_handle();
       if (!passes) gaps.push_back(inherited.size());
       inherited.push_back(passes ? entry : Entry{});
     }
   }
   const LockGuard guard(lock_);
-  PAGODA_CHECK(entries_.empty());
+  PAGODA_CHECK(entries_.empty() && !closed_);
   entries_ = std::move(inherited);
   free_ = std::move(gaps);
 }
@@ -114,22 +122,17 @@ Result<HandleTable::Referenced> HandleTable::reference(Handle handle, ObjectType
   return referenced;
 }
 
-// The last shared_ptr deletes the object itself, outside of all locks.
-void HandleTable::forget(const Entry& entry) {
-  if (--entry.object->handles_ == 0 && entry.object->names_ != nullptr)
-    entry.object->names_->remove_unused(*entry.object);
-}
-
-Result<> HandleTable::close(Handle handle) {
+Result<> HandleTable::close(Handle handle, const Object* expected) {
   Entry closed;
   {
     const LockGuard guard(lock_);
     const std::size_t index = index_of(handle);
     if (index >= entries_.size() || entries_[index].object == nullptr) return fail(Status::kInvalidHandle);
+    if (expected != nullptr && entries_[index].object.get() != expected) return fail(Status::kInvalidHandle);
     closed = std::exchange(entries_[index], {});
     free_.push_back(index);
   }
-  forget(closed);
+  closed.object->drop_handle();
   return {};
 }
 
@@ -139,9 +142,10 @@ void HandleTable::close_all() {
     const LockGuard guard(lock_);
     closed = std::exchange(entries_, {});
     free_.clear();
+    closed_ = true;
   }
   for (const Entry& entry : closed)
-    if (entry.object != nullptr) forget(entry);
+    if (entry.object != nullptr) entry.object->drop_handle();
 }
 
 std::size_t HandleTable::size() const {
@@ -162,16 +166,17 @@ Result<> Namespace::add(const std::shared_ptr<Object>& object, const std::u16str
   return {};
 }
 
-Result<std::shared_ptr<Object>> Namespace::find(const std::u16string& name, ObjectType type) const {
-  std::shared_ptr<Object> object;
+Result<ObjectUse> Namespace::find(const std::u16string& name, ObjectType type) const {
+  std::optional<ObjectUse> use;
   {
     const LockGuard guard(lock_);
     const auto found = objects_.find(folded(name));
-    if (found != objects_.end()) object = found->second.lock();
+    if (found != objects_.end())
+      if (auto object = found->second.lock()) use.emplace(std::move(object));
   }
-  if (object == nullptr) return fail(Status::kObjectNameNotFound);
-  if (object->type() != type) return fail(Status::kObjectTypeMismatch);
-  return object;
+  if (!use) return fail(Status::kObjectNameNotFound);
+  if (use->object()->type() != type) return fail(Status::kObjectTypeMismatch);
+  return std::move(*use);
 }
 
 void Namespace::remove_unused(const Object& object) {

@@ -7,7 +7,9 @@
 //
 // Invariants:
 //   [OB1] Handles are multiples of 4, not zero; the two low bits of a handle that a caller passes do not count.
-//   [OB2] An object counts its handles; closing the last one removes its name.
+//   [OB2] An object counts its handles, and the calls that are about to give one out (ObjectUse); the end of the last
+//         one removes its name.
+//   [OB3] A table that was closed stays empty.
 // Locking: each handle table and the namespace have a lock of their own, ranked before all of mm's; never two at a
 // time, and nothing is called under them.
 #pragma once
@@ -18,6 +20,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "pagoda/base/lock.h"
@@ -65,11 +68,31 @@ class Object {
  private:
   friend class HandleTable;
   friend class Namespace;
+  friend class ObjectUse;
+
+  void add_handle() { ++handles_; }
+  void drop_handle();
 
   const ObjectType type_;
-  std::atomic<std::uint32_t> handles_ = 0;
+  std::atomic<std::uint32_t> handles_ = 0;  // And ObjectUses.
   Namespace* names_ = nullptr;  // That knows it; set before others see the object.
   std::u16string key_;          // There.
+};
+
+// Counts like a handle while it lives: between the object's being found or named and its new handle it keeps its name.
+class ObjectUse {
+ public:
+  explicit ObjectUse(std::shared_ptr<Object> object) : object_(std::move(object)) { object_->add_handle(); }
+  ObjectUse(ObjectUse&&) = default;
+  ObjectUse& operator=(ObjectUse&&) = delete;
+  ~ObjectUse() {
+    if (object_ != nullptr) object_->drop_handle();
+  }
+
+  [[nodiscard]] const std::shared_ptr<Object>& object() const { return object_; }
+
+ private:
+  std::shared_ptr<Object> object_;
 };
 
 using Handle = std::uint64_t;
@@ -84,7 +107,8 @@ class HandleTable {
 
   // Whether a child process may be given the handle, too. NT: OBJ_INHERIT.
   enum class Inheritance : std::uint8_t { kNo, kYes };
-  Handle insert(std::shared_ptr<Object> object, AccessMask granted, Inheritance inheritance = Inheritance::kNo);
+  // Fails with: kProcessIsTerminating (the table was closed).
+  Result<Handle> insert(std::shared_ptr<Object> object, AccessMask granted, Inheritance inheritance = Inheritance::kNo);
   // A new process's table gets its parent's handles that may be inherited, with their numbers.
   void inherit(const HandleTable& parent);
   struct Referenced {
@@ -95,8 +119,9 @@ class HandleTable {
   Result<Referenced> reference(Handle handle, ObjectType type, AccessMask needed) const;
   // An object of any type.
   Result<Referenced> reference(Handle handle) const;
-  // Fails with: kInvalidHandle.
-  Result<> close(Handle handle);
+  // Fails with: kInvalidHandle (also, if an object is named, where the handle refers to another).
+  Result<> close(Handle handle, const Object* expected = nullptr);
+  // For good: its process ends.
   void close_all();
   [[nodiscard]] std::size_t size() const;
 
@@ -108,11 +133,11 @@ class HandleTable {
   };
   // The index of a handle's entry.
   static std::size_t index_of(Handle handle);
-  static void forget(const Entry& entry);
 
   mutable Lock lock_;
   std::vector<Entry> entries_ PAGODA_GUARDED_BY(lock_);
   std::vector<std::size_t> free_ PAGODA_GUARDED_BY(lock_);
+  bool closed_ PAGODA_GUARDED_BY(lock_) = false;
 };
 
 // The names of a kernel's objects, which do not care for case. There are no directories: a whole path is one name.
@@ -120,12 +145,12 @@ class Namespace {
  public:
   Namespace();
 
-  // Gives a new object a name.
+  // Gives a new object a name. Requires: an ObjectUse of it.
   // Fails with: kObjectNameCollision.
   Result<> add(const std::shared_ptr<Object>& object, const std::u16string& name);
   // Fails with: kObjectNameNotFound or kObjectTypeMismatch.
-  Result<std::shared_ptr<Object>> find(const std::u16string& name, ObjectType type) const;
-  // Takes the object's name away, if no handle to it is left.
+  Result<ObjectUse> find(const std::u16string& name, ObjectType type) const;
+  // Takes the object's name away, if no handle to it is left, nor a use.
   void remove_unused(const Object& object);
   [[nodiscard]] std::size_t size() const;
 

@@ -18,8 +18,8 @@ class Thing : public Object {
 
 TEST(HandleTable, HandlesAreMultiplesOfFourAndUsedAgain) {
   HandleTable table;
-  const Handle first = table.insert(std::make_shared<Thing>(), 1);
-  const Handle second = table.insert(std::make_shared<Thing>(), 1);
+  const Handle first = *table.insert(std::make_shared<Thing>(), 1);
+  const Handle second = *table.insert(std::make_shared<Thing>(), 1);
   EXPECT_EQ(first, 4U);
   EXPECT_EQ(second, 8U);
   EXPECT_TRUE(table.close(first));
@@ -29,7 +29,7 @@ TEST(HandleTable, HandlesAreMultiplesOfFourAndUsedAgain) {
 
 TEST(HandleTable, LooksAtHandleThenTypeThenRights) {
   HandleTable table;
-  const Handle handle = table.insert(std::make_shared<Thing>(ObjectType::kFile), 0x3);
+  const Handle handle = *table.insert(std::make_shared<Thing>(ObjectType::kFile), 0x3);
   EXPECT_EQ(table.reference(0, ObjectType::kSection, 4).error(), Status::kInvalidHandle);
   EXPECT_EQ(table.reference(handle + 4, ObjectType::kSection, 4).error(), Status::kInvalidHandle);
   EXPECT_EQ(table.reference(~Handle{0}, ObjectType::kSection, 4).error(), Status::kInvalidHandle);
@@ -45,8 +45,8 @@ TEST(HandleTable, ObjectLivesUntilTheLastReference) {
   HandleTable table;
   auto thing = std::make_shared<Thing>();
   const std::weak_ptr<Thing> alive = thing;
-  const Handle first = table.insert(thing, 1);
-  const Handle second = table.insert(std::move(thing), 1);
+  const Handle first = *table.insert(thing, 1);
+  const Handle second = *table.insert(std::move(thing), 1);
   EXPECT_TRUE(table.close(first));
   auto held = table.reference(second);
   EXPECT_TRUE(table.close(second));
@@ -55,13 +55,53 @@ TEST(HandleTable, ObjectLivesUntilTheLastReference) {
   EXPECT_TRUE(alive.expired());
 }
 
+TEST(HandleTable, StaysEmptyOnceItIsClosed) {
+  HandleTable table;
+  auto thing = std::make_shared<Thing>();
+  const std::weak_ptr<Thing> alive = thing;
+  ASSERT_TRUE(table.insert(thing, 1));
+  table.close_all();
+  EXPECT_EQ(table.insert(std::move(thing), 1).error(), Status::kProcessIsTerminating);
+  EXPECT_EQ(table.size(), 0U);
+  EXPECT_TRUE(alive.expired());
+}
+
+TEST(HandleTable, ClosesAHandleOnlyIfItIsWhatItWas) {
+  HandleTable table;
+  const auto thing = std::make_shared<Thing>();
+  const auto other = std::make_shared<Thing>();
+  const Handle handle = *table.insert(thing, 1);
+  EXPECT_EQ(table.close(handle, other.get()).error(), Status::kInvalidHandle);
+  EXPECT_TRUE(table.close(handle, thing.get()));
+}
+
+// Another thread closes the last handle between the object's being found by its name and its getting a new one.
+TEST(Namespace, AnObjectThatIsBeingOpenedKeepsItsName) {
+  Namespace names;
+  HandleTable table;
+  const auto thing = std::make_shared<Thing>();
+  auto made = std::make_unique<ObjectUse>(thing);
+  ASSERT_TRUE(names.add(thing, u"\\name"));
+  const Handle first = *table.insert(thing, 1);
+  made.reset();
+  {
+    const auto found = names.find(u"\\name", ObjectType::kSection);
+    ASSERT_TRUE(table.close(first));
+    ASSERT_TRUE(table.insert(found->object(), 1));
+  }
+  EXPECT_TRUE(names.find(u"\\name", ObjectType::kSection));
+}
+
 TEST(Namespace, NamesIgnoreCaseAndGoWithTheLastHandle) {
   Namespace names;
   HandleTable table;
   auto thing = std::make_shared<Thing>();
-  ASSERT_TRUE(names.add(thing, u"\\BaseNamedObjects\\Größe"));
-  const Handle handle = table.insert(thing, 1);
-  EXPECT_EQ(*names.find(u"\\basenamedobjects\\GRÖßE", ObjectType::kSection), thing);
+  const auto handle = [&] {
+    const ObjectUse use(thing);
+    EXPECT_TRUE(names.add(thing, u"\\BaseNamedObjects\\Größe"));
+    return *table.insert(thing, 1);
+  }();
+  EXPECT_EQ(names.find(u"\\basenamedobjects\\GRÖßE", ObjectType::kSection)->object(), thing);
   EXPECT_EQ(names.find(u"\\BaseNamedObjects\\Größe", ObjectType::kFile).error(), Status::kObjectTypeMismatch);
   EXPECT_EQ(names.find(u"\\BaseNamedObjects\\other", ObjectType::kSection).error(), Status::kObjectNameNotFound);
   EXPECT_EQ(names.add(std::make_shared<Thing>(), u"\\BASENAMEDOBJECTS\\größe").error(), Status::kObjectNameCollision);

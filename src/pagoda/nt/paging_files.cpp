@@ -16,10 +16,12 @@ Result<> create_paging_file(const UNICODE_STRING* name, const LARGE_INTEGER* min
   mm::MemoryManager& manager = caller->kernel().manager();
   PAGODA_TRY(require(manager.paging_files().size() < mm::PagingFiles::kMaxFiles, Status::kTooManyPagingFiles));
   PAGODA_TRY(probe(name, minimum_size, maximum_size));
-  const ByteCount minimum(static_cast<std::uint64_t>(minimum_size->QuadPart));
-  const ByteCount maximum(static_cast<std::uint64_t>(maximum_size->QuadPart));
-  PAGODA_TRY(require(minimum_size->QuadPart >= 0 && minimum >= kSmallest, Status::kInvalidParameter2));
-  PAGODA_TRY(require(maximum_size->QuadPart >= 0 && maximum >= minimum &&
+  const LONGLONG least = minimum_size->QuadPart;
+  const LONGLONG most = maximum_size->QuadPart;
+  const ByteCount minimum(static_cast<std::uint64_t>(least));
+  const ByteCount maximum(static_cast<std::uint64_t>(most));
+  PAGODA_TRY(require(least >= 0 && minimum >= kSmallest, Status::kInvalidParameter2));
+  PAGODA_TRY(require(most >= 0 && maximum >= minimum &&
                          pages_of(maximum) <= mm::largest_paging_file(manager.machine().paging()),
                      Status::kInvalidParameter3));
   const auto text = to_utf8(folded(PAGODA_TRY(captured(*name))));

@@ -69,11 +69,4 @@ void Process::destroy_space(mm::ProcessSpace& space) {
   kernel_.manager().destroy_space(*cpu, space);
 }
 
-void Process::virtual_size_grew(ByteCount by) {
-  const std::uint64_t now = virtual_size_ += by.value();
-  std::uint64_t peak = peak_virtual_size_;
-  while (peak < now && !peak_virtual_size_.compare_exchange_weak(peak, now)) {
-  }
-}
-
 }  // namespace pagoda::nt

@@ -9,7 +9,6 @@
 // Locking: `lock_` guards the life of the space and is held for no other work.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <utility>
@@ -62,12 +61,6 @@ class Process : public Object, public std::enable_shared_from_this<Process> {
   bool terminate();
   [[nodiscard]] bool is_terminating() const;
 
-  // --- Virtual size: the sum of its regions ---
-  void virtual_size_grew(ByteCount by);
-  void virtual_size_shrank(ByteCount by) { virtual_size_ -= by.value(); }
-  [[nodiscard]] ByteCount virtual_size() const { return ByteCount(virtual_size_); }
-  [[nodiscard]] ByteCount peak_virtual_size() const { return ByteCount(peak_virtual_size_); }
-
  private:
   friend class SpaceUse;
 
@@ -82,8 +75,6 @@ class Process : public Object, public std::enable_shared_from_this<Process> {
   mm::ProcessSpace* space_ PAGODA_GUARDED_BY(lock_);  // Null once it is destroyed.
   std::size_t uses_ PAGODA_GUARDED_BY(lock_) = 0;
   bool terminating_ PAGODA_GUARDED_BY(lock_) = false;
-  std::atomic<std::uint64_t> virtual_size_ = 0;
-  std::atomic<std::uint64_t> peak_virtual_size_ = 0;
 };
 
 }  // namespace pagoda::nt

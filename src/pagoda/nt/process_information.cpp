@@ -33,21 +33,25 @@ Result<> set_working_set(const Caller& caller, const Target& target, const QUOTA
     [[maybe_unused]] const PageCount trimmed = target.space().empty_working_set(caller.cpu());
     return {};
   }
-  const mm::WorkingSet::Limits now = current_limits(target.space());
-  mm::WorkingSet::Limits limits = now;
-  if (asked.MinimumWorkingSetSize != 0) limits.minimum = pages_of(ByteCount(asked.MinimumWorkingSetSize));
-  if (asked.MaximumWorkingSetSize != 0) limits.maximum = pages_of(ByteCount(asked.MaximumWorkingSetSize));
-  PAGODA_TRY(require(limits.minimum <= limits.maximum, Status::kBadWorkingSetLimit));
-  const mm::WorkingSet::Limits wanted = limits;
-  limits.maximum = std::min(limits.maximum, largest_working_set(caller.kernel().manager()));
-  limits.minimum = std::max(limits.minimum, kSmallestWorkingSet);
-  limits.maximum = std::max(limits.maximum, limits.minimum);
-  PAGODA_TRY(require(limits.minimum <= now.minimum || caller.process().token().holds(Privilege::kIncreaseBasePriority),
-                     Status::kPrivilegeNotHeld));
-  if ((flags & QUOTA_LIMITS_HARDWS_MAX_ENABLE) != 0) limits.kind = mm::WorkingSet::Limits::Maximum::kHard;
-  if ((flags & QUOTA_LIMITS_HARDWS_MAX_DISABLE) != 0) limits.kind = mm::WorkingSet::Limits::Maximum::kSoft;
-  PAGODA_TRY(target.space().set_limits(caller.cpu(), limits));
-  const bool clipped = limits.minimum != wanted.minimum || limits.maximum != wanted.maximum;
+  bool clipped = false;
+  PAGODA_TRY(target.space().change_limits(
+      caller.cpu(), [&](const mm::WorkingSet::Limits& now) -> Result<mm::WorkingSet::Limits> {
+        mm::WorkingSet::Limits limits = now;
+        if (asked.MinimumWorkingSetSize != 0) limits.minimum = pages_of(ByteCount(asked.MinimumWorkingSetSize));
+        if (asked.MaximumWorkingSetSize != 0) limits.maximum = pages_of(ByteCount(asked.MaximumWorkingSetSize));
+        PAGODA_TRY(require(limits.minimum <= limits.maximum, Status::kBadWorkingSetLimit));
+        const mm::WorkingSet::Limits wanted = limits;
+        limits.maximum = std::min(limits.maximum, largest_working_set(caller.kernel().manager()));
+        limits.minimum = std::max(limits.minimum, kSmallestWorkingSet);
+        limits.maximum = std::max(limits.maximum, limits.minimum);
+        PAGODA_TRY(require(
+            limits.minimum <= now.minimum || caller.process().token().holds(Privilege::kIncreaseBasePriority),
+            Status::kPrivilegeNotHeld));
+        if ((flags & QUOTA_LIMITS_HARDWS_MAX_ENABLE) != 0) limits.kind = mm::WorkingSet::Limits::Maximum::kHard;
+        if ((flags & QUOTA_LIMITS_HARDWS_MAX_DISABLE) != 0) limits.kind = mm::WorkingSet::Limits::Maximum::kSoft;
+        clipped = limits.minimum != wanted.minimum || limits.maximum != wanted.maximum;
+        return limits;
+      }));
   return require(!clipped, Status::kWorkingSetLimitRange);
 }
 
@@ -87,8 +91,8 @@ QUOTA_LIMITS_EX quota_limits(const Target& target) {
 VM_COUNTERS vm_counters(const Target& target) {
   const mm::ProcessSpace::Statistics statistics = target.space().statistics();
   VM_COUNTERS out{};
-  out.PeakVirtualSize = target.process->peak_virtual_size().value();
-  out.VirtualSize = target.process->virtual_size().value();
+  out.PeakVirtualSize = bytes_of(statistics.peak_reserved).value();
+  out.VirtualSize = bytes_of(statistics.reserved).value();
   out.PageFaultCount =
       static_cast<ULONG>(std::accumulate(statistics.faults.begin(), statistics.faults.end(), std::uint64_t{0}));
   out.PeakWorkingSetSize = bytes_of(statistics.peak_working_set).value();

@@ -20,8 +20,7 @@ Result<> create_thread(HANDLE* out, HANDLE process_handle, SIZE_T reserve, SIZE_
   PAGODA_TRY(probe(out));
   const auto process = PAGODA_TRY(process_from(*caller, process_handle, PROCESS_CREATE_THREAD));
   const auto thread = PAGODA_TRY(Thread::create(caller->cpu(), process, ByteCount(reserve), ByteCount(commit)));
-  give_handle(*caller, thread, THREAD_ALL_ACCESS, HandleTable::Inheritance::kNo, out);
-  return {};
+  return give_handle(*caller, thread, THREAD_ALL_ACCESS, HandleTable::Inheritance::kNo, out);
 }
 
 Result<> query_stack(HANDLE handle, PAGODA_STACK* out) {
@@ -48,12 +47,13 @@ Result<> attach(HANDLE handle) {
   auto* const caller = PAGODA_TRY(calling());
   if (handle == NtCurrentProcess()) return caller->attach(caller->process_pointer(), caller->thread());
   const auto found = PAGODA_TRY(caller->process().handles().reference(handle_of(handle)));
-  if (found.object->type() == ObjectType::kThread) {
-    const auto thread = PAGODA_TRY(thread_from(*caller, handle, THREAD_ALL_ACCESS));
-    return caller->attach(thread->process(), thread);
-  }
-  const auto process = PAGODA_TRY(process_from(*caller, handle, PROCESS_ALL_ACCESS));
-  return caller->attach(process, nullptr);
+  const bool is_thread = found.object->type() == ObjectType::kThread;
+  PAGODA_TRY(require(is_thread || found.object->type() == ObjectType::kProcess, Status::kObjectTypeMismatch));
+  const AccessMask needed = is_thread ? THREAD_ALL_ACCESS : PROCESS_ALL_ACCESS;
+  PAGODA_TRY(require((needed & ~found.granted) == 0, Status::kAccessDenied));
+  if (!is_thread) return caller->attach(std::static_pointer_cast<Process>(found.object), nullptr);
+  const auto thread = std::static_pointer_cast<Thread>(found.object);
+  return caller->attach(thread->process(), thread);
 }
 
 Result<> detach() {

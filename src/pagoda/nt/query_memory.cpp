@@ -1,5 +1,7 @@
 // NtQueryVirtualMemory. Source: reference/nt.md 7.4.
 #include <algorithm>
+#include <array>
+#include <span>
 #include <vector>
 
 #include "pagoda/nt/edge.h"
@@ -80,12 +82,13 @@ Result<> query_region(const Caller& caller, const MemoryQuery& query) {
   PAGODA_TRY(probe(query.out));
   const auto target = PAGODA_TRY(target_process(caller, query.process, PROCESS_QUERY_INFORMATION));
   mm::ProcessSpace& space = target.space();
-  const auto region = PAGODA_TRY(space.query(caller.cpu(), query.address));
-  PAGODA_TRY(require(region.state != mm::MemoryState::kFree, Status::kInvalidAddress));
+  PAGODA_TRY(require(query.address <= space.highest_user(), Status::kInvalidParameter));
+  const auto region = space.allocation(query.address);
+  PAGODA_TRY(require(region.has_value(), Status::kInvalidAddress));
   MEMORY_REGION_INFORMATION info{};
-  info.AllocationBase = pointer_to(region.allocation_base);
-  info.AllocationProtect = mm::page_from_protection(region.allocation_protection);
-  switch (region.type) {
+  info.AllocationBase = pointer_to(page_start(region->pages));
+  info.AllocationProtect = mm::page_from_protection(region->protection);
+  switch (region->type) {
     case mm::MemoryType::kPrivate:
       info.RegionType = MEMORY_REGION_PRIVATE;
       break;
@@ -93,14 +96,11 @@ Result<> query_region(const Caller& caller, const MemoryQuery& query) {
       info.RegionType = MEMORY_REGION_MAPPED_IMAGE;
       break;
     case mm::MemoryType::kMapped:
-      info.RegionType =
-          space.mapped_file(query.address) ? MEMORY_REGION_MAPPED_DATA_FILE : MEMORY_REGION_MAPPED_PAGE_FILE;
+      info.RegionType = region->maps_file ? MEMORY_REGION_MAPPED_DATA_FILE : MEMORY_REGION_MAPPED_PAGE_FILE;
       break;
   }
-  const auto allocation = space.allocation(query.address);
-  PAGODA_TRY(require(allocation.has_value(), Status::kInvalidAddress));
-  info.RegionSize = bytes_of(allocation->pages.count).value();
-  info.CommitSize = bytes_of(allocation->commit_charge).value();
+  info.RegionSize = byte_size(region->pages);
+  info.CommitSize = bytes_of(region->commit_charge).value();
   return give(info, query.out, query.written);
 }
 
@@ -124,6 +124,7 @@ std::optional<ResidentPage> resident_page(mm::ProcessSpace& space, const mm::Pro
                       .protection = info.protection,
                       .share_count = info.shared ? info.share_count : 0,
                       .shared = info.shared,
+                      .locked = info.locked,
                       .large = info.large};
 }
 
@@ -134,23 +135,9 @@ std::vector<ResidentPage> resident_pages(mm::ProcessSpace& space, const mm::Proc
   const mm::WorkingSet& set = space.working_set();
   for (std::uint32_t slot = 0; slot < set.end_slot(); ++slot) {
     if (!set[slot].is_valid()) continue;
-    if (auto page = resident_page(space, cpu, set[slot].page())) {
-      page->locked = set[slot].is_locked();
-      pages.push_back(*page);
-    }
+    if (const auto page = resident_page(space, cpu, set[slot].page())) pages.push_back(*page);
   }
   std::ranges::sort(pages, {}, &ResidentPage::page);
-  return pages;
-}
-
-// In order. A shared page's slot cannot be told from its frame, so that the working set is asked as a whole.
-std::vector<Vpn> locked_pages(mm::ProcessSpace& space) PAGODA_REQUIRES(space.lock) {
-  std::vector<Vpn> pages;
-  const mm::WorkingSet& set = space.working_set();
-  if (set.locked().is_zero()) return pages;
-  for (std::uint32_t slot = 0; slot < set.end_slot(); ++slot)
-    if (set[slot].is_valid() && set[slot].is_locked()) pages.push_back(set[slot].page());
-  std::ranges::sort(pages);
   return pages;
 }
 
@@ -178,31 +165,41 @@ Result<> query_working_set(const Caller& caller, const MemoryQuery& query) {
   return {};
 }
 
+// Records that are answered together: 4 KB.
+constexpr std::size_t kRecordsAtOnce = kPageBytes / sizeof(MEMORY_WORKING_SET_EX_INFORMATION);
+
+void answer_working_set_ex(mm::ProcessSpace& space, const mm::Processor& cpu,
+                           std::span<MEMORY_WORKING_SET_EX_INFORMATION> records) {
+  const LockGuard guard(space.lock);
+  for (MEMORY_WORKING_SET_EX_INFORMATION& record : records) {
+    record.u1.Long = 0;
+    const VirtualAddress address = address_of(record.VirtualAddress);
+    const auto found =
+        address <= space.highest_user() ? resident_page(space, cpu, address.vpn()) : std::nullopt;
+    if (!found) continue;
+    MEMORY_WORKING_SET_EX_BLOCK& block = record.u1.VirtualAttributes;
+    block.Valid = 1;
+    block.ShareCount = std::min(found->share_count, kMostShares) & kMostShares;
+    block.Win32Protection = mm::page_from_protection(found->protection) & 0x7FF;
+    block.Shared = found->shared ? 1 : 0;
+    block.LargePage = found->large ? 1 : 0;
+    block.Locked = found->locked ? 1 : 0;
+  }
+}
+
 Result<> query_working_set_ex(const Caller& caller, const MemoryQuery& query) {
   constexpr SIZE_T kRecord = sizeof(MEMORY_WORKING_SET_EX_INFORMATION);
   PAGODA_TRY(require(query.size >= kRecord && query.size % kRecord == 0, Status::kInfoLengthMismatch));
   PAGODA_TRY(probe(query.out));
   const auto target = PAGODA_TRY(target_process(caller, query.process, PROCESS_QUERY_INFORMATION));
-  mm::ProcessSpace& space = target.space();
   auto* const out = static_cast<std::byte*>(query.out);
-  const LockGuard guard(space.lock);
-  const std::vector<Vpn> locked = locked_pages(space);
-  for (SIZE_T at = 0; at < query.size; at += kRecord) {
-    MEMORY_WORKING_SET_EX_INFORMATION record{};
-    std::memcpy(&record, out + at, kRecord);
-    record.u1.Long = 0;
-    const Vpn page = address_of(record.VirtualAddress).vpn();
-    const bool reachable = address_of(record.VirtualAddress) <= space.highest_user();
-    if (const auto found = reachable ? resident_page(space, caller.cpu(), page) : std::nullopt) {
-      MEMORY_WORKING_SET_EX_BLOCK& block = record.u1.VirtualAttributes;
-      block.Valid = 1;
-      block.ShareCount = std::min(found->share_count, kMostShares) & kMostShares;
-      block.Win32Protection = mm::page_from_protection(found->protection) & 0x7FF;
-      block.Shared = found->shared ? 1 : 0;
-      block.LargePage = found->large ? 1 : 0;
-      block.Locked = std::ranges::binary_search(locked, page) ? 1 : 0;
-    }
-    std::memcpy(out + at, &record, kRecord);
+  std::array<MEMORY_WORKING_SET_EX_INFORMATION, kRecordsAtOnce> records;  // The caller's are not reached under a lock.
+  for (SIZE_T at = 0; at < query.size;) {
+    const std::size_t count = std::min<std::size_t>(records.size(), (query.size - at) / kRecord);
+    std::memcpy(records.data(), out + at, count * kRecord);
+    answer_working_set_ex(target.space(), caller.cpu(), std::span(records).first(count));
+    std::memcpy(out + at, records.data(), count * kRecord);
+    at += count * kRecord;
   }
   if (query.written != nullptr) *query.written = query.size;
   return {};

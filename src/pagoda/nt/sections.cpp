@@ -58,12 +58,13 @@ AccessMask file_access(mm::Protection protection) {
 }
 
 // A name that is taken already, or the object itself where the caller would have it opened.
-Result<std::shared_ptr<Object>> existing(Kernel& kernel, const std::optional<std::u16string>& name, bool open_if) {
-  if (!name) return std::shared_ptr<Object>();
+Result<std::optional<ObjectUse>> existing(Kernel& kernel, const std::optional<std::u16string>& name, bool open_if) {
+  if (!name) return std::nullopt;
   auto found = kernel.names().find(*name, ObjectType::kSection);
-  if (found) return open_if ? std::move(found) : fail(Status::kObjectNameCollision);
-  if (found.error() == Status::kObjectNameNotFound) return std::shared_ptr<Object>();
-  return open_if ? std::move(found) : fail(Status::kObjectNameCollision);
+  if (!found && found.error() == Status::kObjectNameNotFound) return std::nullopt;
+  if (!open_if) return fail(Status::kObjectNameCollision);
+  if (!found) return fail(found.error());
+  return std::optional<ObjectUse>(std::move(*found));
 }
 
 Result<> create_section(const SectionCreation& request) {
@@ -91,9 +92,11 @@ Result<> create_section(const SectionCreation& request) {
   }
   const auto name = PAGODA_TRY(captured_name(request.attributes));
   const bool open_if = request.attributes != nullptr && (request.attributes->Attributes & OBJ_OPENIF) != 0;
-  auto found = PAGODA_TRY(existing(kernel, name, open_if));
-  if (found != nullptr) {
-    give_handle(caller, std::move(found), request.desired, inheritance_of(request.attributes), request.out);
+  const auto give = [&](const ObjectUse& use) {
+    return give_handle(caller, use.object(), request.desired, inheritance_of(request.attributes), request.out);
+  };
+  if (const auto found = PAGODA_TRY(existing(kernel, name, open_if))) {
+    PAGODA_TRY(give(*found));
     return fail(Status::kObjectNameExists);
   }
 
@@ -105,10 +108,17 @@ Result<> create_section(const SectionCreation& request) {
                    .write_combine = has(request.flags, SEC_WRITECOMBINE),
                    .large_pages = has(request.flags, SEC_LARGE_PAGES)};
   auto* const created = PAGODA_TRY(kernel.manager().sections().create(caller.cpu(), section));
-  auto object = std::make_shared<SectionObject>(kernel, *created);
-  if (name) PAGODA_TRY(kernel.names().add(object, *name));
-  give_handle(caller, std::move(object), request.desired, inheritance_of(request.attributes), request.out);
-  return {};
+  const ObjectUse made(std::make_shared<SectionObject>(kernel, *created));
+  if (name) {
+    // Another thread may have taken the name meanwhile: then its object is the one that exists.
+    while (!kernel.names().add(made.object(), *name)) {
+      const auto found = PAGODA_TRY(existing(kernel, name, open_if));
+      if (!found) continue;
+      PAGODA_TRY(give(*found));
+      return fail(Status::kObjectNameExists);
+    }
+  }
+  return give(made);
 }
 
 Result<> open_section(HANDLE* out, ACCESS_MASK desired, const OBJECT_ATTRIBUTES* attributes) {
@@ -116,9 +126,8 @@ Result<> open_section(HANDLE* out, ACCESS_MASK desired, const OBJECT_ATTRIBUTES*
   PAGODA_TRY(probe(out, attributes));
   const auto name = PAGODA_TRY(captured_name(attributes));
   PAGODA_TRY(require(name.has_value(), Status::kObjectNameInvalid));
-  auto found = PAGODA_TRY(caller->kernel().names().find(*name, ObjectType::kSection));
-  give_handle(*caller, std::move(found), desired, inheritance_of(attributes), out);
-  return {};
+  const auto found = PAGODA_TRY(caller->kernel().names().find(*name, ObjectType::kSection));
+  return give_handle(*caller, found.object(), desired, inheritance_of(attributes), out);
 }
 
 ULONG attributes_of(const mm::Section& section) {

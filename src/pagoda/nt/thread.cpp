@@ -1,12 +1,9 @@
 #include "pagoda/nt/thread.h"
 
-#include "pagoda/mm/pte/protection.h"
-
 namespace pagoda::nt {
 
 namespace {
 
-constexpr mm::Protection kGuardPage = mm::with_modifier(mm::Protection::kReadWrite, mm::kProtectionGuard);
 // The lowest page, the guarantee, a guard page, and one to use.
 constexpr ByteCount kSmallestStack = kPageSize + kStackGuarantee + kPageSize + kPageSize;
 
@@ -44,19 +41,10 @@ Result<std::shared_ptr<Thread>> Thread::create(mm::Processor& cpu, const std::sh
     return fail(Status::kInvalidParameter);
 
   const auto use = PAGODA_TRY(process->use_space());
-  mm::ProcessSpace& space = use.space();
-  const auto region = PAGODA_TRY(space.reserve({.size = reserve}));
+  const auto region = PAGODA_TRY(use.space().reserve_stack(cpu, reserve, commit));
   const VirtualAddress base(region.end());
-  const VirtualAddress allocation_base(region.first);
-  const VirtualAddress limit = base - commit;
-  auto done = space.commit(cpu, limit, commit, mm::Protection::kReadWrite);
-  if (done) done = space.commit(cpu, limit - kPageSize, kPageSize, kGuardPage);
-  if (!done) {
-    [[maybe_unused]] const auto released = space.release(cpu, allocation_base, ByteCount());
-    return fail(done.error());
-  }
-  process->virtual_size_grew(reserve);
-  return std::make_shared<Thread>(process, Stack{.base = base, .limit = limit, .allocation_base = allocation_base});
+  return std::make_shared<Thread>(
+      process, Stack{.base = base, .limit = base - commit, .allocation_base = VirtualAddress(region.first)});
 }
 
 Result<Stack> Thread::stack() const {

@@ -89,7 +89,8 @@ std::optional<std::string> to_utf8(const std::u16string& text) {
   return out;
 }
 
-Result<std::u16string> captured(const UNICODE_STRING& string) {
+Result<std::u16string> captured(const UNICODE_STRING& given) {
+  const UNICODE_STRING string = given;  // Read once: it is the caller's.
   if (string.Length % sizeof(WCHAR) != 0 || string.Length > string.MaximumLength ||
       (string.Length != 0 && string.Buffer == nullptr))
     return fail(Status::kObjectNameInvalid);
@@ -97,12 +98,13 @@ Result<std::u16string> captured(const UNICODE_STRING& string) {
   return std::u16string(units.begin(), units.end());
 }
 
-Result<std::optional<std::u16string>> captured_name(const OBJECT_ATTRIBUTES* attributes) {
-  if (attributes == nullptr) return std::nullopt;
-  if (attributes->Length != sizeof(OBJECT_ATTRIBUTES)) return fail(Status::kInvalidParameter);
-  if (attributes->RootDirectory != nullptr) return fail(Status::kInvalidHandle);
-  if (attributes->ObjectName == nullptr) return std::nullopt;
-  auto name = PAGODA_TRY(captured(*attributes->ObjectName));
+Result<std::optional<std::u16string>> captured_name(const OBJECT_ATTRIBUTES* given) {
+  if (given == nullptr) return std::nullopt;
+  const OBJECT_ATTRIBUTES attributes = *given;
+  if (attributes.Length != sizeof(OBJECT_ATTRIBUTES)) return fail(Status::kInvalidParameter);
+  if (attributes.RootDirectory != nullptr) return fail(Status::kInvalidHandle);
+  if (attributes.ObjectName == nullptr) return std::nullopt;
+  auto name = PAGODA_TRY(captured(*attributes.ObjectName));
   if (name.empty()) return std::nullopt;
   if (name.front() != u'\\' || name.back() == u'\\') return fail(Status::kObjectNameInvalid);
   return std::optional(std::move(name));

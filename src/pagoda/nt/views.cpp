@@ -69,7 +69,6 @@ Result<> map_view(const Caller& caller, const Mapping& request, const Limit& lim
   if (request.offset != nullptr) view.offset = ByteCount(static_cast<std::uint64_t>(request.offset->QuadPart));
   mm::Section& section = object->section();
   const auto mapped = PAGODA_TRY(target.space().map_view(caller.cpu(), section, view));
-  if (!view.replaces_placeholder) target.process->virtual_size_grew(bytes_of(mapped.count));
   *request.base = pointer_to(page_start(mapped));
   *request.size = byte_size(mapped);
   const bool is_elsewhere = section.image() != nullptr && !section.is_at_base(page_start(mapped), view.offset);
@@ -99,10 +98,7 @@ Result<> unmap(HANDLE process, PVOID address, mm::ProcessSpace::After after) {
   auto* const caller = PAGODA_TRY(calling());
   const auto target = PAGODA_TRY(target_process(*caller, process, PROCESS_VM_OPERATION));
   PAGODA_TRY(require(address_of(address) <= highest_user_address(*caller), Status::kNotMappedView));
-  const auto region = region_at(target.space(), address_of(address));
-  PAGODA_TRY(target.space().unmap_view(caller->cpu(), address_of(address), after));
-  if (after == mm::ProcessSpace::After::kNothing) target.process->virtual_size_shrank(bytes_of(region->count));
-  return {};
+  return target.space().unmap_view(caller->cpu(), address_of(address), after);
 }
 
 Result<> unmap_extended(HANDLE process, PVOID address, ULONG flags) {

@@ -42,6 +42,7 @@ struct Allocation {
   HANDLE process = nullptr;
   PVOID* base = nullptr;
   SIZE_T* size = nullptr;
+  PVOID asked_base = nullptr;  // What `base` said: read once, it may change at any time.
   ULONG type = 0;
   ULONG protect = 0;
   mm::PlacementWishes wishes;
@@ -76,10 +77,10 @@ mm::Placeholder placeholder_of(ULONG type) {
   return has(type, MEM_REPLACE_PLACEHOLDER) ? mm::Placeholder::kReplace : mm::Placeholder::kNo;
 }
 
-// After everything that depends on ZeroBits, the type's bits and the protection.
+// After everything that depends on ZeroBits, the type's bits, the protection and the base.
 Result<> allocate(const Caller& caller, const Allocation& request, mm::Protection protection) {
-  PAGODA_TRY(probe(request.base, request.size));
-  const VirtualAddress base = address_of(*request.base);
+  PAGODA_TRY(probe(request.size));
+  const VirtualAddress base = address_of(request.asked_base);
   const ByteCount size(*request.size);
   const VirtualAddress highest = highest_vad_address(caller);
   PAGODA_TRY(require(base <= highest, Status::kInvalidParameter2));
@@ -102,8 +103,6 @@ Result<> allocate(const Caller& caller, const Allocation& request, mm::Protectio
                      .type = region_type(request.type),
                      .wishes = base.value() == 0 ? request.wishes : mm::PlacementWishes{},
                      .placeholder = placeholder_of(request.type)}));
-  // The addresses of a placeholder that was replaced counted already.
-  if (!has(request.type, MEM_REPLACE_PLACEHOLDER)) target.process->virtual_size_grew(bytes_of(region.count));
   *request.base = pointer_to(page_start(region));
   *request.size = byte_size(region);
   return {};
@@ -117,6 +116,8 @@ Result<> allocate_plain(Allocation request, ULONG_PTR zero_bits) {
   const auto protection = PAGODA_TRY(private_protection(request.protect));
   PAGODA_TRY(
       require(!has(request.type, MEM_PHYSICAL) || request.protect == PAGE_READWRITE, Status::kInvalidParameter6));
+  PAGODA_TRY(probe(request.base));
+  request.asked_base = *request.base;
   return allocate(*caller, request, protection);
 }
 
@@ -133,7 +134,8 @@ Result<> allocate_extended(Allocation request, std::span<const MEM_EXTENDED_PARA
   PAGODA_TRY(
       require(!has(request.type, MEM_PHYSICAL) || request.protect == PAGE_READWRITE, Status::kInvalidParameter6));
   PAGODA_TRY(probe(request.base));
-  const auto wishes = PAGODA_TRY(address_requirements(*caller, parameters, *request.base));
+  request.asked_base = *request.base;
+  const auto wishes = PAGODA_TRY(address_requirements(*caller, parameters, request.asked_base));
   request.wishes = wishes;
   return allocate(*caller, request, protection);
 }
@@ -165,13 +167,11 @@ Result<> free_memory(HANDLE process, PVOID* base_address, SIZE_T* region_size, U
   PAGODA_TRY(require(ends_by(base, size, highest), Status::kInvalidParameter3));
   const auto target = PAGODA_TRY(target_process(*caller, process, PROCESS_VM_OPERATION));
 
-  const auto region = region_at(target.space(), base);
-  const auto pages = size.is_zero() ? region : mm::pages_covering(base, size);
   mm::Processor& cpu = caller->cpu();
-  PAGODA_TRY(releases ? target.space().release(cpu, base, size, mode) : target.space().decommit(cpu, base, size));
-  if (type == MEM_RELEASE) target.process->virtual_size_shrank(bytes_of(pages->count));
-  *base_address = pointer_to(page_start(*pages));
-  *region_size = byte_size(*pages);
+  const VpnRange pages = PAGODA_TRY(releases ? target.space().release(cpu, base, size, mode)
+                                             : target.space().decommit(cpu, base, size));
+  *base_address = pointer_to(page_start(pages));
+  *region_size = byte_size(pages);
   return {};
 }
 

@@ -38,7 +38,8 @@ void check_range(Context& c, const ProcessSpace& space, const Vad& vad) {
                                    to_string(vad.range.count), to_string(VirtualAddress(vad.range.first))));
   }
   if (vad.kind == nullptr || vad.is_private != (vad.kind->type() == MemoryType::kPrivate) ||
-      (vad.is_private && !is_allowed_on_private(vad.protection))) {
+      (vad.is_private &&
+       (!is_allowed_on_private(vad.protection) || !is_allowed_on_private(vad.allocation_protection)))) {
     c.find("AS3"_rule, fmt::format("space {}: the region at {} has protection {}", space.id(),
                                    to_string(VirtualAddress(vad.range.first)), to_string(vad.protection)));
   }
@@ -242,7 +243,10 @@ std::size_t check_charge(Context& c, const ProcessSpace& space, const Vad& vad, 
 void check_space(Context& c, ProcessSpace& space) {
   const PageCount commit = space.statistics().commit;
   const LockGuard guard(space.lock);
-  check_tables(c, space.root());
+  {
+    const LockGuard pfn_guard(c.core.pfns.lock);
+    check_tables(c, space.tables());
+  }
   if (!check_hash(c, space)) return;
   check_entries(c, space);
   check_awe_frames(c, space);

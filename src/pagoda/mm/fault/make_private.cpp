@@ -59,6 +59,14 @@ Outcome make_private(Context& context, Vpn page) {
 Result<> make_private(AddressSpace& space, Processor& cpu, VpnRange pages) PAGODA_NO_THREAD_SAFETY {
   Core& core = space.core();
   for (Vpn page = pages.first; page < pages.end();) {
+    bool found = false;  // The next one.
+    const auto looked = space.for_each_entry(cpu, {page, pages.end() - page}, [&](Vpn at, PhysicalAddress, RawPte raw) {
+      found = space.is_clone(raw);
+      if (found) page = at;
+      return !found;
+    });
+    if (looked != Status::kSuccess) return fail(looked);
+    if (!found) break;
     const machine::PageFault none{};
     fault::Context c{.space = space, .core = core, .cpu = cpu, .fault = none, .page = page};
     const fault::Outcome outcome = fault::make_private(c, page);

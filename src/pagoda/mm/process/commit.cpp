@@ -16,11 +16,12 @@ Result<> ProcessSpace::commit(Processor& cpu, VirtualAddress base, ByteCount siz
   });
 }
 
-Result<> ProcessSpace::decommit(Processor& cpu, VirtualAddress base, ByteCount size) {
-  return with_memory(relief(), cpu, [&]() -> Result<> {
+Result<VpnRange> ProcessSpace::decommit(Processor& cpu, VirtualAddress base, ByteCount size) {
+  return with_memory(relief(), cpu, [&]() -> Result<VpnRange> {
     const ChangeGuard guard(*this);
     const RegionPages freed = PAGODA_TRY(range_to_free(base, size));
-    return freed.vad->kind->decommit(*this, cpu, *freed.vad, freed.pages);
+    PAGODA_TRY(freed.vad->kind->decommit(*this, cpu, *freed.vad, freed.pages));
+    return freed.pages;
   });
 }
 
@@ -37,7 +38,7 @@ Result<Protection> ProcessSpace::protect(Processor& cpu, VirtualAddress base, By
     Vad& vad = *PAGODA_TRY(region_of(*pages));
     PAGODA_TRY(vad.kind->may_protect(*this, cpu, vad, *pages, protection));
     if (vad.no_change || !secured_allow(vad, *pages, protection)) return fail(Status::kInvalidPageProtection);
-    if (!old) old = vad.kind->shown_protection(*this, cpu, vad, pages->first);
+    if (!old) old = PAGODA_TRY(vad.kind->shown_protection(*this, cpu, vad, pages->first));
     PAGODA_TRY(vad.kind->protect(*this, cpu, vad, *pages, protection));
     return *old;
   });

@@ -150,6 +150,96 @@ TEST(Commit, WithoutAFrameForACopyGivesItsChargeBack) {
   EXPECT_EQ(t.check(), "");
 }
 
+// Does something while only so many pages can be committed, because another space has the rest.
+template <class Body>
+void while_only_committable(TestMachine& t, PageCount pages, const Body& body) {
+  ProcessSpace& other = t.add_space();
+  const auto left = [&] { return t.manager().commit().limit - t.manager().commit().charged; };
+  constexpr PageCount kForPageTables{16};
+  ASSERT_TRUE(other.reserve({.size = bytes_of(left() - pages - kForPageTables), .commit = MemCommit::kYes}));
+  while (left() > pages) ASSERT_TRUE(other.reserve({.size = kPageSize, .commit = MemCommit::kYes}));
+  ASSERT_EQ(left(), pages);
+  body();
+  t.manager().destroy_space(t.cpu(), other);
+}
+
+// The section's pages are charged to it, and the view's copies to the view: both or none.
+TEST(Commit, OfASectionsPagesIsChargedAsAWholeOrNotAtAll) {
+  constexpr PageCount kPages{16};
+  constexpr PageCount kHalf{8};
+  for (const std::uint64_t room : {0U, 7U, 8U, 15U, 16U}) {
+    TestMachine t;
+    Section& section = **t.manager().sections().create(t.cpu(), {.size = bytes_of(kPages), .flags = {.reserve = true}});
+    const VirtualAddress base(t.space().map_view(t.cpu(), section, {.protection = Protection::kWriteCopy})->first);
+    // Half of it is committed and copies nothing.
+    ASSERT_TRUE(t.space().commit(t.cpu(), base, bytes_of(kHalf), Protection::kReadWrite));
+    ASSERT_TRUE(t.space().protect(t.cpu(), base, bytes_of(kHalf), Protection::kReadOnly));
+    EXPECT_EQ(t.space().allocation(base)->commit_charge, kHalf);
+    while_only_committable(t, PageCount(room), [&] {
+      const PageCount charged = t.manager().commit().charged;
+      const PageCount tables = t.manager().frame_counts().page_tables;
+      const auto committed = t.space().commit(t.cpu(), base, bytes_of(kPages), Protection::kReadWrite);
+      ASSERT_EQ(committed.has_value(), room == 16) << room;
+      if (committed) {
+        EXPECT_EQ(t.manager().commit().charged, charged + kPages);
+        EXPECT_EQ(t.space().allocation(base)->commit_charge, kPages);
+      } else {
+        EXPECT_EQ(committed.error(), Status::kCommitmentLimit);
+        EXPECT_EQ(t.manager().commit().charged, charged) << room;
+        EXPECT_EQ(t.space().allocation(base)->commit_charge, kHalf);
+        EXPECT_EQ(t.manager().frame_counts().page_tables, tables);
+        EXPECT_EQ(t.touch(TestMachine::page(base, 8)), Status::kAccessViolation);
+        EXPECT_EQ(t.put(base, 0, 1), Status::kAccessViolation);
+      }
+      EXPECT_EQ(t.check(), "");
+    });
+    EXPECT_EQ(t.check(), "");
+  }
+}
+
+// Rights that copy are charged before any page gets them.
+TEST(Protect, OfPartOfAViewWithoutChargeForItsCopiesChangesNothing) {
+  TestMachine t;
+  Section& section = **t.manager().sections().create(t.cpu(), {.size = 64_KiB});
+  const VirtualAddress base(t.space().map_view(t.cpu(), section, {.protection = Protection::kReadWrite})->first);
+  t.must_put(base, 1, 11);
+  for (const std::uint64_t room : {0U, 7U, 8U}) {
+    while_only_committable(t, PageCount(room), [&] {
+      const PageCount charged = t.manager().commit().charged;
+      const auto old = t.space().protect(t.cpu(), base, bytes_of(PageCount(8)), Protection::kWriteCopy);
+      ASSERT_EQ(old.has_value(), room == 8) << room;
+      EXPECT_EQ(t.manager().commit().charged, old ? charged + PageCount(8) : charged);
+      EXPECT_EQ(t.space().query(t.cpu(), base)->protection, old ? Protection::kWriteCopy : Protection::kReadWrite);
+      EXPECT_EQ(t.check(), "");
+    });
+  }
+  EXPECT_EQ(t.get(base, 1), 11U);
+}
+
+// Thirty page tables, where more frames are available than a fault needs: pages of the program's make room, or none can.
+TEST(Protect, MakesRoomForItsPageTablesOrIsRefused) {
+  for (const bool can_page : {true, false}) {
+    testing::TestMachineConfig config{.frames = PageCount(256)};
+    if (!can_page) config.paging_files.clear();
+    TestMachine t(config);
+    const VirtualAddress base = t.commit(PageCount(60));
+    t.fill(base, PageCount(60));
+    Section& section =
+        **t.manager().sections().create(t.cpu(), {.file = t.add_file(pages_of(64_MiB)), .kind = SectionKind::kData});
+    const VirtualAddress view(t.space().map_view(t.cpu(), section, {.protection = Protection::kReadWrite})->first);
+    t.while_only(kFaultReserve + 1_pages, [&] {
+      const auto old = t.space().protect(t.cpu(), view, 60_MiB, Protection::kReadOnly);
+      EXPECT_EQ(old.has_value(), can_page);
+      if (!old) {
+        EXPECT_EQ(old.error(), Status::kNoMemory);
+      }
+    });
+    EXPECT_EQ(t.space().query(t.cpu(), view)->protection, can_page ? Protection::kReadOnly : Protection::kReadWrite);
+    EXPECT_EQ(t.differences(base, PageCount(60)), 0U);
+    EXPECT_EQ(t.check(), "");
+  }
+}
+
 TEST(Decommit, TakesContentsAndPromiseBack) {
   TestMachine t;
   for (const MemCommit whole : {MemCommit::kYes, MemCommit::kNo}) {

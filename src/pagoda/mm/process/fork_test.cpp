@@ -180,6 +180,30 @@ TEST_P(Fork, RefusedForWantOfCommitLeavesEverythingAsItWas) {
   EXPECT_EQ(t.check(), "");
 }
 
+// The first region's pages have moved into clone entries when the second is refused: they stay there, charged, until
+// their only owner writes.
+TEST_P(Fork, RefusedInTheMiddleKeepsWhatHasMoved) {
+  const VirtualAddress base = t.commit(PageCount(4));
+  t.fill(base, PageCount(4));
+  const PageCount limit = t.manager().commit().limit;
+  const VirtualAddress large = t.commit(PageCount(limit.value() * 6 / 10));
+  const PageCount charged = t.manager().commit().charged;
+  const PageCount tables = t.manager().frame_counts().page_tables;
+  const auto child = t.manager().clone_space(t.cpu(), t.space());
+  ASSERT_FALSE(child);
+  EXPECT_EQ(child.error(), Status::kCommitmentLimit);
+  EXPECT_EQ(t.manager().commit().charged, charged + 1_pages) << "the page of clone entries";
+  EXPECT_EQ(t.manager().frame_counts().prototypes, 1_pages);
+  EXPECT_EQ(t.manager().frame_counts().page_tables, tables);
+  EXPECT_EQ(t.check(), "");
+  t.fill(base, PageCount(4), 7);
+  EXPECT_EQ(t.manager().commit().charged, charged);
+  EXPECT_EQ(t.manager().frame_counts().prototypes, 0_pages);
+  t.must_put(large, 0, 1);
+  EXPECT_EQ(t.differences(base, PageCount(4), 7), 0U);
+  EXPECT_EQ(t.check(), "");
+}
+
 // More frames are available than a fault needs, and fewer than the fork: its parent's pages make room.
 TEST_P(Fork, MakesRoomForItselfWhereFewFramesAreAvailable) {
   const VirtualAddress base = t.commit(PageCount(40));

@@ -13,9 +13,14 @@ constexpr PageCount kUnlockable{8};
 }  // namespace
 
 Result<> ProcessSpace::set_limits(Processor& cpu, const WorkingSet::Limits& limits) {
+  return change_limits(cpu, [&](const WorkingSet::Limits&) -> Result<WorkingSet::Limits> { return limits; });
+}
+
+Result<> ProcessSpace::change_limits(Processor& cpu, const LimitsChange& change) {
+  const LockGuard guard(lock);
+  const WorkingSet::Limits limits = PAGODA_TRY(change(working_set_.limits()));
   if (limits.minimum > limits.maximum) return fail(Status::kBadWorkingSetLimit);
   if (limits.minimum > core_.pfns.frames() - core_.tunables.commit_reserve) return fail(Status::kInsufficientResources);
-  const LockGuard guard(lock);
   if (limits.minimum < working_set_.locked() + kUnlockable && !working_set_.locked().is_zero())
     return fail(Status::kBadWorkingSetLimit);
   working_set_.set_limits(limits);
@@ -30,18 +35,36 @@ PageCount ProcessSpace::empty_working_set(Processor& cpu) {
 }
 
 // In the order of reference/nt.md 7.5.
-Result<> ProcessSpace::may_lock(const Processor& cpu, VpnRange pages) {
+Result<> ProcessSpace::may_lock(Processor& cpu, VpnRange pages) {
   const auto region = region_of(pages);
   if (!region) return fail(Status::kAccessViolation);
   if ((*region)->kind->residence() != RegionKind::Residence::kPaged) return fail(Status::kIncompatibleFileMap);
-  PageCount new_locks;
-  for (Vpn page = pages.first; page < pages.end(); ++page) {
-    const RawPte raw = tables_.read(cpu, page);
-    if (base_of(current_protection(cpu, **region, page, raw)) == Protection::kNone)
-      return fail(Status::kAccessViolation);
+  const Vad& vad = **region;
+  bool accessible = true;
+  PageCount locked;
+  Vpn next = pages.first;
+  // Pages whose entry is zero, or has no page table: run by run.
+  const auto by_default = [&](Vpn to) {
+    while (accessible && next < to) {
+      const DefaultRun run = vad.kind->rights(vad, next);
+      accessible = base_of(run.protection) != Protection::kNone;
+      next = std::min(run.end, to);
+    }
+  };
+  const Status status = for_each_entry(cpu, pages, [&](Vpn page, PhysicalAddress, RawPte raw) {
+    lock.assert_held();
+    if (raw == 0) return true;
+    by_default(page);
+    accessible = accessible && base_of(current_protection(cpu, vad, page, raw)) != Protection::kNone;
+    next = page + 1_pages;
     const std::uint32_t slot = working_set_slot(page, raw);
-    if (slot == WorkingSet::kNoSlot || !working_set_[slot].is_locked()) ++new_locks;
-  }
+    if (slot != WorkingSet::kNoSlot && working_set_[slot].is_locked()) ++locked;
+    return accessible;
+  });
+  if (status != Status::kSuccess) return fail(status);
+  by_default(pages.end());
+  if (!accessible) return fail(Status::kAccessViolation);
+  const PageCount new_locks = pages.count - locked;
   if (working_set_.locked() + new_locks + kUnlockable > working_set_.limits().minimum)
     return fail(Status::kWorkingSetQuota);
   return {};
@@ -51,30 +74,42 @@ Result<> ProcessSpace::lock_pages(Processor& cpu, VirtualAddress base, ByteCount
   const auto pages = pages_covering(base, size);
   if (!pages || pages->last() > range().last()) return fail(Status::kInvalidParameter);
   {
-    const LockGuard guard(lock);
+    const ChangeGuard guard(*this);
     PAGODA_TRY(may_lock(cpu, *pages));
   }
   bool was_locked = false;
   std::vector<Vpn> newly_locked;
   for (Vpn page = pages->first; page < pages->end();) {
+    Status status = Status::kSuccess;
     {
       const LockGuard guard(lock);
-      if (const std::uint32_t slot = working_set_slot(page, tables_.read(cpu, page)); slot != WorkingSet::kNoSlot) {
-        if (working_set_[slot].is_locked(kind)) {
-          was_locked = true;
-        } else {
-          working_set_.lock(slot, kind);
-          newly_locked.push_back(page);
-        }
+      // What was true of all pages may no longer be true of this one: other threads have not stood still.
+      const Vad* const vad = vads_.find(page);
+      const std::uint32_t slot = working_set_slot(page, tables_.read(cpu, page));
+      if (vad == nullptr || vad->kind->residence() != RegionKind::Residence::kPaged) {
+        status = Status::kAccessViolation;
+      } else if (slot != WorkingSet::kNoSlot && working_set_[slot].is_locked(kind)) {
+        was_locked = true;
         ++page;
         continue;
+      } else if (slot != WorkingSet::kNoSlot) {
+        const PageCount after = working_set_.locked() + (working_set_[slot].is_locked() ? 0_pages : 1_pages);
+        if (after + kUnlockable <= working_set_.limits().minimum) {
+          working_set_.lock(slot, kind);
+          newly_locked.push_back(page);
+          ++page;
+          continue;
+        }
+        status = Status::kWorkingSetQuota;
       }
     }
-    const machine::PageFault fault{VirtualAddress(page), machine::Access::kRead, machine::Privilege::kUser, false,
-                                   false};
-    Status status = resolve_fault(*this, cpu, fault);
-    if (status == Status::kSuccess && cpu.is_blocked()) status = Status::kPending;
-    if (status == Status::kSuccess) continue;
+    if (status == Status::kSuccess) {
+      const machine::PageFault fault{VirtualAddress(page), machine::Access::kRead, machine::Privilege::kUser, false,
+                                     false};
+      status = resolve_fault(*this, cpu, fault);
+      if (status == Status::kSuccess && cpu.is_blocked()) status = Status::kPending;
+      if (status == Status::kSuccess) continue;
+    }
     const LockGuard guard(lock);
     for (const Vpn locked : newly_locked) {
       const std::uint32_t slot = working_set_slot(locked, tables_.read(cpu, locked));
@@ -89,14 +124,16 @@ Result<> ProcessSpace::unlock_pages(Processor& cpu, VirtualAddress base, ByteCou
   const auto pages = pages_covering(base, size);
   if (!pages || pages->last() > range().last()) return fail(Status::kInvalidParameter);
   const LockGuard guard(lock);
-  PageCount locked;
-  tables_.for_each(cpu, *pages, [&](Vpn page, PhysicalAddress, RawPte raw) {
+  Vpn next = pages->first;  // All before are locked.
+  tables_.for_each_in_memory(cpu, *pages, [&](Vpn page, PhysicalAddress, RawPte raw) {
     lock.assert_held();
     const std::uint32_t slot = working_set_slot(page, raw);
-    if (slot != WorkingSet::kNoSlot && working_set_[slot].is_locked(kind)) ++locked;
+    if (page != next || slot == WorkingSet::kNoSlot || !working_set_[slot].is_locked(kind)) return false;
+    ++next;
+    return true;
   });
-  if (locked != pages->count) return fail(Status::kNotLocked);
-  tables_.for_each(cpu, *pages, [&](Vpn page, PhysicalAddress, RawPte raw) {
+  if (next != pages->end()) return fail(Status::kNotLocked);
+  tables_.for_each_in_memory(cpu, *pages, [&](Vpn page, PhysicalAddress, RawPte raw) {
     lock.assert_held();
     working_set_.unlock(working_set_slot(page, raw), kind);
   });

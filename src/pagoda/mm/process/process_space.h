@@ -10,6 +10,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -54,13 +55,13 @@ class ProcessSpace final : public RegionSpace {
   // Fails with: kInvalidPageProtection (also NoChange, or secured), kCommitmentLimit, kNoMemory, kPending.
   Result<> commit(Processor& cpu, VirtualAddress base, ByteCount size, Protection protection);
   // Takes the promise and the contents back; the region stays reserved. Size zero: the whole region that begins at
-  // `base`. Fails with: kMemoryNotAllocated, kUnableToFreeVm (past the region), kUnableToDeleteSection (a view),
+  // `base`. Returns the pages. Fails with: kMemoryNotAllocated, kUnableToFreeVm (past the region), kUnableToDeleteSection (a view),
   // kFreeVmNotAtBase, kInvalidPageProtection (secured), kNoMemory, kPending.
-  Result<> decommit(Processor& cpu, VirtualAddress base, ByteCount size);
-  // Gives addresses back, whole pages of one region, which may split it. Fails with, besides what `decommit` does:
+  Result<VpnRange> decommit(Processor& cpu, VirtualAddress base, ByteCount size);
+  // Gives addresses back, whole pages of one region, which may split it. Returns the pages. Fails with, besides what `decommit` does:
   // the modes for placeholders with kConflictingAddresses (not in a placeholder nor in a region that replaced one, or
   // all of a placeholder; not the bounds of several placeholders).
-  Result<> release(Processor& cpu, VirtualAddress base, ByteCount size, ReleaseMode mode = ReleaseMode::kFree);
+  Result<VpnRange> release(Processor& cpu, VirtualAddress base, ByteCount size, ReleaseMode mode = ReleaseMode::kFree);
   // Changes the rights of committed pages of one region; returns those of the first before. Fails with:
   // kInvalidPageProtection (also NoChange, or secured), kNotCommitted, kSectionProtection, kNoMemory, kPending.
   Result<Protection> protect(Processor& cpu, VirtualAddress base, ByteCount size, Protection protection);
@@ -119,7 +120,7 @@ class ProcessSpace final : public RegionSpace {
   // release any of them fails with kInvalidPageProtection. Fails with: kInvalidPageProtection (a guard, or no rights),
   // kInvalidParameter (no size, or out of reach), kConflictingAddresses, kAccessViolation (a page is not committed, or
   // allows less; a region of large pages, or an AWE window).
-  Result<SecureHandle> secure(const Processor& cpu, VirtualAddress base, ByteCount size, Protection weakest);
+  Result<SecureHandle> secure(Processor& cpu, VirtualAddress base, ByteCount size, Protection weakest);
   // Fails with: kInvalidHandle.
   Result<> unsecure(SecureHandle handle);
 
@@ -134,6 +135,9 @@ class ProcessSpace final : public RegionSpace {
   Result<> reset_write_watch(Processor& cpu, VirtualAddress base, ByteCount size);
 
   // --- Stacks (stacks.cpp) ---
+  // A new region of `size` whose top `commit` bytes are committed, a guard page below them; whole pages, and the guard
+  // page fits. Fails with: as `reserve`, kCommitmentLimit, kNoMemory, kPending.
+  Result<VpnRange> reserve_stack(Processor& cpu, ByteCount size, ByteCount commit);
   // The pages from `base` to `top`, in one region, are a thread's stack, in use from `limit` on, with a guard page
   // below that the caller has made. Any thread's access to a guard page in it moves the guard down a page and goes on;
   // without room or commit charge for that it gets kStackOverflow, and the page that was hit is usable all the same.
@@ -150,6 +154,10 @@ class ProcessSpace final : public RegionSpace {
   // --- Working set (limits.cpp) ---
   // Fails with: kBadWorkingSetLimit (minimum above maximum), kInsufficientResources (more than the machine can keep).
   Result<> set_limits(Processor& cpu, const WorkingSet::Limits& limits);
+  // The same, where the new limits depend on those that there are. `change` may fail in its own way; it is called with
+  // the space's lock held.
+  using LimitsChange = std::function<Result<WorkingSet::Limits>(const WorkingSet::Limits& now)>;
+  Result<> change_limits(Processor& cpu, const LimitsChange& change);
   // Every page that is not locked leaves. Returns how many did.
   PageCount empty_working_set(Processor& cpu);
   // Makes the pages resident and keeps them so until unlocked. Fails with, having locked nothing: kInvalidParameter (no
@@ -163,7 +171,7 @@ class ProcessSpace final : public RegionSpace {
 
   // --- Looking (look.cpp) ---
   // The run of equal pages from the address on. Fails with: kInvalidParameter (above the highest user address).
-  [[nodiscard]] Result<RegionInfo> query(const Processor& cpu, VirtualAddress address);
+  [[nodiscard]] Result<RegionInfo> query(Processor& cpu, VirtualAddress address);
   // Where one page is, and where a range's pages are.
   [[nodiscard]] PageInfo page_info(const Processor& cpu, VirtualAddress address);
   [[nodiscard]] PageInfo page_info_locked(const Processor& cpu, Vpn page) PAGODA_REQUIRES(lock);
@@ -172,16 +180,19 @@ class ProcessSpace final : public RegionSpace {
   struct Allocation {
     VpnRange pages;
     PageCount commit_charge;
+    Protection protection = Protection::kNone;  // As it was made.
+    MemoryType type = MemoryType::kPrivate;
+    bool maps_file = false;
   };
   [[nodiscard]] std::optional<Allocation> allocation(VirtualAddress address);
-  // Pages of all regions.
-  [[nodiscard]] PageCount reserved() const;
   struct Statistics {
     PageCount working_set;
     PageCount shared;  // Those of the working set that prototype PTEs map.
     PageCount peak_working_set;
     PageCount commit;
     PageCount peak_commit;
+    PageCount reserved;  // Pages of all regions. NT: VirtualSize.
+    PageCount peak_reserved;
     FaultCounts faults{};
     std::uint64_t insertions = 0;  // Pages brought into the working set.
   };
@@ -199,6 +210,12 @@ class ProcessSpace final : public RegionSpace {
  private:
   friend struct Corruptor;
 
+  // The run of pages from `page` on whose rights are shown alike.
+  struct Run {
+    Vpn end;
+    Protection protection = Protection::kNone;
+  };
+  [[nodiscard]] Result<Run> run_from(Processor& cpu, Vpn page) PAGODA_REQUIRES(lock);
   Result<Vad*> reserve_locked(const ReserveRequest& request) PAGODA_REQUIRES(lock);
   // Pages named by a free or decommit call, and their region.
   struct RegionPages {
@@ -206,6 +223,8 @@ class ProcessSpace final : public RegionSpace {
     VpnRange pages;
   };
   Result<RegionPages> range_to_free(VirtualAddress base, ByteCount size) PAGODA_REQUIRES(lock);
+  // Gives the pages back, and the page tables that none needs any more.
+  Result<> release_pages(Processor& cpu, const RegionPages& freed) PAGODA_REQUIRES(lock);
   Result<> preserve_placeholder(Processor& cpu, const RegionPages& freed) PAGODA_REQUIRES(lock);
   Result<> coalesce_placeholders(VpnRange pages) PAGODA_REQUIRES(lock);
   // The range and the rights of a view that is asked for.
@@ -220,7 +239,7 @@ class ProcessSpace final : public RegionSpace {
   // Whether a hot hint may bring in the page of the entry, which is not valid.
   [[nodiscard]] bool may_bring_in(const Processor& cpu, Vpn page, RawPte raw) PAGODA_REQUIRES(lock);
   // Whether the pages may be locked, before any is.
-  Result<> may_lock(const Processor& cpu, VpnRange pages) PAGODA_REQUIRES(lock);
+  Result<> may_lock(Processor& cpu, VpnRange pages) PAGODA_REQUIRES(lock);
 
   Stacks stacks_ PAGODA_GUARDED_BY(lock);
   UserPages user_pages_;

@@ -68,6 +68,7 @@ Result<Vad*> ProcessSpace::reserve_locked(const ReserveRequest& request) {
   const VpnRange within = PAGODA_TRY(placement_limits(request.wishes, limits));
   Vad vad;
   vad.protection = request.protection;
+  vad.allocation_protection = request.protection;
   vad.mem_commit = request.commit;
   vad.type = request.type;
   set_kind(vad, request);
@@ -117,23 +118,34 @@ Result<ProcessSpace::RegionPages> ProcessSpace::range_to_free(VirtualAddress bas
   return RegionPages{vad, pages};
 }
 
-Result<> ProcessSpace::release(Processor& cpu, VirtualAddress base, ByteCount size, ReleaseMode mode) {
+Result<VpnRange> ProcessSpace::release(Processor& cpu, VirtualAddress base, ByteCount size, ReleaseMode mode) {
   const ChangeGuard guard(*this);
   if (mode != ReleaseMode::kFree) {
     if (base.vpn() > user_range().last()) return fail(Status::kInvalidParameter2);
     const auto pages = pages_covering(base, size);
     if (!pages) return fail(Status::kInvalidParameter3);
-    if (mode == ReleaseMode::kCoalescePlaceholders) return coalesce_placeholders(*pages);
+    if (mode == ReleaseMode::kCoalescePlaceholders) {
+      PAGODA_TRY(coalesce_placeholders(*pages));
+      return *pages;
+    }
   }
   const RegionPages freed = PAGODA_TRY(range_to_free(base, size));
   if (freed.vad->kind->residence() == RegionKind::Residence::kMapped && freed.pages != freed.vad->range)
     return fail(Status::kFreeVmNotAtBase);
-  if (mode == ReleaseMode::kPreservePlaceholder) return preserve_placeholder(cpu, freed);
+  if (mode == ReleaseMode::kPreservePlaceholder) {
+    PAGODA_TRY(preserve_placeholder(cpu, freed));
+    return freed.pages;
+  }
+  PAGODA_TRY(release_pages(cpu, freed));
+  return freed.pages;
+}
+
+Result<> ProcessSpace::release_pages(Processor& cpu, const RegionPages& freed) {
   const VpnRange all = freed.vad->range;
   const VpnRange pages = freed.pages;
   const Vad* const before = previous_charged(VadTree::previous(freed.vad));
   const Vad* const after = next_charged(VadTree::next(freed.vad));
-  cut(cpu, *freed.vad, pages);
+  PAGODA_TRY(cut(cpu, *freed.vad, pages));
 
   const VpnRange low{all.first, pages.first - all.first};
   const VpnRange high{pages.end(), all.end() - pages.end()};
@@ -153,7 +165,7 @@ Result<> ProcessSpace::preserve_placeholder(Processor& cpu, const RegionPages& f
   const Vad& vad = *freed.vad;
   const bool is_whole = freed.pages == vad.range;
   if (vad.placeholder ? is_whole : !vad.from_placeholder) return fail(Status::kConflictingAddresses);
-  cut(cpu, *freed.vad, freed.pages);
+  PAGODA_TRY(cut(cpu, *freed.vad, freed.pages));
   vads_.insert(placeholder_vad(freed.pages));
   return {};
 }

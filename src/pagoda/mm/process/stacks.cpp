@@ -8,6 +8,29 @@ constexpr Protection kGuard = with_modifier(Protection::kReadWrite, kProtectionG
 
 }  // namespace
 
+Result<VpnRange> ProcessSpace::reserve_stack(Processor& cpu, ByteCount size, ByteCount commit) {
+  // No gap for the region has the same status as no frames, and no wait makes one.
+  auto refused = Status::kSuccess;
+  const auto made = with_memory(relief(), cpu, [&]() -> Result<VpnRange> {
+    const ChangeGuard guard(*this);
+    const auto reserved = reserve_locked({.size = size});
+    if (!reserved) {
+      refused = reserved.error();
+      return VpnRange{};
+    }
+    Vad& vad = **reserved;
+    const VpnRange pages = vad.range;
+    const Vpn limit = pages.first + pages_of(size - commit);
+    auto done = vad.kind->commit(*this, cpu, vad, {limit, pages_of(commit)}, Protection::kReadWrite);
+    if (done) done = vad.kind->commit(*this, cpu, vad, {limit - 1_pages, 1_pages}, kGuard);
+    if (done) return pages;
+    PAGODA_TRY(release_pages(cpu, {&vad, pages}));
+    return std::unexpected(done.error());
+  });
+  if (refused != Status::kSuccess) return fail(refused);
+  return made;
+}
+
 Result<> ProcessSpace::add_stack(VirtualAddress base, VirtualAddress limit, VirtualAddress top, ByteCount guarantee) {
   const auto is_aligned = [](VirtualAddress va) { return va.value() % kPageBytes == 0; };
   if (!is_aligned(base) || !is_aligned(limit) || !is_aligned(top) || base >= limit || limit > top)

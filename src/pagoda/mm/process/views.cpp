@@ -56,6 +56,7 @@ Result<Vad> ProcessSpace::place_view(const Section& section, const ViewRequest& 
   vad.control_area = &section.control_area();
   vad.section_page = pages_of(request.offset);
   vad.protection = image ? Protection::kExecuteWriteCopy : request.protection;
+  vad.allocation_protection = vad.protection;
   // A program may give an image's pages any rights; writing copies them.
   vad.section_protection = image ? Protection::kExecuteReadWrite : section.protection();
   if (image) vad.type = VadType::kImage;
@@ -104,7 +105,7 @@ Result<VpnRange> ProcessSpace::map_view(Processor& cpu, Section& section, const 
       return VpnRange{};
     }
     ControlArea& area = *vad->control_area;
-    vad->commit_charge = charged_copies(cpu, *vad, vad->range);
+    vad->commit_charge = PAGODA_TRY(charged_copies(cpu, *vad, vad->range));
     Vad& inserted = *PAGODA_TRY(request.replaces_placeholder ? replace_placeholder(*vad) : insert_vad(*vad));
     Result<> ready;
     if (section.flags().reserve && !request.commit.is_zero()) {
@@ -170,7 +171,7 @@ Result<VpnRange> ProcessSpace::flush_view(Processor& cpu, VirtualAddress base, B
     file = vad->control_area->file();
     offset = FileOffset(bytes_of(vad->section_page_of(pages.first)).value());
     FlushBatchOf<kRangeBatch> cleaned(*this, cpu);
-    tables_.for_each(cpu, pages, [&](Vpn page, PhysicalAddress pte, RawPte raw) {
+    tables_.for_each_in_memory(cpu, pages, [&](Vpn page, PhysicalAddress pte, RawPte raw) {
       lock.assert_held();
       if (!PteCodec::is_valid(raw) || !PteCodec::is_shared(raw) || !PteCodec::is_dirty(raw)) return;
       machine::clear_entry_bits(cpu.physical(), core_.mode, pte, machine::pte_bits::kWrite | machine::pte_bits::kDirty);
@@ -197,6 +198,7 @@ Result<VpnRange> ProcessSpace::map_frames(const FramesRequest& request) {
   vad.kind = &device_region();
   vad.source = PageSource::kKind;
   vad.protection = request.protection;
+  vad.allocation_protection = request.protection;
   vad.inherit = request.inherit;
   vad.is_private = false;
   vad.no_change = request.no_change;
@@ -222,6 +224,7 @@ Result<VpnRange> ProcessSpace::map_region(const RegionKind& kind, const KindRequ
   vad.source = PageSource::kKind;
   vad.mem_commit = MemCommit::kYes;
   vad.protection = request.protection;
+  vad.allocation_protection = request.protection;
   vad.is_private = kind.type() == MemoryType::kPrivate;
   return PAGODA_TRY(insert_vad(vad))->range;
 }

@@ -8,6 +8,21 @@
 
 namespace pagoda::mm {
 
+namespace {
+
+// What of the charge of a region, of which `low` and `high` are left with `charged`, belongs to `low`. Only where both
+// are, and neither all nor none of them is charged, it must be counted: on the shorter one.
+Result<PageCount> charge_below_hole(RegionSpace& space, Processor& cpu, const Vad& vad, VpnRange low, VpnRange high,
+                                    PageCount charged) PAGODA_REQUIRES(space.lock) {
+  if (low.empty() || charged.is_zero()) return 0_pages;
+  if (high.empty()) return charged;
+  if (charged == low.count + high.count) return low.count;
+  if (low.count <= high.count) return vad.kind->committed(space, cpu, vad, low);
+  return charged - PAGODA_TRY(vad.kind->committed(space, cpu, vad, high));
+}
+
+}  // namespace
+
 RegionSpace::RegionSpace(Core& core, ShortageRelief& relief, Sections& sections, const Identity& identity,
                          const WorkingSet::Limits& limits)
     : AddressSpace(core, relief, *this, identity, limits), sections_(sections), extras_(watched_regions_) {}
@@ -64,7 +79,9 @@ Result<Vad*> RegionSpace::insert_vad(const Vad& vad) {
   table_charge_ += tables;
   commit_ += vad.commit_charge;
   peak_commit_ = std::max(peak_commit_, commit_);
-  return &vads_.insert(vad);
+  Vad& inserted = vads_.insert(vad);
+  peak_pages_ = std::max(peak_pages_, vads_.pages());
+  return &inserted;
 }
 
 void RegionSpace::erase_vad(Vad& vad) {
@@ -107,23 +124,23 @@ void RegionSpace::leave_placeholder(Vad& vad) {
 
 void RegionSpace::watch(Vad& vad) { extras_.watch(vad); }
 
-void RegionSpace::cut(Processor& cpu, Vad& vad, VpnRange pages) {
+Result<> RegionSpace::cut(Processor& cpu, Vad& vad, VpnRange pages) {
   const VpnRange low{vad.range.first, pages.first - vad.range.first};
   const VpnRange high{pages.end(), vad.range.end() - pages.end()};
   const bool whole = low.empty() && high.empty();
-  const PageCount freed_charge = whole ? vad.commit_charge : vad.kind->committed(*this, cpu, vad, pages);
-  vad.kind->unmap(*this, cpu, vad, pages);
-  drop_charge(vad, freed_charge);
   if (whole) {
+    vad.kind->unmap(*this, cpu, vad, pages);
+    drop_charge(vad, vad.commit_charge);
     extras_.drop(vad);
     vads_.erase(vad);
-    return;
+    return {};
   }
-  // Only a hole makes it necessary to count what stays.
-  const PageCount high_charge = high.empty()  ? 0_pages
-                                : low.empty() ? vad.commit_charge
-                                              : vad.kind->committed(*this, cpu, vad, high);
-  const PageCount low_charge = vad.commit_charge - high_charge;
+  const PageCount freed_charge = PAGODA_TRY(vad.kind->committed(*this, cpu, vad, pages));
+  const PageCount low_charge =
+      PAGODA_TRY(charge_below_hole(*this, cpu, vad, low, high, vad.commit_charge - freed_charge));
+  vad.kind->unmap(*this, cpu, vad, pages);
+  drop_charge(vad, freed_charge);
+  const PageCount high_charge = vad.commit_charge - low_charge;
   Vad rest = vad;
   rest.range = high;
   rest.commit_charge = high_charge;
@@ -131,6 +148,7 @@ void RegionSpace::cut(Processor& cpu, Vad& vad, VpnRange pages) {
   vads_.shrink(vad, low.empty() ? high : low);
   vad.commit_charge = low.empty() ? high_charge : low_charge;
   if (!low.empty() && !high.empty()) extras_.divide(vad, vads_.insert(rest));
+  return {};
 }
 
 void RegionSpace::add_charge(Vad& vad, PageCount pages) {
@@ -163,7 +181,7 @@ void RegionSpace::give_back_tables(PageCount tables) {
 void RegionSpace::free_pages(Processor& cpu, const Vad& vad, VpnRange pages, RawPte hole) {
   const bool keeps = hole == kAsDemandZero;
   FlushBatchOf<kRangeBatch> batch(*this, cpu);
-  tables_.for_each(
+  const Status status = for_each_entry(
       cpu, pages,
       [&](Vpn page, PhysicalAddress pte, RawPte raw) {
         lock.assert_held();
@@ -203,8 +221,10 @@ void RegionSpace::free_pages(Processor& cpu, const Vad& vad, VpnRange pages, Raw
       },
       [&](Vpn page) {
         if (hole == 0) batch.unlink_tables(page);
-      });
-  batch.flush();
+        batch.flush();  // The next table may have to be brought in, without the lock.
+      },
+      For::kEnd);
+  PAGODA_CHECK(status == Status::kSuccess);
 }
 
 Protection RegionSpace::shown_protection(const Processor& cpu, const Vad& vad, Vpn page, RawPte raw) const {
@@ -212,7 +232,7 @@ Protection RegionSpace::shown_protection(const Processor& cpu, const Vad& vad, V
   return vad.is_private ? unshared(protection) : protection;
 }
 
-PageCount RegionSpace::charged_copies(const Processor& cpu, const Vad& vad, VpnRange pages) const {
+Result<PageCount> RegionSpace::charged_copies(Processor& cpu, const Vad& vad, VpnRange pages) {
   PageCount charged;
   for (Vpn page = pages.first; page < pages.end();) {
     const DefaultRun run = vad.kind->rights(vad, page);
@@ -220,7 +240,7 @@ PageCount RegionSpace::charged_copies(const Processor& cpu, const Vad& vad, VpnR
     if (is_write_copy(run.protection)) charged += end - page;
     page = end;
   }
-  tables_.for_each(cpu, pages, [&](Vpn page, PhysicalAddress, RawPte raw) {
+  const Status status = for_each_entry(cpu, pages, [&](Vpn page, PhysicalAddress, RawPte raw) {
     lock.assert_held();
     if (raw == 0) return;
     const bool by_default = is_write_copy(vad.kind->rights(vad, page).protection);
@@ -228,12 +248,17 @@ PageCount RegionSpace::charged_copies(const Processor& cpu, const Vad& vad, VpnR
     if (now && !by_default) ++charged;
     if (!now && by_default) --charged;
   });
+  if (status != Status::kSuccess) return fail(status);
   return charged;
 }
 
 void RegionSpace::free_empty_tables(Processor& cpu, VpnRange pages) {
   FlushBatchOf<1> batch(*this, cpu);
-  tables_.for_each(cpu, pages, [](Vpn, PhysicalAddress, RawPte) {}, [&](Vpn page) { batch.unlink_tables(page); });
+  // One that is out is not empty.
+  static_cast<void>(for_each_table(pages, [&](VpnRange part) -> Result<> {
+    batch.unlink_tables(part.first);
+    return {};
+  }));
   batch.flush();
 }
 

@@ -2,7 +2,9 @@
 //
 // An entry of a view is zero as long as nothing but the VAD needs to be known; valid with the prototype bit while the
 // shared page is mapped; a pointer, or the lookup-needed form where the rights differ from the prototype's, when it was
-// mapped before or its rights were changed; and that of a private page once a write has copied it.
+// mapped before or its rights were changed; and that of a private page once a write has copied it. The rights of a data
+// view that is protected as a whole are its VAD's from then on, so that an untouched one gets no page tables. A choice
+// for all regions of one protection: NT makes entries.
 //
 // A view is charged for the pages that are private or become so when written. Source: reference/nt.md 6.2, 7.3.
 #pragma once
@@ -16,7 +18,7 @@ class SectionView : public RegionKind {
  public:
   using RegionKind::RegionKind;
   [[nodiscard]] Protection segment_rights(const Vad& vad, Vpn page) const override;
-  [[nodiscard]] Result<> may_protect(const RegionSpace& space, const Processor& cpu, const Vad& vad, VpnRange pages,
+  [[nodiscard]] Result<> may_protect(RegionSpace& space, Processor& cpu, const Vad& vad, VpnRange pages,
                                      Protection protection) const override;
   [[nodiscard]] bool is_forked(const Vad& vad) const override;
   Result<> fork(RegionSpace& child, RegionSpace& parent, Processor& cpu, const Vad& of_parent, Vad& of_child,
@@ -30,7 +32,7 @@ class DataView : public SectionView {
   using SectionView::SectionView;
   [[nodiscard]] DefaultRun rights(const Vad& vad, Vpn page) const override;
   [[nodiscard]] DefaultRun default_run(const RegionSpace& space, const Processor& cpu, const Vad& vad,
-                                       Vpn page) const override;
+                                       VpnRange pages) const override;
   Result<> protect(RegionSpace& space, Processor& cpu, Vad& vad, VpnRange pages, Protection protection) const override;
   // Commits the pages for all views of the section; this view's get the protection. Fails with: kAlreadyCommitted (not
   // a SEC_RESERVE section's), kSectionProtection, kInvalidPageProtection, kCommitmentLimit, kNoMemory (try again).
@@ -38,8 +40,18 @@ class DataView : public SectionView {
   [[nodiscard]] bool may_reset(const Vad& vad) const override;
 
  protected:
+  // Whether the view's rights are its VAD's for all of its pages, so that protecting it as a whole changes the VAD.
+  [[nodiscard]] virtual bool has_one_protection() const { return true; }
   // What a page of the view gets when it is asked to have the protection.
   [[nodiscard]] virtual Protection in_view(const Vad& vad, Vpn page, Protection protection) const;
+
+ private:
+  // What of the range is charged once its pages have the protection.
+  [[nodiscard]] Result<PageCount> charged_afterwards(RegionSpace& space, Processor& cpu, const Vad& vad, VpnRange pages,
+                                                     Protection protection) const;
+  // Gives the protection to the pages that have entries.
+  Status protect_entries(RegionSpace& space, Processor& cpu, const Vad& vad, VpnRange pages,
+                         Protection protection) const;
 };
 
 class ImageView final : public DataView {
@@ -47,10 +59,11 @@ class ImageView final : public DataView {
   using DataView::DataView;
   [[nodiscard]] DefaultRun rights(const Vad& vad, Vpn page) const override;
   [[nodiscard]] DefaultRun default_run(const RegionSpace& space, const Processor& cpu, const Vad& vad,
-                                       Vpn page) const override;
+                                       VpnRange pages) const override;
   [[nodiscard]] bool may_reset(const Vad& vad) const override;
 
  protected:
+  [[nodiscard]] bool has_one_protection() const override { return false; }
   [[nodiscard]] Protection in_view(const Vad& vad, Vpn page, Protection protection) const override;
 };
 

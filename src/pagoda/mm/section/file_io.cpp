@@ -181,6 +181,17 @@ Result<> Sections::set_file_size(Processor& cpu, FileStream& file, ByteCount siz
   });
 }
 
+Result<FileOffset> Sections::make_room(Processor& cpu, FileStream& file, std::optional<FileOffset> at,
+                                       ByteCount bytes) {
+  const LockGuard guard(lock);
+  const FileOffset first = at.value_or(FileOffset(file.size().value()));
+  const ByteCount size = ByteCount(first.value()) + bytes;
+  if (size <= file.size()) return first;
+  PAGODA_TRY(resize_file(cpu, file, size));
+  if (file.data_ != nullptr && pages_of(size) > file.data_->pages()) PAGODA_TRY(grow(cpu, *file.data_, pages_of(size)));
+  return first;
+}
+
 // What programs wrote behind the end of the file, into the rest of its last page, must not become part of it.
 Result<> Sections::resize_file(const Processor& cpu, FileStream& file, ByteCount size) {
   const std::uint64_t tail = file.size().value() & kPageOffsetMask;
@@ -296,8 +307,7 @@ Result<ByteCount> Sections::read(Processor& cpu, const std::shared_ptr<FileStrea
 Result<ByteCount> Sections::write(Processor& cpu, const std::shared_ptr<FileStream>& file, FileOffset offset,
                                   std::span<const std::byte> from) {
   if (from.empty()) return ByteCount{};
-  const ByteCount end = ByteCount(offset.value()) + ByteCount(from.size());
-  if (end > file->size()) PAGODA_TRY(set_file_size(cpu, *file, end));
+  PAGODA_TRY(make_room(cpu, *file, offset, ByteCount(from.size())));
   return transfer(
       cpu, file, offset, from.size(), PteCodec::Dirty::kYes,
       [&](std::byte* page, std::size_t done, std::size_t length) { std::memcpy(page, from.data() + done, length); });

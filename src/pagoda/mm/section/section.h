@@ -2,6 +2,7 @@
 // NT: SECTION.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <list>
 #include <memory>
@@ -45,7 +46,7 @@ class Section {
   [[nodiscard]] ControlArea& control_area() const { return *control_area_; }
   [[nodiscard]] SectionKind kind() const { return kind_; }
   // A file section's is exact to the byte, others' are whole pages.
-  [[nodiscard]] ByteCount size() const { return size_; }
+  [[nodiscard]] ByteCount size() const { return size_; }               // Grows; read without a lock.
   [[nodiscard]] Protection protection() const { return protection_; }  // NT: InitialPageProtection.
   [[nodiscard]] const SectionFlags& flags() const { return flags_; }
   // SEC_BASED; an image wants its own base instead.
@@ -61,7 +62,7 @@ class Section {
 
   ControlArea* control_area_ = nullptr;
   SectionKind kind_ = SectionKind::kPagingFile;
-  ByteCount size_;
+  std::atomic<ByteCount> size_;
   Protection protection_ = Protection::kNoAccess;
   SectionFlags flags_;
   std::optional<VirtualAddress> based_at_;

@@ -14,6 +14,7 @@
 
 #include <list>
 #include <memory>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -62,6 +63,9 @@ class Sections {
   // Sets the file's size: pages beyond the new end go, the tail of the last one becomes zeros. Fails with
   // kUserMappedFile, kDiskFull, kInPageError.
   Result<> set_file_size(Processor& cpu, FileStream& file, ByteCount size);
+  // Makes the file long enough for so many bytes at `at`, or behind its end, and never shorter. Returns where they go.
+  // Fails with kDiskFull.
+  Result<FileOffset> make_room(Processor& cpu, FileStream& file, std::optional<FileOffset> at, ByteCount bytes);
   // Reads and writes the file through the pages that its views show (there is no other copy). Reading ends at the end
   // of the file, writing makes it longer; both return what was done, which under an event loop may be a part: the
   // processor is blocked then, and the rest is to be asked for when it goes on. Fails with kEndOfFile (nothing there to

@@ -73,11 +73,12 @@ struct alignas(64) Vad {
   VadExtra* extra = nullptr;         // What few regions need; see region/vad_extra.h. Owned by the space.
   const RegionKind* kind = nullptr;  // What may be done with the region; immutable, and outlives the region.
   PageSource source = PageSource::kZeros;
-  // What pages with a zero PTE allow; an image's view has its section's.
+  // What pages with a zero PTE allow; an image's view has its section's. To protect a whole region changes it.
   Protection protection = Protection::kNoAccess;
-  Protection section_protection = Protection::kNoAccess;  // A view's new protection must be compatible with it.
-  Protection large_protection = Protection::kNone;        // What the entries of large pages carry now.
-  MemCommit mem_commit = MemCommit::kNo;                  // Zero PTEs mean demand zero; otherwise only reserved.
+  Protection allocation_protection = Protection::kNoAccess;  // As the region was made: what queries tell.
+  Protection section_protection = Protection::kNoAccess;     // A view's new protection must be compatible with it.
+  Protection large_protection = Protection::kNone;           // What the entries of large pages carry now.
+  MemCommit mem_commit = MemCommit::kNo;                     // Zero PTEs mean demand zero; otherwise only reserved.
   VadType type = VadType::kNone;
   Inherit inherit = Inherit::kShare;
   bool is_private = true;

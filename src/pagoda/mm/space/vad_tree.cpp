@@ -126,6 +126,7 @@ Vad& VadTree::insert(const Vad& vad) {
   node.parent_ = parent;
   (parent == nullptr ? root_ : parent->child_[side]) = &node;
   ++size_;
+  pages_ += vad.range.count;
   node.set_gap(gap_between(before == nullptr ? 0 : before->range.end().value(), node.range.first.value()));
   if (after == nullptr) {
     last_ = &node;
@@ -179,6 +180,7 @@ void VadTree::erase(Vad& vad) {
   }
   rebalance_after_erase(above, side);
   --size_;
+  pages_ -= vad.range.count;
   vad.parent_ = free_;
   free_ = &vad;
 }
@@ -186,6 +188,7 @@ void VadTree::erase(Vad& vad) {
 void VadTree::shrink(Vad& vad, VpnRange range) {
   PAGODA_CHECK(!range.empty() && range.first >= vad.range.first && range.end() <= vad.range.end());
   vad.set_gap(gap_between(vad.range.first.value() - vad.gap(), range.first.value()));
+  pages_ -= vad.range.count - range.count;
   vad.range = range;
   refresh_gaps(&vad, nullptr);
   if (Vad* after = next(&vad); after != nullptr) {
@@ -422,6 +425,7 @@ struct VadTree::Checker {
   const std::function<void(const char*, const std::string&)>& finding;
   const Vad* before = nullptr;
   std::size_t seen = 0;
+  std::uint64_t pages = 0;
   bool saw_hint = false;
   bool gave_up = false;
 
@@ -438,6 +442,7 @@ struct VadTree::Checker {
       return {};
     }
     ++seen;
+    pages += node->range.count.value();
     saw_hint = saw_hint || node == tree.hint_;
     if (node->parent_ != parent) {
       finding("VT4", text_of(*node) + " does not link to the parent below which it hangs, " +
@@ -477,6 +482,9 @@ struct VadTree::Checker {
     if (gave_up) return;
     if (seen != tree.size_) {
       finding("VT4", std::to_string(seen) + " VADs in the tree, " + std::to_string(tree.size_) + " counted");
+    }
+    if (pages != tree.pages_.value()) {
+      finding("VT4", std::to_string(pages) + " pages in all VADs, " + to_string(tree.pages_) + " counted");
     }
     if (tree.last_ != before) finding("VT4", "the last VAD is not the one of the highest address");
     if (tree.hint_ != nullptr && !saw_hint) finding("VT4", "the hint is not in the tree");

@@ -10,7 +10,7 @@
 //   [VT1] Ranges are not empty, ascend in order and do not overlap.
 //   [VT2] Heights of siblings differ by at most one, and the balance of each node says by how much.
 //   [VT3] The gap before each VAD and the largest gaps on its two sides are what the ranges say.
-//   [VT4] Parent links, the count, the last VAD, the hint and the list of free nodes agree with the tree.
+//   [VT4] Parent links, the counts, the last VAD, the hint and the list of free nodes agree with the tree.
 // Locking: the lock of the address space, throughout.
 // Source: reference/nt.md 5 (AVL tree with hint; first fit in 64 KB steps). Gaps in the nodes are Pagoda's: NT walks
 // the tree.
@@ -69,6 +69,7 @@ class VadTree {
   }
 
   [[nodiscard]] std::size_t size() const { return size_; }
+  [[nodiscard]] PageCount pages() const { return pages_; }  // Of all VADs.
   // Calls `finding(rule id, text)` for every invariant that does not hold. Ends on any tree, also one whose links run
   // in circles.
   void check(const std::function<void(const char*, const std::string&)>& finding) const;
@@ -98,6 +99,7 @@ class VadTree {
   Vad* last_ = nullptr;  // The VAD of the highest address.
   Vad* hint_ = nullptr;
   std::size_t size_ = 0;
+  PageCount pages_;
 
   // Where nodes live; never moved, and not given back before the end. Those that were never used lie at the end of the
   // last block.

@@ -28,6 +28,7 @@ struct VadTreePeer {
   static Vad*& hint(VadTree& tree) { return tree.hint_; }
   static Vad*& free_nodes(VadTree& tree) { return tree.free_; }
   static std::size_t& size(VadTree& tree) { return tree.size_; }
+  static PageCount& pages(VadTree& tree) { return tree.pages_; }
   static std::size_t capacity(const VadTree& tree) { return tree.capacity_; }
   static Vad*& child(Vad& vad, unsigned side) { return vad.child_[side]; }
   static Vad*& parent(Vad& vad) { return vad.parent_; }
@@ -505,7 +506,7 @@ TEST_F(VadTreeCheck, Vt3FindsAGapThatWasNotCarriedUp) {
 
 TEST_F(VadTreeCheck, Vt3FindsARangeThatWasChangedBehindItsBack) {
   at(9).range.count = PageCount(20);
-  EXPECT_THAT(ids(), ElementsAre("VT3"));
+  EXPECT_THAT(ids(), ElementsAre("VT3", "VT4")) << "their pages are counted too";
 }
 
 TEST_F(VadTreeCheck, Vt4FindsAWrongParent) {
@@ -515,6 +516,11 @@ TEST_F(VadTreeCheck, Vt4FindsAWrongParent) {
 
 TEST_F(VadTreeCheck, Vt4FindsAWrongCount) {
   ++VadTreePeer::size(tree_);
+  EXPECT_THAT(ids(), ElementsAre("VT4"));
+}
+
+TEST_F(VadTreeCheck, Vt4FindsAWrongCountOfPages) {
+  ++VadTreePeer::pages(tree_);
   EXPECT_THAT(ids(), ElementsAre("VT4"));
 }
 
