@@ -1,6 +1,7 @@
 #include "pagoda/mm/memory_manager.h"
 
 #include <algorithm>
+#include <expected>
 #include <utility>
 
 #include "pagoda/base/hash.h"
@@ -143,6 +144,7 @@ void MemoryManager::attach(Processor& cpu, ProcessSpace& space) {
     const LockGuard guard(space.lock);
     old = space.enter(cpu);
   }
+  if (PAGODA_FAULT_SWITCH(processors_come_back_with_old_entries)) old = machine::OldEntries::kKeep;
   ProcessSpace* const before = attached(cpu);
   cpu.load_root(space.root(), space.asid(), old);
   if (before != nullptr && before != &space) leave(cpu, *before);
@@ -187,18 +189,19 @@ machine::FaultOutcome MemoryManager::refill(Processor& cpu, VirtualAddress va, m
                                             machine::Privilege privilege) {
   ProcessSpace* const space = attached(cpu);
   if (space == nullptr) return Status::kAccessViolation;
-  machine::PageFault fault;
+  std::expected<machine::Translation, machine::PageFault> walked;
   {
     // An entry that was walked is not invalidated before it is filled.
     const LockGuard guard(space->lock);
-    const auto walked = space->walk(cpu, va, access, privilege);
-    if (walked) {
+    walked = space->walk(cpu, va, access, privilege);
+    if (walked && !PAGODA_FAULT_SWITCH(refill_outside_the_lock)) {
       cpu.fill_tlb(va, *walked);
       return Status::kSuccess;
     }
-    fault = walked.error();
   }
-  return resolve_fault(*space, cpu, fault);
+  if (!walked) return resolve_fault(*space, cpu, walked.error());
+  cpu.fill_tlb(va, *walked);  // The fault alone comes here.
+  return Status::kSuccess;
 }
 
 ShortageRelief::Outcome MemoryManager::relieve(Processor& cpu, PageCount pages) {
@@ -232,6 +235,8 @@ ShortageRelief::Outcome MemoryManager::relieve(Processor& cpu, PageCount pages) 
   {
     const LockGuard guard(core_.pfns.lock);
     if (enough()) return Outcome::kAvailable;
+    if (PAGODA_FAULT_SWITCH(no_memory_beside_a_write) && core_.transfers.next() == kNever)
+      return progress ? Outcome::kTryAgain : Outcome::kHopeless;
     // With every slot in use what was trimmed may all be modified, and clean pages are still in working sets: go on.
     if (!core_.transfers.wait_for_any(cpu, core_.pfns)) return progress ? Outcome::kTryAgain : Outcome::kHopeless;
   }

@@ -21,11 +21,13 @@ Outcome make_private(Context& context, Vpn page) {
     if (core.pfns.available() < kFaultReserve) return {Status::kNoMemory, FaultKind::kSpurious, false};
   }
   if (!has_room_for_page(space, !mapped)) return {Status::kInsufficientResources, FaultKind::kSpurious, false};
-  // As if the program wrote to it.
+  // As if the program wrote to it; but the copy has the rights of the page that it replaces, for the caller may fail at the next
+  // page.
   const machine::PageFault write{VirtualAddress(page), machine::Access::kWrite, machine::Privilege::kKernel, mapped,
                                  false};
   Context c{.space = space, .core = core, .cpu = context.cpu, .fault = write, .page = page, .pte = pte, .raw = raw};
-  c.protection = Protection::kWriteCopy;
+  const Protection own = space.current_protection(context.cpu, *space.regions().region_at(page), page, raw);
+  c.protection = mapped ? own : Protection::kWriteCopy;
   if (!mapped) c.prototype = core.codec.prototype_address(raw);
   c.space.lock.assert_held();  // The analysis does not know that it is this space.
   const Outcome outcome = mapped ? copy_on_write(c) : prototype(c);
@@ -45,6 +47,9 @@ Outcome make_private(Context& context, Vpn page) {
     core.pfns.unshare(context.cpu, core.codec.frame(uncopied), pte.pfn(), PteCodec::Dirty::kNo);
     return {Status::kNoMemory, FaultKind::kSpurious, false};
   }
+  if (!mapped && unshared(own) != Protection::kReadWrite)
+    if (const RawPte copy = core.load(context.cpu, pte); PteCodec::is_valid(copy))
+      space.protect_entry(context.cpu, page, pte, copy, unshared(own));
   return outcome;
 }
 
