@@ -14,7 +14,8 @@
 // Guest memory is ordinary virtual memory of vmmem: the host trims, compresses and pages it as any process's.
 //
 // Locking: vmmem's lock is taken by everything that does not say that it is held; the counts belong to the thread that
-// drives the virtual processors, whichever processors of the host they are on. Made and destroyed while no virtual processor exists.
+// drives the virtual processors, whichever processors of the host they are on. Made and destroyed while no virtual
+// processor exists.
 // Source: reference/virtualization.md sections 2, 3 and 5.
 #pragma once
 

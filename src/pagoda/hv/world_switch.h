@@ -6,8 +6,8 @@
 //   enter(host) ── the host processor is attached to vmmem ── exit_to_host, exit_to_host ... ── leave()
 //
 // Clocks: each has its own. At an exit the host processor's comes up to the guest's, and the guest's follows it back: a
-// guest pays for what the host does for it. A guest cannot be put aside in the midst of an exit, so where its host has to
-// wait for a disk both clocks run on until the disk has answered. `waited` says how much of the time that was: who
+// guest pays for what the host does for it. A guest cannot be put aside in the midst of an exit, so where its host has
+// to wait for a disk both clocks run on until the disk has answered. `waited` says how much of the time that was: who
 // schedules gives the host processor back to others for it (Processor::resume_at).
 //
 // Locking: as machine::Processor: it belongs to the thread that drives it, the same one as its host processor from
@@ -59,8 +59,8 @@ class WorldSwitch {
     const Exit exit(*this);
     return work(host());
   }
-  // The same for work that needs no processor of the host: the hypervisor's alone. Another processor's shoot-down reaches
-  // one that has none: the guest hears of it when it runs again, at its cost.
+  // The same for work that needs no processor of the host: the hypervisor's alone. Another processor's shoot-down
+  // reaches one that has none: the guest hears of it when it runs again, at its cost.
   template <class Work>
   decltype(auto) exit(Work&& work) {
     std::optional<Exit> exit;
@@ -73,8 +73,8 @@ class WorldSwitch {
     return work();
   }
 
-  // For as long as this lives it runs on a processor of the host that others use, at no time of theirs: to boot, or to be
-  // looked at. One that runs stays where it is; that processor gets its time back too.
+  // For as long as this lives it runs on a processor of the host that others use, at no time of theirs: to boot, or to
+  // be looked at. One that runs stays where it is; that processor gets its time back too.
   class Visit {
    public:
     Visit(WorldSwitch& world, machine::Processor& host);

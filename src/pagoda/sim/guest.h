@@ -3,10 +3,10 @@
 //
 //   host Scheduler ── core ── runs VirtualCpu (a Task) ── guest Scheduler ── virtual processor ── runs Process (a Task)
 //
-// A virtual processor computes in the guest while it has a core, any of the host's. What the host does for it on the way
-// (violations, shadow tables) is done on that core and takes its time; when the host has to wait for a disk for it, it
-// alone waits, and the core serves other tasks. When the guest has nothing for it to do it halts until the guest's next
-// event. There may be far more virtual processors than cores: each keeps one for a quantum while others wait.
+// A virtual processor computes in the guest while it has a core, any of the host's. What the host does for it on the
+// way (violations, shadow tables) is done on that core and takes its time; when the host has to wait for a disk for it,
+// it alone waits, and the core serves other tasks. When the guest has nothing for it to do it halts until the guest's
+// next event. There may be far more virtual processors than cores: each keeps one for a quantum while others wait.
 //
 // Time: the guest's clock follows the core's, and passes it by what was waited for; the core is busy for the rest.
 #pragma once
