@@ -41,9 +41,9 @@ class InstantDiskMachine : public machine::Machine {
   [[nodiscard]] machine::Hypercalls* hypercalls() override { return hardware_.hypercalls(); }
   [[nodiscard]] PageCount give_back_granule() const override { return hardware_.give_back_granule(); }
   void give_back(PfnRange frames) override { hardware_.give_back(frames); }
-  void shoot_down(machine::Processor& initiator, const machine::ProcessorSet& targets, machine::Asid asid,
-                  VpnRange pages) override {
-    hardware_.shoot_down(initiator, targets, asid, pages);
+  void shoot_down(machine::Processor& initiator, const machine::CachedSpace& space,
+                  std::span<const machine::StaleRun> runs) override {
+    hardware_.shoot_down(initiator, space, runs);
   }
 
  private:

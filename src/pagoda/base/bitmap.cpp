@@ -41,23 +41,4 @@ std::size_t Bitmap::next_set(std::size_t from) const {
   return size_;
 }
 
-// Improves `best` by runs that begin in [begin, end); stops at the first of `wanted` bits.
-void Bitmap::search(std::size_t begin, std::size_t end, std::size_t wanted, BitRange& best) const {
-  for (std::size_t first = next_clear(begin); first < end && best.count < wanted;) {
-    const std::size_t stop = std::min(next_set(first), first + wanted);
-    if (stop - first > best.count) best = {first, stop - first};
-    first = next_clear(stop);
-  }
-}
-
-std::optional<BitRange> Bitmap::find_clear_run(std::size_t wanted, std::size_t from) const {
-  BitRange best{0, 0};
-  wanted = std::min(wanted, size_);
-  from = std::min(from, size_);
-  search(from, size_, wanted, best);
-  search(0, from, wanted, best);
-  if (best.count == 0) return std::nullopt;
-  return best;
-}
-
 }  // namespace pagoda

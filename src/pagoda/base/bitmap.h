@@ -1,9 +1,8 @@
-// A bitmap that hands out runs: paging-file slots and the like. Finds the next clear run in address order from a hint.
+// A bitmap that counts its set bits. (base/run_bitmap.h hands out runs.)
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <vector>
 
 #include "pagoda/base/check.h"
@@ -32,16 +31,15 @@ class Bitmap {
   // Requires: the bits that a smaller size drops are clear.
   void resize(std::size_t size);
 
-  // The first clear bit at or after `from`, size() if none.
+  // The first clear, or set, bit at or after `from`; size() if there is none.
   [[nodiscard]] std::size_t next_clear(std::size_t from) const;
-  // The first run of `wanted` clear bits at or after `from`, then from the start; else the longest run shorter than
-  // that which the same search meets; nothing when every bit is set.
-  [[nodiscard]] std::optional<BitRange> find_clear_run(std::size_t wanted, std::size_t from) const;
+  [[nodiscard]] std::size_t next_set(std::size_t from) const;
+  // The 64 bits of a word; those beyond the end are clear.
+  [[nodiscard]] std::size_t words() const { return words_.size(); }
+  [[nodiscard]] std::uint64_t word(std::size_t number) const { return words_[number]; }
 
  private:
   static constexpr std::size_t kBits = 64;
-  [[nodiscard]] std::size_t next_set(std::size_t from) const;
-  void search(std::size_t begin, std::size_t end, std::size_t wanted, BitRange& best) const;
 
   std::vector<std::uint64_t> words_;
   std::size_t size_ = 0;

@@ -11,26 +11,13 @@ namespace {
 
 using Model = std::vector<bool>;
 
-// The longest run of clear bits that begins at `first`, cut at `wanted`.
-std::size_t run_at(const Model& model, std::size_t first, std::size_t wanted) {
+// At most so many clear bits in a row, from the first one at or after `from`.
+BitRange clear_run(const Model& model, std::size_t from, std::size_t most) {
+  std::size_t first = std::min(from, model.size());
+  while (first < model.size() && model[first]) ++first;
   std::size_t count = 0;
-  while (count < wanted && first + count < model.size() && !model[first + count]) ++count;
-  return count;
-}
-
-// find_clear_run's contract, as a search that tries every place.
-BitRange expected_run(const Model& model, std::size_t wanted, std::size_t from) {
-  BitRange best{0, 0};
-  from = std::min(from, model.size());
-  for (std::size_t i = 0; i < model.size(); ++i) {
-    const std::size_t first = (from + i) % model.size();
-    // A run is met at its first bit: its begin, or where the search begins.
-    if (first != 0 && first != from && !model[first - 1]) continue;
-    const std::size_t count = run_at(model, first, wanted);
-    if (count > best.count) best = {first, count};
-    if (best.count == wanted) break;
-  }
-  return best;
+  while (count < most && first + count < model.size() && !model[first + count]) ++count;
+  return {first, count};
 }
 
 struct Operation {
@@ -59,9 +46,9 @@ void apply(Bitmap& bitmap, Model& model, const Operation& operation) {
       }
       return;
     case Operation::Kind::kSetRun:
-      if (const auto run = bitmap.find_clear_run(operation.b % 70 + 1, operation.a)) {
-        bitmap.set(*run);
-        std::fill_n(model.begin() + static_cast<std::ptrdiff_t>(run->first), run->count, true);
+      if (const BitRange run = clear_run(model, operation.a, operation.b % 70 + 1); !run.empty()) {
+        bitmap.set(run);
+        std::fill_n(model.begin() + static_cast<std::ptrdiff_t>(run.first), run.count, true);
       }
       return;
     case Operation::Kind::kGrow:
@@ -102,7 +89,7 @@ RC_GTEST_PROP(Bitmap, BehavesAsAVectorOfBools, ()) {
   }
 }
 
-RC_GTEST_PROP(Bitmap, FindsTheRunThatItsContractNames, (const std::vector<bool>& bits)) {
+RC_GTEST_PROP(Bitmap, FindsTheNextOfEachKind, (const std::vector<bool>& bits)) {
   // Repeated bits make runs that cross words.
   const auto repeat = *rc::gen::inRange<std::size_t>(1, 40);
   Model model;
@@ -110,56 +97,21 @@ RC_GTEST_PROP(Bitmap, FindsTheRunThatItsContractNames, (const std::vector<bool>&
   Bitmap bitmap(model.size());
   for (std::size_t bit = 0; bit < model.size(); ++bit)
     if (model[bit]) bitmap.set(bit);
-
-  const auto wanted = *rc::gen::inRange<std::size_t>(1, 130);
   const auto from = *rc::gen::inRange<std::size_t>(0, model.size() + 2);
-  const BitRange expected = expected_run(model, wanted, from);
-  const auto found = bitmap.find_clear_run(wanted, from);
-  RC_ASSERT(found.has_value() == (expected.count > 0));
-  if (found) {
-    RC_ASSERT(found->first == expected.first);
-    RC_ASSERT(found->count == expected.count);
-  }
-  const auto clear =
-      std::find(model.begin() + static_cast<std::ptrdiff_t>(std::min(from, model.size())), model.end(), false);
-  RC_ASSERT(bitmap.next_clear(from) ==
-            std::max(static_cast<std::size_t>(clear - model.begin()), std::min(from, model.size())));
+  const auto next = [&](bool kind) {
+    std::size_t at = std::min(from, model.size());
+    while (at < model.size() && model[at] != kind) ++at;
+    return at;
+  };
+  RC_ASSERT(bitmap.next_clear(from) == next(false));
+  RC_ASSERT(bitmap.next_set(from) == next(true));
 }
 
-TEST(Bitmap, RunGoesOnPastTheHintOnTheSecondSearch) {
-  Bitmap bitmap(100);
-  for (std::size_t bit = 52; bit < 100; ++bit) bitmap.set(bit);
-  bitmap.set(9);
-  // From 50 there are two clear bits; from the start, 10 to 51 is long enough and lies on both sides of the hint.
-  const auto run = bitmap.find_clear_run(42, 50);
-  ASSERT_TRUE(run);
-  EXPECT_EQ(run->first, 10U);
-  EXPECT_EQ(run->count, 42U);
-}
-
-TEST(Bitmap, ShorterRunWhenNoneIsLongEnough) {
-  Bitmap bitmap(64);
-  for (std::size_t bit = 0; bit < 64; bit += 4) bitmap.set(bit);
-  const auto run = bitmap.find_clear_run(8, 30);
-  ASSERT_TRUE(run);
-  EXPECT_EQ(run->first, 33U);  // 30 and 31 are met first, but are only two.
-  EXPECT_EQ(run->count, 3U);
-}
-
-TEST(Bitmap, WantingMoreThanThereIsGetsAll) {
-  const Bitmap bitmap(70);
-  const auto run = bitmap.find_clear_run(~std::size_t{0}, 0);
-  ASSERT_TRUE(run);
-  EXPECT_EQ(run->first, 0U);
-  EXPECT_EQ(run->count, 70U);
-}
-
-TEST(Bitmap, FullOrEmptyHasNoRun) {
+TEST(Bitmap, FullHasNoClearBit) {
   Bitmap bitmap(3);
   bitmap.set({0, 3});
-  EXPECT_FALSE(bitmap.find_clear_run(1, 0));
   EXPECT_EQ(bitmap.next_clear(0), 3U);
-  EXPECT_FALSE(Bitmap().find_clear_run(1, 0));
+  EXPECT_EQ(Bitmap().next_clear(0), 0U);
 }
 
 TEST(BitmapDeathTest, ShrinkingOverSetBitsDies) {

@@ -9,12 +9,18 @@
 //
 // Of two locks of one rank only the younger object's may be taken while the older's is held, and its taker says so
 // (`NextLockGuard`): a fork holds the parent's space and the child's.
+//
+// In the build of the interleaving tests locks and waits are those of fibers (interleave.h).
 #pragma once
 
+#include <array>
+#include <condition_variable>
+#include <cstddef>
 #include <cstdint>
 #include <mutex>
 
 #include "pagoda/base/check.h"
+#include "pagoda/base/interleave.h"
 
 #if defined(__clang__)
 #define PAGODA_THREAD_ANNOTATION(x) __attribute__((x))
@@ -48,12 +54,31 @@ class LockRank {
 };
 
 namespace detail {
+#if PAGODA_INTERLEAVE
+using Mutex = interleave::Mutex;
+using Condition = interleave::Condition;
+#else
+using Mutex = std::mutex;
+using Condition = std::condition_variable;
+#endif
+
 // The run-time check of ranks (debug builds). Aborts on a lock taken out of order, with both ranks.
 void note_taken(std::uint16_t order);
 void note_next_taken(std::uint16_t order);
 void note_released(std::uint16_t order);
 void check_held(std::uint16_t order);
+void check_may_wait(std::uint16_t order);
+
+// The locks that a thread holds, in the order of taking, which is ascending.
+struct HeldLocks {
+  std::array<std::uint16_t, 16> orders{};
+  std::size_t count = 0;
+};
+// This thread's: a fiber takes its own along when it stops running.
+HeldLocks& held_locks();
 }  // namespace detail
+
+class WaitQueue;
 
 class PAGODA_CAPABILITY("mutex") Lock {
  public:
@@ -90,8 +115,44 @@ class PAGODA_CAPABILITY("mutex") Lock {
   [[nodiscard]] LockRank rank() const { return rank_; }
 
  private:
-  std::mutex mutex_;
+  friend class WaitQueue;
+
+  detail::Mutex mutex_;
   const LockRank rank_;
+};
+
+// Where threads wait for something that a lock guards: a transfer that ends, a page that comes. Who changed what is waited for
+// wakes everybody; each looks again, from the top, because nothing that it saw before it let the lock go need still be so.
+//
+//   while (!done()) queue.wait(lock);              done_ = true; queue.wake_all();
+//
+// Locking: all who wait on one queue name the same lock, and `done` changes under it alone; then no wake is missed.
+class WaitQueue {
+ public:
+  WaitQueue() = default;
+  WaitQueue(const WaitQueue&) = delete;
+  WaitQueue& operator=(const WaitQueue&) = delete;
+
+  // Lets the lock go, sleeps until somebody wakes the queue, and takes the lock again. May return without a wake. Of its
+  // manager's locks, from the space list's on, the caller holds this one alone (debug builds check): whoever waits for what only a
+  // disk or another thread can bring keeps nobody else waiting.
+  void wait(Lock& lock) PAGODA_REQUIRES(lock) {
+#if PAGODA_DCHECKS
+    detail::check_may_wait(lock.rank_.order());
+    detail::note_released(lock.rank_.order());
+#endif
+    std::unique_lock<detail::Mutex> held(lock.mutex_, std::adopt_lock);
+    woken_.wait(held);
+    static_cast<void>(held.release());  // The caller's, as before.
+#if PAGODA_DCHECKS
+    detail::note_taken(lock.rank_.order());
+#endif
+  }
+  // With the lock held or without it. Costs a load when nobody waits.
+  void wake_all() { woken_.notify_all(); }
+
+ private:
+  detail::Condition woken_;
 };
 
 // Holds a lock for a scope. Work that is due after unlocking goes into an object declared before the guard.

@@ -76,7 +76,62 @@ TEST(Lock, ThreadsHaveTheirOwnOrder) {
   std::jthread([&space] { const LockGuard low(space); });  // What another thread holds is no business of this one.
 }
 
+TEST(WaitQueue, AWakeReachesEveryWaiterAndTheLockIsHeldAgain) {
+  constexpr std::uint64_t kWaiters = 3;
+  Counter counter;
+  WaitQueue arrived;
+  WaitQueue opened;
+  bool open = false;
+  std::uint64_t passed = 0;
+  {
+    std::vector<std::jthread> threads;
+    for (std::uint64_t i = 0; i < kWaiters; ++i) {
+      threads.emplace_back([&] {
+        const LockGuard guard(counter.lock);
+        ++counter.value;
+        arrived.wake_all();
+        while (!open) opened.wait(counter.lock);
+        ++passed;  // Under the lock: ThreadSanitizer would say if it were not.
+      });
+    }
+    const LockGuard guard(counter.lock);
+    while (counter.value < kWaiters) arrived.wait(counter.lock);
+    EXPECT_EQ(passed, 0u);
+    open = true;
+    opened.wake_all();
+  }
+  EXPECT_EQ(passed, kWaiters);
+}
+
+TEST(WaitQueue, AGuestsLocksMayBeHeldWhileItsHostWaits) {
+  Lock guest_pfn({LockClass::kPfn, kGuest});
+  Lock host_pfn({LockClass::kPfn, kHost});
+  WaitQueue queue;
+  bool done = false;
+  const LockGuard guest(guest_pfn);
+  const LockGuard host(host_pfn);
+  std::jthread waker([&] {
+    const LockGuard guard(host_pfn);
+    done = true;
+    queue.wake_all();
+  });
+  while (!done) queue.wait(host_pfn);
+}
+
 #if PAGODA_DCHECKS
+void wait_holding_both(Lock& first, Lock& second) {
+  WaitQueue queue;
+  const LockGuard a(first);
+  const LockGuard b(second);
+  queue.wait(second);
+}
+
+TEST(WaitQueueDeathTest, WaitingWithAnotherLockOfTheManagerDies) {
+  Lock space({LockClass::kSpace, kHost});
+  Lock pfn({LockClass::kPfn, kHost});
+  EXPECT_DEATH(wait_holding_both(space, pfn), "check failed");
+}
+
 void take_both(Lock& first, Lock& second) {
   const LockGuard a(first);
   const LockGuard b(second);

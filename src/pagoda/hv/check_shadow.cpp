@@ -42,6 +42,7 @@ class ShadowChecker {
     check_reverse_map();
     check_tlbs();
     check_sizes();
+    check_index();
   }
 
  private:
@@ -237,6 +238,31 @@ class ShadowChecker {
       find("SH8", fmt::format("{} shadow tables and {} of the second level are not {} frames in use", shadow.value(),
                               slat.value(), partition_.table_frames().in_use().value()));
   }
+  // [SH9]
+  void check_index() {
+    const ShadowMmu::Index& index = shadow_.index();
+    std::size_t tags = 0;
+    std::size_t with_global = 0;
+    for (const auto& [role, tree] : shadow_.trees()) {
+      for (const machine::Asid tag : tree->tags()) {
+        const auto found = index.by_tag.find(tag);
+        if (found == index.by_tag.end() || std::ranges::count(found->second, tree.get()) != 1)
+          find("SH9", fmt::format("the tree of root {:#x} is not found once under tag {}", role.root.value(),
+                                  static_cast<unsigned>(tag)));
+        ++tags;
+      }
+      if (tree->has_global()) ++with_global;
+      if (std::ranges::count(index.with_global, tree.get()) != (tree->has_global() ? 1 : 0))
+        find("SH9", fmt::format("the tree of root {:#x} has{} global entries, the index says otherwise",
+                                role.root.value(), tree->has_global() ? "" : " no"));
+    }
+    std::size_t listed = 0;
+    for (const auto& [tag, trees] : index.by_tag) listed += trees.size();
+    if (listed != tags || index.with_global.size() != with_global)
+      find("SH9", fmt::format("the index has {} trees under tags and {} with global entries, there are {} and {}",
+                              listed, index.with_global.size(), tags, with_global));
+  }
+
   [[nodiscard]] PageCount count_tables(Pfn frame, unsigned level) const {
     PageCount count{1};
     for (std::uint64_t index = 0; level > 1 && index < Slat::mode().entries(level); ++index) {

@@ -1,4 +1,4 @@
-// The part of the checker that is about shadow paging: rules SH1 to SH8 (shadow_mmu.h, shadow_tree.h, traced_tables.h).
+// The part of the checker that is about shadow paging: rules SH1 to SH9 (shadow_mmu.h, shadow_tree.h, traced_tables.h).
 #pragma once
 
 #include <vector>

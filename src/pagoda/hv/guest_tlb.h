@@ -51,7 +51,7 @@ class GuestTlb {
   // The bytes of the frame; null: the nested TLB has no entry that allows the use.
   std::byte* find(Gfn frame, machine::Access use) {
     const VirtualAddress address = address_of(frame);
-    const machine::Tlb::Entry* const entry = nested_.find(address, machine::kUntagged);
+    const machine::Tlb::Entry* const entry = nested_.find(address);
     const machine::Access data = use == machine::Access::kWrite ? use : machine::Access::kRead;
     if (entry != nullptr && entry->allows(machine::access_right(data, machine::Privilege::kUser))) [[likely]]
       return entry->host(address);

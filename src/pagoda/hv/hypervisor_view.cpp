@@ -37,13 +37,17 @@ std::byte* HypervisorView::reach_slowly(Gfn frame, Access use) {
     return nothing();
   }
   for (;;) {
-    std::uint64_t loads = 0;
-    const auto walked = second_level_.slat().walk(frame, data, loads);
-    if (hardware_walks_) {
-      counts_.slat_loads += loads;
-      world_.guest().charge(world_.guest().machine().costs().walk_load * loads);
+    {
+      // From the walk to the entry the host takes nothing away.
+      const LockGuard guard(second_level_.memory().vmmem().lock);
+      std::uint64_t loads = 0;
+      const auto walked = second_level_.slat().walk(frame, data, loads);
+      if (hardware_walks_) {
+        counts_.slat_loads += loads;
+        world_.guest().charge(world_.guest().machine().costs().walk_load * loads);
+      }
+      if (walked) return tlb_.insert(frame, *walked, host_memory_.bytes(walked->frame, data).data());
     }
-    if (walked) return tlb_.insert(frame, *walked, host_memory_.bytes(walked->frame, data).data());
     if (!second_level_.handle_violation(world_, frame, data)) return nothing();
   }
 }

@@ -153,6 +153,11 @@ const std::vector<Corruption>& corruptions() {
          frames.assert_held();
          [[maybe_unused]] const Pfn lost = frames.take(s.guest().partition().memory().host_memory());
        }},
+      {"SH9", "a tag that finds no tree", [](Scene& s) { ShadowCorruptor::index(s.shadow()).by_tag.clear(); }},
+      {"SH9", "a tree under a tag that it was not loaded under",
+       [](Scene& s) { ShadowCorruptor::index(s.shadow()).by_tag[machine::Asid{77}].push_back(&s.tree()); }},
+      {"SH9", "a tree without global entries among those with",
+       [](Scene& s) { ShadowCorruptor::index(s.shadow()).with_global.push_back(&s.tree()); }},
   };
   return all;
 }

@@ -171,7 +171,7 @@ void ShadowMmu::root_loaded(machine::Processor& cpu) {
     ShadowTree* const tree = find_tree(role_of(cpu));
     if (tree == nullptr) return;
     ++counts_.root_hits;
-    tree->loaded_under(cpu.asid());
+    loaded_under(*tree, cpu.asid());
     tree->last_use = ++uses_;
     // A load under a tag of its own flushes nothing; to be in sync is more than asked.
     resync(*tree);
@@ -184,9 +184,10 @@ void ShadowMmu::page_invalidated(machine::Processor& cpu, VirtualAddress va, Asi
   exit(view_of(cpu).world(), [&] {
     ++counts_.page_invalidations;
     const LockGuard guard(vmmem_.lock);
-    // A global entry is under every tag.
-    for (const auto& [role, tree] : trees_)
-      if (tree->was_loaded_under(asid) || tree->has_global()) drop_page(*tree, va);
+    for_each_under(asid, [&](ShadowTree& tree) {
+      vmmem_.lock.assert_held();
+      drop_page(tree, va);
+    });
   });
 }
 
@@ -195,8 +196,10 @@ void ShadowMmu::space_invalidated(machine::Processor& cpu, Asid asid) {
     ++counts_.page_invalidations;
     const LockGuard guard(vmmem_.lock);
     // Some flushes of a space are of global entries of a range too.
-    for (const auto& [role, tree] : trees_)
-      if (tree->was_loaded_under(asid) || tree->has_global()) resync(*tree);
+    for_each_under(asid, [&](ShadowTree& tree) {
+      vmmem_.lock.assert_held();
+      resync(tree);
+    });
   });
 }
 
@@ -248,6 +251,30 @@ ShadowTree* ShadowMmu::find_tree(const ShadowRole& role) {
   return found == trees_.end() ? nullptr : found->second.get();
 }
 
+void ShadowMmu::loaded_under(ShadowTree& tree, Asid asid) {
+  if (tree.loaded_under(asid)) index_.by_tag[asid].push_back(&tree);
+}
+
+template <class Visit>
+void ShadowMmu::for_each_under(Asid asid, Visit&& visit) {
+  if (const auto found = index_.by_tag.find(asid); found != index_.by_tag.end())
+    for (ShadowTree* const tree : found->second) visit(*tree);
+  if (index_.with_global.empty()) return;
+  // The visit may take a tree's last global entry.
+  const std::vector<ShadowTree*> with_global = index_.with_global;
+  for (ShadowTree* const tree : with_global)
+    if (!tree->was_loaded_under(asid)) visit(*tree);
+}
+
+void ShadowMmu::note_global(ShadowTree& tree, bool had) {
+  if (tree.has_global() == had) return;
+  if (had) {
+    std::erase(index_.with_global, &tree);
+  } else {
+    index_.with_global.push_back(&tree);
+  }
+}
+
 ShadowTree& ShadowMmu::tree_for(const ShadowRole& role, Asid asid) {
   ShadowTree* tree = find_tree(role);
   if (tree == nullptr) {
@@ -255,7 +282,7 @@ ShadowTree& ShadowMmu::tree_for(const ShadowRole& role, Asid asid) {
     auto made = std::make_unique<ShadowTree>(host_memory_, frames_, role);
     tree = trees_.emplace(role, std::move(made)).first->second.get();
   }
-  tree->loaded_under(asid);
+  loaded_under(*tree, asid);
   tree->last_use = ++uses_;
   return *tree;
 }
@@ -282,6 +309,11 @@ bool ShadowMmu::evict_oldest(const ShadowTree* keep) {
 void ShadowMmu::evict(Trees::iterator tree) {
   ++counts_.shadow_evictions;
   drop_entries(*tree->second);
+  for (const Asid asid : tree->second->tags()) {
+    const auto found = index_.by_tag.find(asid);
+    std::erase(found->second, tree->second.get());
+    if (found->second.empty()) index_.by_tag.erase(found);
+  }
   tree->second->release();
   trees_.erase(tree);
 }
@@ -299,7 +331,9 @@ void ShadowMmu::drop_entries(ShadowTree& tree) {
 void ShadowMmu::add(ShadowTree& tree, VirtualAddress va, const ShadowTree::Leaf& leaf) {
   const VirtualAddress page = va.page_base();
   const bool is_new = !tree.find(page).has_value();
+  const bool had_global = tree.has_global();
   tree.install(page, leaf);
+  note_global(tree, had_global);
   if (!is_new) return;
   reverse_map_[leaf.guest].push_back({&tree, page});
   for (unsigned level = leaf.guest_level; level <= mode_.levels; ++level) {
@@ -318,7 +352,9 @@ void ShadowMmu::drop(ShadowTree& tree, VirtualAddress va) {
     std::uint64_t loads = 0;
     [[maybe_unused]] const auto walked = slat_.walk(leaf->guest, Access::kRead, loads);
   }
+  const bool had_global = tree.has_global();
   tree.clear(page);
+  note_global(tree, had_global);
   const auto mappings = reverse_map_.find(leaf->guest);
   PAGODA_CHECK(mappings != reverse_map_.end());
   std::erase(mappings->second, Mapping{&tree, page});

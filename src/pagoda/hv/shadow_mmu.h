@@ -37,6 +37,8 @@
 //   [SH6] The reverse map has each entry under its guest frame, and nothing else.
 //   [SH7] No traced frame is writable through a shadow entry or a guest's TLB.
 //   [SH8] Tables are as many as their frames in use, and within the limit.
+//   [SH9] The index has each tree under each tag that its root was loaded under, and among those with global entries if
+//         it has one; and nothing else.
 // Locking: the lock of vmmem for the state; all virtual processors of a partition are driven by one thread.
 // Source: reference/virtualization.md 2.1.
 #pragma once
@@ -109,7 +111,13 @@ class ShadowMmu final : public machine::GuestMmu, private GuestFrameCache {
   };
   using Trees = std::map<ShadowRole, std::unique_ptr<ShadowTree>>;
   using ReverseMap = std::unordered_map<Gfn, std::vector<Mapping>>;
+  // Which trees an invalidation is for. In the order in which they came.
+  struct Index {
+    std::unordered_map<machine::Asid, std::vector<ShadowTree*>> by_tag;
+    std::vector<ShadowTree*> with_global;  // A global entry is under every tag.
+  };
   [[nodiscard]] const Trees& trees() const { return trees_; }
+  [[nodiscard]] const Index& index() const { return index_; }
   [[nodiscard]] const TracedTables& traced() const { return traced_; }
   [[nodiscard]] const ReverseMap& reverse_map() const { return reverse_map_; }
   [[nodiscard]] PageCount table_count() const;
@@ -143,6 +151,12 @@ class ShadowMmu final : public machine::GuestMmu, private GuestFrameCache {
 
   // --- Trees ---
   [[nodiscard]] ShadowTree* find_tree(const ShadowRole& role) PAGODA_REQUIRES(vmmem_.lock);
+  void loaded_under(ShadowTree& tree, machine::Asid asid) PAGODA_REQUIRES(vmmem_.lock);
+  // Calls `visit(tree)` for those that may have entries under the tag.
+  template <class Visit>
+  void for_each_under(machine::Asid asid, Visit&& visit) PAGODA_REQUIRES(vmmem_.lock);
+  // The tree got its first global entry, or lost its last, if `had` is not what it has.
+  void note_global(ShadowTree& tree, bool had) PAGODA_REQUIRES(vmmem_.lock);
   ShadowTree& tree_for(const ShadowRole& role, machine::Asid asid) PAGODA_REQUIRES(vmmem_.lock);
   // Evicts until so many tables more are within the limit; `keep` loses its entries only if nothing else helps.
   void make_room(PageCount tables, ShadowTree* keep) PAGODA_REQUIRES(vmmem_.lock);
@@ -189,6 +203,7 @@ class ShadowMmu final : public machine::GuestMmu, private GuestFrameCache {
   std::vector<HypervisorView*> views_;
   PartitionCounts& counts_;
   Trees trees_;
+  Index index_;
   TracedTables traced_;
   ReverseMap reverse_map_;  // By guest frame.
   std::uint64_t uses_ = 0;

@@ -203,9 +203,11 @@ std::vector<VirtualAddress> ShadowTree::addresses() const {
   return addresses(VirtualAddress(0), ByteCount(kAddressMask + 1));
 }
 
-void ShadowTree::loaded_under(machine::Asid asid) {
+bool ShadowTree::loaded_under(machine::Asid asid) {
   const auto at = std::ranges::lower_bound(asids_, asid);
-  if (at == asids_.end() || *at != asid) asids_.insert(at, asid);
+  if (at != asids_.end() && *at == asid) return false;
+  asids_.insert(at, asid);
+  return true;
 }
 
 bool ShadowTree::was_loaded_under(machine::Asid asid) const { return std::ranges::binary_search(asids_, asid); }

@@ -17,6 +17,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "pagoda/hv/table_frames.h"
@@ -87,9 +88,10 @@ class ShadowTree {
   [[nodiscard]] std::vector<VirtualAddress> addresses(VirtualAddress base, ByteCount bytes) const;
   [[nodiscard]] std::vector<VirtualAddress> addresses() const;
 
-  // Address-space tags under which the root was loaded.
-  void loaded_under(machine::Asid asid);
+  // Address-space tags under which the root was loaded. Returns whether the tag is new.
+  bool loaded_under(machine::Asid asid);
   [[nodiscard]] bool was_loaded_under(machine::Asid asid) const;
+  [[nodiscard]] std::span<const machine::Asid> tags() const { return asids_; }
 
   // Which guest frame holds the guest's table that translates the memory from `base` on at the level; by level and
   // base. TracedTables knows what derives from it.

@@ -32,9 +32,9 @@ VirtualMachine::~VirtualMachine() = default;
 
 const machine::PagingMode& VirtualMachine::paging() const { return machine::paging_mode(config_.paging); }
 
-void VirtualMachine::shoot_down(machine::Processor& initiator, const machine::ProcessorSet& targets, machine::Asid asid,
-                                VpnRange pages) {
-  processors_.shoot_down(initiator, targets, asid, pages);
+void VirtualMachine::shoot_down(machine::Processor& initiator, const machine::CachedSpace& space,
+                                std::span<const machine::StaleRun> runs) {
+  processors_.shoot_down(initiator, space, runs);
 }
 
 machine::Hypercalls::Capabilities VirtualMachine::query_capabilities(machine::Processor& cpu) {

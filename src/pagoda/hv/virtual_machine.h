@@ -33,8 +33,8 @@ class VirtualMachine final : public machine::Machine, private machine::Hypercall
   [[nodiscard]] std::span<machine::Processor* const> processors() override { return processors_.interfaces(); }
   [[nodiscard]] std::span<machine::Disk* const> disks() override { return disk_pointers_; }
   [[nodiscard]] machine::Hypercalls* hypercalls() override { return this; }
-  void shoot_down(machine::Processor& initiator, const machine::ProcessorSet& targets, machine::Asid asid,
-                  VpnRange pages) override;
+  void shoot_down(machine::Processor& initiator, const machine::CachedSpace& space,
+                  std::span<const machine::StaleRun> runs) override;
 
   [[nodiscard]] machine::SimProcessor& processor(unsigned number = 0) { return processors_[number]; }
   [[nodiscard]] std::span<machine::SimProcessor* const> sim_processors() const { return processors_.all(); }

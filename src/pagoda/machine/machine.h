@@ -31,6 +31,21 @@ enum class TlbRefill : std::uint8_t {
 // tlb_single_page_flush_ceiling (33).
 inline constexpr PageCount kSinglePageCeiling{33};
 
+// An address space, as the caches of a machine know it.
+struct CachedSpace {
+  Pfn root;                       // Of its page tables. Names it: no other space that lives has it.
+  Asid asid;                      // kUntagged: maybe of several spaces.
+  const ProcessorSet& loaded_on;  // Those that have the root loaded.
+};
+
+// Pages in a row whose entries became less permissive, and the frames in a row that the entries named.
+struct StaleRun {
+  VpnRange pages;
+  // Frame of the first page, for caches that are filled by frame: they cannot find it once the entry is gone. kNoPfn:
+  // any frames, and such a cache forgets all that it has of the space.
+  Pfn first = kNoPfn;
+};
+
 class Machine {
  public:
   virtual ~Machine() = default;
@@ -52,10 +67,14 @@ class Machine {
   // Requires: whole granules, whose contents matter no more.
   virtual void give_back(PfnRange frames) { PAGODA_CHECK(frames.empty()); }
 
-  // Makes every processor of the set forget what it knows of the pages in the space. Returns when none can use an old
-  // entry any more. Work is charged to `initiator` and to those interrupted.
-  // Requires: the initiator's manager does not hold its PFN lock.
-  virtual void shoot_down(Processor& initiator, const ProcessorSet& targets, Asid asid, VpnRange pages) = 0;
+  // Makes all caches of the space's translations forget these pages, and what processors remember of its upper tables
+  // (Intel SDM vol. 3A 4.10.4.1: INVLPG forgets all of those). Returns when none can use an old entry any more. Each
+  // processor that has the space loaded is interrupted once; where more than kSinglePageCeiling pages are named it
+  // forgets the whole space. What other processors remember under the space's tag is not touched: its manager knows
+  // that they left, and has them forget when they come back (`OldEntries`).
+  // Work is charged to `initiator` and to those interrupted.
+  // Requires: a run; the space's manager does not hold its PFN lock.
+  virtual void shoot_down(Processor& initiator, const CachedSpace& space, std::span<const StaleRun> runs) = 0;
 };
 
 }  // namespace pagoda::machine

@@ -60,6 +60,7 @@ struct PagingMode {
   unsigned entry_bytes;
   unsigned virtual_bits;   // AMD64 addresses are the sign extension of 48 bits.
   unsigned physical_bits;  // MAXPHYADDR.
+  unsigned root_bits;      // Of a root's address: CR3 has 32 outside long mode (Intel SDM vol. 3A 4.3, 4.4.1).
   bool has_no_execute;
   RawPte frame_mask;                                    // The bits of a level-1 entry that hold the frame's address.
   VirtualAddress highest_user;                          // NT: MmHighestUserAddress (reference/nt.md section 1).
@@ -82,6 +83,8 @@ struct PagingMode {
   }
   [[nodiscard]] Pfn frame(RawPte entry) const { return PhysicalAddress(entry & frame_mask).pfn(); }
   [[nodiscard]] PageCount max_frames() const { return PageCount(std::uint64_t{1} << (physical_bits - kPageShift)); }
+  // A root's frame is one of so many from 0 on.
+  [[nodiscard]] PageCount root_frames() const { return PageCount(std::uint64_t{1} << (root_bits - kPageShift)); }
   // Whether the hardware accepts the address at all.
   [[nodiscard]] bool is_canonical(VirtualAddress va) const {
     if (format != PteFormat::kAmd64) return (va.value() >> virtual_bits) == 0;

@@ -14,6 +14,7 @@
 
 #include "pagoda/base/units.h"
 #include "pagoda/machine/access.h"
+#include "pagoda/machine/shared_bytes.h"
 
 namespace pagoda::machine {
 
@@ -119,8 +120,9 @@ class PhysicalView {
     return PhysicalAddress(static_cast<std::uint64_t>(bytes - base_)).pfn();
   }
 
-  // Aligned; never crosses a frame. Relaxed atomics: an entry may be read by one processor while another sets its
-  // accessed bit.
+  // Aligned; never crosses a frame. Atomics: an entry may be read by one processor while another sets its accessed bit. Whoever
+  // reads an entry finds the frame's bytes as they were when it was stored: loads acquire, stores release. (x86 orders them
+  // anyway.)
   template <class T>
   [[nodiscard]] T load(PhysicalAddress address) const {
     PAGODA_DCHECK_EQ(address.value() % sizeof(T), std::uint64_t{0});
@@ -129,25 +131,25 @@ class PhysicalView {
         access_ == nullptr ? base_ + address.value()
                            : access_->reach_for_load(address.pfn(), part<T>(address)) + address.page_offset();
     // atomic_ref wants a T that is not const (until C++26).
-    return std::atomic_ref<T>(*reinterpret_cast<T*>(const_cast<std::byte*>(word))).load(std::memory_order_relaxed);
+    return std::atomic_ref<T>(*reinterpret_cast<T*>(const_cast<std::byte*>(word))).load(std::memory_order_acquire);
   }
   template <class T>
   void store(PhysicalAddress address, T value) const {
     const FrameView view = bytes(address.pfn(), Access::kWrite, part<T>(address));
-    std::atomic_ref<T>(*at<T>(view, address)).store(value, std::memory_order_relaxed);
+    std::atomic_ref<T>(*at<T>(view, address)).store(value, std::memory_order_release);
   }
   // How the hardware sets accessed and dirty. Returns the value before.
   template <class T>
   T fetch_or(PhysicalAddress address, T set) const {
     const FrameView view = bytes(address.pfn(), Access::kWrite, part<T>(address));
-    return std::atomic_ref<T>(*at<T>(view, address)).fetch_or(set, std::memory_order_relaxed);
+    return std::atomic_ref<T>(*at<T>(view, address)).fetch_or(set, std::memory_order_acq_rel);
   }
   // Replaces `expected` by `desired`; false, and `expected` updated, when another processor was faster.
   template <class T>
   bool compare_exchange(PhysicalAddress address, T& expected, T desired) const {
     const FrameView view = bytes(address.pfn(), Access::kWrite, part<T>(address));
     return std::atomic_ref<T>(*at<T>(view, address))
-        .compare_exchange_strong(expected, desired, std::memory_order_relaxed);
+        .compare_exchange_strong(expected, desired, std::memory_order_acq_rel, std::memory_order_acquire);
   }
 
   void zero(Pfn frame) const { std::memset(bytes(frame, Access::kWrite).data(), 0, kPageBytes); }
@@ -156,7 +158,7 @@ class PhysicalView {
   void zero_in_background(Pfn frame) const;
   void copy(Pfn from, Pfn to) const {
     const FrameView source = bytes(from, Access::kRead);
-    std::memcpy(bytes(to, Access::kWrite).data(), source.data(), kPageBytes);
+    copy_shared(bytes(to, Access::kWrite).data(), source.data(), kPageBytes);
   }
   [[nodiscard]] bool equal(Pfn a, Pfn b) const {
     const FrameView first = bytes(a, Access::kRead);

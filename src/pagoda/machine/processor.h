@@ -27,6 +27,9 @@
 
 namespace pagoda::machine {
 
+// What becomes of the entries under the tag of a root that is loaded. AMD64: bit 63 of CR3.
+enum class OldEntries : std::uint8_t { kKeep, kForget };
+
 // What the fault handler decided: repeat the access (kSuccess), or raise this status to the program.
 using FaultOutcome = Status;
 
@@ -35,8 +38,8 @@ class FaultHandler {
  public:
   virtual ~FaultHandler() = default;
   virtual FaultOutcome resolve(Processor& cpu, const PageFault& fault) = 0;
-  // Only where software fills the TLB: inserts a translation for the access with `Processor::fill_tlb`, or says what to
-  // raise.
+  // Only where software fills the TLB: walks and inserts a translation for the access with `Processor::fill_tlb`, in one
+  // piece to all who change entries; or says what to raise.
   virtual FaultOutcome refill(Processor& cpu, VirtualAddress va, Access access, Privilege privilege) = 0;
 };
 
@@ -82,8 +85,8 @@ class Processor {
   [[nodiscard]] Pfn root() const { return root_; }
   [[nodiscard]] Asid asid() const { return asid_; }
   [[nodiscard]] const WalkRules& walk_rules() const { return rules_; }
-  // x86: MOV CR3. Drops what it remembers under tag 0; what other tags remember stays.
-  virtual void load_root(Pfn root, Asid asid) = 0;
+  // x86: MOV CR3. Drops what it remembers under tag 0, and if `old` says so, under this tag.
+  void load_root(Pfn root, Asid asid, OldEntries old = OldEntries::kKeep) { do_load_root(root, asid, old); }
   virtual void invalidate_page(VirtualAddress va, Asid asid) = 0;
   virtual void invalidate_asid(Asid asid) = 0;
   virtual void invalidate_all() = 0;
@@ -104,6 +107,7 @@ class Processor {
   Processor(Machine& machine, unsigned number, PhysicalView physical)
       : machine_(machine), number_(number), physical_(physical), cycles_per_us_(machine.costs().cycles_per_us) {}
 
+  virtual void do_load_root(Pfn root, Asid asid, OldEntries old) = 0;
   virtual Result<> touch_page(VirtualAddress va, Access access, Privilege privilege) = 0;
   // Requires: a manager is attached.
   [[nodiscard]] FaultHandler& handler() const {

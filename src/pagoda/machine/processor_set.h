@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -34,6 +35,19 @@ class ProcessorSet {
     return word < high_.size() && (high_[word] & bit(processor)) != 0;
   }
   [[nodiscard]] bool empty() const { return low_ == 0 && !any(high_, 0); }
+  // Calls `visit(number)` for each, in order; takes no time for those that are not in the set.
+  template <class Visit>
+  void for_each(Visit&& visit) const {
+    const auto visit_word = [&](std::uint64_t word, unsigned first) {
+      for (; word != 0; word &= word - 1) visit(first + static_cast<unsigned>(std::countr_zero(word)));
+    };
+    visit_word(low_, 0);
+    unsigned first = kBits;
+    for (const std::uint64_t word : high_) {
+      visit_word(word, first);
+      first += kBits;
+    }
+  }
   friend bool operator==(const ProcessorSet& a, const ProcessorSet& b) {
     const std::size_t both = std::min(a.high_.size(), b.high_.size());
     return a.low_ == b.low_ &&

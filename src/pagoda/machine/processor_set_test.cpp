@@ -4,6 +4,7 @@
 #include <rapidcheck/gtest.h>
 
 #include <set>
+#include <vector>
 
 namespace pagoda::machine {
 namespace {
@@ -57,6 +58,15 @@ RC_GTEST_PROP(ProcessorSet, IsASetOfNumbers, ()) {
   for (const unsigned number : model) same.add(number);
   RC_ASSERT(set == same);
   for (unsigned number = 0; number < 300; ++number) RC_ASSERT(set.contains(number) == model.contains(number));
+}
+
+TEST(ProcessorSet, VisitsEachInOrder) {
+  ProcessorSet set;
+  for (const unsigned number : {1000U, 63U, 64U, 0U, 130U}) set.add(number);
+  set.remove(130);
+  std::vector<unsigned> visited;
+  set.for_each([&](unsigned number) { visited.push_back(number); });
+  EXPECT_EQ(visited, (std::vector<unsigned>{0, 63, 64, 1000}));
 }
 
 }  // namespace

@@ -7,11 +7,16 @@
 // parameters). Which one is chosen never changes what a program reads. Entries carry the address space's tag (Asid) or
 // are global.
 //
+// In an entry a number stands for the space's tag. In the large geometry a space, or everything, is forgotten by giving
+// the number up: nobody looks for its entries any more, they are dead, and none is searched for. When the numbers have
+// run out, all entries are cleared and the numbers begin anew.
+//
 // Invariants:
 //   [T1] An entry allows only what some walk since the last invalidation of its page allowed.
 //   [T2] A writable entry was made by a walk that left dirty set; a first write always walks.
 //   [T3] Large pages: invalidating any address of the page invalidates all of it.
-// Not synchronised: a TLB belongs to the thread that drives its processor.
+//   [T4] An entry's number was never another space's.
+// Not synchronised: a TLB belongs to the thread that drives its processor, or to who holds that processor's lock.
 #pragma once
 
 #include <array>
@@ -28,9 +33,15 @@ namespace pagoda::machine {
 
 enum class TlbGeometry : std::uint8_t { kLarge, kRealistic };
 
+// Whether `user_read` and `user_write` ever hit. kNever: every access has to ask `find`, which its processor does with a lock held.
+enum class ShortestWay : std::uint8_t { kHits, kNever };
+
 class Tlb {
  public:
-  // One page: its tag (page address and Asid), and what to add to an address of the page to get the host address of its
+  // What stands for a space in entries.
+  enum class Tag : std::uint16_t {};
+
+  // One page: its tag (page address and Tag), and what to add to an address of the page to get the host address of its
   // bytes, with the rights in the low 12 bits.
   struct Entry {
     std::uint64_t tag = kEmpty;
@@ -42,7 +53,7 @@ class Tlb {
     }
   };
 
-  explicit Tlb(TlbGeometry geometry);
+  explicit Tlb(TlbGeometry geometry, ShortestWay shortest_way = ShortestWay::kHits);
 
   // The shortest way, for loads and stores of a program in user mode: the space's own entry in the large geometry, if
   // it allows that. A miss says nothing; ask `find`.
@@ -53,23 +64,26 @@ class Tlb {
     // Whether it translates all of the bytes from `va` on, when it was found by `va`. It is the last byte's page that
     // is compared: the page after that of `va` has another place in the array, so bytes on two pages never match.
     template <std::size_t Bytes>
-    [[nodiscard]] bool covers(VirtualAddress va, Asid asid) const {
+    [[nodiscard]] bool covers(VirtualAddress va, Tag space) const {
       static_assert(Bytes > 0 && Bytes <= kPageBytes);
-      return tag == (((va.value() + (Bytes - 1)) & ~kPageOffsetMask) | static_cast<std::uint64_t>(asid));
+      return tag == (((va.value() + (Bytes - 1)) & ~kPageOffsetMask) | static_cast<std::uint64_t>(space));
     }
     [[nodiscard]] std::byte* host(VirtualAddress va) const { return reinterpret_cast<std::byte*>(addend + va.value()); }
   };
   [[nodiscard]] const Hit& user_read(VirtualAddress va) const { return user_reads_[direct_index(va)]; }
   [[nodiscard]] const Hit& user_write(VirtualAddress va) const { return user_writes_[direct_index(va)]; }
+  // Of the space that is loaded; another after each insertion and invalidation.
+  [[nodiscard]] Tag loaded_tag() const { return loaded_tag_; }
 
-  // The entry that translates `va` for the space, or null. In the realistic geometry a hit counts as a use.
-  const Entry* find(VirtualAddress va, Asid asid) {
-    if (geometry_ == TlbGeometry::kRealistic) return find_realistic(va, asid);
-    const std::uint64_t page = va.value() & ~kPageOffsetMask;
-    const Entry& entry = direct_[direct_index(va)];
-    if (entry.tag == (page | static_cast<std::uint64_t>(asid))) return &entry;
-    return entry.tag == (page | static_cast<std::uint64_t>(kGlobalAsid)) ? &entry : nullptr;
+  // The space whose translations are wanted from now on; at first kUntagged.
+  void load_space(Asid asid) {
+    loaded_ = asid;
+    loaded_tag_ = tag_of(asid);
   }
+  // The entry that translates `va` for the loaded space, or null. In the realistic geometry a hit counts as a use.
+  const Entry* find(VirtualAddress va) { return find(va, loaded_tag_); }
+  // The same for any space.
+  const Entry* find(VirtualAddress va, Asid asid) { return find(va, tag_of(asid)); }
 
   // Whether some entry translates `va` for the space, or may; not counted as a use.
   [[nodiscard]] bool holds(VirtualAddress va, Asid asid) const;
@@ -89,7 +103,11 @@ class Tlb {
   [[nodiscard]] std::vector<CachedTranslation> held() const;
 
  private:
-  static constexpr std::uint64_t kEmpty = std::uint64_t{1} << 63;  // In no mode an address: not canonical.
+  static constexpr std::uint64_t kTagMask = kPageOffsetMask;
+  static constexpr Tag kNoTag{0};                     // The space has no entries.
+  static constexpr std::uint64_t kTagEnd = kTagMask;  // One past the last number.
+  // In no mode an address, since it is not canonical, and of no space's number.
+  static constexpr std::uint64_t kEmpty = std::uint64_t{1} << 63 | kTagEnd;
   static constexpr std::size_t kDirectEntries = 8192;
   static constexpr std::uint64_t kLargePage = 1U << 11;  // In addend_and_rights: part of a large page.
   static constexpr std::uint64_t kPiece = 1U << 10;      // In addend_and_rights: a 2 MB piece (realistic geometry).
@@ -121,9 +139,25 @@ class Tlb {
   };
 
   static std::size_t direct_index(VirtualAddress va) { return (va.value() >> kPageShift) & (kDirectEntries - 1); }
-  const Entry* find_realistic(VirtualAddress va, Asid asid);
+  static std::uint64_t key(std::uint64_t page, Tag tag) { return page | static_cast<std::uint64_t>(tag); }
+  static Tag tag_in(const Entry& entry) { return Tag{static_cast<std::uint16_t>(entry.tag & kTagMask)}; }
+
+  [[nodiscard]] Tag tag_of(Asid asid) const { return tags_[static_cast<std::size_t>(asid)]; }
+  // The same; a space that has none gets one.
+  Tag make_tag(Asid asid);
+  void set_tag(Asid asid, Tag tag);
+  void forget_all_tags();
+
+  const Entry* find(VirtualAddress va, Tag tag) {
+    if (geometry_ == TlbGeometry::kRealistic) return find_realistic(va, tag);
+    const std::uint64_t page = va.value() & ~kPageOffsetMask;
+    const Entry& entry = direct_[direct_index(va)];
+    if (entry.tag == key(page, tag)) return &entry;
+    return entry.tag == key(page, global_tag_) ? &entry : nullptr;
+  }
+  const Entry* find_realistic(VirtualAddress va, Tag tag);
   enum class Size : std::uint8_t { kPage, kPiece };
-  const Entry* insert_realistic(VirtualAddress va, Asid tag, Size size, const Entry& entry);
+  const Entry* insert_realistic(VirtualAddress va, Size size, const Entry& entry);
   const Entry* piece_of(const Entry& piece, VirtualAddress va);
   void forget_realistic(VirtualAddress va, Asid asid);
   // Visits every entry, which the visitor may clear.
@@ -133,9 +167,15 @@ class Tlb {
   void set_direct(std::size_t index, const Entry& entry);
 
   TlbGeometry geometry_;
-  bool any_large_ = false;     // Since the last full flush: [T3] then needs a search.
-  std::vector<Entry> direct_;  // This and what follows from it stay empty in the realistic geometry.
-  std::vector<Hit> user_reads_;
+  ShortestWay shortest_way_;
+  bool any_large_ = false;  // Since the last full flush: [T3] then needs a search.
+  Asid loaded_ = kUntagged;
+  Tag loaded_tag_ = kNoTag;  // Of `loaded_`, and that of global entries: as `tags_` has them.
+  Tag global_tag_ = kNoTag;
+  std::uint64_t next_tag_ = 1;
+  std::array<Tag, kAsidCount + 1> tags_{};  // By Asid, kGlobalAsid too.
+  std::vector<Entry> direct_;               // This and what follows from it stay empty in the realistic geometry.
+  std::vector<Hit> user_reads_;             // And with ShortestWay::kNever.
   std::vector<Hit> user_writes_;
   std::unique_ptr<Realistic> realistic_;
 };

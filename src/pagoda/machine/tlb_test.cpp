@@ -129,6 +129,50 @@ TEST_P(TlbConformance, InvalidatingASpaceLeavesTheOthers) {
   EXPECT_TRUE(holds(va_ + kPageSize, kTwo));
 }
 
+TEST_P(TlbConformance, TheLoadedSpacesEntriesAreFound) {
+  tlb_.load_space(kOne);
+  insert(va_, kOne, page(Pfn(9)));
+  insert(va_ + kPageSize, kTwo, page(Pfn(10)));
+  EXPECT_NE(tlb_.find(va_), nullptr);
+  EXPECT_EQ(tlb_.find(va_ + kPageSize), nullptr);
+  tlb_.load_space(kTwo);
+  EXPECT_EQ(tlb_.find(va_), nullptr);
+  EXPECT_NE(tlb_.find(va_ + kPageSize), nullptr);
+  tlb_.invalidate_asid(kTwo);
+  EXPECT_EQ(tlb_.find(va_ + kPageSize), nullptr);
+  insert(va_ + kPageSize, kTwo, page(Pfn(11)));
+  ASSERT_NE(tlb_.find(va_ + kPageSize), nullptr);
+  EXPECT_EQ(tlb_.find(va_ + kPageSize)->host(va_ + kPageSize), host_of(Pfn(11)));
+}
+
+// More flushes than there are numbers for spaces in entries: what was forgotten never comes back.
+TEST_P(TlbConformance, AForgottenSpaceStaysForgotten) {
+  for (std::uint32_t i = 0; i < 10'000; ++i) {
+    const Asid space{static_cast<std::uint16_t>(1 + i % 3)};
+    const VirtualAddress va = va_ + kPageSize * (i % 700);
+    ASSERT_FALSE(holds(va, space)) << i;
+    insert(va, space, page(Pfn(i)));
+    ASSERT_TRUE(holds(va, space)) << i;
+    tlb_.invalidate_asid(space);
+    ASSERT_FALSE(holds(va, space)) << i;
+  }
+  EXPECT_TRUE(tlb_.held().empty());
+}
+
+TEST_P(TlbConformance, EverySpaceThereCanBeHasItsOwnEntries) {
+  const auto space = [](unsigned number) { return Asid{static_cast<std::uint16_t>(number)}; };
+  for (unsigned number = 0; number < kAsidCount; ++number) {
+    insert(va_, space(number), page(Pfn(number)));
+    const Tlb::Entry* const entry = tlb_.find(va_, space(number));
+    ASSERT_NE(entry, nullptr);
+    ASSERT_EQ(entry->host(va_), host_of(Pfn(number)));
+    if (number > 0) {
+      const Tlb::Entry* const before = tlb_.find(va_, space(number - 1));
+      ASSERT_TRUE(before == nullptr || before->host(va_) == host_of(Pfn(number - 1)));
+    }
+  }
+}
+
 TEST_P(TlbConformance, InvalidatingAPageIsForOneSpace) {
   insert(va_, kOne, page(Pfn(9)));
   insert(va_ + kPageSize, kOne, page(Pfn(10)));

@@ -63,6 +63,13 @@ machine::Asid MemoryManager::take_asid() {
   return machine::Asid{static_cast<std::uint16_t>(asid)};
 }
 
+// A frame that the register for it can name.
+Result<PfnDatabase::TakenFrame> MemoryManager::take_root(Processor& cpu) {
+  const PageCount roots = core_.mode.root_frames();
+  if (core_.pfns.frames() <= roots) return core_.pfns.take(cpu, Contents::kZeroed);
+  return core_.pfns.take_below(cpu, Pfn(static_cast<std::uint32_t>(roots.value())));
+}
+
 Result<ProcessSpace*> MemoryManager::create_space(Processor& cpu, const SpaceConfig& config) {
   const WorkingSet::Limits limits = config.limits.value_or(
       WorkingSet::Limits{.minimum = core_.tunables.working_set_minimum, .maximum = core_.tunables.working_set_maximum});
@@ -73,7 +80,12 @@ Result<ProcessSpace*> MemoryManager::create_space(Processor& cpu, const SpaceCon
       const LockGuard guard(core_.pfns.lock);
       if (core_.pfns.available() < kFaultReserve) return fail(Status::kNoMemory);
       PAGODA_TRY(core_.commit.charge(1_pages));
-      root = *core_.pfns.take(cpu, Contents::kZeroed);
+      auto taken = take_root(cpu);
+      if (!taken) {
+        core_.commit.give_back(1_pages);
+        return fail(taken.error());
+      }
+      root = *taken;
       core_.pfns.make_page_table(root.frame, PhysicalAddress(root.frame));
       ++core_.counters.page_tables_made;
     }
@@ -83,7 +95,10 @@ Result<ProcessSpace*> MemoryManager::create_space(Processor& cpu, const SpaceCon
         core_, *this, sections_,
         ProcessSpace::Creation{
             .id = next_space_id_++, .root = root.frame, .asid = take_asid(), .range = config.range, .limits = limits}));
-    return spaces_.spaces.back().get();
+    ProcessSpace& space = *spaces_.spaces.back();
+    const LockGuard space_guard(space.lock);
+    spaces_.to_trim.watch(space);
+    return &space;
   });
 }
 
@@ -118,21 +133,32 @@ void MemoryManager::destroy_space(Processor& cpu, ProcessSpace& space) {
   }
   add(faults_of_the_dead_, space.statistics().faults);
   if (space.asid() != machine::kUntagged) asids_.clear(static_cast<std::size_t>(space.asid()));
-  std::erase_if(spaces_.spaces, [&](const auto& candidate) { return candidate.get() == &space; });
+  spaces_.spaces.erase(
+      std::ranges::lower_bound(spaces_.spaces, space.id(), {}, [](const auto& candidate) { return candidate->id(); }));
 }
 
 void MemoryManager::attach(Processor& cpu, ProcessSpace& space) {
+  auto old = machine::OldEntries::kForget;
   {
     const LockGuard guard(space.lock);
-    space.loaded_on(cpu);
+    old = space.enter(cpu);
   }
+  ProcessSpace* const before = attached(cpu);
+  cpu.load_root(space.root(), space.asid(), old);
+  if (before != nullptr && before != &space) leave(cpu, *before);
   attached_[cpu.number()] = &space;
-  cpu.load_root(space.root(), space.asid());
 }
 
 void MemoryManager::detach(Processor& cpu) {
-  attached_[cpu.number()] = nullptr;
+  ProcessSpace* const before = attached(cpu);
   cpu.load_root(kNoPfn, machine::kUntagged);
+  if (before != nullptr) leave(cpu, *before);
+  attached_[cpu.number()] = nullptr;
+}
+
+void MemoryManager::leave(const Processor& cpu, ProcessSpace& space) {
+  const LockGuard guard(space.lock);
+  space.leave(cpu);
 }
 
 Result<> MemoryManager::add_paging_file(const PagingFileConfig& config) {
@@ -160,22 +186,30 @@ machine::FaultOutcome MemoryManager::refill(Processor& cpu, VirtualAddress va, m
                                             machine::Privilege privilege) {
   ProcessSpace* const space = attached(cpu);
   if (space == nullptr) return Status::kAccessViolation;
-  const auto walked = space->walk(cpu, va, access, privilege);
-  if (!walked) return resolve_fault(*space, cpu, walked.error());
-  cpu.fill_tlb(va, *walked);
-  return Status::kSuccess;
+  machine::PageFault fault;
+  {
+    // An entry that was walked is not invalidated before it is filled.
+    const LockGuard guard(space->lock);
+    const auto walked = space->walk(cpu, va, access, privilege);
+    if (walked) {
+      cpu.fill_tlb(va, *walked);
+      return Status::kSuccess;
+    }
+    fault = walked.error();
+  }
+  return resolve_fault(*space, cpu, fault);
 }
 
 ShortageRelief::Outcome MemoryManager::relieve(Processor& cpu, PageCount pages) {
   const auto enough = [&]() PAGODA_REQUIRES(core_.pfns.lock) {
-    core_.io.complete(cpu.now(), core_.pfns);
+    core_.transfers.complete(cpu.now(), core_.pfns);
     if (core_.pfns.available() < pages) return false;
     fruitless_ = 0;
     return true;
   };
   {
     const LockGuard guard(core_.pfns.lock);
-    if (enough()) return Outcome::kTryAgain;
+    if (enough()) return Outcome::kAvailable;
     ++core_.counters.shortages;
     const std::uint64_t progress = core_.counters.page_file_pages_written + core_.counters.mapped_file_pages_written +
                                    core_.counters.zero_pages_found + core_.counters.pages_compressed +
@@ -187,22 +221,19 @@ ShortageRelief::Outcome MemoryManager::relieve(Processor& cpu, PageCount pages) 
       return Outcome::kHopeless;
     }
   }
-  const PageCount trimmed = balance_set_manager_.trim(cpu, core_.tunables.plenty_free);
+  const PageCount trimmed = balance_set_manager_.trim(cpu, std::max(core_.tunables.plenty_free, pages));
   bool progress = !trimmed.is_zero();
   for (int transfers = 0; transfers < kTransfersInShortage; ++transfers) {
     const bool to_paging_file = modified_writer_.write_cluster(cpu);
     if (!mapped_writer_.write_cluster(cpu) && !to_paging_file) break;
     progress = true;
   }
-  Time next = kNever;
   {
     const LockGuard guard(core_.pfns.lock);
-    if (enough()) return Outcome::kTryAgain;
-    next = core_.io.next();
+    if (enough()) return Outcome::kAvailable;
+    // With every slot in use what was trimmed may all be modified, and clean pages are still in working sets: go on.
+    if (!core_.transfers.wait_for_any(cpu, core_.pfns)) return progress ? Outcome::kTryAgain : Outcome::kHopeless;
   }
-  // With every slot in use what was trimmed may all be modified, and clean pages are still in working sets: go on.
-  if (next == kNever) return progress ? Outcome::kTryAgain : Outcome::kHopeless;
-  cpu.wait_until(next);
   if (cpu.is_blocked()) return Outcome::kYield;
   complete_io(cpu);
   return Outcome::kTryAgain;
@@ -210,12 +241,12 @@ ShortageRelief::Outcome MemoryManager::relieve(Processor& cpu, PageCount pages) 
 
 void MemoryManager::complete_io(const Processor& cpu) {
   const LockGuard guard(core_.pfns.lock);
-  core_.io.complete(cpu.now(), core_.pfns);
+  core_.transfers.complete(cpu.now(), core_.pfns);
 }
 
 Time MemoryManager::next_completion() const {
   const LockGuard guard(core_.pfns.lock);
-  return core_.io.next();
+  return core_.transfers.next();
 }
 
 bool MemoryManager::flush_modified(Processor& cpu) {
@@ -279,9 +310,10 @@ FrameCounts MemoryManager::frame_counts() const {
     elsewhere += counts.standby[priority];
   }
   // Frames in transition are those that a transfer holds, and the few that became active meanwhile.
-  for (const PendingIo::Transfer& transfer : core_.io.transfers())
-    for (const Pfn frame : std::span(transfer.frames).first(transfer.count))
+  core_.transfers.for_each([&](const Transfers::Transfer& transfer) {
+    for (const Pfn frame : transfer.frames())
       if (core_.pfns.entry(frame).state == PageState::kTransition) ++counts.transition;
+  });
   counts.page_tables = PageCount(core_.counters.page_tables_made - core_.counters.page_tables_freed);
   counts.prototypes = core_.prototypes.pages();
   counts.shared_file = core_.pfns.active_shared().file;
@@ -340,7 +372,7 @@ std::uint64_t MemoryManager::state_hash(const Processor& cpu) const {
   }
   core_.store.add_to(hash);
   hash.add(core_.commit.charged().value());
-  hash.add(core_.io.next().value());
+  hash.add(core_.transfers.next().value());
   return hash.digest();
 }
 

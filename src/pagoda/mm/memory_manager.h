@@ -79,7 +79,8 @@ class MemoryManager : public machine::FaultHandler, public ShortageRelief {
   ~MemoryManager() override;
 
   // --- Spaces ---
-  // Fails with kCommitmentLimit, kNoMemory, kPending, kBadWorkingSetLimit.
+  // Fails with kCommitmentLimit, kNoMemory, kPending, kBadWorkingSetLimit, kInsufficientResources (no frame where the
+  // mode has its roots: PAE's lie below 4 GB).
   Result<ProcessSpace*> create_space(Processor& cpu, const SpaceConfig& config);
   // A copy of the space, whose pages both share until one writes; views are there if they are to be inherited, AWE and
   // large-page regions are not. NT: the address space of NtCreateProcess without a section. Fails as create_space does,
@@ -159,6 +160,9 @@ class MemoryManager : public machine::FaultHandler, public ShortageRelief {
 
   MemoryManager(machine::Machine& machine, const Tunables& tunables, unsigned depth);
   machine::Asid take_asid() PAGODA_REQUIRES(spaces_.lock);
+  Result<PfnDatabase::TakenFrame> take_root(Processor& cpu) PAGODA_REQUIRES(core_.pfns.lock);
+  // The processor has loaded another root than the space's.
+  static void leave(const Processor& cpu, ProcessSpace& space);
 
   Core core_;
   SpaceList spaces_;

@@ -8,11 +8,14 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <optional>
 #include <utility>
+
+#include "pagoda/machine/shared_bytes.h"
 
 namespace pagoda::machine {
 
@@ -25,18 +28,22 @@ class SimDiskFile : public DiskFile {
   SimDiskFile(const SimDiskFile&) = delete;
   SimDiskFile& operator=(const SimDiskFile&) = delete;
   ~SimDiskFile() override {
-    disk_.give_space(space_of(size_));
+    {
+      const LockGuard guard(disk_.lock_);
+      disk_.give_space(space_of(size()));
+    }
     close(fd_);
   }
 
   Disk& disk() override { return disk_; }
-  [[nodiscard]] ByteCount size() const override { return size_; }
+  [[nodiscard]] ByteCount size() const override { return size_.load(std::memory_order_acquire); }
 
   [[nodiscard]] bool writable() const override { return access_ == FileAccess::kReadWrite; }
 
   Result<> resize(ByteCount size) override {
     if (!writable()) return fail(Status::kAccessDenied);
-    const ByteCount before = space_of(size_);
+    const LockGuard guard(disk_.lock_);
+    const ByteCount before = space_of(this->size());
     const ByteCount after = space_of(size);
     if (after > before) PAGODA_TRY(disk_.take_space(after - before));
     if (ftruncate(fd_, static_cast<off_t>(size.value())) != 0) {
@@ -44,7 +51,7 @@ class SimDiskFile : public DiskFile {
       return fail(Status::kDiskFull);
     }
     if (after < before) disk_.give_space(before - after);
-    size_ = size;
+    size_.store(size, std::memory_order_release);
     return {};
   }
 
@@ -55,9 +62,9 @@ class SimDiskFile : public DiskFile {
     return transfer(cpu, at, frames, FaultInjection::Direction::kWrite);
   }
   [[nodiscard]] bool peek(FileOffset at, std::span<std::byte> into) const override {
-    const FileOffset file_end(size_.value());
+    const FileOffset file_end(size().value());
     const FileOffset end = at + ByteCount(into.size());
-    const bool in_last_page = end.value() <= bytes_of(pages_of(size_)).value();
+    const bool in_last_page = end.value() <= bytes_of(pages_of(size())).value();
     const bool in_last_frame = at < file_end && end < file_end + kPageSize;
     if (end < at || !(in_last_page || in_last_frame)) return false;
     const std::size_t past = end > file_end ? std::min(into.size(), (end - file_end).value()) : 0;
@@ -77,17 +84,14 @@ class SimDiskFile : public DiskFile {
   DiskTransfer transfer(Processor& cpu, FileOffset at, std::span<const Pfn> frames,
                         FaultInjection::Direction direction) {
     const ByteCount bytes = bytes_of(PageCount(frames.size()));
-    PAGODA_CHECK_LT((at + bytes).value(), (size_ + kPageSize).value());
+    PAGODA_CHECK_LT((at + bytes).value(), (size() + kPageSize).value());
     const bool reads = direction == FaultInjection::Direction::kRead;
     if (!reads && !writable()) return {.status = Status::kAccessDenied, .completes = cpu.now()};
-    Disk::Counts& counts = disk_.counts_;
-    ++(reads ? counts.reads : counts.writes);
-    (reads ? counts.bytes_read : counts.bytes_written) += bytes;
-
     cpu.charge(cpu.machine().costs().disk_operation);
-    DiskTransfer result{.completes = disk_.schedule(cpu.now(), bytes)};
-    if (disk_.injection_.next_fails(direction) || !move_bytes(cpu, at, frames, reads)) {
-      ++counts.errors;
+    const SimDisk::Queued queued = disk_.queue(cpu.now(), bytes, direction);
+    DiskTransfer result{.completes = queued.completes};
+    if (queued.fails || !move_bytes(cpu, at, frames, reads)) {
+      disk_.count_error();
       result.status = Status::kIoDeviceError;
     }
     return result;
@@ -109,12 +113,33 @@ class SimDiskFile : public DiskFile {
     std::array<iovec, kFramesPerCall> pieces{};
     for (std::size_t i = 0; i < frames.size(); ++i) {
       views[i].emplace(memory.bytes(frames[i], reads ? Access::kWrite : Access::kRead));
-      const std::size_t left = size_.value() - (at.value() + i * kPageBytes);
+      const std::size_t left = size().value() - (at.value() + i * kPageBytes);
       pieces[i] = {views[i]->data(), std::min(kPageBytes, left)};
       if (reads) std::memset(views[i]->data() + pieces[i].iov_len, 0, kPageBytes - pieces[i].iov_len);
     }
+    const auto all = std::span(pieces).first(frames.size());
+    return kRacesAreWatched ? move_watched(all, at, reads) : move(all, at, reads);
+  }
+
+  // By way of a buffer that no program stores to.
+  bool move_watched(std::span<const iovec> pieces, FileOffset at, bool reads) const {
+    std::vector<std::byte> buffer(pieces.size() * kPageBytes);
+    std::array<iovec, kFramesPerCall> copies{};
+    for (std::size_t i = 0; i < pieces.size(); ++i) {
+      copies[i] = {buffer.data() + i * kPageBytes, pieces[i].iov_len};
+      if (!reads) copy_shared(buffer.data() + i * kPageBytes, bytes_of_piece(pieces[i]), pieces[i].iov_len);
+    }
+    if (!move(std::span(copies).first(pieces.size()), at, reads)) return false;
+    if (!reads) return true;
+    for (std::size_t i = 0; i < pieces.size(); ++i)
+      copy_shared(bytes_of_piece(pieces[i]), buffer.data() + i * kPageBytes, pieces[i].iov_len);
+    return true;
+  }
+  static std::byte* bytes_of_piece(const iovec& piece) { return static_cast<std::byte*>(piece.iov_base); }
+
+  bool move(std::span<iovec> left, FileOffset at, bool reads) const {
     auto offset = static_cast<off_t>(at.value());
-    for (std::span<iovec> left(pieces.data(), frames.size()); !left.empty();) {
+    while (!left.empty()) {
       const auto count = static_cast<int>(left.size());
       const ssize_t n = reads ? preadv(fd_, left.data(), count, offset) : pwritev(fd_, left.data(), count, offset);
       if (n < 0 && errno == EINTR) continue;
@@ -150,7 +175,7 @@ class SimDiskFile : public DiskFile {
   const int fd_;
   const FileAccess access_;
   const ByteCount size_when_opened_;
-  ByteCount size_;
+  std::atomic<ByteCount> size_;  // Changes under the disk's lock.
 };
 
 namespace {
@@ -227,6 +252,21 @@ Result<> SimDisk::take_space(ByteCount bytes) {
   return {};
 }
 
+SimDisk::Queued SimDisk::queue(Time now, ByteCount bytes, FaultInjection::Direction direction) {
+  const LockGuard guard(lock_);
+  const bool reads = direction == FaultInjection::Direction::kRead;
+  ++(reads ? counts_.reads : counts_.writes);
+  (reads ? counts_.bytes_read : counts_.bytes_written) += bytes;
+  const Time completes = schedule(now, bytes);
+  return {.completes = completes, .fails = injection_.next_fails(direction)};
+}
+
+void SimDisk::count_error() {
+  const LockGuard guard(lock_);
+  ++counts_.errors;
+}
+
+// Says when a transfer that is asked for now completes.
 Time SimDisk::schedule(Time now, ByteCount bytes) {
   Time& slot = *std::ranges::min_element(slot_free_);
   const Time starts = std::max(now, slot);

@@ -3,6 +3,9 @@
 // The time of a transfer: it waits for one of `depth` slots, takes `latency`, and then the channel, which all transfers
 // share, at `bandwidth`. Bytes are in a real file of the host, or in memory for tests; those of opened files are where
 // the host has them.
+//
+// Any number of threads may use a disk at once: queue, space, counts and injection are under its lock, and bytes move without it,
+// as of several transfers at once. What two transfers of the same bytes find of each other is for their requesters to know.
 #pragma once
 
 #include <filesystem>
@@ -10,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "pagoda/base/lock.h"
 #include "pagoda/machine/disk.h"
 #include "pagoda/machine/sim/fault_injection.h"
 
@@ -30,29 +34,43 @@ class SimDisk : public Disk {
 
   [[nodiscard]] const std::string& name() const override { return model_.name; }
   [[nodiscard]] ByteCount capacity() const override { return model_.capacity; }
-  [[nodiscard]] ByteCount used() const override { return used_; }
-  [[nodiscard]] const Counts& counts() const override { return counts_; }
+  [[nodiscard]] ByteCount used() const override {
+    const LockGuard guard(lock_);
+    return used_;
+  }
+  // Requires: no transfer is being asked for by another thread.
+  [[nodiscard]] const Counts& counts() const override PAGODA_NO_THREAD_SAFETY { return counts_; }
   Result<std::unique_ptr<DiskFile>> create(const std::string& file_name) override;
   Result<std::unique_ptr<DiskFile>> open(const std::filesystem::path& path, FileAccess access,
                                          FileCreation creation) override;
 
-  FaultInjection& injection() { return injection_; }
+  // Requires: as `counts`.
+  FaultInjection& injection() PAGODA_NO_THREAD_SAFETY { return injection_; }
 
  private:
   friend class SimDiskFile;
 
-  Result<> take_space(ByteCount bytes);
-  void give_space(ByteCount bytes) { used_ -= bytes; }
-  // Queues a transfer; says when it completes.
-  Time schedule(Time now, ByteCount bytes);
+  // A transfer as the queue has it: when it completes, and whether an error was injected.
+  struct Queued {
+    Time completes;
+    bool fails = false;
+  };
 
-  DiskModel model_;
-  FaultInjection injection_;
-  ByteCount used_;
-  Counts counts_;
-  std::vector<Time> slot_free_;  // When each of the `depth` slots is free again.
-  Time channel_free_;
-  Time busy_until_;
+  Result<> take_space(ByteCount bytes) PAGODA_REQUIRES(lock_);
+  void give_space(ByteCount bytes) PAGODA_REQUIRES(lock_) { used_ -= bytes; }
+  Queued queue(Time now, ByteCount bytes, FaultInjection::Direction direction);
+  Time schedule(Time now, ByteCount bytes) PAGODA_REQUIRES(lock_);
+  void count_error();
+
+  const DiskModel model_;
+  // A leaf. Guests' disks have a host's rank as well: their transfers take it below everything that they hold.
+  mutable Lock lock_{LockRank(LockClass::kLeaf, 0)};
+  FaultInjection injection_ PAGODA_GUARDED_BY(lock_);
+  ByteCount used_ PAGODA_GUARDED_BY(lock_);
+  Counts counts_ PAGODA_GUARDED_BY(lock_);
+  std::vector<Time> slot_free_ PAGODA_GUARDED_BY(lock_);  // When each of the `depth` slots is free again.
+  Time channel_free_ PAGODA_GUARDED_BY(lock_);
+  Time busy_until_ PAGODA_GUARDED_BY(lock_);
 };
 
 }  // namespace pagoda::machine

@@ -18,7 +18,8 @@ Result<std::unique_ptr<SimMachine>> SimMachine::create(SimMachineConfig config) 
 SimMachine::SimMachine(SimMachineConfig config, PhysicalMemory memory)
     : config_(std::move(config)), memory_(std::move(memory)) {
   for (unsigned number = 0; number < config_.processors; ++number) {
-    owned_processors_.push_back(std::make_unique<SimProcessor>(*this, number, memory_.view(), config_.tlb));
+    owned_processors_.push_back(
+        std::make_unique<SimProcessor>(*this, number, memory_.view(), config_.tlb, config_.driving));
     processors_.add(*owned_processors_.back());
   }
   for (const DiskModel& model : config_.disks) {
@@ -27,8 +28,8 @@ SimMachine::SimMachine(SimMachineConfig config, PhysicalMemory memory)
   }
 }
 
-void SimMachine::shoot_down(Processor& initiator, const ProcessorSet& targets, Asid asid, VpnRange pages) {
-  processors_.shoot_down(initiator, targets, asid, pages);
+void SimMachine::shoot_down(Processor& initiator, const CachedSpace& space, std::span<const StaleRun> runs) {
+  processors_.shoot_down(initiator, space, runs);
 }
 
 }  // namespace pagoda::machine

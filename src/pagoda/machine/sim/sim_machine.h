@@ -1,7 +1,7 @@
 // The simulated machine: an arena of frames, processors with our own walker and TLB, disks over files, a virtual clock.
 //
-// Deterministic, and driven by one thread at a time except that each processor may be driven by a thread of its own as
-// long as no shoot-down crosses between them.
+// Deterministic where one thread drives it (Driving::kOneThread). With Driving::kThreads each processor is driven by a thread of
+// its own: shoot-downs cross between them, and the disks serve them all.
 #pragma once
 
 #include <memory>
@@ -21,6 +21,7 @@ struct SimMachineConfig {
   TlbGeometry tlb = TlbGeometry::kLarge;
   TlbRefill refill = TlbRefill::kHardware;
   FrameMemory frame_memory = FrameMemory::kPrivate;
+  Driving driving = Driving::kOneThread;
   CostModel costs;
   std::vector<DiskModel> disks;
 };
@@ -44,7 +45,7 @@ class SimMachine : public Machine {
   [[nodiscard]] Hypercalls* hypercalls() override { return nullptr; }
   [[nodiscard]] PageCount give_back_granule() const override { return PageCount(1); }
   void give_back(PfnRange frames) override { memory_.give_back(frames); }
-  void shoot_down(Processor& initiator, const ProcessorSet& targets, Asid asid, VpnRange pages) override;
+  void shoot_down(Processor& initiator, const CachedSpace& space, std::span<const StaleRun> runs) override;
 
   [[nodiscard]] SimProcessor& processor(unsigned number = 0) { return processors_[number]; }
   [[nodiscard]] std::span<SimProcessor* const> sim_processors() const { return processors_.all(); }

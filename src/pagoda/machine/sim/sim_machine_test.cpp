@@ -47,8 +47,8 @@ TEST(SimMachine, RefusesWhatCannotBeBuilt) {
 }
 
 // As many TLBs as processors, whose numbers are beyond what one word of a set holds.
-TEST(SimMachine, ShootsDownTwoHundredProcessors) {
-  auto machine = *SimMachine::create({.processors = 200, .tlb = TlbGeometry::kRealistic});
+void shoot_down_two_hundred(Driving driving) {
+  auto machine = *SimMachine::create({.processors = 200, .tlb = TlbGeometry::kRealistic, .driving = driving});
   testing::PageTables tables(machine->memory().view(), machine->paging(), Pfn(1));
   constexpr VirtualAddress kVa{0x10000};
   const auto map_frame_with = [&](std::uint32_t word) {
@@ -64,7 +64,8 @@ TEST(SimMachine, ShootsDownTwoHundredProcessors) {
   map_frame_with(2);
   ProcessorSet odd;
   for (unsigned number = 1; number < 200; number += 2) odd.add(number);
-  machine->shoot_down(machine->processor(199), odd, Asid{1}, {kVa.vpn(), 1_pages});
+  const StaleRun run{{kVa.vpn(), 1_pages}, kNoPfn};
+  machine->shoot_down(machine->processor(199), {tables.root(), Asid{1}, odd}, std::span(&run, 1));
   for (SimProcessor* cpu : machine->sim_processors()) {
     const bool told = cpu->number() % 2 == 1;
     EXPECT_EQ(cpu->load<std::uint32_t>(kVa), told ? 2U : 1U) << cpu->number();
@@ -72,6 +73,10 @@ TEST(SimMachine, ShootsDownTwoHundredProcessors) {
     EXPECT_EQ(cpu->counts().shootdowns_received, told && cpu->number() != 199 ? 1U : 0U) << cpu->number();
   }
 }
+
+TEST(SimMachine, ShootsDownTwoHundredProcessors) { shoot_down_two_hundred(Driving::kOneThread); }
+
+TEST(SimMachine, ShootsDownTwoHundredProcessorsOfThreads) { shoot_down_two_hundred(Driving::kThreads); }
 
 }  // namespace
 }  // namespace pagoda::machine

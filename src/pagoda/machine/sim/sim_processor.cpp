@@ -1,58 +1,84 @@
 #include "pagoda/machine/sim/sim_processor.h"
 
 #include <algorithm>
-#include <cstring>
+#include <utility>
 
 namespace pagoda::machine {
 
-void SimProcessor::take_shootdown() {
-  ++counts_.shootdowns_received;
-  charge(machine().costs().shootdown);
+template <class Body>
+void SimProcessor::with_tlb(Body&& body) {
+  if (driving_ == Driving::kOneThread) return body();
+  const LockGuard guard(lock_);
+  body();
 }
 
-void SimProcessor::load_root(Pfn root, Asid asid) {
+// The clock is the driving thread's, which folds in at its next access what others made this processor do.
+void SimProcessor::charge_interrupt(Cycles work) {
+  if (driving_ == Driving::kOneThread) return charge(work);
+  owed_ += work;
+}
+
+void SimProcessor::take_shootdown() {
+  with_tlb([&] {
+    ++counts_.shootdowns_received;
+    charge_interrupt(machine().costs().shootdown);
+  });
+}
+
+void SimProcessor::do_load_root(Pfn root, Asid asid, OldEntries old) {
   set_root(root, asid);
-  if (asid == kUntagged) tlb_.invalidate_asid(asid);
+  with_tlb([&] {
+    if (asid == kUntagged || old == OldEntries::kForget) tlb_.invalidate_asid(asid);
+    tlb_.load_space(asid);
+  });
   if (guest_mmu_ != nullptr) guest_mmu_->root_loaded(*this);
 }
 
 void SimProcessor::set_walk_rules(const WalkRules& rules) {
   set_rules(rules);
-  tlb_.invalidate_all();
+  with_tlb([&] { tlb_.invalidate_all(); });
   if (guest_mmu_ != nullptr) guest_mmu_->rules_changed(*this);
 }
 
 void SimProcessor::count_invalidation() {
   ++counts_.invalidations;
-  charge(machine().costs().invalidate);
+  charge_interrupt(machine().costs().invalidate);
 }
 
 void SimProcessor::invalidate_page(VirtualAddress va, Asid asid) {
-  count_invalidation();
-  tlb_.invalidate_page(va, asid);
+  with_tlb([&] {
+    count_invalidation();
+    tlb_.invalidate_page(va, asid);
+  });
   if (guest_mmu_ != nullptr) guest_mmu_->page_invalidated(*this, va, asid);
 }
 
 void SimProcessor::invalidate_asid(Asid asid) {
-  count_invalidation();
-  tlb_.invalidate_asid(asid);
+  with_tlb([&] {
+    count_invalidation();
+    tlb_.invalidate_asid(asid);
+  });
   if (guest_mmu_ != nullptr) guest_mmu_->space_invalidated(*this, asid);
 }
 
 void SimProcessor::invalidate_all() {
-  count_invalidation();
-  tlb_.invalidate_all();
+  with_tlb([&] {
+    count_invalidation();
+    tlb_.invalidate_all();
+  });
   if (guest_mmu_ != nullptr) guest_mmu_->all_invalidated(*this);
 }
 
 void SimProcessor::invalidate_range(VpnRange pages, Asid asid) {
-  count_invalidation();
-  tlb_.invalidate_range(pages, asid);
+  with_tlb([&] {
+    count_invalidation();
+    tlb_.invalidate_range(pages, asid);
+  });
   if (guest_mmu_ != nullptr) guest_mmu_->space_invalidated(*this, asid);
 }
 
 void SimProcessor::fill_tlb(VirtualAddress va, const Translation& translation) {
-  remember(va, translation, translation.dirty ? Access::kWrite : Access::kRead);
+  with_tlb([&] { remember(va, translation, translation.dirty ? Access::kWrite : Access::kRead); });
 }
 
 std::byte* SimProcessor::remember(VirtualAddress va, const Translation& translation, Access use) {
@@ -66,40 +92,92 @@ std::byte* SimProcessor::remember(VirtualAddress va, const Translation& translat
 }
 
 Result<std::byte*> SimProcessor::translate(VirtualAddress va, Access access, Privilege privilege) {
-  const Tlb::Entry* entry = tlb_.find(va, asid());
+  const Tlb::Entry* entry = tlb_.find(va);
   if (entry != nullptr && entry->allows(access_right(access, privilege))) return entry->host(va);
   return translate_slowly(va, access, privilege);
 }
 
+bool SimProcessor::can_translate(VirtualAddress va) const {
+  return machine().paging().is_canonical(va) && root() != kNoPfn;
+}
+
+std::expected<std::byte*, PageFault> SimProcessor::fill(VirtualAddress va, Access access, Privilege privilege) {
+  if (machine().refill() == TlbRefill::kSoftware) {
+    if (once_ != nullptr) return std::exchange(once_, nullptr);
+    const Tlb::Entry* entry = tlb_.find(va);
+    if (entry != nullptr && entry->allows(access_right(access, privilege))) return entry->host(va);
+    return std::unexpected(PageFault{va, access, privilege});
+  }
+  std::uint64_t loads = 0;
+  const auto walked = guest_mmu_ != nullptr
+                          ? guest_mmu_->walk(*this, va, access, privilege, loads)
+                          : walk(physical(), machine().paging(), root(), va, access, privilege, walk_rules(), loads);
+  counts_.walk_loads += loads;
+  charge(machine().costs().walk_load * loads);
+  if (!walked) return std::unexpected(walked.error());
+  return remember(va, *walked, access);
+}
+
+// The handler decides: the access is to be repeated, or fails.
+Result<> SimProcessor::raise(const PageFault& fault) {
+  FaultOutcome outcome = Status::kSuccess;
+  if (machine().refill() == TlbRefill::kHardware) {
+    ++counts_.faults;
+    charge(machine().costs().exception);
+    outcome = handler().resolve(*this, fault);
+  } else {
+    ++counts_.refills;
+    charge(machine().costs().refill_exception);
+    once_ = nullptr;
+    outcome = handler().refill(*this, fault.address, fault.access, fault.privilege);
+  }
+  if (outcome != Status::kSuccess) {
+    once_ = nullptr;
+    return fail(outcome);
+  }
+  if (once_ == nullptr && is_blocked()) return fail(Status::kPending);
+  return {};
+}
+
 Result<std::byte*> SimProcessor::translate_slowly(VirtualAddress va, Access access, Privilege privilege) {
-  const PagingMode& mode = machine().paging();
-  const CostModel& costs = machine().costs();
-  if (!mode.is_canonical(va) || root() == kNoPfn) return fail(Status::kAccessViolation);
+  if (!can_translate(va)) return fail(Status::kAccessViolation);
   ++counts_.tlb_misses;
   for (;;) {
-    FaultOutcome outcome = Status::kSuccess;
-    if (machine().refill() == TlbRefill::kHardware) {
-      std::uint64_t loads = 0;
-      const auto walked = guest_mmu_ != nullptr
-                              ? guest_mmu_->walk(*this, va, access, privilege, loads)
-                              : walk(physical(), mode, root(), va, access, privilege, walk_rules(), loads);
-      counts_.walk_loads += loads;
-      charge(costs.walk_load * loads);
-      if (walked) return remember(va, *walked, access);
-      ++counts_.faults;
-      charge(costs.exception);
-      outcome = handler().resolve(*this, walked.error());
-    } else {
-      const Tlb::Entry* entry = tlb_.find(va, asid());
-      if (entry != nullptr && entry->allows(access_right(access, privilege))) return entry->host(va);
-      ++counts_.refills;
-      charge(costs.refill_exception);
-      once_ = nullptr;
-      outcome = handler().refill(*this, va, access, privilege);
-      if (outcome == Status::kSuccess && once_ != nullptr) return once_;
+    const auto filled = fill(va, access, privilege);
+    if (filled) return *filled;
+    PAGODA_TRY(raise(filled.error()));
+  }
+}
+
+template <class Use>
+Result<> SimProcessor::with_bytes(VirtualAddress va, Access access, Privilege privilege, Use&& use) {
+  if (driving_ == Driving::kThreads) return with_bytes_locked(va, access, privilege, use);
+  use(PAGODA_TRY(translate(va, access, privilege)));
+  return {};
+}
+
+template <class Use>
+Result<> SimProcessor::with_bytes_locked(VirtualAddress va, Access access, Privilege privilege, Use&& use) {
+  if (!can_translate(va)) return fail(Status::kAccessViolation);
+  for (bool first = true;; first = false) {
+    PageFault fault;
+    {
+      const LockGuard guard(lock_);
+      charge(std::exchange(owed_, Cycles()));
+      const Tlb::Entry* entry = tlb_.find(va);
+      if (entry != nullptr && entry->allows(access_right(access, privilege))) {
+        use(entry->host(va));
+        return {};
+      }
+      if (first) ++counts_.tlb_misses;
+      const auto filled = fill(va, access, privilege);
+      if (filled) {
+        use(*filled);
+        return {};
+      }
+      fault = filled.error();
     }
-    if (outcome != Status::kSuccess) return fail(outcome);
-    if (is_blocked()) return fail(Status::kPending);
+    PAGODA_TRY(raise(fault));
   }
 }
 
@@ -109,7 +187,7 @@ Result<> SimProcessor::for_each_page(VirtualAddress va, std::size_t bytes, Acces
   for (std::size_t done = 0; done < bytes;) {
     const VirtualAddress at = va + ByteCount(done);
     const auto here = std::min<std::size_t>(bytes - done, kPageBytes - at.page_offset());
-    move(PAGODA_TRY(translate(at, access, privilege)), done, here);
+    PAGODA_TRY(with_bytes(at, access, privilege, [&](std::byte* host) { move(host, done, here); }));
     done += here;
   }
   return {};
@@ -117,12 +195,12 @@ Result<> SimProcessor::for_each_page(VirtualAddress va, std::size_t bytes, Acces
 
 Result<> SimProcessor::load(VirtualAddress va, std::span<std::byte> into, Privilege privilege) {
   return for_each_page(va, into.size(), Access::kRead, privilege,
-                       [&](std::byte* host, std::size_t at, std::size_t n) { std::memcpy(into.data() + at, host, n); });
+                       [&](std::byte* host, std::size_t at, std::size_t n) { copy_shared(into.data() + at, host, n); });
 }
 
 Result<> SimProcessor::store(VirtualAddress va, std::span<const std::byte> from, Privilege privilege) {
   return for_each_page(va, from.size(), Access::kWrite, privilege,
-                       [&](std::byte* host, std::size_t at, std::size_t n) { std::memcpy(host, from.data() + at, n); });
+                       [&](std::byte* host, std::size_t at, std::size_t n) { copy_shared(host, from.data() + at, n); });
 }
 
 Status SimProcessor::load_slowly(VirtualAddress va, std::span<std::byte> into, Privilege privilege) {
@@ -140,8 +218,7 @@ Result<> SimProcessor::fetch(VirtualAddress va, Privilege privilege) {
 }
 
 Result<> SimProcessor::touch_page(VirtualAddress va, Access access, Privilege privilege) {
-  static_cast<void>(PAGODA_TRY(translate(va, access, privilege)));
-  return {};
+  return with_bytes(va, access, privilege, [](std::byte*) {});
 }
 
 }  // namespace pagoda::machine

@@ -1,20 +1,34 @@
 #include "pagoda/machine/sim/sim_processor_list.h"
 
+#include <algorithm>
+
 namespace pagoda::machine {
 
-void SimProcessorList::shoot_down(Processor& initiator, const ProcessorSet& targets, Asid asid, VpnRange pages) const {
-  for (SimProcessor* const cpu : all_) {
-    if (!targets.contains(cpu->number())) continue;
-    if (cpu != &initiator) {
-      cpu->take_shootdown();
+void SimProcessorList::shoot_down(Processor& initiator, const CachedSpace& space,
+                                  std::span<const StaleRun> runs) const {
+  PAGODA_DCHECK(!runs.empty());
+  PageCount pages;
+  Vpn first = runs.front().pages.first;
+  Vpn end = first;
+  for (const StaleRun& run : runs) {
+    pages += run.pages.count;
+    first = std::min(first, run.pages.first);
+    end = std::max(end, run.pages.end());
+  }
+  space.loaded_on.for_each([&](unsigned number) {
+    SimProcessor& cpu = *all_[number];
+    if (&cpu != &initiator) {
+      cpu.take_shootdown();
       initiator.charge(initiator.machine().costs().shootdown);
     }
-    if (pages.count > kSinglePageCeiling) {
-      cpu->invalidate_range(pages, asid);
-      continue;
+    if (pages > kSinglePageCeiling) {
+      cpu.invalidate_range(VpnRange::between(first, end), space.asid);
+      return;
     }
-    for (Vpn page = pages.first; page < pages.end(); ++page) cpu->invalidate_page(VirtualAddress(page), asid);
-  }
+    for (const StaleRun& run : runs)
+      for (Vpn page = run.pages.first; page < run.pages.end(); ++page)
+        cpu.invalidate_page(VirtualAddress(page), space.asid);
+  });
 }
 
 }  // namespace pagoda::machine

@@ -22,7 +22,7 @@ class SimProcessorList {
   [[nodiscard]] std::span<Processor* const> interfaces() const { return interfaces_; }
 
   // How a machine whose processors all have our TLB does `Machine::shoot_down`.
-  void shoot_down(Processor& initiator, const ProcessorSet& targets, Asid asid, VpnRange pages) const;
+  void shoot_down(Processor& initiator, const CachedSpace& space, std::span<const StaleRun> runs) const;
 
  private:
   std::vector<SimProcessor*> all_;

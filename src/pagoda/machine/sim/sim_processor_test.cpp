@@ -72,6 +72,10 @@ struct Rig {
     cpu.physical().store(PhysicalAddress(frame), word);
     return frame;
   }
+  void shoot_down(const ProcessorSet& targets, VpnRange pages) const {
+    const StaleRun run{pages, kNoPfn};
+    machine->shoot_down(cpu, {tables.root(), Asid{1}, targets}, std::span(&run, 1));
+  }
   [[nodiscard]] std::uint64_t cycles() const { return cpu.now().value() * cpu.machine().costs().cycles_per_us / 1000; }
 
   std::unique_ptr<SimMachine> machine;
@@ -330,7 +334,7 @@ TEST(Processor, ShootDownReachesTheOthersAndIsCharged) {
   ProcessorSet both;
   both.add(0);
   both.add(1);
-  s.machine->shoot_down(s.cpu, both, Asid{1}, {kVa.vpn(), 1_pages});
+  s.shoot_down(both, {kVa.vpn(), 1_pages});
   EXPECT_EQ(s.other().load<std::uint32_t>(kVa), 2U);
   EXPECT_EQ(s.other().counts().shootdowns_received, 1U);
   EXPECT_EQ(s.cpu.counts().shootdowns_received, 0U);
@@ -351,7 +355,7 @@ TEST(Processor, ShootDownSparesThoseNotNamed) {
   const Time before = s.other().now();
   ProcessorSet only_first;
   only_first.add(0);
-  s.machine->shoot_down(s.cpu, only_first, Asid{1}, {kVa.vpn(), 1_pages});
+  s.shoot_down(only_first, {kVa.vpn(), 1_pages});
   EXPECT_EQ(s.cpu.load<std::uint32_t>(kVa), 2U);
   EXPECT_EQ(s.other().load<std::uint32_t>(kVa), 1U);
   EXPECT_EQ(s.other().now(), before);
@@ -371,10 +375,28 @@ TEST(Processor, ShootDownOfManyPagesTakesGlobalOnesToo) {
     ProcessorSet both;
     both.add(0);
     both.add(1);
-    s.machine->shoot_down(s.cpu, both, Asid{1}, {kVa.vpn(), PageCount(count)});
+    s.shoot_down(both, {kVa.vpn(), PageCount(count)});
     EXPECT_EQ(s.other().load<std::uint32_t>(kVa), 2U) << count;
     EXPECT_EQ(s.other().load<std::uint32_t>(kVa + kPageSize), 20U) << count;
     EXPECT_EQ(s.other().counts().invalidations, count > 33 ? 1U : count);
+  }
+}
+
+TEST(Processor, ShootDownOfManyRunsInterruptsOnce) {
+  for (const std::uint64_t count : {1U, 16U, 17U}) {  // Of two runs: up to 33 pages go one by one.
+    Rig s(two_processors());
+    const VirtualAddress far = kVa + kPageSize * 64;
+    for (const VirtualAddress va : {kVa, far, kVa + kPageSize * 32}) s.tables.map(va, s.frame_with(1), kAllRights);
+    for (const VirtualAddress va : {kVa, far, kVa + kPageSize * 32}) ASSERT_EQ(s.other().load<std::uint32_t>(va), 1U);
+    for (const VirtualAddress va : {kVa, far}) s.tables.map(va, s.frame_with(2), kAllRights);
+    const std::array runs{StaleRun{{far.vpn(), PageCount(count)}}, StaleRun{{kVa.vpn(), PageCount(count)}}};
+    ProcessorSet both;
+    both.add(0);
+    both.add(1);
+    s.machine->shoot_down(s.cpu, {s.tables.root(), Asid{1}, both}, runs);
+    for (const VirtualAddress va : {kVa, far}) EXPECT_EQ(s.other().load<std::uint32_t>(va), 2U) << count;
+    EXPECT_EQ(s.other().counts().shootdowns_received, 1U);
+    EXPECT_EQ(s.other().counts().invalidations, count > 16 ? 1U : 2 * count);
   }
 }
 

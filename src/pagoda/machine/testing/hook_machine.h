@@ -25,7 +25,7 @@ struct Hooks {
   std::function<void()> during_write;
   std::function<void()> during_read;
   // After every shoot-down; this one stays.
-  std::function<void(VpnRange)> after_shoot_down;
+  std::function<void(const CachedSpace&, std::span<const StaleRun>)> after_shoot_down;
 };
 
 // Runs `body` on a thread of its own and waits for its end.
@@ -91,9 +91,9 @@ class HookMachine : public WiderMachine {
 
   [[nodiscard]] Hooks& hooks() { return hooks_; }
   [[nodiscard]] std::span<Disk* const> disks() override { return disks_; }
-  void shoot_down(Processor& initiator, const ProcessorSet& targets, Asid asid, VpnRange pages) override {
-    WiderMachine::shoot_down(initiator, targets, asid, pages);
-    if (hooks_.after_shoot_down) hooks_.after_shoot_down(pages);
+  void shoot_down(Processor& initiator, const CachedSpace& space, std::span<const StaleRun> runs) override {
+    WiderMachine::shoot_down(initiator, space, runs);
+    if (hooks_.after_shoot_down) hooks_.after_shoot_down(space, runs);
   }
 
  private:

@@ -23,8 +23,8 @@ class WiderMachine : public Machine {
   [[nodiscard]] Hypercalls* hypercalls() override { return hypercalls_; }
   [[nodiscard]] PageCount give_back_granule() const override { return machine_.give_back_granule(); }
   void give_back(PfnRange frames) override { machine_.give_back(frames); }
-  void shoot_down(Processor& initiator, const ProcessorSet& targets, Asid asid, VpnRange pages) override {
-    machine_.shoot_down(initiator, targets, asid, pages);
+  void shoot_down(Processor& initiator, const CachedSpace& space, std::span<const StaleRun> runs) override {
+    machine_.shoot_down(initiator, space, runs);
   }
 
  private:

@@ -8,6 +8,22 @@ namespace {
 
 FileOffset offset_of(const Cluster& cluster, std::size_t page) { return cluster.at + bytes_of(PageCount(page)); }
 
+// The slots of the pages; none of a file's.
+SlotName slots_of(const Core& core, const Cluster& cluster) {
+  return cluster.backing == nullptr ? SlotName{} : SlotName{core.codec.file(cluster.raw[0]), cluster.slot};
+}
+
+void count(Counters& counters, const Cluster& cluster, const ReadOutcome& outcome) {
+  counters.read_errors += outcome.errors;
+  if (cluster.backing != nullptr) {
+    counters.page_file_reads += outcome.operations;
+    counters.page_file_pages_read += outcome.pages;
+  } else {
+    counters.mapped_file_reads += outcome.operations;
+    counters.mapped_file_pages_read += outcome.pages;
+  }
+}
+
 machine::DiskTransfer read(Processor& cpu, Cluster& cluster, std::size_t first, std::size_t count) {
   const auto frames = std::span(cluster.frame).subspan(first, count);
   if (cluster.backing != nullptr) return cluster.backing->read(cpu, cluster.slot + PageCount(first), frames);
@@ -48,46 +64,50 @@ bool begin_read(Core& core, Processor& cpu, Cluster& cluster) {
     machine::store_entry(cpu.physical(), core.mode, cluster.pte[i],
                          core.codec.transition(taken->frame, core.codec.protection(cluster.raw[i], cluster.home)));
   }
+  cluster.transfer = core.transfers.begin(Transfers::Kind::kRead, std::span(cluster.frame).first(cluster.count),
+                                          slots_of(core, cluster));
   return true;
 }
 
 ReadOutcome finish_read(Core& core, Processor& cpu, Cluster& cluster) {
   ReadOutcome outcome{.operations = 1};
-  std::size_t first = 0;
-  std::size_t count = cluster.count;
-  machine::DiskTransfer transfer = read(cpu, cluster, 0, count);
-  if (transfer.status != Status::kSuccess) {
+  machine::DiskTransfer transfer = read(cpu, cluster, 0, cluster.count);
+  const bool together = transfer.status == Status::kSuccess;
+  if (!together) {
     ++outcome.errors;
     if (cluster.count > 1) {
       // The error may be a neighbour's. The access needs one page: ask for that alone.
-      first = cluster.wanted;
-      count = 1;
-      transfer = read(cpu, cluster, first, count);
+      transfer = read(cpu, cluster, cluster.wanted, 1);
       ++outcome.operations;
       if (transfer.status != Status::kSuccess) ++outcome.errors;
     }
   }
   const bool arrived = transfer.status == Status::kSuccess;
+  outcome.completes = transfer.completes;
+  const SlotName slots = slots_of(core, cluster);
   const LockGuard guard(core.pfns.lock);
-  core.counters.read_errors += outcome.errors;
   for (std::size_t i = 0; i < cluster.count; ++i) {
-    if (arrived && i >= first && i < first + count) {
+    if (arrived && (together || i == cluster.wanted)) {
+      ++outcome.pages;
       core.pfns.set_read_completes(cluster.frame[i], transfer.completes);
       core.note(cpu, EventKind::kReadStarted, cluster.pte[i], cluster.frame[i], cluster.raw[i]);
     } else {
-      machine::store_entry(cpu.physical(), core.mode, cluster.pte[i], cluster.raw[i]);
-      core.pfns.abandon_read(cluster.frame[i]);
+      core.pfns.fail_read(cpu, cluster.frame[i], slots.next(PageCount(i)));
     }
   }
-  outcome.completes = transfer.completes;
+  count(core.counters, cluster, outcome);
   if (!arrived) {
+    core.transfers.failed(cluster.transfer);
     core.note(cpu, EventKind::kReadFailed, cluster.pte[cluster.wanted], kNoPfn, cluster.raw[cluster.wanted]);
     outcome.status = Status::kInPageError;
     return outcome;
   }
-  outcome.pages = count;
   core.pfns.set_awaited(cluster.frame[cluster.wanted]);
-  core.io.add(transfer.completes, PendingIo::Transfer::Kind::kRead, std::span(cluster.frame).subspan(first, count));
+  if (together) {
+    core.transfers.answered(cluster.transfer, transfer.completes);
+  } else {
+    core.transfers.answered_one(cluster.transfer, cluster.wanted, transfer.completes);
+  }
   return outcome;
 }
 

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <array>
+#include <memory>
 
 #include "pagoda/mm/backing/core.h"
 
@@ -20,11 +21,12 @@ struct Cluster {
   // Where the first page is: in a backing's slot, or in a file.
   Backing* backing = nullptr;
   PageFileSlot slot;
-  machine::DiskFile* file = nullptr;
+  std::shared_ptr<machine::DiskFile> file;  // Lives as long as the transfer; what maps it need not.
   FileOffset at;
   PteHome home = PteHome::kPageTable;
   // The bytes that a file has for its pages; zeros follow. Pages of a backing have all of theirs.
   ByteCount bytes = bytes_of(PageCount(kMaxTransferPages));
+  Transfers::Id transfer{};  // Once it has begun.
 };
 
 // The entry at `pte` and its neighbours on both sides, forward first (programs read upward more often than downward),
@@ -51,7 +53,7 @@ Cluster gather(const Core& core, const Processor& cpu, PhysicalAddress pte, std:
   return cluster;
 }
 
-// Takes frames and puts the entries into transition. Frames for neighbours are taken only beyond the faults' reserve:
+// Takes frames, puts the entries into transition, and begins the transfer. Frames for neighbours are taken only beyond the faults' reserve:
 // they cost a standby page each, which is what they will be themselves; without that the cluster shrinks to the page
 // that the access needs. False: there is no frame at all, and nothing has changed.
 bool begin_read(Core& core, Processor& cpu, Cluster& cluster) PAGODA_REQUIRES(core.pfns.lock);
@@ -63,8 +65,9 @@ struct ReadOutcome {
   std::uint64_t errors = 0;
   Time completes;
 };
-// Does the transfer, without the PFN lock, and then says with it when each page arrives, or puts its entry back. If it
-// fails, the page that the access needs is asked for alone.
-ReadOutcome finish_read(Core& core, Processor& cpu, Cluster& cluster);
+// Asks the disk, and then says when each page arrives, or puts its entry back, wherever it is by then. If the transfer
+// fails, the page that the access needs is asked for alone. Counts the operations in the file's or the backing's name.
+// Requires: the caller holds no lock of the manager's.
+ReadOutcome finish_read(Core& core, Processor& cpu, Cluster& cluster) PAGODA_EXCLUDES(core.pfns.lock);
 
 }  // namespace pagoda::mm

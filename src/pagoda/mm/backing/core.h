@@ -7,7 +7,7 @@
 #include "pagoda/mm/backing/commit.h"
 #include "pagoda/mm/backing/compression_store.h"
 #include "pagoda/mm/backing/paging_file.h"
-#include "pagoda/mm/backing/pending_io.h"
+#include "pagoda/mm/backing/transfers.h"
 #include "pagoda/mm/base/counters.h"
 #include "pagoda/mm/base/events.h"
 #include "pagoda/mm/base/tunables.h"
@@ -43,7 +43,7 @@ struct Core {
   CompressionStore store PAGODA_GUARDED_BY(pfns.lock);
   PrototypePool prototypes;
   CommitLedger commit PAGODA_GUARDED_BY(pfns.lock);
-  PendingIo io PAGODA_GUARDED_BY(pfns.lock);
+  Transfers transfers PAGODA_GUARDED_BY(pfns.lock);
   Counters counters PAGODA_GUARDED_BY(pfns.lock);  // Faults are counted by their spaces.
   EventSink* events = nullptr;
 

@@ -5,7 +5,8 @@
 // all-zero name means "none".
 //
 // Invariants (mm::check):
-//   [SL1] A slot of a backing is in use exactly if one PTE or one frame's original PTE names it, or it is retired.
+//   [SL1] A slot of a backing is in use exactly if one PTE or one frame's original PTE names it, a transfer uses it
+//         whose page gave it up, or it is retired.
 //   [SL2] Every slot named lies inside its file and is not 0.
 //   [SL3] A file has as many bytes as its slots take, between its minimum and its maximum.
 // Locking: the PFN lock, since slots live and die with the states of frames.
@@ -17,7 +18,7 @@
 #include <string>
 #include <vector>
 
-#include "pagoda/base/bitmap.h"
+#include "pagoda/base/run_bitmap.h"
 #include "pagoda/base/status.h"
 #include "pagoda/base/units.h"
 #include "pagoda/machine/disk.h"
@@ -48,7 +49,7 @@ class PagingFile final : public Backing {
   [[nodiscard]] PageCount free() const { return usable() - used(); }
   [[nodiscard]] PageCount peak_used() const { return peak_used_; }
   [[nodiscard]] PageCount retired() const { return retired_; }
-  [[nodiscard]] const Bitmap& slots() const { return slots_; }
+  [[nodiscard]] const Bitmap& slots() const { return slots_.bits(); }
 
   // A run of at most `wanted` consecutive slots, as long as there is one; empty if the file is full.
   SlotRange allocate(PageCount wanted);
@@ -74,7 +75,7 @@ class PagingFile final : public Backing {
   std::unique_ptr<machine::DiskFile> file_;
   PageCount minimum_;
   PageCount maximum_;
-  Bitmap slots_;
+  RunBitmap slots_;
   std::size_t hint_ = 1;
   PageCount retired_;
   PageCount peak_used_;

@@ -16,9 +16,10 @@ using machine::Processor;
 class ShortageRelief {
  public:
   enum class Outcome : std::uint8_t {
-    kTryAgain,
-    kYield,     // The processor is blocked until something changes: give it back to the event loop.
-    kHopeless,  // Nothing can be trimmed, written or waited for.
+    kAvailable,  // So many are: who still finds too few needs more.
+    kTryAgain,   // Not so many yet, but something was gained.
+    kYield,      // The processor is blocked until something changes: give it back to the event loop.
+    kHopeless,   // Nothing can be trimmed, written or waited for.
   };
   virtual ~ShortageRelief() = default;
   // Tries to make `pages` frames available: trims, writes, waits for transfers.
@@ -27,13 +28,19 @@ class ShortageRelief {
 };
 
 // Repeats an operation that changed nothing for want of frames until it succeeds, fails otherwise, or has to wait under
-// an event loop (kPending). Requires: the caller holds no lock.
+// an event loop (kPending). What it needs is not known here, a fork's need least of all, so more is asked for each time
+// that enough was said to be available: it gets what it needs, or there is no more to be had. Requires: the caller holds
+// no lock.
 template <class Operation>
 auto with_memory(ShortageRelief& relief, Processor& cpu, Operation&& operation) -> decltype(operation()) {
+  PageCount wanted = kFaultReserve;
   for (;;) {
     auto result = operation();
     if (result || result.error() != Status::kNoMemory) return result;
-    switch (relief.relieve(cpu, kFaultReserve)) {
+    switch (relief.relieve(cpu, wanted)) {
+      case ShortageRelief::Outcome::kAvailable:
+        wanted += wanted;
+        continue;
       case ShortageRelief::Outcome::kTryAgain:
         continue;
       case ShortageRelief::Outcome::kYield:

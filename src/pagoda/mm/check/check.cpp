@@ -28,6 +28,7 @@ std::vector<Finding> check(MemoryManager& manager, const Processor& cpu) {
     check_transfers(c);
   }
   for (const auto& space : list.spaces) check_space(c, *space);
+  check_trim_candidates(c, list);
   {
     const LockGuard guard(manager.sections().lock);
     check_sections(c, manager.sections());

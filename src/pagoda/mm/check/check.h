@@ -7,7 +7,9 @@
 // It changes nothing and ends even on corrupt lists.
 //
 // One rule is in no class's header, since the caches are the hardware's:
-//   [TL1] What a processor's TLB holds, it holds for a live space, and it allows no more than the page tables do now.
+//   [TL1] What a processor's TLB holds and may use, it holds for a live space, and it allows no more than the page tables
+//         do now. It may not use what is under the tag of a space that it left, once something was invalidated there, nor
+//         what is under a tag that no space has: loading a root forgets that (AddressSpace::enter).
 // Not looked at: what secondary MMUs hold, frames never used beyond a sample, bytes that a transfer is moving.
 #pragma once
 

@@ -24,23 +24,24 @@
 namespace pagoda::mm::checking {
 
 // Every rule, in the order in which the headers state them. A rule that is not here does not compile.
-inline constexpr std::array<std::string_view, 59> kRules{
-    "PL1", "PL2", "PL3", "PL4",                                                             // pfn/page_lists.h
-    "PF1", "PF2", "PF3", "PF4", "PF5", "PF6", "PF7", "PF8", "PF9", "PF10", "PF11", "PF12",  // pfn/pfn_database.h
-    "PT1", "PT2", "PT3", "PT4",                                                             // space/page_tables.h
-    "VT1", "VT2", "VT3", "VT4",                                                             // space/vad_tree.h
-    "AS1", "AS2", "AS3", "AS4", "AS5", "AS6",                                               // space/address_space.h
-    "VE1", "VE2",                                                                           // region/vad_extra.h
-    "WW1",                                                                                  // region/write_watch.h
-    "AW1", "AW2", "AW3",                                                                    // region/user_pages.h
-    "DF1", "DF2",                                                                           // region/device_frames.h
-    "CA1", "CA2", "CA3", "CA4",                                                             // section/control_area.h
-    "PP1", "PP2", "PP3",                                                                    // pfn/prototype_pool.h
-    "WS1", "WS2", "WS3",                                                                    // space/working_set.h
-    "SL1", "SL2", "SL3", "CM1", "CM2",  // backing/paging_file.h, backing/commit.h
-    "CS1", "CS2", "CS3", "CS4",         // backing/compression_store.h
-    "IO1",                              // backing/pending_io.h
-    "TL1",                              // check/check.h
+inline constexpr std::array<std::string_view, 63> kRules{
+    "PL1",  "PL2", "PL3", "PL4",                                                             // pfn/page_lists.h
+    "PF1",  "PF2", "PF3", "PF4", "PF5", "PF6", "PF7", "PF8", "PF9", "PF10", "PF11", "PF12",  // pfn/pfn_database.h
+    "PF13",                                                                                  // pfn/available_blocks.h
+    "PT1",  "PT2", "PT3", "PT4",                                                             // space/page_tables.h
+    "VT1",  "VT2", "VT3", "VT4",                                                             // space/vad_tree.h
+    "AS1",  "AS2", "AS3", "AS4", "AS5", "AS6", "AS7",                                        // space/address_space.h
+    "VE1",  "VE2",                                                                           // region/vad_extra.h
+    "WW1",                                                                                   // region/write_watch.h
+    "AW1",  "AW2", "AW3",                                                                    // region/user_pages.h
+    "DF1",  "DF2",                                                                           // region/device_frames.h
+    "CA1",  "CA2", "CA3", "CA4",                                                             // section/control_area.h
+    "PP1",  "PP2", "PP3", "PP4",                                                             // pfn/prototype_pool.h
+    "WS1",  "WS2", "WS3", "WS4",                                                             // space/working_set.h
+    "SL1",  "SL2", "SL3", "CM1", "CM2",  // backing/paging_file.h, backing/commit.h
+    "CS1",  "CS2", "CS3", "CS4",         // backing/compression_store.h
+    "IO1",                               // backing/transfers.h
+    "TL1",                               // check/check.h
 };
 
 class Rule {
@@ -81,7 +82,7 @@ struct Leaf {
 };
 
 // What names a slot as the place of a page: an entry, or a frame's original PTE.
-struct SlotName {
+struct NamedSlot {
   unsigned file = 0;
   PageFileSlot slot;
   PhysicalAddress pte;  // The entry's address, or the frame's owner's.
@@ -103,7 +104,7 @@ class Context {
   Core& core;
   const Processor& cpu;
   std::vector<FrameFacts> frames;  // One for every frame used so far.
-  std::vector<SlotName> slots;
+  std::vector<NamedSlot> slots;
   std::vector<Leaf> leaves;       // The entries of the space that is being checked, by address.
   std::vector<Leaf> large_pages;  // Its entries that map large pages.
   PageCount charge;               // What all spaces, control areas and clones are charged.
@@ -163,6 +164,7 @@ void check_no_device_entries(Context& c, const ProcessSpace& space, const Vad& v
     PAGODA_REQUIRES(space.lock);
 void check_extras(Context& c, ProcessSpace& space) PAGODA_REQUIRES(space.lock);
 void check_working_set(Context& c, ProcessSpace& space) PAGODA_REQUIRES(space.lock);
+void check_trim_candidates(Context& c, const SpaceList& spaces) PAGODA_REQUIRES(spaces.lock);
 // Takes the PFN lock.
 void check_sections(Context& c, Sections& sections) PAGODA_REQUIRES(sections.lock);
 void check_compression(Context& c) PAGODA_REQUIRES(c.core.pfns.lock);  // Before the frames.

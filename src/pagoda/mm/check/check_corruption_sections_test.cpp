@@ -209,6 +209,17 @@ const Corruption kCorruptions[] = {
                                                                     Protection::kReadWrite, PteCodec::ReadOnly::kNo));
      }},
 
+    {"PP4", "AFreeCloneEntryIsLost",
+     [](Scene& s) {
+       s.make_clone(0);
+       Corruptor::take_free_clone_entry(s.core().prototypes);
+     }},
+    {"PP4", "NobodyLooksAtAPageWithFreeCloneEntries",
+     [](Scene& s) {
+       s.make_clone(0);
+       Corruptor::partial_clones(s.core().prototypes).clear();
+     }},
+
     // --- Frames of shared pages ---
     {"PF2", "SharedByMore", [](Scene& s) { ++s.entry(s.shared_dirty()).share_count; }},
     {"PF2", "SharedByFewer", [](Scene& s) { s.entry(s.shared_dirty()).share_count = 1; }},

@@ -150,7 +150,7 @@ const Corruption kCorruptions[] = {
     {"PF1", "MoreFramesThanMemory", [](Scene& s) { Corruptor::never_used(s.core()) = Pfn(1000); }},
     {"PF2", "ShareCount", [](Scene& s) { s.entry(s.dirty()).share_count = 2; }},
     {"PF2", "Unmapped", [](Scene& s) { s.store(s.clean(), s.core().codec.demand_zero(Protection::kReadWrite)); }},
-    {"PF2", "OwnerElsewhere", [](Scene& s) { s.entry(s.dirty()).pte_address += 64; }},
+    {"PF2", "OwnerElsewhere", [](Scene& s) { s.entry(s.dirty()).set_pte(s.entry(s.dirty()).pte() + 64_B); }},
     {"PF2", "FreeFrameMapped",
      [](Scene& s) {
        s.store(s.untouched(), s.core().codec.valid(s.first_on(PageState::kFree), Protection::kReadWrite,
@@ -179,6 +179,8 @@ const Corruption kCorruptions[] = {
     {"PF11", "OtherThanItsPte", [](Scene& s) { s.entry(s.dirty()).cache = CacheAttribute::kWriteCombined; }},
     {"PF11", "PteOtherThanIts", [](Scene& s) { s.flip(s.pte_address(s.dirty()), machine::pte_bits::kCacheDisable); }},
     {"PF11", "NotMapped", [](Scene& s) { s.entry(s.standby()).cache = CacheAttribute::kCached; }},
+    {"PF13", "CountsOneMore", [](Scene& s) { Corruptor::blocks(s.core()).take(Pfn(1)); }},
+    {"PF13", "FlagLost", [](Scene& s) { Corruptor::broken(Corruptor::blocks(s.core())).clear(0); }},
     {"PF9", "First", [](Scene& s) { s.frame_entry(Corruptor::never_used(s.core())).reference_count = 1; },
      Frames::kMostUnused},
     {"PF9", "Last", [](Scene& s) { s.frame_entry(Pfn(255)).modified = 1; }, Frames::kMostUnused},
@@ -244,6 +246,8 @@ const Corruption kCorruptions[] = {
        Corruptor::asids(s.manager()).clear(static_cast<std::size_t>(s.space().asid()));
        static_cast<void>(s.add_space());
      }},
+    {"AS7", "NotInTheSet", [](Scene& s) { Corruptor::loaded_on(s.space()).remove(0); }},
+    {"AS7", "LeftWithoutAWord", [](Scene& s) { s.cpu().load_root(kNoPfn, machine::kUntagged); }},
 
     {"WW1", "NoWatch", [](Scene& s) { s.vad().type = VadType::kWriteWatch; }},
     {"WW1", "MarkLost",
@@ -286,7 +290,7 @@ const Corruption kCorruptions[] = {
                s.core().codec.valid(frame, Protection::kReadWrite, PteCodec::Owner::kUser, PteCodec::Dirty::kYes));
      },
      Frames::kMostUnused},
-    {"AW2", "NamesAnotherEntry", [](Scene& s) { s.frame_entry(s.awe_frame()).pte_address += 8; }, Frames::kMostUnused},
+    {"AW2", "NamesAnotherEntry", [](Scene& s) { s.frame_entry(s.awe_frame()).set_pte(s.frame_entry(s.awe_frame()).pte() + 8_B); }, Frames::kMostUnused},
     {"AW3", "PageInWindow",
      [](Scene& s) {
        s.awe_frame();
@@ -342,6 +346,8 @@ const Corruption kCorruptions[] = {
     {"WS2", "NoSlot", [](Scene& s) { s.entry(s.dirty()).ws_index = PfnEntry::kNoWsIndex; }},
     {"WS3", "Size", [](Scene& s) { ++Corruptor::size(s.working_set()); }},
     {"WS3", "Locked", [](Scene& s) { ++Corruptor::locked(s.working_set()); }},
+    {"WS3", "OfAge", [](Scene& s) { ++Corruptor::of_age(s.working_set(), 1); }},
+    {"WS4", "MoreThanWasTold", [](Scene& s) { Corruptor::watched(s.working_set()) = WorkingSet::Trimmable::kNothing; }},
     {"WS3", "FreeChainLeadsToUsed",
      [](Scene& s) { Corruptor::first_free(s.working_set()) = s.entry(s.dirty()).ws_index; }},
     {"WS3", "FreeChainCircle",
@@ -383,13 +389,20 @@ const Corruption kCorruptions[] = {
      [](Scene& s) {
        const Pfn frame = s.frame(s.standby());
        const LockGuard guard(s.core().pfns.lock);
-       s.core().io.add(Time(1), PendingIo::Transfer::Kind::kRead, std::span(&frame, 1));
+       s.core().transfers.begin(Transfers::Kind::kRead, std::span(&frame, 1), SlotName{});
      }},
     {"IO1", "TransferOfNoFrame",
      [](Scene& s) {
        const LockGuard guard(s.core().pfns.lock);
        const Pfn frame(12345678);
-       s.core().io.add(Time(1), PendingIo::Transfer::Kind::kWrite, std::span(&frame, 1));
+       s.core().transfers.begin(Transfers::Kind::kWrite, std::span(&frame, 1), SlotName{});
+     }},
+    {"SL1", "TransferToAFreeSlot",
+     [](Scene& s) {
+       const Pfn frame = s.frame(s.modified());
+       const LockGuard guard(s.core().pfns.lock);
+       s.core().transfers.begin(Transfers::Kind::kWrite, std::span(&frame, 1),
+                                {.file = 0, .slot = PageFileSlot(static_cast<std::uint32_t>(s.file().slots().size() - 1))});
      }},
     {"IO1", "FlagWithoutTransfer", [](Scene& s) { s.entry(s.modified()).write_in_progress = 1; }},
     {"IO1", "AnotherTime", [](Scene& s) { ++s.entry(s.reading()).io_completes; }},

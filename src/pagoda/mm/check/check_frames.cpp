@@ -1,10 +1,11 @@
-// PF1 to PF5, PF9, PF11, PF12, PT2, PT4, AW1, AW2: every frame's entry against what the walks found. PF6 to PF8, PF10:
+// PF1 to PF5, PF9, PF11 to PF13, PT2, PT4, AW1, AW2: every frame's entry against what the walks found. PF6 to PF8, PF10:
 // against its contents.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cstring>
 #include <span>
+#include <vector>
 
 #include "pagoda/mm/check/check_context.h"
 
@@ -99,6 +100,27 @@ void check_never_used(Context& c) {
   if (end > first + kSample) check(end - 1);
 }
 
+// PF13.
+void check_blocks(Context& c) PAGODA_REQUIRES(c.core.pfns.lock) {
+  const AvailableBlocks& blocks = c.core.pfns.available_blocks();
+  const std::uint64_t size = blocks.block().value();
+  std::vector<std::uint32_t> taken(blocks.size());
+  for (std::uint64_t number = 0; number < c.frames.size(); ++number)
+    if (!is_available(c.entry(Pfn(static_cast<std::uint32_t>(number))).state)) ++taken[number / size];
+  taken.back() += static_cast<std::uint32_t>(taken.size() * size - c.core.pfns.frames().value());
+  for (std::size_t block = 0; block < blocks.size(); ++block) {
+    if (blocks.taken(block) == taken[block] && blocks.is_whole(block) == (taken[block] == 0) &&
+        blocks.has_any(block) == (taken[block] < size))
+      continue;
+    c.find("PF13"_rule, fmt::format("the block of frames from {} on counts {} that are not available, {}; it has {}",
+                                    to_string(blocks.first_of(block)), blocks.taken(block),
+                                    blocks.is_whole(block)  ? "is whole"
+                                    : blocks.has_any(block) ? "has some"
+                                                            : "has none",
+                                    taken[block]));
+  }
+}
+
 using StateCounts = std::array<std::uint64_t, kPageStates>;
 
 void check_state_counts(Context& c, const StateCounts& counts) PAGODA_REQUIRES(c.core.pfns.lock) {
@@ -150,6 +172,7 @@ void check_frames(Context& c) {
       c.slots.push_back({c.core.codec.file(e.original_pte), c.core.codec.slot(e.original_pte), e.pte(), frame});
   }
   check_state_counts(c, counts);
+  check_blocks(c);
   check_never_used(c);
   const PfnDatabase::ActiveShared& counted = c.core.pfns.active_shared();
   if (shared.file != counted.file || shared.page_file != counted.page_file) {

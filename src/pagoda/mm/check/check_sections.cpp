@@ -1,4 +1,4 @@
-// CA1 to CA4, PP1 to PP3, PF4 of pages of prototype PTEs: segments and clones against the frames that they hold, the
+// CA1 to CA4, PP1 to PP4, PF4 of pages of prototype PTEs: segments and clones against the frames that they hold, the
 // views that name them and the entries that point to them.
 #include <fmt/format.h>
 
@@ -210,6 +210,7 @@ void check_sections(Context& c, Sections& sections) {
     if (pte == PrototypePool::kNone || !c.core.prototypes.is_clone(pte))
       c.find("PP3"_rule, fmt::format("an entry names the clone {}, which there is not", to_string(name)));
   }
+  c.core.prototypes.check_clones([&](const std::string& text) { c.find("PP4"_rule, text); });
   std::set<const ControlArea*> known;
   for (const auto& area : sections.areas()) {
     known.insert(area.get());

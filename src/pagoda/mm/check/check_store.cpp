@@ -10,7 +10,7 @@ namespace pagoda::mm::checking {
 
 namespace {
 
-std::string text_of(const Context& c, const SlotName& name) {
+std::string text_of(const Context& c, const NamedSlot& name) {
   return fmt::format("{} of paging file {}, named by {}", to_string(name.slot), name.file,
                      name.frame == kNoPfn ? "the entry at " + to_string(name.pte) : c.text_of(name.frame));
 }
@@ -34,7 +34,7 @@ void check_file(Context& c, unsigned number, std::uint64_t named) PAGODA_REQUIRE
 }
 
 // A slot of the compression store.
-void check_stored(Context& c, const SlotName& name, const SlotName* before) PAGODA_REQUIRES(c.core.pfns.lock) {
+void check_stored(Context& c, const NamedSlot& name, const NamedSlot* before) PAGODA_REQUIRES(c.core.pfns.lock) {
   if (before != nullptr && before->file == name.file && before->slot == name.slot)
     c.find("SL1"_rule, text_of(c, name) + ", is also " + text_of(c, *before));
   if (!c.core.store.is_used(name.slot)) {
@@ -48,10 +48,10 @@ void check_stored(Context& c, const SlotName& name, const SlotName* before) PAGO
 }  // namespace
 
 void check_slots(Context& c) {
-  std::ranges::sort(c.slots, {}, [](const SlotName& name) { return std::tuple(name.file, name.slot, name.pte); });
+  std::ranges::sort(c.slots, {}, [](const NamedSlot& name) { return std::tuple(name.file, name.slot, name.pte); });
   std::array<std::uint64_t, PagingFiles::kMaxFiles> named{};
-  const SlotName* before = nullptr;
-  for (const SlotName& name : c.slots) {
+  const NamedSlot* before = nullptr;
+  for (const NamedSlot& name : c.slots) {
     if (c.core.backings.find(name.file) == &c.core.store) {
       check_stored(c, name, before);
       ++named[name.file];

@@ -1,4 +1,5 @@
-// TL1: what every processor's TLB holds against the page tables as they are now. AS4: address-space tags.
+// TL1: what every processor's TLB holds against the page tables as they are now. AS4: address-space tags. AS7: which
+// processors have a space loaded.
 #include <fmt/format.h>
 
 #include "pagoda/mm/check/check_context.h"
@@ -44,9 +45,15 @@ void check_tlb(Context& c, const SpaceList& spaces, const Processor& cpu) PAGODA
     const auto asid = static_cast<unsigned>(held.asid);
     const ProcessSpace* const space = space_of(spaces, cpu, held.asid);
     if (space == nullptr) {
+      // Whoever gets a tag that no space has forgets what is under it.
+      if (held.asid != cpu.asid() && held.asid != machine::kGlobalAsid) continue;
       c.find("TL1"_rule, fmt::format("processor {} remembers {} of tag {}, which no space has", cpu.number(),
                                      to_string(held.page), asid));
       continue;
+    }
+    {
+      const LockGuard guard(space->lock);
+      if (!space->trusts_entries_of(cpu)) continue;
     }
     const auto place = c.walk(space->root(), held.page.vpn());
     const std::uint64_t allowed = place ? rights_now(c, cpu, *place) : 0;
@@ -65,6 +72,17 @@ void check_tlb(Context& c, const SpaceList& spaces, const Processor& cpu) PAGODA
   }
 }
 
+// AS7.
+void check_loaded(Context& c, const ProcessSpace& space) {
+  const LockGuard guard(space.lock);
+  for (const Processor* cpu : c.core.machine.processors()) {
+    const bool has_root = cpu->root() == space.root();
+    if (space.is_loaded_on(*cpu) != has_root)
+      c.find("AS7"_rule, fmt::format("space {} is{} loaded on processor {}, whose set says otherwise", space.id(),
+                                     has_root ? "" : " not", cpu->number()));
+  }
+}
+
 }  // namespace
 
 void check_tlbs(Context& c, const SpaceList& spaces) {
@@ -78,6 +96,7 @@ void check_tlbs(Context& c, const SpaceList& spaces) {
     }
     taken[asid] = true;
   }
+  for (const auto& space : spaces.spaces) check_loaded(c, *space);
   for (const Processor* cpu : c.core.machine.processors()) check_tlb(c, spaces, *cpu);
 }
 

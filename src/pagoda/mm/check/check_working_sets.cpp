@@ -1,7 +1,8 @@
-// WS1 to WS3: a working set against the valid entries of its space.
+// WS1 to WS4: a working set against the valid entries of its space.
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 
 #include "pagoda/mm/check/check_context.h"
 
@@ -52,7 +53,7 @@ void check_free_slots(Context& c, const ProcessSpace& space, const WorkingSet& w
 
 bool check_hash(Context& c, const ProcessSpace& space) {
   const WorkingSet& ws = space.working_set();
-  const std::uint64_t most = c.core.pfns.frames().value() * WorkingSet::kSlotsPerFrame;
+  const std::uint64_t most = ws.capacity();
   const std::uint64_t end = std::min<std::uint64_t>(ws.end_slot(), most);
   std::uint64_t named = 0;
   for (const std::uint32_t slot : ws.hash()) {
@@ -79,19 +80,24 @@ bool check_hash(Context& c, const ProcessSpace& space) {
 
 void check_working_set(Context& c, ProcessSpace& space) {
   const WorkingSet& ws = space.working_set();
-  if (ws.end_slot() > c.core.pfns.frames().value() * WorkingSet::kSlotsPerFrame) {
-    c.find("WS3"_rule, fmt::format("space {}: the working set goes to slot {}, more than there are frames", space.id(),
-                                   ws.end_slot()));
+  if (ws.end_slot() > ws.capacity()) {
+    c.find("WS3"_rule, fmt::format("space {}: the working set goes to slot {}, more than the {} that it has",
+                                   space.id(), ws.end_slot(), ws.capacity()));
     return;
   }
   const std::uint64_t valid = check_valid_entries(c, space, ws);
   std::uint64_t in_use = 0;
   std::uint64_t locked = 0;
+  std::array<std::uint32_t, Wsle::kOldest + 1> of_age{};
   for (std::uint32_t slot = 0; slot < ws.end_slot(); ++slot) {
     const Wsle& wsle = ws[slot];
     if (!wsle.is_valid()) continue;
     ++in_use;
-    if (wsle.is_locked()) ++locked;
+    if (wsle.is_locked()) {
+      ++locked;
+    } else {
+      ++of_age[wsle.age()];
+    }
     const VirtualAddress va(wsle.page());
     const auto place = c.walk(space.root(), wsle.page());
     if (va > space.highest_user() || !place || place->pte != wsle.pte() || !PteCodec::is_valid(place->raw)) {
@@ -108,7 +114,22 @@ void check_working_set(Context& c, ProcessSpace& space) {
     c.find("WS3"_rule, fmt::format("space {}: the working set counts {}, {} of them locked; its slots have {} and {}",
                                    space.id(), to_string(ws.size()), ws.locked().value(), in_use, locked));
   }
+  for (unsigned age = 0; age < of_age.size(); ++age) {
+    if (ws.of_age(age) == of_age[age]) continue;
+    c.find("WS3"_rule, fmt::format("space {}: the working set counts {} pages of age {} that are not locked; it has {}",
+                                   space.id(), ws.of_age(age), age, of_age[age]));
+  }
+  if (ws.watched() < ws.trimmable())
+    c.find("WS4"_rule, fmt::format("space {}: the working set has more to trim than it has told", space.id()));
   check_free_slots(c, space, ws, in_use);
+}
+
+void check_trim_candidates(Context& c, const SpaceList& spaces) {
+  for (const auto& space : spaces.spaces) {
+    const LockGuard guard(space->lock);
+    if (spaces.to_trim.listed(*space) != space->working_set().watched())
+      c.find("WS4"_rule, fmt::format("space {}: it is not on the list that its working set was told", space->id()));
+  }
 }
 
 }  // namespace pagoda::mm::checking

@@ -6,6 +6,7 @@
 namespace pagoda::mm::fault {
 
 Outcome copy_on_write(Context& c) {
+  if (take_back(c)) return {Status::kSuccess, FaultKind::kFirstWrite};
   const Pfn shared = c.core.codec.frame(c.raw);
   const Protection protection = unshared(c.protection);
   PfnDatabase::TakenFrame taken{};
@@ -20,7 +21,7 @@ Outcome copy_on_write(Context& c) {
   c.cpu.charge(c.core.machine.costs().copy_page);
   c.space.tables().replace(c.cpu, c.pte,
                            c.core.codec.valid(taken.frame, protection, c.space.owner(), PteCodec::Dirty::kYes));
-  c.space.invalidate(c.cpu, std::span(&c.page, 1));
+  c.space.invalidate(c.cpu, {{c.page, 1_pages}, shared});
   c.space.record_write(c.page);
   WorkingSet& ws = c.space.working_set();
   std::uint32_t slot = WorkingSet::kNoSlot;

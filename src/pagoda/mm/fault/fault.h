@@ -4,11 +4,15 @@
 //   resolve -> check access -> demand_zero | transition | compressed | page_file | prototype | the region's kind
 //                              copy_on_write | first write                           |-> page_file | mapped file
 //
-// Locking: the space's lock is held throughout; the PFN lock is taken inside, and never while a disk works.
-// Source: reference/nt.md section 4.
+// Locking: the space's lock is held throughout, and let go before a disk is asked: what the fault has begun to read, or
+// waits for, it leaves in its context. Then the access is repeated, and everything is read again. The PFN lock is taken
+// inside. Source: reference/nt.md section 4.
 #pragma once
 
+#include <optional>
+
 #include "pagoda/machine/processor.h"
+#include "pagoda/mm/backing/cluster_read.h"
 #include "pagoda/mm/backing/core.h"
 #include "pagoda/mm/section/control_area.h"
 #include "pagoda/mm/space/address_space.h"
@@ -33,6 +37,11 @@ struct Context {
   VirtualAddress prototype;                   // A shared page's prototype PTE.
   ControlArea* control_area = nullptr;        // Its segment; null: it is a clone's.
   PageCount section_page;                     // Where in the segment.
+
+  // --- What is left to do without the space's lock ---
+  std::optional<Cluster> read;  // Begun; the disk is to be asked.
+  Pfn being_read = kNoPfn;      // Somebody else reads the page: wait for it.
+  [[nodiscard]] bool must_wait() const { return read || being_read != kNoPfn; }
 };
 
 struct Outcome {
@@ -43,14 +52,23 @@ struct Outcome {
 
 Outcome demand_zero(Context& context) PAGODA_REQUIRES(context.space.lock);
 Outcome transition(Context& context) PAGODA_REQUIRES(context.space.lock);
-// Reads the page of the entry, which is this PTE or its prototype.
+// Begins to read the page of the entry, which is this PTE or its prototype.
 Outcome page_file(Context& context, PhysicalAddress pte, PteHome home) PAGODA_REQUIRES(context.space.lock);
 // The page of the PTE, a private one, is in the compression store.
 Outcome compressed(Context& context) PAGODA_REQUIRES(context.space.lock);
 // The PTE leads to a prototype PTE, which `context.prototype` names.
 Outcome prototype(Context& context) PAGODA_REQUIRES(context.space.lock);
-// The PTE is valid, and a write to it makes a private copy.
+// The PTE is valid, and the page is shared by a fork: if nobody else shares it any more, it becomes this space's own.
+// Whether it did.
+bool take_back(Context& context) PAGODA_REQUIRES(context.space.lock);
+// The PTE is valid, and a write to it makes a private copy, or takes the page back.
 Outcome copy_on_write(Context& context) PAGODA_REQUIRES(context.space.lock);
+// The page of the space, which a fork shares, gets a copy, whatever its rights are; the caller sets them anew. Does
+// nothing to another. Fails with: kNoMemory, kInPageError.
+Outcome make_private(Context& context, Vpn page) PAGODA_REQUIRES(context.space.lock);
+// Does what `context` says is left to do; `outcome` is what the fault was. Returns what to raise; kSuccess: repeat the
+// access. Under an event loop the processor may be blocked afterwards.
+Status wait(Context& context, const Outcome& outcome) PAGODA_EXCLUDES(context.space.lock);
 
 // A private page whose first contents `fill` writes, for kinds of regions that bring their own: the page is dirty from
 // the start, so that it is paged like any other. `fill(bytes of the page)` is called before anybody can see it.
@@ -77,7 +95,8 @@ Outcome filled_page(Context& context, Fill&& fill) {
 
 }  // namespace fault
 
-// Pages that a fork shares get copies, since a clone's page has one protection for all who share it.
+// Pages that a fork shares get copies, since a clone's page has one protection for all who share it. The space's lock is
+// let go while a disk works; no other change of the space's regions begins meanwhile. Requires: a ChangeGuard.
 // Fails with: kNoMemory, kPending, kInPageError; some pages may have their copies then.
 Result<> make_private(AddressSpace& space, Processor& cpu, VpnRange pages) PAGODA_REQUIRES(space.lock);
 

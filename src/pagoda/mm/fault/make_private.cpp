@@ -1,46 +1,80 @@
 // Pages that a fork shares become the space's own again.
+#include <utility>
+
 #include "pagoda/mm/fault/fault.h"
+#include "pagoda/mm/ws/replacement.h"
 
 namespace pagoda::mm {
 
-Result<> make_private(AddressSpace& space, Processor& cpu, VpnRange pages) {
-  Core& core = space.core();
+namespace fault {
+
+Outcome make_private(Context& context, Vpn page) {
+  AddressSpace& space = context.space;
+  Core& core = context.core;
   PageTables& tables = space.tables();
+  const PhysicalAddress pte = tables.find(context.cpu, page);
+  const RawPte raw = pte == PageTables::kNone ? 0 : core.load(context.cpu, pte);
+  if (!space.is_clone(raw)) return {Status::kSuccess, FaultKind::kSpurious, false};
+  const bool mapped = PteCodec::is_valid(raw);
+  {
+    const LockGuard guard(core.pfns.lock);
+    if (core.pfns.available() < kFaultReserve) return {Status::kNoMemory, FaultKind::kSpurious, false};
+  }
+  if (!has_room_for_page(space, !mapped)) return {Status::kInsufficientResources, FaultKind::kSpurious, false};
+  // As if the program wrote to it.
+  const machine::PageFault write{VirtualAddress(page), machine::Access::kWrite, machine::Privilege::kKernel, mapped,
+                                 false};
+  Context c{.space = space, .core = core, .cpu = context.cpu, .fault = write, .page = page, .pte = pte, .raw = raw};
+  c.protection = Protection::kWriteCopy;
+  if (!mapped) c.prototype = core.codec.prototype_address(raw);
+  c.space.lock.assert_held();  // The analysis does not know that it is this space.
+  const Outcome outcome = mapped ? copy_on_write(c) : prototype(c);
+  if (c.must_wait()) {
+    context.page = page;
+    context.raw = raw;
+    context.read = std::move(c.read);
+    context.being_read = c.being_read;
+  }
+  // Without a frame for the copy the page may be mapped all the same, with rights that are not its own.
+  if (const RawPte uncopied = core.load(context.cpu, pte);
+      !mapped && PteCodec::is_valid(uncopied) && PteCodec::is_shared(uncopied)) {
+    space.working_set().erase(space.working_set().find_shared(page));
+    tables.replace(context.cpu, pte, raw);
+    space.invalidate(context.cpu, {{page, 1_pages}, core.codec.frame(uncopied)});
+    const LockGuard guard(core.pfns.lock);
+    core.pfns.unshare(context.cpu, core.codec.frame(uncopied), pte.pfn(), PteCodec::Dirty::kNo);
+    return {Status::kNoMemory, FaultKind::kSpurious, false};
+  }
+  return outcome;
+}
+
+}  // namespace fault
+
+// The analysis does not see that the context's space is this one.
+Result<> make_private(AddressSpace& space, Processor& cpu, VpnRange pages) PAGODA_NO_THREAD_SAFETY {
+  Core& core = space.core();
   for (Vpn page = pages.first; page < pages.end();) {
-    const PhysicalAddress pte = tables.find(cpu, page);
-    const RawPte raw = pte == PageTables::kNone ? 0 : core.load(cpu, pte);
-    if (!space.is_clone(raw)) {
+    const machine::PageFault none{};
+    fault::Context c{.space = space, .core = core, .cpu = cpu, .fault = none, .page = page};
+    const fault::Outcome outcome = fault::make_private(c, page);
+    if (outcome.status != Status::kSuccess) {
+      if (outcome.counted) ++space.faults()[static_cast<std::size_t>(outcome.kind)];
+      return fail(outcome.status);
+    }
+    if (!c.must_wait()) {
+      if (outcome.counted) ++space.faults()[static_cast<std::size_t>(outcome.kind)];
       ++page;
       continue;
     }
-    const bool mapped = PteCodec::is_valid(raw);
+    Status status = Status::kSuccess;
     {
-      const LockGuard guard(core.pfns.lock);
-      if (core.pfns.available() < kFaultReserve) return fail(Status::kNoMemory);
+      const PauseGuard pause(space);
+      status = fault::wait(c, outcome);
     }
-    // As if the program wrote to it, whatever its rights are. The caller sets them anew.
-    const machine::PageFault write{VirtualAddress(page), machine::Access::kWrite, machine::Privilege::kKernel, mapped,
-                                   false};
-    fault::Context c{.space = space, .core = core, .cpu = cpu, .fault = write, .page = page, .pte = pte, .raw = raw};
-    c.protection = Protection::kWriteCopy;
-    if (!mapped) c.prototype = core.codec.prototype_address(raw);
-    c.space.lock.assert_held();  // The analysis does not know that it is this space.
-    const fault::Outcome outcome = mapped ? fault::copy_on_write(c) : fault::prototype(c);
-    // Without a frame for the copy the page may be mapped all the same, with rights that are not its own.
-    if (!mapped && PteCodec::is_valid(core.load(cpu, pte)) && PteCodec::is_shared(core.load(cpu, pte))) {
-      const RawPte uncopied = core.load(cpu, pte);
-      space.working_set().erase(space.working_set().find_shared(page));
-      tables.replace(cpu, pte, raw);
-      space.invalidate(cpu, std::span(&page, 1));
-      const LockGuard guard(core.pfns.lock);
-      core.pfns.unshare(cpu, core.codec.frame(uncopied), pte.pfn(), PteCodec::Dirty::kNo);
-      return fail(Status::kNoMemory);
-    }
-    if (outcome.counted) ++space.faults()[static_cast<std::size_t>(outcome.kind)];
-    if (outcome.status != Status::kSuccess) return fail(outcome.status);
+    if (status != Status::kSuccess) return fail(status);
     if (cpu.is_blocked()) return fail(Status::kPending);
     const LockGuard guard(core.pfns.lock);
-    core.io.complete(cpu.now(), core.pfns);
+    core.transfers.complete(cpu.now(), core.pfns);
   }
   return {};
 }

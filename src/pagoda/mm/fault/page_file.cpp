@@ -1,39 +1,32 @@
 // A page in a paging file: a hard fault. Neighbours whose slots follow each other come with it and go to standby.
 #include <algorithm>
 
-#include "pagoda/mm/backing/cluster_read.h"
 #include "pagoda/mm/fault/fault.h"
 
 namespace pagoda::mm::fault {
 
 Outcome page_file(Context& c, PhysicalAddress pte, PteHome home) {
-  Cluster cluster;
-  {
-    const LockGuard guard(c.core.pfns.lock);
-    const PteCodec& codec = c.core.codec;
-    // Another processor may have read the page of a prototype PTE since it was looked at.
-    const RawPte raw = c.core.load(c.cpu, pte);
-    if (!codec.has_slot(raw) || c.core.is_compressed(raw)) return {Status::kSuccess, FaultKind::kSpurious, false};
-    const unsigned file = codec.file(raw);
-    const std::int64_t slot = codec.slot(raw).value();
-    cluster = gather(c.core, c.cpu, pte, std::min<std::size_t>(c.core.tunables.read_cluster, kMaxTransferPages),
-                     [&](std::int64_t distance, RawPte neighbour) {
-                       return codec.has_slot(neighbour) && codec.file(neighbour) == file &&
-                              codec.slot(neighbour).value() == slot + distance;
-                     });
-    cluster.home = home;
-    cluster.backing = &c.core.backing_of(raw);
-    cluster.slot = codec.slot(cluster.raw[0]);
-    if (!begin_read(c.core, c.cpu, cluster)) return {Status::kNoMemory};
+  const LockGuard guard(c.core.pfns.lock);
+  const PteCodec& codec = c.core.codec;
+  // Another processor may have read the page of a prototype PTE since it was looked at.
+  const RawPte raw = c.core.load(c.cpu, pte);
+  if (!codec.has_slot(raw) || c.core.is_compressed(raw)) return {Status::kSuccess, FaultKind::kSpurious, false};
+  const unsigned file = codec.file(raw);
+  const std::int64_t slot = codec.slot(raw).value();
+  Cluster& cluster = c.read.emplace(
+      gather(c.core, c.cpu, pte, std::min<std::size_t>(c.core.tunables.read_cluster, kMaxTransferPages),
+             [&](std::int64_t distance, RawPte neighbour) {
+               return codec.has_slot(neighbour) && codec.file(neighbour) == file &&
+                      codec.slot(neighbour).value() == slot + distance;
+             }));
+  cluster.home = home;
+  cluster.backing = &c.core.backing_of(raw);
+  cluster.slot = codec.slot(cluster.raw[0]);
+  if (!begin_read(c.core, c.cpu, cluster)) {
+    c.read.reset();
+    return {Status::kNoMemory};
   }
-  const ReadOutcome read = finish_read(c.core, c.cpu, cluster);
-  {
-    const LockGuard guard(c.core.pfns.lock);
-    c.core.counters.page_file_reads += read.operations;
-    c.core.counters.page_file_pages_read += read.pages;
-  }
-  c.cpu.wait_until(read.completes);
-  return {read.status, read.status == Status::kSuccess ? FaultKind::kPageFile : FaultKind::kInPageError};
+  return {Status::kSuccess, FaultKind::kPageFile};
 }
 
 }  // namespace pagoda::mm::fault

@@ -1,5 +1,6 @@
 // A page that is shared: its prototype PTE says where it is. The page is made resident for everybody, then mapped here.
 #include <span>
+#include <utility>
 
 #include "pagoda/mm/fault/fault.h"
 #include "pagoda/mm/section/mapped_read.h"
@@ -29,9 +30,7 @@ Lookup rescue(Context& c, PhysicalAddress pte, RawPte raw) PAGODA_REQUIRES(c.cor
   const Pfn frame = c.core.codec.frame(raw);
   const PfnEntry& entry = c.core.pfns.entry(frame);
   if (entry.read_in_progress) {
-    // Another processor is about to ask the disk: look again.
-    if (Time(entry.io_completes) == kNever) return {.outcome = {Status::kSuccess, FaultKind::kSpurious, false}};
-    c.cpu.wait_until(Time(entry.io_completes));
+    c.being_read = frame;
     return {.outcome = {Status::kSuccess, FaultKind::kCollided}};
   }
   Lookup found{
@@ -95,6 +94,8 @@ Lookup look(Context& c) PAGODA_REQUIRES(c.space.lock) {
   switch (c.core.codec.kind(raw, PteHome::kSegment)) {
     case PteKind::kValid: {
       const Pfn frame = c.core.codec.frame(raw);
+      if (c.core.pfns.entry(frame).share_count >= PfnEntry::kMostCounted) [[unlikely]]
+        return {.outcome = {Status::kInsufficientResources}};
       c.core.pfns.share(frame, c.pte.pfn());
       return {.next = Lookup::Next::kMap, .frame = frame, .outcome = {Status::kSuccess, FaultKind::kShared}};
     }
@@ -113,11 +114,11 @@ Lookup look(Context& c) PAGODA_REQUIRES(c.space.lock) {
 }
 
 Outcome read_file(Context& c) PAGODA_REQUIRES(c.space.lock) {
-  const MappedRead read = read_mapped(c.core, c.cpu, *c.control_area, c.section_page);
-  if (read.status == Status::kNoMemory) return {Status::kNoMemory};
-  if (read.status == Status::kSuccess && !read.started) return {Status::kSuccess, FaultKind::kSpurious, false};
-  c.cpu.wait_until(read.completes);
-  return {read.status, read.status == Status::kSuccess ? FaultKind::kMappedFile : FaultKind::kInPageError};
+  MappedRead begun = begin_mapped_read(c.core, c.cpu, *c.control_area, c.section_page);
+  if (begun.status != Status::kSuccess) return {begun.status, FaultKind::kInPageError};
+  if (!begun.cluster) return {Status::kSuccess, FaultKind::kSpurious, false};
+  c.read = std::move(begun.cluster);
+  return {Status::kSuccess, FaultKind::kMappedFile};
 }
 
 }  // namespace

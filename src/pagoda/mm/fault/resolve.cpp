@@ -44,12 +44,13 @@ Outcome always_mapped(Context& c, const Vad& vad) PAGODA_REQUIRES(c.space.lock) 
 
 // The first touch of a guard page takes the guard away and raises it, or moves it down a stack.
 Outcome guard(Context& c) PAGODA_REQUIRES(c.space.lock) {
-  // A page that a fork shares has one protection for all who share it.
-  if (c.space.is_clone(c.raw)) {
-    const auto made = make_private(c.space, c.cpu, {c.page, 1_pages});
-    if (!made) return {made.error() == Status::kPending ? Status::kSuccess : made.error(), FaultKind::kSpurious, false};
-    c.raw = c.core.load(c.cpu, c.pte);
+  // A page that a fork shares has one protection for all who share it: it gets its own, and so does the next guard.
+  for (const Vpn page : {c.page, c.space.regions().next_guard(c.page).value_or(c.page)}) {
+    const Outcome made = make_private(c, page);
+    if (made.status != Status::kSuccess || c.must_wait()) return made;
+    if (made.counted) ++c.space.faults()[static_cast<std::size_t>(made.kind)];
   }
+  c.raw = c.core.load(c.cpu, c.pte);
   const Status grown = c.space.regions().guard_hit(c.cpu, c.page);
   if (grown == Status::kNoMemory) return {grown};
   const Protection unguarded = without_guard(c.protection);
@@ -95,7 +96,7 @@ Outcome first_touch(Context& c) PAGODA_REQUIRES(c.space.lock) {
     if (outcome.status == Status::kSuccess) return outcome;
     c.space.regions().uncommit_touched(c.page);
   }
-  c.space.tables().free_if_empty(c.cpu, c.page);
+  c.space.free_empty_tables(c.cpu, c.page);
   return outcome;
 }
 
@@ -136,6 +137,8 @@ Outcome dispatch(Context& c) PAGODA_REQUIRES(c.space.lock) {
     return {Status::kAccessViolation, FaultKind::kAccessViolation};
 
   // From here on frames may be needed: all that the fault can need, or none is begun.
+  if (!has_room_for_page(c.space, shared)) [[unlikely]]
+    return {Status::kInsufficientResources};
   {
     const LockGuard guard(c.core.pfns.lock);
     if (c.core.pfns.available() < kFaultReserve) return {Status::kNoMemory};
@@ -150,7 +153,7 @@ Outcome dispatch(Context& c) PAGODA_REQUIRES(c.space.lock) {
   if (shared) {
     const Outcome outcome = prototype(c);
     // Nothing was mapped: it failed, or the page is on its way to its prototype PTE.
-    if (c.core.load(c.cpu, c.pte) == 0) c.space.tables().free_if_empty(c.cpu, c.page);
+    if (c.core.load(c.cpu, c.pte) == 0) c.space.free_empty_tables(c.cpu, c.page);
     return outcome;
   }
   switch (kind) {
@@ -179,6 +182,36 @@ void map_shared(Context& c, Pfn frame, PteCodec::Dirty dirty) {
   c.space.working_set().insert_shared(c.page, c.pte, c.protection);
 }
 
+Status wait(Context& c, const Outcome& outcome) {
+  const auto count = [&](FaultKind kind) {
+    c.space.lock.assert_held();
+    if (outcome.counted) ++c.space.faults()[static_cast<std::size_t>(kind)];
+  };
+  if (!c.read) {
+    {
+      const LockGuard guard(c.space.lock);
+      count(outcome.kind);
+    }
+    const LockGuard guard(c.core.pfns.lock);
+    c.core.transfers.wait_for_read(c.cpu, c.core.pfns, c.being_read);
+    return Status::kSuccess;
+  }
+  const ReadOutcome read = finish_read(c.core, c.cpu, *c.read);
+  Status status = read.status;
+  {
+    const LockGuard guard(c.space.lock);
+    if (status == Status::kSuccess) {
+      count(outcome.kind);
+    } else if (c.space.tables().read(c.cpu, c.page) == c.raw) {
+      count(FaultKind::kInPageError);
+    } else {
+      status = Status::kSuccess;  // The page is another by now: its access may well succeed.
+    }
+  }
+  c.cpu.wait_until(read.completes);
+  return status;
+}
+
 }  // namespace fault
 
 Status resolve_fault(AddressSpace& space, Processor& cpu, const machine::PageFault& page_fault) {
@@ -188,19 +221,22 @@ Status resolve_fault(AddressSpace& space, Processor& cpu, const machine::PageFau
   for (;;) {
     {
       const LockGuard guard(core.pfns.lock);
-      if (core.io.next() <= cpu.now()) core.io.complete(cpu.now(), core.pfns);
+      core.transfers.complete(cpu.now(), core.pfns);
     }
+    fault::Context context{
+        .space = space, .core = core, .cpu = cpu, .fault = page_fault, .page = page_fault.address.vpn()};
+    fault::Outcome outcome;
     {
-      fault::Context context{
-          .space = space, .core = core, .cpu = cpu, .fault = page_fault, .page = page_fault.address.vpn()};
       const LockGuard guard(context.space.lock);
-      const fault::Outcome outcome = fault::dispatch(context);
-      if (outcome.status != Status::kNoMemory) {
+      outcome = fault::dispatch(context);
+      if (outcome.status != Status::kNoMemory && !context.must_wait()) {
         if (outcome.counted) ++context.space.faults()[static_cast<std::size_t>(outcome.kind)];
         return outcome.status;
       }
     }
+    if (context.must_wait()) return fault::wait(context, outcome);
     switch (space.relief().relieve(cpu, kFaultReserve)) {
+      case ShortageRelief::Outcome::kAvailable:
       case ShortageRelief::Outcome::kTryAgain:
         continue;
       case ShortageRelief::Outcome::kYield:

@@ -17,7 +17,7 @@ Outcome transition(Context& c) {
     frame = c.core.codec.frame(c.raw);
     const PfnEntry& entry = c.core.pfns.entry(frame);
     if (entry.read_in_progress) {
-      c.cpu.wait_until(Time(entry.io_completes));
+      c.being_read = frame;
       return {Status::kSuccess, FaultKind::kCollided};
     }
     if (entry.awaited) {

@@ -24,7 +24,7 @@ void PfnDatabase::set_awe_index(Pfn frame, std::uint32_t index) {
 void PfnDatabase::map_awe(Pfn frame, PhysicalAddress pte) {
   PfnEntry& e = writable(frame);
   PAGODA_CHECK(e.awe && e.share_count == 0 && !e.deleted);
-  e.pte_address = pte.value();
+  e.set_pte(pte);
   e.share_count = 1;
   note_mapped(e);
   add_table_share(pte.pfn());

@@ -1,6 +1,7 @@
 // Runs of frames: where they are taken from, and what stays available.
 #include <gtest/gtest.h>
 
+#include <set>
 #include <vector>
 
 #include "pagoda/mm/testing/test_machine.h"
@@ -30,7 +31,9 @@ class ContiguousTest : public ::testing::Test {
     for (const Pfn frame : frames) pfns().give_back(frame, Contents::kAny);
   }
 
-  TestMachine t_{{.frames = PageCount(256)}};
+  explicit ContiguousTest(PageCount frames = PageCount(256)) : t_({.frames = frames}) {}
+
+  TestMachine t_;
 };
 
 TEST_F(ContiguousTest, LeavesWhatIsKeptAndNotAFrameMore) {
@@ -101,6 +104,109 @@ TEST_F(ContiguousTest, StandbyPagesMakeRoom) {
   for (const Pfn first : runs) give_back(first, 4);
   EXPECT_EQ(t_.differences(base, PageCount(16)), 0U);
   EXPECT_EQ(t_.check(), "");
+}
+
+// Of 8 blocks of a large page, which has 512 frames; all frames are in use.
+class BlocksTest : public ContiguousTest {
+ protected:
+  static constexpr std::uint64_t kBlock = 512;
+
+  BlocksTest() : ContiguousTest(PageCount(8 * kBlock)) {
+    const LockGuard guard(pfns().lock);
+    while (auto taken = pfns().take(t_.cpu(), Contents::kAny)) {
+      pfns().make_nonpaged(taken->frame);
+      nonpaged_.insert(taken->frame);
+    }
+  }
+  ~BlocksTest() override {
+    const LockGuard guard(pfns().lock);
+    for (const Pfn frame : nonpaged_) pfns().free_nonpaged(frame);
+  }
+  void free(std::uint64_t first, std::uint64_t count) {
+    const LockGuard guard(pfns().lock);
+    for (std::uint64_t number = first; number < first + count; ++number) {
+      const Pfn frame(static_cast<std::uint32_t>(number));
+      if (nonpaged_.erase(frame) > 0) pfns().free_nonpaged(frame);
+    }
+  }
+  // Takes the run and keeps it; the first frame's number, or 0.
+  std::uint64_t taken_run(std::uint64_t blocks, std::uint64_t alignment) {
+    const auto run = take(blocks * kBlock, alignment * kBlock);
+    if (!run) return 0;
+    const LockGuard guard(pfns().lock);
+    for (std::uint64_t i = 0; i < blocks * kBlock; ++i) {
+      pfns().make_nonpaged(run->frame + PageCount(i));
+      nonpaged_.insert(run->frame + PageCount(i));
+    }
+    return run->frame.value();
+  }
+  std::uint64_t taken_below(std::uint64_t end) {
+    const LockGuard guard(pfns().lock);
+    const auto taken = pfns().take_below(t_.cpu(), Pfn(static_cast<std::uint32_t>(end)));
+    if (!taken) return 0;
+    pfns().make_nonpaged(taken->frame);
+    nonpaged_.insert(taken->frame);
+    return taken->frame.value();
+  }
+
+ private:
+  std::set<Pfn> nonpaged_;
+};
+
+TEST_F(BlocksTest, TheFirstWholeOneIsTaken) {
+  EXPECT_EQ(taken_run(1, 1), 0U);
+  free(kBlock + 1, 2 * kBlock - 2);  // All but a frame at each end of two blocks.
+  EXPECT_EQ(taken_run(1, 1), 0U);
+  free(5 * kBlock, kBlock);
+  free(3 * kBlock, kBlock);
+  EXPECT_EQ(t_.check(), "");
+  EXPECT_EQ(taken_run(1, 1), 3 * kBlock);
+  free(2 * kBlock, kBlock);
+  EXPECT_EQ(taken_run(1, 1), 2 * kBlock);
+  EXPECT_EQ(taken_run(1, 1), 5 * kBlock);
+  EXPECT_EQ(taken_run(1, 1), 0U);
+  EXPECT_EQ(t_.check(), "");
+}
+
+TEST_F(BlocksTest, SeveralInARowBeginWhereTheirAlignmentSays) {
+  free(1 * kBlock, 2 * kBlock);
+  EXPECT_EQ(taken_run(2, 2), 0U);
+  free(3 * kBlock, 2 * kBlock);
+  EXPECT_EQ(taken_run(2, 2), 2 * kBlock);
+  EXPECT_EQ(taken_run(2, 1), 0U);
+  free(6 * kBlock, 2 * kBlock);
+  EXPECT_EQ(taken_run(2, 1), 6 * kBlock);
+  EXPECT_EQ(taken_run(1, 1), 1 * kBlock);
+  EXPECT_EQ(t_.check(), "");
+}
+
+TEST_F(BlocksTest, AFrameBelowAnotherIsFoundInAnyState) {
+  EXPECT_EQ(taken_below(2 * kBlock), 0U);
+  free(5 * kBlock, 10);
+  EXPECT_EQ(taken_below(5 * kBlock), 0U);
+  EXPECT_EQ(taken_below(5 * kBlock + 1), 5 * kBlock);
+  EXPECT_EQ(taken_below(5 * kBlock + 1), 0U);
+  EXPECT_EQ(taken_below(6 * kBlock), 5 * kBlock + 1);
+  EXPECT_EQ(t_.check(), "");
+}
+
+// Standby only where nothing else of the block is there, and its page is still where its owner finds it afterwards.
+TEST(TakeBelow, TakesStandbyPagesLast) {
+  TestMachine t({.frames = PageCount(256)});
+  const VirtualAddress base = t.commit(PageCount(4));
+  t.fill(base, PageCount(4));
+  t.page_out();
+  PfnDatabase& pfns = t.core().pfns;
+  std::vector<Pfn> taken;
+  {
+    const LockGuard guard(pfns.lock);
+    while (!pfns.available().is_zero()) taken.push_back(pfns.take_below(t.cpu(), Pfn(256))->frame);
+    EXPECT_FALSE(pfns.take_below(t.cpu(), Pfn(256)));
+    EXPECT_EQ(pfns.repurposed(), 4U);
+    for (const Pfn frame : taken) pfns.give_back(frame, Contents::kAny);
+  }
+  EXPECT_EQ(t.differences(base, PageCount(4)), 0U);
+  EXPECT_EQ(t.check(), "");
 }
 
 }  // namespace

@@ -1,10 +1,16 @@
 #include "pagoda/mm/pfn/hinted_frames.h"
 
 #include <algorithm>
+#include <bitset>
 
 namespace pagoda::mm {
 
 namespace {
+
+// What is looked at with the PFN lock held: granules, and frames of them beside those of the reserve. Choices: about as
+// long as it takes to walk the default reserve.
+constexpr std::size_t kGranulesAtOnce = 1024;
+constexpr std::uint64_t kFramesAtOnce = 1024;
 
 bool joins(const std::vector<PfnRange>& ranges, Pfn first) { return !ranges.empty() && ranges.back().end() == first; }
 
@@ -23,8 +29,8 @@ HintedFrames::HintedFrames(PfnDatabase& pfns, const Counters& counters, PageCoun
     : pfns_(pfns),
       counters_(counters),
       granule_(granule),
-      hinted_(pfns.frames().value()),
-      granules_(pfns.frames().value() / granule.value()) {
+      granules_(pfns.frames().value() / granule.value()),
+      hinted_(pfns.frames().value()) {
   const LockGuard guard(pfns_.lock);
   pfns_.set_watch(this);
 }
@@ -70,7 +76,9 @@ void HintedFrames::add_next(std::vector<Pfn>& frames, const PageLists::Head& lis
 }
 
 std::vector<PfnRange> HintedFrames::unmark_next(PageCount window, std::size_t most) {
+  constexpr std::size_t kLists = 3;
   std::vector<Pfn> frames;
+  frames.reserve(kLists * std::min(window, pfns_.frames()).value());
   std::vector<PfnRange> ranges;
   const LockGuard guard(pfns_.lock);
   const PageLists& lists = pfns_.lists();
@@ -90,32 +98,41 @@ std::vector<PfnRange> HintedFrames::unmark_next(PageCount window, std::size_t mo
   return ranges;
 }
 
-void HintedFrames::count_back(PageCount reserve) {
-  std::ranges::fill(granules_, Granule{});
+std::uint64_t HintedFrames::set_some_aside(std::uint64_t first, PageCount reserve, std::size_t most,
+                                           std::vector<PfnRange>& ranges) {
   const PageLists::Head& zeroed = pfns_.lists().head(PageState::kZeroed);
-  Pfn frame(zeroed.blink);
-  for (PageCount left(zeroed.count); left > reserve; --left) {
-    // The machine's last granule may be a part of one.
-    const std::size_t number = frame.value() / granule_.value();
-    if (number < granules_.size()) {
-      Granule& granule = granules_[number];
-      ++granule.in_back;
-      if (!hinted_.test(frame.value())) ++granule.not_hinted;
-    }
-    frame = Pfn(pfns_.entry(frame).blink);
+  if (PageCount(zeroed.count) <= reserve) return granules_;
+  std::bitset<kGranulesAtOnce> reserved;  // With a frame of the reserve.
+  Pfn next(zeroed.flink);
+  for (PageCount passed; passed < reserve; ++passed) {
+    const std::uint64_t number = next.value() / granule_.value();
+    if (number >= first && number - first < kGranulesAtOnce) reserved.set(number - first);
+    next = Pfn(pfns_.entry(next).flink);
   }
+  const std::uint64_t end = std::min(granules_, first + kGranulesAtOnce);
+  std::uint64_t number = first;
+  for (std::uint64_t looked = 0; number < end && looked < kFramesAtOnce; ++number, ++looked) {
+    if (reserved.test(number - first)) continue;
+    const PfnRange granule{Pfn(static_cast<std::uint32_t>(number * granule_.value())), granule_};
+    if (granule.end() > pfns_.never_used()) return granules_;  // They are on no list.
+    bool all_hinted = true;
+    Pfn frame = granule.first;
+    for (; frame < granule.end() && pfns_.entry(frame).state == PageState::kZeroed; ++frame, ++looked)
+      all_hinted = all_hinted && hinted_.test(frame.value());
+    if (frame < granule.end() || all_hinted) continue;
+    if (!joins(ranges, granule.first) && ranges.size() == most) return granules_;
+    append(ranges, granule);
+    for (frame = granule.first; frame < granule.end(); ++frame) pfns_.set_aside(frame);
+  }
+  return number;
 }
 
 std::vector<PfnRange> HintedFrames::set_aside(PageCount reserve, std::size_t most) {
   std::vector<PfnRange> ranges;
-  const LockGuard guard(pfns_.lock);
-  count_back(reserve);
-  for (std::size_t number = 0; number < granules_.size(); ++number) {
-    if (granules_[number].in_back != granule_.value() || granules_[number].not_hinted == 0) continue;
-    const PfnRange range{Pfn(static_cast<std::uint32_t>(number * granule_.value())), granule_};
-    if (!joins(ranges, range.first) && ranges.size() == most) break;
-    append(ranges, range);
-    for (Pfn frame = range.first; frame < range.end(); ++frame) pfns_.set_aside(frame);
+  ranges.reserve(most);
+  for (std::uint64_t number = 0; number < granules_;) {
+    const LockGuard guard(pfns_.lock);
+    number = set_some_aside(number, reserve, most, ranges);
   }
   return ranges;
 }

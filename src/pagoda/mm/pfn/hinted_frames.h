@@ -11,7 +11,9 @@
 //
 // Invariants:
 //   [HF1] A hinted frame is on the zeroed, free or standby list, or set aside.
-// Locking: every function takes the PFN lock, which guards the marks.
+// Locking: every function takes the PFN lock, which guards the marks. What is looked at for a long time is looked at part
+// by part, and the lock is free in between: frames may come and go meanwhile, and what is set aside is where it should be
+// at that moment.
 // Source: reference/virtualization.md section 5, "Guest policy (Windows)".
 #pragma once
 
@@ -63,18 +65,15 @@ class HintedFrames final : private FrameWatch {
   }
   void add_next(std::vector<Pfn>& frames, const PageLists::Head& list, PageCount window) const
       PAGODA_REQUIRES(pfns_.lock);
-  void count_back(PageCount reserve) PAGODA_REQUIRES(pfns_.lock);
+  // Adds granules to the ranges, from the one of the number on. Returns where to go on; `granules_`: nowhere.
+  std::uint64_t set_some_aside(std::uint64_t first, PageCount reserve, std::size_t most, std::vector<PfnRange>& ranges)
+      PAGODA_REQUIRES(pfns_.lock);
 
   PfnDatabase& pfns_;
   const Counters& counters_ PAGODA_GUARDED_BY(pfns_.lock);
   const PageCount granule_;
+  const std::uint64_t granules_;  // The machine's last one may be a part of one, and does not count.
   Bitmap hinted_ PAGODA_GUARDED_BY(pfns_.lock);
-  // By granule, while the back is looked at: frames there, and those that are not hinted.
-  struct Granule {
-    std::uint32_t in_back = 0;
-    std::uint32_t not_hinted = 0;
-  };
-  std::vector<Granule> granules_ PAGODA_GUARDED_BY(pfns_.lock);
 };
 
 }  // namespace pagoda::mm

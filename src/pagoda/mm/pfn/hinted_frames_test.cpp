@@ -75,6 +75,52 @@ TEST_F(HintedFramesTest, NoMoreRangesThanAskedFor) {
   EXPECT_EQ(hinted_.unmark_next(PageCount(256), 1).size(), 1U);
 }
 
+// What the lists say, frame by frame.
+std::vector<PfnRange> back_by_the_lists(TestMachine& t, PageCount reserve, PageCount granule) {
+  std::vector<PfnRange> back;
+  const PfnDatabase& pfns = t.core().pfns;
+  const LockGuard guard(pfns.lock);
+  std::vector<bool> in_back(pfns.frames().value());
+  PageCount place;
+  for (Pfn frame(pfns.lists().head(PageState::kZeroed).flink); frame != kNoPfn; frame = Pfn(pfns.entry(frame).flink)) {
+    in_back[frame.value()] = place >= reserve;
+    ++place;
+  }
+  for (std::uint32_t first = 0; first + granule.value() <= in_back.size();
+       first += static_cast<std::uint32_t>(granule.value())) {
+    const auto begin = in_back.begin() + first;
+    if (!std::all_of(begin, begin + static_cast<std::ptrdiff_t>(granule.value()), [](bool is) { return is; })) continue;
+    if (!back.empty() && back.back().end() == Pfn(first)) {
+      back.back().count += granule;
+    } else {
+      back.push_back({Pfn(first), granule});
+    }
+  }
+  return back;
+}
+
+// More of both than is looked at with the lock held once; and every third frame is in use.
+TEST(HintedFramesOfAll, AreThoseOfAllPartsThatAreLookedAt) {
+  constexpr std::uint64_t kPages = 9000;
+  for (const PageCount granule : {PageCount(1), PageCount(4), PageCount(64)}) {
+    TestMachine t({.frames = PageCount(10'000),
+                   .limits = mm::WorkingSet::Limits{.minimum = PageCount(16), .maximum = PageCount(10'000)}});
+    HintedFrames hinted = t.manager().watch_hinted_frames(granule);
+    const VirtualAddress base = t.commit(PageCount(kPages));
+    t.fill(base, PageCount(kPages));
+    for (std::uint64_t page = 0; page < kPages; page += 100)
+      ASSERT_TRUE(t.space().decommit(t.cpu(), TestMachine::page(base, page), bytes_of(PageCount(67 + page % 30))));
+    while (t.count(PageState::kFree) > 0_pages) t.manager().zero_page_thread().run(t.cpu());
+    for (const PageCount reserve : {0_pages, PageCount(500), PageCount(3000), PageCount(9000)}) {
+      const auto expected = back_by_the_lists(t, reserve, granule);
+      const auto ranges = hinted.set_aside(reserve, kMany);
+      EXPECT_EQ(ranges, expected) << granule.value() << " " << reserve.value();
+      hinted.put_back(ranges, Hinted::kNo);
+    }
+    EXPECT_EQ(t.check(), "");
+  }
+}
+
 TEST_F(HintedFramesTest, UseUnmarks) {
   const PageCount before = hint_back(0_pages);
   const VirtualAddress base = t_.commit(PageCount(150));

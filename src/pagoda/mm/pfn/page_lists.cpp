@@ -33,7 +33,7 @@ std::string_view name(PageState state) {
 void PageLists::insert(Pfn page, PageState state, End end) {
   PfnEntry& entry = entries_[page.value()];
   PAGODA_DCHECK(is_listed(state));
-  PAGODA_DCHECK_EQ(entry.reference_count, 0);
+  PAGODA_DCHECK_EQ(entry.reference_count, 0U);
   entry.state = state;
   Head& head = heads_[index(entry, state)];
   if (end == End::kTail) {

@@ -20,7 +20,9 @@ PfnDatabase::PfnDatabase(const machine::Machine& machine, const PteCodec& codec,
       entries_(machine.frame_count().value()),
       lists_(entries_),
       never_used_(kFirstUsable),
-      available_(machine.frame_count() - PageCount(kFirstUsable.value())) {
+      available_(machine.frame_count() - PageCount(kFirstUsable.value())),
+      blocks_(machine.frame_count(), pages_of(codec.mode().coverage(2))) {
+  blocks_.take(Pfn(0));
   PfnEntry& kept_back = entries_[0];
   kept_back.state = PageState::kActive;
   kept_back.reference_count = 1;
@@ -35,7 +37,9 @@ PageCount PfnDatabase::count(PageState state) const {
 
 void PfnDatabase::put(Pfn frame, PageState state, PageLists::End end) {
   lists_.insert(frame, state, end);
-  if (is_available(state)) ++available_;
+  if (!is_available(state)) return;
+  ++available_;
+  blocks_.give(frame);
 }
 
 void PfnDatabase::put_free(Pfn frame) {
@@ -46,7 +50,17 @@ void PfnDatabase::put_free(Pfn frame) {
 void PfnDatabase::take_off(Pfn frame) {
   const PageState state = entry(frame).state;
   lists_.unlink(frame);
-  if (is_available(state)) --available_;
+  if (!is_available(state)) return;
+  --available_;
+  blocks_.take(frame);
+}
+
+Pfn PfnDatabase::use_next() {
+  const Pfn frame = never_used_;
+  ++never_used_;
+  --available_;
+  blocks_.take(frame);
+  return frame;
 }
 
 Result<PfnDatabase::TakenFrame> PfnDatabase::take(machine::Processor& cpu, Contents contents) {
@@ -59,11 +73,7 @@ Result<PfnDatabase::TakenFrame> PfnDatabase::take(machine::Processor& cpu, Conte
   const auto zeroed = [&] {
     lock.assert_held();
     Pfn frame = from_list(PageState::kZeroed);
-    if (frame == kNoPfn && never_used_.value() < frames_.value()) {
-      frame = never_used_;
-      ++never_used_;
-      --available_;
-    }
+    if (frame == kNoPfn && never_used_.value() < frames_.value()) frame = use_next();
     return frame;
   };
 
@@ -124,7 +134,7 @@ void PfnDatabase::make_active(Pfn frame, PhysicalAddress pte, RawPte original, P
   PfnEntry& e = writable(frame);
   PAGODA_DCHECK(e.is_taken() && (dirty == PteCodec::Dirty::kNo || !codec_.has_slot(original)));
   e.state = PageState::kActive;
-  e.pte_address = pte.value();
+  e.set_pte(pte);
   e.prototype_pte = entry(pte.pfn()).prototype_pte;
   e.original_pte = original;
   e.modified = dirty == PteCodec::Dirty::kYes ? 1 : 0;
@@ -170,6 +180,7 @@ void PfnDatabase::unmap(Pfn frame, PteCodec::Dirty dirty) {
 void PfnDatabase::share(Pfn frame, Pfn table) {
   PfnEntry& e = writable(frame);
   PAGODA_DCHECK(e.state == PageState::kActive && e.prototype_pte);
+  PAGODA_CHECK_LT(e.share_count, PfnEntry::kMostCounted);
   ++e.share_count;
   add_table_share(table);
 }
@@ -192,7 +203,7 @@ void PfnDatabase::move_to_prototype(Pfn frame, PhysicalAddress prototype, RawPte
   PfnEntry& e = writable(frame);
   PAGODA_DCHECK(!e.prototype_pte && !e.page_table && !e.deleted);
   const Pfn table = e.containing_page();
-  e.pte_address = prototype.value();
+  e.set_pte(prototype);
   e.prototype_pte = 1;
   e.original_pte = original;
   if (codec_.has_slot(original)) slots_.moved(codec_.file(original), codec_.slot(original), prototype);
@@ -205,11 +216,23 @@ void PfnDatabase::move_to_prototype(Pfn frame, PhysicalAddress prototype, RawPte
   }
 }
 
+void PfnDatabase::move_to_table(Pfn frame, PhysicalAddress pte, RawPte original) {
+  PfnEntry& e = writable(frame);
+  PAGODA_DCHECK(e.state == PageState::kActive && e.prototype_pte && e.share_count == 1);
+  PAGODA_DCHECK(!e.maps_file());
+  count_out(e);
+  drop_table_share(e.containing_page());
+  e.set_pte(pte);
+  e.prototype_pte = 0;
+  e.original_pte = original;
+  if (codec_.has_slot(original)) slots_.moved(codec_.file(original), codec_.slot(original), pte);
+}
+
 void PfnDatabase::remove(Pfn frame) {
   PfnEntry& e = writable(frame);
   PAGODA_DCHECK(!e.deleted && !e.page_table && e.state >= PageState::kStandby);
   const Pfn table = e.containing_page();
-  free_slot(e);
+  give_up_slot(e);
   e.deleted = 1;
   if (e.state == PageState::kActive) {
     PAGODA_DCHECK_EQ(e.share_count, 1U);
@@ -251,7 +274,7 @@ void PfnDatabase::drop_prototype(const machine::Processor& cpu, PhysicalAddress 
 
 void PfnDatabase::drop_reference(Pfn frame) {
   PfnEntry& e = writable(frame);
-  PAGODA_DCHECK_GT(e.reference_count, 0);
+  PAGODA_DCHECK_GT(e.reference_count, 0U);
   if (--e.reference_count > 0) return;
   PAGODA_DCHECK(e.state == PageState::kTransition);
   if (e.deleted) return put_free(frame);
@@ -263,7 +286,7 @@ void PfnDatabase::make_dirty(Pfn frame) {
   PAGODA_DCHECK(!is_listed(e.state) && !e.page_table);
   e.modified = 1;
   e.reset = 0;
-  free_slot(e);
+  give_up_slot(e);
   if (e.maps_file() && !prototype_pages_.is_file_data(entry(e.containing_page()).original_pte)) {
     const bool counted = e.state == PageState::kActive;
     if (counted) count_out(e);
@@ -277,7 +300,7 @@ void PfnDatabase::reset(Pfn frame) {
   PAGODA_DCHECK(!e.deleted && !e.page_table && e.state >= PageState::kStandby);
   const bool listed = is_listed(e.state);
   if (listed) take_off(frame);
-  free_slot(e);
+  give_up_slot(e);
   e.modified = 0;
   e.reset = 1;
   if (listed) put(frame, PageState::kStandby, PageLists::End::kHead);
@@ -294,10 +317,16 @@ void PfnDatabase::undo_reset(Pfn frame) {
   if (listed) put(frame, PageState::kModified, PageLists::End::kTail);
 }
 
-void PfnDatabase::free_slot(PfnEntry& e) {
+void PfnDatabase::give_up_slot(PfnEntry& e) {
   if (!codec_.has_slot(e.original_pte)) return;
-  slots_.free(codec_.file(e.original_pte), codec_.slot(e.original_pte));
+  if (!e.read_in_progress && !e.write_in_progress)
+    slots_.free(codec_.file(e.original_pte), codec_.slot(e.original_pte));
   e.original_pte = codec_.demand_zero(codec_.protection(e.original_pte));
+}
+
+// While a transfer uses a slot for the page, the page has that slot or none.
+void PfnDatabase::free_if_given_up(const PfnEntry& e, SlotName of_transfer) {
+  if (!of_transfer.is_none() && !codec_.has_slot(e.original_pte)) slots_.free(of_transfer.file, of_transfer.slot);
 }
 
 void PfnDatabase::add_table_share(Pfn table) {

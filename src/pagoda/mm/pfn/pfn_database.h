@@ -34,6 +34,7 @@
 #include "pagoda/base/status.h"
 #include "pagoda/base/units.h"
 #include "pagoda/machine/processor.h"
+#include "pagoda/mm/pfn/available_blocks.h"
 #include "pagoda/mm/pfn/frame_watch.h"
 #include "pagoda/mm/pfn/page_file_slots.h"
 #include "pagoda/mm/pfn/page_lists.h"
@@ -60,6 +61,7 @@ class PfnDatabase {
   [[nodiscard]] PageCount count(PageState state) const PAGODA_REQUIRES(lock);  // Requires: a listed state.
   [[nodiscard]] const PageLists& lists() const PAGODA_REQUIRES(lock) { return lists_; }
   [[nodiscard]] PageCount available() const PAGODA_REQUIRES(lock) { return available_; }  // NT: MmAvailablePages.
+  [[nodiscard]] const AvailableBlocks& available_blocks() const PAGODA_REQUIRES(lock) { return blocks_; }
   [[nodiscard]] std::uint64_t repurposed() const PAGODA_REQUIRES(lock) { return repurposed_; }
   // Active pages that prototype PTEs own: those that come from files, and those that the paging files back.
   struct ActiveShared {
@@ -78,10 +80,12 @@ class PfnDatabase {
   // Fails with: kNoMemory; whether to wait is the caller's choice.
   Result<TakenFrame> take(machine::Processor& cpu, Contents contents) PAGODA_REQUIRES(lock);
   // As `take`, for `count` frames in a row, the first a multiple of `alignment` (pfn/contiguous.cpp): from those never
-  // used, else where a row of frames is available. `zeroed` if all are.
+  // used, else the first row of frames that are available. `zeroed` if all are. A large page's are found at once.
   // Fails with: kInsufficientResources, also if fewer than `kept` would stay available.
   Result<TakenFrame> take_contiguous(machine::Processor& cpu, PageCount count, PageCount alignment, PageCount kept)
       PAGODA_REQUIRES(lock);
+  // As `take`, for a frame below another. Fails with: kInsufficientResources, if none there is available.
+  Result<TakenFrame> take_below(machine::Processor& cpu, Pfn end) PAGODA_REQUIRES(lock);
   void give_back(Pfn frame, Contents contents) PAGODA_REQUIRES(lock);  // Taken -> zeroed or free.
 
   // --- Pages ---
@@ -95,18 +99,22 @@ class PfnDatabase {
   // Active -> pinned, modified or standby: the last valid PTE became a transition PTE. `dirty` is that PTE's dirty bit.
   void unmap(Pfn frame, PteCodec::Dirty dirty) PAGODA_REQUIRES(lock);
   // Active -> active: a page that a prototype PTE owns gets one more valid PTE, in the page table.
+  // Requires: fewer than PfnEntry::kMostCounted of them.
   void share(Pfn frame, Pfn table) PAGODA_REQUIRES(lock);
   // One valid PTE of such a page less. With the last one the prototype PTE becomes a transition entry, as by `unmap`.
   void unshare(const machine::Processor& cpu, Pfn frame, Pfn table, PteCodec::Dirty dirty) PAGODA_REQUIRES(lock);
   // The owner becomes a prototype PTE, which is about to name the page as its PTE did; the state stays.
   // Requires: owned by a PTE of a page table, not deleted.
   void move_to_prototype(Pfn frame, PhysicalAddress prototype, RawPte original) PAGODA_REQUIRES(lock);
+  // Active -> active: the owner becomes the one PTE that maps the page, which is about to be its own again. The prototype
+  // PTE is zero already. Requires: owned by a prototype PTE, share count 1.
+  void move_to_table(Pfn frame, PhysicalAddress pte, RawPte original) PAGODA_REQUIRES(lock);
   // Any state but free -> free, or deleted until the last transfer or pin ends: the owner PTE holds the page no more.
-  // Frees the slot, and takes the entry out of the page table's share count. Requires: share count 1 if active.
+  // Gives up the slot, and takes the entry out of the page table's share count. Requires: share count 1 if active.
   void remove(Pfn frame) PAGODA_REQUIRES(lock);
   // Sets the rights in the original PTE and, of a mapped page, the cache attribute. The caller sets the page's PTEs.
   void set_protection(Pfn frame, Protection protection) PAGODA_REQUIRES(lock);
-  // Clean -> modified: the contents are about to differ from the slot's, which is freed. A page of an image does not
+  // Clean -> modified: the contents are about to differ from the slot's, which the page gives up. A page of an image does not
   // come from the file any more. Requires: active, or in transition.
   void make_dirty(Pfn frame) PAGODA_REQUIRES(lock);
   // Modified -> clean, without a slot, and from a list to the head of Standby: the owner does not want the contents.
@@ -131,11 +139,13 @@ class PfnDatabase {
   void set_read_completes(Pfn frame, Time completes) PAGODA_REQUIRES(lock);
   // A fault waits for a page that is being read: when it comes back it is not counted again.
   void set_awaited(Pfn frame) PAGODA_REQUIRES(lock);
-  // Being read -> standby, or free if it was removed meanwhile: the bytes are there.
-  void end_read(Pfn frame) PAGODA_REQUIRES(lock);
-  // Being read -> free: the read failed, and the caller has put the PTE back. Requires: not deleted.
-  void abandon_read(Pfn frame) PAGODA_REQUIRES(lock);
-  // Keeps a page in memory: one more reference; listed -> pinned. Requires: not being read, not deleted.
+  // Being read -> standby, or free if it was removed meanwhile: the bytes are there. `from`: the slot that the transfer
+  // used, which is freed if the page gave it up meanwhile.
+  void end_read(Pfn frame, SlotName from) PAGODA_REQUIRES(lock);
+  // Being read -> free: the read failed. The owner's entry says again where the page is, unless it was removed.
+  void fail_read(const machine::Processor& cpu, Pfn frame, SlotName from) PAGODA_REQUIRES(lock);
+  // Keeps a page in memory: one more reference; listed -> pinned. Requires: not being read, not deleted, fewer than
+  // PfnEntry::kMostCounted references.
   void pin(Pfn frame) PAGODA_REQUIRES(lock);
   // One reference less; the last one sends the page to the list that its contents deserve.
   void unpin(Pfn frame, PteCodec::Dirty dirty) PAGODA_REQUIRES(lock);
@@ -149,11 +159,12 @@ class PfnDatabase {
   void begin_move(Pfn frame, PhysicalAddress pte, RawPte original) PAGODA_REQUIRES(lock);
   // Modified -> standby: written to where `original` says without a transfer. Requires: listed, no page of a file.
   void written(Pfn frame, RawPte original) PAGODA_REQUIRES(lock);
-  // Being written to a slot -> modified without one: the slot failed and stays in use, for the caller to retire.
+  // Being written to a slot -> modified without one: the slot failed; it is the transfer's, for the caller to retire.
   void lose_slot(Pfn frame) PAGODA_REQUIRES(lock);
-  // Being written -> standby; modified if the write failed or the page was dirtied; free if it was removed.
+  // Being written -> standby; modified if the write failed or the page was dirtied; free if it was removed. `to`: the
+  // slot that the transfer used, which is freed if the page gave it up meanwhile.
   enum class WriteOutcome : std::uint8_t { kWritten, kFailed };
-  void end_write(Pfn frame, WriteOutcome outcome) PAGODA_REQUIRES(lock);
+  void end_write(Pfn frame, WriteOutcome outcome, SlotName to) PAGODA_REQUIRES(lock);
 
   // --- Frames of the manager's own (pfn/pfn_tables.cpp) ---
   // Taken -> active: a page table, or a root, whose `pte` is its own address.
@@ -218,6 +229,12 @@ class PfnDatabase {
   }
   void mark_taken(Pfn frame) PAGODA_REQUIRES(lock);
   [[nodiscard]] bool is_run_available(Pfn first, PageCount count) const PAGODA_REQUIRES(lock);
+  // The first row of available frames; kNoPfn if there is none.
+  [[nodiscard]] Pfn find_run(PageCount count, std::uint64_t step) const PAGODA_REQUIRES(lock);
+  // The first frame that was never used is used from now on; and counts as taken.
+  Pfn use_next() PAGODA_REQUIRES(lock);
+  // An available frame, wherever it is -> taken.
+  TakenFrame take_frame(machine::Processor& cpu, Pfn frame) PAGODA_REQUIRES(lock);
   TakenFrame take_run(machine::Processor& cpu, Pfn first, PageCount count) PAGODA_REQUIRES(lock);
   void put(Pfn frame, PageState state, PageLists::End end) PAGODA_REQUIRES(lock);
   void put_free(Pfn frame) PAGODA_REQUIRES(lock);  // To the tail, without owner and flags.
@@ -231,7 +248,9 @@ class PfnDatabase {
   // Counts an active page among the shared ones, or no longer, by what it is now.
   void count_in(const PfnEntry& entry) PAGODA_REQUIRES(lock);
   void count_out(const PfnEntry& entry) PAGODA_REQUIRES(lock);
-  void free_slot(PfnEntry& entry) PAGODA_REQUIRES(lock);
+  // The page has its slot no more: it is free, or that of the transfer that uses it, which frees it at its end.
+  void give_up_slot(PfnEntry& entry) PAGODA_REQUIRES(lock);
+  void free_if_given_up(const PfnEntry& entry, SlotName of_transfer) PAGODA_REQUIRES(lock);
   void free_if_template(Pfn table) PAGODA_REQUIRES(lock);
 
   const PteCodec& codec_;
@@ -243,6 +262,7 @@ class PfnDatabase {
   PageLists lists_ PAGODA_GUARDED_BY(lock);
   Pfn never_used_ PAGODA_GUARDED_BY(lock);
   PageCount available_ PAGODA_GUARDED_BY(lock);
+  AvailableBlocks blocks_ PAGODA_GUARDED_BY(lock);
   ActiveShared active_shared_ PAGODA_GUARDED_BY(lock);
   std::uint64_t repurposed_ PAGODA_GUARDED_BY(lock) = 0;
 };

@@ -94,7 +94,8 @@ TEST(PfnDatabase, APageDirtiedDuringAWriteLosesTheSlotAndStaysModified) {
   expect(t, base,
          {.state = PageState::kActive, .reference_count = 2, .share_count = 1, .modified = true, .writing = true},
          "dirtied");
-  EXPECT_EQ(t.slots_used(), 0_pages);
+  EXPECT_EQ(t.slots_used(), 1_pages) << "the transfer's";
+  EXPECT_EQ(t.check(), "");
   t.space().empty_working_set(t.cpu());
   expect(t, base,
          {.state = PageState::kTransition, .reference_count = 1, .share_count = 0, .modified = true, .writing = true},
@@ -179,9 +180,10 @@ TEST(PfnDatabase, RemovalDuringAReadFreesTheFrameAtItsEnd) {
   ASSERT_TRUE(t.space().decommit(t.cpu(), base, kPageSize));
   EXPECT_EQ(t.core().pfns.entry(frame).deleted, 1U);
   EXPECT_EQ(t.core().pfns.entry(frame).state, PageState::kTransition);
-  EXPECT_EQ(t.slots_used(), 0_pages);
+  EXPECT_EQ(t.slots_used(), 1_pages) << "the transfer's";
   EXPECT_EQ(t.check(), "");
   t.finish_io();
+  EXPECT_EQ(t.slots_used(), 0_pages);
   EXPECT_EQ(t.core().pfns.entry(frame).state, PageState::kFree);
   EXPECT_EQ(t.check(), "");
 }
@@ -195,9 +197,10 @@ TEST(PfnDatabase, RemovalDuringAWriteFreesTheFrameAtItsEnd) {
   const Pfn frame = t.frame(base);
   ASSERT_TRUE(t.space().release(t.cpu(), base, ByteCount(0)));
   EXPECT_EQ(t.core().pfns.entry(frame).deleted, 1U);
-  EXPECT_EQ(t.slots_used(), 0_pages);
+  EXPECT_EQ(t.slots_used(), 1_pages) << "the transfer's";
   EXPECT_EQ(t.check(), "");
   t.finish_io();
+  EXPECT_EQ(t.slots_used(), 0_pages);
   EXPECT_EQ(t.core().pfns.entry(frame).state, PageState::kFree);
   EXPECT_EQ(t.check(), "");
 }
@@ -376,12 +379,12 @@ TEST(PfnDatabaseDeathTest, TransfersRefuseFramesOfOtherStates) {
   EXPECT_DEATH(pfns.begin_write(clean, slot), "modified");
   EXPECT_DEATH(pfns.begin_rewrite(dirty, slot), "modified");
   EXPECT_DEATH(pfns.written(clean, slot), "kModified");
-  EXPECT_DEATH(pfns.end_write(dirty, PfnDatabase::WriteOutcome::kWritten), "write_in_progress");
+  EXPECT_DEATH(pfns.end_write(dirty, PfnDatabase::WriteOutcome::kWritten, {}), "write_in_progress");
   EXPECT_DEATH(pfns.lose_slot(dirty), "write_in_progress");
   EXPECT_DEATH(pfns.begin_read(clean, pfns.entry(clean).pte(), slot), "is_taken");
   EXPECT_DEATH(pfns.set_awaited(clean), "read_in_progress");
-  EXPECT_DEATH(pfns.end_read(clean), "read_in_progress");
-  EXPECT_DEATH(pfns.abandon_read(clean), "read_in_progress");
+  EXPECT_DEATH(pfns.end_read(clean, {}), "read_in_progress");
+  EXPECT_DEATH(pfns.fail_read(t.cpu(), clean, {}), "read_in_progress");
 }
 
 TEST(PfnDatabaseDeathTest, FramesOfTheManagersOwnAreMadeOfTakenOnesAlone) {

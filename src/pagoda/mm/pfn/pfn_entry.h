@@ -22,6 +22,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "pagoda/base/check.h"
 #include "pagoda/base/units.h"
 #include "pagoda/machine/paging_mode.h"
 #include "pagoda/mm/pte/protection.h"
@@ -51,6 +52,11 @@ inline constexpr std::size_t kPagePriorities = 8;
 inline constexpr PagePriority kNormalPriority = 5;
 
 struct PfnEntry {
+  // A frame's number has 32 bits, an address within it 12.
+  static constexpr unsigned kPhysicalBits = 32 + kPageShift;
+  // What a count of references or of PTEs goes to: a caller who wants one more is refused (kInsufficientResources).
+  static constexpr std::uint32_t kMostCounted = ~std::uint32_t{0} - 1;
+
   // While listed: links. While active: where the working set keeps it, and how many PTEs map it.
   union {
     struct {
@@ -65,13 +71,9 @@ struct PfnEntry {
   };
   // The PTE that owns the frame, by its physical address, which also names the page-table page that contains it. A root
   // and a page of prototype PTEs have their own address here.
-  std::uint64_t pte_address;
-  machine::RawPte original_pte;  // What the PTE becomes when the frame is repurposed: demand zero or a page-file slot,
-                                 // and the protection.
-  std::uint16_t reference_count : 14;
-  std::uint16_t nonpaged : 1;  // The manager's own: owned by no PTE, in no working set.
-  std::uint16_t awe : 1;       // A program's own (region/user_pages.h). NT: u4.AweAllocation.
+  std::uint64_t pte_address : kPhysicalBits;
   PageState state : 3;
+  std::uint8_t nonpaged : 1;  // The manager's own: owned by no PTE, in no working set.
   std::uint8_t priority : 3;
   std::uint8_t modified : 1;  // Contents differ from what original_pte names.
   std::uint8_t read_in_progress : 1;
@@ -79,9 +81,13 @@ struct PfnEntry {
   std::uint8_t deleted : 1;        // NT: bit 0 of PteAddress.
   std::uint8_t prototype_pte : 1;  // pte_address is a prototype PTE's; a page table with it holds prototype PTEs.
   std::uint8_t page_table : 1;
-  std::uint8_t awaited : 1;  // Read for a fault that has not come back yet.
-  std::uint8_t reset : 1;    // Its owner does not want the contents: clean, no slot, and not zeros.
-  CacheAttribute cache : 2;  // That of the valid PTEs that map it. NT: CacheAttribute.
+  std::uint8_t awaited : 1;      // Read for a fault that has not come back yet.
+  std::uint8_t reset : 1;        // Its owner does not want the contents: clean, no slot, and not zeros.
+  CacheAttribute cache : 2;      // That of the valid PTEs that map it. NT: CacheAttribute.
+  std::uint8_t awe : 1;          // A program's own (region/user_pages.h). NT: u4.AweAllocation.
+  machine::RawPte original_pte;  // What the PTE becomes when the frame is repurposed: demand zero or a page-file slot,
+                                 // and the protection.
+  std::uint32_t reference_count;
   union {
     // A page table's entries that are not zero, guarded by the lock of its space; the number that a page of prototype
     // PTEs has in their pool.
@@ -91,6 +97,10 @@ struct PfnEntry {
 
   static constexpr std::uint32_t kNoWsIndex = ~std::uint32_t{0};
   [[nodiscard]] PhysicalAddress pte() const { return PhysicalAddress(pte_address); }
+  void set_pte(PhysicalAddress pte) {
+    PAGODA_DCHECK_EQ(pte.value() >> kPhysicalBits, 0U);
+    pte_address = pte.value() & ((std::uint64_t{1} << kPhysicalBits) - 1);
+  }
   [[nodiscard]] Pfn containing_page() const { return pte().pfn(); }
   // On no list, and not made anything yet.
   [[nodiscard]] bool is_taken() const { return state == PageState::kTransition && reference_count == 0; }

@@ -10,7 +10,7 @@ void PfnDatabase::make_page_table(Pfn frame, PhysicalAddress pte) {
   PAGODA_CHECK(e.is_taken());
   e.state = PageState::kActive;
   e.page_table = 1;
-  e.pte_address = pte.value();
+  e.set_pte(pte);
   e.original_pte = codec_.demand_zero(Protection::kReadWrite);
   e.share_count = 1;
   e.reference_count = 1;
@@ -24,7 +24,7 @@ void PfnDatabase::make_prototype_page(Pfn frame, std::uint32_t pool_page, std::u
   e.state = PageState::kActive;
   e.page_table = 1;
   e.prototype_pte = 1;
-  e.pte_address = PhysicalAddress(frame).value();
+  e.set_pte(PhysicalAddress(frame));
   e.original_pte = owner;
   e.used_entries = pool_page;
   e.share_count = 1;

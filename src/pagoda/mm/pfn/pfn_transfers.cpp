@@ -1,4 +1,5 @@
 // Transfers and pins: what keeps a page where it is while no PTE maps it, and what ends that.
+#include "pagoda/machine/page_walker.h"
 #include "pagoda/mm/pfn/pfn_database.h"
 
 namespace pagoda::mm {
@@ -7,7 +8,7 @@ PfnEntry& PfnDatabase::expect_contents(Pfn frame, PhysicalAddress pte, RawPte or
   note_use(frame);
   PfnEntry& e = writable(frame);
   PAGODA_CHECK(e.is_taken());
-  e.pte_address = pte.value();
+  e.set_pte(pte);
   e.prototype_pte = entry(pte.pfn()).prototype_pte;
   e.original_pte = original;
   e.reference_count = 1;
@@ -31,17 +32,21 @@ void PfnDatabase::set_awaited(Pfn frame) {
   writable(frame).awaited = 1;
 }
 
-void PfnDatabase::end_read(Pfn frame) {
+void PfnDatabase::end_read(Pfn frame, SlotName from) {
   PfnEntry& e = writable(frame);
   PAGODA_CHECK(e.read_in_progress && e.reference_count > 0);
   e.read_in_progress = 0;
+  free_if_given_up(e, from);
   drop_reference(frame);
 }
 
-void PfnDatabase::abandon_read(Pfn frame) {
+void PfnDatabase::fail_read(const machine::Processor& cpu, Pfn frame, SlotName from) {
   const PfnEntry& e = entry(frame);
-  PAGODA_CHECK(e.read_in_progress && !e.deleted && e.reference_count == 1);
+  PAGODA_CHECK(e.read_in_progress && e.reference_count == 1);
+  free_if_given_up(e, from);
+  if (e.deleted) return put_free(frame);
   const Pfn table = e.containing_page();
+  machine::store_entry(cpu.physical(), codec_.mode(), e.pte(), e.original_pte);
   put_free(frame);
   drop_table_share(table);
 }
@@ -54,6 +59,7 @@ void PfnDatabase::pin(Pfn frame) {
     e.state = PageState::kTransition;
     e.reference_count = 0;
   }
+  PAGODA_CHECK_LT(e.reference_count, PfnEntry::kMostCounted);
   ++e.reference_count;
 }
 
@@ -78,11 +84,12 @@ void PfnDatabase::lose_slot(Pfn frame) {
   e.original_pte = codec_.demand_zero(codec_.protection(e.original_pte));
 }
 
-void PfnDatabase::end_write(Pfn frame, WriteOutcome outcome) {
+void PfnDatabase::end_write(Pfn frame, WriteOutcome outcome, SlotName to) {
   PfnEntry& e = writable(frame);
   PAGODA_CHECK(e.write_in_progress && e.reference_count > 0);
   e.write_in_progress = 0;
-  // Dirtied or removed meanwhile: the slot was freed then, and how the write ended no longer matters.
+  free_if_given_up(e, to);
+  // Where the page was dirtied or removed meanwhile, how the write ended no longer matters.
   if (outcome == WriteOutcome::kFailed && !e.deleted && (codec_.has_slot(e.original_pte) || e.maps_file()))
     make_dirty(frame);
   drop_reference(frame);

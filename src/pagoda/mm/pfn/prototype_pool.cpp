@@ -1,5 +1,6 @@
 #include "pagoda/mm/pfn/prototype_pool.h"
 
+#include <algorithm>
 #include <array>
 #include <span>
 
@@ -16,19 +17,27 @@ constexpr std::size_t kMostEntries = kPageBytes / sizeof(std::uint32_t);  // x86
 PrototypePool::PrototypePool(PfnDatabase& pfns, const PteCodec& codec)
     : pfns_(pfns), codec_(codec), pages_(pfns.prototype_pages()) {
   // Page 0 stays free: on x86 a pointer to its first entry would have no bits set but the form's.
-  free_.emplace(1, pages_.size().value() - 1);
+  add_free(1, pages_.size().value() - 1);
+}
+
+void PrototypePool::add_free(std::uint64_t first, std::uint64_t pages) {
+  free_.emplace(first, pages);
+  free_by_size_.emplace(pages, first);
+}
+
+void PrototypePool::remove_free(std::map<std::uint64_t, std::uint64_t>::iterator run) {
+  free_by_size_.erase({run->second, run->first});
+  free_.erase(run);
 }
 
 Result<VirtualAddress> PrototypePool::reserve(PageCount pages) {
   pfns_.lock.assert_held();
-  for (auto run = free_.begin(); run != free_.end(); ++run) {
-    if (run->second < pages.value()) continue;
-    const auto [first, size] = *run;
-    free_.erase(run);
-    if (size > pages.value()) free_.emplace(first + pages.value(), size - pages.value());
-    return pages_.address_of(static_cast<std::uint32_t>(first));
-  }
-  return fail(Status::kInsufficientResources);
+  const auto found = free_by_size_.lower_bound({pages.value(), 0});
+  if (found == free_by_size_.end()) return fail(Status::kInsufficientResources);
+  const auto [size, first] = *found;
+  remove_free(free_.find(first));
+  if (size > pages.value()) add_free(first + pages.value(), size - pages.value());
+  return pages_.address_of(static_cast<std::uint32_t>(first));
 }
 
 void PrototypePool::release(VirtualAddress first, PageCount pages) {
@@ -38,7 +47,7 @@ void PrototypePool::release(VirtualAddress first, PageCount pages) {
   const auto after = free_.lower_bound(start);
   if (after != free_.end() && after->first == start + size) {
     size += after->second;
-    free_.erase(after);
+    remove_free(after);
   }
   const auto next = free_.lower_bound(start);
   if (next != free_.begin()) {
@@ -46,10 +55,10 @@ void PrototypePool::release(VirtualAddress first, PageCount pages) {
     if (before->first + before->second == start) {
       start = before->first;
       size += before->second;
-      free_.erase(before);
+      remove_free(before);
     }
   }
-  free_.emplace(start, size);
+  add_free(start, size);
 }
 
 Result<Pfn> PrototypePool::make_page(machine::Processor& cpu, std::uint32_t page, std::uint64_t owner) {
@@ -97,38 +106,75 @@ Result<VirtualAddress> PrototypePool::make_clone_page(machine::Processor& cpu) {
     return fail(made.error());
   }
   clones_[number] = std::make_unique<ClonePage>();
-  clones_[number]->address = address;
-  clones_[number]->references.resize(entries_per_page());
+  ClonePage& page = *clones_[number];
+  page.address = address;
+  page.references.resize(entries_per_page());
+  for (std::size_t entry = entries_per_page(); entry-- > 0;) page.free.push_back(static_cast<std::uint16_t>(entry));
+  add_partial(number);
   ++clone_pages_;
   return address;
+}
+
+void PrototypePool::add_partial(std::uint32_t number) {
+  clones_[number]->place = partial_.size();
+  partial_.push_back(number);
+}
+
+void PrototypePool::remove_partial(std::uint32_t number) {
+  const std::size_t place = clones_[number]->place;
+  clones_[partial_.back()]->place = place;
+  partial_[place] = partial_.back();
+  partial_.pop_back();
 }
 
 PrototypePool::ClonePage& PrototypePool::clone_page(VirtualAddress prototype) {
   return *clones_[clone_number(frame_of(prototype))];
 }
 
+std::optional<VirtualAddress> PrototypePool::find_clone_entry() const {
+  if (partial_.empty()) return std::nullopt;
+  const ClonePage& page = *clones_[partial_.back()];
+  return page.address + ByteCount(std::uint64_t{page.free.back()} * codec_.mode().entry_bytes);
+}
+
 void PrototypePool::add_clone_reference(VirtualAddress prototype, std::uint32_t references) {
   ClonePage& page = clone_page(prototype);
-  std::uint32_t& count = page.references[prototype.page_offset() / codec_.mode().entry_bytes];
-  if (count == 0) ++page.used;
+  std::uint32_t& count = page.references[entry_of(prototype)];
+  if (count == 0) {
+    PAGODA_DCHECK_EQ(std::size_t{page.free.back()}, entry_of(prototype));
+    page.free.pop_back();
+    if (page.free.empty()) remove_partial(clone_number(frame_of(prototype)));
+  }
   count += references;
 }
 
 std::uint32_t PrototypePool::clone_references(VirtualAddress prototype) const {
-  return clones_[clone_number(frame_of(prototype))]->references[prototype.page_offset() / codec_.mode().entry_bytes];
+  return clones_[clone_number(frame_of(prototype))]->references[entry_of(prototype)];
 }
 
 PageCount PrototypePool::drop_clone_reference(const machine::Processor& cpu, VirtualAddress prototype) {
   pfns_.lock.assert_held();
-  ClonePage& page = clone_page(prototype);
-  std::uint32_t& count = page.references[prototype.page_offset() / codec_.mode().entry_bytes];
+  std::uint32_t& count = clone_page(prototype).references[entry_of(prototype)];
   PAGODA_DCHECK_GT(count, 0U);
-  if (--count > 0) return {};
-  --page.used;
-  const PhysicalAddress pte = find(prototype);
-  pfns_.drop_prototype(cpu, pte);
-  if (page.used > 0) return {};
-  const std::uint32_t number = clone_number(pte.pfn());
+  if (count > 1) {
+    --count;
+    return {};
+  }
+  pfns_.drop_prototype(cpu, find(prototype));
+  return drop_moved_clone(prototype);
+}
+
+PageCount PrototypePool::drop_moved_clone(VirtualAddress prototype) {
+  pfns_.lock.assert_held();
+  const std::uint32_t number = clone_number(frame_of(prototype));
+  ClonePage& page = *clones_[number];
+  std::uint32_t& count = page.references[entry_of(prototype)];
+  PAGODA_DCHECK_EQ(count, 1U);
+  count = 0;
+  if (page.free.empty()) add_partial(number);
+  page.free.push_back(static_cast<std::uint16_t>(entry_of(prototype)));
+  if (page.free.size() < page.references.size()) return {};
+  remove_partial(number);
   const VirtualAddress address = page.address;
   free_page(address);
   release(address, 1_pages);
@@ -136,6 +182,31 @@ PageCount PrototypePool::drop_clone_reference(const machine::Processor& cpu, Vir
   free_clones_.push_back(number);
   --clone_pages_;
   return 1_pages;
+}
+
+void PrototypePool::check_clones(const std::function<void(const std::string&)>& finding) const {
+  std::size_t pages_with_free = 0;
+  for (std::size_t number = 0; number < clones_.size(); ++number) {
+    if (clones_[number] == nullptr) continue;
+    const ClonePage& page = *clones_[number];
+    const auto unused = static_cast<std::size_t>(std::ranges::count(page.references, 0U));
+    const bool knows_them = std::ranges::all_of(
+        page.free, [&](std::uint16_t entry) { return entry < page.references.size() && page.references[entry] == 0; });
+    std::vector<std::uint16_t> entries = page.free;
+    std::ranges::sort(entries);
+    if (!knows_them || page.free.size() != unused || std::ranges::adjacent_find(entries) != entries.end()) {
+      finding(to_string(page.address) + " has " + std::to_string(unused) + " clone entries that are not in use, and " +
+              std::to_string(page.free.size()) + " in its list");
+    }
+    if (page.free.empty()) continue;
+    ++pages_with_free;
+    if (page.place >= partial_.size() || partial_[page.place] != number)
+      finding(to_string(page.address) + " has free clone entries and is not where new ones are looked for");
+  }
+  if (pages_with_free != partial_.size()) {
+    finding(std::to_string(pages_with_free) + " clone pages have free entries, and " + std::to_string(partial_.size()) +
+            " are looked at for them");
+  }
 }
 
 }  // namespace pagoda::mm

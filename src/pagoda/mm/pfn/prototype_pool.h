@@ -1,26 +1,36 @@
 // Where prototype PTEs live. NT: paged pool; here their pages stay in memory while an entry of theirs is resident, as
 // page tables do.
 //
-// A range of system addresses, given out in runs of whole pages to segments and clones. Process PTEs name a prototype
+// A range of system addresses, given out in runs of whole pages to segments and clones: from the shortest free run that
+// is long enough, of equals the first, so that it is found at once among any number of holes. Process PTEs name a prototype
 // PTE by its address here; frames name it by its physical address, as any PTE. A page of a run gets its frame when an
 // entry of it is first needed. A page for a file's data is given back with its last resident entry, since all the
 // others are then in subsection form again, which the template says too.
 //
 // A clone page has no owner: each entry holds a private page of a process that was forked, and counts the PTEs that
-// name it (NT: CLONE_BLOCK). The page is freed with its last entry.
+// name it (NT: CLONE_BLOCK). Forks share clone pages: a new entry comes from a page that has free ones. The page is freed
+// with its last entry.
 //
 // Invariants (mm::check):
 //   [PP1] Every page in use has a frame that says so, and the frame's number leads back here.
 //   [PP2] Pages of prototype PTEs lie in their owner's runs; those of a file's data have a resident entry.
 //   [PP3] The count of a clone entry equals the PTEs that name it; the entry is zero iff the count is 0.
+//   [PP4] A clone page knows how many of its entries are in use and which are not, and is among the pages with free
+//         entries iff it has one.
 // Locking: the PFN lock of the manager, throughout. The pool and its callers name that lock by different ways, which
 // the analysis cannot tell to be the same: what changes anything asserts at run time that it is held.
 // Source: reference/nt.md 2.3, sections 5 and 6.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "pagoda/base/status.h"
@@ -71,6 +81,8 @@ class PrototypePool {
   [[nodiscard]] PrototypeOwner* owner_of(PhysicalAddress pte) const {
     return pages_.owner(pfns_.entry(pte.pfn()).original_pte);
   }
+  // Null: none has the number.
+  [[nodiscard]] PrototypeOwner* owner(std::uint32_t number) const { return pages_.owner(number); }
   [[nodiscard]] PageCount pages() const { return pages_.count(); }  // That exist.
   // Frees the page of the prototype PTE if it exists. Requires: none of its entries is resident.
   void free_page(VirtualAddress prototype);
@@ -82,13 +94,18 @@ class PrototypePool {
   [[nodiscard]] bool any_emptied() const { return pages_.any_emptied(); }
 
   // --- Clones ---
-  // A new page of clone entries, all zero. Fails with: kInsufficientResources, kNoMemory.
+  // A new page of clone entries, all zero, whose entries `find_clone_entry` gives next. Fails with:
+  // kInsufficientResources, kNoMemory.
   Result<VirtualAddress> make_clone_page(machine::Processor& cpu);
+  // An entry that is not in use before it is referenced; none: every page is full.
+  [[nodiscard]] std::optional<VirtualAddress> find_clone_entry() const;
   // More PTEs name the entry.
   void add_clone_reference(VirtualAddress prototype, std::uint32_t references = 1);
   // One PTE fewer names the entry. The last reference removes the entry's page and slot; the last entry in use frees
   // the page of entries. Returns the charge that the caller gives back.
   [[nodiscard]] PageCount drop_clone_reference(const machine::Processor& cpu, VirtualAddress prototype);
+  // The same of the last reference, whose PTE has become the owner of the page: the entry is zero already.
+  [[nodiscard]] PageCount drop_moved_clone(VirtualAddress prototype);
   [[nodiscard]] std::uint32_t clone_references(VirtualAddress prototype) const;
   [[nodiscard]] bool is_clone(PhysicalAddress pte) const {
     return (pfns_.entry(pte.pfn()).original_pte & PrototypePages::kClone) != 0;
@@ -104,6 +121,8 @@ class PrototypePool {
     return number < clones_.size() && clones_[number] != nullptr &&
            clones_[number]->address.vpn() == address_of(pte).vpn();
   }
+  // What is wrong with the pages of clone entries [PP4].
+  void check_clones(const std::function<void(const std::string&)>& finding) const;
   // Each of them is charged.
   [[nodiscard]] PageCount clone_pages() const { return clone_pages_; }
 
@@ -131,8 +150,9 @@ class PrototypePool {
 
   struct ClonePage {
     VirtualAddress address;
-    std::uint32_t used = 0;                 // Entries that are counted.
     std::vector<std::uint32_t> references;  // By entry.
+    std::vector<std::uint16_t> free;        // Entries that nothing references; the last is taken next.
+    std::size_t place = 0;                  // In `partial_`, if any is free.
   };
 
   [[nodiscard]] Pfn frame_of(VirtualAddress prototype) const { return pages_.frame(pages_.number_of(prototype)); }
@@ -142,13 +162,23 @@ class PrototypePool {
   }
   Result<Pfn> make_page(machine::Processor& cpu, std::uint32_t page, std::uint64_t owner);
   [[nodiscard]] ClonePage& clone_page(VirtualAddress prototype);
+  [[nodiscard]] std::size_t entry_of(VirtualAddress prototype) const {
+    return static_cast<std::size_t>(prototype.page_offset() / codec_.mode().entry_bytes);
+  }
+  void add_partial(std::uint32_t number);
+  void remove_partial(std::uint32_t number);
+
+  void add_free(std::uint64_t first, std::uint64_t pages);
+  void remove_free(std::map<std::uint64_t, std::uint64_t>::iterator run);
 
   PfnDatabase& pfns_;
   const PteCodec& codec_;
   PrototypePages& pages_;
-  std::map<std::uint64_t, std::uint64_t> free_;     // Runs: first page, pages.
-  std::vector<std::unique_ptr<ClonePage>> clones_;  // By the number in the owner word.
+  std::map<std::uint64_t, std::uint64_t> free_;                     // Runs: first page, pages.
+  std::set<std::pair<std::uint64_t, std::uint64_t>> free_by_size_;  // The same: pages, first page.
+  std::vector<std::unique_ptr<ClonePage>> clones_;                  // By the number in the owner word.
   std::vector<std::uint32_t> free_clones_;
+  std::vector<std::uint32_t> partial_;  // Clone pages with free entries; the last one's are taken next.
   PageCount clone_pages_;
 };
 

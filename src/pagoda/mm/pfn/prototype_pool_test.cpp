@@ -48,6 +48,20 @@ TEST_P(PrototypePoolTest, RunsAreGivenOutLowestFirstAndMerge) {
   EXPECT_EQ(reserve(6), a);
 }
 
+TEST_P(PrototypePoolTest, TheShortestHoleThatIsLongEnoughIsTakenTheFirstOfEquals) {
+  std::vector<VirtualAddress> runs;
+  for (const std::uint64_t pages : {5U, 1U, 3U, 1U, 4U, 1U, 3U, 1U}) runs.push_back(reserve(pages));
+  release(runs[0], 5);
+  release(runs[2], 3);
+  release(runs[4], 4);
+  release(runs[6], 3);
+  EXPECT_EQ(reserve(2), runs[2]);
+  EXPECT_EQ(reserve(3), runs[6]);
+  EXPECT_EQ(reserve(1), runs[2] + kPageSize * 2);
+  EXPECT_EQ(reserve(3), runs[4]);
+  EXPECT_EQ(reserve(5), runs[0]);
+}
+
 TEST_P(PrototypePoolTest, RunsOfAnyOrderBecomeOneAgain) {
   std::vector<VirtualAddress> runs;
   for (int i = 0; i < 6; ++i) runs.push_back(reserve(2));

@@ -10,7 +10,7 @@ Result<> ProcessSpace::commit(Processor& cpu, VirtualAddress base, ByteCount siz
   const auto pages = pages_covering(base, size);
   if (!pages) return fail(Status::kInvalidParameter4);
   return with_memory(relief(), cpu, [&]() -> Result<> {
-    const LockGuard guard(lock);
+    const ChangeGuard guard(*this);
     Vad& vad = *PAGODA_TRY(region_of(*pages));
     return vad.kind->commit(*this, cpu, vad, *pages, protection);
   });
@@ -18,7 +18,7 @@ Result<> ProcessSpace::commit(Processor& cpu, VirtualAddress base, ByteCount siz
 
 Result<> ProcessSpace::decommit(Processor& cpu, VirtualAddress base, ByteCount size) {
   return with_memory(relief(), cpu, [&]() -> Result<> {
-    const LockGuard guard(lock);
+    const ChangeGuard guard(*this);
     const RegionPages freed = PAGODA_TRY(range_to_free(base, size));
     return freed.vad->kind->decommit(*this, cpu, *freed.vad, freed.pages);
   });
@@ -33,7 +33,7 @@ Result<Protection> ProcessSpace::protect(Processor& cpu, VirtualAddress base, By
   if (!pages) return fail(Status::kInvalidParameter3);
   std::optional<Protection> old;  // Before the first attempt, which may have made copies of what a fork shares.
   return with_memory(relief(), cpu, [&]() -> Result<Protection> {
-    const LockGuard guard(lock);
+    const ChangeGuard guard(*this);
     Vad& vad = *PAGODA_TRY(region_of(*pages));
     PAGODA_TRY(vad.kind->may_protect(*this, cpu, vad, *pages, protection));
     if (vad.no_change || !secured_allow(vad, *pages, protection)) return fail(Status::kInvalidPageProtection);

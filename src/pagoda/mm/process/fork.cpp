@@ -6,8 +6,11 @@
 namespace pagoda::mm {
 
 Result<> ProcessSpace::clone_from(Processor& cpu, ProcessSpace& parent) {
-  const LockGuard guard(parent.lock);
+  const ChangeGuard guard(parent);
   const NextLockGuard child_guard(lock);
+  // All its pages become shared ones.
+  WorkingSet& pages = parent.working_set();
+  if (!pages.has_room_for_shared((pages.size() - pages.shared()).value())) return fail(Status::kInsufficientResources);
   CloneEntries entries(core_, cpu);
   Result<> result;
   for (const Vad* vad = parent.vads().first(); vad != nullptr && result; vad = VadTree::next(vad)) {
@@ -17,7 +20,7 @@ Result<> ProcessSpace::clone_from(Processor& cpu, ProcessSpace& parent) {
                       : Result<>(std::unexpected(inserted.error()));
   }
   // What both share now has lost Write in the parent.
-  parent.invalidate_range(cpu, parent.range());
+  parent.invalidate(cpu, {parent.range(), kNoPfn});
   return result;
 }
 

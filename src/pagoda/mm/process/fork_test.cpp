@@ -180,19 +180,35 @@ TEST_P(Fork, RefusedForWantOfCommitLeavesEverythingAsItWas) {
   EXPECT_EQ(t.check(), "");
 }
 
-// Never ends today: each attempt makes and destroys a child, which the shortage takes for progress.
-TEST_P(Fork, DISABLED_RefusedForWantOfFramesGivesItsChargesBack) {
+// More frames are available than a fault needs, and fewer than the fork: its parent's pages make room.
+TEST_P(Fork, MakesRoomForItselfWhereFewFramesAreAvailable) {
   const VirtualAddress base = t.commit(PageCount(40));
   t.fill(base, PageCount(40));
-  const PageCount charged = t.manager().commit().charged;
-  t.while_only(kFaultReserve + 1_pages, [&] {
-    const auto child = t.manager().clone_space(t.cpu(), t.space());
+  for (unsigned more = 0; more < 6; ++more) {
+    t.while_only(kFaultReserve + PageCount(more), [&] {
+      const auto child = t.manager().clone_space(t.cpu(), t.space());
+      ASSERT_TRUE(child) << more;
+      t.manager().destroy_space(t.cpu(), **child);
+    });
+    EXPECT_EQ(t.differences(base, PageCount(40)), 0U);
+    EXPECT_EQ(t.check(), "");
+  }
+}
+
+// Nor can its parent's pages make room: there is no paging file.
+TEST_P(Fork, RefusedForWantOfFramesGivesItsChargesBack) {
+  TestMachine full({.frames = PageCount(512), .paging = GetParam(), .paging_files = {}});
+  const VirtualAddress base = full.commit(PageCount(40));
+  full.fill(base, PageCount(40));
+  const PageCount charged = full.manager().commit().charged;
+  full.while_only(kFaultReserve + 1_pages, [&] {
+    const auto child = full.manager().clone_space(full.cpu(), full.space());
     ASSERT_FALSE(child);
     EXPECT_EQ(child.error(), Status::kNoMemory);
   });
-  EXPECT_EQ(t.manager().commit().charged, charged);
-  EXPECT_EQ(t.differences(base, PageCount(40)), 0U);
-  EXPECT_EQ(t.check(), "");
+  EXPECT_EQ(full.manager().commit().charged, charged);
+  EXPECT_EQ(full.differences(base, PageCount(40)), 0U);
+  EXPECT_EQ(full.check(), "");
 }
 
 TEST_P(Fork, RefusedForWantOfCloneEntriesGivesItsChargesBack) {
@@ -239,6 +255,82 @@ TEST_P(Fork, ThoseWhoWriteToAZeroPageLeaveItsCloneEntry) {
   end(child, 1);
   EXPECT_EQ(t.differences(base, PageCount(4), 50), 0U);
   EXPECT_EQ(t.manager().commit().charged, charged);
+  EXPECT_EQ(t.check(), "");
+}
+
+TEST_P(Fork, TheLastOwnerTakesItsPagesBack) {
+  const VirtualAddress base = t.commit(PageCount(24));
+  t.fill(base, PageCount(24));
+  const PageCount charged = t.manager().commit().charged;
+  ProcessSpace& child = fork(t.space(), 1);
+  t.must_put(base, 0, 100, 1);
+  end(child, 1);
+  // Some are mapped, some in memory, some on disk.
+  ASSERT_EQ(t.space().trim_range(t.cpu(), {base.vpn() + PageCount(8), PageCount(16)}), PageCount(16));
+  ASSERT_TRUE(t.manager().flush_modified(t.cpu()));
+  t.reuse_standby();
+  ASSERT_EQ(t.get(base, 17), 18U);  // A cluster of its neighbours comes with it.
+  EXPECT_EQ(t.manager().frame_counts().prototypes, 1_pages);
+  EXPECT_EQ(t.check(), "");
+  const std::uint64_t copies = t.faults(FaultKind::kCopyOnWrite);
+  const Pfn frame = t.frame(base);
+  for (unsigned i = 0; i < 24; ++i) t.must_put(base, i, 50 + i);
+  EXPECT_EQ(t.faults(FaultKind::kCopyOnWrite), copies);
+  EXPECT_EQ(t.frame(base), frame);
+  EXPECT_EQ(t.manager().frame_counts().prototypes, 0_pages);
+  EXPECT_EQ(t.manager().commit().charged, charged);
+  EXPECT_EQ(t.check(), "");
+  t.push_out();
+  EXPECT_EQ(t.differences(base, PageCount(24), 50), 0U);
+  EXPECT_EQ(t.check(), "");
+}
+
+// Rights that a clone entry cannot have need a page of one's own: the last owner has it.
+TEST_P(Fork, TheLastOwnerProtectsWithoutACopy) {
+  const VirtualAddress base = t.commit(PageCount(8));
+  t.fill(base, PageCount(8));
+  end(fork(t.space(), 1), 1);
+  const std::uint64_t copies = t.faults(FaultKind::kCopyOnWrite);
+  ASSERT_TRUE(t.space().protect(t.cpu(), base, bytes_of(PageCount(5)), Protection::kReadOnly));
+  EXPECT_EQ(t.faults(FaultKind::kCopyOnWrite), copies);
+  EXPECT_EQ(t.put(base, 1, 1), Status::kAccessViolation);
+  EXPECT_EQ(t.differences(base, PageCount(8)), 0U);
+  EXPECT_EQ(t.check(), "");
+}
+
+TEST_P(Fork, ForksShareAPageOfCloneEntries) {
+  const VirtualAddress base = t.commit(PageCount(8));
+  t.fill(base, PageCount(8));
+  std::vector<ProcessSpace*> children;
+  for (unsigned i = 0; i < 6; ++i) {
+    t.must_put(base, i, 10 * i);
+    children.push_back(*t.manager().clone_space(t.cpu(), t.space()));
+    EXPECT_EQ(t.manager().frame_counts().prototypes, 1_pages);
+    EXPECT_EQ(t.check(), "");
+  }
+  for (const unsigned i : {2U, 0U, 5U, 1U, 4U, 3U}) {
+    t.manager().destroy_space(t.cpu(), *children[i]);
+    EXPECT_EQ(t.check(), "");
+    t.must_put(base, i, 100 + i);
+  }
+  for (unsigned i = 0; i < 8; ++i) EXPECT_EQ(t.get(base, i), i < 6 ? 100 + i : i + 1);
+  t.fill(base, PageCount(8));
+  EXPECT_EQ(t.manager().frame_counts().prototypes, 0_pages);
+  EXPECT_EQ(t.check(), "");
+}
+
+// The processor of the other that runs in the space may still know the page as it was: it faults, and goes on.
+TEST_P(Fork, ATakenBackPageIsWritableOnEveryProcessor) {
+  const VirtualAddress base = t.commit(PageCount(4));
+  t.fill(base, PageCount(4));
+  end(fork(t.space(), 1), 1);
+  for (unsigned i = 0; i < 4; ++i) EXPECT_EQ(*t.get(base, i, 2), i + 1);
+  for (unsigned i = 0; i < 4; ++i) t.must_put(base, i, 70 + i, 0);
+  for (unsigned i = 0; i < 4; ++i) {
+    EXPECT_EQ(*t.get(base, i, 2), 70 + i);
+    t.must_put(base, i, 80 + i, 2);
+    EXPECT_EQ(*t.get(base, i, 0), 80 + i);
+  }
   EXPECT_EQ(t.check(), "");
 }
 

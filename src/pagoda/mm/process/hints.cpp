@@ -24,9 +24,9 @@ PageCount ProcessSpace::trim_range(Processor& cpu, VpnRange pages) {
     const std::uint32_t slot = working_set_slot(page, raw);
     if (slot != WorkingSet::kNoSlot && !working_set_[slot].is_locked()) slots.push_back(slot);
   });
-  EvictionBatch batch(*this);
-  for (const std::uint32_t slot : slots) batch.add(cpu, slot);
-  batch.flush(cpu);
+  EvictionBatch batch(*this, cpu);
+  for (const std::uint32_t slot : slots) batch.add(slot);
+  batch.flush();
   tables_.for_each(cpu, pages, [&](Vpn, PhysicalAddress pte, RawPte raw) {
     if (!PteCodec::is_transition(raw)) return;
     const LockGuard pfn_guard(core_.pfns.lock);
@@ -73,7 +73,7 @@ Result<PageCount> ProcessSpace::make_resident(Processor& cpu, VpnRange pages) {
 
 Result<> ProcessSpace::discard(Processor& cpu, VpnRange pages) {
   if (pages.empty()) return {};
-  const LockGuard guard(lock);
+  const ChangeGuard guard(*this);
   Vad& vad = *PAGODA_TRY(region_of(pages));
   return vad.kind->discard(*this, cpu, vad, pages);
 }

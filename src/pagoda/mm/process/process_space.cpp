@@ -33,7 +33,7 @@ ProcessSpace::ProcessSpace(Core& core, ShortageRelief& relief, Sections& section
 PageCount ProcessSpace::total_charge() const { return commit_charge() + table_charge() + user_pages_.frames().count(); }
 
 void ProcessSpace::tear_down(Processor& cpu) {
-  const LockGuard guard(lock);
+  const ChangeGuard guard(*this);
   while (Vad* const vad = vads_.first()) {
     vad->kind->unmap(*this, cpu, *vad, vad->range);
     const Vad was = *vad;
@@ -43,7 +43,6 @@ void ProcessSpace::tear_down(Processor& cpu) {
   user_pages_.free_all();
   PAGODA_CHECK_EQ(working_set_.size(), 0_pages);
   PAGODA_CHECK_EQ(commit_charge(), 0_pages);
-  invalidate_tlbs(cpu, range());
 }
 
 }  // namespace pagoda::mm

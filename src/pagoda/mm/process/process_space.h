@@ -145,6 +145,7 @@ class ProcessSpace final : public RegionSpace {
   // Where it is in use from, by its base. NT keeps it in the TEB. Fails with: kInvalidParameter.
   Result<VirtualAddress> stack_limit(VirtualAddress base);
   Status guard_hit(Processor& cpu, Vpn page) override PAGODA_NO_THREAD_SAFETY;
+  [[nodiscard]] std::optional<Vpn> next_guard(Vpn page) override PAGODA_NO_THREAD_SAFETY;
 
   // --- Working set (limits.cpp) ---
   // Fails with: kBadWorkingSetLimit (minimum above maximum), kInsufficientResources (more than the machine can keep).

@@ -26,7 +26,7 @@ void set_kind(Vad& vad, const ReserveRequest& request) {
 
 Result<VpnRange> ProcessSpace::reserve(const ReserveRequest& request) {
   if (request.type == VadType::kLargePages) return fail(Status::kInvalidParameter5);
-  const LockGuard guard(lock);
+  const ChangeGuard guard(*this);
   return PAGODA_TRY(reserve_locked(request))->range;
 }
 
@@ -37,7 +37,7 @@ Result<VpnRange> ProcessSpace::reserve(Processor& cpu, const ReserveRequest& req
   if (!is_allowed_on_large(request.protection)) return fail(Status::kInvalidPageProtection);
   if (request.base && request.base->value() % large.value() != 0) return fail(Status::kInvalidParameter2);
   if (request.size.value() % large.value() != 0) return fail(Status::kInvalidParameter4);
-  const LockGuard guard(lock);
+  const ChangeGuard guard(*this);
   Vad& vad = *PAGODA_TRY(reserve_locked(request));
   if (const auto mapped = map_large_region(*this, cpu, vad); !mapped) {
     take_back(vad);
@@ -118,7 +118,7 @@ Result<ProcessSpace::RegionPages> ProcessSpace::range_to_free(VirtualAddress bas
 }
 
 Result<> ProcessSpace::release(Processor& cpu, VirtualAddress base, ByteCount size, ReleaseMode mode) {
-  const LockGuard guard(lock);
+  const ChangeGuard guard(*this);
   if (mode != ReleaseMode::kFree) {
     if (base.vpn() > user_range().last()) return fail(Status::kInvalidParameter2);
     const auto pages = pages_covering(base, size);

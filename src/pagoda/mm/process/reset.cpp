@@ -9,16 +9,23 @@
 // ordinary again as soon as somebody writes to them. A shared page keeps its contents where somebody else may want
 // them: if another view maps it (its entry may be dirty), if it is being read, or if this view does not let the program
 // write to it. Files' views and images are not reset. All this is a choice; reference/nt.md 7.1 does not say.
-#include <array>
-
 #include "pagoda/mm/process/process_space.h"
+#include "pagoda/mm/space/flush_batch.h"
 
 namespace pagoda::mm {
 
 namespace {
 
-// Mapped pages are reset in batches, one shoot-down for each.
-constexpr std::size_t kResetBatch = 64;
+void release_reset(AddressSpace& space, const Processor& cpu, const FlushBatch::Change& change) {
+  PfnDatabase& pfns = space.core().pfns;
+  pfns.lock.assert_held();
+  const Pfn frame = space.core().codec.frame(change.was);
+  if (pfns.entry(frame).share_count == 1) {
+    pfns.reset(frame);
+  } else {
+    release_cleaned(space, cpu, change);  // Another view maps it: what this one's entry said stays true.
+  }
+}
 
 // Visits a view's pages without a page table too: their section may have contents for them.
 template <class Visit>
@@ -79,28 +86,7 @@ Result<> ProcessSpace::reset(Processor& cpu, VirtualAddress base, ByteCount size
   if (!region || !(*region)->kind->may_reset(**region)) return fail(Status::kConflictingAddresses);
   const Vad& vad = **region;
 
-  struct MappedPage {
-    Pfn frame = kNoPfn;
-    PteCodec::Dirty dirty = PteCodec::Dirty::kNo;
-  };
-  std::array<Vpn, kResetBatch> mapped;
-  std::array<MappedPage, kResetBatch> frames;
-  std::size_t count = 0;
-  // Entries first, shoot-down second, frames third.
-  const auto flush = [&] {
-    lock.assert_held();
-    if (count == 0) return;
-    invalidate(cpu, std::span(mapped).first(count));
-    const LockGuard pfn_guard(core_.pfns.lock);
-    for (const MappedPage& page : std::span(frames).first(count)) {
-      if (core_.pfns.entry(page.frame).share_count == 1) {
-        core_.pfns.reset(page.frame);
-      } else if (page.dirty == PteCodec::Dirty::kYes) {
-        core_.pfns.make_dirty(page.frame);  // Another view maps it: what this one's entry said stays true.
-      }
-    }
-    count = 0;
-  };
+  FlushBatchOf<kRangeBatch> batch(*this, cpu);
   for_each_page(core_, tables_, cpu, vad, *pages, [&](Vpn page, PhysicalAddress pte, RawPte raw) {
     lock.assert_held();
     const bool shared = vad.source == PageSource::kPrototype && !is_private_entry(raw);
@@ -110,12 +96,10 @@ Result<> ProcessSpace::reset(Processor& cpu, VirtualAddress base, ByteCount size
     if (PteCodec::is_valid(raw)) {
       constexpr RawPte kForgotten =
           machine::pte_bits::kWrite | machine::pte_bits::kDirty | machine::pte_bits::kAccessed;
-      const bool dirty = PteCodec::is_dirty(machine::clear_entry_bits(cpu.physical(), core_.mode, pte, kForgotten));
-      if (dirty) record_write(page);
-      working_set_[working_set_slot(page, raw)].set_age(Wsle::kOldest);  // The first to go.
-      mapped[count] = page;
-      frames[count++] = {core_.codec.frame(raw), dirty ? PteCodec::Dirty::kYes : PteCodec::Dirty::kNo};
-      if (count == kResetBatch) flush();
+      const RawPte was = machine::clear_entry_bits(cpu.physical(), core_.mode, pte, kForgotten);
+      if (PteCodec::is_dirty(was)) record_write(page);
+      working_set_.set_age(working_set_slot(page, raw), Wsle::kOldest);  // The first to go.
+      batch.add({.page = page, .pte = pte, .was = was}, release_reset);
       return;
     }
     // Transition and page-file entries change under the PFN lock.
@@ -132,7 +116,7 @@ Result<> ProcessSpace::reset(Processor& cpu, VirtualAddress base, ByteCount size
       tables_.replace(cpu, pte, core_.codec.demand_zero(core_.codec.protection(raw)));
     }
   });
-  flush();
+  batch.flush();
   return {};
 }
 

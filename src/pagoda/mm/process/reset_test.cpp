@@ -143,10 +143,11 @@ TEST_P(Reset, WhileBeingWritten) {
   EXPECT_TRUE(t_.manager().modified_writer().write_cluster(t_.cpu()));
   EXPECT_EQ(t_.state(at(0)), PageState::kTransition);
   EXPECT_EQ(reset(0, 16), Status::kSuccess);
-  EXPECT_EQ(t_.slots_used(), 0_pages);
+  EXPECT_EQ(t_.slots_used(), 16_pages) << "the transfer's";
   EXPECT_EQ(t_.check(), "");
   EXPECT_EQ(undo(4, 4), Status::kSuccess);
   t_.finish_io();
+  EXPECT_EQ(t_.slots_used(), 0_pages);
   EXPECT_EQ(t_.state(at(0)), PageState::kStandby);
   EXPECT_EQ(t_.state(at(4)), PageState::kModified);
   EXPECT_EQ(t_.check(), "");

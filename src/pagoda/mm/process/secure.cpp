@@ -10,7 +10,7 @@ Result<SecureHandle> ProcessSpace::secure(const Processor& cpu, VirtualAddress b
   if (!is_mappable(weakest)) return fail(Status::kInvalidPageProtection);
   const auto pages = pages_covering(base, size);
   if (!pages || pages->last() > range().last()) return fail(Status::kInvalidParameter);
-  const LockGuard guard(lock);
+  const ChangeGuard guard(*this);
   Vad& vad = *PAGODA_TRY(region_of(*pages));
   // Nothing takes these pages away before the region goes; and what is mapped in a window is the program's business.
   if (vad.kind->residence() == RegionKind::Residence::kMapped) return fail(Status::kAccessViolation);
@@ -37,7 +37,7 @@ Result<SecureHandle> ProcessSpace::secure(const Processor& cpu, VirtualAddress b
 }
 
 Result<> ProcessSpace::unsecure(SecureHandle handle) {
-  const LockGuard guard(lock);
+  const ChangeGuard guard(*this);
   if (!extras().unsecure(vads_, handle)) return fail(Status::kInvalidHandle);
   return {};
 }

@@ -33,6 +33,11 @@ Result<VirtualAddress> ProcessSpace::stack_limit(VirtualAddress base) {
   return VirtualAddress(stack->limit);
 }
 
+std::optional<Vpn> ProcessSpace::next_guard(Vpn page) {
+  const Stack* const stack = stacks_.find(page);
+  return stack != nullptr ? stack->next_guard(page) : std::nullopt;
+}
+
 Status ProcessSpace::guard_hit(Processor& cpu, Vpn page) {
   Stack* const stack = stacks_.find(page);
   if (stack == nullptr) return Status::kGuardPageViolation;

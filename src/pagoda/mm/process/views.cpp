@@ -4,6 +4,7 @@
 #include "pagoda/mm/process/process_space.h"
 #include "pagoda/mm/region/device_frames.h"
 #include "pagoda/mm/region/large_pages.h"
+#include "pagoda/mm/space/flush_batch.h"
 
 namespace pagoda::mm {
 
@@ -96,7 +97,7 @@ Result<VpnRange> ProcessSpace::map_view(Processor& cpu, Section& section, const 
   // No gap for the view has the same status as no frames, and no wait makes one.
   auto refused = Status::kSuccess;
   const auto mapped = with_memory(relief(), cpu, [&]() -> Result<VpnRange> {
-    const LockGuard guard(lock);
+    const ChangeGuard guard(*this);
     auto vad = place_view(section, request);
     if (!vad) {
       refused = vad.error();
@@ -123,7 +124,7 @@ Result<VpnRange> ProcessSpace::map_view(Processor& cpu, Section& section, const 
 }
 
 Result<> ProcessSpace::unmap_view(Processor& cpu, VirtualAddress address, After after) {
-  const LockGuard guard(lock);
+  const ChangeGuard guard(*this);
   Vad* const vad = vads_.find(address.vpn());
   if (vad == nullptr || vad->is_private) return fail(Status::kNotMappedView);
   if (!may_free(*vad, vad->range)) return fail(Status::kInvalidPageProtection);
@@ -168,16 +169,14 @@ Result<VpnRange> ProcessSpace::flush_view(Processor& cpu, VirtualAddress base, B
     }
     file = vad->control_area->file();
     offset = FileOffset(bytes_of(vad->section_page_of(pages.first)).value());
-    std::vector<Vpn> cleaned;
+    FlushBatchOf<kRangeBatch> cleaned(*this, cpu);
     tables_.for_each(cpu, pages, [&](Vpn page, PhysicalAddress pte, RawPte raw) {
       lock.assert_held();
       if (!PteCodec::is_valid(raw) || !PteCodec::is_shared(raw) || !PteCodec::is_dirty(raw)) return;
       machine::clear_entry_bits(cpu.physical(), core_.mode, pte, machine::pte_bits::kWrite | machine::pte_bits::kDirty);
-      cleaned.push_back(page);
-      const LockGuard pfn_guard(core_.pfns.lock);
-      core_.pfns.make_dirty(core_.codec.frame(raw));
+      cleaned.add({.page = page, .pte = pte, .was = raw}, release_cleaned);
     });
-    invalidate(cpu, cleaned);
+    cleaned.flush();
   }
   PAGODA_TRY(sections().flush(cpu, *file, offset, bytes_of(pages.count)));
   return pages;
@@ -204,7 +203,7 @@ Result<VpnRange> ProcessSpace::map_frames(const FramesRequest& request) {
   vad.tables_on_demand = request.count >= kTablesOnDemand;
   if (is_write_copy(request.protection)) vad.commit_charge = request.count;
 
-  const LockGuard guard(lock);
+  const ChangeGuard guard(*this);
   vad.range =
       PAGODA_TRY(place_region(request.base, request.count, request.direction, within, request.wishes.alignment));
   Vad& inserted = *PAGODA_TRY(insert_vad(vad));
@@ -215,7 +214,7 @@ Result<VpnRange> ProcessSpace::map_frames(const FramesRequest& request) {
 Result<VpnRange> ProcessSpace::map_region(const RegionKind& kind, const KindRequest& request) {
   if (base_of(request.protection) == Protection::kNone) return fail(Status::kInvalidPageProtection);
   if (request.size.is_zero() || pages_of(request.size) > range().count) return fail(Status::kInvalidParameter4);
-  const LockGuard guard(lock);
+  const ChangeGuard guard(*this);
   Vad vad;
   vad.range = PAGODA_TRY(place_region(request.base, pages_of(request.size), request.direction, range(), {}));
   vad.commit_charge = vad.range.count;

@@ -1,8 +1,8 @@
 // Which pages were written: what the calls about write watches do.
 #include <algorithm>
-#include <array>
 
 #include "pagoda/mm/process/process_space.h"
+#include "pagoda/mm/space/flush_batch.h"
 
 namespace pagoda::mm {
 
@@ -58,9 +58,7 @@ Result<> ProcessSpace::reset_write_watch(Processor& cpu, VirtualAddress base, By
 
 void ProcessSpace::reset_watch(Processor& cpu, WriteWatch& watch, VpnRange pages) {
   constexpr RawPte kSaysWritten = machine::pte_bits::kWrite | machine::pte_bits::kDirty;
-  // Pages that are invalidated one by one; where there are more, the whole range is, at once.
-  std::array<Vpn, machine::kSinglePageCeiling.value()> few;
-  std::size_t changed = 0;
+  FlushBatchOf<kRangeBatch> batch(*this, cpu);
   // The page table of the last page, so that its neighbours need no walk.
   PhysicalAddress found = PageTables::kNone;
   VpnRange of_table;
@@ -76,21 +74,13 @@ void ProcessSpace::reset_watch(Processor& cpu, WriteWatch& watch, VpnRange pages
     RawPte raw = core_.load(cpu, pte);
     if (!PteCodec::is_valid(raw) || (raw & kSaysWritten) == 0) return true;
     raw = machine::clear_entry_bits(cpu.physical(), core_.mode, pte, kSaysWritten);
-    if ((raw & machine::pte_bits::kWrite) == 0) {
-      // With Write the PFN entry says modified already [PF6]; Dirty alone is news to it.
-      const LockGuard guard(core_.pfns.lock);
-      core_.pfns.make_dirty(core_.codec.frame(raw));
-    }
-    if (changed < few.size()) few[changed] = page;
-    ++changed;
+    // With Write the PFN entry says modified already [PF6]; Dirty alone is news to it.
+    const bool is_news = (raw & machine::pte_bits::kWrite) == 0;
+    batch.add({.page = page, .pte = pte, .was = raw}, is_news ? release_cleaned : nullptr);
     return true;
   });
+  batch.flush();
   watch.clear(pages);
-  if (changed <= few.size()) {
-    invalidate(cpu, std::span(few).first(changed));
-    return;
-  }
-  invalidate_range(cpu, pages);
 }
 
 }  // namespace pagoda::mm

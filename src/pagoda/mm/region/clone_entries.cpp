@@ -4,18 +4,14 @@ namespace pagoda::mm {
 
 Result<VirtualAddress> CloneEntries::next() {
   core_.pfns.lock.assert_held();
-  if (used_ == 0 || used_ == core_.prototypes.entries_per_page()) {
-    if (core_.pfns.available() < kFaultReserve) return fail(Status::kNoMemory);
-    PAGODA_TRY(core_.commit.charge(1_pages));
-    const auto page = core_.prototypes.make_clone_page(cpu_);
-    if (!page) {
-      core_.commit.give_back(1_pages);
-      return page;
-    }
-    page_ = *page;
-    used_ = 0;
+  if (const auto free = core_.prototypes.find_clone_entry()) return *free;
+  if (core_.pfns.available() < kFaultReserve) return fail(Status::kNoMemory);
+  PAGODA_TRY(core_.commit.charge(1_pages));
+  if (const auto page = core_.prototypes.make_clone_page(cpu_); !page) {
+    core_.commit.give_back(1_pages);
+    return page;
   }
-  return page_ + ByteCount(used_++ * core_.mode.entry_bytes);
+  return *core_.prototypes.find_clone_entry();
 }
 
 namespace {
@@ -66,22 +62,21 @@ Result<ClonedPage> move_mapped(Core& core, const Processor& cpu, RawPte raw, Clo
 Result<> clone_entries(RegionSpace& child, RegionSpace& parent, Processor& cpu, VpnRange pages, CloneEntries& entries) {
   Core& core = child.core();
   const PteCodec& codec = core.codec;
-  Status status = Status::kSuccess;
+  Status status = Status::kSuccess;          // Else the walk ends.
   PhysicalAddress mine = PageTables::kNone;  // This space's entry for the page, once its table exists.
   Vpn mine_end;                              // Where that table ends.
   parent.tables().for_each(cpu, pages, [&](Vpn page, PhysicalAddress pte, RawPte raw) {
     child.lock.assert_held();
     parent.lock.assert_held();
-    if (status != Status::kSuccess) return;
     if (mine != PageTables::kNone) mine = page < mine_end ? mine + ByteCount(core.mode.entry_bytes) : PageTables::kNone;
     // The child finds device frames by its region, as the parent did.
     const bool mapped = PteCodec::is_valid(raw);
-    if (raw == 0 || (mapped && !core.pfns.contains(codec.frame(raw)))) return;
+    if (raw == 0 || (mapped && !core.pfns.contains(codec.frame(raw)))) return true;
     if (mine == PageTables::kNone) {
       const auto made = child.tables().make(cpu, page);
       if (!made) {
         status = made.error();
-        return;
+        return false;
       }
       mine = *made;
       mine_end = Vpn((page.value() / core.mode.entries(1) + 1) * core.mode.entries(1));
@@ -89,7 +84,7 @@ Result<> clone_entries(RegionSpace& child, RegionSpace& parent, Processor& cpu, 
     const PteKind kind = codec.kind(raw);
     if (kind == PteKind::kDemandZero || kind == PteKind::kDecommitted) {
       child.tables().store(cpu, mine, raw);
-      return;
+      return true;
     }
     if (kind == PteKind::kPrototype || (mapped && PteCodec::is_shared(raw))) {
       RawPte pointer = raw;
@@ -99,10 +94,15 @@ Result<> clone_entries(RegionSpace& child, RegionSpace& parent, Processor& cpu, 
       }
       if (child.is_clone(pointer)) {
         const LockGuard guard(core.pfns.lock);
-        core.prototypes.add_clone_reference(codec.prototype_address(pointer));
+        const VirtualAddress clone = codec.prototype_address(pointer);
+        if (core.prototypes.clone_references(clone) >= PfnEntry::kMostCounted) {
+          status = Status::kInsufficientResources;
+          return false;
+        }
+        core.prototypes.add_clone_reference(clone);
       }
       child.tables().store(cpu, mine, pointer);
-      return;
+      return true;
     }
     const std::uint32_t slot = parent.working_set_slot(page, raw);
     ClonedPage moved;
@@ -111,7 +111,7 @@ Result<> clone_entries(RegionSpace& child, RegionSpace& parent, Processor& cpu, 
       const auto result = mapped ? move_mapped(core, cpu, raw, entries) : move_unmapped(core, cpu, pte, raw, entries);
       if (!result) {
         status = result.error();
-        return;
+        return false;
       }
       moved = *result;
     }
@@ -126,6 +126,7 @@ Result<> clone_entries(RegionSpace& child, RegionSpace& parent, Processor& cpu, 
       parent.tables().replace(cpu, pte, pointer);
     }
     child.tables().store(cpu, mine, pointer);
+    return true;
   });
   return status == Status::kSuccess ? Result<>{} : fail(status);
 }

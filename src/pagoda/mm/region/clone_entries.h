@@ -20,23 +20,23 @@
 
 namespace pagoda::mm {
 
-// Hands out clone entries, one after the other, and the pages for them, each charged.
+// Hands out clone entries, from pages in which some are free, and charges the pages that it has to make.
 class CloneEntries {
  public:
   CloneEntries(Core& core, Processor& cpu) : core_(core), cpu_(cpu) {}
 
-  // Requires: the PFN lock. Fails with: kNoMemory, kCommitmentLimit.
+  // The caller references it before it asks for the next. Requires: the PFN lock. Fails with: kNoMemory,
+  // kCommitmentLimit, kInsufficientResources.
   Result<VirtualAddress> next();
 
  private:
   Core& core_;
   Processor& cpu_;
-  VirtualAddress page_;
-  std::uint64_t used_ = 0;  // Entries of the page.
 };
 
 // Fills the child's entries of the range, which are zero, from the parent's. Device frames stay unmapped in the child,
-// which finds them by its region. Fails with: kNoMemory, kCommitmentLimit.
+// which finds them by its region. Fails with: kNoMemory, kCommitmentLimit, kInsufficientResources (more forks than an
+// entry can count).
 Result<> clone_entries(RegionSpace& child, RegionSpace& parent, Processor& cpu, VpnRange pages, CloneEntries& entries)
     PAGODA_REQUIRES(child.lock, parent.lock);
 

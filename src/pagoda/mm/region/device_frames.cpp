@@ -4,6 +4,7 @@
 
 #include "pagoda/mm/region/clone_entries.h"
 #include "pagoda/mm/region/region_space.h"
+#include "pagoda/mm/space/flush_batch.h"
 
 namespace pagoda::mm {
 
@@ -48,6 +49,7 @@ Result<> DeviceRegion::protect(RegionSpace& space, Processor& cpu, Vad& vad, Vpn
     });
   }
   PAGODA_TRY(space.change_charge(vad, space.charged_copies(cpu, vad, pages), charged));
+  FlushBatchOf<kRangeBatch> batch(space, cpu);
   tables.for_each(
       cpu, pages,
       [&](Vpn page, PhysicalAddress pte, RawPte raw) {
@@ -55,7 +57,7 @@ Result<> DeviceRegion::protect(RegionSpace& space, Processor& cpu, Vad& vad, Vpn
         if (raw == 0) return;
         const Protection now = space.current_protection(cpu, vad, page, raw);
         if (space.is_private_entry(raw)) {
-          if (now != unshared(protection)) space.protect_entry(cpu, page, pte, raw, unshared(protection));
+          if (now != unshared(protection)) space.protect_entry(batch, page, pte, raw, unshared(protection));
           return;
         }
         if (now == rights) return;
@@ -63,15 +65,10 @@ Result<> DeviceRegion::protect(RegionSpace& space, Processor& cpu, Vad& vad, Vpn
         core.note(cpu, EventKind::kProtected, pte, frame, raw);
         tables.store(cpu, pte,
                      is_mappable(rights) ? core.codec.valid(frame, rights, space.owner(), PteCodec::Dirty::kNo) : 0);
-        space.invalidate(cpu, std::span(&page, 1));
-        if (is_mappable(rights)) return;
-        const LockGuard guard(core.pfns.lock);
-        core.pfns.drop_table_share(pte.pfn());
+        batch.add({.page = page, .pte = pte, .was = raw}, is_mappable(rights) ? nullptr : release_freed);
       },
-      [&](Vpn page) {
-        space.lock.assert_held();
-        tables.free_if_empty(cpu, page);
-      });
+      [&](Vpn page) { batch.unlink_tables(page); });
+  batch.flush();
   device_frames(vad).set_rights(pages, rights);
   return {};
 }

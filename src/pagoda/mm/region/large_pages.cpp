@@ -1,18 +1,14 @@
 #include "pagoda/mm/region/large_pages.h"
 
-#include <vector>
-
 #include "pagoda/mm/region/region_space.h"
+#include "pagoda/mm/space/flush_batch.h"
 
 namespace pagoda::mm {
 
 namespace {
 
-// A large page that has lost its entry.
-struct LargePage {
-  Pfn first = kNoPfn;
-  Pfn table = kNoPfn;
-};
+// Large pages whose entries change for one interrupt. A choice.
+constexpr std::size_t kLargeBatch = 16;
 
 Result<> map_large_page(RegionSpace& space, Processor& cpu, Vpn page, Protection protection)
     PAGODA_REQUIRES(space.lock) {
@@ -27,7 +23,7 @@ Result<> map_large_page(RegionSpace& space, Processor& cpu, Vpn page, Protection
     if (taken) core.pfns.make_large(taken->frame, count, entry, core.codec.demand_zero(protection));
   }
   if (!taken) {
-    tables.free_if_empty(cpu, page);
+    space.free_empty_tables(cpu, page);
     return std::unexpected(taken.error());
   }
   if (!taken->zeroed) core.zero(cpu, taken->frame, count);
@@ -35,7 +31,7 @@ Result<> map_large_page(RegionSpace& space, Processor& cpu, Vpn page, Protection
   return {};
 }
 
-// Calls `visit(page, entry's address, first frame)` for the large pages of the region that are mapped.
+// Calls `visit(page, entry's address, entry)` for the large pages of the region that are mapped.
 template <class Visit>
 void for_each_large_page(const RegionSpace& space, const Processor& cpu, const Vad& vad, Visit&& visit)
     PAGODA_REQUIRES(space.lock) {
@@ -44,34 +40,38 @@ void for_each_large_page(const RegionSpace& space, const Processor& cpu, const V
     const PhysicalAddress entry = space.tables().find_large(cpu, page);
     if (entry == PageTables::kNone) continue;
     const RawPte raw = core.load(cpu, entry);
-    if (PageTables::is_large(raw, PageTables::kLargeLevel)) visit(page, entry, core.codec.frame(raw));
+    if (PageTables::is_large(raw, PageTables::kLargeLevel)) visit(page, entry, raw);
   }
 }
 
+void release_large(AddressSpace& space, const Processor& /*cpu*/, const FlushBatch::Change& change) {
+  space.core().pfns.lock.assert_held();
+  space.core().pfns.remove_large(space.core().codec.frame(change.was), change.pages);
+}
+
+void release_large_share(AddressSpace& space, const Processor& /*cpu*/, const FlushBatch::Change& change) {
+  space.core().pfns.lock.assert_held();
+  space.core().pfns.unshare_large(space.core().codec.frame(change.was), change.pages, change.pte.pfn());
+}
+
+void release_large_protected(AddressSpace& space, const Processor& /*cpu*/, const FlushBatch::Change& change) {
+  space.core().pfns.lock.assert_held();
+  const Pfn first = space.core().codec.frame(change.was);
+  for (Pfn frame = first; frame < first + change.pages; ++frame)
+    space.core().pfns.set_protection(frame, change.protection);
+}
+
 void free_large_pages(RegionSpace& space, Processor& cpu, const Vad& vad) PAGODA_REQUIRES(space.lock) {
-  Core& core = space.core();
-  PageTables& tables = space.tables();
-  const PageCount count = pages_of(large_page_size(core.mode));
-  // Entries first, shoot-down second, frames third; then the tables, which the frames' entries name.
-  std::vector<LargePage> unmapped;
-  for_each_large_page(space, cpu, vad, [&](Vpn, PhysicalAddress entry, Pfn frame) {
+  const PageCount count = pages_of(large_page_size(space.core().mode));
+  FlushBatchOf<kLargeBatch> batch(space, cpu);
+  for_each_large_page(space, cpu, vad, [&](Vpn page, PhysicalAddress entry, RawPte raw) {
     space.lock.assert_held();
-    tables.store(cpu, entry, 0);
-    unmapped.push_back({frame, entry.pfn()});
+    space.tables().store(cpu, entry, 0);
+    batch.add({.page = page, .pte = entry, .was = raw, .pages = count},
+              vad.is_private ? release_large : release_large_share);
+    batch.unlink_tables(page);
   });
-  if (unmapped.empty()) return;
-  space.invalidate_range(cpu, vad.range);
-  {
-    const LockGuard guard(core.pfns.lock);
-    for (const LargePage& large : unmapped) {
-      if (vad.is_private) {
-        core.pfns.remove_large(large.first, count);
-      } else {
-        core.pfns.unshare_large(large.first, count, large.table);
-      }
-    }
-  }
-  for (Vpn page = vad.range.first; page < vad.range.end(); page += count) tables.free_if_empty(cpu, page);
+  batch.flush();
 }
 
 Result<> protect_large_pages(RegionSpace& space, Processor& cpu, Vad& vad, VpnRange pages, Protection protection)
@@ -80,15 +80,15 @@ Result<> protect_large_pages(RegionSpace& space, Processor& cpu, Vad& vad, VpnRa
   if (pages != vad.range) return fail(Status::kConflictingAddresses);
   if (!is_allowed_on_large(protection)) return fail(Status::kInvalidPageProtection);
   const PageCount count = pages_of(large_page_size(core.mode));
-  for_each_large_page(space, cpu, vad, [&](Vpn, PhysicalAddress entry, Pfn first) {
+  FlushBatchOf<kLargeBatch> batch(space, cpu);
+  for_each_large_page(space, cpu, vad, [&](Vpn page, PhysicalAddress entry, RawPte raw) {
     space.lock.assert_held();
-    space.tables().replace(cpu, entry, core.codec.large(first, protection, space.owner()));
-    if (!vad.is_private) return;
-    const LockGuard guard(core.pfns.lock);
-    for (Pfn frame = first; frame < first + count; ++frame) core.pfns.set_protection(frame, protection);
+    space.tables().replace(cpu, entry, core.codec.large(core.codec.frame(raw), protection, space.owner()));
+    batch.add({.page = page, .pte = entry, .was = raw, .protection = protection, .pages = count},
+              vad.is_private ? release_large_protected : nullptr);
   });
+  batch.flush();
   vad.large_protection = protection;
-  space.invalidate_range(cpu, vad.range);
   return {};
 }
 

@@ -2,6 +2,7 @@
 
 #include "pagoda/mm/pfn/freed_frames.h"
 #include "pagoda/mm/region/region_space.h"
+#include "pagoda/mm/space/flush_batch.h"
 
 namespace pagoda::mm {
 
@@ -10,17 +11,16 @@ namespace {
 // Requires: all pages are committed, and all their entries exist unless they are zero and may stay so.
 void protect_committed(RegionSpace& space, Processor& cpu, const Vad& vad, VpnRange pages, Protection protection)
     PAGODA_REQUIRES(space.lock) {
+  FlushBatchOf<kRangeBatch> batch(space, cpu);
   space.tables().for_each(
       cpu, pages,
       [&](Vpn page, PhysicalAddress pte, RawPte raw) {
         space.lock.assert_held();
         if (space.current_protection(cpu, vad, page, raw) != protection)
-          space.protect_entry(cpu, page, pte, raw, protection);
+          space.protect_entry(batch, page, pte, raw, protection);
       },
-      [&](Vpn page) {
-        space.lock.assert_held();
-        space.tables().free_if_empty(cpu, page);
-      });
+      [&](Vpn page) { batch.unlink_tables(page); });
+  batch.flush();
 }
 
 }  // namespace
@@ -58,7 +58,7 @@ Result<> PrivateRegion::protect(RegionSpace& space, Processor& cpu, Vad& vad, Vp
                                 Protection protection) const {
   space.lock.assert_held();
   PAGODA_TRY(make_private(space, cpu, pages));
-  PAGODA_TRY(space.tables().make_all(cpu, pages));
+  PAGODA_TRY(space.make_tables(cpu, pages));
   protect_committed(space, cpu, vad, pages, protection);
   return {};
 }
@@ -71,7 +71,7 @@ Result<> PrivateRegion::commit(RegionSpace& space, Processor& cpu, Vad& vad, Vpn
   const PageCount promised = pages.count - committed(space, cpu, vad, pages);
   PAGODA_TRY(space.charge_commit(promised));
   auto ready = make_private(space, cpu, pages);
-  if (ready) ready = space.tables().make_all(cpu, pages);
+  if (ready) ready = space.make_tables(cpu, pages);
   if (!ready) {
     space.give_back_commit(promised);
     return ready;
@@ -93,7 +93,7 @@ Result<> PrivateRegion::decommit(RegionSpace& space, Processor& cpu, Vad& vad, V
   space.lock.assert_held();
   const bool whole = pages == vad.range;
   const bool leaves_holes = vad.mem_commit == MemCommit::kYes && !whole;
-  if (leaves_holes) PAGODA_TRY(space.tables().make_all(cpu, pages));
+  if (leaves_holes) PAGODA_TRY(space.make_tables(cpu, pages));
   const PageCount freed = whole ? vad.commit_charge : committed(space, cpu, vad, pages);
   space.free_pages(cpu, vad, pages, leaves_holes ? space.core().codec.decommitted() : 0);
   if (whole) vad.mem_commit = MemCommit::kNo;

@@ -1,19 +1,12 @@
 #include "pagoda/mm/region/region_space.h"
 
 #include <algorithm>
-#include <array>
 
 #include "pagoda/mm/region/device_frames.h"
 #include "pagoda/mm/region/placeholder.h"
+#include "pagoda/mm/space/flush_batch.h"
 
 namespace pagoda::mm {
-
-namespace {
-
-// Frames are freed in batches, one shoot-down for each.
-constexpr std::size_t kFreeBatch = 64;
-
-}  // namespace
 
 RegionSpace::RegionSpace(Core& core, ShortageRelief& relief, Sections& sections, const Identity& identity,
                          const WorkingSet::Limits& limits)
@@ -169,22 +162,7 @@ void RegionSpace::give_back_tables(PageCount tables) {
 
 void RegionSpace::free_pages(Processor& cpu, const Vad& vad, VpnRange pages, RawPte hole) {
   const bool keeps = hole == kAsDemandZero;
-  struct Mapped {
-    PhysicalAddress pte;
-    RawPte raw = 0;
-  };
-  std::array<Mapped, kFreeBatch> entries;
-  std::array<Vpn, kFreeBatch> mapped;
-  std::size_t count = 0;
-  // Entries first, shoot-down second, frames third.
-  const auto flush = [&] {
-    lock.assert_held();
-    if (count == 0) return;
-    invalidate(cpu, std::span(mapped).first(count));
-    const LockGuard guard(core_.pfns.lock);
-    for (const Mapped& entry : std::span(entries).first(count)) free_mapped(cpu, entry.pte, entry.raw);
-    count = 0;
-  };
+  FlushBatchOf<kRangeBatch> batch(*this, cpu);
   tables_.for_each(
       cpu, pages,
       [&](Vpn page, PhysicalAddress pte, RawPte raw) {
@@ -205,31 +183,28 @@ void RegionSpace::free_pages(Processor& cpu, const Vad& vad, VpnRange pages, Raw
           if (const std::uint32_t slot = working_set_slot(page, raw); slot != WorkingSet::kNoSlot)
             working_set_.erase(slot);
           tables_.store(cpu, pte, left);
-          entries[count] = {pte, raw};
-          mapped[count++] = page;
           core_.note(cpu, EventKind::kRemoved, pte, core_.codec.frame(raw), raw);
-        } else {
-          // Transition and page-file entries change under the PFN lock.
-          const LockGuard guard(core_.pfns.lock);
-          raw = core_.load(cpu, pte);
-          if (PteCodec::is_transition(raw)) {
-            core_.pfns.remove(core_.codec.frame(raw));
-          } else if (core_.codec.has_slot(raw)) {
-            core_.backings.free(core_.codec.file(raw), core_.codec.slot(raw));
-          } else if (core_.codec.kind(raw) == PteKind::kPrototype && !core_.codec.is_lookup_needed(raw) &&
-                     core_.prototypes.is_clone(core_.codec.prototype_address(raw))) {
-            drop_clone(cpu, core_.codec.prototype_address(raw));
-          }
-          core_.note(cpu, EventKind::kRemoved, pte, kNoPfn, raw);
-          tables_.store(cpu, pte, left);
+          batch.add({.page = page, .pte = pte, .was = raw}, release_freed);
+          return;
         }
-        if (count == kFreeBatch) flush();
+        // Transition and page-file entries change under the PFN lock.
+        const LockGuard guard(core_.pfns.lock);
+        raw = core_.load(cpu, pte);
+        if (PteCodec::is_transition(raw)) {
+          core_.pfns.remove(core_.codec.frame(raw));
+        } else if (core_.codec.has_slot(raw)) {
+          core_.backings.free(core_.codec.file(raw), core_.codec.slot(raw));
+        } else if (core_.codec.kind(raw) == PteKind::kPrototype && !core_.codec.is_lookup_needed(raw) &&
+                   core_.prototypes.is_clone(core_.codec.prototype_address(raw))) {
+          drop_clone(cpu, core_.codec.prototype_address(raw));
+        }
+        core_.note(cpu, EventKind::kRemoved, pte, kNoPfn, raw);
+        tables_.store(cpu, pte, left);
       },
       [&](Vpn page) {
-        flush();
-        lock.assert_held();
-        if (hole == 0) tables_.free_if_empty(cpu, page);
+        if (hole == 0) batch.unlink_tables(page);
       });
+  batch.flush();
 }
 
 Protection RegionSpace::shown_protection(const Processor& cpu, const Vad& vad, Vpn page, RawPte raw) const {
@@ -257,12 +232,9 @@ PageCount RegionSpace::charged_copies(const Processor& cpu, const Vad& vad, VpnR
 }
 
 void RegionSpace::free_empty_tables(Processor& cpu, VpnRange pages) {
-  tables_.for_each(
-      cpu, pages, [](Vpn, PhysicalAddress, RawPte) {},
-      [&](Vpn page) {
-        lock.assert_held();
-        tables_.free_if_empty(cpu, page);
-      });
+  FlushBatchOf<1> batch(*this, cpu);
+  tables_.for_each(cpu, pages, [](Vpn, PhysicalAddress, RawPte) {}, [&](Vpn page) { batch.unlink_tables(page); });
+  batch.flush();
 }
 
 Protection RegionSpace::rights_by_region(const Vad& vad, Vpn page) const {

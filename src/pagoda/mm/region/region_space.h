@@ -86,6 +86,7 @@ class RegionSpace : public AddressSpace, protected RegionSource {
   [[nodiscard]] PageCount charged_copies(const Processor& cpu, const Vad& vad, VpnRange pages) const
       PAGODA_REQUIRES(lock);
   // Frees page tables of the range that have become empty.
+  using AddressSpace::free_empty_tables;
   void free_empty_tables(Processor& cpu, VpnRange pages) PAGODA_REQUIRES(lock);
 
   // --- RegionSource ---

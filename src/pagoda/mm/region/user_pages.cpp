@@ -12,6 +12,11 @@ namespace {
 constexpr PageCount kBatch{256};
 constexpr Pfn kNothing{0};  // In place of a frame: unmap. Frame 0 is nobody's.
 
+void release_window_page(AddressSpace& space, const Processor& /*cpu*/, const FlushBatch::Change& change) {
+  space.core().pfns.lock.assert_held();
+  space.core().pfns.unmap_awe(space.core().codec.frame(change.was));
+}
+
 bool has_repeats(std::vector<Pfn>& frames) {
   std::ranges::sort(frames);
   return std::ranges::adjacent_find(frames) != frames.end();
@@ -76,7 +81,7 @@ Vpn UserPages::page_of_entry(PhysicalAddress pte) const {
 UserPages::FreeResult UserPages::free(Processor& cpu, std::span<const Pfn> frames) {
   const LockGuard guard(space_.lock);
   FreeResult result;
-  std::vector<Vpn> mapped;
+  std::vector<FlushBatch::Change> unmapped;
   std::vector<Pfn> freed;
   {
     const LockGuard pfn_guard(space_.core().pfns.lock);
@@ -90,13 +95,13 @@ UserPages::FreeResult UserPages::free(Processor& cpu, std::span<const Pfn> frame
       space_.core().pfns.begin_remove_awe(frame);
       freed.push_back(frame);
       if (e.share_count == 0) continue;
-      mapped.push_back(page_of_entry(e.pte()));
-      space_.tables().store(cpu, e.pte(), 0);
+      const PhysicalAddress pte = e.pte();
+      unmapped.push_back({.page = page_of_entry(pte), .pte = pte, .was = space_.core().load(cpu, pte)});
+      space_.tables().store(cpu, pte, 0);
       space_.core().pfns.unmap_awe(frame);
     }
   }
-  if (!mapped.empty()) space_.invalidate(cpu, mapped);
-  for (const Vpn page : mapped) space_.tables().free_if_empty(cpu, page);
+  flush(cpu, unmapped);
   const LockGuard pfn_guard(space_.core().pfns.lock);
   for (const Pfn frame : freed) frames_.remove(space_.core().pfns, frame);
   result.count = PageCount(freed.size());
@@ -175,19 +180,19 @@ Result<> UserPages::map_pages(Processor& cpu, std::span<WindowPage> pages) {
     if (p.frame == kNothing || p.pte != PageTables::kNone) continue;
     const auto made = space_.tables().make(cpu, p.page);
     if (!made) {
-      for (const WindowPage& other : pages) space_.tables().free_if_empty(cpu, other.page);
+      for (const WindowPage& other : pages) space_.free_empty_tables(cpu, other.page);
       return std::unexpected(made.error());
     }
     p.pte = *made;
   }
-  std::vector<Vpn> were_mapped;
+  std::vector<FlushBatch::Change> unmapped;
   {
     const LockGuard guard(space_.core().pfns.lock);
     for (const WindowPage& p : pages) {
       const RawPte old = p.pte == PageTables::kNone ? 0 : space_.core().load(cpu, p.pte);
       if (old == 0) continue;
       space_.core().pfns.unmap_awe(space_.core().codec.frame(old));
-      were_mapped.push_back(p.page);
+      unmapped.push_back({.page = p.page, .pte = p.pte, .was = old});
     }
     for (const WindowPage& p : pages) {
       if (p.pte == PageTables::kNone) continue;
@@ -201,10 +206,18 @@ Result<> UserPages::map_pages(Processor& cpu, std::span<WindowPage> pages) {
       space_.core().pfns.map_awe(p.frame, p.pte);
     }
   }
-  if (!were_mapped.empty()) space_.invalidate(cpu, were_mapped);
-  for (const WindowPage& p : pages)
-    if (p.frame == kNothing) space_.tables().free_if_empty(cpu, p.page);
+  flush(cpu, unmapped);
   return {};
+}
+
+// The frames are still the space's.
+void UserPages::flush(Processor& cpu, std::span<const FlushBatch::Change> unmapped) {
+  FlushBatchOf<kRangeBatch> batch(space_, cpu);
+  for (const FlushBatch::Change& change : unmapped) {
+    batch.add(change, nullptr);
+    batch.unlink_tables(change.page);
+  }
+  batch.flush();
 }
 
 void UserPages::free_all() {
@@ -248,20 +261,17 @@ Result<> WindowRegion::protect(RegionSpace& /*space*/, Processor& /*cpu*/, Vad& 
 
 void WindowRegion::unmap(RegionSpace& space, Processor& cpu, Vad& /*vad*/, VpnRange pages) const {
   space.lock.assert_held();
+  FlushBatchOf<kRangeBatch> batch(space, cpu);
   space.tables().for_each(
       cpu, pages,
-      [&](Vpn, PhysicalAddress pte, RawPte raw) {
+      [&](Vpn page, PhysicalAddress pte, RawPte raw) {
         space.lock.assert_held();
         if (raw == 0) return;
         space.tables().store(cpu, pte, 0);
-        const LockGuard guard(space.core().pfns.lock);
-        space.core().pfns.unmap_awe(space.core().codec.frame(raw));
+        batch.add({.page = page, .pte = pte, .was = raw}, release_window_page);
       },
-      [&](Vpn page) {
-        space.lock.assert_held();
-        space.tables().free_if_empty(cpu, page);
-      });
-  space.invalidate_range(cpu, pages);
+      [&](Vpn page) { batch.unlink_tables(page); });
+  batch.flush();
 }
 
 bool WindowRegion::is_forked(const Vad& /*vad*/) const { return false; }

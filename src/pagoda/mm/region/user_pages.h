@@ -24,6 +24,7 @@
 
 #include "pagoda/mm/pfn/pfn_database.h"
 #include "pagoda/mm/region/region_space.h"
+#include "pagoda/mm/space/flush_batch.h"
 
 namespace pagoda::mm {
 
@@ -119,6 +120,8 @@ class UserPages {
   Result<> map(Processor& cpu, VirtualAddress base, PageCount count, std::span<const Pfn> frames);
   Result<> may_map(std::span<const WindowPage> pages) PAGODA_REQUIRES(space_.lock);
   Result<> map_pages(Processor& cpu, std::span<WindowPage> pages) PAGODA_REQUIRES(space_.lock);
+  // Entries that do not map these frames any more.
+  void flush(Processor& cpu, std::span<const FlushBatch::Change> unmapped) PAGODA_REQUIRES(space_.lock);
   // The page that a level-1 entry of this space translates.
   [[nodiscard]] Vpn page_of_entry(PhysicalAddress pte) const PAGODA_REQUIRES(space_.lock);
 

@@ -5,6 +5,7 @@
 
 #include "pagoda/mm/region/clone_entries.h"
 #include "pagoda/mm/region/region_space.h"
+#include "pagoda/mm/space/flush_batch.h"
 
 namespace pagoda::mm {
 
@@ -15,9 +16,10 @@ Result<> view_allows(const Vad& vad, Protection protection) {
   return is_compatible(vad.section_protection, protection) ? Result<>{} : fail(Status::kSectionProtection);
 }
 
-void protect_shared_entry(RegionSpace& space, Processor& cpu, const Vad& vad, Vpn page, PhysicalAddress pte, RawPte raw,
-                          Protection protection) PAGODA_REQUIRES(space.lock) {
+void protect_shared_entry(RegionSpace& space, FlushBatch& batch, const Vad& vad, Vpn page, PhysicalAddress pte,
+                          RawPte raw, Protection protection) PAGODA_REQUIRES(space.lock) {
   Core& core = space.core();
+  const Processor& cpu = batch.cpu();
   PageTables& tables = space.tables();
   WorkingSet& working_set = space.working_set();
   if (!PteCodec::is_valid(raw)) {
@@ -28,23 +30,17 @@ void protect_shared_entry(RegionSpace& space, Processor& cpu, const Vad& vad, Vp
   }
   const Pfn frame = core.codec.frame(raw);
   const std::uint32_t slot = working_set.find_shared(page);
-  const auto dirty = PteCodec::dirty_of(raw);
   core.note(cpu, EventKind::kProtected, pte, frame, raw);
   if (is_mappable(protection)) {
     working_set.set_protection(slot, protection);
     tables.replace(cpu, pte,
                    core.codec.valid(frame, protection, space.owner(), PteCodec::Dirty::kNo) | soft_bits::kPrototype);
-    space.invalidate(cpu, std::span(&page, 1));
-    if (dirty == PteCodec::Dirty::kNo) return;
-    const LockGuard guard(core.pfns.lock);
-    core.pfns.make_dirty(frame);
+    batch.add({.page = page, .pte = pte, .was = raw}, PteCodec::is_dirty(raw) ? release_cleaned : nullptr);
     return;
   }
   working_set.erase(slot);
   tables.replace(cpu, pte, core.codec.lookup_needed(protection));
-  space.invalidate(cpu, std::span(&page, 1));
-  const LockGuard guard(core.pfns.lock);
-  core.pfns.unshare(cpu, frame, pte.pfn(), dirty);
+  batch.add({.page = page, .pte = pte, .was = raw}, release_unmapped);
 }
 
 }  // namespace
@@ -124,9 +120,8 @@ Result<> DataView::commit(RegionSpace& space, Processor& cpu, Vad& vad, VpnRange
   if (!area.flags().reserve) return fail(Status::kAlreadyCommitted);
   PAGODA_TRY(view_allows(vad, protection));
   if (vad.no_change) return fail(Status::kInvalidPageProtection);
-  PageTables& tables = space.tables();
   PAGODA_TRY(make_private(space, cpu, pages));
-  PAGODA_TRY(tables.make_all(cpu, pages));
+  PAGODA_TRY(space.make_tables(cpu, pages));
   // What the protection will cost is taken first and given back for `protect_view` to take: then nothing can fail once
   // the pages are committed.
   const PageCount private_now = space.charged_copies(cpu, vad, pages);
@@ -148,7 +143,7 @@ Result<> DataView::protect(RegionSpace& space, Processor& cpu, Vad& vad, VpnRang
   space.lock.assert_held();
   PageTables& tables = space.tables();
   PAGODA_TRY(make_private(space, cpu, pages));
-  PAGODA_TRY(tables.make_all(cpu, pages));
+  PAGODA_TRY(space.make_tables(cpu, pages));
   const PageCount before = space.charged_copies(cpu, vad, pages);
   PageCount after;
   tables.for_each(cpu, pages, [&](Vpn page, PhysicalAddress, RawPte raw) {
@@ -158,6 +153,7 @@ Result<> DataView::protect(RegionSpace& space, Processor& cpu, Vad& vad, VpnRang
     space.free_empty_tables(cpu, pages);
     return charged;
   }
+  FlushBatchOf<kRangeBatch> batch(space, cpu);
   tables.for_each(
       cpu, pages,
       [&](Vpn page, PhysicalAddress pte, RawPte raw) {
@@ -165,15 +161,13 @@ Result<> DataView::protect(RegionSpace& space, Processor& cpu, Vad& vad, VpnRang
         const Protection now = space.current_protection(cpu, vad, page, raw);
         const Protection rights = in_view(vad, page, protection);
         if (space.is_private_entry(raw)) {
-          if (now != unshared(protection)) space.protect_entry(cpu, page, pte, raw, unshared(protection));
+          if (now != unshared(protection)) space.protect_entry(batch, page, pte, raw, unshared(protection));
         } else if (now != rights) {
-          protect_shared_entry(space, cpu, vad, page, pte, raw, rights);
+          protect_shared_entry(space, batch, vad, page, pte, raw, rights);
         }
       },
-      [&](Vpn page) {
-        space.lock.assert_held();
-        tables.free_if_empty(cpu, page);
-      });
+      [&](Vpn page) { batch.unlink_tables(page); });
+  batch.flush();
   return {};
 }
 

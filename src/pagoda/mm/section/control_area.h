@@ -22,6 +22,7 @@
 #pragma once
 
 #include <cstdint>
+#include <list>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -91,11 +92,12 @@ class ControlArea : public PrototypeOwner {
   // --- Counts, under the PFN lock ---
   std::uint32_t section_references = 0;  // NT: NumberOfSectionReferences.
   std::uint32_t mapped_views = 0;        // NT: NumberOfMappedViews.
+  std::uint32_t users = 0;               // Operations that hold no lock and go on using it. NT: NumberOfUserReferences.
   PageCount committed;                   // Pages of a SEC_RESERVE segment that were committed.
   PageCount charge;
   bool delete_when_unused = false;  // NT: DeleteOnClose: not kept for its standby pages.
 
-  [[nodiscard]] bool is_used() const override { return section_references > 0 || mapped_views > 0; }
+  [[nodiscard]] bool is_used() const override { return section_references > 0 || mapped_views > 0 || users > 0; }
 
  private:
   friend class Sections;
@@ -109,6 +111,7 @@ class ControlArea : public PrototypeOwner {
   std::uint64_t file_writes_ = 0;  // What an image's file had counted when the image was made.
   std::vector<std::unique_ptr<Subsection>> subsections_;
   std::vector<Run> runs_;
+  std::list<std::unique_ptr<ControlArea>>::iterator place_;  // Among all control areas.
 };
 
 // The owner of the prototype PTE; null: a clone's. All owners are control areas.

@@ -18,6 +18,9 @@ struct DirtyRun {
   std::size_t count = 0;
   PageCount next;        // Where to go on looking.
   bool waiting = false;  // A page of the range is being written already.
+  Transfers::Id transfer{};
+
+  [[nodiscard]] std::span<const Pfn> frames() const { return std::span(frame).first(count); }
 };
 
 // The next run of modified pages of the segment, from `from` on, and starts their write.
@@ -52,55 +55,44 @@ DirtyRun next_dirty(Core& core, const Processor& cpu, const ControlArea& area, P
   return dirty;
 }
 
-// For the transfer that ends next; not at all if another processor is about to ask the disk.
-void wait_for_transfer(const Core& core, Processor& cpu) PAGODA_REQUIRES(core.pfns.lock) {
-  if (core.io.next() != kNever) cpu.wait_until(core.io.next());
-}
-
 }  // namespace
 
 Result<> Sections::flush(Processor& cpu, FileStream& file, FileOffset offset, ByteCount size) {
+  const Use area = use_data_if_any(cpu, file);
+  if (area.get() == nullptr) return {};
   Status worst = Status::kSuccess;
   for (;;) {
     bool waiting = false;
     Time last;
+    PageCount from = PageCount(offset.value() / kPageBytes);
+    PageCount end;
     {
-      const LockGuard guard(lock);
-      ControlArea* const area = file.data_;
-      if (area == nullptr) return {};
-      PageCount from = PageCount(offset.value() / kPageBytes);
-      PageCount end;
-      {
-        const LockGuard pfn_guard(core_.pfns.lock);
-        core_.io.complete(cpu.now(), core_.pfns);
-        end = area->pages();
-      }
-      if (!size.is_zero()) end = std::min(end, pages_of(ByteCount(offset.value()) + size));
-      while (from < end) {
-        DirtyRun dirty;
-        {
-          const LockGuard pfn_guard(core_.pfns.lock);
-          dirty = next_dirty(core_, cpu, *area, from, end);
-        }
-        waiting |= dirty.waiting;
-        from = dirty.next;
-        if (dirty.count == 0) continue;
-        const MappedWrite write =
-            write_mapped(core_, cpu, file, dirty.first, std::span(dirty.frame).first(dirty.count));
-        if (write.status != Status::kSuccess) worst = write.status;
-        last = std::max(last, write.completes);
-      }
-    }
-    if (waiting) {
       const LockGuard guard(core_.pfns.lock);
-      // None: another thread is about to say when its transfer is done, or it is done.
-      if (const Time next = core_.io.next(); next != kNever) last = std::max(last, next);
+      core_.transfers.complete(cpu.now(), core_.pfns);
+      end = (*area).pages();
+    }
+    if (!size.is_zero()) end = std::min(end, pages_of(ByteCount(offset.value()) + size));
+    while (from < end) {
+      DirtyRun dirty;
+      {
+        const LockGuard guard(core_.pfns.lock);
+        dirty = next_dirty(core_, cpu, *area, from, end);
+        if (dirty.count > 0)
+          dirty.transfer = core_.transfers.begin(Transfers::Kind::kWrite, dirty.frames(), SlotName{});
+      }
+      waiting |= dirty.waiting;
+      from = dirty.next;
+      if (dirty.count == 0) continue;
+      const MappedWrite write = write_mapped(core_, cpu, file, dirty.first, dirty.frames(), dirty.transfer);
+      if (write.status != Status::kSuccess) worst = write.status;
+      last = std::max(last, write.completes);
     }
     cpu.wait_until(last);
-    if (cpu.is_blocked()) return fail(Status::kPending);
     {
       const LockGuard guard(core_.pfns.lock);
-      core_.io.complete(cpu.now(), core_.pfns);
+      if (waiting) core_.transfers.wait_for_any(cpu, core_.pfns);
+      if (cpu.is_blocked()) return fail(Status::kPending);
+      core_.transfers.complete(cpu.now(), core_.pfns);
     }
     if (worst != Status::kSuccess) return fail(worst);
     if (!waiting) return {};
@@ -126,19 +118,21 @@ Result<> Sections::may_truncate_locked(const FileStream& file, ByteCount size) c
 Result<> Sections::cut(Processor& cpu, ControlArea& area, ByteCount size) {
   const std::uint64_t tail = size.value() & kPageOffsetMask;
   Pfn last = kNoPfn;
-  if (tail != 0 && pages_of(size) <= area.pages()) {
-    const auto held = hold(cpu, area, pages_of(size) - 1_pages);
-    if (!held) return std::unexpected(held.error());
-    last = *held;
-  }
+  if (tail != 0 && pages_of(size) <= area.pages()) last = PAGODA_TRY(hold(cpu, area, pages_of(size) - 1_pages));
   for (;;) {
     const LockGuard guard(core_.pfns.lock);
-    core_.io.complete(cpu.now(), core_.pfns);
-    if (drop_pages(cpu, area, pages_of(size))) break;
-    wait_for_transfer(core_, cpu);
-    if (!cpu.is_blocked()) continue;
+    core_.transfers.complete(cpu.now(), core_.pfns);
+    Status status = Status::kSuccess;
+    if (area.mapped_views > 0) {
+      status = Status::kUserMappedFile;  // Since the file was looked at.
+    } else {
+      if (drop_pages(cpu, area, pages_of(size))) break;
+      core_.transfers.wait_for_any(cpu, core_.pfns);
+      if (!cpu.is_blocked()) continue;
+      status = Status::kPending;
+    }
     if (last != kNoPfn) core_.pfns.unpin(last, PteCodec::Dirty::kNo);
-    return fail(Status::kPending);
+    return fail(status);
   }
   if (last == kNoPfn) return {};
   std::memset(cpu.physical().bytes(last, machine::Access::kWrite).data() + tail, 0, kPageBytes - tail);
@@ -173,12 +167,14 @@ bool Sections::drop_pages(const Processor& cpu, ControlArea& area, PageCount fir
 
 Result<> Sections::set_file_size(Processor& cpu, FileStream& file, ByteCount size) {
   return with_memory(relief_, cpu, [&]() -> Result<> {
+    const FileChange change(*this, file);
+    PAGODA_TRY(may_truncate(file, size));
+    if (size < file.size()) {
+      if (const Use data = use_data_if_any(cpu, file); data.get() != nullptr) PAGODA_TRY(cut(cpu, *data, size));
+    }
     const LockGuard guard(lock);
     PAGODA_TRY(may_truncate_locked(file, size));
-    if (size < file.size()) {
-      if (file.data_ != nullptr) PAGODA_TRY(cut(cpu, *file.data_, size));
-      if (file.image_ != nullptr) destroy(cpu, *file.image_);
-    }
+    if (size < file.size() && file.image_ != nullptr) destroy(cpu, *file.image_);
     PAGODA_TRY(resize_file(cpu, file, size));
     if (file.data_ != nullptr && pages_of(size) > file.data_->pages()) return grow(cpu, *file.data_, pages_of(size));
     return {};
@@ -203,25 +199,29 @@ Result<Pfn> Sections::hold(Processor& cpu, ControlArea& area, PageCount page) {
   for (;;) {
     {
       const LockGuard guard(core_.pfns.lock);
-      core_.io.complete(cpu.now(), core_.pfns);
+      core_.transfers.complete(cpu.now(), core_.pfns);
       if (core_.pfns.available() < kFaultReserve) return fail(Status::kNoMemory);
+      if (page >= area.pages()) return fail(Status::kInPageError);
       const RawPte raw = core_.load_prototype(cpu, area.prototype_of(core_.codec, page));
       if (PteCodec::is_valid(raw) || PteCodec::is_transition(raw)) {
         const Pfn frame = core_.codec.frame(raw);
         const PfnEntry& entry = core_.pfns.entry(frame);
         if (!entry.read_in_progress) {
+          if (!is_listed(entry.state) && entry.reference_count >= PfnEntry::kMostCounted)
+            return fail(Status::kInsufficientResources);
           core_.pfns.pin(frame);
           return frame;
         }
-        // kNever: another processor is about to ask the disk.
-        if (Time(entry.io_completes) != kNever) cpu.wait_until(Time(entry.io_completes));
+        core_.transfers.wait_for_read(cpu, core_.pfns, frame);
         if (cpu.is_blocked()) return fail(Status::kPending);
         continue;
       }
     }
-    const MappedRead read = read_mapped(core_, cpu, area, page);
+    MappedRead begun = begin_mapped_read(core_, cpu, area, page);
+    if (begun.status != Status::kSuccess) return fail(begun.status);
+    if (!begun.cluster) continue;
+    const ReadOutcome read = finish_read(core_, cpu, *begun.cluster);
     if (read.status != Status::kSuccess) return fail(read.status);
-    if (!read.started) continue;
     cpu.wait_until(read.completes);
     if (cpu.is_blocked()) return fail(Status::kPending);
   }
@@ -232,56 +232,47 @@ void Sections::let_go(Pfn frame, PteCodec::Dirty dirty) {
   core_.pfns.unpin(frame, dirty);
 }
 
-Result<ControlArea*> Sections::data_of(Processor& cpu, const std::shared_ptr<FileStream>& file) {
-  return area_for(cpu, {.file = file, .kind = SectionKind::kData}, {});
+Result<Sections::Use> Sections::use_data(Processor& cpu, const std::shared_ptr<FileStream>& file) {
+  const LockGuard guard(lock);
+  return Use(*this, cpu, *PAGODA_TRY(area_for(cpu, {.file = file, .kind = SectionKind::kData}, {})));
+}
+
+Sections::Use Sections::use_data_if_any(Processor& cpu, const FileStream& file) {
+  const LockGuard guard(lock);
+  return file.data_ == nullptr ? Use() : Use(*this, cpu, *file.data_);
 }
 
 template <class Move>
-Result<std::size_t> Sections::transfer_in_page(Processor& cpu, const std::shared_ptr<FileStream>& file,
-                                               FileOffset offset, std::size_t bytes, PteCodec::Dirty dirty,
-                                               Move&& move) {
-  const auto area = data_of(cpu, file);
-  if (!area) return std::unexpected(area.error());
+Result<std::size_t> Sections::transfer_in_page(Processor& cpu, ControlArea& area, FileOffset offset, std::size_t bytes,
+                                               PteCodec::Dirty dirty, Move&& move) {
   const std::uint64_t in_page = offset.value() % kPageBytes;
-  const auto frame = hold(cpu, **area, PageCount(offset.value() / kPageBytes));
-  if (!frame) {
-    end_if_unused(cpu, **area);
-    return std::unexpected(frame.error());
-  }
+  const Pfn frame = PAGODA_TRY(hold(cpu, area, PageCount(offset.value() / kPageBytes)));
   const std::size_t length = std::min<std::size_t>(bytes, kPageBytes - in_page);
   {
     const machine::FrameView view =
-        cpu.physical().bytes(*frame, dirty == PteCodec::Dirty::kYes ? machine::Access::kWrite : machine::Access::kRead);
+        cpu.physical().bytes(frame, dirty == PteCodec::Dirty::kYes ? machine::Access::kWrite : machine::Access::kRead);
     move(view.data() + in_page, length);
   }
-  let_go(*frame, dirty);
+  let_go(frame, dirty);
   return length;
 }
 
-Result<> Sections::read_held(Processor& cpu, const std::shared_ptr<FileStream>& file, FileOffset offset,
-                             std::span<std::byte> into) {
-  while (!into.empty()) {
-    const auto moved =
-        transfer_in_page(cpu, file, offset, into.size(), PteCodec::Dirty::kNo,
-                         [&](const std::byte* page, std::size_t length) { std::memcpy(into.data(), page, length); });
-    if (!moved) return std::unexpected(moved.error());
-    offset += ByteCount(*moved);
-    into = into.subspan(*moved);
-  }
-  return {};
+Result<std::size_t> Sections::read_in_page(Processor& cpu, ControlArea& area, FileOffset offset,
+                                           std::span<std::byte> into) {
+  return transfer_in_page(
+      cpu, area, offset, into.size(), PteCodec::Dirty::kNo,
+      [&](const std::byte* page, std::size_t length) { std::memcpy(into.data(), page, length); });
 }
 
 template <class Move>
 Result<ByteCount> Sections::transfer(Processor& cpu, const std::shared_ptr<FileStream>& file, FileOffset offset,
                                      std::size_t bytes, PteCodec::Dirty dirty, Move&& move) {
+  const Use area = PAGODA_TRY(use_data(cpu, file));
   std::size_t done = 0;
   while (done < bytes) {
     const auto result = with_memory(relief_, cpu, [&]() -> Result<> {
-      const LockGuard guard(lock);
-      const auto moved = transfer_in_page(cpu, file, offset + ByteCount(done), bytes - done, dirty,
-                                          [&](std::byte* page, std::size_t length) { move(page, done, length); });
-      if (!moved) return std::unexpected(moved.error());
-      done += *moved;
+      done += PAGODA_TRY(transfer_in_page(cpu, *area, offset + ByteCount(done), bytes - done, dirty,
+                                          [&](std::byte* page, std::size_t length) { move(page, done, length); }));
       return {};
     });
     // Begun anew, pages that were there may have left meanwhile: what is done is done.

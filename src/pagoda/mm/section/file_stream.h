@@ -6,7 +6,8 @@
 // An image is a snapshot: what is written to the file later does not show in it (reference/nt.md section 6). `writes`
 // tells whether an image that is not used any more is out of date.
 //
-// Locking: the control areas belong to Sections::lock; the size changes under it too. `writes`: the PFN lock.
+// Locking: the control areas belong to Sections::lock; the size changes under it too, in one change of the file at a time
+// (Sections::FileChange). `writes`: the PFN lock.
 #pragma once
 
 #include <cstdint>
@@ -41,6 +42,7 @@ class FileStream {
   std::unique_ptr<machine::DiskFile> file_;
   ControlArea* data_ = nullptr;   // NT: DataSectionObject.
   ControlArea* image_ = nullptr;  // NT: ImageSectionObject.
+  bool changing_ = false;         // A change of the file is under way, which may have let all locks go.
 };
 
 }  // namespace pagoda::mm

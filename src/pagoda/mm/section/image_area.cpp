@@ -8,43 +8,60 @@
 // between the end of a section and the next one are not committed (as in NT, whose prototype PTEs there are zero), so
 // they are reported as reserved; an image with pages that processes share for writing goes with its last user, so that
 // the next one finds them as they are in the file.
+#include <utility>
+
 #include "pagoda/mm/section/sections.h"
 
 namespace pagoda::mm {
 
 Result<ImageLayout> Sections::read_layout(Processor& cpu, const std::shared_ptr<FileStream>& file) {
+  const Use data = PAGODA_TRY(use_data(cpu, file));
   return parse_pe_image(file->size(), [&](FileOffset at, std::span<std::byte> into) -> Result<> {
-    lock.assert_held();
-    const auto done = read_held(cpu, file, at, into);
-    return done || done.error() != Status::kInPageError ? done : fail(Status::kIoDeviceError);
+    while (!into.empty()) {
+      const auto moved = read_in_page(cpu, *data, at, into);
+      if (!moved) return fail(moved.error() == Status::kInPageError ? Status::kIoDeviceError : moved.error());
+      at += ByteCount(*moved);
+      into = into.subspan(*moved);
+    }
+    return {};
   });
 }
 
-Result<ControlArea*> Sections::image_area(Processor& cpu, const std::shared_ptr<FileStream>& file) {
-  if (ControlArea* const there = file->image_; there != nullptr) {
-    {
-      const LockGuard guard(core_.pfns.lock);
-      if (there->is_used() || there->is_current()) return there;
+Result<Sections::Use> Sections::image_area(Processor& cpu, const std::shared_ptr<FileStream>& file) {
+  {
+    const LockGuard guard(lock);
+    if (ControlArea* const there = file->image_; there != nullptr) {
+      bool is_good = false;
+      {
+        const LockGuard pfn_guard(core_.pfns.lock);
+        is_good = there->is_used() || there->is_current();
+      }
+      if (is_good) return Use(*this, cpu, *there);
+      destroy(cpu, *there);
     }
-    destroy(cpu, *there);
   }
-  auto layout = read_layout(cpu, file);
-  if (!layout) return std::unexpected(layout.error());
-  if (layout->format == PeFormat::kPe32Plus && core_.mode.format != machine::PteFormat::kAmd64)
+  auto layout = PAGODA_TRY(read_layout(cpu, file));
+  const LockGuard guard(lock);
+  return Use(*this, cpu, *PAGODA_TRY(make_image_area(cpu, file, std::move(layout))));
+}
+
+Result<ControlArea*> Sections::make_image_area(Processor& cpu, const std::shared_ptr<FileStream>& file,
+                                               ImageLayout layout) {
+  if (layout.format == PeFormat::kPe32Plus && core_.mode.format != machine::PteFormat::kAmd64)
     return fail(Status::kInvalidImageFormat);
-  PAGODA_TRY(may_add_subsections(2 * layout->subsections.size()));
+  PAGODA_TRY(may_add_subsections(2 * layout.subsections.size()));
 
   PageCount shared;
-  for (const ImageSubsection& part : layout->subsections)
+  for (const ImageSubsection& part : layout.subsections)
     if (is_writable(part.protection)) shared += part.pages;
   ControlArea& area = new_area(SectionKind::kImage, {}, file);
-  auto made = charge(area, shared, core_.prototypes.pages_for(layout->pages));
-  if (made) made = grow(cpu, area, layout->pages);
+  auto made = charge(area, shared, core_.prototypes.pages_for(layout.pages));
+  if (made) made = grow(cpu, area, layout.pages);
   if (!made) {
     destroy(cpu, area);
     return std::unexpected(made.error());
   }
-  for (const ImageSubsection& part : layout->subsections) {
+  for (const ImageSubsection& part : layout.subsections) {
     add_subsection(area, {.first = part.first_page,
                           .pages = part.pages,
                           .file_offset = part.file_offset,
@@ -59,7 +76,7 @@ Result<ControlArea*> Sections::image_area(Processor& cpu, const std::shared_ptr<
                           .protection = Protection::kNone,
                           .address = {}});
   }
-  area.image_ = std::move(*layout);
+  area.image_ = std::move(layout);
   file->image_ = &area;
   const LockGuard guard(core_.pfns.lock);
   area.file_writes_ = file->writes;

@@ -358,7 +358,9 @@ TEST_P(LargeSections, TheCheckerSeesTheirMappings) {
     const RawPte raw = t.core().load(t.cpu(), one.pte());
     machine::store_entry(t.cpu().physical(), t.core().mode, one.pte(), t.core().load(t.cpu(), two.pte()));
     machine::store_entry(t.cpu().physical(), t.core().mode, two.pte(), raw);
-    std::swap(one.pte_address, two.pte_address);
+    const PhysicalAddress of_one = one.pte();
+    one.set_pte(two.pte());
+    two.set_pte(of_one);
   };
   exchange();
   EXPECT_TRUE(finds("CA4"));

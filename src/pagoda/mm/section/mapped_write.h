@@ -12,8 +12,9 @@ struct MappedWrite {
   Status status = Status::kSuccess;
   Time completes;
 };
-// Writes frames to consecutive pages of the segment from `first` on, by one transfer, which PendingIo ends.
-// Requires: `begin_write` was called for the frames; the PFN lock is not held.
-MappedWrite write_mapped(Core& core, Processor& cpu, FileStream& file, PageCount first, std::span<const Pfn> frames);
+// Writes frames to consecutive pages of the segment from `first` on, by the transfer, which has begun.
+// Requires: the caller holds no lock of the manager's; the file lives meanwhile.
+MappedWrite write_mapped(Core& core, Processor& cpu, FileStream& file, PageCount first, std::span<const Pfn> frames,
+                         Transfers::Id transfer) PAGODA_EXCLUDES(core.pfns.lock);
 
 }  // namespace pagoda::mm

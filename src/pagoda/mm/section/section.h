@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <list>
 #include <memory>
 #include <optional>
 
@@ -65,6 +66,7 @@ class Section {
   SectionFlags flags_;
   std::optional<VirtualAddress> based_at_;
   std::uint32_t references_ = 1;
+  std::list<std::unique_ptr<Section>>::iterator place_;  // Among all sections.
 };
 
 // Whether a view of the protection may be made of a section of the other, and later be changed to it.

@@ -1,6 +1,7 @@
 #include "pagoda/mm/section/sections.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "pagoda/mm/space/page_tables.h"
@@ -38,9 +39,38 @@ Sections::Sections(Core& core, ShortageRelief& relief)
 
 Sections::~Sections() = default;
 
+Sections::Use::Use(Sections& sections, Processor& cpu, ControlArea& area)
+    : sections_(&sections), cpu_(&cpu), area_(&area) {
+  const LockGuard guard(sections.core_.pfns.lock);
+  ++area.users;
+}
+
+Sections::Use::~Use() {
+  if (area_ == nullptr) return;
+  const LockGuard guard(sections_->lock);
+  {
+    const LockGuard pfn_guard(sections_->core_.pfns.lock);
+    --area_->users;
+  }
+  sections_->end_if_unused(*cpu_, *area_);
+}
+
+Sections::FileChange::FileChange(Sections& sections, FileStream& file) : sections_(sections), file_(file) {
+  const LockGuard guard(sections_.lock);
+  sections_.wait_for_change(file_);
+  file_.changing_ = true;
+}
+
+Sections::FileChange::~FileChange() {
+  const LockGuard guard(sections_.lock);
+  file_.changing_ = false;
+  sections_.changed_.wake_all();
+}
+
 ControlArea& Sections::new_area(SectionKind kind, const SectionFlags& flags, std::shared_ptr<FileStream> file) {
   areas_.push_back(std::make_unique<ControlArea>(next_area_++, kind, flags, std::move(file)));
   ControlArea& area = *areas_.back();
+  area.place_ = std::prev(areas_.end());
   const LockGuard guard(core_.pfns.lock);
   core_.prototypes.add_owner(area);
   return area;
@@ -171,24 +201,23 @@ Result<Section*> Sections::create(Processor& cpu, const SectionRequest& request)
   reap(cpu);
   if (request.kind != SectionKind::kImage) {
     const LockGuard guard(lock);
-    return create_locked(cpu, request);
+    if (request.file != nullptr) wait_for_change(*request.file);
+    return create_locked(cpu, request, nullptr);
   }
   // What the image's pages are read from is the file. NT: MiFlushDataSection.
   PAGODA_TRY(flush(cpu, *request.file, FileOffset{}, ByteCount{}));
-  return with_memory(relief_, cpu, [&] {
+  return with_memory(relief_, cpu, [&]() -> Result<Section*> {
+    const FileChange change(*this, *request.file);
+    const Use image = PAGODA_TRY(image_area(cpu, request.file));
     const LockGuard guard(lock);
-    return create_locked(cpu, request);
+    return create_locked(cpu, request, image.get());
   });
 }
 
-Result<Section*> Sections::create_locked(Processor& cpu, const SectionRequest& request) {
+Result<Section*> Sections::create_locked(Processor& cpu, const SectionRequest& request, ControlArea* image) {
   ByteCount size = request.size;
   if (request.flags.large_pages) PAGODA_TRY(may_be_large(core_.mode, request));
-  ControlArea* image = nullptr;
-  if (request.kind == SectionKind::kImage) {
-    const auto found = image_area(cpu, request.file);
-    if (!found) return std::unexpected(found.error());
-    image = *found;
+  if (image != nullptr) {
     size = bytes_of(image->pages());
   } else if (request.kind == SectionKind::kPagingFile) {
     if (size.is_zero()) return fail(Status::kInvalidParameter4);
@@ -228,6 +257,7 @@ Result<Section*> Sections::create_locked(Processor& cpu, const SectionRequest& r
   section->flags_ = request.flags;
   section->based_at_ = based_at;
   sections_.push_back(std::move(section));
+  sections_.back()->place_ = std::prev(sections_.end());
   return sections_.back().get();
 }
 
@@ -241,7 +271,7 @@ void Sections::dereference(Processor& cpu, Section& section) {
   if (--section.references_ > 0) return;
   ControlArea& area = *section.control_area_;
   if (section.based_at_) based_.erase(*based_.find(section.based_at_->vpn()));
-  std::erase_if(sections_, [&](const auto& candidate) { return candidate.get() == &section; });
+  sections_.erase(section.place_);
   {
     const LockGuard pfn_guard(core_.pfns.lock);
     --area.section_references;
@@ -301,7 +331,7 @@ void Sections::destroy(Processor& cpu, ControlArea& area) {
     core_.commit.give_back(area.charge);
     core_.prototypes.remove_owner(area);
   }
-  std::erase_if(areas_, [&](const auto& candidate) { return candidate.get() == &area; });
+  areas_.erase(area.place_);
 }
 
 void Sections::reap(Processor& cpu) {
@@ -313,8 +343,12 @@ void Sections::reap(Processor& cpu) {
   }
   const LockGuard guard(lock);
   for (const std::uint32_t number : emptied) {
-    const auto area = std::ranges::find(areas_, number, [](const auto& candidate) { return candidate->number(); });
-    if (area != areas_.end()) end_if_unused(cpu, **area);
+    ControlArea* area = nullptr;
+    {
+      const LockGuard pfn_guard(core_.pfns.lock);
+      area = static_cast<ControlArea*>(core_.prototypes.owner(number));
+    }
+    if (area != nullptr) end_if_unused(cpu, *area);
   }
 }
 
@@ -342,6 +376,7 @@ Result<> Sections::commit(Processor& cpu, ControlArea& area, PageCount first, Pa
 Result<ByteCount> Sections::extend(Processor& cpu, Section& section, ByteCount size) {
   if (section.kind() != SectionKind::kData) return fail(Status::kSectionNotExtended);
   const LockGuard guard(lock);
+  wait_for_change(*section.control_area_->file_);
   if (size <= section.size_) return section.size_;
   if (size >= kTooBig) return fail(Status::kSectionTooBig);
   ControlArea& area = *section.control_area_;

@@ -7,11 +7,15 @@
 //   with its last page it goes too. Paging-file segments go at once.
 //
 // Locking: `lock` (rank kSection) for which control areas there are; their counts and prototype PTEs belong to the PFN
-// lock. Source: reference/nt.md section 6.
+// lock. Neither is held while a disk works or while bytes go to or come from a caller: an operation that goes on without
+// locks is a user of its control area (Use), and one that changes a file's size or makes its image is the only one of
+// that file (FileChange). Source: reference/nt.md section 6.
 #pragma once
 
+#include <list>
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "pagoda/base/lock.h"
@@ -82,25 +86,64 @@ class Sections {
   void view_unmapped(Processor& cpu, ControlArea& area);
   // Commits pages of a SEC_RESERVE segment for all its views. Fails with kCommitmentLimit, kNoMemory (try again).
   Result<> commit(Processor& cpu, ControlArea& area, PageCount first, PageCount count);
-  // A page of a file's data in memory and held there (one reference) until `let_go`. Fails with kInPageError,
-  // kNoMemory, kPending.
+  // A page of a file's data in memory and held there (one reference) until `let_go`. Requires: the area stays, and no
+  // lock is held. Fails with kInPageError, kNoMemory, kPending, kInsufficientResources (more hold it than can be
+  // counted).
   Result<Pfn> hold(Processor& cpu, ControlArea& area, PageCount page);
   void let_go(Pfn frame, PteCodec::Dirty dirty);
 
   mutable Lock lock;
-  [[nodiscard]] const std::vector<std::unique_ptr<ControlArea>>& areas() const PAGODA_REQUIRES(lock) { return areas_; }
+  [[nodiscard]] const std::list<std::unique_ptr<ControlArea>>& areas() const PAGODA_REQUIRES(lock) { return areas_; }
   [[nodiscard]] std::size_t section_count() const PAGODA_REQUIRES(lock) { return sections_.size(); }
-  [[nodiscard]] const std::vector<std::unique_ptr<Section>>& sections() const PAGODA_REQUIRES(lock) {
-    return sections_;
-  }
+  [[nodiscard]] const std::list<std::unique_ptr<Section>>& sections() const PAGODA_REQUIRES(lock) { return sections_; }
 
  private:
   friend struct Corruptor;
 
-  Result<Section*> create_locked(Processor& cpu, const SectionRequest& request) PAGODA_REQUIRES(lock);
+  // Keeps a control area for an operation that holds no lock. What nobody uses any more goes at its end.
+  class Use {
+   public:
+    Use() = default;
+    Use(Sections& sections, Processor& cpu, ControlArea& area) PAGODA_REQUIRES(sections.lock);
+    ~Use();
+    Use(Use&& other) noexcept
+        : sections_(other.sections_), cpu_(other.cpu_), area_(std::exchange(other.area_, nullptr)) {}
+    Use(const Use&) = delete;
+    Use& operator=(const Use&) = delete;
+    Use& operator=(Use&&) = delete;
+    [[nodiscard]] ControlArea* get() const { return area_; }
+    [[nodiscard]] ControlArea& operator*() const { return *area_; }
+
+   private:
+    Sections* sections_ = nullptr;
+    Processor* cpu_ = nullptr;
+    ControlArea* area_ = nullptr;
+  };
+  // The one change of a file that is under way; another waits for its end.
+  class FileChange {
+   public:
+    FileChange(Sections& sections, FileStream& file);
+    ~FileChange();
+    FileChange(const FileChange&) = delete;
+    FileChange& operator=(const FileChange&) = delete;
+
+   private:
+    Sections& sections_;
+    FileStream& file_;
+  };
+  void wait_for_change(const FileStream& file) PAGODA_REQUIRES(lock) {
+    while (file.changing_) changed_.wait(lock);
+  }
+
+  // `image`: the control area of an image section's file.
+  Result<Section*> create_locked(Processor& cpu, const SectionRequest& request, ControlArea* image)
+      PAGODA_REQUIRES(lock);
   // The control area of the file's image (section/image_area.cpp), made if there is none that is up to date or in use.
-  Result<ControlArea*> image_area(Processor& cpu, const std::shared_ptr<FileStream>& file) PAGODA_REQUIRES(lock);
-  Result<ImageLayout> read_layout(Processor& cpu, const std::shared_ptr<FileStream>& file) PAGODA_REQUIRES(lock);
+  // Requires: a FileChange.
+  Result<Use> image_area(Processor& cpu, const std::shared_ptr<FileStream>& file) PAGODA_EXCLUDES(lock);
+  Result<ControlArea*> make_image_area(Processor& cpu, const std::shared_ptr<FileStream>& file, ImageLayout layout)
+      PAGODA_REQUIRES(lock);
+  Result<ImageLayout> read_layout(Processor& cpu, const std::shared_ptr<FileStream>& file) PAGODA_EXCLUDES(lock);
   // Takes all frames of a segment of large pages (section/large_section.cpp), which keeps them until it ends. Fails
   // with kInsufficientResources, having taken a part.
   Result<> take_large_pages(Processor& cpu, ControlArea& area) PAGODA_REQUIRES(lock);
@@ -118,19 +161,21 @@ class Sections {
   void end_if_unused(Processor& cpu, ControlArea& area) PAGODA_REQUIRES(lock);
   void destroy(Processor& cpu, ControlArea& area) PAGODA_REQUIRES(lock);
   Result<> may_truncate_locked(const FileStream& file, ByteCount size) const PAGODA_REQUIRES(lock);
-  Result<> cut(Processor& cpu, ControlArea& area, ByteCount size) PAGODA_REQUIRES(lock);
+  Result<> cut(Processor& cpu, ControlArea& area, ByteCount size) PAGODA_EXCLUDES(lock);
   Result<> resize_file(const Processor& cpu, FileStream& file, ByteCount size) PAGODA_REQUIRES(lock);
-  bool drop_pages(const Processor& cpu, ControlArea& area, PageCount first) PAGODA_REQUIRES(lock, core_.pfns.lock);
+  bool drop_pages(const Processor& cpu, ControlArea& area, PageCount first) PAGODA_REQUIRES(core_.pfns.lock);
   // The control area of the file's data, made if there is none.
-  Result<ControlArea*> data_of(Processor& cpu, const std::shared_ptr<FileStream>& file) PAGODA_REQUIRES(lock);
+  Result<Use> use_data(Processor& cpu, const std::shared_ptr<FileStream>& file) PAGODA_EXCLUDES(lock);
+  // The same if there is one.
+  Use use_data_if_any(Processor& cpu, const FileStream& file) PAGODA_EXCLUDES(lock);
   // The part of the bytes that lies in the page of their first one, held meanwhile: `move(where they are, how many)`.
-  // Returns how many. An area that was made for a page which could not be had goes again.
+  // Returns how many.
   template <class Move>
-  Result<std::size_t> transfer_in_page(Processor& cpu, const std::shared_ptr<FileStream>& file, FileOffset offset,
-                                       std::size_t bytes, PteCodec::Dirty dirty, Move&& move) PAGODA_REQUIRES(lock);
-  // Reads bytes that are there, as `read` does, under the lock; waits for nothing but the disk.
-  Result<> read_held(Processor& cpu, const std::shared_ptr<FileStream>& file, FileOffset offset,
-                     std::span<std::byte> into) PAGODA_REQUIRES(lock);
+  Result<std::size_t> transfer_in_page(Processor& cpu, ControlArea& area, FileOffset offset, std::size_t bytes,
+                                       PteCodec::Dirty dirty, Move&& move) PAGODA_EXCLUDES(lock);
+  // Reads as many of the bytes as lie in the page of their first one. Returns how many.
+  Result<std::size_t> read_in_page(Processor& cpu, ControlArea& area, FileOffset offset, std::span<std::byte> into)
+      PAGODA_EXCLUDES(lock);
   // Moves bytes page by page: `move(bytes of the page, done before, how many)`.
   template <class Move>
   Result<ByteCount> transfer(Processor& cpu, const std::shared_ptr<FileStream>& file, FileOffset offset,
@@ -140,8 +185,10 @@ class Sections {
 
   Core& core_;
   ShortageRelief& relief_;
-  std::vector<std::unique_ptr<ControlArea>> areas_ PAGODA_GUARDED_BY(lock);
-  std::vector<std::unique_ptr<Section>> sections_ PAGODA_GUARDED_BY(lock);
+  WaitQueue changed_;  // A FileChange has ended.
+  // In the order in which they were made; each knows its place.
+  std::list<std::unique_ptr<ControlArea>> areas_ PAGODA_GUARDED_BY(lock);
+  std::list<std::unique_ptr<Section>> sections_ PAGODA_GUARDED_BY(lock);
   // Places of subsections' addresses: those from `next_place_` on were never given out. 0 never is, so that no
   // subsection-form PTE looks empty.
   std::size_t next_place_ PAGODA_GUARDED_BY(lock) = 1;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "pagoda/mm/space/flush_batch.h"
+
 namespace pagoda::mm {
 
 AddressSpace::AddressSpace(Core& core, ShortageRelief& relief, RegionSource& regions, const Identity& identity,
@@ -24,23 +26,16 @@ void AddressSpace::remove_observer(SecondaryMmu& observer) {
   std::erase(observers_, &observer);
 }
 
-void AddressSpace::invalidate_tlbs(Processor& cpu, VpnRange pages) {
-  core_.machine.shoot_down(cpu, loaded_on_, asid(), pages);
+machine::OldEntries AddressSpace::enter(const Processor& cpu) {
+  const bool keeps = trusts_entries_of(cpu);
+  loaded_on_.add(cpu.number());
+  return keeps ? machine::OldEntries::kKeep : machine::OldEntries::kForget;
 }
 
-void AddressSpace::invalidate(Processor& cpu, std::span<const Vpn> pages) {
-  if (PageCount(pages.size()) > machine::kSinglePageCeiling) {
-    invalidate_tlbs(cpu, range());
-  } else {
-    for (const Vpn page : pages) invalidate_tlbs(cpu, {page, 1_pages});
-  }
-  for (SecondaryMmu* observer : observers_)
-    for (const Vpn page : pages) observer->invalidate({page, 1_pages});
-}
-
-void AddressSpace::invalidate_range(Processor& cpu, VpnRange pages) {
-  invalidate_tlbs(cpu, pages);
-  for (SecondaryMmu* observer : observers_) observer->invalidate(pages);
+void AddressSpace::leave(const Processor& cpu) {
+  loaded_on_.remove(cpu.number());
+  if (cpu.number() >= left_at_.size()) left_at_.resize(cpu.number() + std::size_t{1});
+  left_at_[cpu.number()] = invalidations_;
 }
 
 bool AddressSpace::test_and_clear_accessed(const Processor& cpu, const Wsle& entry) {
@@ -128,8 +123,47 @@ std::uint32_t AddressSpace::working_set_slot(Vpn page, RawPte raw) const {
   return core_.pfns.entry(core_.codec.frame(raw)).ws_index;
 }
 
+Result<> AddressSpace::make_tables(Processor& cpu, VpnRange pages) {
+  const std::uint64_t entries = core_.mode.entries(1);
+  const auto next_table = [entries](Vpn page) { return Vpn((page.value() / entries + 1) * entries); };
+  for (Vpn page = pages.first; page < pages.end(); page = next_table(page)) {
+    if (tables_.make(cpu, page)) continue;
+    FlushBatchOf<1> batch(*this, cpu);
+    for (Vpn made = pages.first; made < page; made = next_table(made)) batch.unlink_tables(made);
+    batch.flush();
+    return fail(Status::kNoMemory);
+  }
+  return {};
+}
+
+void AddressSpace::free_empty_tables(Processor& cpu, Vpn page) {
+  FlushBatchOf<1> batch(*this, cpu);
+  batch.unlink_tables(page);
+  batch.flush();
+}
+
+namespace {
+
+void release_protected(AddressSpace& space, const Processor& cpu, const FlushBatch::Change& change) {
+  PfnDatabase& pfns = space.core().pfns;
+  pfns.lock.assert_held();
+  pfns.set_protection(space.core().codec.frame(change.was), change.protection);
+  // What the dirty bit said goes into the PFN entry; the PTE starts clean, and a next write says so again.
+  release_cleaned(space, cpu, change);
+}
+
+void release_forbidden(AddressSpace& space, const Processor& cpu, const FlushBatch::Change& change) {
+  PfnDatabase& pfns = space.core().pfns;
+  pfns.lock.assert_held();
+  pfns.set_protection(space.core().codec.frame(change.was), change.protection);
+  release_unmapped(space, cpu, change);
+}
+
+}  // namespace
+
 // The page of the entry is private.
-void AddressSpace::protect_entry(Processor& cpu, Vpn page, PhysicalAddress pte, RawPte raw, Protection protection) {
+void AddressSpace::protect_entry(FlushBatch& batch, Vpn page, PhysicalAddress pte, RawPte raw, Protection protection) {
+  const Processor& cpu = batch.cpu();
   if (!PteCodec::is_valid(raw)) {
     const LockGuard guard(core_.pfns.lock);
     raw = core_.load(cpu, pte);
@@ -143,24 +177,23 @@ void AddressSpace::protect_entry(Processor& cpu, Vpn page, PhysicalAddress pte, 
   }
   const Pfn frame = core_.codec.frame(raw);
   core_.note(cpu, EventKind::kProtected, pte, frame, raw);
-  const auto dirty = PteCodec::dirty_of(raw);
-  if (dirty == PteCodec::Dirty::kYes) record_write(page);
+  if (PteCodec::is_dirty(raw)) record_write(page);
+  const FlushBatch::Change change{.page = page, .pte = pte, .was = raw, .protection = protection};
   if (is_mappable(protection)) {
     tables_.replace(cpu, pte, core_.codec.valid(frame, protection, owner(), PteCodec::Dirty::kNo));
-    invalidate(cpu, std::span(&page, 1));
-    const LockGuard guard(core_.pfns.lock);
-    core_.pfns.set_protection(frame, protection);
-    // What the dirty bit said goes into the PFN entry; the PTE starts clean, and a next write says so again.
-    if (dirty == PteCodec::Dirty::kYes) core_.pfns.make_dirty(frame);
+    batch.add(change, release_protected);
     return;
   }
   // Nobody may touch it, or a guard stands before it: the page leaves the working set and keeps its contents.
   working_set_.erase(core_.pfns.entry(frame).ws_index);
   tables_.replace(cpu, pte, core_.codec.transition(frame, protection));
-  invalidate(cpu, std::span(&page, 1));
-  const LockGuard guard(core_.pfns.lock);
-  core_.pfns.set_protection(frame, protection);
-  core_.pfns.unmap(frame, dirty);
+  batch.add(change, release_forbidden);
+}
+
+void AddressSpace::protect_entry(Processor& cpu, Vpn page, PhysicalAddress pte, RawPte raw, Protection protection) {
+  FlushBatchOf<1> batch(*this, cpu);
+  protect_entry(batch, page, pte, raw, protection);
+  batch.flush();
 }
 
 void AddressSpace::drop_clone(const Processor& cpu, VirtualAddress prototype) {

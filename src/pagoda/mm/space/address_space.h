@@ -9,6 +9,12 @@
 //
 // Invariants (mm::check), beside those of PageTables and WorkingSet:
 //   [AS4] No two spaces have the same tag, unless they have none.
+//   [AS7] The processors in its set are those that have its root loaded.
+//
+// Processors that left a space keep what they remember under its tag, and are not interrupted for it: the space counts
+// its invalidations, and a processor that comes back forgets it all if there was one meanwhile, or if it is new here,
+// where the tag may have been another space's (Linux: tlb_gen).
+//
 // Locking: `lock` guards all parts; lower-ranked locks (PFN) are taken inside. Source: reference/nt.md sections 5 and 9.
 #pragma once
 
@@ -26,6 +32,8 @@
 #include "pagoda/mm/space/working_set.h"
 
 namespace pagoda::mm {
+
+class FlushBatch;
 
 class AddressSpace {
  public:
@@ -60,6 +68,16 @@ class AddressSpace {
 
   // --- Parts, for the rest of mm ---
   mutable Lock lock;
+  // --- Changes of regions, which may let `lock` go in their middle: ChangeGuard, PauseGuard ---
+  void wait_for_change() PAGODA_REQUIRES(lock) {
+    while (paused_) [[unlikely]]
+      changed_.wait(lock);
+  }
+  void set_paused(bool paused) PAGODA_REQUIRES(lock) {
+    paused_ = paused;
+    if (!paused) changed_.wake_all();
+  }
+  [[nodiscard]] bool is_paused() const PAGODA_REQUIRES(lock) { return paused_; }
   [[nodiscard]] RegionSource& regions() PAGODA_REQUIRES(lock) { return regions_; }
   [[nodiscard]] PageTables& tables() PAGODA_REQUIRES(lock) { return tables_; }
   [[nodiscard]] const PageTables& tables() const PAGODA_REQUIRES(lock) { return tables_; }
@@ -80,14 +98,33 @@ class AddressSpace {
   }
 
   // --- Caches over the page tables ---
-  // A processor loads the root.
-  void loaded_on(const Processor& cpu) PAGODA_REQUIRES(lock) { loaded_on_.add(cpu.number()); }
-  // Invalidates the pages in all TLBs and SecondaryMmus. Requires: their PTEs are less permissive already, their frames
-  // not reused yet; the PFN lock is not held.
-  void invalidate(Processor& cpu, std::span<const Vpn> pages) PAGODA_REQUIRES(lock);
-  void invalidate_range(Processor& cpu, VpnRange pages) PAGODA_REQUIRES(lock);
+  // A processor is about to load the root. Returns what must become of what it remembers under the tag.
+  [[nodiscard]] machine::OldEntries enter(const Processor& cpu) PAGODA_REQUIRES(lock);
+  // It has loaded another root.
+  void leave(const Processor& cpu) PAGODA_REQUIRES(lock);
+  // Whether the processor has entered and not left.
+  [[nodiscard]] bool is_loaded_on(const Processor& cpu) const PAGODA_REQUIRES(lock) {
+    return loaded_on_.contains(cpu.number());
+  }
+  // Whether the processor uses what it remembers under the tag, now or when it comes back.
+  [[nodiscard]] bool trusts_entries_of(const Processor& cpu) const PAGODA_REQUIRES(lock) {
+    return is_loaded_on(cpu) || left_now(cpu);
+  }
+  // Invalidates pages in all TLBs and SecondaryMmus; of more than one run a FlushBatch does it. Requires: their PTEs are
+  // less permissive already, their frames not reused yet; the PFN lock is not held.
+  void invalidate(Processor& cpu, const machine::StaleRun& run) PAGODA_REQUIRES(lock) {
+    invalidate_tlbs(cpu, std::span(&run, 1));
+    tell_observers(run.pages);
+  }
   // The same in the processors' TLBs alone, after accessed bits were cleared: else the next use would not set them.
-  void invalidate_tlbs(Processor& cpu, VpnRange pages) PAGODA_REQUIRES(lock);
+  void invalidate_tlbs(Processor& cpu, std::span<const machine::StaleRun> runs) PAGODA_REQUIRES(lock) {
+    ++invalidations_;
+    core_.machine.shoot_down(cpu, {root(), asid(), loaded_on_}, runs);
+  }
+  // The same in SecondaryMmus alone.
+  void tell_observers(VpnRange pages) PAGODA_REQUIRES(lock) {
+    for (SecondaryMmu* observer : observers_) observer->invalidate(pages);
+  }
   // Reads and clears the accessed bit, in the PTE and in every observer. TLBs may keep the page.
   bool test_and_clear_accessed(const Processor& cpu, const Wsle& entry) PAGODA_REQUIRES(lock);
   // Whether the page was accessed since that; what observers know becomes the PTE's accessed bit.
@@ -119,7 +156,13 @@ class AddressSpace {
   // --- Changes of a level-1 entry ---
   // See RegionSource.
   void record_write(Vpn page) PAGODA_REQUIRES(lock) { regions_.record_write(page); }
+  // Makes all tables that the range needs, so that no later step can fail; or none, and kNoMemory. Takes the PFN lock.
+  Result<> make_tables(Processor& cpu, VpnRange pages) PAGODA_REQUIRES(lock);
+  // Frees those tables of the page that are empty. Takes the PFN lock.
+  void free_empty_tables(Processor& cpu, Vpn page) PAGODA_REQUIRES(lock);
   // Gives a private page other rights, whatever form its entry has.
+  void protect_entry(FlushBatch& batch, Vpn page, PhysicalAddress pte, RawPte raw, Protection protection)
+      PAGODA_REQUIRES(lock);
   void protect_entry(Processor& cpu, Vpn page, PhysicalAddress pte, RawPte raw, Protection protection)
       PAGODA_REQUIRES(lock);
   // Unmaps the page of an entry that was valid: deletes a private page, drops this space's share of a shared one.
@@ -140,10 +183,56 @@ class AddressSpace {
   machine::ProcessorSet loaded_on_ PAGODA_GUARDED_BY(lock);
 
  private:
+  [[nodiscard]] bool left_now(const Processor& cpu) const PAGODA_REQUIRES(lock) {
+    return cpu.number() < left_at_.size() && left_at_[cpu.number()] == invalidations_;
+  }
+
+  WaitQueue changed_;
+  bool paused_ PAGODA_GUARDED_BY(lock) = false;  // A change has let the lock go for a while.
   ShortageRelief& relief_;
   RegionSource& regions_;
   const Identity identity_;
   std::vector<SecondaryMmu*> observers_ PAGODA_GUARDED_BY(lock);
+  std::uint64_t invalidations_ PAGODA_GUARDED_BY(lock) = 1;
+  // By processor: `invalidations_` when it left; 0: it has not left yet.
+  std::vector<std::uint64_t> left_at_ PAGODA_GUARDED_BY(lock);
+};
+
+// Holds the space's lock for a change of its regions, or of the rights of their pages. At most one change of a space is
+// under way, also while it has let the lock go (PauseGuard): what it has found out about regions stays true then, while
+// faults and trims go on. NT: the address creation lock.
+class PAGODA_SCOPED_CAPABILITY ChangeGuard {
+ public:
+  explicit ChangeGuard(AddressSpace& space) PAGODA_ACQUIRE(space.lock) : space_(space) {
+    space_.lock.take();
+    space_.wait_for_change();
+  }
+  ~ChangeGuard() PAGODA_RELEASE() {
+    if (space_.is_paused()) [[unlikely]]
+      space_.set_paused(false);
+    space_.lock.release();
+  }
+  ChangeGuard(const ChangeGuard&) = delete;
+  ChangeGuard& operator=(const ChangeGuard&) = delete;
+
+ private:
+  AddressSpace& space_;
+};
+
+// Lets the lock of a change go for a scope, in which a disk may work. Afterwards entries are to be read again.
+// Requires: the ChangeGuard of the space.
+class PauseGuard {
+ public:
+  explicit PauseGuard(AddressSpace& space) PAGODA_NO_THREAD_SAFETY : space_(space) {
+    space_.set_paused(true);
+    space_.lock.release();
+  }
+  ~PauseGuard() PAGODA_NO_THREAD_SAFETY { space_.lock.take(); }
+  PauseGuard(const PauseGuard&) = delete;
+  PauseGuard& operator=(const PauseGuard&) = delete;
+
+ private:
+  AddressSpace& space_;
 };
 
 }  // namespace pagoda::mm

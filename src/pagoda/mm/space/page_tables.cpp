@@ -42,46 +42,44 @@ Result<PhysicalAddress> PageTables::make_to(Processor& cpu, Vpn page, unsigned l
   const machine::PagingMode& mode = core_.mode;
   const VirtualAddress va(page);
   Pfn table = root_;
-  for (unsigned level = mode.levels; level > lowest; --level) {
-    const PhysicalAddress pte = mode.entry_address(table, va, level);
+  unsigned level = mode.levels;
+  PhysicalAddress pte;
+  for (; level > lowest; --level) {
+    pte = mode.entry_address(table, va, level);
     const RawPte raw = core_.load(cpu, pte);
     PAGODA_DCHECK(!is_large(raw, level));
-    if (PteCodec::is_valid(raw)) {
-      table = mode.frame(raw);
-      continue;
-    }
-    PfnDatabase::TakenFrame taken{};
-    {
-      const LockGuard guard(core_.pfns.lock);
-      const auto result = core_.pfns.take(cpu, Contents::kZeroed);
-      if (result) {
-        taken = *result;
-        core_.pfns.make_page_table(taken.frame, pte);
-        ++core_.counters.page_tables_made;
-      } else {
-        taken.frame = kNoPfn;
-      }
-    }
-    if (taken.frame == kNoPfn) {
-      free_if_empty(cpu, page);
-      return fail(Status::kNoMemory);
-    }
-    if (!taken.zeroed) core_.zero(cpu, taken.frame);
-    store(cpu, pte, core_.codec.table(taken.frame, level, PteCodec::Owner::kUser));
-    table = taken.frame;
+    if (!PteCodec::is_valid(raw)) break;
+    table = mode.frame(raw);
   }
-  return mode.entry_address(table, va, lowest);
-}
+  if (level == lowest) return mode.entry_address(table, va, lowest);
 
-Result<> PageTables::make_all(Processor& cpu, VpnRange pages) {
-  const std::uint64_t entries = core_.mode.entries(1);
-  const auto next_table = [entries](Vpn page) { return Vpn((page.value() / entries + 1) * entries); };
-  for (Vpn page = pages.first; page < pages.end(); page = next_table(page)) {
-    if (make(cpu, page)) continue;
-    for (Vpn made = pages.first; made < page; made = next_table(made)) free_if_empty(cpu, made);
-    return fail(Status::kNoMemory);
+  // All frames before the first is linked.
+  InlineVector<PfnDatabase::TakenFrame, machine::kMaxPagingLevels> taken;
+  {
+    const LockGuard guard(core_.pfns.lock);
+    for (unsigned missing = level; missing > lowest; --missing) {
+      const auto result = core_.pfns.take(cpu, Contents::kZeroed);
+      if (!result) {
+        for (const auto& frame : taken.all())
+          core_.pfns.give_back(frame.frame, frame.zeroed ? Contents::kZeroed : Contents::kAny);
+        return fail(Status::kNoMemory);
+      }
+      taken.push_back(*result);
+    }
+    PhysicalAddress above = pte;
+    unsigned of = level;
+    for (const auto& frame : taken.all()) {
+      core_.pfns.make_page_table(frame.frame, above);
+      above = mode.entry_address(frame.frame, va, --of);
+      ++core_.counters.page_tables_made;
+    }
   }
-  return {};
+  for (const auto& frame : taken.all()) {
+    if (!frame.zeroed) core_.zero(cpu, frame.frame);
+    store(cpu, pte, core_.codec.table(frame.frame, level, PteCodec::Owner::kUser));
+    pte = mode.entry_address(frame.frame, va, --level);
+  }
+  return pte;
 }
 
 void PageTables::store(const Processor& cpu, PhysicalAddress pte, RawPte value) {
@@ -91,7 +89,7 @@ void PageTables::store(const Processor& cpu, PhysicalAddress pte, RawPte value) 
   machine::store_entry(cpu.physical(), core_.mode, pte, value);
 }
 
-void PageTables::free_if_empty(Processor& cpu, Vpn page) {
+void PageTables::unlink_if_empty(const Processor& cpu, Vpn page, BoundedVector<Pfn>& unlinked) {
   const machine::PagingMode& mode = core_.mode;
   const VirtualAddress va(page);
   std::array<PhysicalAddress, machine::kMaxPagingLevels + 1> entry_of_table;  // By the level of the table.
@@ -109,9 +107,7 @@ void PageTables::free_if_empty(Processor& cpu, Vpn page) {
   for (unsigned level = lowest; level < mode.levels; ++level) {
     if (core_.pfns.entry(table[level]).used_entries != 0) return;
     store(cpu, entry_of_table[level], 0);
-    const LockGuard guard(core_.pfns.lock);
-    core_.pfns.free_page_table(table[level]);
-    ++core_.counters.page_tables_freed;
+    unlinked.push_back(table[level]);
   }
 }
 

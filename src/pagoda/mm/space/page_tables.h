@@ -1,4 +1,4 @@
-// The page tables of one address space: made on demand, freed when their last entry goes.
+// The page tables of one address space: made on demand, unlinked and freed when their last entry goes.
 //
 // Each table's PfnEntry counts its entries that are not zero (used_entries, under the space's lock) and, under the PFN
 // lock, those that are valid or in transition (share count). NT keeps the first count in MMWSL.UsedPageTableEntries or
@@ -14,6 +14,10 @@
 // Locking: the lock of the address space; functions that say so take the PFN lock too.
 #pragma once
 
+#include <algorithm>
+#include <type_traits>
+
+#include "pagoda/base/bounded_vector.h"
 #include "pagoda/base/status.h"
 #include "pagoda/base/units.h"
 #include "pagoda/mm/backing/core.h"
@@ -34,8 +38,7 @@ class PageTables {
   [[nodiscard]] PhysicalAddress find(const Processor& cpu, Vpn page) const;
   // That entry; zero, which asks the VAD, if its table does not exist.
   [[nodiscard]] RawPte read(const Processor& cpu, Vpn page) const;
-  // The same, making the tables that are missing. Fails with kNoMemory, having made none that stays empty. Takes the
-  // PFN lock.
+  // The same, making the tables that are missing; all or none: fails with kNoMemory. Takes the PFN lock.
   Result<PhysicalAddress> make(Processor& cpu, Vpn page) { return make_to(cpu, page, 1); }
   // The same for a large page, whose entry stands on level 2.
   [[nodiscard]] PhysicalAddress find_large(const Processor& cpu, Vpn page) const;
@@ -44,8 +47,6 @@ class PageTables {
   static bool is_large(RawPte raw, unsigned level) {
     return level == kLargeLevel && PteCodec::is_valid(raw) && (raw & machine::pte_bits::kLarge) != 0;
   }
-  // Makes all tables that the range needs, so that no later step can fail; or none, and kNoMemory. Takes the PFN lock.
-  Result<> make_all(Processor& cpu, VpnRange pages);
 
   // Replaces an entry and keeps the use count of its table.
   void store(const Processor& cpu, PhysicalAddress pte, RawPte value);
@@ -53,11 +54,15 @@ class PageTables {
   void replace(const Processor& cpu, PhysicalAddress pte, RawPte value) {
     machine::store_entry(cpu.physical(), core_.mode, pte, value);
   }
-  // Frees the tables of the page that became empty, from the bottom up. Takes the PFN lock.
-  void free_if_empty(Processor& cpu, Vpn page);
+  // Takes the tables of the page that became empty out of those above them, from the bottom up, and adds them to
+  // `unlinked`. Processors may remember the way through them: their frames are free after the next shoot-down
+  // (FlushBatch::unlink_tables).
+  // Requires: room for kMaxPagingLevels.
+  void unlink_if_empty(const Processor& cpu, Vpn page, BoundedVector<Pfn>& unlinked);
 
   // Calls `visit(page, pte, raw)` for every level-1 entry of the range whose table exists, in order; skips what is
-  // missing, large pages too, in large steps. After each table `leave(page of it)` is called, which may free it.
+  // missing, large pages too, in large steps. After each table `leave(page of it)` is called, which may unlink it. A
+  // `visit` that returns a bool ends the walk with false: it knows its answer.
   template <class Visit, class Leave>
   void for_each(const Processor& cpu, VpnRange pages, Visit&& visit, Leave&& leave) const {
     Vpn page = pages.first;
@@ -66,7 +71,9 @@ class PageTables {
       const Vpn stop = std::min(at.next, pages.end());
       if (at.pte != kNone) {
         PhysicalAddress pte = at.pte;
-        for (; page < stop; ++page, pte += ByteCount(core_.mode.entry_bytes)) visit(page, pte, core_.load(cpu, pte));
+        for (; page < stop; ++page, pte += ByteCount(core_.mode.entry_bytes)) {
+          if (!goes_on(visit, page, pte, core_.load(cpu, pte))) return;
+        }
         leave(Vpn(stop.value() - 1));
       }
       page = stop;
@@ -75,6 +82,17 @@ class PageTables {
   template <class Visit>
   void for_each(const Processor& cpu, VpnRange pages, Visit&& visit) const {
     for_each(cpu, pages, visit, [](Vpn) {});
+  }
+
+  // Visits an entry. Whether the walk goes on.
+  template <class Visit>
+  static bool goes_on(Visit& visit, Vpn page, PhysicalAddress pte, RawPte raw) {
+    if constexpr (std::is_same_v<std::invoke_result_t<Visit&, Vpn, PhysicalAddress, RawPte>, bool>) {
+      return visit(page, pte, raw);
+    } else {
+      visit(page, pte, raw);
+      return true;
+    }
   }
 
   // Page tables that a range would need at most, by level, besides the root: what its VAD is charged.

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 
 #include "pagoda/base/status.h"
 #include "pagoda/mm/backing/core.h"
@@ -45,6 +46,9 @@ class RegionSource {
   // kPageFaultGuardPage, or kStackOverflow; kGuardPageViolation if none does; kNoMemory, having changed nothing.
   // Besides `commit_touched` the one place where a fault takes commit charge.
   virtual Status guard_hit(Processor& cpu, Vpn page) = 0;
+  // The page that `guard_hit` would make the next guard; nothing if no stack contains the page, or it has no room.
+  // Requires, for `guard_hit`: no fork shares that page.
+  [[nodiscard]] virtual std::optional<Vpn> next_guard(Vpn page) = 0;
   // The page is being written, or may be from now on without a fault. Every place that gives Write, or takes a Dirty
   // bit away, calls it.
   void record_write(Vpn page) {

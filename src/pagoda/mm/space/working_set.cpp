@@ -1,11 +1,24 @@
 #include "pagoda/mm/space/working_set.h"
 
 #include <algorithm>
+#include <new>
 #include <utility>
 
 namespace pagoda::mm {
 
+void WorkingSet::watch(std::unique_ptr<Watcher> watcher) {
+  watcher_ = std::move(watcher);
+  watched_ = Trimmable::kNothing;
+  tell_watcher();
+}
+
+void WorkingSet::tell_watcher_of_change() {
+  watched_ = trimmable();
+  if (watcher_ != nullptr) watcher_->may_be_trimmed(watched_);
+}
+
 std::uint32_t WorkingSet::insert(Vpn page, PhysicalAddress pte) {
+  PAGODA_CHECK(has_slot());
   std::uint32_t slot = first_free_;
   if (slot != kNoSlot) {
     first_free_ = next_free(slot);
@@ -14,8 +27,10 @@ std::uint32_t WorkingSet::insert(Vpn page, PhysicalAddress pte) {
   }
   slots_[slot] = Wsle(page, pte);
   ++size_;
+  ++of_age_[0];
   ++insertions_;
   peak_ = std::max(peak_, size_);
+  tell_watcher();
   return slot;
 }
 
@@ -54,19 +69,29 @@ std::uint32_t WorkingSet::find_shared(Vpn page) const {
   return kNoSlot;
 }
 
-void WorkingSet::hash_insert(std::uint32_t slot) {
+bool WorkingSet::grow_hash(std::size_t more) {
   constexpr std::size_t kSmallest = 64;
-  ++shared_;
-  if (hash_.size() < 2 * shared_) {
-    const std::vector<std::uint32_t> old = std::move(hash_);
-    hash_.assign(std::max(kSmallest, 2 * old.size()), kNoSlot);
-    for (const std::uint32_t moved : old) {
-      if (moved == kNoSlot) continue;
-      std::size_t at = home_of(slots_[moved].page());
-      while (hash_[at] != kNoSlot) at = (at + 1) & (hash_.size() - 1);
-      hash_[at] = moved;
-    }
+  std::size_t size = std::max(kSmallest, 2 * hash_.size());
+  while (size < 2 * (shared_ + more)) size *= 2;
+  std::vector<std::uint32_t> old;
+  try {
+    old.assign(size, kNoSlot);
+  } catch (const std::bad_alloc&) {
+    return shared_ + more < hash_.size();  // Longer searches, but they end.
   }
+  hash_.swap(old);
+  for (const std::uint32_t moved : old) {
+    if (moved == kNoSlot) continue;
+    std::size_t at = home_of(slots_[moved].page());
+    while (hash_[at] != kNoSlot) at = (at + 1) & (hash_.size() - 1);
+    hash_[at] = moved;
+  }
+  return true;
+}
+
+void WorkingSet::hash_insert(std::uint32_t slot) {
+  PAGODA_CHECK(has_room_for_shared());
+  ++shared_;
   std::size_t at = home_of(slots_[slot].page());
   while (hash_[at] != kNoSlot) at = (at + 1) & (hash_.size() - 1);
   hash_[at] = slot;
@@ -91,7 +116,11 @@ void WorkingSet::erase(std::uint32_t slot) {
   Wsle& entry = slots_[slot];
   PAGODA_DCHECK(entry.is_valid());
   if (entry.is_shared()) hash_erase(entry.page());
-  if (entry.is_locked()) --locked_;
+  if (entry.is_locked()) {
+    --locked_;
+  } else {
+    --of_age_[entry.age()];
+  }
   entry.word_ = std::uint64_t{first_free_} << Wsle::kVpnShift;
   entry.pte_ = 0;
   first_free_ = slot;
@@ -110,7 +139,10 @@ std::uint32_t WorkingSet::random_victim() {
 
 void WorkingSet::lock(std::uint32_t slot, LockKind kind) {
   Wsle& entry = slots_[slot];
-  if (!entry.is_locked()) ++locked_;
+  if (!entry.is_locked()) {
+    ++locked_;
+    --of_age_[entry.age()];
+  }
   entry.word_ |= kind == LockKind::kInMemory ? Wsle::kLockedInMemory : Wsle::kLockedInWs;
 }
 
@@ -118,7 +150,20 @@ void WorkingSet::unlock(std::uint32_t slot, LockKind kind) {
   Wsle& entry = slots_[slot];
   PAGODA_DCHECK(entry.is_locked());
   entry.word_ &= ~(kind == LockKind::kInMemory ? Wsle::kLockedInMemory : Wsle::kLockedInWs);
-  if (!entry.is_locked()) --locked_;
+  if (entry.is_locked()) return;
+  --locked_;
+  ++of_age_[entry.age()];
+  tell_watcher();
+}
+
+void WorkingSet::set_age(std::uint32_t slot, unsigned age) {
+  Wsle& entry = slots_[slot];
+  PAGODA_DCHECK(entry.is_valid() && age <= Wsle::kOldest);
+  if (!entry.is_locked()) {
+    --of_age_[entry.age()];
+    ++of_age_[age];
+  }
+  entry.set_age(age);
 }
 
 }  // namespace pagoda::mm

@@ -4,6 +4,7 @@
 
 #include <iterator>
 #include <map>
+#include <memory>
 #include <set>
 #include <vector>
 
@@ -60,8 +61,10 @@ TEST_F(WorkingSetTest, TheHandGoesRoundInACircle) {
 TEST_F(WorkingSetTest, AgesGoToThree) {
   const std::uint32_t slot = insert(5);
   for (const unsigned age : {3U, 1U, 2U, 0U}) {
-    ws_[slot].set_age(age);
+    ws_.set_age(slot, age);
     EXPECT_EQ(ws_[slot].age(), age);
+    for (unsigned other = 0; other <= Wsle::kOldest; ++other) EXPECT_EQ(ws_.of_age(other), other == age ? 1U : 0U);
+    EXPECT_EQ(ws_.as_old_as(age), 1U);
     EXPECT_EQ(ws_[slot].page(), Vpn(5));
     EXPECT_TRUE(ws_[slot].is_valid());
   }
@@ -81,6 +84,87 @@ TEST_F(WorkingSetTest, BothKindsOfLockCountOnce) {
   ws_.unlock(slot, LockKind::kInMemory);
   EXPECT_FALSE(ws_[slot].is_locked());
   EXPECT_EQ(ws_.locked(), 0_pages);
+}
+
+TEST_F(WorkingSetTest, LockedPagesAreOfNoAge) {
+  const std::uint32_t slot = insert(5);
+  ws_.set_age(slot, 2);
+  ws_.lock(slot, LockKind::kInWorkingSet);
+  ws_.lock(slot, LockKind::kInMemory);
+  EXPECT_EQ(ws_.as_old_as(0), 0U);
+  ws_.set_age(slot, 3);
+  EXPECT_EQ(ws_.as_old_as(0), 0U);
+  ws_.unlock(slot, LockKind::kInMemory);
+  EXPECT_EQ(ws_.as_old_as(0), 0U);
+  ws_.unlock(slot, LockKind::kInWorkingSet);
+  EXPECT_EQ(ws_.of_age(3), 1U);
+  ws_.erase(slot);
+  EXPECT_EQ(ws_.as_old_as(0), 0U);
+}
+
+TEST_F(WorkingSetTest, SkippingIsAdvancingSoManyTimes) {
+  for (std::uint64_t page = 0; page < 5; ++page) insert(page);
+  WorkingSet other(PageCount(100), kLimits);
+  for (std::uint64_t page = 0; page < 5; ++page) other.insert(Vpn(page), PhysicalAddress(page * 8));
+  for (std::uint32_t round = 0; round < 30; ++round) {
+    const std::uint32_t slots = round * 7 % 6;
+    for (std::uint32_t i = 0; i < slots; ++i) static_cast<void>(ws_.advance_hand());
+    other.skip(slots);
+    // New slots come next for a hand that stands behind the last one.
+    if (round % 5 == 4) {
+      insert(100 + round);
+      other.insert(Vpn(100 + round), PhysicalAddress(0));
+    }
+    ASSERT_EQ(other.advance_hand(), ws_.advance_hand()) << round;
+  }
+}
+
+TEST_F(WorkingSetTest, HasRoomForFourTimesTheMachine) {
+  WorkingSet ws(PageCount(1), kLimits);
+  EXPECT_TRUE(ws.has_slot());
+  for (std::uint64_t page = 0; page < WorkingSet::kSlotsPerFrame; ++page) {
+    ASSERT_TRUE(ws.has_slot());
+    ws.insert(Vpn(page), PhysicalAddress(page * 8));
+  }
+  EXPECT_FALSE(ws.has_slot());
+  EXPECT_TRUE(ws.has_room());  // A page may be replaced.
+  for (std::uint32_t slot = 0; slot < WorkingSet::kSlotsPerFrame; ++slot) ws.lock(slot, LockKind::kInMemory);
+  EXPECT_FALSE(ws.has_room());
+  ws.erase(2);
+  EXPECT_TRUE(ws.has_slot());
+}
+
+TEST_F(WorkingSetTest, AWatcherIsToldOfMoreAndLooksForLess) {
+  using Trimmable = WorkingSet::Trimmable;
+  class Watcher : public WorkingSet::Watcher {
+   public:
+    explicit Watcher(std::vector<Trimmable>& told) : told_(told) {}
+    void may_be_trimmed(Trimmable what) override { told_.push_back(what); }
+
+   private:
+    std::vector<Trimmable>& told_;
+  };
+  std::vector<Trimmable> told;
+  const std::uint32_t first = insert(0);
+  ws_.watch(std::make_unique<Watcher>(told));
+  EXPECT_EQ(told, (std::vector{Trimmable::kBelowMinimum}));
+  insert(1);
+  const std::uint32_t third = insert(2);
+  EXPECT_EQ(told, (std::vector{Trimmable::kBelowMinimum, Trimmable::kAboveMinimum}));
+  insert(3);
+  ws_.erase(third);
+  for (std::uint32_t slot = 0; slot < ws_.end_slot(); ++slot)
+    if (ws_[slot].is_valid() && slot != first) ws_.erase(slot);
+  ws_.lock(first, LockKind::kInMemory);
+  EXPECT_EQ(told.size(), 2U);
+  EXPECT_EQ(ws_.watched(), Trimmable::kAboveMinimum);
+  EXPECT_EQ(ws_.trimmable(), Trimmable::kNothing);
+  ws_.settle_watched();
+  EXPECT_EQ(told.size(), 3U);
+  ws_.unlock(first, LockKind::kInMemory);
+  ws_.set_limits({.minimum = PageCount(0), .maximum = PageCount(10)});
+  EXPECT_EQ(told, (std::vector{Trimmable::kBelowMinimum, Trimmable::kAboveMinimum, Trimmable::kNothing,
+                               Trimmable::kBelowMinimum, Trimmable::kAboveMinimum}));
 }
 
 TEST_F(WorkingSetTest, ALockedPageThatLeavesTakesItsLockAlong) {

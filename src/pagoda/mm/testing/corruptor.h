@@ -19,10 +19,13 @@ struct Corruptor {
   }
   static PfnEntry& entry(Core& core, Pfn frame) { return core.pfns.writable(frame); }
   static PageCount& available(Core& core) PAGODA_NO_THREAD_SAFETY { return core.pfns.available_; }
+  static AvailableBlocks& blocks(Core& core) PAGODA_NO_THREAD_SAFETY { return core.pfns.blocks_; }
+  static FlagTree& broken(AvailableBlocks& blocks) { return blocks.broken_; }
   static Pfn& never_used(Core& core) PAGODA_NO_THREAD_SAFETY { return core.pfns.never_used_; }
   static PageCount& commit(ProcessSpace& space) PAGODA_NO_THREAD_SAFETY { return space.commit_; }
   static PageCount& table_charge(ProcessSpace& space) PAGODA_NO_THREAD_SAFETY { return space.table_charge_; }
   static WorkingSet& working_set(ProcessSpace& space) PAGODA_NO_THREAD_SAFETY { return space.working_set_; }
+  static machine::ProcessorSet& loaded_on(ProcessSpace& space) PAGODA_NO_THREAD_SAFETY { return space.loaded_on_; }
   static VadTree& vads(ProcessSpace& space) PAGODA_NO_THREAD_SAFETY { return space.vads_; }
   static Bitmap& asids(MemoryManager& manager) PAGODA_NO_THREAD_SAFETY { return manager.asids_; }
   static PfnDatabase::ActiveShared& active_shared(Core& core) PAGODA_NO_THREAD_SAFETY {
@@ -32,11 +35,13 @@ struct Corruptor {
   static std::vector<Pfn>& list(AweFrames& frames) { return frames.all_; }
   static PageCount& size(WorkingSet& ws) { return ws.size_; }
   static PageCount& locked(WorkingSet& ws) { return ws.locked_; }
+  static std::uint32_t& of_age(WorkingSet& ws, unsigned age) { return ws.of_age_[age]; }
+  static WorkingSet::Trimmable& watched(WorkingSet& ws) { return ws.watched_; }
   static std::uint32_t& end_slot(WorkingSet& ws) { return ws.end_slot_; }
   static std::uint32_t& first_free(WorkingSet& ws) { return ws.first_free_; }
   static std::uint64_t& word(Wsle& wsle) { return wsle.word_; }
   static std::uint64_t& pte(Wsle& wsle) { return wsle.pte_; }
-  static Bitmap& slots(PagingFile& file) { return file.slots_; }
+  static RunBitmap& slots(PagingFile& file) { return file.slots_; }
   static PageCount& retired(PagingFile& file) { return file.retired_; }
   static PageLists::Head& modified_of_files(Core& core) PAGODA_NO_THREAD_SAFETY {
     return core.pfns.lists_.heads_[PageLists::kModifiedOfFiles];
@@ -57,6 +62,8 @@ struct Corruptor {
   static std::uint16_t& bytes(CompressionStore& store, PageFileSlot slot) { return store.entries_[slot.value()].bytes; }
   static std::uint32_t& next_chunk(CompressionStore& store, std::uint32_t chunk) { return store.links_[chunk].next; }
   static std::vector<std::uint32_t>& hash(WorkingSet& ws) { return ws.hash_; }
+  static std::vector<std::uint32_t>& partial_clones(PrototypePool& pool) { return pool.partial_; }
+  static void take_free_clone_entry(PrototypePool& pool) { pool.clones_[pool.partial_.back()]->free.pop_back(); }
   static std::vector<ControlArea::Run>& runs(ControlArea& area) { return area.runs_; }
   static PageCount& pages(ControlArea& area) { return area.pages_; }
   static VpnRange& pages(DeviceFrames& device) { return device.pages_; }

@@ -35,6 +35,7 @@ struct TestMachineConfig {
   machine::TlbRefill refill = machine::TlbRefill::kHardware;
   machine::TlbGeometry tlb = machine::TlbGeometry::kLarge;
   unsigned processors = 1;
+  machine::Driving driving = machine::Driving::kOneThread;
   Tunables tunables = small_tunables();
   std::vector<machine::DiskModel> disks{{}};
   std::vector<PagingFileConfig> paging_files{{.name = "pagefile.sys", .disk = 0, .minimum = 4_MiB, .maximum = 4_MiB}};
@@ -51,6 +52,7 @@ class TestMachine : public ProgramMemory<TestMachine> {
                                                .processors = config.processors,
                                                .tlb = config.tlb,
                                                .refill = config.refill,
+                                               .driving = config.driving,
                                                .disks = config.disks})),
         seen_(*machine_, config.frames, config.hypercalls),
         manager_(*MemoryManager::create(seen_, {.tunables = config.tunables, .paging_files = config.paging_files})),

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "pagoda/mm/ws/replacement.h"
+#include "pagoda/mm/ws/replacement_policy.h"
 
 namespace pagoda::mm {
 
@@ -28,47 +29,72 @@ void BalanceSetManager::run(Processor& cpu) {
   if (short_of_pages) trim(cpu, core_.tunables.plenty_free);
 }
 
-PageCount BalanceSetManager::trim(Processor& cpu, PageCount goal) {
-  const auto missing = [&] {
-    const LockGuard guard(core_.pfns.lock);
-    // Pages being written will be available soon; so will those that the writer can start on.
-    PageCount coming = core_.pfns.available();
-    for (const PendingIo::Transfer& transfer : core_.io.transfers()) coming += PageCount(transfer.count);
-    if (!core_.paging_files.free_slots().is_zero() || core_.store.has_room())
-      coming += core_.pfns.count(PageState::kModified);
-    return coming >= goal ? 0_pages : goal - coming;
-  };
+PageCount BalanceSetManager::missing(PageCount goal) const {
+  const LockGuard guard(core_.pfns.lock);
+  // Pages being written will be available soon; so will those that the writer can start on.
+  PageCount coming = core_.pfns.available() + core_.transfers.frames();
+  if (!core_.paging_files.free_slots().is_zero() || core_.store.has_room())
+    coming += core_.pfns.count(PageState::kModified);
+  return coming >= goal ? 0_pages : goal - coming;
+}
 
-  const LockGuard guard(spaces_.lock);
-  struct Candidate {
-    AddressSpace* space;
-    PageCount above;  // Its minimum.
-  };
-  std::vector<Candidate> candidates;
-  for (const auto& space : spaces_.spaces) {
-    const LockGuard space_guard(space->lock);
-    const WorkingSet& ws = space->working_set();
-    const PageCount minimum = ws.limits().minimum;
-    candidates.push_back({space.get(), ws.size() > minimum ? ws.size() - minimum : 0_pages});
+void BalanceSetManager::find_candidates() {
+  const ReplacementPolicy& policy = replacement_policy(core_.tunables.victim);
+  above_.clear();
+  spaces_.to_trim.add_above_to(above_);
+  candidates_.clear();
+  for (AddressSpace* const space : above_) {
+    const LockGuard guard(space->lock);
+    WorkingSet& ws = space->working_set();
+    ws.settle_watched();
+    if (ws.trimmable() != WorkingSet::Trimmable::kAboveMinimum) continue;
+    candidates_.push_back({space, ws.size() - ws.limits().minimum, policy.oldest(ws)});
   }
   // Equals in the order of their creation: the same run every time.
-  std::ranges::sort(candidates, [](const Candidate& a, const Candidate& b) {
+  std::ranges::sort(candidates_, [](const Candidate& a, const Candidate& b) {
     return a.above != b.above ? a.above > b.above : a.space->id() < b.space->id();
   });
+}
 
+PageCount BalanceSetManager::trim_to_minimum(Processor& cpu, PageCount goal) {
+  find_candidates();
+  unsigned oldest = 0;
+  for (const Candidate& candidate : candidates_) oldest = std::max(oldest, candidate.oldest);
   PageCount trimmed;
-  const auto pass = [&](unsigned age, bool to_minimum) {
-    for (const Candidate& candidate : candidates) {
-      const PageCount wanted = missing();
-      if (wanted.is_zero()) return;
-      const LockGuard space_guard(candidate.space->lock);
-      const PageCount floor = to_minimum ? candidate.space->working_set().limits().minimum : 0_pages;
-      trimmed += trim_working_set(*candidate.space, cpu, wanted, floor, age);
+  for (unsigned age = oldest + 1; age-- > 0;) {
+    for (const Candidate& candidate : candidates_) {
+      if (candidate.oldest < age) continue;
+      const PageCount wanted = missing(goal);
+      if (wanted.is_zero()) return trimmed;
+      const LockGuard guard(candidate.space->lock);
+      const PageCount minimum = candidate.space->working_set().limits().minimum;
+      trimmed += trim_working_set(*candidate.space, cpu, wanted, minimum, age);
     }
-  };
-  for (unsigned age = Wsle::kOldest + 1; age-- > 0;) pass(age, true);
-  if (trimmed.is_zero()) pass(0, false);
+  }
   return trimmed;
+}
+
+PageCount BalanceSetManager::trim_below_minimum(Processor& cpu, PageCount goal) {
+  PageCount trimmed;
+  AddressSpace* space = spaces_.to_trim.below(0);
+  while (space != nullptr) {
+    const PageCount wanted = missing(goal);
+    if (wanted.is_zero()) break;
+    {
+      const LockGuard guard(space->lock);
+      trimmed += trim_working_set(*space, cpu, wanted, 0_pages, 0);
+      space->working_set().settle_watched();
+    }
+    space = spaces_.to_trim.below(space->id() + 1);
+  }
+  return trimmed;
+}
+
+PageCount BalanceSetManager::trim(Processor& cpu, PageCount goal) {
+  if (missing(goal).is_zero()) return {};
+  const LockGuard guard(spaces_.lock);
+  const PageCount trimmed = trim_to_minimum(cpu, goal);
+  return trimmed.is_zero() ? trim_below_minimum(cpu, goal) : trimmed;
 }
 
 }  // namespace pagoda::mm

@@ -3,6 +3,7 @@
 //
 // Trimming orders by age first and by excess second: the oldest pages of the space that is furthest above its minimum,
 // then those of the next space, then younger pages. No space is trimmed below its minimum unless nothing else is left.
+// A trim walks the spaces that have something to trim (ws/trim_candidates.h), and of those the ages that they have.
 // Source: reference/nt.md section 9.
 #pragma once
 
@@ -11,13 +12,16 @@
 #include "pagoda/mm/backing/core.h"
 #include "pagoda/mm/process/process_space.h"
 #include "pagoda/mm/threads/system_thread.h"
+#include "pagoda/mm/ws/trim_candidates.h"
 
 namespace pagoda::mm {
 
 // The spaces of a manager, which only grow and shrink under its lock. Ranks above every space's lock.
 struct SpaceList {
-  explicit SpaceList(unsigned depth) : lock(LockRank(LockClass::kProcessList, depth)) {}
+  explicit SpaceList(unsigned depth) : lock(LockRank(LockClass::kProcessList, depth)), to_trim(depth) {}
   mutable Lock lock;
+  TrimCandidates to_trim;  // Has a lock of its own.
+  // In the order of their ids.
   std::vector<std::unique_ptr<ProcessSpace>> spaces PAGODA_GUARDED_BY(lock);
 };
 
@@ -35,9 +39,24 @@ class BalanceSetManager : public SystemThread {
   PageCount trim(Processor& cpu, PageCount goal);
 
  private:
+  struct Candidate {
+    AddressSpace* space;
+    PageCount above;  // Its minimum.
+    unsigned oldest;  // No page to trim is older.
+  };
+  // Pages that are missing to the goal.
+  PageCount missing(PageCount goal) const;
+  // Fills `candidates_`, in the order in which they are trimmed.
+  void find_candidates() PAGODA_REQUIRES(spaces_.lock);
+  PageCount trim_to_minimum(Processor& cpu, PageCount goal) PAGODA_REQUIRES(spaces_.lock);
+  PageCount trim_below_minimum(Processor& cpu, PageCount goal) PAGODA_REQUIRES(spaces_.lock);
+
   Core& core_;
   SpaceList& spaces_;
   Time next_tick_;
+  // Kept from trim to trim, so that a shortage does not allocate.
+  std::vector<AddressSpace*> above_ PAGODA_GUARDED_BY(spaces_.lock);
+  std::vector<Candidate> candidates_ PAGODA_GUARDED_BY(spaces_.lock);
 };
 
 }  // namespace pagoda::mm

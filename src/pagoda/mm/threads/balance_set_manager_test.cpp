@@ -49,6 +49,30 @@ TEST(BalanceSetManager, TakesFromWhoIsFurthestAboveItsMinimum) {
   EXPECT_EQ(s.t.check(), "");
 }
 
+// Who has nothing to trim is on no list, and comes back with the first page that may go.
+TEST(BalanceSetManager, WalksWhoHasSomethingToTrim) {
+  using Trimmable = WorkingSet::Trimmable;
+  TwoSpaces s(30, 5);
+  const TrimCandidates& to_trim = s.t.manager().spaces().to_trim;
+  EXPECT_EQ(to_trim.listed(s.t.space()), Trimmable::kAboveMinimum);
+  EXPECT_EQ(to_trim.listed(s.second), Trimmable::kBelowMinimum);
+  EXPECT_EQ(to_trim.listed(s.t.add_space(kSmall)), Trimmable::kNothing);
+  EXPECT_EQ(s.trim(100), 20_pages);
+  EXPECT_EQ(s.trim(100), 15_pages);  // Both spaces' last pages.
+  EXPECT_EQ(to_trim.listed(s.t.space()), Trimmable::kNothing);
+  EXPECT_EQ(to_trim.listed(s.second), Trimmable::kNothing);
+  EXPECT_EQ(s.trim(100), 0_pages);
+  s.t.must_put(s.second_base, 0, 1, 1);
+  EXPECT_EQ(to_trim.listed(s.second), Trimmable::kBelowMinimum);
+  ASSERT_TRUE(s.second.lock_pages(s.t.cpu(), s.second_base, kPageSize, LockKind::kInWorkingSet));
+  EXPECT_EQ(s.trim(100), 0_pages);
+  EXPECT_EQ(to_trim.listed(s.second), Trimmable::kNothing);
+  ASSERT_TRUE(s.second.unlock_pages(s.t.cpu(), s.second_base, kPageSize, LockKind::kInWorkingSet));
+  EXPECT_EQ(to_trim.listed(s.second), Trimmable::kBelowMinimum);
+  EXPECT_EQ(s.trim(100), 1_pages);
+  EXPECT_EQ(s.t.check(), "");
+}
+
 TEST(BalanceSetManager, TakesTheOldestFirstOfAllSpaces) {
   TwoSpaces s(30, 60);
   TwoSpaces::age(s.t.space(), s.t.cpu(), 3);  // The smaller one's are old, and the larger one's in use.

@@ -52,6 +52,7 @@ bool MappedWriter::write_cluster(Processor& cpu) {
   ModifiedRun run;
   std::shared_ptr<FileStream> file;  // Lives as long as the transfer is made; its control area need not.
   PageCount first;
+  Transfers::Id transfer{};
   {
     const LockGuard guard(core_.pfns.lock);
     const Pfn head(core_.pfns.lists().modified_of_files().flink);
@@ -65,9 +66,10 @@ bool MappedWriter::write_cluster(Processor& cpu) {
       core_.pfns.begin_write(frame, entry.original_pte);
       core_.note(cpu, EventKind::kWriteStarted, entry.pte(), frame);
     }
+    transfer = core_.transfers.begin(Transfers::Kind::kWrite, std::span(run.frame).first(run.count), SlotName{});
     aged_ -= std::min(aged_, static_cast<std::uint32_t>(run.count));
   }
-  const MappedWrite write = write_mapped(core_, cpu, *file, first, std::span(run.frame).first(run.count));
+  const MappedWrite write = write_mapped(core_, cpu, *file, first, std::span(run.frame).first(run.count), transfer);
   if (write.status == Status::kSuccess) return true;
   const LockGuard guard(core_.pfns.lock);
   aged_ = 0;

@@ -27,6 +27,9 @@ struct ModifiedWriter::Cluster {
   std::array<Pfn, kMaxTransferPages> frame;
   std::size_t count = 0;
   PagingFiles::Slot slot;
+  Transfers::Id transfer{};
+
+  [[nodiscard]] std::span<const Pfn> frames() const { return std::span(frame).first(count); }
 };
 
 bool ModifiedWriter::wanted() const {
@@ -130,36 +133,39 @@ bool ModifiedWriter::write_cluster(Processor& cpu) {
     for (PageCount unused(cluster.count); unused < cluster.slot.count; ++unused)
       core_.paging_files[cluster.slot.file].free(cluster.slot.first + unused);
     if (cluster.count == 0) return any;
+    cluster.transfer = core_.transfers.begin(Transfers::Kind::kWrite, cluster.frames(),
+                                             {.file = cluster.slot.file, .slot = cluster.slot.first});
   }
 
-  const auto frames = std::span(cluster.frame).first(cluster.count);
-  const machine::DiskTransfer transfer = core_.paging_files[cluster.slot.file].write(cpu, cluster.slot.first, frames);
+  const machine::DiskTransfer done =
+      core_.paging_files[cluster.slot.file].write(cpu, cluster.slot.first, cluster.frames());
+  const bool written = done.status == Status::kSuccess;
 
   const LockGuard guard(core_.pfns.lock);
   ++core_.counters.page_file_writes;
-  if (transfer.status == Status::kSuccess) {
+  if (written) {
     core_.counters.page_file_pages_written += cluster.count;
-    core_.io.add(transfer.completes, PendingIo::Transfer::Kind::kWrite, frames);
   } else {
-    write_failed(cpu, cluster, transfer.completes);
-    core_.io.add(transfer.completes, PendingIo::Transfer::Kind::kFailedWrite, frames);
+    write_failed(cpu, cluster, done.completes);
   }
+  core_.transfers.answered(cluster.transfer, done.completes,
+                           written ? PfnDatabase::WriteOutcome::kWritten : PfnDatabase::WriteOutcome::kFailed);
   return true;
 }
 
 void ModifiedWriter::write_failed(const Processor& cpu, const Cluster& cluster, Time completes) {
   ++core_.counters.write_errors;
   not_before_ = std::max(cpu.now(), completes) + kRetryDelay;
-  for (std::size_t i = 0; i < cluster.count; ++i)
-    core_.note(cpu, EventKind::kWriteFailed, core_.pfns.entry(cluster.frame[i]).pte(), cluster.frame[i]);
+  for (const Pfn frame : cluster.frames())
+    core_.note(cpu, EventKind::kWriteFailed, core_.pfns.entry(frame).pte(), frame);
   if (cluster.count > 1) {
     singles_ = cluster.count;  // The disk does not say which slot failed.
   } else {
-    // Dirtied or removed while the disk worked: the slot is free already, and may have another page.
-    if (!core_.codec.has_slot(core_.pfns.entry(cluster.frame[0]).original_pte)) return;
-    // NT keeps a slot that could not be written out of use (reference/nt.md section 3).
+    // NT keeps a slot that could not be written out of use (reference/nt.md section 3). The page may have given it up
+    // while the disk worked.
     core_.paging_files[cluster.slot.file].retire(cluster.slot.first);
-    core_.pfns.lose_slot(cluster.frame[0]);
+    core_.transfers.give_up_slots(cluster.transfer);
+    if (core_.codec.has_slot(core_.pfns.entry(cluster.frame[0]).original_pte)) core_.pfns.lose_slot(cluster.frame[0]);
   }
 }
 

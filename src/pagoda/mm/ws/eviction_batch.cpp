@@ -1,7 +1,5 @@
 #include "pagoda/mm/ws/eviction_batch.h"
 
-#include <span>
-
 namespace pagoda::mm {
 
 namespace {
@@ -16,47 +14,27 @@ bool needs_no_entry(AddressSpace& space, Vpn page, RawPte raw, Protection protec
 
 }  // namespace
 
-void EvictionBatch::add(Processor& cpu, std::uint32_t slot) {
-  space_.lock.assert_held();
-  if (count_ == kMost) flush(cpu);
-  Core& core = space_.core();
-  const Wsle entry = space_.working_set()[slot];
+void EvictionBatch::add(std::uint32_t slot) {
+  AddressSpace& space = batch_.space();
+  Processor& cpu = batch_.cpu();
+  space.lock.assert_held();
+  Core& core = space.core();
+  const Wsle entry = space.working_set()[slot];
   const RawPte raw = core.load(cpu, entry.pte());
   PAGODA_DCHECK(PteCodec::is_valid(raw));
   const Pfn frame = core.codec.frame(raw);
-  const RawPte left =
-      needs_no_entry(space_, entry.page(), raw, entry.protection()) ? 0 : space_.unmapped_form(frame, raw, entry);
-  space_.tables().store(cpu, entry.pte(), left);
-  if (PteCodec::is_dirty(raw)) space_.record_write(entry.page());
-  space_.working_set().erase(slot);
+  const bool leaves_nothing = needs_no_entry(space, entry.page(), raw, entry.protection());
+  space.tables().store(cpu, entry.pte(), leaves_nothing ? 0 : space.unmapped_form(frame, raw, entry));
+  if (PteCodec::is_dirty(raw)) space.record_write(entry.page());
+  space.working_set().erase(slot);
   core.note(cpu, EventKind::kEvicted, entry.pte(), frame, raw);
-  pages_[count_] = entry.page();
-  frames_[count_++] = {frame, entry.pte(), raw};
-}
-
-void EvictionBatch::flush(Processor& cpu) {
-  space_.lock.assert_held();
-  if (count_ == 0) return;
-  space_.invalidate(cpu, std::span(pages_).first(count_));
-  Core& core = space_.core();
-  {
-    const LockGuard guard(core.pfns.lock);
-    for (const Page& page : std::span(frames_).first(count_)) {
-      const auto dirty = PteCodec::dirty_of(page.raw);
-      if (PteCodec::is_shared(page.raw)) {
-        core.pfns.unshare(cpu, page.frame, page.pte.pfn(), dirty);
-      } else {
-        core.pfns.unmap(page.frame, dirty);
-      }
-    }
-  }
-  for (std::size_t i = 0; i < count_; ++i) {
-    // A fault that makes room for its page has counted it in its table already, which stays.
-    const PfnEntry& table = core.pfns.entry(frames_[i].pte.pfn());
-    if (table.page_table && table.used_entries == 0 && table.share_count == 1)
-      space_.tables().free_if_empty(cpu, pages_[i]);
-  }
-  count_ = 0;
+  batch_.add({.page = entry.page(), .pte = entry.pte(), .was = raw}, release_unmapped);
+  if (!leaves_nothing) return;
+  // A fault that makes room for its page has counted it in its table already, which stays.
+  const Pfn table = entry.pte().pfn();
+  const PfnEntry& counts = core.pfns.entry(table);
+  if (counts.used_entries == 0 && counts.share_count == 1 + batch_.entries_in(table))
+    batch_.unlink_tables(entry.page());
 }
 
 }  // namespace pagoda::mm

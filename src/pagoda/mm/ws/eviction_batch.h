@@ -1,9 +1,7 @@
 // How pages leave a working set, whatever chose them. NT: MiEliminateWorkingSetEntry, MiFreeWsleList.
 #pragma once
 
-#include <array>
-
-#include "pagoda/mm/space/address_space.h"
+#include "pagoda/mm/space/flush_batch.h"
 
 namespace pagoda::mm {
 
@@ -11,27 +9,20 @@ namespace pagoda::mm {
 // contents deserve.
 class EvictionBatch {
  public:
-  explicit EvictionBatch(AddressSpace& space) : space_(space) {}
-  EvictionBatch(const EvictionBatch&) = delete;
-  EvictionBatch& operator=(const EvictionBatch&) = delete;
-  ~EvictionBatch() { PAGODA_DCHECK_EQ(count_, std::size_t{0}); }
+  EvictionBatch(AddressSpace& space, Processor& cpu) : batch_(space, cpu) {}
 
   // Requires: the space's lock.
-  void add(Processor& cpu, std::uint32_t slot);
+  void add(std::uint32_t slot);
+  // The page stays, and its accessed bit was cleared. Requires: the space's lock.
+  void add_unaccessed(Vpn page) { batch_.add_unaccessed(page); }
   // Requires: the space's lock, which was held since the first page was added.
-  void flush(Processor& cpu);
+  void flush() { batch_.flush(); }
 
  private:
+  // Pages for one interrupt. A choice: a trim takes so many at once, and a fault has 5 KB of a stack for it.
   static constexpr std::size_t kMost = 64;
-  struct Page {
-    Pfn frame;
-    PhysicalAddress pte;
-    RawPte raw = 0;  // As it was.
-  };
-  AddressSpace& space_;
-  std::array<Vpn, kMost> pages_;
-  std::array<Page, kMost> frames_;
-  std::size_t count_ = 0;
+
+  FlushBatchOf<kMost> batch_;
 };
 
 }  // namespace pagoda::mm

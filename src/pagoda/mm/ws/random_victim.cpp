@@ -8,9 +8,8 @@ namespace {
 class RandomVictim final : public ReplacementPolicy {
  public:
   std::uint32_t replace(WorkingSet& ws, Uses& /*uses*/) const override { return ws.random_victim(); }
-  std::uint32_t trim(WorkingSet& ws, Uses& /*uses*/, unsigned /*age*/, std::uint32_t& /*unseen*/) const override {
-    return ws.random_victim();
-  }
+  std::uint32_t trim(WorkingSet& ws, Uses& /*uses*/, Pass& /*pass*/) const override { return ws.random_victim(); }
+  [[nodiscard]] unsigned oldest(const WorkingSet& /*ws*/) const override { return Wsle::kOldest; }
 };
 
 }  // namespace

@@ -8,6 +8,13 @@
 
 namespace pagoda::mm {
 
+// Whether a page can be added at all, in another's place if need be: else all are locked, and there is no memory for a
+// larger working set.
+[[nodiscard]] inline bool has_room_for_page(AddressSpace& space, bool shared) PAGODA_REQUIRES(space.lock) {
+  WorkingSet& ws = space.working_set();
+  return ws.has_room() && (!shared || ws.has_room_for_shared());
+}
+
 // Before a page is added: a working set at its maximum replaces one page (a soft maximum only while memory is not
 // plentiful). It grows if all pages are locked.
 void make_room(AddressSpace& space, Processor& cpu) PAGODA_REQUIRES(space.lock);

@@ -26,12 +26,22 @@ class ReplacementPolicy {
     virtual bool test_and_clear_accessed(Wsle& entry) = 0;
   };
 
+  // One pass over a working set while memory is short: what it has not seen yet.
+  struct Pass {
+    Pass(const WorkingSet& ws, unsigned least_age)
+        : age(least_age), slots(ws.end_slot()), candidates(ws.as_old_as(least_age)) {}
+    unsigned age;              // Of the pages to trim, at least.
+    std::uint32_t slots;       // That the pass has not looked at.
+    std::uint32_t candidates;  // Pages of that age among them.
+  };
+
   virtual ~ReplacementPolicy() = default;
   // The slot of the page that makes room for another; kNoSlot: all are locked.
   [[nodiscard]] virtual std::uint32_t replace(WorkingSet& ws, Uses& uses) const = 0;
-  // The slot of the next page to trim while memory is short, of at least the age; kNoSlot: there is none more in this
-  // pass. `unseen` counts the slots that the pass has not looked at; it begins with `ws.end_slot()`.
-  [[nodiscard]] virtual std::uint32_t trim(WorkingSet& ws, Uses& uses, unsigned age, std::uint32_t& unseen) const = 0;
+  // The slot of the next page to trim, which the caller takes out of the set; kNoSlot: there is none more in this pass.
+  [[nodiscard]] virtual std::uint32_t trim(WorkingSet& ws, Uses& uses, Pass& pass) const = 0;
+  // The greatest age for which a pass may find a page. Requires: one is not locked.
+  [[nodiscard]] virtual unsigned oldest(const WorkingSet& ws) const = 0;
 };
 
 const ReplacementPolicy& clock_policy();

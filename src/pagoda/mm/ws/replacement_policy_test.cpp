@@ -24,8 +24,8 @@ class Pages : public ReplacementPolicy::Uses {
   // Pages in the order in which one pass trims them.
   std::vector<std::uint64_t> trimmed(const ReplacementPolicy& policy, unsigned age) {
     std::vector<std::uint64_t> pages;
-    for (std::uint32_t unseen = ws.end_slot(); !ws.size().is_zero();) {
-      const std::uint32_t next = policy.trim(ws, *this, age, unseen);
+    for (ReplacementPolicy::Pass pass(ws, age); !ws.size().is_zero();) {
+      const std::uint32_t next = policy.trim(ws, *this, pass);
       if (next == WorkingSet::kNoSlot) break;
       pages.push_back(ws[next].page().value());
       ws.erase(next);
@@ -101,7 +101,7 @@ TEST(Clock, SparesPagesInUseOnce) {
 
 TEST(Clock, APageInUseBecomesYoung) {
   Pages pages(2);
-  pages.ws[pages.slot[0]].set_age(Wsle::kOldest);
+  pages.ws.set_age(pages.slot[0], Wsle::kOldest);
   pages.accessed = {0};
   EXPECT_EQ(pages.replaced(clock_policy()), 1U);
   EXPECT_EQ(pages.ws[pages.slot[0]].age(), 0U);
@@ -109,7 +109,7 @@ TEST(Clock, APageInUseBecomesYoung) {
 
 TEST(Clock, TrimsOldPagesThatWereNotAccessed) {
   Pages pages(6);
-  for (std::uint64_t page = 0; page < 6; ++page) pages.ws[pages.slot[page]].set_age(static_cast<unsigned>(page / 2));
+  for (std::uint64_t page = 0; page < 6; ++page) pages.ws.set_age(pages.slot[page], static_cast<unsigned>(page / 2));
   pages.accessed = {3};
   EXPECT_EQ(pages.trimmed(clock_policy(), 1), (std::vector<std::uint64_t>{2, 4, 5}));
   EXPECT_TRUE(pages.accessed.contains(3));  // Trimming only looks.
@@ -117,18 +117,34 @@ TEST(Clock, TrimsOldPagesThatWereNotAccessed) {
 
 TEST(Clock, AnotherPassGoesOnWhereTheHandStopped) {
   Pages pages(6);
-  std::uint32_t unseen = pages.ws.end_slot();
-  EXPECT_EQ(clock_policy().trim(pages.ws, pages, 0, unseen), pages.slot[0]);
-  EXPECT_EQ(unseen, 5U);
-  unseen = pages.ws.end_slot();
-  EXPECT_EQ(clock_policy().trim(pages.ws, pages, 0, unseen), pages.slot[1]);
+  ReplacementPolicy::Pass pass(pages.ws, 0);
+  EXPECT_EQ(clock_policy().trim(pages.ws, pages, pass), pages.slot[0]);
+  EXPECT_EQ(pass.slots, 5U);
+  pass = ReplacementPolicy::Pass(pages.ws, 0);
+  EXPECT_EQ(clock_policy().trim(pages.ws, pages, pass), pages.slot[1]);
+}
+
+// A pass looks no further than the last page that is old enough, and leaves the hand where a whole round would.
+TEST(Clock, APassEndsWithItsLastCandidate) {
+  Pages pages(6);
+  static_cast<void>(pages.ws.advance_hand());
+  pages.ws.set_age(pages.slot[2], 2);
+  pages.ws.set_age(pages.slot[4], 3);
+  pages.ws.lock(pages.slot[4], LockKind::kInMemory);
+  ReplacementPolicy::Pass pass(pages.ws, 2);
+  EXPECT_EQ(pass.candidates, 1U);
+  EXPECT_EQ(clock_policy().trim(pages.ws, pages, pass), pages.slot[2]);
+  pages.ws.erase(pages.slot[2]);
+  EXPECT_EQ(pass.slots, 4U);
+  EXPECT_EQ(clock_policy().trim(pages.ws, pages, pass), WorkingSet::kNoSlot);
+  EXPECT_EQ(pages.ws.advance_hand(), pages.slot[1]);
 }
 
 TEST(RandomVictim, LooksAtNeitherUseNorAge) {
   Pages pages(32);
   for (std::uint64_t page = 0; page < 32; ++page) pages.accessed.insert(page);
-  std::uint32_t unseen = 0;
-  EXPECT_NE(random_victim_policy().trim(pages.ws, pages, Wsle::kOldest, unseen), WorkingSet::kNoSlot);
+  ReplacementPolicy::Pass pass(pages.ws, Wsle::kOldest);
+  EXPECT_NE(random_victim_policy().trim(pages.ws, pages, pass), WorkingSet::kNoSlot);
   EXPECT_EQ(pages.accessed.size(), 32U);
   // Not in the order of the slots.
   const std::vector<std::uint64_t> order = pages.trimmed(random_victim_policy(), 0);

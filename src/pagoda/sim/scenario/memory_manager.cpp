@@ -1,7 +1,7 @@
 // [memory_manager].
 #include <fmt/format.h>
 
-#include "pagoda/mm/backing/pending_io.h"
+#include "pagoda/mm/backing/transfers.h"
 #include "pagoda/sim/scenario/names.h"
 #include "pagoda/sim/scenario/sections.h"
 

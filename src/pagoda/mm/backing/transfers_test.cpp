@@ -1,4 +1,4 @@
-#include "pagoda/mm/backing/pending_io.h"
+#include "pagoda/mm/backing/transfers.h"
 
 #include <gtest/gtest.h>
 
@@ -10,13 +10,13 @@
 namespace pagoda::mm {
 namespace {
 
-using Kind = PendingIo::Transfer::Kind;
+using Kind = Transfers::Kind;
 using testing::TestMachine;
 
 // Frames that are read, so that the order in which reads end shows on the standby list.
-class PendingIoTest : public ::testing::Test {
+class TransfersTest : public ::testing::Test {
  protected:
-  PendingIoTest() {
+  TransfersTest() {
     base_ = t_.commit(PageCount(8));
     t_.fill(base_, PageCount(8));
     t_.push_out();
@@ -43,53 +43,59 @@ class PendingIoTest : public ::testing::Test {
       frames.emplace_back(at);
     return frames;
   }
+  // A transfer of the frames, whose bytes are there from the time on.
+  void read(Time completes, std::span<const Pfn> frames) {
+    const LockGuard guard(t_.core().pfns.lock);
+    for (const Pfn frame : frames) t_.core().pfns.set_read_completes(frame, completes);
+    transfers_.answered(transfers_.begin(Kind::kRead, frames, SlotName{}), completes);
+  }
   void complete(Time now) {
     const LockGuard guard(t_.core().pfns.lock);
-    io_.complete(now, t_.core().pfns);
+    transfers_.complete(now, t_.core().pfns);
   }
 
   TestMachine t_;
   VirtualAddress base_;
-  PendingIo io_;
+  Transfers transfers_;
 };
 
-TEST_F(PendingIoTest, NothingIsUnderWayAtFirst) {
-  EXPECT_EQ(io_.next(), kNever);
-  EXPECT_TRUE(io_.transfers().empty());
+TEST_F(TransfersTest, NothingIsUnderWayAtFirst) {
+  EXPECT_EQ(transfers_.next(), kNever);
+  EXPECT_FALSE(transfers_.any());
   complete(Time(1'000'000));
 }
 
-TEST_F(PendingIoTest, TransfersEndInTheOrderOfTheirTimes) {
+TEST_F(TransfersTest, TransfersEndInTheOrderOfTheirTimes) {
   const std::array frames{begin(0), begin(2), begin(4)};
-  io_.add(Time(300), Kind::kRead, std::span(frames).subspan(0, 1));
-  io_.add(Time(100), Kind::kRead, std::span(frames).subspan(1, 1));
-  io_.add(Time(200), Kind::kRead, std::span(frames).subspan(2, 1));
-  EXPECT_EQ(io_.next(), Time(100));
+  read(Time(300), std::span(frames).subspan(0, 1));
+  read(Time(100), std::span(frames).subspan(1, 1));
+  read(Time(200), std::span(frames).subspan(2, 1));
+  EXPECT_EQ(transfers_.next(), Time(100));
   complete(Time(99));
   EXPECT_TRUE(standby().empty());
   complete(Time(200));
   EXPECT_EQ(standby(), (std::vector{frames[1], frames[2]}));
-  EXPECT_EQ(io_.next(), Time(300));
+  EXPECT_EQ(transfers_.next(), Time(300));
   complete(Time(1000));
   EXPECT_EQ(standby(), (std::vector{frames[1], frames[2], frames[0]}));
-  EXPECT_EQ(io_.next(), kNever);
+  EXPECT_EQ(transfers_.next(), kNever);
   EXPECT_EQ(t_.check(), "");
 }
 
-TEST_F(PendingIoTest, TransfersOfTheSameTimeEndInTheOrderInWhichTheyBegan) {
+TEST_F(TransfersTest, TransfersOfTheSameTimeEndInTheOrderInWhichTheyBegan) {
   std::vector<Pfn> frames;
   for (const std::uint64_t page : {6U, 0U, 4U, 2U}) {
     frames.push_back(begin(page));
-    io_.add(Time(500), Kind::kRead, std::span(&frames.back(), 1));
+    read(Time(500), std::span(&frames.back(), 1));
   }
   complete(Time(500));
   EXPECT_EQ(standby(), frames);
   EXPECT_EQ(t_.check(), "");
 }
 
-TEST_F(PendingIoTest, AllFramesOfATransferEndTogether) {
+TEST_F(TransfersTest, AllFramesOfATransferEndTogether) {
   const std::array frames{begin(1), begin(2), begin(3)};
-  io_.add(Time(500), Kind::kRead, frames);
+  read(Time(500), frames);
   complete(Time(500));
   EXPECT_EQ(standby(), (std::vector<Pfn>(frames.begin(), frames.end())));
   EXPECT_EQ(t_.check(), "");
