@@ -104,7 +104,7 @@ std::uint32_t names_of_clone(const Context& c, VirtualAddress address) {
 
 struct SegmentFacts {
   PageCount resident;
-  PageCount committed;  // Entries that are not zero.
+  PageCount uncommitted;  // Entries of a SEC_RESERVE segment that are not zero, and should be.
 };
 using Segments = std::map<const ControlArea*, SegmentFacts>;
 
@@ -137,7 +137,8 @@ void check_page(Context& c, Pfn frame, Segments& segments) PAGODA_REQUIRES(c.cor
     check_form(c, p);
     if (area != nullptr && area->flags().large_pages) check_large(c, p);
     if (PteCodec::is_valid(p.raw) || PteCodec::is_transition(p.raw)) ++counted;
-    if (area != nullptr && p.raw != 0) ++segments[area].committed;
+    if (area != nullptr && area->flags().reserve && p.raw != 0 && !area->committed.contains(p.page))
+      ++segments[area].uncommitted;
     if (clone) {
       const std::uint32_t names = names_of_clone(c, p.address);
       const std::uint32_t references = pool.clone_references(p.address);
@@ -174,12 +175,12 @@ void check_area(Context& c, const ControlArea& area, const SegmentFacts& facts, 
   if (area.kind() != SectionKind::kData) {
     for (const ControlArea::Run& run : area.runs()) charge += c.core.prototypes.pages_for(run.pages);
   }
-  if (area.kind() == SectionKind::kPagingFile) charge += area.flags().reserve ? facts.committed : area.pages();
+  if (area.kind() == SectionKind::kPagingFile) charge += area.flags().reserve ? area.committed.count() : area.pages();
   if (area.kind() == SectionKind::kImage) {
     for (const auto& subsection : area.subsections())
       if (is_writable(subsection->protection)) charge += subsection->pages;
   }
-  if (area.charge != charge || (area.flags().reserve && area.committed != facts.committed)) {
+  if (area.charge != charge || !facts.uncommitted.is_zero()) {
     c.find("CA3"_rule, fmt::format("{} is charged {}; its pages and their prototype PTEs are {}", text(),
                                    to_string(area.charge), to_string(charge)));
   }

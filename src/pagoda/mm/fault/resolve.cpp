@@ -101,8 +101,7 @@ bool locate_prototype(Context& c, const Vad& vad) PAGODA_REQUIRES(c.space.lock) 
 bool is_committed(const Context& c) {
   if (c.control_area == nullptr || !c.control_area->flags().reserve) return true;
   const LockGuard guard(c.core.pfns.lock);
-  const PhysicalAddress pte = c.core.prototypes.find(c.prototype);
-  return pte != PrototypePool::kNone && c.core.load(c.cpu, pte) != 0;
+  return c.control_area->committed.contains(c.section_page);
 }
 
 // A page of a region that commits on touch.

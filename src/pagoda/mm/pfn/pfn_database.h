@@ -180,6 +180,12 @@ class PfnDatabase {
   void rescue_table(Pfn frame, std::uint32_t used) PAGODA_REQUIRES(lock);
   // Page tables other than roots whose share count is 1: those that are empty, or could be paged out.
   [[nodiscard]] PageCount idle_tables() const PAGODA_REQUIRES(lock) { return idle_tables_; }
+  // The same of a page of prototype PTEs, which `pte`, an entry of a pool table, names in transition form by now, and of
+  // what comes back. Not for a file's data, whose pages are freed instead.
+  void page_out_prototypes(Pfn frame, PhysicalAddress pte, RawPte original) PAGODA_REQUIRES(lock);
+  void rescue_prototypes(Pfn frame, std::uint32_t pool_page, std::uint64_t owner) PAGODA_REQUIRES(lock);
+  // Pages of prototype PTEs of which none is resident, other than those that are pinned: they could be paged out.
+  [[nodiscard]] PageCount idle_prototype_pages() const PAGODA_REQUIRES(lock) { return idle_prototype_pages_; }
   // Active -> free: a page table whose entries are all zero; a page of prototype PTEs of which none is resident.
   void free_page_table(Pfn frame) PAGODA_REQUIRES(lock);
   void free_prototype_page(Pfn frame) PAGODA_REQUIRES(lock);
@@ -261,6 +267,19 @@ class PfnDatabase {
   void give_up_slot(PfnEntry& entry) PAGODA_REQUIRES(lock);
   void free_if_given_up(const PfnEntry& entry, SlotName of_transfer) PAGODA_REQUIRES(lock);
   void free_if_template(Pfn table) PAGODA_REQUIRES(lock);
+  // The frame holds a page of the pool from now on, or no more.
+  void add_to_pool(PfnEntry& entry, std::uint32_t pool_page, std::uint64_t owner) PAGODA_REQUIRES(lock);
+  void remove_from_pool(const PfnEntry& entry) PAGODA_REQUIRES(lock);
+  // Counts a table that has got its first share beyond 1, or lost it.
+  void note_busy(Pfn table) PAGODA_REQUIRES(lock) { count_idle(entry(table)) -= PageCount(counts_as_idle(table)); }
+  void note_idle(Pfn table) PAGODA_REQUIRES(lock) { count_idle(entry(table)) += PageCount(counts_as_idle(table)); }
+  [[nodiscard]] PageCount& count_idle(const PfnEntry& table) PAGODA_REQUIRES(lock) {
+    return table.prototype_pte ? idle_prototype_pages_ : idle_tables_;
+  }
+  // A root is none.
+  [[nodiscard]] std::uint64_t counts_as_idle(Pfn table) const {
+    return entry(table).prototype_pte != 0 || entry(table).containing_page() != table ? 1 : 0;
+  }
 
   const PteCodec& codec_;
   PageFileSlots& slots_;
@@ -272,6 +291,7 @@ class PfnDatabase {
   Pfn never_used_ PAGODA_GUARDED_BY(lock);
   PageCount available_ PAGODA_GUARDED_BY(lock);
   PageCount idle_tables_ PAGODA_GUARDED_BY(lock);
+  PageCount idle_prototype_pages_ PAGODA_GUARDED_BY(lock);
   AvailableBlocks blocks_ PAGODA_GUARDED_BY(lock);
   ActiveShared active_shared_ PAGODA_GUARDED_BY(lock);
   std::uint64_t repurposed_ PAGODA_GUARDED_BY(lock) = 0;

@@ -23,16 +23,23 @@ VirtualRange paged_pool(const machine::PagingMode& mode) {
 PrototypePages::PrototypePages(const machine::PagingMode& mode)
     : base_(paged_pool(mode).first), size_(pages_of(paged_pool(mode).count)), frames_(size_.value()) {}
 
-void PrototypePages::add(std::uint32_t page, Pfn frame) {
+std::uint32_t PrototypePages::add(std::uint32_t page, Pfn frame) {
   PAGODA_CHECK_EQ(frames_[page], 0U);
   frames_[page] = frame.value();
   ++count_;
+  in_memory_.push_back(page);
+  return static_cast<std::uint32_t>(in_memory_.size() - 1);
 }
 
-void PrototypePages::remove(std::uint32_t page) {
+std::uint32_t PrototypePages::remove(std::uint32_t page, std::uint32_t place) {
   PAGODA_CHECK_NE(frames_[page], 0U);
+  PAGODA_CHECK_EQ(in_memory_[place], page);
   frames_[page] = 0;
   --count_;
+  const std::uint32_t moved = in_memory_.back();
+  in_memory_[place] = moved;
+  in_memory_.pop_back();
+  return moved;
 }
 
 PrototypeOwner* PrototypePages::owner(std::uint64_t owner_word) const {

@@ -4,10 +4,16 @@
 // in use has a frame, whose PFN entry has the number and, in place of an original PTE, the owner word: the number of a
 // PrototypeOwner, or kClone and the number of a page of clone entries.
 //
+// A page of the pool can be out of memory, as a page table can (space/page_tables.h). Its place is then said by an entry
+// of a *pool table*: a frame with the entries of the pool's pages side by side, as the system's page tables have them,
+// made when the first of them goes out. That entry owns the frame in which the page is on its way.
+//
 // Locking: the PFN lock, throughout.
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <span>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -41,9 +47,23 @@ class PrototypePages {
     const std::uint32_t frame = frames_[page];
     return frame == 0 ? kNoPfn : Pfn(frame);
   }
-  [[nodiscard]] PageCount count() const { return count_; }  // Pages that exist.
-  void add(std::uint32_t page, Pfn frame);
-  void remove(std::uint32_t page);
+  [[nodiscard]] PageCount count() const { return count_; }  // Pages in memory.
+  // Returns the page's place among those in memory.
+  std::uint32_t add(std::uint32_t page, Pfn frame);
+  // Requires: that place. The last page takes it, and is returned.
+  std::uint32_t remove(std::uint32_t page, std::uint32_t place);
+  [[nodiscard]] std::span<const std::uint32_t> in_memory() const { return in_memory_; }
+
+  // --- Pages that are out ---
+  [[nodiscard]] bool is_out(std::uint32_t page) const { return out_.contains(page); }
+  // By page: the owner word.
+  [[nodiscard]] const std::map<std::uint32_t, std::uint64_t>& out() const { return out_; }
+  [[nodiscard]] std::uint64_t owner_of_out(std::uint32_t page) const { return out_.at(page); }
+  void add_out(std::uint32_t page, std::uint64_t owner) { out_.emplace(page, owner); }
+  void remove_out(std::uint32_t page) { out_.erase(page); }
+  // The pool tables, by page / entries of a table.
+  [[nodiscard]] std::map<std::uint32_t, Pfn>& tables() { return tables_; }
+  [[nodiscard]] const std::map<std::uint32_t, Pfn>& tables() const { return tables_; }
 
   // --- Owners ---
   void add_owner(PrototypeOwner& owner) { owners_.emplace(owner.number(), &owner); }
@@ -67,6 +87,9 @@ class PrototypePages {
   const PageCount size_;
   SparseArray<std::uint32_t> frames_;  // By page; 0: none.
   PageCount count_;
+  std::vector<std::uint32_t> in_memory_;  // Pages, in no order that means anything.
+  std::map<std::uint32_t, std::uint64_t> out_;
+  std::map<std::uint32_t, Pfn> tables_;
   std::unordered_map<std::uint32_t, PrototypeOwner*> owners_;  // By number; nothing walks them.
   std::vector<std::uint32_t> emptied_;
 };

@@ -75,6 +75,7 @@ Result<Pfn> PrototypePool::make_page(machine::Processor& cpu, std::uint32_t page
 Result<PhysicalAddress> PrototypePool::make(machine::Processor& cpu, VirtualAddress prototype,
                                             const PrototypeOwner& owner) {
   if (const PhysicalAddress there = find(prototype); there != kNone) return there;
+  PAGODA_CHECK(!is_out(prototype));
   const std::uint32_t page = pages_.number_of(prototype);
   PhysicalAddress pte(PAGODA_TRY(make_page(cpu, page, owner.number())));
   std::array<RawPte, kMostEntries> entries{};
@@ -83,6 +84,69 @@ Result<PhysicalAddress> PrototypePool::make(machine::Processor& cpu, VirtualAddr
   for (std::uint64_t i = 0; i < entries_per_page(); ++i, pte += width)
     if (entries[i] != 0) machine::store_entry(cpu.physical(), codec_.mode(), pte, entries[i]);
   return find(prototype);
+}
+
+PhysicalAddress PrototypePool::out_entry(VirtualAddress prototype) const {
+  const auto page = pages_.number_of(prototype);
+  const auto entries = static_cast<std::uint32_t>(entries_per_page());
+  const Pfn table = pages_.tables().at(page / entries);
+  return PhysicalAddress(table) + ByteCount(std::uint64_t{page % entries} * codec_.mode().entry_bytes);
+}
+
+bool PrototypePool::page_out(machine::Processor& cpu, std::uint32_t page) {
+  pfns_.lock.assert_held();
+  const Pfn frame = pages_.frame(page);
+  const std::uint32_t block = page / static_cast<std::uint32_t>(entries_per_page());
+  if (!pages_.tables().contains(block)) {
+    const auto taken = pfns_.take(cpu, Contents::kZeroed);
+    if (!taken) return false;
+    if (!taken->zeroed) {
+      cpu.physical().zero(taken->frame);
+      cpu.charge(cpu.machine().costs().zero_page);
+    }
+    pfns_.make_page_table(taken->frame, PhysicalAddress(taken->frame));
+    pages_.tables().emplace(block, taken->frame);
+  }
+  pages_.add_out(page, pfns_.entry(frame).original_pte);
+  const PhysicalAddress entry = out_entry(pages_.address_of(page));
+  machine::store_entry(cpu.physical(), codec_.mode(), entry, codec_.transition(frame, Protection::kReadWrite));
+  pfns_.add_table_use(entry.pfn());
+  pfns_.page_out_prototypes(frame, entry, codec_.demand_zero(Protection::kReadWrite));
+  return true;
+}
+
+std::uint64_t PrototypePool::leave_pool_table(const machine::Processor& cpu, VirtualAddress prototype) {
+  const PhysicalAddress entry = out_entry(prototype);
+  const std::uint32_t page = pages_.number_of(prototype);
+  const std::uint64_t owner = pages_.owner_of_out(page);
+  machine::store_entry(cpu.physical(), codec_.mode(), entry, 0);
+  pfns_.drop_table_use(entry.pfn());
+  pages_.remove_out(page);
+  return owner;
+}
+
+void PrototypePool::free_pool_table_if_empty(VirtualAddress prototype) {
+  pfns_.lock.assert_held();
+  const auto table =
+      pages_.tables().find(pages_.number_of(prototype) / static_cast<std::uint32_t>(entries_per_page()));
+  if (pfns_.entry(table->second).used_entries > 0) return;
+  pfns_.free_page_table(table->second);
+  pages_.tables().erase(table);
+}
+
+void PrototypePool::page_in(const machine::Processor& cpu, VirtualAddress prototype) {
+  pfns_.lock.assert_held();
+  const Pfn frame = codec_.frame(machine::load_entry(cpu.physical(), codec_.mode(), out_entry(prototype)));
+  const std::uint64_t owner = leave_pool_table(cpu, prototype);
+  pfns_.rescue_prototypes(frame, pages_.number_of(prototype), owner);
+  free_pool_table_if_empty(prototype);
+}
+
+void PrototypePool::page_in(const machine::Processor& cpu, VirtualAddress prototype, Pfn frame) {
+  pfns_.lock.assert_held();
+  const std::uint64_t owner = leave_pool_table(cpu, prototype);
+  pfns_.make_prototype_page(frame, pages_.number_of(prototype), owner);
+  free_pool_table_if_empty(prototype);
 }
 
 void PrototypePool::free_page(VirtualAddress prototype) {
@@ -109,6 +173,7 @@ Result<VirtualAddress> PrototypePool::make_clone_page(machine::Processor& cpu) {
   ClonePage& page = *clones_[number];
   page.address = address;
   page.references.resize(entries_per_page());
+  page.protections.resize(entries_per_page(), Protection::kNone);
   for (std::size_t entry = entries_per_page(); entry-- > 0;) page.free.push_back(static_cast<std::uint16_t>(entry));
   add_partial(number);
   ++clone_pages_;
@@ -128,7 +193,7 @@ void PrototypePool::remove_partial(std::uint32_t number) {
 }
 
 PrototypePool::ClonePage& PrototypePool::clone_page(VirtualAddress prototype) {
-  return *clones_[clone_number(frame_of(prototype))];
+  return *clones_[clone_number(prototype)];
 }
 
 std::optional<VirtualAddress> PrototypePool::find_clone_entry() const {
@@ -137,19 +202,24 @@ std::optional<VirtualAddress> PrototypePool::find_clone_entry() const {
   return page.address + ByteCount(std::uint64_t{page.free.back()} * codec_.mode().entry_bytes);
 }
 
-void PrototypePool::add_clone_reference(VirtualAddress prototype, std::uint32_t references) {
+void PrototypePool::use_clone_entry(VirtualAddress prototype, Protection protection) {
   ClonePage& page = clone_page(prototype);
-  std::uint32_t& count = page.references[entry_of(prototype)];
-  if (count == 0) {
-    PAGODA_DCHECK_EQ(std::size_t{page.free.back()}, entry_of(prototype));
-    page.free.pop_back();
-    if (page.free.empty()) remove_partial(clone_number(frame_of(prototype)));
-  }
-  count += references;
+  const std::size_t entry = entry_of(prototype);
+  PAGODA_DCHECK_EQ(std::size_t{page.free.back()}, entry);
+  page.free.pop_back();
+  if (page.free.empty()) remove_partial(clone_number(prototype));
+  page.references[entry] = 2;
+  page.protections[entry] = protection;
+}
+
+void PrototypePool::add_clone_reference(VirtualAddress prototype) {
+  std::uint32_t& count = clone_page(prototype).references[entry_of(prototype)];
+  PAGODA_DCHECK_GT(count, 0U);
+  ++count;
 }
 
 std::uint32_t PrototypePool::clone_references(VirtualAddress prototype) const {
-  return clones_[clone_number(frame_of(prototype))]->references[entry_of(prototype)];
+  return clones_[clone_number(prototype)]->references[entry_of(prototype)];
 }
 
 PageCount PrototypePool::drop_clone_reference(const machine::Processor& cpu, VirtualAddress prototype) {
@@ -166,7 +236,7 @@ PageCount PrototypePool::drop_clone_reference(const machine::Processor& cpu, Vir
 
 PageCount PrototypePool::drop_moved_clone(VirtualAddress prototype) {
   pfns_.lock.assert_held();
-  const std::uint32_t number = clone_number(frame_of(prototype));
+  const std::uint32_t number = clone_number(prototype);
   ClonePage& page = *clones_[number];
   std::uint32_t& count = page.references[entry_of(prototype)];
   PAGODA_DCHECK_EQ(count, 1U);

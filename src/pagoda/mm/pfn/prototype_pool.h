@@ -66,12 +66,28 @@ class PrototypePool {
   [[nodiscard]] bool contains(VirtualAddress prototype) const {
     return pages_.contains(prototype) && prototype.value() % codec_.mode().entry_bytes == 0;
   }
-  // Where the prototype PTE lies; kNone if its page does not exist.
+  // Where the prototype PTE lies; kNone if its page does not exist, or is out.
   [[nodiscard]] PhysicalAddress find(VirtualAddress prototype) const {
     const Pfn frame = frame_of(prototype);
     return frame == kNoPfn ? kNone : PhysicalAddress(PhysicalAddress(frame).value() + prototype.page_offset());
   }
+  // --- Pages that are out ---
+  // Whether the prototype PTE's page exists and is not in memory.
+  [[nodiscard]] bool is_out(VirtualAddress prototype) const {
+    return frame_of(prototype) == kNoPfn && pages_.is_out(pages_.number_of(prototype));
+  }
+  // The entry of a pool table that says where that page is. Requires: it is out.
+  [[nodiscard]] PhysicalAddress out_entry(VirtualAddress prototype) const;
+  // A page of which no entry is resident leaves memory, for the modified list. False: there is no frame for the pool
+  // table that it needs. Requires: the PFN entry's share count is 1; no file's data.
+  bool page_out(machine::Processor& cpu, std::uint32_t page);
+  // A page that is out is back: in the frame that its entry names in transition form, or in `frame`, taken, which has its
+  // bytes. Requires: not being read.
+  void page_in(const machine::Processor& cpu, VirtualAddress prototype);
+  void page_in(const machine::Processor& cpu, VirtualAddress prototype, Pfn frame);
+
   // As `find`, but makes a page that does not exist, each entry as the owner's template says. Fails with: kNoMemory.
+  // Requires: it is not out.
   Result<PhysicalAddress> make(machine::Processor& cpu, VirtualAddress prototype, const PrototypeOwner& owner);
   // The address of a prototype PTE that a frame names by its physical address.
   [[nodiscard]] VirtualAddress address_of(PhysicalAddress pte) const {
@@ -99,8 +115,10 @@ class PrototypePool {
   Result<VirtualAddress> make_clone_page(machine::Processor& cpu);
   // An entry that is not in use before it is referenced; none: every page is full.
   [[nodiscard]] std::optional<VirtualAddress> find_clone_entry() const;
-  // More PTEs name the entry.
-  void add_clone_reference(VirtualAddress prototype, std::uint32_t references = 1);
+  // The entry comes into use, named by the PTEs of two spaces, which allow this.
+  void use_clone_entry(VirtualAddress prototype, Protection protection);
+  // One more PTE names the entry, which is in use.
+  void add_clone_reference(VirtualAddress prototype);
   // One PTE fewer names the entry. The last reference removes the entry's page and slot; the last entry in use frees
   // the page of entries. Returns the charge that the caller gives back.
   [[nodiscard]] PageCount drop_clone_reference(const machine::Processor& cpu, VirtualAddress prototype);
@@ -112,8 +130,11 @@ class PrototypePool {
   }
   // For an address that a PTE names.
   [[nodiscard]] bool is_clone(VirtualAddress prototype) const {
-    const Pfn frame = frame_of(prototype);
-    return frame != kNoPfn && is_clone(PhysicalAddress(frame));
+    return (owner_word(prototype) & PrototypePages::kClone) != 0;
+  }
+  // What both spaces that share the page of a clone entry allow.
+  [[nodiscard]] Protection clone_protection(VirtualAddress prototype) const {
+    return clones_[clone_number(prototype)]->protections[entry_of(prototype)];
   }
   // Whether there is a page of clone entries where the frame of the entry says: for the checker.
   [[nodiscard]] bool has_clone(PhysicalAddress pte) const {
@@ -151,15 +172,24 @@ class PrototypePool {
   struct ClonePage {
     VirtualAddress address;
     std::vector<std::uint32_t> references;  // By entry.
+    std::vector<Protection> protections;    // By entry in use.
     std::vector<std::uint16_t> free;        // Entries that nothing references; the last is taken next.
     std::size_t place = 0;                  // In `partial_`, if any is free.
   };
 
   [[nodiscard]] Pfn frame_of(VirtualAddress prototype) const { return pages_.frame(pages_.number_of(prototype)); }
-  // Requires: the page holds clone entries.
-  [[nodiscard]] std::uint32_t clone_number(Pfn page) const {
-    return static_cast<std::uint32_t>(pfns_.entry(page).original_pte & ~PrototypePages::kClone);
+  // Zero: the page does not exist.
+  [[nodiscard]] std::uint64_t owner_word(VirtualAddress prototype) const {
+    if (const Pfn frame = frame_of(prototype); frame != kNoPfn) return pfns_.entry(frame).original_pte;
+    return is_out(prototype) ? pages_.owner_of_out(pages_.number_of(prototype)) : 0;
   }
+  // Requires: the page holds clone entries.
+  [[nodiscard]] std::uint32_t clone_number(VirtualAddress prototype) const {
+    return static_cast<std::uint32_t>(owner_word(prototype) & ~PrototypePages::kClone);
+  }
+  // The page is not out any more; returns its owner word.
+  std::uint64_t leave_pool_table(const machine::Processor& cpu, VirtualAddress prototype);
+  void free_pool_table_if_empty(VirtualAddress prototype);
   Result<Pfn> make_page(machine::Processor& cpu, std::uint32_t page, std::uint64_t owner);
   [[nodiscard]] ClonePage& clone_page(VirtualAddress prototype);
   [[nodiscard]] std::size_t entry_of(VirtualAddress prototype) const {
