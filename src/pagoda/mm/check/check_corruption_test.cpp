@@ -281,7 +281,7 @@ const Corruption kCorruptions[] = {
 
     {"AS1", "LargePageMissing",
      [](Scene& s) {
-       s.far_vad().range.count = PageCount(512);
+       Corruptor::vads(s.space()).shrink(s.far_vad(), {s.far_vad().range.first, PageCount(512)});
        s.far_vad().type = VadType::kLargePages;
      }},
     {"AS1", "LargePageOfNoRegion",

@@ -164,10 +164,13 @@ Residency ProcessSpace::residency(const Processor& cpu, VpnRange pages) {
   }
   tables_.peek_each(cpu, pages, [&](Vpn, RawPte raw) {
     core_.pfns.lock.assert_held();
+    // Nearly all, in a space that is looked at as a whole: at the price of a comparison each.
+    if (PteCodec::is_valid(raw)) {
+      ++where.working_set;
+      return;
+    }
+    if (raw == 0) return;
     switch (place_of(core_, raw)) {
-      case PagePlace::kWorkingSet:
-        ++where.working_set;
-        break;
       case PagePlace::kStandby:
         ++where.standby;
         break;

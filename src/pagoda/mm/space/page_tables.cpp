@@ -63,7 +63,9 @@ bool PageTables::peek_table(const Core& core, const Processor& cpu, RawPte out, 
     }
     out = entry.original_pte;
   }
-  return core.codec.has_slot(out) && core.backing_of(out).peek(cpu.physical(), core.codec.slot(out), bytes);
+  const Backing* const backing = core.codec.has_slot(out) ? core.backings.find(core.codec.file(out)) : nullptr;
+  return backing != nullptr && backing->is_used(core.codec.slot(out)) &&
+         backing->peek(cpu.physical(), core.codec.slot(out), bytes);
 }
 
 RawPte PageTables::entry_of(std::span<const std::byte, kPageBytes> bytes, Vpn page, unsigned level) const {

@@ -46,7 +46,9 @@ class TableTrim : public ::testing::TestWithParam<PteFormat> {
     EXPECT_EQ(t_.check(), "");
   }
 
-  TestMachine t_{{.frames = PageCount(512), .paging = GetParam()}};
+  TestMachine t_{{.frames = PageCount(512),
+                  .paging = GetParam(),
+                  .paging_files = {{.name = "pagefile.sys", .disk = 0, .minimum = 64_MiB, .maximum = 64_MiB}}}};
   VirtualAddress base_;
 };
 std::string name_of(const ::testing::TestParamInfo<PteFormat>& format) {
