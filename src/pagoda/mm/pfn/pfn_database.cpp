@@ -321,7 +321,7 @@ void PfnDatabase::give_up_slot(PfnEntry& e) {
   if (!codec_.has_slot(e.original_pte)) return;
   if ((!e.read_in_progress && !e.write_in_progress) || PAGODA_FAULT_SWITCH(slot_freed_during_transfer))
     slots_.free(codec_.file(e.original_pte), codec_.slot(e.original_pte));
-  e.original_pte = codec_.demand_zero(codec_.protection(e.original_pte));
+  e.original_pte = codec_.without_slot(e.original_pte);
 }
 
 // While a transfer uses a slot for the page, the page has that slot or none.
