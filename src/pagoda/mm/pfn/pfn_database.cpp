@@ -37,6 +37,7 @@ PageCount PfnDatabase::count(PageState state) const {
 
 void PfnDatabase::put(Pfn frame, PageState state, PageLists::End end) {
   lists_.insert(frame, state, end);
+  ++listings_;
   if (!is_available(state)) return;
   ++available_;
   blocks_.give(frame);
