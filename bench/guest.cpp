@@ -8,7 +8,7 @@ namespace {
 
 HostConfig host_config(const GuestConfig& config) {
   HostConfig host = HostConfig::quiet(config.host_frames);
-  host.processors = 2;  // One of its own, one that works for the virtual processor.
+  host.processors = 2;  // One of its own, one that the virtual processor runs on.
   return host;
 }
 
@@ -44,6 +44,7 @@ void Guest::restart() {
                                            .backing = config_.backing,
                                            .fault_cluster = config_.fault_cluster}),
                     "partition");
+  partition_->processor(0).world().enter(host_->machine().processor(1));
   const HostConfig quiet = HostConfig::quiet(config_.frames);
   manager_ = must(mm::MemoryManager::create(partition_->machine(), {.tunables = quiet.tunables, .depth = 1}),
                   "the guest's memory manager");

@@ -48,6 +48,7 @@ class World {
       config.unsync = mode != MmuMode::kShadowSynchronous;
       config.backing = mode == MmuMode::kNestedLarge ? hv::Backing::kPinned : hv::Backing::kVirtual;
       partition_ = must(hv::Partition::create(*host_, machine_->processor(), config), "partition");
+      partition_->processor(0).world().enter(machine_->processor(1));
       manager_ = manager_of(partition_->machine(), 1);
       cpu_ = &partition_->machine().processor();
     }

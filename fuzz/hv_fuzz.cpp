@@ -121,15 +121,15 @@ Kind kind_from(std::uint64_t flags) {
 class World {
  public:
   explicit World(const Kind& kind) : host_({.frames = kind.host_frames, .paging_file = 16_MiB}), good_(host_) {
-    hv::PartitionConfig config{.name = "hostile",
-                               .memory = PageCount(kHostileFrames),
-                               .paging = kind.paging,
-                               .tlb = kind.tlb,
-                               .refill = kind.refill,
-                               .mmu = kind.mmu,
-                               .disks = {{}}};
-    config.first_host_processor = host_.take_processors(1);
+    const hv::PartitionConfig config{.name = "hostile",
+                                     .memory = PageCount(kHostileFrames),
+                                     .paging = kind.paging,
+                                     .tlb = kind.tlb,
+                                     .refill = kind.refill,
+                                     .mmu = kind.mmu,
+                                     .disks = {{}}};
     hostile_ = *hv::Partition::create(host_.manager(), host_.cpu(), config);
+    host_.dispatch(*hostile_);
     cpu().attach(handler_);
     disk_file_ = *hostile_->machine().disks()[0]->create("hostile");
     if (!disk_file_->resize(bytes_of(PageCount(64)))) found("no disk");

@@ -32,6 +32,7 @@ TEST_P(IdleGuests, ZeroPagesOfARealImageCostNoTransfer) {
   tunables.compression_budget = GetParam();
   TestHost host({.frames = pages * 2, .paging_file = 256_MiB, .tunables = tunables});
   auto partition = *hv::Partition::create(host.manager(), host.cpu(), {.memory = pages});
+  host.dispatch(*partition);
   const machine::PhysicalView memory = partition->processor(0).guest().physical();
 
   std::array<std::byte, kPageBytes> page;

@@ -10,6 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include "pagoda/hv/check.h"
+#include "pagoda/mm/check/check.h"
 #include "pagoda/sim/baseline.h"
 #include "tests/checked_run.h"
 
@@ -105,7 +107,7 @@ TEST(VirtualMachinesInScenarios, FiguresAddUp) {
   const RunResult& result = run.go();
   ASSERT_EQ(result.vms.size(), 2U);
   ASSERT_EQ(result.processes.size(), 4U);
-  EXPECT_EQ(result.processors.size(), 2U);  // Those that work for virtual ones are no cores.
+  EXPECT_EQ(result.processors.size(), 2U);
   Duration busy;
   for (const ProcessorResult& processor : result.processors) {
     EXPECT_EQ(processor.busy + processor.idle, result.end - Time{});
@@ -154,6 +156,62 @@ TEST(VirtualMachinesInScenarios, OneThatWaitsForTheHostLetsOthersRun) {
   const RunResult& result = run.go();
   EXPECT_GT(result.vms[0].waited, 10_ms);
   EXPECT_LT(result.processes[0].finished, Time{} + (result.end - Time{}) / 2);
+}
+
+// Virtual processors are dispatched on the host's as threads are: a thousand guests need no thousand processors.
+TEST(VirtualMachinesInScenarios, AThousandGuestsShareFourProcessors) {
+  constexpr unsigned kGuests = 1000;
+  std::string guests;
+  for (unsigned i = 0; i < kGuests; ++i) {
+    guests += vm({.name = fmt::format("v{}", i), .memory = "4MiB", .more = "tlb = 'realistic'"},
+                 process_in("vm.process", "p", "kind = 'uniform', memory = '64KiB', operations = 40"));
+  }
+  // 4 GiB are promised to them, and 1 GiB is there.
+  const std::string text =
+      "[host]\nmemory = '1GiB'\nprocessors = 4\n[[disk]]\nname = 'd'\ncapacity = '8GiB'\nstore = 'memory'\n"
+      "[[page_file]]\ndisk = 'd'\nminimum = '4GiB'\n" +
+      guests;
+  auto simulation = Simulation::create(parsed(text), {.verify = true});
+  ASSERT_TRUE(simulation) << simulation.error().message;
+  const auto run = (*simulation)->run();
+  ASSERT_TRUE(run) << run.error().message;
+  EXPECT_THAT(run->incidents, IsEmpty());
+  EXPECT_EQ(run->processors.size(), 4U);
+  ASSERT_EQ(run->vms.size(), kGuests);
+  for (const VmResult& vm : run->vms) EXPECT_GT(vm.end.counters.dispatches, 0U) << vm.name;
+  for (const ProcessResult& process : run->processes) {
+    EXPECT_EQ(process.operations, 40U) << process.vm;
+    EXPECT_NE(process.finished, kNever) << process.vm;
+  }
+  machine::SimProcessor& core = (*simulation)->machine().processor();
+  EXPECT_EQ(to_string(mm::check((*simulation)->manager(), core)), "");
+  for (unsigned i = 0; i < kGuests; i += 100) {
+    Guest& guest = *(*simulation)->guests()[i];
+    const hv::WorldSwitch::Visit look(guest.partition().processor(0).world(), core);
+    EXPECT_EQ(hv::to_string(hv::check(guest.partition())), "");
+    EXPECT_EQ(to_string(mm::check(guest.system().manager(), guest.partition().machine().processor())), "");
+  }
+}
+
+// Nobody starves: with more virtual processors than cores, each gets a core for a quantum in turn.
+TEST(VirtualMachinesInScenarios, GuestsThatComputeShareTheProcessorsEvenly) {
+  std::string guests;
+  for (const char* name : {"a", "b", "c", "d", "e", "f"})
+    guests += vm({.name = name}, process_in("vm.process", "p",
+                                            "kind = 'sequential', memory = '64KiB', operations = 4000, "
+                                            "references = 60000"));
+  CheckedRun run(host("32MiB", 2, guests));
+  const RunResult& result = run.go();
+  Time first = kNever;
+  Time last;
+  for (const ProcessResult& process : result.processes) {
+    first = std::min(first, process.finished);
+    last = std::max(last, process.finished);
+  }
+  // Three for each core: all of them end in the last rounds of 20 ms.
+  EXPECT_GT(last - Time{}, 200_ms);
+  EXPECT_LT(last - first, 80_ms);
+  for (const VmResult& vm : result.vms) EXPECT_GT(vm.end.counters.dispatches, 4U);
 }
 
 TEST(VirtualMachinesInScenarios, BothLevelsPageAndWhatIsPagedTwiceIsCounted) {

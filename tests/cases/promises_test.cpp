@@ -36,7 +36,7 @@ void touch_sparsely(TestMachine& t, VirtualAddress base, std::uint64_t pages) {
   for (std::uint64_t i = 0; i < pages; ++i) ASSERT_EQ(t.get(base, i * kPagesOfATable), i + 1);
 }
 
-TEST(Promises, DISABLED_PrivatePagesWithAPageTableEachCanAllBeTouched) {
+TEST(Promises, PrivatePagesWithAPageTableEachCanAllBeTouched) {
   constexpr std::uint64_t kMost = 8000;
   TestMachine t(large_paging_file());
   const VirtualAddress base = t.reserve(PageCount(kMost * kPagesOfATable));

@@ -96,11 +96,10 @@ void Fiber::restart(std::function<void()> body) {
   fake_stack_ = nullptr;
 #endif
 #if defined(__x86_64__)
-  // As if `entry` had been called from nowhere: the stack is 16 bytes off a multiple of 16 when a function begins
-  // (System V ABI 3.2.2), less the return address that it never uses.
+  // As if `entry` had been called from nowhere: a multiple of 16 lies above the return address, which it never uses (System V ABI
+  // 3.2.2).
   auto** top = reinterpret_cast<void**>(stack_ + stack_bytes_);
   *--top = nullptr;
-  *--top = nullptr;  // Where `entry` would return to.
   *--top = reinterpret_cast<void*>(&Fiber::entry);
   for (int saved = 0; saved < 6; ++saved) *--top = nullptr;
   stack_pointer_ = top;

@@ -1,6 +1,7 @@
 #include "tests/interleave/scheduler.h"
 
 #include <algorithm>
+#include <array>
 #include <functional>
 #include <utility>
 
@@ -22,6 +23,7 @@ constexpr std::uint64_t kPatience = 2000;
 }  // namespace
 
 void point() { Scheduler::point(); }
+void window() { Scheduler::window(); }
 void sleep_on(const void* what) { Scheduler::sleep_on(what); }
 void wake(const void* what) { Scheduler::wake(what); }
 
@@ -38,6 +40,8 @@ void Scheduler::plan(std::uint64_t seed) {
   for (std::size_t i = 0; i < count_; ++i) tasks_[i]->priority = priorities[i];
   lowest_ = 0;
   changes_.clear();
+  constexpr std::array<std::uint64_t, 3> kWindowChances{0, 8, 2};
+  window_chance_ = kWindowChances[random_.below(kWindowChances.size())];
   random_walk_ = random_.below(4) == 0;
   if (random_walk_) {
     walk_chance_ = std::uint64_t{2} << random_.below(6);
@@ -134,7 +138,7 @@ void Scheduler::at_point() {
     demote(*running_);
     look_ = true;
   }
-  if (random_walk_ ? random_.below(walk_chance_) == 0 : look_) leave_for(choose());
+  if (look_ || (random_walk_ && random_.below(walk_chance_) == 0)) leave_for(choose());
 }
 
 void Scheduler::yield() {
@@ -147,6 +151,16 @@ void Scheduler::yield() {
 
 void Scheduler::point() {
   if (current_scheduler != nullptr) current_scheduler->at_point();
+}
+
+void Scheduler::window() {
+  if (current_scheduler == nullptr) return;
+  Scheduler& self = *current_scheduler;
+  if (self.window_chance_ != 0 && self.random_.below(self.window_chance_) == 0) {
+    self.demote(*self.running_);
+    self.look_ = true;
+  }
+  self.at_point();
 }
 
 void Scheduler::sleep_on(const void* what) {

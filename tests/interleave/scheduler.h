@@ -9,6 +9,9 @@
 // Scheduler with Probabilistic Guarantees of Finding Bugs", ASPLOS 2010). k is not known before, so the changes lie within a depth
 // that is random too. The other seeds walk at random, which finds what needs many changes at places that do not matter.
 //
+// Windows are few, and as long as everybody else runs: by the seed, the running fiber falls at none of them, at one in eight, or at
+// every other.
+//
 // Locking: one thread. A lock that a fiber waits for is nobody's business outside `run`.
 #pragma once
 
@@ -56,6 +59,7 @@ class Scheduler {
 
   // --- What base/interleave.h asks for ---
   static void point();
+  static void window();
   static void sleep_on(const void* what);
   static void wake(const void* what);
 
@@ -86,6 +90,7 @@ class Scheduler {
   bool random_walk_ = false;
   std::uint64_t walk_chance_ = 1;       // A walk leaves the running fiber once in so many points.
   std::vector<std::uint64_t> changes_;  // Points at which the running fiber is demoted, in order from the back.
+  std::uint64_t window_chance_ = 0;     // The running fiber falls at one in so many windows; 0: at none.
   std::int64_t lowest_ = 0;
   std::uint64_t running_since_ = 0;  // The point.
   bool look_ = false;                // Somebody woke up, or fell: another may have to run.

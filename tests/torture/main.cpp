@@ -25,6 +25,7 @@ int main(int count, char** arguments) {
     std::string text;
     for (std::uint64_t round = 0; round < kRounds && text.empty(); ++round)
       text = run_threads(world, operations / kRounds / config.workers);
+    fmt::print("{}\n", describe(world.manager().counters()));
     if (text.empty()) text = world.finish();
     if (text.empty()) continue;
     fmt::print("{}\n", text);

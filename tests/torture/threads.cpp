@@ -36,6 +36,7 @@ WorldConfig world_of_seed(std::uint64_t seed) {
   if (random.below(4) == 0) config.tlb = machine::TlbGeometry::kRealistic;
   config.workers = 3 + static_cast<unsigned>(random.below(3));
   config.processes = config.workers - 1;
+  if (random.below(2) == 0) config.region_stride = 2_MiB;  // A page table for each.
   // A quarter of what they use: regions, both kinds of views, copies.
   const PageCount used =
       config.region_pages * (config.workers * config.regions) +
@@ -61,6 +62,18 @@ std::string describe(const WorldConfig& config) {
                      config.processes, config.frames.value(),
                      config.tunables && !config.tunables->compression_budget.is_zero() ? ", store" : "",
                      config.read_error_rate > 0 ? ", disk errors" : "");
+}
+
+std::string describe(const Counters& counters) {
+  const auto faults = [&](FaultKind kind) { return counters.faults[static_cast<std::size_t>(kind)]; };
+  return fmt::format(
+      "  {} pages read and {} written for private memory, {} and {} of files; {} repurposed, {} trimmed, {} shortages; "
+      "faults: {} "
+      "transition, {} collided, {} copies; {} + {} disk errors, {} in-page errors",
+      counters.page_file_pages_read, counters.page_file_pages_written, counters.mapped_file_pages_read,
+      counters.mapped_file_pages_written, counters.pages_repurposed, counters.pages_trimmed, counters.shortages,
+      faults(FaultKind::kTransitionStandby) + faults(FaultKind::kTransitionModified), faults(FaultKind::kCollided),
+      faults(FaultKind::kCopyOnWrite), counters.read_errors, counters.write_errors, faults(FaultKind::kInPageError));
 }
 
 }  // namespace pagoda::mm::torture

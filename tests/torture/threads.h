@@ -15,5 +15,7 @@ std::string run_threads(World& world, std::uint64_t operations_each);
 // A world whose kind follows from the seed: paging mode, who refills TLBs, store, errors of the disks.
 WorldConfig world_of_seed(std::uint64_t seed);
 std::string describe(const WorldConfig& config);
+// What the machine went through.
+std::string describe(const Counters& counters);
 
 }  // namespace pagoda::mm::torture

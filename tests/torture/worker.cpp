@@ -70,7 +70,7 @@ void Worker::perform(Operation operation) {
       if (section_count() > 0) read_shared(any_section(), any_section_page());
       return;
     case Operation::kWriteShared:
-      if (section_count() > 0) write_shared();
+      if (section_count() > 0) write_shared(any_section(), any_section_page());
       return;
     case Operation::kReadCopy:
       if (section_count() > 0) read_copy(any_section(), any_section_page());
@@ -79,7 +79,7 @@ void Worker::perform(Operation operation) {
       if (section_count() > 0) write_copy();
       return;
     case Operation::kCommit:
-      return commit();
+      return commit(some_pages());
     case Operation::kDecommit:
       return decommit();
     case Operation::kRelease:
@@ -115,6 +115,29 @@ void Worker::perform(Operation operation) {
     case Operation::kFlushModified:
       world_.manager().flush_modified(cpu_);
       return;
+    case Operation::kWriteCluster:
+      if (random_.below(2) == 0 || !world_.manager().mapped_writer().write_cluster(cpu_))
+        world_.manager().modified_writer().write_cluster(cpu_);
+      return;
+    case Operation::kReuseStandby:
+      world_.reuse_standby(cpu_);
+      return;
+  }
+}
+
+void Worker::take_everything() {
+  for (unsigned region = 0; region < regions_.size(); ++region) {
+    commit({.region = region,
+            .first = 0,
+            .count = regions_[region].pages.size(),
+            .base = world_.regions(number_)[region].base});
+    for (std::size_t page = 0; page < regions_[region].pages.size(); ++page)
+      if (random_.below(2) == 0) write_own(region, page);
+  }
+  for (unsigned section = 0; section < section_count(); ++section) {
+    map(section);
+    map_copy(section);
+    for (std::size_t page = 0; page < copies_[section].versions.size(); ++page) write_shared(section, page);
   }
 }
 
@@ -147,7 +170,7 @@ Status Worker::write(VirtualAddress page, std::uint32_t number, std::uint32_t ve
 }
 
 void Worker::expect_exactly(const Found& found, VirtualAddress at, std::uint32_t number, Content content) {
-  if (found.status == Status::kInPageError && world_.errors_are_injected() && content.accessible) return;
+  if (world_.may_fail_with(found.status) && content.accessible) return;
   const Status expected = content.accessible ? Status::kSuccess : Status::kAccessViolation;
   if (found.status != expected)
     return wrong(fmt::format("{:#x} says {}, not {}", at.value(), to_string(found.status), to_string(expected)));
@@ -165,7 +188,7 @@ void Worker::expect_within(const Found& found, VirtualAddress at, const Page& pa
   const auto says = [&] {
     return fmt::format("{:#x} (page {}) between events {} and {}", at.value(), page.number, window.first, window.last);
   };
-  if (found.status == Status::kInPageError && world_.errors_are_injected()) return;
+  if (world_.may_fail_with(found.status)) return;
   if (found.status == Status::kAccessViolation) {
     if (!page.history.allows(window, {})) wrong(fmt::format("{} was accessible all the time", says()));
     return;
@@ -188,6 +211,12 @@ Content Worker::content_of(const OwnPage& page) {
   return {.accessible = true, .version = page.version};
 }
 
+std::string Worker::past_of(const OwnPage& page) {
+  std::string past = fmt::format("changed by operation {}", page.changed_by);
+  if (page.refused != 0) past += fmt::format(", operation {} refused with {}", page.refused, to_string(page.refusal));
+  return past;
+}
+
 void Worker::read_own(unsigned region, std::size_t page) {
   const RegionPlace& place = world_.regions(number_)[region];
   const VirtualAddress at = place.base + bytes_of(PageCount(page));
@@ -208,10 +237,11 @@ void Worker::write_own(unsigned region, std::size_t page) {
     return history.finish();
   }
   if (allowed) history.cancel();
-  if (status == Status::kInPageError && world_.errors_are_injected() && own.committed) return;
+  if (world_.may_fail_with(status) && own.committed) return;
   if (allowed || status != Status::kAccessViolation)
-    wrong(fmt::format("a write to {:#x}, which is {}, says {}", at.value(), allowed ? "allowed" : "forbidden",
-                      to_string(status)));
+    wrong(fmt::format("a write to {:#x}, which is {} with protection {:#x}, says {} ({})", at.value(),
+                      own.committed ? "committed" : "not committed", static_cast<unsigned>(own.protection),
+                      to_string(status), past_of(own)));
 }
 
 void Worker::read_other() {
@@ -265,10 +295,8 @@ void Worker::read_shared(unsigned section, std::size_t page) {
   expect_within(found, at, shared, shared.history.after(first));
 }
 
-void Worker::write_shared() {
-  const auto section = static_cast<unsigned>(random_.below(section_count()));
+void Worker::write_shared(unsigned section, std::size_t page) {
   SharedSection& shared = world_.sections()[section];
-  const std::size_t page = random_.below(shared.pages.size());
   if (shared.writer_of(page, world_.config().workers) != number_ || !map(section)) return;
   History& history = shared.pages[page].history;
   const VirtualAddress at = *views_[section] + bytes_of(PageCount(page));
@@ -277,8 +305,7 @@ void Worker::write_shared() {
   const Status status = write(at, shared.pages[page].number, version);
   if (status == Status::kSuccess) return history.finish();
   history.cancel();
-  if (status != Status::kInPageError || !world_.errors_are_injected())
-    wrong(fmt::format("a write to {:#x} says {}", at.value(), to_string(status)));
+  if (!world_.may_fail_with(status)) wrong(fmt::format("a write to {:#x} says {}", at.value(), to_string(status)));
 }
 
 void Worker::read_copy(unsigned section, std::size_t page) {
@@ -304,7 +331,7 @@ void Worker::write_copy() {
   const Status status = write(at, copy.first_number + static_cast<std::uint32_t>(page), version);
   if (status == Status::kSuccess) {
     copy.versions[page] = version;
-  } else if (status != Status::kInPageError || !world_.errors_are_injected()) {
+  } else if (!world_.may_fail_with(status)) {
     wrong(fmt::format("a write to {:#x} says {}", at.value(), to_string(status)));
   }
 }

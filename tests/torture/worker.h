@@ -23,6 +23,8 @@ class Worker {
   // One operation. What is wrong goes to the world.
   void step();
   [[nodiscard]] std::uint64_t operations() const { return operations_; }
+  // Commits all of its regions and maps every section; writes about half of the pages. While everybody rests.
+  void take_everything();
   // All pages of its own and all that it sees of others, one by one; while everybody rests.
   void look_at_everything();
 
@@ -31,6 +33,10 @@ class Worker {
     bool committed = false;
     Protection protection = Protection::kNone;
     std::uint32_t version = 0;
+    // For who looks for a fault: what changed it last, and what was refused since.
+    std::uint64_t changed_by = 0;
+    std::uint64_t refused = 0;
+    Status refusal = Status::kSuccess;
   };
   struct Region {
     bool reserved = false;
@@ -56,7 +62,7 @@ class Worker {
   void write_own(unsigned region, std::size_t page);
   void read_other();
   void read_shared(unsigned section, std::size_t page);
-  void write_shared();
+  void write_shared(unsigned section, std::size_t page);
   void read_copy(unsigned section, std::size_t page);
   void write_copy();
   // Reads the page, or a word of it. What was found may be of several versions.
@@ -72,7 +78,7 @@ class Worker {
   // --- Memory ---
   [[nodiscard]] Range some_pages();
   void reserve(unsigned region);
-  void commit();
+  void commit(const Range& range);
   void decommit();
   void release();
   void protect();
@@ -85,6 +91,7 @@ class Worker {
   void fork();
   bool map(unsigned section);
   bool map_copy(unsigned section);
+  [[nodiscard]] static std::string past_of(const OwnPage& page);
   [[nodiscard]] static Content content_of(const OwnPage& page);
   // `change(own page)` for all pages of the range, before the call that does it; then the call decides.
   template <class Change, class Call>

@@ -31,7 +31,16 @@ void Worker::change(const Range& range, Change&& change, Call&& call) {
   }
   const Status status = call();
   const bool done = status == Status::kSuccess;
-  if (done) std::ranges::copy(after, own.begin());
+  for (std::size_t i = 0; i < range.count; ++i) {
+    if (done) {
+      own[i] = after[i];
+      own[i].changed_by = operations_;
+      own[i].refused = 0;
+    } else {
+      own[i].refused = operations_;
+      own[i].refusal = status;
+    }
+  }
   for (Page& page : pages) done ? page.history.finish() : page.history.cancel();
   if (!done && !may_be_refused(status))
     wrong(fmt::format("pages {} to {} of region {} fail with {}", range.first, range.first + range.count - 1,
@@ -47,8 +56,7 @@ void Worker::reserve(unsigned region) {
   if (!reserved && !may_be_refused(reserved.error())) wrong(fmt::format("no region: {}", to_string(reserved.error())));
 }
 
-void Worker::commit() {
-  const Range range = some_pages();
+void Worker::commit(const Range& range) {
   if (!regions_[range.region].reserved) reserve(range.region);
   if (!regions_[range.region].reserved) return;
   change(
@@ -204,7 +212,7 @@ void Worker::fork() {
     const Status status = write(look.at, child_number_, version);
     if (status == Status::kSuccess)
       expect_exactly(read(look.at), look.at, child_number_, {.accessible = true, .version = version});
-    else if (status != Status::kAccessViolation && !(status == Status::kInPageError && world_.errors_are_injected()))
+    else if (status != Status::kAccessViolation && !world_.may_fail_with(status))
       wrong(fmt::format("a write of the child to {:#x} says {}", look.at.value(), to_string(status)));
   }
   world_.manager().attach(cpu_, space());

@@ -15,28 +15,27 @@ namespace {
 
 // Where regions lie: above what the manager chooses for views, below the end of a program's addresses on x86.
 constexpr VirtualAddress kFirstRegion{0x40000000};
-constexpr std::uint64_t kWorkerStride = 0x02000000;
-constexpr std::uint64_t kRegionStride = 0x00200000;
+constexpr ByteCount kGranularity = 64_KiB;
 
 machine::SimMachineConfig machine_config(const WorldConfig& config) {
-  constexpr unsigned kKeepers = 5;
-  return {.frames = config.frames,
-          .paging = config.paging,
-          .processors = config.workers + kKeepers,
-          .tlb = config.tlb,
-          .refill = config.refill,
-          .driving = machine::Driving::kThreads,
-          .disks = {{.name = "paging"}, {.name = "files"}}};
+  return {
+      .frames = config.frames,
+      .paging = config.paging,
+      .processors = config.workers + static_cast<unsigned>(config.keepers.size()),
+      .tlb = config.tlb,
+      .refill = config.refill,
+      .driving = machine::Driving::kThreads,
+      .disks = {{.name = "paging", .latency = config.disk_latency}, {.name = "files", .latency = config.disk_latency}}};
 }
 
 }  // namespace
 
 std::string_view name(Operation operation) {
   static constexpr std::array<std::string_view, kOperations> kNames{
-      "read own",  "write own",  "read other", "read shared",   "write shared",      "write copy",
-      "read copy", "commit",     "decommit",   "release",       "protect",           "lock",
-      "unlock",    "discard",    "trim range", "make resident", "empty working set", "query",
-      "remap",     "flush view", "fork",       "flush modified"};
+      "read own",  "write own",  "read other", "read shared",    "write shared",      "write copy",
+      "read copy", "commit",     "decommit",   "release",        "protect",           "lock",
+      "unlock",    "discard",    "trim range", "make resident",  "empty working set", "query",
+      "remap",     "flush view", "fork",       "flush modified", "write cluster",     "reuse standby"};
   return kNames[static_cast<std::size_t>(operation)];
 }
 
@@ -65,24 +64,25 @@ Weights all_operations() {
   set(Operation::kFlushView, 10);
   set(Operation::kFork, 4);
   set(Operation::kFlushModified, 1);
+  set(Operation::kWriteCluster, 10);
+  set(Operation::kReuseStandby, 2);
   return weights;
 }
 
 World::World(const WorldConfig& config)
     : config_(config),
       machine_(*machine::SimMachine::create(machine_config(config))),
-      manager_(*MemoryManager::create(
-          *machine_,
-          {.tunables = config.tunables,
-           .paging_files = {
-               {.name = "pagefile.sys", .disk = 0, .minimum = config.paging_file, .maximum = config.paging_file}}})) {
+      manager_(*MemoryManager::create(*machine_, {.tunables = config.tunables})) {
+  add_paging_file();
   for (unsigned process = 0; process < config.processes; ++process)
     spaces_.push_back(*manager_->create_space(cpu(0), {.limits = config.limits}));
   make_sections();
   regions_.resize(config.workers);
+  ByteCount stride = config.region_stride;
+  if (stride.is_zero()) stride = kGranularity * ((bytes_of(config.region_pages) + kGranularity - 1_B) / kGranularity);
   for (unsigned worker = 0; worker < config.workers; ++worker) {
     for (unsigned region = 0; region < config.regions; ++region) {
-      RegionPlace place{.base = kFirstRegion + ByteCount(worker * kWorkerStride + region * kRegionStride),
+      RegionPlace place{.base = kFirstRegion + stride * (worker * config.regions + region),
                         .pages = std::vector<Page>(config.region_pages.value())};
       for (Page& page : place.pages) page.number = number_pages(1);
       regions_[worker].push_back(std::move(place));
@@ -92,8 +92,8 @@ World::World(const WorldConfig& config)
   for (unsigned worker = 0; worker < config.workers; ++worker)
     workers_.push_back(std::make_unique<Worker>(*this, worker));
   unsigned processor = config.workers;
-  for (SystemThread* thread : manager_->system_threads())
-    keepers_.push_back(std::make_unique<Keeper>(*this, *thread, cpu(processor++)));
+  for (const unsigned keeper : config.keepers)
+    keepers_.push_back(std::make_unique<Keeper>(*this, *manager_->system_threads()[keeper], cpu(processor++)));
   for (unsigned disk = 0; disk < 2; ++disk) {
     machine::FaultInjection& injection = machine_->sim_disk(disk).injection();
     injection = machine::FaultInjection(Random::mix(config.seed + disk));
@@ -110,6 +110,55 @@ void World::abandon() {
   for (auto& worker : workers_) static_cast<void>(worker.release());
   static_cast<void>(manager_.release());
   static_cast<void>(machine_.release());
+}
+
+void World::add_paging_file() {
+  if (config_.paging_slots.is_zero()) {
+    const auto added = manager_->add_paging_file(
+        {.name = "pagefile.sys", .minimum = config_.paging_file, .maximum = config_.paging_file});
+    PAGODA_CHECK(added.has_value());
+    return;
+  }
+  // Smaller than the manager would make one for anybody else.
+  const PageCount size = config_.paging_slots + 1_pages;  // Slot 0 is never used.
+  auto file = *machine_->sim_disk(0).create("pagefile.sys");
+  PAGODA_CHECK(file->resize(bytes_of(size)).has_value());
+  Core& core = manager_->core();
+  const LockGuard guard(core.pfns.lock);
+  PAGODA_CHECK(
+      core.paging_files.add(std::make_unique<PagingFile>("pagefile.sys", std::move(file), size, size)).has_value());
+}
+
+void World::warm_up() {
+  for (const auto& worker : workers_) worker->take_everything();
+  push_out();
+  if (config_.frames_left.is_zero()) return;
+  PfnDatabase& pfns = manager_->core().pfns;
+  const LockGuard guard(pfns.lock);
+  while (pfns.available() > config_.frames_left) {
+    held_.push_back(pfns.take(cpu(0), Contents::kAny)->frame);
+    pfns.make_nonpaged(held_.back());
+  }
+}
+
+void World::end_shortage() {
+  PfnDatabase& pfns = manager_->core().pfns;
+  const LockGuard guard(pfns.lock);
+  for (const Pfn frame : std::exchange(held_, {})) pfns.free_nonpaged(frame);
+}
+
+void World::push_out() {
+  for (ProcessSpace* space : spaces_) space->empty_working_set(cpu(0));
+  static_cast<void>(manager_->flush_modified(cpu(0)));
+  reuse_standby(cpu(0));
+}
+
+void World::reuse_standby(machine::Processor& cpu) {
+  PfnDatabase& pfns = manager_->core().pfns;
+  const LockGuard guard(pfns.lock);
+  std::vector<Pfn> held;  // Frames given back at once would be taken again.
+  while (pfns.lists().oldest_standby() != kNoPfn) held.push_back(pfns.take(cpu, Contents::kAny)->frame);
+  for (const Pfn frame : held) pfns.give_back(frame, Contents::kAny);
 }
 
 void World::make_sections() {
@@ -147,9 +196,12 @@ void World::found(std::string text) {
 }
 
 std::string World::check() {
+  end_shortage();
   if (!has_failed()) {
     if (const std::string findings = to_string(mm::check(*manager_, cpu(0))); !findings.empty()) found(findings);
   }
+  // What is looked at comes from where it was written to.
+  if (!has_failed()) push_out();
   for (const auto& worker : workers_)
     if (!has_failed()) worker->look_at_everything();
   const LockGuard guard(found_lock_);

@@ -48,8 +48,10 @@ enum class Operation : std::uint8_t {
   kFlushView,
   kFork,
   kFlushModified,
+  kWriteCluster,  // One transfer of either writer, which nobody waits for.
+  kReuseStandby,  // Whatever is in memory only because nobody else needed it is there no more.
 };
-inline constexpr std::size_t kOperations = static_cast<std::size_t>(Operation::kFlushModified) + 1;
+inline constexpr std::size_t kOperations = static_cast<std::size_t>(Operation::kReuseStandby) + 1;
 std::string_view name(Operation operation);
 using Weights = std::array<unsigned, kOperations>;
 // Mostly accesses, everything else now and then.
@@ -68,12 +70,20 @@ struct WorldConfig {
   unsigned paging_sections = 2;
   unsigned file_sections = 2;
   PageCount section_pages{128};
+  ByteCount region_stride;  // From one region to the next; zero: side by side.
   ByteCount paging_file = 64_MiB;
+  PageCount paging_slots;  // A paging file of so many, however few, in place of that; zero: none.
   std::optional<Tunables> tunables;
   std::optional<WorkingSet::Limits> limits;
+  // Others hold frames that the manager has promised: an access may fail with kNoMemory.
+  bool may_lack_memory = false;
+  PageCount frames_left;  // After `warm_up` only so many are available, others have the rest; zero: all are.
+  Duration disk_latency = 65_us;
   double read_error_rate = 0;
   double write_error_rate = 0;
   Weights weights = all_operations();
+  // Which of the manager's threads run, by their place in MemoryManager::system_threads.
+  std::vector<unsigned> keepers{0, 1, 2, 3, 4};
 };
 
 struct Page {
@@ -113,7 +123,16 @@ class World {
   [[nodiscard]] std::vector<std::unique_ptr<Worker>>& workers() { return workers_; }
   [[nodiscard]] std::vector<std::unique_ptr<Keeper>>& keepers() { return keepers_; }
 
+  // Every worker commits all that it may have and writes a part of it; then everything is pushed out. While everybody rests.
+  void warm_up();
+  // Everything that can leaves memory, as far as the disks take it.
+  void push_out();
+  // The others give the frames back. Before anything is checked.
+  void end_shortage();
+
   // --- For workers ---
+  // Gives the frames of all pages on standby to others, who give them back.
+  void reuse_standby(machine::Processor& cpu);
   [[nodiscard]] unsigned process_of(unsigned worker) const { return worker % config_.processes; }
   [[nodiscard]] ProcessSpace& space(unsigned process) { return *spaces_[process]; }
   [[nodiscard]] std::vector<RegionPlace>& regions(unsigned worker) { return regions_[worker]; }
@@ -121,6 +140,11 @@ class World {
   // What of its pages of which nobody else reads gets a number.
   std::uint32_t number_pages(std::size_t count) { return next_page_.fetch_add(static_cast<std::uint32_t>(count)); }
   [[nodiscard]] bool errors_are_injected() const { return config_.read_error_rate > 0 || config_.write_error_rate > 0; }
+  // Whether an access to memory that is there may fail with the status.
+  [[nodiscard]] bool may_fail_with(Status status) const {
+    return (status == Status::kInPageError && errors_are_injected()) ||
+           (status == Status::kNoMemory && config_.may_lack_memory);
+  }
   // The simulated time that keepers keep up with: the latest of any worker.
   void reached(Time time);
   [[nodiscard]] Time latest() const { return Time(latest_.load(std::memory_order_relaxed)); }
@@ -137,12 +161,14 @@ class World {
   void abandon();
 
  private:
+  void add_paging_file();
   void make_sections();
 
   WorldConfig config_;
   std::unique_ptr<machine::SimMachine> machine_;
   std::unique_ptr<MemoryManager> manager_;
   std::vector<ProcessSpace*> spaces_;
+  std::vector<Pfn> held_;                          // By others, who keep memory short.
   std::vector<std::vector<RegionPlace>> regions_;  // By worker.
   std::vector<SharedSection> sections_;
   std::vector<std::unique_ptr<Worker>> workers_;

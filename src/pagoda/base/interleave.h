@@ -2,8 +2,9 @@
 // nothing of this exists.
 //
 // There programs run as fibers of one thread, and every lock taken or released, every wait and every wake is a *point*, at which a
-// seeded scheduler may let another fiber run: a seed is an interleaving. The scheduler is the tests'; mm's disks and processors
-// need no points of their own, because each transfer and each access of a program takes a lock before the bytes move.
+// seeded scheduler may let another fiber run: a seed is an interleaving. The scheduler is the tests'. Each access of a program is
+// a point too, because it takes its processor's lock. Some points are *windows*: before and after the bytes of a disk transfer move,
+// and between changed entries and their shoot-down. They are few beside the others, and where others' work can do most harm.
 //
 // A *fault switch* puts a fault back that was mended once, so that a test can show that the interleavings find it:
 //
@@ -25,6 +26,7 @@ namespace pagoda::interleave {
 
 // --- Defined by the scheduler. Outside its fibers a point does nothing, and nobody can be waited for. ---
 void point();
+void window();
 // Until somebody wakes it. Requires: the caller looks again at what it waits for.
 void sleep_on(const void* what);
 void wake(const void* what);
@@ -97,10 +99,12 @@ inline FaultSwitch fault_switch{Name.text};
 
 }  // namespace pagoda::interleave
 
+#define PAGODA_INTERLEAVING_WINDOW() ::pagoda::interleave::window()
 #define PAGODA_FAULT_SWITCH(name) (::pagoda::interleave::fault_switch<#name>.is_on())
 
 #else
 
+#define PAGODA_INTERLEAVING_WINDOW() static_cast<void>(0)
 #define PAGODA_FAULT_SWITCH(name) false
 
 #endif

@@ -16,7 +16,8 @@ using namespace machine::pte_bits;
 
 class Checker {
  public:
-  explicit Checker(Partition& partition) : partition_(partition), cpu_(partition.processor(0).host()) {}
+  explicit Checker(Partition& partition)
+      : partition_(partition), cpu_(*partition.host().machine().processors().front()) {}
 
   std::vector<Finding> run() {
     {

@@ -24,7 +24,7 @@ class ShadowChecker {
       : partition_(partition),
         shadow_(*partition.shadow()),
         mode_(machine::paging_mode(partition.config().paging)),
-        memory_(partition.processor(0).host().physical()),
+        memory_(partition.memory().host_memory()),
         findings_(findings) {}
 
   void run() {

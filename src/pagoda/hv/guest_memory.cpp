@@ -41,11 +41,7 @@ Result<std::unique_ptr<GuestMemory>> GuestMemory::create(mm::MemoryManager& host
 
 GuestMemory::~GuestMemory() {
   PAGODA_CHECK(cache_ == nullptr);
-  host_.destroy_space(first_processor(), vmmem_);
-}
-
-mm::Processor& GuestMemory::first_processor() const {
-  return *host_.machine().processors()[config_.first_host_processor];
+  host_.destroy_space(any_processor(), vmmem_);
 }
 
 Result<> GuestMemory::map_memory(mm::Processor& cpu) {
@@ -184,7 +180,7 @@ GuestMemory::Census GuestMemory::census() const {
   for (const GpaRange& range : map_.ranges()) {
     if (range.kind != GpaKind::kMemory) continue;
     all += range.frames.count;
-    const mm::Residency where = vmmem_.residency(first_processor(), range.pages());
+    const mm::Residency where = vmmem_.residency(any_processor(), range.pages());
     census.active += where.working_set;
     census.standby += where.standby;
     census.modified += where.modified;

@@ -14,7 +14,8 @@
 // Guest memory is ordinary virtual memory of vmmem: the host trims, compresses and pages it as any process's.
 //
 // Locking: vmmem's lock is taken by everything that does not say that it is held; the counts belong to the thread that
-// drives the virtual processors. Made and destroyed while no virtual processor exists.
+// drives the virtual processors, whichever processors of the host they are on. Made and destroyed while no virtual
+// processor exists.
 // Source: reference/virtualization.md sections 2, 3 and 5.
 #pragma once
 
@@ -65,6 +66,8 @@ class GuestMemory final : private mm::SecondaryMmu {
 
   [[nodiscard]] mm::MemoryManager& host() { return host_; }
   [[nodiscard]] mm::ProcessSpace& vmmem() { return vmmem_; }
+  // The host's frames, which all its processors reach alike.
+  [[nodiscard]] const machine::PhysicalView& host_memory() const { return any_processor().physical(); }
   [[nodiscard]] const GpaMap& map() const { return map_; }
   // For the analysis: the lock of vmmem is held.
   void assert_held() const PAGODA_ASSERT_CAPABILITY(vmmem_.lock) { vmmem_.lock.assert_held(); }
@@ -87,8 +90,7 @@ class GuestMemory final : private mm::SecondaryMmu {
   const GpaRange* admit(Gfn frame, machine::Access use);
   // The host's part of a violation: makes the frame's page resident for the use, its neighbours in the fault cluster
   // too as far as that costs no transfer, dirties none that is clean, and memory is plentiful, and calls
-  // `fill(cluster)`; again, while that answers
-  // that the host took the page away in between. Throws GuestMemoryLost.
+  // `fill(cluster)`; again, while that answers that the host took the page away in between. Throws GuestMemoryLost.
   template <class Fill>
   void handle_violation(mm::Processor& host, const GpaRange& range, Gfn frame, machine::Access use, Fill&& fill) {
     const GfnRange cluster = cluster_of(range, frame);
@@ -147,8 +149,8 @@ class GuestMemory final : private mm::SecondaryMmu {
 
   Result<> map_memory(mm::Processor& cpu);
   Result<> map_files(mm::Processor& cpu);
-  // The host processor of the first virtual one.
-  [[nodiscard]] mm::Processor& first_processor() const;
+  // For what is nobody's time.
+  [[nodiscard]] mm::Processor& any_processor() const { return *host_.machine().processors().front(); }
   [[nodiscard]] GfnRange cluster_of(const GpaRange& range, Gfn frame) const;
   void touch_cluster(mm::Processor& host, VpnRange cluster, Vpn wanted, machine::Access use);
   void make_resident(mm::Processor& host, Vpn page, machine::Access use);

@@ -25,7 +25,9 @@ std::string text(const GuestMemory::Census& census) {
 class GuestMemories : public ::testing::Test {
  protected:
   explicit GuestMemories(Backing backing = Backing::kVirtual)
-      : partition_(*Partition::create(host_.manager(), host_.cpu(), {.memory = kMemory, .backing = backing})) {}
+      : partition_(*Partition::create(host_.manager(), host_.cpu(), {.memory = kMemory, .backing = backing})) {
+    host_.dispatch(*partition_);
+  }
 
   GuestMemory& memory() { return partition_->memory(); }
   std::string census() { return text(memory().census()); }

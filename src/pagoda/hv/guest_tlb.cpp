@@ -37,7 +37,7 @@ void GuestTlb::keep_pinned(Gfn frame) {
   for (std::size_t i = 0; i < pin_count_; ++i) {
     Pin& pin = pins_[i];
     if (pin.frame != frame || pin.kept != kNoPfn) continue;
-    pin.kept = host_.physical().frame_at(pin.bytes);
+    pin.kept = host_memory_.frame_at(pin.bytes);
     host_manager_.pin(pin.kept);
   }
 }

@@ -36,9 +36,13 @@ namespace pagoda::hv {
 class GuestTlb {
  public:
   // `end`: one past the highest guest frame with something behind it. All that is named outlives this.
-  GuestTlb(machine::SimProcessor& guest, machine::Processor& host, mm::MemoryManager& host_manager, Gfn end,
+  GuestTlb(machine::SimProcessor& guest, machine::PhysicalView host_memory, mm::MemoryManager& host_manager, Gfn end,
            machine::TlbGeometry geometry)
-      : guest_(guest), host_(host), host_manager_(host_manager), nested_(geometry), translated_at_(end.value()) {}
+      : guest_(guest),
+        host_memory_(host_memory),
+        host_manager_(host_manager),
+        nested_(geometry),
+        translated_at_(end.value()) {}
 
   [[nodiscard]] const machine::Tlb& nested() const { return nested_; }
   // Whether something can be behind the frame.
@@ -101,7 +105,7 @@ class GuestTlb {
   [[nodiscard]] bool guest_tlb_has(std::uint64_t tag) const;
 
   machine::SimProcessor& guest_;
-  machine::Processor& host_;
+  const machine::PhysicalView host_memory_;
   mm::MemoryManager& host_manager_;
   machine::Tlb nested_;
   std::array<Pin, kMostPins> pins_;

@@ -11,9 +11,10 @@ HypervisorView::HypervisorView(SecondLevel& second_level, WorldSwitch& world, co
     : second_level_(second_level),
       world_(world),
       counts_(counts),
+      host_memory_(second_level.memory().host_memory()),
       hardware_walks_(config.mmu == MmuKind::kNested),
       may_be_large_(hardware_walks_ && config.backing == Backing::kPinned),
-      tlb_(world.guest(), world.host(), second_level.memory().host(), second_level.memory().map().end(), config.tlb),
+      tlb_(world.guest(), host_memory_, second_level.memory().host(), second_level.memory().map().end(), config.tlb),
       nothing_(2 * kPageBytes),
       nothing_page_(nothing_.data() +
                     (kPageBytes - reinterpret_cast<std::uintptr_t>(nothing_.data()) % kPageBytes) % kPageBytes) {
@@ -45,7 +46,7 @@ std::byte* HypervisorView::reach_slowly(Gfn frame, Access use) {
         counts_.slat_loads += loads;
         world_.guest().charge(world_.guest().machine().costs().walk_load * loads);
       }
-      if (walked) return tlb_.insert(frame, *walked, world_.host().physical().bytes(walked->frame, data).data());
+      if (walked) return tlb_.insert(frame, *walked, host_memory_.bytes(walked->frame, data).data());
     }
     if (!second_level_.handle_violation(world_, frame, data)) return nothing();
   }

@@ -73,6 +73,7 @@ class HypervisorView final : public machine::GuestFrameAccess {
   SecondLevel& second_level_;
   WorldSwitch& world_;
   PartitionCounts& counts_;
+  const machine::PhysicalView host_memory_;
   const bool hardware_walks_;  // The Slat: nested paging.
   const bool may_be_large_;    // Entries of the Slat that the hardware walks.
   GuestTlb tlb_;

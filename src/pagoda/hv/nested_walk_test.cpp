@@ -140,6 +140,7 @@ TEST_P(PartitionWalk, WithAnEmptyNestedTlbReadsTheSame) {
   const auto partition = *Partition::create(
       host.manager(), host.cpu(),
       {.memory = pages_of(4_MiB), .backing = host_level == 2 ? Backing::kPinned : Backing::kVirtual});
+  host.dispatch(*partition);
   VirtualProcessor& vcpu = partition->processor(0);
   GuestPage page(vcpu.guest(), guest_level, Pfn(16), Pfn(512 + 33), 78);
   const std::uint64_t violations = partition->counts().violations;
@@ -166,6 +167,7 @@ TEST(PartitionLargePages, OnBothLevelsAreOneEntryOfTheTlb) {
     const auto partition =
         *Partition::create(host.manager(), host.cpu(),
                            {.memory = pages_of(4_MiB), .tlb = machine::TlbGeometry::kRealistic, .backing = backing});
+    host.dispatch(*partition);
     machine::SimProcessor& cpu = partition->processor(0).guest();
     machine::testing::PageTables tables(cpu.physical(), machine::kAmd64Paging, Pfn(16));
     tables.map(kHigh, Pfn(512), kWrite | kUser, 2);

@@ -7,12 +7,10 @@ namespace pagoda::hv {
 
 namespace {
 
-bool is_sensible(const PartitionConfig& config, mm::MemoryManager& host) {
+bool is_sensible(const PartitionConfig& config) {
   constexpr PageCount kLargePage = machine::kPagesPerLargePage;
-  const std::size_t host_processors = host.machine().processors().size();
   return !config.memory.is_zero() && config.memory.value() % kLargePage.value() == 0 &&
          config.memory <= machine::paging_mode(config.paging).max_frames() && config.processors > 0 &&
-         std::size_t{config.first_host_processor} + config.processors <= host_processors &&
          config.shadow_limit >= ShadowTree::kTablesPerPath + 1_pages &&
          std::has_single_bit(config.fault_cluster.value()) && config.fault_cluster <= kLargePage &&
          std::ranges::none_of(config.disks, [](const auto& disk) { return disk.bandwidth_per_second.is_zero(); });
@@ -35,7 +33,7 @@ Partition::~Partition() = default;
 
 Result<std::unique_ptr<Partition>> Partition::create(mm::MemoryManager& host, mm::Processor& cpu,
                                                      const PartitionConfig& config) {
-  if (!is_sensible(config, host)) return fail(Status::kInvalidParameter);
+  if (!is_sensible(config)) return fail(Status::kInvalidParameter);
   // TLB entries point at the bytes of host frames, so these must stay where they are: no host that is a guest.
   if (!cpu.physical().is_contiguous()) return fail(Status::kInvalidParameter);
   std::unique_ptr<Partition> made(new Partition(config));

@@ -1,7 +1,7 @@
 // A partition: one virtual machine as its host sees it. It owns the parts and connects them; each knows those below it.
 //
 //   VirtualMachine      the machine that the guest's manager runs on: hypercalls, disks
-//   └─ VirtualProcessor (one each)  guest Processor, WorldSwitch to its host Processor, guest's Pfn -> Gfn
+//   └─ VirtualProcessor (one each)  guest Processor, WorldSwitch to the host's, guest's Pfn -> Gfn
 //      ├─ ShadowMmu     (or none) guest virtual -> host frames, in ShadowTrees
 //      └─ HypervisorView, GuestTlb  guest frames -> bytes
 //         └─ SecondLevel  the Slat: guest frames -> host frames
@@ -25,9 +25,10 @@ namespace pagoda::hv {
 
 class Partition final {
  public:
-  // Makes vmmem and all parts, and attaches the host processors.
-  // Fails with: kInvalidParameter (sizes, processors that the host does not have, a host that is itself a guest), what
-  // ProcessSpace::reserve and map_view say, kInsufficientResources.
+  // Makes vmmem and all parts. Virtual processors are dispatched on the host's by whoever drives them
+  // (VirtualProcessor::world), and run nothing before that.
+  // Fails with: kInvalidParameter (sizes, a host that is itself a guest), what ProcessSpace::reserve and map_view say,
+  // kInsufficientResources.
   static Result<std::unique_ptr<Partition>> create(mm::MemoryManager& host, mm::Processor& cpu,
                                                    const PartitionConfig& config);
   // Requires: the guest's manager has been destroyed.

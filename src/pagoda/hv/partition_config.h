@@ -53,8 +53,6 @@ struct PartitionConfig {
   bool cold_discard_hints = true;
   std::vector<machine::DiskModel> disks;
   std::vector<DirectMapConfig> direct_maps;
-  // The first of the host processors that work for the virtual ones: one each, in a row, used for nothing else.
-  unsigned first_host_processor = 1;
   std::optional<mm::WorkingSet::Limits> limits;  // vmmem's. None: up to all of its memory.
 };
 

@@ -11,7 +11,8 @@ namespace pagoda::hv {
 // The last one: pages that the guest wrote to its disk, which the host had to read from its paging file for that. Each
 // costs two transfers that a single pager would not make (reference/virtualization.md section 3).
 #define PAGODA_PARTITION_COUNTERS(X)                                                                        \
-  X(exits, "Exits", "world switches of all kinds")                                                          \
+  X(exits, "Exits", "world switches of all kinds, into the host and back")                                  \
+  X(dispatches, "Dispatched", "a virtual processor got a processor of the host")                            \
   X(violations, "Violations", "the second level had no entry, or not the right")                            \
   X(write_violations, "First writes", "violations where only the right to write was missing")               \
   X(page_ins, "Page-ins", "violations that read from a page file of the host")                              \

@@ -47,7 +47,6 @@ TEST(Partition, RefusesWhatMakesNoSense) {
       {"no memory", [](auto& c) { c.memory = PageCount(0); }, Status::kInvalidParameter},
       {"memory that is no multiple of 2 MB", [](auto& c) { c.memory = PageCount(700); }, Status::kInvalidParameter},
       {"no processor", [](auto& c) { c.processors = 0; }, Status::kInvalidParameter},
-      {"host processors that are not there", [](auto& c) { c.first_host_processor = 5; }, Status::kInvalidParameter},
       {"a cluster that is no power of two", [](auto& c) { c.fault_cluster = PageCount(3); }, Status::kInvalidParameter},
       {"a cluster of nothing", [](auto& c) { c.fault_cluster = PageCount(0); }, Status::kInvalidParameter},
       {"more memory than PTEs can name",

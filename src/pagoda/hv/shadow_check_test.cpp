@@ -151,7 +151,7 @@ const std::vector<Corruption>& corruptions() {
          const LockGuard guard(s.lock());
          TableFrames& frames = s.guest().partition().table_frames();
          frames.assert_held();
-         [[maybe_unused]] const Pfn lost = frames.take(s.guest().partition().processor(0).host().physical());
+         [[maybe_unused]] const Pfn lost = frames.take(s.guest().partition().memory().host_memory());
        }},
       {"SH9", "a tag that finds no tree", [](Scene& s) { ShadowCorruptor::index(s.shadow()).by_tag.clear(); }},
       {"SH9", "a tree under a tag that it was not loaded under",

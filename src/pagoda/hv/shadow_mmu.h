@@ -130,7 +130,7 @@ class ShadowMmu final : public machine::GuestMmu, private GuestFrameCache {
 
   template <class Work>
   static decltype(auto) exit(WorldSwitch& world, Work&& work) {
-    return world.exit_to_host([&](machine::Processor&) { return work(); });
+    return world.exit(std::forward<Work>(work));
   }
 
   // --- Faults ---

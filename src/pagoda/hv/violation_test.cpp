@@ -36,7 +36,9 @@ class Walks final : public machine::FaultHandler {
 class BareVm {
  public:
   explicit BareVm(TestHost& host, PartitionConfig config = {.memory = pages_of(2_MiB)})
-      : host_(host), partition_(*Partition::create(host.manager(), host.cpu(), config)) {}
+      : host_(host), partition_(*Partition::create(host.manager(), host.cpu(), config)) {
+    host.dispatch(*partition_);
+  }
 
   [[nodiscard]] Partition& partition() { return *partition_; }
   [[nodiscard]] PartitionCounts& counts() { return partition_->counts(); }

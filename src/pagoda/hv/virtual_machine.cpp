@@ -14,11 +14,9 @@ VirtualMachine::VirtualMachine(const PartitionConfig& config, SecondLevel& secon
       counts_(counts),
       costs_(second_level.memory().host().machine().costs()) {
   GuestMemory& memory = second_level.memory();
-  const auto host_processors = memory.host().machine().processors();
   for (unsigned number = 0; number < config.processors; ++number) {
-    machine::Processor& host = *host_processors[config.first_host_processor + number];
     virtual_processors_.push_back(
-        std::make_unique<VirtualProcessor>(*this, number, host, second_level, shadow, config, counts));
+        std::make_unique<VirtualProcessor>(*this, number, second_level, shadow, config, counts));
     processors_.add(virtual_processors_.back()->guest());
   }
   for (const machine::DiskModel& model : config.disks) {

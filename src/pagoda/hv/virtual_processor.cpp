@@ -4,22 +4,16 @@ namespace pagoda::hv {
 
 using machine::Access;
 
-VirtualProcessor::VirtualProcessor(machine::Machine& machine, unsigned number, machine::Processor& host,
-                                   SecondLevel& second_level, ShadowMmu* shadow, const PartitionConfig& config,
-                                   PartitionCounts& counts)
-    : memory_(second_level.memory()),
-      shadow_(shadow),
+VirtualProcessor::VirtualProcessor(machine::Machine& machine, unsigned number, SecondLevel& second_level,
+                                   ShadowMmu* shadow, const PartitionConfig& config, PartitionCounts& counts)
+    : shadow_(shadow),
       guest_(machine, number, machine::PhysicalView(*this), config.tlb),
-      world_(guest_, host, counts),
+      world_(guest_, second_level.memory(), counts),
       view_(second_level, world_, config, counts) {
-  memory_.host().attach(host, memory_.vmmem());
   if (shadow_ != nullptr) shadow_->attach(view_);
 }
 
-VirtualProcessor::~VirtualProcessor() {
-  PAGODA_CHECK(!view_.tlb().pins_any());
-  memory_.host().detach(host());
-}
+VirtualProcessor::~VirtualProcessor() { PAGODA_CHECK(!view_.tlb().pins_any()); }
 
 std::byte* VirtualProcessor::pin(Pfn frame, Access use, machine::FrameExtent part) {
   if (interruption_ != nullptr) [[unlikely]]

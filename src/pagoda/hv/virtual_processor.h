@@ -8,7 +8,8 @@
 //
 // This is the one place where the guest's frame numbers become Gfns on the way of an access (guest_frame.h).
 //
-// Locking: as machine::Processor: it belongs to the thread that drives it.
+// Locking: as machine::Processor: it belongs to the thread that drives it, which is another one from time to time
+// (world_switch.h).
 #pragma once
 
 #include "pagoda/hv/hypervisor_view.h"
@@ -19,15 +20,15 @@ namespace pagoda::hv {
 
 class VirtualProcessor final : public machine::GuestFrameAccess {
  public:
-  // Attaches the host processor to vmmem. `shadow`: null under nested paging. All that is named outlives this.
-  VirtualProcessor(machine::Machine& machine, unsigned number, machine::Processor& host, SecondLevel& second_level,
-                   ShadowMmu* shadow, const PartitionConfig& config, PartitionCounts& counts);
+  // `shadow`: null under nested paging. All that is named outlives this.
+  VirtualProcessor(machine::Machine& machine, unsigned number, SecondLevel& second_level, ShadowMmu* shadow,
+                   const PartitionConfig& config, PartitionCounts& counts);
   ~VirtualProcessor() override;
   VirtualProcessor(const VirtualProcessor&) = delete;
   VirtualProcessor& operator=(const VirtualProcessor&) = delete;
 
   [[nodiscard]] machine::SimProcessor& guest() { return guest_; }
-  [[nodiscard]] machine::Processor& host() { return world_.host(); }
+  // The way to the host's processors: it is dispatched there.
   [[nodiscard]] WorldSwitch& world() { return world_; }
   [[nodiscard]] GuestTlb& tlb() { return view_.tlb(); }
   // Guest-physical memory as the hypervisor reads and writes it, by the guest's numbers.
@@ -51,7 +52,6 @@ class VirtualProcessor final : public machine::GuestFrameAccess {
  private:
   friend struct Corruptor;
 
-  GuestMemory& memory_;
   ShadowMmu* const shadow_;
   Interruption* interruption_ = nullptr;
   machine::SimProcessor guest_;

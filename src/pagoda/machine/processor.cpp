@@ -4,10 +4,12 @@ namespace pagoda::machine {
 
 void Processor::advance_to(Time time) {
   PAGODA_DCHECK_NE(time, kNever);
-  // The first cycle at which now() >= time.
-  const std::uint64_t cycles =
-      time.value() / 1000 * cycles_per_us_ + (time.value() % 1000 * cycles_per_us_ + 999) / 1000;
-  cycles_ = std::max(cycles_, cycles);
+  cycles_ = std::max(cycles_, cycles_at(time));
+}
+
+void Processor::resume_at(Time time) {
+  PAGODA_DCHECK_NE(time, kNever);
+  cycles_ = cycles_at(time);
 }
 
 void Processor::wait_until(Time time) {

@@ -64,6 +64,9 @@ class Processor {
   void charge(Cycles work) { cycles_ += work.value(); }
   void wait_until(Time time);
   void advance_to(Time time);  // Idle until then; never backwards.
+  // For who schedules threads on it. One that waited in the midst of its work had the clock to itself meanwhile; others
+  // have the processor from `time` on, which may be earlier than now.
+  void resume_at(Time time);
   // Idle until the other processor's time, to the cycle.
   // Requires: both clocks have one rate.
   void catch_up_with(const Processor& other) {
@@ -72,6 +75,7 @@ class Processor {
   }
   // How long `wait_until` has moved the clock.
   [[nodiscard]] Duration waited() const { return waited_; }
+  [[nodiscard]] Waiting waiting() const { return waiting_; }
   void set_waiting(Waiting waiting) { waiting_ = waiting; }
   [[nodiscard]] bool is_blocked() const { return blocked_until_ != Time{}; }
   // When the access that returned kPending can go on; reading it forgets it.
@@ -118,6 +122,11 @@ class Processor {
   void set_rules(const WalkRules& rules) { rules_ = rules; }
 
  private:
+  // The first cycle at which now() >= time.
+  [[nodiscard]] std::uint64_t cycles_at(Time time) const {
+    return time.value() / 1000 * cycles_per_us_ + (time.value() % 1000 * cycles_per_us_ + 999) / 1000;
+  }
+
   Machine& machine_;
   const unsigned number_;
   Asid asid_ = kUntagged;

@@ -26,13 +26,19 @@ std::uint64_t rights_of(const Translation& t, bool write_protect) {
 
 }  // namespace
 
-Tlb::Tlb(TlbGeometry geometry, ShortestWay shortest_way)
-    : geometry_(geometry),
-      shortest_way_(shortest_way),
-      direct_(kDirectEntries),
-      user_reads_(kDirectEntries),
-      user_writes_(kDirectEntries) {
+Tlb::Tlb(TlbGeometry geometry, ShortestWay shortest_way) : geometry_(geometry), shortest_way_(shortest_way) {
   if (geometry == TlbGeometry::kRealistic) realistic_ = std::make_unique<Realistic>();
+  if (geometry == TlbGeometry::kLarge) direct_.resize(kDirectEntries);
+  if (geometry == TlbGeometry::kLarge && shortest_way == ShortestWay::kHits) {
+    user_reads_.resize(kDirectEntries);
+    user_writes_.resize(kDirectEntries);
+    read_hits_ = user_reads_.data();
+    write_hits_ = user_writes_.data();
+    return;
+  }
+  static const std::vector<Hit> misses(kDirectEntries);
+  read_hits_ = misses.data();
+  write_hits_ = misses.data();
 }
 
 const Tlb::Entry& Tlb::insert(VirtualAddress va, Asid asid, const Translation& translation, std::byte* host,

@@ -54,6 +54,8 @@ class Tlb {
   };
 
   explicit Tlb(TlbGeometry geometry, ShortestWay shortest_way = ShortestWay::kHits);
+  Tlb(const Tlb&) = delete;
+  Tlb& operator=(const Tlb&) = delete;
 
   // The shortest way, for loads and stores of a program in user mode: the space's own entry in the large geometry, if
   // it allows that. A miss says nothing; ask `find`.
@@ -70,8 +72,8 @@ class Tlb {
     }
     [[nodiscard]] std::byte* host(VirtualAddress va) const { return reinterpret_cast<std::byte*>(addend + va.value()); }
   };
-  [[nodiscard]] const Hit& user_read(VirtualAddress va) const { return user_reads_[direct_index(va)]; }
-  [[nodiscard]] const Hit& user_write(VirtualAddress va) const { return user_writes_[direct_index(va)]; }
+  [[nodiscard]] const Hit& user_read(VirtualAddress va) const { return read_hits_[direct_index(va)]; }
+  [[nodiscard]] const Hit& user_write(VirtualAddress va) const { return write_hits_[direct_index(va)]; }
   // Of the space that is loaded; another after each insertion and invalidation.
   [[nodiscard]] Tag loaded_tag() const { return loaded_tag_; }
 
@@ -177,6 +179,8 @@ class Tlb {
   std::vector<Entry> direct_;               // This and what follows from it stay empty in the realistic geometry.
   std::vector<Hit> user_reads_;             // And with ShortestWay::kNever.
   std::vector<Hit> user_writes_;
+  const Hit* read_hits_;  // As many as the array has entries: these vectors', or nobody's.
+  const Hit* write_hits_;
   std::unique_ptr<Realistic> realistic_;
 };
 

@@ -1,6 +1,7 @@
 #include "pagoda/mm/memory_manager.h"
 
 #include <algorithm>
+#include <expected>
 #include <utility>
 
 #include "pagoda/base/hash.h"
@@ -143,6 +144,7 @@ void MemoryManager::attach(Processor& cpu, ProcessSpace& space) {
     const LockGuard guard(space.lock);
     old = space.enter(cpu);
   }
+  if (PAGODA_FAULT_SWITCH(processors_come_back_with_old_entries)) old = machine::OldEntries::kKeep;
   ProcessSpace* const before = attached(cpu);
   cpu.load_root(space.root(), space.asid(), old);
   if (before != nullptr && before != &space) leave(cpu, *before);
@@ -187,21 +189,28 @@ machine::FaultOutcome MemoryManager::refill(Processor& cpu, VirtualAddress va, m
                                             machine::Privilege privilege) {
   ProcessSpace* const space = attached(cpu);
   if (space == nullptr) return Status::kAccessViolation;
-  machine::PageFault fault;
+  std::expected<machine::Translation, machine::PageFault> walked;
   {
     // An entry that was walked is not invalidated before it is filled.
     const LockGuard guard(space->lock);
-    const auto walked = space->walk(cpu, va, access, privilege);
-    if (walked) {
+    walked = space->walk(cpu, va, access, privilege);
+    if (walked && !PAGODA_FAULT_SWITCH(refill_outside_the_lock)) {
       cpu.fill_tlb(va, *walked);
       return Status::kSuccess;
     }
-    fault = walked.error();
   }
-  return resolve_fault(*space, cpu, fault);
+  if (!walked) return resolve_fault(*space, cpu, walked.error());
+  cpu.fill_tlb(va, *walked);  // The fault alone comes here.
+  return Status::kSuccess;
 }
 
 ShortageRelief::Outcome MemoryManager::relieve(Processor& cpu, PageCount pages) {
+  // What anybody gained, so that it changes when somebody does.
+  const auto gained = [&]() PAGODA_REQUIRES(core_.pfns.lock) {
+    return core_.counters.page_file_pages_written + core_.counters.mapped_file_pages_written +
+           core_.counters.zero_pages_found + core_.counters.pages_compressed + core_.pfns.repurposed();
+  };
+  std::uint64_t before = 0;
   const auto enough = [&]() PAGODA_REQUIRES(core_.pfns.lock) {
     core_.transfers.complete(cpu.now(), core_.pfns);
     if (core_.pfns.available() < pages) return false;
@@ -212,11 +221,9 @@ ShortageRelief::Outcome MemoryManager::relieve(Processor& cpu, PageCount pages) 
     const LockGuard guard(core_.pfns.lock);
     if (enough()) return Outcome::kAvailable;
     ++core_.counters.shortages;
-    const std::uint64_t progress = core_.counters.page_file_pages_written + core_.counters.mapped_file_pages_written +
-                                   core_.counters.zero_pages_found + core_.counters.pages_compressed +
-                                   core_.pfns.repurposed();
-    if (progress != progress_) fruitless_ = 0;
-    progress_ = progress;
+    before = gained();
+    if (before != progress_) fruitless_ = 0;
+    progress_ = before;
     if (++fruitless_ > kFruitlessShortages) {
       fruitless_ = 0;  // The next fault tries anew: the disk may have recovered.
       return Outcome::kHopeless;
@@ -232,8 +239,13 @@ ShortageRelief::Outcome MemoryManager::relieve(Processor& cpu, PageCount pages) 
   {
     const LockGuard guard(core_.pfns.lock);
     if (enough()) return Outcome::kAvailable;
+    if (PAGODA_FAULT_SWITCH(no_memory_beside_a_write) && core_.transfers.next() == kNever)
+      return progress ? Outcome::kTryAgain : Outcome::kHopeless;
     // With every slot in use what was trimmed may all be modified, and clean pages are still in working sets: go on.
-    if (!core_.transfers.wait_for_any(cpu, core_.pfns)) return progress ? Outcome::kTryAgain : Outcome::kHopeless;
+    // And where there was nothing left to do, another processor may have done it all meanwhile.
+    if (!core_.transfers.wait_for_any(cpu, core_.pfns))
+      return progress || (gained() != before && !PAGODA_FAULT_SWITCH(gains_of_others_unseen)) ? Outcome::kTryAgain
+                                                                                              : Outcome::kHopeless;
   }
   if (cpu.is_blocked()) return Outcome::kYield;
   complete_io(cpu);
@@ -315,7 +327,8 @@ FrameCounts MemoryManager::frame_counts() const {
     for (const Pfn frame : transfer.frames())
       if (core_.pfns.entry(frame).state == PageState::kTransition) ++counts.transition;
   });
-  counts.page_tables = PageCount(core_.counters.page_tables_made - core_.counters.page_tables_freed);
+  counts.page_tables = PageCount(core_.counters.page_tables_made - core_.counters.page_tables_freed -
+                                 core_.counters.page_tables_paged_out + core_.counters.page_tables_paged_in);
   counts.prototypes = core_.prototypes.pages();
   counts.shared_file = core_.pfns.active_shared().file;
   counts.shared_page_file = core_.pfns.active_shared().page_file;

@@ -135,6 +135,9 @@ TEST_F(NtUserPages, MapRefusesMisuseAndChangesNothing) {
   EXPECT_EQ(scatter({kWindow, kWindow + kPage}, {f[0], f[2]}), STATUS_CONFLICTING_ADDRESSES);
   EXPECT_EQ(NtMapUserPhysicalPagesScatter(nullptr, ~ULONG_PTR{0}, nullptr), STATUS_INVALID_PARAMETER_2);
   EXPECT_EQ(NtMapUserPhysicalPagesScatter(nullptr, 1, nullptr), STATUS_ACCESS_VIOLATION);
+  // No more than a part of a wild number of addresses is looked at, and none of it is kept.
+  std::vector<PVOID> nowhere(512, NtMachine::pointer(kPlain));
+  EXPECT_EQ(NtMapUserPhysicalPagesScatter(nowhere.data(), ULONG_PTR{1} << 30, nullptr), STATUS_INVALID_PARAMETER_1);
   EXPECT_EQ(machine_.regions(), regions);
   EXPECT_EQ(at(kPlain, 0, 0), STATUS_SUCCESS);
   EXPECT_EQ(machine_.check(), "");

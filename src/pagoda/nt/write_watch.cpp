@@ -1,12 +1,16 @@
 // NtGetWriteWatch, NtResetWriteWatch. Checks stand in the order of reference/nt.md 7.7.
 #include <algorithm>
-#include <vector>
+#include <array>
+#include <span>
 
 #include "pagoda/nt/edge.h"
 
 namespace pagoda::nt {
 
 namespace {
+
+// Addresses that one look at the watch takes. A choice.
+constexpr std::size_t kAddressesAtOnce = 512;
 
 struct Watching {
   HANDLE process = nullptr;
@@ -32,17 +36,23 @@ Result<> get(const Watching& request) {
   const ULONG_PTR room = *request.count;
   PAGODA_TRY(require(room != 0 && room <= kAbsurdCount, Status::kInvalidParameter5));
   const auto target = PAGODA_TRY(target_process(*caller, request.process, PROCESS_VM_OPERATION));
-  // No array for more than the range has, whatever room there is; and none for a range that no region holds, however
-  // large a caller says it is. What lies there when it is asked is found again.
-  const auto region = region_at(target.space(), request.base);
-  const VpnRange pages = *mm::pages_covering(request.base, request.size);
-  PAGODA_TRY(require(region && pages.last() <= region->last(), Status::kInvalidParameter1));
-  std::vector<VirtualAddress> written(std::min(room, pages.count.value()));
-  const auto found = PAGODA_TRY(target.space().get_write_watch(
-      caller->cpu(), request.base, request.size, written,
-      request.flags != 0 ? mm::ProcessSpace::WatchReset::kYes : mm::ProcessSpace::WatchReset::kNo));
-  std::ranges::transform(written.begin(), written.begin() + static_cast<std::ptrdiff_t>(found), request.addresses,
-                         pointer_to);
+  const auto reset_found = request.flags != 0 ? mm::ProcessSpace::WatchReset::kYes : mm::ProcessSpace::WatchReset::kNo;
+  // Part by part, whatever room there is: none of the caller's memory is touched under a lock.
+  std::array<VirtualAddress, kAddressesAtOnce> written;
+  std::size_t found = 0;
+  const VirtualAddress end = request.base + request.size;
+  for (VirtualAddress next = request.base;;) {
+    const auto part = std::span(written).first(std::min(written.size(), room - found));
+    const auto more = target.space().get_write_watch(caller->cpu(), next, end - next, part, reset_found);
+    // What comes first is what the parameters are worth; later on somebody may have freed the region.
+    if (!more && found == 0) return std::unexpected(more.error());
+    if (!more) break;
+    std::ranges::transform(part.first(*more), request.addresses + found, pointer_to);
+    found += *more;
+    if (*more < part.size() || found == room) break;
+    next = part.back() + kPageSize;
+    if (next >= end) break;
+  }
   *request.count = found;
   *request.granularity = kPageBytes;
   return {};

@@ -118,6 +118,23 @@ TEST_F(NtWriteWatch, TellsWhatWasWrittenUpwardAndForgetsWhatItTold) {
   EXPECT_EQ(machine_.check(), "");
 }
 
+// More than are looked at once, and room for more than there can be.
+TEST_F(NtWriteWatch, TellsOfMoreThanOnePart) {
+  constexpr std::uint64_t kLarge = 0x70000000;
+  constexpr std::uint64_t kPages = 1200;
+  machine_.allocate(kLarge, kPages * kPage, MEM_RESERVE | MEM_COMMIT | MEM_WRITE_WATCH);
+  for (std::uint64_t page = 0; page < kPages; ++page)
+    ASSERT_EQ(NtMachine::put(kLarge + page * kPage, 1), STATUS_SUCCESS);
+  EXPECT_EQ(written(1 << 20, 0, kLarge, kPages * kPage).pages.size(), kPages);
+  EXPECT_EQ(written(1100, WRITE_WATCH_FLAG_RESET, kLarge, kPages * kPage).pages.size(), 1100U);
+  const std::vector<std::uint64_t> rest = written(1 << 20, 0, kLarge, kPages * kPage).pages;
+  ASSERT_EQ(rest.size(), kPages - 1100);
+  EXPECT_EQ(rest.front(), (kLarge - kWatched) / kPage + 1100);
+  // A whole number of parts, and no more.
+  EXPECT_EQ(written(1024, 0, kLarge + 1100 * kPage, 100 * kPage).pages.size(), 100U);
+  EXPECT_EQ(machine_.check(), "");
+}
+
 TEST_F(NtWriteWatch, SeesTheKernelsWritesAndOutlastsProtectAndDecommit) {
   std::uint64_t value = 7;
   ASSERT_EQ(

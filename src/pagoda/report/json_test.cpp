@@ -59,6 +59,9 @@ TEST(ReportJson, EveryFieldGoesToItsOwnKey) {
   run.counters.pages_zeroed_in_fault = 307;
   run.counters.pages_zeroed_by_thread = 308;
   run.counters.zero_pages_found = 320;
+  run.counters.zero_pages_by_writer = 326;
+  run.counters.zero_pages_by_trim = 327;
+  run.counters.zero_pages_by_hint = 328;
   run.counters.pages_compressed = 321;
   run.counters.bytes_compressed = 322;
   run.counters.pages_decompressed = 323;
@@ -104,7 +107,8 @@ TEST(ReportJson, EveryFieldGoesToItsOwnKey) {
       "page_file_reads": 301, "page_file_pages_read": 302, "page_file_writes": 303, "page_file_pages_written": 304,
       "mapped_file_reads": 316, "mapped_file_pages_read": 317, "mapped_file_writes": 318,
       "mapped_file_pages_written": 319, "read_errors": 305, "write_errors": 306, "pages_zeroed_in_fault": 307, "pages_zeroed_by_thread": 308,
-      "zero_pages_found": 320, "pages_compressed": 321, "bytes_compressed": 322, "pages_decompressed": 323,
+      "zero_pages_found": 320, "zero_pages_by_writer": 326, "zero_pages_by_trim": 327,
+      "zero_pages_by_hint": 328, "pages_compressed": 321, "bytes_compressed": 322, "pages_decompressed": 323,
       "pages_incompressible": 324, "pages_evicted": 325, "pages_repurposed": 309, "pages_replaced": 310, "pages_trimmed": 311, "shortages": 312, "commit_refusals": 313,
       "page_tables_made": 314, "page_tables_freed": 315},
     "processes": [{"name": "p", "vm": "v", "program": "program", "footprint_pages": 501, "working_set_minimum_pages": 502,
@@ -142,7 +146,8 @@ TEST(ReportJson, EveryFieldGoesToItsOwnKey) {
         "page_file_reads": [301], "page_file_pages_read": [302], "page_file_writes": [303],
         "page_file_pages_written": [304], "mapped_file_reads": [316], "mapped_file_pages_read": [317],
         "mapped_file_writes": [318], "mapped_file_pages_written": [319], "read_errors": [305], "write_errors": [306], "pages_zeroed_in_fault": [307],
-        "pages_zeroed_by_thread": [308], "zero_pages_found": [320], "pages_compressed": [321],
+        "pages_zeroed_by_thread": [308], "zero_pages_found": [320], "zero_pages_by_writer": [326],
+        "zero_pages_by_trim": [327], "zero_pages_by_hint": [328], "pages_compressed": [321],
         "bytes_compressed": [322], "pages_decompressed": [323], "pages_incompressible": [324], "pages_evicted": [325],
         "pages_repurposed": [309], "pages_replaced": [310], "pages_trimmed": [311],
         "shortages": [312], "commit_refusals": [313], "page_tables_made": [314], "page_tables_freed": [315]},

@@ -29,29 +29,36 @@ GuestFrames guest_frames(const mm::MemoryManager& manager) {
 
 Time VirtualCpu::ready_at() const { return halted_ ? guest_.wake_time(*this) : Task::ready_at(); }
 
-bool VirtualCpu::take(machine::SimProcessor& /*core*/) {
+bool VirtualCpu::take(machine::SimProcessor& core) {
   halted_ = false;
+  guest_.partition_->processor(number_).world().enter(core);
+  guest_.update_cpus();
   return true;
 }
 
-Duration VirtualCpu::waits() const { return guest_.partition_->processor(number_).host().waited(); }
+void VirtualCpu::leave(machine::SimProcessor& /*core*/) { guest_.partition_->processor(number_).world().leave(); }
+
+Duration VirtualCpu::waits() const { return guest_.partition_->processor(number_).world().waited(); }
 
 Input<> VirtualCpu::run(machine::SimProcessor& core, Time horizon) {
   if (state() == State::kDone) return {};  // Lost, on account of another one.
   machine::SimProcessor& processor = guest_.partition_->machine().processor(number_);
   const Time began = core.now();
   const Duration waits_before = waits();
+  const std::uint64_t misses_before = core.counts().tlb_misses;
   processor.advance_to(began);
   auto next = Next::kGoesOn;
   try {
     next = PAGODA_TRY(run_guest(horizon));
   } catch (const hv::GuestMemoryLost& lost) {
     guest_.lose(lost.what(), processor.now());
+    core.resume_at(began);
     return {};
   }
   const Duration elapsed = processor.now() - began;
   const Duration waited = std::min(waits() - waits_before, elapsed);
-  core.advance_to(began + (elapsed - waited));
+  core.resume_at(began + (elapsed - waited));
+  accesses_ += core.counts().tlb_misses - misses_before;
   busy_ += elapsed - waited;
   waited_ += waited;
   if (next != Next::kGoesOn) {
@@ -59,6 +66,7 @@ Input<> VirtualCpu::run(machine::SimProcessor& core, Time horizon) {
     set_ready_at(processor.now());
     halted_ = next == Next::kHalts;
   }
+  guest_.update_cpus();
   return {};
 }
 
@@ -88,21 +96,20 @@ Input<VirtualCpu::Next> VirtualCpu::run_guest(Time horizon) {
 
 // --- Guest ---
 
-Input<std::unique_ptr<Guest>> Guest::create(const VmConfig& config, System& host, Programs programs,
-                                            unsigned first_host_processor, RunLog& log, System::Options options) {
-  std::unique_ptr<Guest> guest(new Guest(config, log));
+Input<std::unique_ptr<Guest>> Guest::create(const VmConfig& config, System& host, Programs programs, RunLog& log,
+                                            System::Options options) {
+  std::unique_ptr<Guest> guest(new Guest(config, host.scheduler(), log));
   machine::SimProcessor& cpu = *host.scheduler().cpus().front().processor;
-  hv::PartitionConfig partition_config = config.partition;
-  partition_config.first_host_processor = first_host_processor;
-  auto partition = hv::Partition::create(host.manager(), cpu, partition_config);
+  auto partition = hv::Partition::create(host.manager(), cpu, config.partition);
   if (!partition) {
     return bad_input(fmt::format(
         "{}: vm \"{}\": the host cannot promise it {} ({}); give it less, or the host more memory "
         "or larger page files",
-        config.where, guest->name(), to_string(bytes_of(partition_config.memory)), to_string(partition.error())));
+        config.where, guest->name(), to_string(bytes_of(config.partition.memory)), to_string(partition.error())));
   }
   guest->partition_ = std::move(*partition);
   hv::VirtualMachine& machine = guest->partition_->machine();
+  const hv::WorldSwitch::Visit boot(guest->partition_->processor(0).world(), cpu);
   options.depth = 1;
   options.name = fmt::format("the guest of vm \"{}\"", guest->name());
   options.vm = guest->name();
@@ -122,6 +129,10 @@ Input<std::unique_ptr<Guest>> Guest::create(const VmConfig& config, System& host
   return guest;
 }
 
+void Guest::update_cpus() {
+  for (const auto& cpu : cpus_) cores_.update(*cpu);
+}
+
 Time Guest::wake_time(const VirtualCpu& cpu) const {
   const auto first = std::ranges::find_if(cpus_, [](const auto& other) { return other->is_halted(); });
   if (first->get() != &cpu) return kNever;
@@ -135,6 +146,7 @@ void Guest::lose(const std::string& why, Time now) {
   log_.incidents.push_back(fmt::format("{}: {}", to_string(now), why));
   lost_ = true;
   for (const auto& cpu : cpus_) cpu->set_state(Task::State::kDone);
+  update_cpus();
   for (const auto& process : system_->processes()) process->set_state(Task::State::kDone);
 }
 

@@ -3,9 +3,10 @@
 //
 //   host Scheduler ── core ── runs VirtualCpu (a Task) ── guest Scheduler ── virtual processor ── runs Process (a Task)
 //
-// A virtual processor computes in the guest while it has a core. What the host does for it on the way (violations,
-// shadow tables) is its own work and takes its core; when the host has to wait for a disk for it, it alone waits, and
-// the core serves other tasks. When the guest has nothing for it to do it halts until the guest's next event.
+// A virtual processor computes in the guest while it has a core, any of the host's. What the host does for it on the
+// way (violations, shadow tables) is done on that core and takes its time; when the host has to wait for a disk for it,
+// it alone waits, and the core serves other tasks. When the guest has nothing for it to do it halts until the guest's
+// next event. There may be far more virtual processors than cores: each keeps one for a quantum while others wait.
 //
 // Time: the guest's clock follows the core's, and passes it by what was waited for; the core is busy for the rest.
 #pragma once
@@ -36,8 +37,9 @@ class VirtualCpu final : public Task {
   [[nodiscard]] bool is_halted() const { return halted_; }
   bool take(machine::SimProcessor& core) override;
   Input<> run(machine::SimProcessor& core, Time horizon) override;
-  void leave(machine::SimProcessor& /*core*/) override {}
-  [[nodiscard]] std::uint64_t accesses() const override { return 0; }
+  void leave(machine::SimProcessor& core) override;
+  // What the host touched for it and its core's TLB did not know: there is no count of the others.
+  [[nodiscard]] std::uint64_t accesses() const override { return accesses_; }
 
   [[nodiscard]] Duration busy() const { return busy_; }
   [[nodiscard]] Duration waited() const { return waited_; }
@@ -54,15 +56,16 @@ class VirtualCpu final : public Task {
   bool halted_ = false;
   Duration busy_;
   Duration waited_;
+  std::uint64_t accesses_ = 0;
 };
 
 class Guest {
  public:
-  // Makes the partition and boots the guest in it; its virtual processors become tasks of the host. Host processors
-  // from `first_host_processor` on work for them. All that is named outlives this. `options` need no depth, names
-  // and disks. Fails with: one line; the host cannot promise the memory, or the guest does not start.
-  static Input<std::unique_ptr<Guest>> create(const VmConfig& config, System& host, Programs programs,
-                                              unsigned first_host_processor, RunLog& log, System::Options options);
+  // Makes the partition and boots the guest in it, before time begins for the host; its virtual processors become tasks
+  // of the host. All that is named outlives this. `options` need no depth, names and disks. Fails with: one line; the
+  // host cannot promise the memory, or the guest does not start.
+  static Input<std::unique_ptr<Guest>> create(const VmConfig& config, System& host, Programs programs, RunLog& log,
+                                              System::Options options);
 
   [[nodiscard]] const std::string& name() const { return config_.partition.name; }
   [[nodiscard]] hv::Partition& partition() { return *partition_; }
@@ -81,9 +84,12 @@ class Guest {
 
  private:
   friend class VirtualCpu;
-  Guest(const VmConfig& config, RunLog& log) : config_(config), log_(log) {}
+  Guest(const VmConfig& config, Scheduler& cores, RunLog& log) : config_(config), cores_(cores), log_(log) {}
+  // Tells the host's scheduler that other virtual processors may have something to do, or no more.
+  void update_cpus();
 
   const VmConfig config_;
+  Scheduler& cores_;
   RunLog& log_;
   std::unique_ptr<hv::Partition> partition_;
   std::unique_ptr<System> system_;                         // Destroyed before the partition.

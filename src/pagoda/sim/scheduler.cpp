@@ -1,6 +1,8 @@
 #include "pagoda/sim/scheduler.h"
 
 #include <algorithm>
+#include <optional>
+#include <utility>
 
 namespace pagoda::sim {
 
@@ -23,18 +25,17 @@ Scheduler::Scheduler(mm::MemoryManager& manager, std::span<machine::SimProcessor
     if (thread != &manager.zero_page_thread()) threads_.push_back(thread);
 }
 
-Task* Scheduler::next_waiting() const {
-  Task* first = nullptr;
-  Time first_at = kNever;
-  for (Task* task : tasks_) {
-    if (!task->waits()) continue;
-    const Time at = task->ready_at();
-    if (first == nullptr || at < first_at) {
-      first = task;
-      first_at = at;
-    }
-  }
-  return first;
+void Scheduler::add(Task& task) {
+  task.number_ = task_count_++;
+  update(task);
+}
+
+void Scheduler::update(Task& task) {
+  const std::optional<Time> until = task.waits() ? std::optional(task.ready_at()) : std::nullopt;
+  if (until == task.queued_until_) return;
+  if (task.queued_until_) waiting_.erase({*task.queued_until_, task.number_});
+  if (until) waiting_.emplace(std::pair(*until, task.number_), &task);
+  task.queued_until_ = until;
 }
 
 Scheduler::Cpu* Scheduler::next_busy() {
@@ -85,15 +86,17 @@ void Scheduler::run_system_threads(machine::SimProcessor& cpu) {
 
 void Scheduler::assign(Cpu& cpu, Task& task) {
   run_system_threads(*cpu.processor);
-  if (!task.take(*cpu.processor)) return;
+  if (!task.take(*cpu.processor)) return update(task);
   task.set_state(Task::State::kRunning);
+  update(task);
   cpu.running = &task;
   cpu.quantum_end = cpu.processor->now() + kQuantum;
 }
 
 void Scheduler::put_down(Cpu& cpu) {
-  cpu.running->leave(*cpu.processor);
-  cpu.running = nullptr;
+  Task& task = *std::exchange(cpu.running, nullptr);
+  task.leave(*cpu.processor);
+  update(task);
 }
 
 Input<> Scheduler::run_slice(Cpu& cpu, Time until) {

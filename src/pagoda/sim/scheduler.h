@@ -7,7 +7,9 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "pagoda/base/input_error.h"
@@ -30,13 +32,16 @@ class Scheduler {
 
   // The processors yield from now on (Processor::Waiting); all outlive this.
   Scheduler(mm::MemoryManager& manager, std::span<machine::SimProcessor* const> processors);
-  void add(Task& task) { tasks_.push_back(&task); }
+  void add(Task& task);
+  // The task's state, or the time at which it can go on, may have changed without this scheduler: it was not in a call
+  // of one of the functions below.
+  void update(Task& task);
   // One more thread of the machine's kernel, behind the manager's own.
   void add_thread(mm::SystemThread& thread) { threads_.push_back(&thread); }
 
   [[nodiscard]] std::span<Cpu> cpus() { return cpus_; }
   // The waiting task that can go on first; null if none waits.
-  [[nodiscard]] Task* next_waiting() const;
+  [[nodiscard]] Task* next_waiting() const { return waiting_.empty() ? nullptr : waiting_.begin()->second; }
   // The processor that is furthest behind among those with, or without, a task; null if there is none.
   [[nodiscard]] Cpu* next_busy();
   [[nodiscard]] Cpu* next_idle();
@@ -58,7 +63,9 @@ class Scheduler {
   void put_down(Cpu& cpu);
 
   mm::MemoryManager& manager_;
-  std::vector<Task*> tasks_;
+  unsigned task_count_ = 0;
+  // Those that wait, by the time at which they can go on; then in the order in which they were added.
+  std::map<std::pair<Time, unsigned>, Task*> waiting_;
   std::vector<mm::SystemThread*> threads_;  // Without the zero-page thread.
   std::vector<Cpu> cpus_;
 };

@@ -34,10 +34,7 @@ Input<std::unique_ptr<Simulation>> Simulation::create(const Scenario& scenario, 
   ImageOpener images;
   Programs programs = PAGODA_TRY(Programs::open(scenario, seed, images));
 
-  // One more processor of the host for each virtual one: it does the host's work for that one, on its time.
-  machine::SimMachineConfig config = scenario.machine;
-  for (const VmConfig& vm : scenario.vms) config.processors += vm.partition.processors;
-  auto machine = machine::SimMachine::create(std::move(config));
+  auto machine = machine::SimMachine::create(scenario.machine);
   if (!machine)
     return bad_input(fmt::format("{}: host: {} cannot be had here ({})", scenario.file,
                                  to_string(bytes_of(scenario.machine.frames)), to_string(machine.error())));
@@ -52,15 +49,13 @@ Input<std::unique_ptr<Simulation>> Simulation::create(const Scenario& scenario, 
                                        .vm = "",
                                        .file = scenario.file,
                                        .disks = scenario.machine.disks};
-  const auto processors = simulation->machine_->sim_processors().first(scenario.machine.processors);
-  simulation->host_ = PAGODA_TRY(System::create(scenario, *simulation->machine_, processors, std::move(programs),
-                                                simulation->log_, system_options));
+  simulation->host_ = PAGODA_TRY(System::create(scenario, *simulation->machine_, simulation->machine_->sim_processors(),
+                                                std::move(programs), simulation->log_, system_options));
   PAGODA_TRY(simulation->make_guests(images));
   return simulation;
 }
 
 Input<> Simulation::make_guests(ImageOpener& images) {
-  unsigned next_processor = scenario_.machine.processors;
   for (std::size_t number = 0; number < scenario_.vms.size(); ++number) {
     const VmConfig& vm = scenario_.vms[number];
     const std::uint64_t seed = Random::mix(seed_ ^ Random::mix(number + 1));
@@ -69,19 +64,17 @@ Input<> Simulation::make_guests(ImageOpener& images) {
                                          .operations_most = options_.operations_most,
                                          .seed = Random::mix(seed),
                                          .file = scenario_.file};
-    std::unique_ptr<Guest> guest =
-        PAGODA_TRY(Guest::create(vm, *host_, std::move(programs), next_processor, log_, system_options));
+    std::unique_ptr<Guest> guest = PAGODA_TRY(Guest::create(vm, *host_, std::move(programs), log_, system_options));
     for (unsigned disk = 0; disk < vm.injections.size(); ++disk)
       inject(guest->partition().machine().sim_disk(disk), vm.injections[disk], Random::mix(seed ^ (disk + 1)));
-    next_processor += vm.partition.processors;
     guests_.push_back(std::move(guest));
   }
   return {};
 }
 
-bool Simulation::is_finished() const {
-  return host_->is_finished() &&
-         std::ranges::all_of(guests_, [](const auto& guest) { return guest->system().is_finished(); });
+bool Simulation::is_finished() {
+  while (first_unfinished_ < guests_.size() && guests_[first_unfinished_]->system().is_finished()) ++first_unfinished_;
+  return first_unfinished_ == guests_.size() && host_->is_finished();
 }
 
 Simulation::Simulation(const Scenario& scenario, RunOptions options)

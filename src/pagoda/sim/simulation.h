@@ -6,6 +6,7 @@
 // only in idle time. Deterministic: same scenario and seed, same run, bit for bit.
 #pragma once
 
+#include <cstddef>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -49,7 +50,7 @@ class Simulation {
 
   Input<> loop();
   Input<> make_guests(ImageOpener& images);
-  [[nodiscard]] bool is_finished() const;
+  [[nodiscard]] bool is_finished();
   // The host, then the guests.
   template <class Visit>
   void for_each_system(Visit&& visit) const {
@@ -69,6 +70,7 @@ class Simulation {
   std::unique_ptr<machine::SimMachine> machine_;
   std::unique_ptr<System> host_;
   std::vector<std::unique_ptr<Guest>> guests_;
+  std::size_t first_unfinished_ = 0;  // All guests before it are finished, for good.
   Sampler sampler_;
   std::uint64_t slices_ = 0;
 };

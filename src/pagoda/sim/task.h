@@ -1,7 +1,9 @@
-// What a processor of some machine runs: a process, or, on a host's processor, a virtual processor of a guest.
+// What a processor of some machine runs: a process, or, on a host's processor, a virtual processor of a guest. A
+// Scheduler hears of what changes in it while it is not running by Scheduler::update.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "pagoda/base/input_error.h"
 #include "pagoda/base/units.h"
@@ -38,8 +40,12 @@ class Task {
   [[nodiscard]] virtual std::uint64_t accesses() const = 0;
 
  private:
+  friend class Scheduler;
+
   State state_ = State::kNotStarted;
   Time ready_at_;
+  unsigned number_ = 0;               // In its scheduler's list,
+  std::optional<Time> queued_until_;  // and where it stands among those that wait.
 };
 
 }  // namespace pagoda::sim

@@ -24,8 +24,8 @@ class RawGuest final : private machine::FaultHandler {
   explicit RawGuest(TestHost& host, PartitionConfig config = {}) : host_(host) {
     config.mmu = MmuKind::kShadow;
     if (config.memory > pages_of(8_MiB)) config.memory = pages_of(8_MiB);
-    config.first_host_processor = host.take_processors(config.processors);
     partition_ = *Partition::create(host.manager(), host.cpu(), config);
+    host.dispatch(*partition_);
     for (unsigned number = 0; number < config.processors; ++number) cpu(number).attach(*this);
   }
 

@@ -10,7 +10,6 @@
 
 #include <memory>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "pagoda/hv/check.h"
@@ -42,8 +41,11 @@ class TestHost {
   [[nodiscard]] machine::SimMachine& machine() { return *machine_; }
   [[nodiscard]] mm::MemoryManager& manager() { return *manager_; }
   [[nodiscard]] machine::SimProcessor& cpu() { return machine_->processor(0); }
-  // The first of so many host processors for virtual ones.
-  unsigned take_processors(unsigned count) { return std::exchange(next_processor_, next_processor_ + count); }
+  // Each of the partition's virtual processors runs on a processor of this host, used for nothing else, for good.
+  void dispatch(Partition& partition) {
+    for (unsigned number = 0; number < partition.processor_count(); ++number)
+      partition.processor(number).world().enter(machine_->processor(next_processor_++));
+  }
   // Others take frames, at most so many, until none is on standby, and give them back: the next access to pages that
   // were on standby reads them from the paging file.
   void reuse_standby(PageCount most = PageCount(~std::uint64_t{0})) {
@@ -80,8 +82,8 @@ struct TestVmConfig {
 class TestVm : public mm::testing::ProgramMemory<TestVm> {
  public:
   explicit TestVm(TestHost& host, TestVmConfig config = {}) : host_(host) {
-    config.partition.first_host_processor = host.take_processors(config.partition.processors);
     partition_ = *Partition::create(host.manager(), host.cpu(), config.partition);
+    host.dispatch(*partition_);
     std::vector<mm::PagingFileConfig> files;
     if (!config.partition.disks.empty())
       files.push_back({.disk = 0, .minimum = config.paging_file, .maximum = config.paging_file});

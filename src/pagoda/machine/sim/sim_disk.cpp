@@ -15,6 +15,7 @@
 #include <optional>
 #include <utility>
 
+#include "pagoda/base/interleave.h"
 #include "pagoda/machine/shared_bytes.h"
 
 namespace pagoda::machine {
@@ -90,10 +91,12 @@ class SimDiskFile : public DiskFile {
     cpu.charge(cpu.machine().costs().disk_operation);
     const SimDisk::Queued queued = disk_.queue(cpu.now(), bytes, direction);
     DiskTransfer result{.completes = queued.completes};
+    PAGODA_INTERLEAVING_WINDOW();
     if (queued.fails || !move_bytes(cpu, at, frames, reads)) {
       disk_.count_error();
       result.status = Status::kIoDeviceError;
     }
+    PAGODA_INTERLEAVING_WINDOW();
     return result;
   }
 

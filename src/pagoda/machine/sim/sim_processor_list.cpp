@@ -2,11 +2,14 @@
 
 #include <algorithm>
 
+#include "pagoda/base/interleave.h"
+
 namespace pagoda::machine {
 
 void SimProcessorList::shoot_down(Processor& initiator, const CachedSpace& space,
                                   std::span<const StaleRun> runs) const {
   PAGODA_DCHECK(!runs.empty());
+  PAGODA_INTERLEAVING_WINDOW();
   PageCount pages;
   Vpn first = runs.front().pages.first;
   Vpn end = first;

@@ -483,6 +483,10 @@ TEST(Processor, ClockArithmetic) {
     }
     s.cpu.advance_to(Time(5));  // Never backwards.
     EXPECT_EQ(s.cpu.now(), Time(123'456'789));
+    s.cpu.resume_at(Time(5));  // A scheduler may.
+    EXPECT_EQ(s.cpu.now(), Time(5));
+    s.cpu.resume_at(Time(123'456'789));
+    EXPECT_EQ(s.cpu.now(), Time(123'456'789));
     s.cpu.charge(Cycles(cycles_per_us));
     EXPECT_EQ(s.cpu.now(), Time(123'457'789));
     // A year, at which cycles times 1000 would have overflowed.

@@ -29,7 +29,8 @@ class SimThreads : public ::testing::TestWithParam<TlbGeometry> {
     const Pfn after = frames_[round % 2];
     view_.store(PhysicalAddress(after), word);
     tables_.map(kVa, after, kRights);
-    machine_->shoot_down(machine_->processor(0), everybody_, Asid{1}, {kVa.vpn(), 1_pages});
+    const StaleRun run{{kVa.vpn(), 1_pages}, before};
+    machine_->shoot_down(machine_->processor(0), {tables_.root(), Asid{1}, everybody_}, std::span(&run, 1));
     return before;
   }
 

@@ -49,8 +49,7 @@ bool compress(Core& core, Processor& cpu, Pfn frame) {
   }
   ++core.counters.pages_compressed;
   core.counters.bytes_compressed += put.bytes.value();
-  const Protection protection = core.codec.protection(entry.original_pte, PteHome::kSegment);
-  const RawPte original = core.codec.page_file(CompressionStore::kNumber, put.slot, protection);
+  const RawPte original = core.codec.in_slot(entry.original_pte, CompressionStore::kNumber, put.slot);
   core.note(cpu, EventKind::kCompressed, entry.pte(), frame, original);
   core.pfns.written(frame, original);
   return true;
@@ -63,7 +62,7 @@ Pfn evict_oldest(Core& core, Processor& cpu, unsigned file, PageFileSlot slot) {
     const RawPte raw = core.load(cpu, pte);
     if (core.codec.has_slot(raw) && core.codec.file(raw) == CompressionStore::kNumber &&
         core.codec.slot(raw) == victim) {
-      const RawPte original = core.codec.page_file(file, slot, core.codec.protection(raw, PteHome::kSegment));
+      const RawPte original = core.codec.in_slot(raw, file, slot);
       const Pfn frame = move_out(core, cpu, pte, raw, original);
       if (frame != kNoPfn) ++core.counters.pages_evicted;
       return frame;
@@ -79,8 +78,7 @@ Pfn evict_oldest(Core& core, Processor& cpu, unsigned file, PageFileSlot slot) {
       continue;
     }
     core.store.free(victim);
-    core.pfns.begin_rewrite(
-        frame, core.codec.page_file(file, slot, core.codec.protection(entry.original_pte, PteHome::kSegment)));
+    core.pfns.begin_rewrite(frame, core.codec.in_slot(entry.original_pte, file, slot));
     ++core.counters.pages_evicted;
     return frame;
   }

@@ -27,6 +27,10 @@ class ShortageRelief {
   virtual Outcome relieve(Processor& cpu, PageCount pages) = 0;
 };
 
+// Rounds of relief in a row, each of which gained something, after which there is nevertheless not enough: what is gained
+// is what the operation itself brings in again, such as its page tables. A choice.
+inline constexpr unsigned kMostReliefs = 1000;
+
 // Repeats an operation that changed nothing for want of frames until it succeeds, fails otherwise, or has to wait under
 // an event loop (kPending). What it needs is not known here, a fork's need least of all, so more is asked for each time
 // that enough was said to be available: it gets what it needs, or there is no more to be had. Requires: the caller holds
@@ -34,15 +38,17 @@ class ShortageRelief {
 template <class Operation>
 auto with_memory(ShortageRelief& relief, Processor& cpu, Operation&& operation) -> decltype(operation()) {
   PageCount wanted = kFaultReserve;
-  for (;;) {
+  for (unsigned reliefs = 0;;) {
     auto result = operation();
     if (result || result.error() != Status::kNoMemory) return result;
     switch (relief.relieve(cpu, wanted)) {
       case ShortageRelief::Outcome::kAvailable:
         wanted += wanted;
+        reliefs = 0;
         continue;
       case ShortageRelief::Outcome::kTryAgain:
-        continue;
+        if (++reliefs < kMostReliefs) continue;
+        return result;
       case ShortageRelief::Outcome::kYield:
         return fail(Status::kPending);
       case ShortageRelief::Outcome::kHopeless:

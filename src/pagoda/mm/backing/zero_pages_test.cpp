@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "pagoda/mm/testing/test_machine.h"
+#include "pagoda/mm/ws/eviction_batch.h"
 
 namespace pagoda::mm {
 namespace {
@@ -20,14 +21,42 @@ VirtualAddress half_zero(TestMachine& t, PageCount pages) {
   return base;
 }
 
+// Onto the modified list without a look at what they hold, as pages leave that are replaced.
+void evict_all(TestMachine& t) {
+  const LockGuard guard(t.space().lock);
+  EvictionBatch batch(t.space(), t.cpu());
+  WorkingSet& ws = t.space().working_set();
+  for (std::uint32_t slot = 0; slot < ws.end_slot(); ++slot)
+    if (ws[slot].is_valid()) batch.add(slot);
+  batch.flush();
+}
+
+TEST(ZeroPages, AreForgottenByATrim) {
+  TestMachine t;
+  const VirtualAddress base = half_zero(t, PageCount(8));
+  const PageCount zeroed = t.count(PageState::kZeroed);
+  t.space().empty_working_set(t.cpu());
+  EXPECT_EQ(t.count(PageState::kModified), 4_pages);
+  EXPECT_EQ(t.count(PageState::kZeroed), zeroed + 4_pages);
+  EXPECT_EQ(t.manager().counters().zero_pages_found, 4U);
+  EXPECT_EQ(t.manager().counters().zero_pages_by_trim, 4U);
+  for (std::uint64_t page = 0; page < 8; ++page) {
+    EXPECT_EQ(t.kind(TestMachine::page(base, page)), page % 2 == 0 ? PteKind::kDemandZero : PteKind::kTransition);
+  }
+  EXPECT_EQ(t.check(), "");
+  for (std::uint64_t page = 0; page < 8; ++page) EXPECT_EQ(t.get(base, page), page % 2 == 0 ? 0 : page);
+  EXPECT_EQ(t.check(), "");
+}
+
 TEST(ZeroPages, AreForgottenInPlaceOfBeingWritten) {
   TestMachine t;
   const VirtualAddress base = half_zero(t, PageCount(8));
-  t.space().empty_working_set(t.cpu());
+  evict_all(t);
   EXPECT_EQ(t.count(PageState::kModified), 8_pages);
   const PageCount zeroed = t.count(PageState::kZeroed);
   ASSERT_TRUE(t.manager().modified_writer().write_cluster(t.cpu()));
   EXPECT_EQ(t.manager().counters().zero_pages_found, 4U);
+  EXPECT_EQ(t.manager().counters().zero_pages_by_writer, 4U);
   EXPECT_EQ(t.manager().counters().page_file_pages_written, 4U);
   EXPECT_EQ(t.slots_used(), 4_pages);
   EXPECT_EQ(t.count(PageState::kZeroed), zeroed + 4_pages);
@@ -70,7 +99,7 @@ TEST(ZeroPages, GoEvenWithoutAFreeSlot) {
   config.paging_files = {};
   TestMachine t(config);
   const VirtualAddress base = half_zero(t, PageCount(8));
-  t.space().empty_working_set(t.cpu());
+  evict_all(t);
   EXPECT_TRUE(t.manager().modified_writer().write_cluster(t.cpu()));
   EXPECT_FALSE(t.manager().modified_writer().write_cluster(t.cpu()));
   EXPECT_EQ(t.manager().counters().zero_pages_found, 4U);

@@ -103,6 +103,9 @@ constexpr void add(FaultCounts& sum, const FaultCounts& more) {
   X(pages_zeroed_in_fault, "Zeroed in a fault", "pages, by the faulting processor: the zero-page thread was too slow") \
   X(pages_zeroed_by_thread, "Zeroed in advance", "pages, by the zero-page thread")                                     \
   X(zero_pages_found, "Zero pages found", "modified pages that were zeros and so were not written")                    \
+  X(zero_pages_by_writer, "Zero pages, by the writer", "those of them that were on their way to a page file")          \
+  X(zero_pages_by_trim, "Zero pages, by trims", "those of them that a trim took from a working set")                   \
+  X(zero_pages_by_hint, "Zero pages, by hints", "those of them that were said to be cold")                             \
   X(pages_compressed, "Compressed", "pages into the compression store")                                                \
   X(bytes_compressed, "Compressed bytes", "that those pages took there")                                               \
   X(pages_decompressed, "Decompressed", "pages that faults brought back")                                              \
@@ -114,7 +117,9 @@ constexpr void add(FaultCounts& sum, const FaultCounts& more) {
   X(shortages, "Shortages", "faults that found no free page and had to wait")                                          \
   X(commit_refusals, "Commit refusals", "requests beyond the commit limit")                                            \
   X(page_tables_made, "Page tables made", "pages")                                                                     \
-  X(page_tables_freed, "Page tables freed", "pages")
+  X(page_tables_freed, "Page tables freed", "pages")                                                                   \
+  X(page_tables_paged_out, "Page tables paged out", "pages: none of their entries was resident")                       \
+  X(page_tables_paged_in, "Page tables paged in", "pages")
 
 // What one memory manager counted.
 struct Counters {

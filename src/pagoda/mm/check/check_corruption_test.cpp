@@ -10,6 +10,7 @@
 #include "pagoda/mm/check/check_context.h"
 #include "pagoda/mm/testing/corruptor.h"
 #include "pagoda/mm/testing/test_machine.h"
+#include "pagoda/mm/ws/table_trim.h"
 
 namespace pagoda::mm {
 
@@ -101,6 +102,15 @@ class Scene : public TestMachine {
     return frames[0];
   }
   [[nodiscard]] VirtualAddress window() const { return window_; }
+  // The frame of a page table that is out; its first entry is the only one.
+  Pfn table_out() {
+    const VirtualAddress base = reserve(PageCount(2048));
+    const VirtualAddress first((base.value() >> 21U << 21U) + (2_MiB).value());  // The first of a table.
+    PAGODA_CHECK(space().commit(cpu(), first, kPageSize, Protection::kReadWrite).has_value());
+    const LockGuard guard(space().lock);
+    PAGODA_CHECK_EQ(trim_tables(space(), cpu(), 1_pages), 1_pages);
+    return core().codec.frame(core().load(cpu(), space().tables().find_out(cpu(), first.vpn()).entry));
+  }
   [[nodiscard]] AweFrames& awe() {
     awe_frame();
     return Corruptor::awe(space());
@@ -226,6 +236,16 @@ const Corruption kCorruptions[] = {
        ++s.core().counters.page_tables_made;
      }},
 
+    {"PT5", "ResidentEntry",
+     [](Scene& s) { s.store_entry(PhysicalAddress(s.table_out()), s.pte(s.dirty())); }},
+    {"PT5", "OneEntryMore",
+     [](Scene& s) { s.store_entry(PhysicalAddress(s.table_out()) + ByteCount(64), s.core().codec.decommitted()); }},
+    {"PT5", "AnotherCount",
+     [](Scene& s) {
+       PfnEntry& entry = s.frame_entry(s.table_out());
+       entry.original_pte = s.core().codec.with_use_count(entry.original_pte, 2);
+     }},
+
     // --- Spaces ---
     {"VT1", "Empty", [](Scene& s) { s.vad().range.count = 0_pages; }},
     {"VT1", "Overlap", [](Scene& s) { s.vad().range.count = PageCount(10000); }},
@@ -262,7 +282,7 @@ const Corruption kCorruptions[] = {
 
     {"AS1", "LargePageMissing",
      [](Scene& s) {
-       s.far_vad().range.count = PageCount(512);
+       Corruptor::vads(s.space()).shrink(s.far_vad(), {s.far_vad().range.first, PageCount(512)});
        s.far_vad().type = VadType::kLargePages;
      }},
     {"AS1", "LargePageOfNoRegion",

@@ -243,7 +243,10 @@ std::size_t check_charge(Context& c, const ProcessSpace& space, const Vad& vad, 
 void check_space(Context& c, ProcessSpace& space) {
   const PageCount commit = space.statistics().commit;
   const LockGuard guard(space.lock);
-  check_tables(c, space.root());
+  {
+    const LockGuard pfn_guard(c.core.pfns.lock);
+    check_tables(c, space.tables());
+  }
   if (!check_hash(c, space)) return;
   check_entries(c, space);
   check_awe_frames(c, space);

@@ -2,7 +2,9 @@
 // names.
 #include <fmt/format.h>
 
+#include <array>
 #include <cstring>
+#include <span>
 
 #include "pagoda/mm/check/check_context.h"
 
@@ -10,30 +12,35 @@ namespace pagoda::mm::checking {
 
 namespace {
 
+void check_transition(Context& c, const Leaf& leaf) {
+  const auto frame = c.frame_of(leaf.raw);
+  if (!frame) {
+    c.find("PT3"_rule, c.text_of(leaf) + " names a frame never used");
+    return;
+  }
+  const PfnEntry& e = c.entry(*frame);
+  FrameFacts& facts = c.facts(*frame);
+  ++facts.transition;
+  if (e.pte() == leaf.pte) facts.owner_is_transition = true;
+  const bool in_memory = e.state == PageState::kStandby || e.state == PageState::kModified ||
+                         e.state == PageState::kModifiedNoWrite || e.state == PageState::kTransition;
+  if (!in_memory || e.deleted != 0) {
+    c.find("PF5"_rule, fmt::format("{} names {}", c.text_of(leaf), c.text_of(*frame)));
+    return;
+  }
+  if (leaf.raw != c.core.codec.transition(*frame, c.core.codec.protection(e.original_pte)))
+    c.find("PT3"_rule, fmt::format("{} has not the rights of {}", c.text_of(leaf), c.text_of(*frame)));
+}
+
 class Walk {
  public:
-  explicit Walk(Context& c) : c_(c), mode_(c.core.mode) {}
+  Walk(Context& c, const PageTables& tables) : c_(c), mode_(c.core.mode), tables_(tables) {}
 
   // Checks the table and everything below it; `first` is the first page that it translates. The depth is that of the
   // paging mode, and no table is entered twice.
-  void table(Pfn frame, unsigned level, Vpn first) {
+  void table(Pfn frame, unsigned level, Vpn first) PAGODA_REQUIRES(c_.core.pfns.lock) {
     const machine::FrameView view = c_.cpu.physical().bytes(frame, machine::Access::kRead);
-    const std::uint64_t pages = mode_.coverage(level).value() / kPageBytes;
-    std::uint32_t used = 0;
-    std::uint32_t counted = 0;  // Valid and transition entries.
-    for (std::uint64_t i = 0; i < mode_.entries(level); ++i) {
-      RawPte raw = 0;  // Little-endian, as the machine is.
-      std::memcpy(&raw, view.data() + i * mode_.entry_bytes, mode_.entry_bytes);
-      if (raw == 0) continue;
-      ++used;
-      if (PteCodec::is_valid(raw) || PteCodec::is_transition(raw)) ++counted;
-      const Leaf entry{Vpn(first.value() + i * pages), PhysicalAddress(frame) + ByteCount(i * mode_.entry_bytes), raw};
-      if (level == 1) {
-        c_.leaves.push_back(entry);
-      } else {
-        directory_entry(entry, level);
-      }
-    }
+    const auto [used, counted] = entries(view.bytes(), PhysicalAddress(frame), level, first);
     const PfnEntry& e = c_.entry(frame);
     if (e.used_entries != used)
       c_.find("PF4"_rule, fmt::format("{} has {} entries that are not zero", c_.text_of(frame), used));
@@ -45,6 +52,59 @@ class Walk {
   }
 
  private:
+  struct Count {
+    std::uint32_t used = 0;
+    std::uint32_t resident = 0;  // Valid and transition entries.
+  };
+  // `base`: where the bytes are in physical memory; PageTables::kNone: they are a table's that is out.
+  Count entries(std::span<const std::byte, kPageBytes> bytes, PhysicalAddress base, unsigned level, Vpn first)
+      PAGODA_REQUIRES(c_.core.pfns.lock) {
+    const std::uint64_t pages = mode_.coverage(level).value() / kPageBytes;
+    Count count;
+    for (std::uint64_t i = 0; i < mode_.entries(level); ++i) {
+      RawPte raw = 0;  // Little-endian, as the machine is.
+      std::memcpy(&raw, bytes.data() + i * mode_.entry_bytes, mode_.entry_bytes);
+      if (raw == 0) continue;
+      ++count.used;
+      if (PteCodec::is_valid(raw) || PteCodec::is_transition(raw)) ++count.resident;
+      const Leaf entry{Vpn(first.value() + i * pages),
+                       base == PageTables::kNone ? base : base + ByteCount(i * mode_.entry_bytes), raw};
+      if (level == 1) {
+        c_.leaves.push_back(entry);
+      } else {
+        directory_entry(entry, level);
+      }
+    }
+    return count;
+  }
+  // An entry above a table that is out: its page's owner, as a level-1 entry is of its page.
+  void table_out(const Leaf& entry, unsigned level) PAGODA_REQUIRES(c_.core.pfns.lock) {
+    const PteCodec& codec = c_.core.codec;
+    RawPte out = entry.raw;
+    if (PteCodec::is_transition(entry.raw)) {
+      check_transition(c_, entry);
+      const auto frame = c_.frame_of(entry.raw);
+      if (!frame) return;
+      out = c_.entry(*frame).original_pte;
+    } else if (codec.has_slot(entry.raw)) {
+      c_.slots.push_back({codec.file(entry.raw), codec.slot(entry.raw), entry.pte, kNoPfn});
+    } else {
+      c_.find("PT2"_rule, fmt::format("level {}: {} points to no page table", level, c_.text_of(entry)));
+      return;
+    }
+    std::array<std::byte, kPageBytes> bytes;
+    if (!tables_.are_pageable(level - 1) || !PageTables::peek_table(c_.core, c_.cpu, entry.raw, bytes)) {
+      c_.find("PT5"_rule, fmt::format("level {}: {} names a table that cannot be out", level, c_.text_of(entry)));
+      return;
+    }
+    const auto [used, resident] = entries(bytes, PageTables::kNone, level - 1, entry.page);
+    const std::uint32_t said = tables_.use_count(entry.page, out);
+    if (resident != 0 || used != said || used == 0) {
+      c_.find("PT5"_rule, fmt::format("level {}: the table that {} names has {} entries, {} of them resident, and is "
+                                      "said to have {}",
+                                      level, c_.text_of(entry), used, resident, said));
+    }
+  }
   void large_page(const Leaf& entry) {
     c_.large_pages.push_back(entry);
     const PageCount count = pages_of(mode_.coverage(PageTables::kLargeLevel));
@@ -70,13 +130,17 @@ class Walk {
       }
     }
   }
-  void directory_entry(const Leaf& entry, unsigned level) {
+  void directory_entry(const Leaf& entry, unsigned level) PAGODA_REQUIRES(c_.core.pfns.lock) {
     if (PageTables::is_large(entry.raw, level)) {
       large_page(entry);
       return;
     }
+    if (!PteCodec::is_valid(entry.raw)) {
+      table_out(entry, level);
+      return;
+    }
     const auto below = c_.frame_of(entry.raw);
-    if (!PteCodec::is_valid(entry.raw) || !below) {
+    if (!below) {
       c_.find("PT2"_rule, fmt::format("level {}: {} points to no page table", level, c_.text_of(entry)));
       return;
     }
@@ -98,6 +162,7 @@ class Walk {
 
   Context& c_;
   const machine::PagingMode& mode_;
+  const PageTables& tables_;
 };
 
 void check_valid(Context& c, const Leaf& leaf, ProcessSpace& space) PAGODA_REQUIRES(space.lock) {
@@ -143,29 +208,10 @@ void check_valid(Context& c, const Leaf& leaf, ProcessSpace& space) PAGODA_REQUI
     c.find("PF6"_rule, fmt::format("{} lets the processor write to {}", c.text_of(leaf), c.text_of(*frame)));
 }
 
-void check_transition(Context& c, const Leaf& leaf) {
-  const auto frame = c.frame_of(leaf.raw);
-  if (!frame) {
-    c.find("PT3"_rule, c.text_of(leaf) + " names a frame never used");
-    return;
-  }
-  const PfnEntry& e = c.entry(*frame);
-  FrameFacts& facts = c.facts(*frame);
-  ++facts.transition;
-  if (e.pte() == leaf.pte) facts.owner_is_transition = true;
-  const bool in_memory = e.state == PageState::kStandby || e.state == PageState::kModified ||
-                         e.state == PageState::kModifiedNoWrite || e.state == PageState::kTransition;
-  if (!in_memory || e.deleted != 0) {
-    c.find("PF5"_rule, fmt::format("{} names {}", c.text_of(leaf), c.text_of(*frame)));
-    return;
-  }
-  if (leaf.raw != c.core.codec.transition(*frame, c.core.codec.protection(e.original_pte)))
-    c.find("PT3"_rule, fmt::format("{} has not the rights of {}", c.text_of(leaf), c.text_of(*frame)));
-}
-
 }  // namespace
 
-void check_tables(Context& c, Pfn root) {
+void check_tables(Context& c, const PageTables& tables) {
+  const Pfn root = tables.root();
   c.leaves.clear();
   c.large_pages.clear();
   if (!c.is_used(root)) {
@@ -179,7 +225,7 @@ void check_tables(Context& c, Pfn root) {
     c.find("PT2"_rule, "the root is a page table already, " + c.text_of(root));
     return;
   }
-  Walk(c).table(root, c.core.mode.levels, Vpn(0));
+  Walk(c, tables).table(root, c.core.mode.levels, Vpn(0));
 }
 
 // A pointer to a prototype PTE, or the form that says that the VAD knows.
@@ -205,6 +251,8 @@ void check_entries(Context& c, ProcessSpace& space) {
         break;
       case PteKind::kPageFile:
         c.slots.push_back({codec.file(leaf.raw), codec.slot(leaf.raw), leaf.pte, kNoPfn});
+        if (leaf.pte == PageTables::kNone && c.core.is_compressed(leaf.raw))
+          c.find("PT5"_rule, c.text_of(leaf) + " is in the compression store, and its table out");
         right = codec.page_file(codec.file(leaf.raw), codec.slot(leaf.raw), codec.protection(leaf.raw));
         break;
       case PteKind::kDemandZero:

@@ -21,11 +21,13 @@ Outcome make_private(Context& context, Vpn page) {
     if (core.pfns.available() < kFaultReserve) return {Status::kNoMemory, FaultKind::kSpurious, false};
   }
   if (!has_room_for_page(space, !mapped)) return {Status::kInsufficientResources, FaultKind::kSpurious, false};
-  // As if the program wrote to it.
+  // As if the program wrote to it; but the copy has the rights of the page that it replaces, for the caller may fail at the next
+  // page.
   const machine::PageFault write{VirtualAddress(page), machine::Access::kWrite, machine::Privilege::kKernel, mapped,
                                  false};
   Context c{.space = space, .core = core, .cpu = context.cpu, .fault = write, .page = page, .pte = pte, .raw = raw};
-  c.protection = Protection::kWriteCopy;
+  const Protection own = space.current_protection(context.cpu, *space.regions().region_at(page), page, raw);
+  c.protection = mapped ? own : Protection::kWriteCopy;
   if (!mapped) c.prototype = core.codec.prototype_address(raw);
   c.space.lock.assert_held();  // The analysis does not know that it is this space.
   const Outcome outcome = mapped ? copy_on_write(c) : prototype(c);
@@ -45,6 +47,9 @@ Outcome make_private(Context& context, Vpn page) {
     core.pfns.unshare(context.cpu, core.codec.frame(uncopied), pte.pfn(), PteCodec::Dirty::kNo);
     return {Status::kNoMemory, FaultKind::kSpurious, false};
   }
+  if (!mapped && unshared(own) != Protection::kReadWrite)
+    if (const RawPte copy = core.load(context.cpu, pte); PteCodec::is_valid(copy))
+      space.protect_entry(context.cpu, page, pte, copy, unshared(own));
   return outcome;
 }
 
@@ -55,11 +60,12 @@ Result<> make_private(AddressSpace& space, Processor& cpu, VpnRange pages) PAGOD
   Core& core = space.core();
   for (Vpn page = pages.first; page < pages.end();) {
     bool found = false;  // The next one.
-    space.tables().for_each(cpu, {page, pages.end() - page}, [&](Vpn at, PhysicalAddress, RawPte raw) {
+    const auto looked = space.for_each_entry(cpu, {page, pages.end() - page}, [&](Vpn at, PhysicalAddress, RawPte raw) {
       found = space.is_clone(raw);
       if (found) page = at;
       return !found;
     });
+    if (looked != Status::kSuccess) return fail(looked);
     if (!found) break;
     const machine::PageFault none{};
     fault::Context c{.space = space, .core = core, .cpu = cpu, .fault = none, .page = page};

@@ -1,5 +1,8 @@
+#include <utility>
+
 #include "pagoda/mm/fault/fault.h"
 #include "pagoda/mm/section/control_area.h"
+#include "pagoda/mm/space/table_in.h"
 #include "pagoda/mm/ws/replacement.h"
 
 namespace pagoda::mm {
@@ -42,10 +45,24 @@ Outcome always_mapped(Context& c, const Vad& vad) PAGODA_REQUIRES(c.space.lock) 
   return {Status::kSuccess, FaultKind::kSpurious};
 }
 
+// A page table on the way is out: the fault comes again when it is in.
+Outcome bring_in_table(Context& c, Vpn page, const PageTables::Out& out) PAGODA_REQUIRES(c.space.lock) {
+  {
+    const LockGuard guard(c.core.pfns.lock);
+    if (c.core.pfns.available() < kFaultReserve) return {Status::kNoMemory};
+  }
+  TableIn in = begin_table_in(c.space, c.cpu, page, out);
+  c.read = std::move(in.read);
+  c.being_read = in.being_read;
+  return {in.status, FaultKind::kSpurious, false};
+}
+
 // The first touch of a guard page takes the guard away and raises it, or moves it down a stack.
 Outcome guard(Context& c) PAGODA_REQUIRES(c.space.lock) {
   // A page that a fork shares has one protection for all who share it: it gets its own, and so does the next guard.
   for (const Vpn page : {c.page, c.space.regions().next_guard(c.page).value_or(c.page)}) {
+    if (const PageTables::Out out = c.space.tables().find_out(c.cpu, page); out.any())
+      return bring_in_table(c, page, out);
     const Outcome made = make_private(c, page);
     if (made.status != Status::kSuccess || c.must_wait()) return made;
     if (made.counted) ++c.space.faults()[static_cast<std::size_t>(made.kind)];
@@ -105,7 +122,12 @@ Outcome dispatch(Context& c) PAGODA_REQUIRES(c.space.lock) {
     return {Status::kAccessViolation, FaultKind::kAccessViolation};
 
   c.pte = c.space.tables().find(c.cpu, c.page);
-  c.raw = c.pte == PageTables::kNone ? 0 : c.core.load(c.cpu, c.pte);
+  if (c.pte == PageTables::kNone) {
+    if (const PageTables::Out out = c.space.tables().find_out(c.cpu, c.page); out.any())
+      return bring_in_table(c, c.page, out);
+  } else {
+    c.raw = c.core.load(c.cpu, c.pte);
+  }
   if (PteCodec::is_valid(c.raw)) {
     c.protection = c.space.protection_of_valid(c.page, c.raw);
     return valid(c);
@@ -135,6 +157,12 @@ Outcome dispatch(Context& c) PAGODA_REQUIRES(c.space.lock) {
   // What is not there has no guard to be hit (reference/nt.md section 4, 4 before 5).
   if (is_guard(c.protection) && shared && !is_committed(c))
     return {Status::kAccessViolation, FaultKind::kAccessViolation};
+
+  // What is committed stays as a change has counted it, until that has ended.
+  if ((commits || is_guard(c.protection)) && c.space.is_paused()) [[unlikely]] {
+    c.space.wait_for_change();
+    return {Status::kSuccess, FaultKind::kSpurious, false};
+  }
 
   // From here on frames may be needed: all that the fault can need, or none is begun.
   if (!has_room_for_page(c.space, shared)) [[unlikely]]
@@ -200,10 +228,11 @@ Status wait(Context& c, const Outcome& outcome) {
   Status status = read.status;
   {
     const LockGuard guard(c.space.lock);
+    // A table's read is no page's: its fault comes again.
     if (status == Status::kSuccess) {
       count(outcome.kind);
-    } else if (c.space.tables().read(c.cpu, c.page) == c.raw) {
-      count(FaultKind::kInPageError);
+    } else if (c.space.tables().find_out(c.cpu, c.page).any() || c.space.tables().read(c.cpu, c.page) == c.raw) {
+      ++c.space.faults()[static_cast<std::size_t>(FaultKind::kInPageError)];
     } else {
       status = Status::kSuccess;  // The page is another by now: its access may well succeed.
     }
@@ -218,7 +247,7 @@ Status resolve_fault(AddressSpace& space, Processor& cpu, const machine::PageFau
   Core& core = space.core();
   cpu.charge(core.machine.costs().fault_handler);
   // A fault that waits for frames comes back here; NT counts it once.
-  for (;;) {
+  for (unsigned reliefs = 0;;) {
     {
       const LockGuard guard(core.pfns.lock);
       core.transfers.complete(cpu.now(), core.pfns);
@@ -238,7 +267,8 @@ Status resolve_fault(AddressSpace& space, Processor& cpu, const machine::PageFau
     switch (space.relief().relieve(cpu, kFaultReserve)) {
       case ShortageRelief::Outcome::kAvailable:
       case ShortageRelief::Outcome::kTryAgain:
-        continue;
+        if (++reliefs < kMostReliefs) continue;
+        return Status::kNoMemory;
       case ShortageRelief::Outcome::kYield:
         return Status::kSuccess;  // The processor is blocked; the access repeats later.
       case ShortageRelief::Outcome::kHopeless:

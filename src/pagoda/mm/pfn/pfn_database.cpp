@@ -319,20 +319,21 @@ void PfnDatabase::undo_reset(Pfn frame) {
 
 void PfnDatabase::give_up_slot(PfnEntry& e) {
   if (!codec_.has_slot(e.original_pte)) return;
-  if (!e.read_in_progress && !e.write_in_progress)
+  if ((!e.read_in_progress && !e.write_in_progress) || PAGODA_FAULT_SWITCH(slot_freed_during_transfer))
     slots_.free(codec_.file(e.original_pte), codec_.slot(e.original_pte));
   e.original_pte = codec_.demand_zero(codec_.protection(e.original_pte));
 }
 
 // While a transfer uses a slot for the page, the page has that slot or none.
 void PfnDatabase::free_if_given_up(const PfnEntry& e, SlotName of_transfer) {
+  if (PAGODA_FAULT_SWITCH(slot_freed_during_transfer)) return;
   if (!of_transfer.is_none() && !codec_.has_slot(e.original_pte)) slots_.free(of_transfer.file, of_transfer.slot);
 }
 
 void PfnDatabase::add_table_share(Pfn table) {
   PfnEntry& e = writable(table);
   PAGODA_DCHECK(e.page_table && e.share_count > 0);
-  ++e.share_count;
+  if (e.share_count++ == 1 && !e.prototype_pte && e.containing_page() != table) --idle_tables_;
   if (e.prototype_pte) prototype_pages_.entry_resident(e.original_pte);
 }
 
@@ -340,7 +341,10 @@ void PfnDatabase::drop_table_share(Pfn table) {
   PfnEntry& e = writable(table);
   PAGODA_DCHECK(e.page_table && e.share_count > 1);
   --e.share_count;
-  if (!e.prototype_pte) return;
+  if (!e.prototype_pte) {
+    if (e.share_count == 1 && e.containing_page() != table) ++idle_tables_;
+    return;
+  }
   prototype_pages_.entry_left(e.original_pte);
   free_if_template(table);
 }

@@ -167,10 +167,19 @@ class PfnDatabase {
   void end_write(Pfn frame, WriteOutcome outcome, SlotName to) PAGODA_REQUIRES(lock);
 
   // --- Frames of the manager's own (pfn/pfn_tables.cpp) ---
-  // Taken -> active: a page table, or a root, whose `pte` is its own address.
-  void make_page_table(Pfn frame, PhysicalAddress pte) PAGODA_REQUIRES(lock);
+  // Taken -> active: a page table with so many entries that are not zero, or a root, whose `pte` is its own address.
+  void make_page_table(Pfn frame, PhysicalAddress pte, std::uint32_t used = 0) PAGODA_REQUIRES(lock);
   // Taken -> active: a page of prototype PTEs of the owner, the pool's page of the number.
   void make_prototype_page(Pfn frame, std::uint32_t pool_page, std::uint64_t owner) PAGODA_REQUIRES(lock);
+  // Active -> modified: a page table whose share count is 1 leaves memory like any page; `pte`, above it, is in transition
+  // form by now. From here on it is a page: `original` is what its entry becomes, the use count included where the
+  // format has it. Requires: not a root, nor empty.
+  void page_out_table(Pfn frame, RawPte original) PAGODA_REQUIRES(lock);
+  // Standby, modified or pinned -> active: such a page is a page table again; the entry above it is about to be valid.
+  // Requires: not being read.
+  void rescue_table(Pfn frame, std::uint32_t used) PAGODA_REQUIRES(lock);
+  // Page tables other than roots whose share count is 1: those that are empty, or could be paged out.
+  [[nodiscard]] PageCount idle_tables() const PAGODA_REQUIRES(lock) { return idle_tables_; }
   // Active -> free: a page table whose entries are all zero; a page of prototype PTEs of which none is resident.
   void free_page_table(Pfn frame) PAGODA_REQUIRES(lock);
   void free_prototype_page(Pfn frame) PAGODA_REQUIRES(lock);
@@ -262,6 +271,7 @@ class PfnDatabase {
   PageLists lists_ PAGODA_GUARDED_BY(lock);
   Pfn never_used_ PAGODA_GUARDED_BY(lock);
   PageCount available_ PAGODA_GUARDED_BY(lock);
+  PageCount idle_tables_ PAGODA_GUARDED_BY(lock);
   AvailableBlocks blocks_ PAGODA_GUARDED_BY(lock);
   ActiveShared active_shared_ PAGODA_GUARDED_BY(lock);
   std::uint64_t repurposed_ PAGODA_GUARDED_BY(lock) = 0;

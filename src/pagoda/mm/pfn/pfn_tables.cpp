@@ -4,7 +4,7 @@
 
 namespace pagoda::mm {
 
-void PfnDatabase::make_page_table(Pfn frame, PhysicalAddress pte) {
+void PfnDatabase::make_page_table(Pfn frame, PhysicalAddress pte, std::uint32_t used) {
   note_use(frame);
   PfnEntry& e = writable(frame);
   PAGODA_CHECK(e.is_taken());
@@ -14,7 +14,41 @@ void PfnDatabase::make_page_table(Pfn frame, PhysicalAddress pte) {
   e.original_pte = codec_.demand_zero(Protection::kReadWrite);
   e.share_count = 1;
   e.reference_count = 1;
-  if (pte.pfn() != frame) add_table_share(pte.pfn());
+  e.used_entries = used;
+  if (pte.pfn() == frame) return;
+  ++idle_tables_;
+  add_table_share(pte.pfn());
+}
+
+void PfnDatabase::page_out_table(Pfn frame, RawPte original) {
+  PfnEntry& e = writable(frame);
+  PAGODA_CHECK(e.page_table && !e.prototype_pte && e.share_count == 1 && e.used_entries > 0);
+  PAGODA_CHECK(e.containing_page() != frame && !codec_.has_slot(original));
+  --idle_tables_;
+  e.page_table = 0;
+  e.used_entries = 0;
+  e.original_pte = original;
+  e.modified = 1;
+  e.share_count = 0;
+  e.state = PageState::kTransition;
+  drop_reference(frame);
+}
+
+void PfnDatabase::rescue_table(Pfn frame, std::uint32_t used) {
+  PfnEntry& e = writable(frame);
+  PAGODA_CHECK(!e.read_in_progress && !e.deleted && !e.is_taken() && !e.prototype_pte && used > 0);
+  if (is_listed(e.state)) take_off(frame);
+  give_up_slot(e);  // Its entries are about to change.
+  e.state = PageState::kActive;
+  e.page_table = 1;
+  e.used_entries = used;
+  e.original_pte = codec_.demand_zero(Protection::kReadWrite);
+  e.modified = 0;
+  e.awaited = 0;
+  e.ws_index = PfnEntry::kNoWsIndex;
+  e.share_count = 1;
+  ++e.reference_count;
+  ++idle_tables_;
 }
 
 void PfnDatabase::make_prototype_page(Pfn frame, std::uint32_t pool_page, std::uint64_t owner) {
@@ -63,8 +97,18 @@ void PfnDatabase::free_page_table(Pfn frame) {
   const PfnEntry& e = entry(frame);
   PAGODA_CHECK(e.page_table && !e.prototype_pte && e.share_count == 1 && e.used_entries == 0);
   const Pfn parent = e.containing_page();
-  put_free(frame);
-  if (parent != frame) drop_table_share(parent);
+  if (parent != frame) {
+    --idle_tables_;
+    drop_table_share(parent);
+  }
+  if (e.reference_count == 1) return put_free(frame);
+  // The disk still has what it was when it was paged out last.
+  PfnEntry& leaving = writable(frame);
+  leaving.page_table = 0;
+  leaving.deleted = 1;
+  leaving.share_count = 0;
+  leaving.state = PageState::kTransition;
+  drop_reference(frame);
 }
 
 void PfnDatabase::free_prototype_page(Pfn frame) {

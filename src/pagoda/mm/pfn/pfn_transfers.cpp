@@ -44,7 +44,7 @@ void PfnDatabase::fail_read(const machine::Processor& cpu, Pfn frame, SlotName f
   const PfnEntry& e = entry(frame);
   PAGODA_CHECK(e.read_in_progress && e.reference_count == 1);
   free_if_given_up(e, from);
-  if (e.deleted) return put_free(frame);
+  if (e.deleted && !PAGODA_FAULT_SWITCH(failed_read_revives_a_freed_page)) return put_free(frame);
   const Pfn table = e.containing_page();
   machine::store_entry(cpu.physical(), codec_.mode(), e.pte(), e.original_pte);
   put_free(frame);

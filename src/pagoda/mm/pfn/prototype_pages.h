@@ -8,7 +8,7 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -67,7 +67,7 @@ class PrototypePages {
   const PageCount size_;
   SparseArray<std::uint32_t> frames_;  // By page; 0: none.
   PageCount count_;
-  std::map<std::uint32_t, PrototypeOwner*> owners_;
+  std::unordered_map<std::uint32_t, PrototypeOwner*> owners_;  // By number; nothing walks them.
   std::vector<std::uint32_t> emptied_;
 };
 

@@ -38,7 +38,7 @@ Result<Protection> ProcessSpace::protect(Processor& cpu, VirtualAddress base, By
     Vad& vad = *PAGODA_TRY(region_of(*pages));
     PAGODA_TRY(vad.kind->may_protect(*this, cpu, vad, *pages, protection));
     if (vad.no_change || !secured_allow(vad, *pages, protection)) return fail(Status::kInvalidPageProtection);
-    if (!old) old = vad.kind->shown_protection(*this, cpu, vad, pages->first);
+    if (!old) old = PAGODA_TRY(vad.kind->shown_protection(*this, cpu, vad, pages->first));
     PAGODA_TRY(vad.kind->protect(*this, cpu, vad, *pages, protection));
     return *old;
   });

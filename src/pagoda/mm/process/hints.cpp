@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "pagoda/base/try_reserve.h"
 #include "pagoda/mm/backing/zero_pages.h"
 #include "pagoda/mm/fault/fault.h"
 #include "pagoda/mm/ws/eviction_batch.h"
@@ -18,8 +19,10 @@ namespace pagoda::mm {
 
 PageCount ProcessSpace::trim_range(Processor& cpu, VpnRange pages) {
   const LockGuard guard(lock);
-  std::vector<std::uint32_t> slots;  // Eviction may free page tables that are being walked.
-  tables_.for_each(cpu, pages, [&](Vpn page, PhysicalAddress, RawPte raw) {
+  // Eviction may free page tables that are being walked. A hint is not worth more memory than there is.
+  std::vector<std::uint32_t> slots;
+  if (!try_reserve(slots, std::min(pages.count, working_set_.size()).value())) return {};
+  tables_.for_each_in_memory(cpu, pages, [&](Vpn page, PhysicalAddress, RawPte raw) {
     lock.assert_held();
     const std::uint32_t slot = working_set_slot(page, raw);
     if (slot != WorkingSet::kNoSlot && !working_set_[slot].is_locked()) slots.push_back(slot);
@@ -27,14 +30,14 @@ PageCount ProcessSpace::trim_range(Processor& cpu, VpnRange pages) {
   EvictionBatch batch(*this, cpu);
   for (const std::uint32_t slot : slots) batch.add(slot);
   batch.flush();
-  tables_.for_each(cpu, pages, [&](Vpn, PhysicalAddress pte, RawPte raw) {
+  tables_.for_each_in_memory(cpu, pages, [&](Vpn, PhysicalAddress pte, RawPte raw) {
     if (!PteCodec::is_transition(raw)) return;
     const LockGuard pfn_guard(core_.pfns.lock);
     raw = core_.load(cpu, pte);
     if (!PteCodec::is_transition(raw)) return;
     const Pfn frame = core_.codec.frame(raw);
     const PfnEntry& entry = core_.pfns.entry(frame);
-    if (entry.state == PageState::kModified && !entry.maps_file()) forget_if_zero(core_, cpu, frame);
+    if (entry.state == PageState::kModified && !entry.maps_file()) forget_if_zero(core_, cpu, frame, ZeroFinder::kHint);
   });
   return PageCount(slots.size());
 }

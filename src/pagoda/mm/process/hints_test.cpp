@@ -25,6 +25,7 @@ TEST(ColdHint, TakesThePagesOutOfTheWorkingSetAndForgetsZeros) {
   EXPECT_EQ(t.count(PageState::kModified), 2_pages);
   EXPECT_EQ(t.count(PageState::kZeroed), zeroed + 2_pages);
   EXPECT_EQ(t.manager().counters().zero_pages_found, 2U);
+  EXPECT_EQ(t.manager().counters().zero_pages_by_hint, 2U);
   EXPECT_EQ(t.space().trim_range(t.cpu(), pages_at(base, 2, 4)), 0_pages);
   for (std::uint64_t page = 0; page < 8; ++page) EXPECT_EQ(t.get(base, page), page % 2);
   EXPECT_EQ(t.check(), "");

@@ -35,7 +35,7 @@ PageCount ProcessSpace::empty_working_set(Processor& cpu) {
 }
 
 // In the order of reference/nt.md 7.5.
-Result<> ProcessSpace::may_lock(const Processor& cpu, VpnRange pages) {
+Result<> ProcessSpace::may_lock(Processor& cpu, VpnRange pages) {
   const auto region = region_of(pages);
   if (!region) return fail(Status::kAccessViolation);
   if ((*region)->kind->residence() != RegionKind::Residence::kPaged) return fail(Status::kIncompatibleFileMap);
@@ -51,7 +51,7 @@ Result<> ProcessSpace::may_lock(const Processor& cpu, VpnRange pages) {
       next = std::min(run.end, to);
     }
   };
-  tables_.for_each(cpu, pages, [&](Vpn page, PhysicalAddress, RawPte raw) {
+  const Status status = for_each_entry(cpu, pages, [&](Vpn page, PhysicalAddress, RawPte raw) {
     lock.assert_held();
     if (raw == 0) return true;
     by_default(page);
@@ -61,6 +61,7 @@ Result<> ProcessSpace::may_lock(const Processor& cpu, VpnRange pages) {
     if (slot != WorkingSet::kNoSlot && working_set_[slot].is_locked()) ++locked;
     return accessible;
   });
+  if (status != Status::kSuccess) return fail(status);
   by_default(pages.end());
   if (!accessible) return fail(Status::kAccessViolation);
   const PageCount new_locks = pages.count - locked;
@@ -73,7 +74,7 @@ Result<> ProcessSpace::lock_pages(Processor& cpu, VirtualAddress base, ByteCount
   const auto pages = pages_covering(base, size);
   if (!pages || pages->last() > range().last()) return fail(Status::kInvalidParameter);
   {
-    const LockGuard guard(lock);
+    const ChangeGuard guard(*this);
     PAGODA_TRY(may_lock(cpu, *pages));
   }
   bool was_locked = false;
@@ -124,7 +125,7 @@ Result<> ProcessSpace::unlock_pages(Processor& cpu, VirtualAddress base, ByteCou
   if (!pages || pages->last() > range().last()) return fail(Status::kInvalidParameter);
   const LockGuard guard(lock);
   Vpn next = pages->first;  // All before are locked.
-  tables_.for_each(cpu, *pages, [&](Vpn page, PhysicalAddress, RawPte raw) {
+  tables_.for_each_in_memory(cpu, *pages, [&](Vpn page, PhysicalAddress, RawPte raw) {
     lock.assert_held();
     const std::uint32_t slot = working_set_slot(page, raw);
     if (page != next || slot == WorkingSet::kNoSlot || !working_set_[slot].is_locked(kind)) return false;
@@ -132,7 +133,7 @@ Result<> ProcessSpace::unlock_pages(Processor& cpu, VirtualAddress base, ByteCou
     return true;
   });
   if (next != pages->end()) return fail(Status::kNotLocked);
-  tables_.for_each(cpu, *pages, [&](Vpn page, PhysicalAddress, RawPte raw) {
+  tables_.for_each_in_memory(cpu, *pages, [&](Vpn page, PhysicalAddress, RawPte raw) {
     lock.assert_held();
     working_set_.unlock(working_set_slot(page, raw), kind);
   });

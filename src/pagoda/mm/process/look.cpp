@@ -32,7 +32,7 @@ PagePlace place_of(const Core& core, RawPte raw) PAGODA_REQUIRES(core.pfns.lock)
 
 }  // namespace
 
-Result<RegionInfo> ProcessSpace::query(const Processor& cpu, VirtualAddress address) {
+Result<RegionInfo> ProcessSpace::query(Processor& cpu, VirtualAddress address) {
   if (address > highest()) return fail(Status::kInvalidParameter);
   const LockGuard guard(lock);
   const Vpn page = address.vpn();
@@ -44,18 +44,21 @@ Result<RegionInfo> ProcessSpace::query(const Processor& cpu, VirtualAddress addr
   }
   RegionInfo info{.base = VirtualAddress(page),
                   .allocation_base = VirtualAddress(vad->range.first),
-                  .allocation_protection = vad->allocation_protection};
-  const Run run = run_from(cpu, *vad, page);
+                  .allocation_protection = vad->allocation_protection,
+                  .type = vad->kind->type()};
+  const Run run = PAGODA_TRY(run_from(cpu, page));
   info.size = bytes_of(run.end - page);
   info.state = run.protection == Protection::kNone ? MemoryState::kReserved : MemoryState::kCommitted;
   info.protection = run.protection;
-  info.type = vad->kind->type();
   return info;
 }
 
 // Part by part, each twice as long as the one before: what is looked at is at most twice the run, and the first part;
-// and a region of which nothing was touched has few parts.
-ProcessSpace::Run ProcessSpace::run_from(const Processor& cpu, const Vad& vad, Vpn page) const {
+// and a region of which nothing was touched has few parts. A page table that is out is brought in without the lock: if
+// the region is another by then, the run ends there.
+Result<ProcessSpace::Run> ProcessSpace::run_from(Processor& cpu, Vpn page) {
+  const Vad* vad = vads_.find(page);
+  const VpnRange region = vad->range;
   std::optional<Protection> rights;
   Vpn end = page;
   const auto extend = [&](Vpn to, Protection protection) {
@@ -67,23 +70,31 @@ ProcessSpace::Run ProcessSpace::run_from(const Processor& cpu, const Vad& vad, V
   // Pages without a page table are like pages whose entry is zero.
   const auto extend_by_default = [&](Vpn to) {
     while (end < to) {
-      const DefaultRun run = vad.kind->default_run(*this, cpu, vad, {end, to - end});
+      const DefaultRun run = vad->kind->default_run(*this, cpu, *vad, {end, to - end});
       if (!extend(std::min(run.end, to), run.protection)) return false;
     }
     return true;
   };
   bool same = true;
-  for (PageCount part = kFirstPart; same && end < vad.range.end(); part += part) {
-    const Vpn part_end = end + std::min(part, vad.range.end() - end);
-    tables_.for_each(cpu, {end, part_end - end}, [&](Vpn at, PhysicalAddress, RawPte raw) {
-      lock.assert_held();
-      if (raw == 0) return true;
-      same = extend_by_default(at) && extend(at + 1_pages, shown_protection(cpu, vad, at, raw));
-      return same;
-    });
+  for (PageCount part = kFirstPart; same && end < region.end(); part += part) {
+    const Vpn part_end = end + std::min(part, region.end() - end);
+    for (Vpn next = end; same && next < part_end;) {
+      next = tables_.for_each(cpu, {next, part_end - next}, [&](Vpn at, PhysicalAddress, RawPte raw) {
+        lock.assert_held();
+        if (raw == 0) return true;
+        same = extend_by_default(at) && extend(at + 1_pages, shown_protection(cpu, *vad, at, raw));
+        return same;
+      });
+      if (!same || next == part_end) continue;
+      if (const Status status = bring_in(cpu, next, For::kLook); status != Status::kSuccess) return fail(status);
+      vad = vads_.find(page);
+      if (vad != nullptr && vad->range == region) continue;
+      if (rights) return Run{end, *rights};
+      return Run{page + 1_pages, Protection::kNone};
+    }
     same = same && extend_by_default(part_end);
   }
-  return {end, *rights};
+  return Run{end, *rights};
 }
 
 PageInfo ProcessSpace::page_info(const Processor& cpu, VirtualAddress address) {
@@ -107,9 +118,8 @@ PageInfo ProcessSpace::page_info_locked(const Processor& cpu, Vpn page) {
     }
   }
   info.pte = tables_.find(cpu, page);
-  if (info.pte == PageTables::kNone) return info;
   const LockGuard guard(core_.pfns.lock);  // Entries that are not valid change under it.
-  const RawPte raw = core_.load(cpu, info.pte);
+  const RawPte raw = tables_.peek(cpu, page);
   info.place = place_of(core_, raw);
   switch (info.place) {
     case PagePlace::kWorkingSet: {
@@ -152,12 +162,15 @@ Residency ProcessSpace::residency(const Processor& cpu, VpnRange pages) {
     if (entry == PageTables::kNone || !PageTables::is_large(core_.load(cpu, entry), PageTables::kLargeLevel)) continue;
     where.working_set += std::min(large - PageCount(page.value() % large.value()), pages.end() - page);
   }
-  tables_.for_each(cpu, pages, [&](Vpn, PhysicalAddress, RawPte raw) {
+  tables_.peek_each(cpu, pages, [&](Vpn, RawPte raw) {
     core_.pfns.lock.assert_held();
+    // Nearly all, in a space that is looked at as a whole: at the price of a comparison each.
+    if (PteCodec::is_valid(raw)) {
+      ++where.working_set;
+      return;
+    }
+    if (raw == 0) return;
     switch (place_of(core_, raw)) {
-      case PagePlace::kWorkingSet:
-        ++where.working_set;
-        break;
       case PagePlace::kStandby:
         ++where.standby;
         break;

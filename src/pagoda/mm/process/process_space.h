@@ -120,7 +120,7 @@ class ProcessSpace final : public RegionSpace {
   // release any of them fails with kInvalidPageProtection. Fails with: kInvalidPageProtection (a guard, or no rights),
   // kInvalidParameter (no size, or out of reach), kConflictingAddresses, kAccessViolation (a page is not committed, or
   // allows less; a region of large pages, or an AWE window).
-  Result<SecureHandle> secure(const Processor& cpu, VirtualAddress base, ByteCount size, Protection weakest);
+  Result<SecureHandle> secure(Processor& cpu, VirtualAddress base, ByteCount size, Protection weakest);
   // Fails with: kInvalidHandle.
   Result<> unsecure(SecureHandle handle);
 
@@ -171,7 +171,7 @@ class ProcessSpace final : public RegionSpace {
 
   // --- Looking (look.cpp) ---
   // The run of equal pages from the address on. Fails with: kInvalidParameter (above the highest user address).
-  [[nodiscard]] Result<RegionInfo> query(const Processor& cpu, VirtualAddress address);
+  [[nodiscard]] Result<RegionInfo> query(Processor& cpu, VirtualAddress address);
   // Where one page is, and where a range's pages are.
   [[nodiscard]] PageInfo page_info(const Processor& cpu, VirtualAddress address);
   [[nodiscard]] PageInfo page_info_locked(const Processor& cpu, Vpn page) PAGODA_REQUIRES(lock);
@@ -215,7 +215,7 @@ class ProcessSpace final : public RegionSpace {
     Vpn end;
     Protection protection = Protection::kNone;
   };
-  [[nodiscard]] Run run_from(const Processor& cpu, const Vad& vad, Vpn page) const PAGODA_REQUIRES(lock);
+  [[nodiscard]] Result<Run> run_from(Processor& cpu, Vpn page) PAGODA_REQUIRES(lock);
   Result<Vad*> reserve_locked(const ReserveRequest& request) PAGODA_REQUIRES(lock);
   // Pages named by a free or decommit call, and their region.
   struct RegionPages {
@@ -224,7 +224,7 @@ class ProcessSpace final : public RegionSpace {
   };
   Result<RegionPages> range_to_free(VirtualAddress base, ByteCount size) PAGODA_REQUIRES(lock);
   // Gives the pages back, and the page tables that none needs any more.
-  void release_pages(Processor& cpu, const RegionPages& freed) PAGODA_REQUIRES(lock);
+  Result<> release_pages(Processor& cpu, const RegionPages& freed) PAGODA_REQUIRES(lock);
   Result<> preserve_placeholder(Processor& cpu, const RegionPages& freed) PAGODA_REQUIRES(lock);
   Result<> coalesce_placeholders(VpnRange pages) PAGODA_REQUIRES(lock);
   // The range and the rights of a view that is asked for.
@@ -239,7 +239,7 @@ class ProcessSpace final : public RegionSpace {
   // Whether a hot hint may bring in the page of the entry, which is not valid.
   [[nodiscard]] bool may_bring_in(const Processor& cpu, Vpn page, RawPte raw) PAGODA_REQUIRES(lock);
   // Whether the pages may be locked, before any is.
-  Result<> may_lock(const Processor& cpu, VpnRange pages) PAGODA_REQUIRES(lock);
+  Result<> may_lock(Processor& cpu, VpnRange pages) PAGODA_REQUIRES(lock);
 
   Stacks stacks_ PAGODA_GUARDED_BY(lock);
   UserPages user_pages_;

@@ -136,16 +136,16 @@ Result<VpnRange> ProcessSpace::release(Processor& cpu, VirtualAddress base, Byte
     PAGODA_TRY(preserve_placeholder(cpu, freed));
     return freed.pages;
   }
-  release_pages(cpu, freed);
+  PAGODA_TRY(release_pages(cpu, freed));
   return freed.pages;
 }
 
-void ProcessSpace::release_pages(Processor& cpu, const RegionPages& freed) {
+Result<> ProcessSpace::release_pages(Processor& cpu, const RegionPages& freed) {
   const VpnRange all = freed.vad->range;
   const VpnRange pages = freed.pages;
   const Vad* const before = previous_charged(VadTree::previous(freed.vad));
   const Vad* const after = next_charged(VadTree::next(freed.vad));
-  cut(cpu, *freed.vad, pages);
+  PAGODA_TRY(cut(cpu, *freed.vad, pages));
 
   const VpnRange low{all.first, pages.first - all.first};
   const VpnRange high{pages.end(), all.end() - pages.end()};
@@ -158,13 +158,14 @@ void ProcessSpace::release_pages(Processor& cpu, const RegionPages& freed) {
   }
   const PageCount tables = tables_spanned(all, before, after) - tables_left;
   give_back_tables(tables);
+  return {};
 }
 
 Result<> ProcessSpace::preserve_placeholder(Processor& cpu, const RegionPages& freed) {
   const Vad& vad = *freed.vad;
   const bool is_whole = freed.pages == vad.range;
   if (vad.placeholder ? is_whole : !vad.from_placeholder) return fail(Status::kConflictingAddresses);
-  cut(cpu, *freed.vad, freed.pages);
+  PAGODA_TRY(cut(cpu, *freed.vad, freed.pages));
   vads_.insert(placeholder_vad(freed.pages));
   return {};
 }

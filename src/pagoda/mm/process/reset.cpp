@@ -27,21 +27,6 @@ void release_reset(AddressSpace& space, const Processor& cpu, const FlushBatch::
   }
 }
 
-// Visits a view's pages without a page table too: their section may have contents for them. A `visit` that returns a
-// bool ends the walk with false.
-template <class Visit>
-void for_each_page(const Core& core, const PageTables& tables, const Processor& cpu, const Vad& vad, VpnRange pages,
-                   Visit&& visit) {
-  if (vad.source == PageSource::kZeros) {
-    tables.for_each(cpu, pages, visit);
-    return;
-  }
-  for (Vpn page = pages.first; page < pages.end(); ++page) {
-    const PhysicalAddress pte = tables.find(cpu, page);
-    if (!PageTables::goes_on(visit, page, pte, pte == PageTables::kNone ? 0 : core.load(cpu, pte))) return;
-  }
-}
-
 // Where the prototype PTE of a view's page is; kNone if it does not exist.
 PhysicalAddress prototype_of(const Core& core, const Vad& vad, Vpn page) {
   const PageCount in_section = vad.section_page_of(page);
@@ -82,13 +67,13 @@ Result<> ProcessSpace::reset(Processor& cpu, VirtualAddress base, ByteCount size
   if (base.vpn() > range().last()) return fail(Status::kInvalidParameter2);
   const auto pages = pages_covering(base, size);
   if (!pages) return fail(Status::kInvalidParameter4);
-  const LockGuard guard(lock);
+  const ChangeGuard guard(*this);
   const auto region = region_of(*pages);
   if (!region || !(*region)->kind->may_reset(**region)) return fail(Status::kConflictingAddresses);
   const Vad& vad = **region;
 
   FlushBatchOf<kRangeBatch> batch(*this, cpu);
-  for_each_page(core_, tables_, cpu, vad, *pages, [&](Vpn page, PhysicalAddress pte, RawPte raw) {
+  const auto reset_page = [&](Vpn page, PhysicalAddress pte, RawPte raw) {
     lock.assert_held();
     const bool shared = vad.source == PageSource::kPrototype && !is_private_entry(raw);
     if (shared && !is_writable(current_protection(cpu, vad, page, raw))) return;
@@ -116,9 +101,22 @@ Result<> ProcessSpace::reset(Processor& cpu, VirtualAddress base, ByteCount size
       core_.backings.free(core_.codec.file(raw), core_.codec.slot(raw));
       tables_.replace(cpu, pte, core_.codec.demand_zero(core_.codec.protection(raw)));
     }
+  };
+  if (vad.source == PageSource::kZeros) {
+    const Status status = for_each_entry(cpu, *pages, reset_page, [&](Vpn) { batch.flush(); });
+    return status == Status::kSuccess ? Result<>{} : fail(status);
+  }
+  // A view's pages without a page table too: their section may have contents for them.
+  return for_each_table(*pages, [&](VpnRange part) -> Result<> {
+    lock.assert_held();
+    if (const Status status = bring_in(cpu, part.first, For::kChange); status != Status::kSuccess) return fail(status);
+    for (Vpn page = part.first; page < part.end(); ++page) {
+      const PhysicalAddress pte = tables_.find(cpu, page);
+      reset_page(page, pte, pte == PageTables::kNone ? 0 : core_.load(cpu, pte));
+    }
+    batch.flush();
+    return {};
   });
-  batch.flush();
-  return {};
 }
 
 Result<> ProcessSpace::undo_reset(const Processor& cpu, VirtualAddress base, ByteCount size) {
@@ -132,23 +130,18 @@ Result<> ProcessSpace::undo_reset(const Processor& cpu, VirtualAddress base, Byt
   // No processor may repurpose a page between the count and the rest.
   const LockGuard pfn_guard(core_.pfns.lock);
   const Vad& vad = **region;
-  Vpn next = pages->first;  // All before have theirs.
-  for_each_page(core_, tables_, cpu, vad, *pages, [&](Vpn page, PhysicalAddress, RawPte raw) {
-    core_.pfns.lock.assert_held();
-    raw = owner_of(core_, cpu, vad, page, raw);
-    const bool there = PteCodec::is_valid(raw) || PteCodec::is_transition(raw) || core_.codec.has_slot(raw);
-    if (page != next || !there) return false;
-    ++next;
-    return true;
-  });
-  if (next != pages->end()) return fail(kResetContentsLost);
-  for_each_page(core_, tables_, cpu, vad, *pages, [&](Vpn page, PhysicalAddress, RawPte raw) {
-    core_.pfns.lock.assert_held();
-    raw = owner_of(core_, cpu, vad, page, raw);
-    if (!PteCodec::is_valid(raw) && !PteCodec::is_transition(raw)) return;
+  // Wherever their page tables are: nothing is brought in.
+  for (Vpn page = pages->first; page < pages->end(); ++page) {
+    const RawPte raw = owner_of(core_, cpu, vad, page, tables_.peek(cpu, page));
+    if (!PteCodec::is_valid(raw) && !PteCodec::is_transition(raw) && !core_.codec.has_slot(raw))
+      return fail(kResetContentsLost);
+  }
+  for (Vpn page = pages->first; page < pages->end(); ++page) {
+    const RawPte raw = owner_of(core_, cpu, vad, page, tables_.peek(cpu, page));
+    if (!PteCodec::is_valid(raw) && !PteCodec::is_transition(raw)) continue;
     const Pfn frame = core_.codec.frame(raw);
     if (core_.pfns.entry(frame).reset != 0) core_.pfns.undo_reset(frame);
-  });
+  }
   return {};
 }
 

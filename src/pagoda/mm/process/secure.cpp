@@ -5,8 +5,7 @@
 
 namespace pagoda::mm {
 
-Result<SecureHandle> ProcessSpace::secure(const Processor& cpu, VirtualAddress base, ByteCount size,
-                                          Protection weakest) {
+Result<SecureHandle> ProcessSpace::secure(Processor& cpu, VirtualAddress base, ByteCount size, Protection weakest) {
   if (!is_mappable(weakest)) return fail(Status::kInvalidPageProtection);
   const auto pages = pages_covering(base, size);
   if (!pages || pages->last() > range().last()) return fail(Status::kInvalidParameter);
@@ -14,7 +13,7 @@ Result<SecureHandle> ProcessSpace::secure(const Processor& cpu, VirtualAddress b
   Vad& vad = *PAGODA_TRY(region_of(*pages));
   // Nothing takes these pages away before the region goes; and what is mapped in a window is the program's business.
   if (vad.kind->residence() == RegionKind::Residence::kMapped) return fail(Status::kAccessViolation);
-  bool allowed = vad.kind->committed(*this, cpu, vad, *pages) == pages->count;
+  bool allowed = PAGODA_TRY(vad.kind->committed(*this, cpu, vad, *pages)) == pages->count;
   Vpn next = pages->first;
   // Pages whose entry is zero, or has no page table.
   const auto by_default = [&](Vpn to) {
@@ -24,7 +23,7 @@ Result<SecureHandle> ProcessSpace::secure(const Processor& cpu, VirtualAddress b
       next = std::min(run.end, to);
     }
   };
-  tables_.for_each(cpu, *pages, [&](Vpn page, PhysicalAddress, RawPte raw) {
+  const Status status = for_each_entry(cpu, *pages, [&](Vpn page, PhysicalAddress, RawPte raw) {
     lock.assert_held();
     if (raw == 0) return allowed;
     by_default(page);
@@ -32,6 +31,7 @@ Result<SecureHandle> ProcessSpace::secure(const Processor& cpu, VirtualAddress b
     next = page + 1_pages;
     return allowed;
   });
+  if (status != Status::kSuccess) return fail(status);
   by_default(pages->end());
   if (!allowed) return fail(Status::kAccessViolation);
   return extras().secure(vad, *pages, weakest);

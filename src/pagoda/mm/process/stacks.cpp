@@ -24,7 +24,7 @@ Result<VpnRange> ProcessSpace::reserve_stack(Processor& cpu, ByteCount size, Byt
     auto done = vad.kind->commit(*this, cpu, vad, {limit, pages_of(commit)}, Protection::kReadWrite);
     if (done) done = vad.kind->commit(*this, cpu, vad, {limit - 1_pages, 1_pages}, kGuard);
     if (done) return pages;
-    release_pages(cpu, {&vad, pages});
+    PAGODA_TRY(release_pages(cpu, {&vad, pages}));
     return std::unexpected(done.error());
   });
   if (refused != Status::kSuccess) return fail(refused);

@@ -105,7 +105,7 @@ Result<VpnRange> ProcessSpace::map_view(Processor& cpu, Section& section, const 
       return VpnRange{};
     }
     ControlArea& area = *vad->control_area;
-    vad->commit_charge = charged_copies(cpu, *vad, vad->range);
+    vad->commit_charge = PAGODA_TRY(charged_copies(cpu, *vad, vad->range));
     Vad& inserted = *PAGODA_TRY(request.replaces_placeholder ? replace_placeholder(*vad) : insert_vad(*vad));
     Result<> ready;
     if (section.flags().reserve && !request.commit.is_zero()) {
@@ -171,7 +171,7 @@ Result<VpnRange> ProcessSpace::flush_view(Processor& cpu, VirtualAddress base, B
     file = vad->control_area->file();
     offset = FileOffset(bytes_of(vad->section_page_of(pages.first)).value());
     FlushBatchOf<kRangeBatch> cleaned(*this, cpu);
-    tables_.for_each(cpu, pages, [&](Vpn page, PhysicalAddress pte, RawPte raw) {
+    tables_.for_each_in_memory(cpu, pages, [&](Vpn page, PhysicalAddress pte, RawPte raw) {
       lock.assert_held();
       if (!PteCodec::is_valid(raw) || !PteCodec::is_shared(raw) || !PteCodec::is_dirty(raw)) return;
       machine::clear_entry_bits(cpu.physical(), core_.mode, pte, machine::pte_bits::kWrite | machine::pte_bits::kDirty);

@@ -22,7 +22,7 @@ Result<WriteWatch*> ProcessSpace::watch_of(const Processor& cpu, VpnRange pages)
   // A kernel that ignores write protection dirties pages without a fault.
   if (std::ranges::any_of(core_.machine.processors(),
                           [](const Processor* p) { return !p->walk_rules().write_protect; }))
-    tables_.for_each(cpu, pages, [&](Vpn page, PhysicalAddress, RawPte raw) {
+    tables_.for_each_in_memory(cpu, pages, [&](Vpn page, PhysicalAddress, RawPte raw) {
       if (PteCodec::is_valid(raw) && PteCodec::is_dirty(raw)) watch.set(page);
     });
   return &watch;

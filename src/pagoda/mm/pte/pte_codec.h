@@ -158,6 +158,21 @@ class PteCodec {
   [[nodiscard]] PageFileSlot slot(RawPte pte) const {
     return PageFileSlot(static_cast<std::uint32_t>(pte >> slot_shift_));
   }
+  // An entry above level 1 whose table is out of memory also carries how many entries of the table are not zero, in bits
+  // 12-21 of either form; x86 and PAE have no room for it (space/page_tables.h). NT: UsedPageTableEntries.
+  [[nodiscard]] bool has_use_count() const { return mode_->format == machine::PteFormat::kAmd64; }
+  [[nodiscard]] RawPte with_use_count(RawPte pte, std::uint32_t used) const {
+    PAGODA_DCHECK(has_use_count() && used <= kMostUseCount);
+    return (pte & ~(RawPte{kMostUseCount} << kUseCountShift)) | RawPte{used} << kUseCountShift;
+  }
+  [[nodiscard]] std::uint32_t use_count(RawPte pte) const {
+    return has_use_count() ? static_cast<std::uint32_t>(pte >> kUseCountShift & kMostUseCount) : 0;
+  }
+  // An entry in demand-zero or page-file form as it is when its page is in the slot.
+  [[nodiscard]] RawPte in_slot(RawPte pte, unsigned file, PageFileSlot slot) const {
+    const RawPte placed = page_file(file, slot, low_protection(pte));
+    return has_use_count() ? with_use_count(placed, use_count(pte)) : placed;
+  }
   // Page-file form with a slot; demand zero has none.
   [[nodiscard]] bool has_slot(RawPte pte) const {
     return (pte & (machine::pte_bits::kValid | soft_bits::kPrototype | soft_bits::kTransition)) == 0 &&
@@ -193,6 +208,8 @@ class PteCodec {
 
  private:
   static constexpr unsigned kProtectionShift = 5;
+  static constexpr unsigned kUseCountShift = 12;
+  static constexpr std::uint32_t kMostUseCount = 0x3FF;
   static constexpr unsigned kProtoProtectionShift = 11;  // PAE and AMD64 pointers to prototype PTEs.
   static constexpr RawPte kProtectionMask = 0x1F;
 

@@ -1,5 +1,7 @@
 #include "pagoda/mm/region/clone_entries.h"
 
+#include <optional>
+
 namespace pagoda::mm {
 
 Result<VirtualAddress> CloneEntries::next() {
@@ -59,13 +61,16 @@ Result<ClonedPage> move_mapped(Core& core, const Processor& cpu, RawPte raw, Clo
 
 }  // namespace
 
-Result<> clone_entries(RegionSpace& child, RegionSpace& parent, Processor& cpu, VpnRange pages, CloneEntries& entries) {
+// Analysed by hand: the locks are let go in the middle.
+Result<> clone_entries(RegionSpace& child, RegionSpace& parent, Processor& cpu, VpnRange pages,
+                       CloneEntries& entries) PAGODA_NO_THREAD_SAFETY {
   Core& core = child.core();
   const PteCodec& codec = core.codec;
   Status status = Status::kSuccess;          // Else the walk ends.
   PhysicalAddress mine = PageTables::kNone;  // This space's entry for the page, once its table exists.
   Vpn mine_end;                              // Where that table ends.
-  parent.tables().for_each(cpu, pages, [&](Vpn page, PhysicalAddress pte, RawPte raw) {
+  std::optional<Vpn> child_needs;            // The walk ended for want of the child's table for this page.
+  const auto share = [&](Vpn page, PhysicalAddress pte, RawPte raw) {
     child.lock.assert_held();
     parent.lock.assert_held();
     if (mine != PageTables::kNone) mine = page < mine_end ? mine + ByteCount(core.mode.entry_bytes) : PageTables::kNone;
@@ -73,6 +78,11 @@ Result<> clone_entries(RegionSpace& child, RegionSpace& parent, Processor& cpu, 
     const bool mapped = PteCodec::is_valid(raw);
     if (raw == 0 || (mapped && !core.pfns.contains(codec.frame(raw)))) return true;
     if (mine == PageTables::kNone) {
+      // One of the child's tables has gone out while its parent's were brought in.
+      if (child.tables().find_out(cpu, page).any()) {
+        child_needs = page;
+        return false;
+      }
       const auto made = child.tables().make(cpu, page);
       if (!made) {
         status = made.error();
@@ -127,7 +137,27 @@ Result<> clone_entries(RegionSpace& child, RegionSpace& parent, Processor& cpu, 
     }
     child.tables().store(cpu, mine, pointer);
     return true;
-  });
+  };
+  for (Vpn page = pages.first;;) {
+    page = parent.tables().for_each(cpu, {page, pages.end() - page}, share);
+    if (child_needs) page = *child_needs;
+    if (page == pages.end()) break;
+    // A table is out. What is shared so far has lost Write before anybody runs on.
+    parent.invalidate(cpu, {parent.range(), kNoPfn});
+    child.lock.release();
+    Status in = Status::kSuccess;
+    if (child_needs) {
+      const PauseGuard pause(parent);
+      const LockGuard guard(child.lock);
+      in = child.bring_in(cpu, page, AddressSpace::For::kLook);
+    } else {
+      in = parent.bring_in(cpu, page, AddressSpace::For::kChange);
+    }
+    child.lock.take_next();
+    child_needs.reset();
+    mine = PageTables::kNone;
+    if (in != Status::kSuccess) return fail(in);
+  }
   return status == Status::kSuccess ? Result<>{} : fail(status);
 }
 

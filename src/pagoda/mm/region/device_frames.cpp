@@ -28,9 +28,9 @@ const DeviceRegion& device_region() {
 
 DefaultRun DeviceRegion::rights(const Vad& vad, Vpn page) const { return device_frames(vad).run_from(page); }
 
-Result<> DeviceRegion::may_protect(const RegionSpace& space, const Processor& cpu, const Vad& vad, VpnRange pages,
+Result<> DeviceRegion::may_protect(RegionSpace& space, Processor& cpu, const Vad& vad, VpnRange pages,
                                    Protection protection) const {
-  if (committed(space, cpu, vad, pages) != pages.count) return fail(Status::kNotCommitted);
+  if (PAGODA_TRY(committed(space, cpu, vad, pages)) != pages.count) return fail(Status::kNotCommitted);
   if (is_no_cache(protection) || is_write_combine(protection)) return fail(Status::kInvalidParameter4);
   return is_allowed_on_device(shared_by_fork(protection)) ? Result<>{} : fail(Status::kInvalidPageProtection);
 }
@@ -44,13 +44,14 @@ Result<> DeviceRegion::protect(RegionSpace& space, Processor& cpu, Vad& vad, Vpn
   const Protection rights = shared_by_fork(protection);  // Writable means: by a copy.
   PageCount charged = is_write_copy(rights) ? pages.count : 0_pages;
   if (charged.is_zero()) {
-    tables.for_each(cpu, pages, [&](Vpn, PhysicalAddress, RawPte raw) {
+    const Status counted = space.for_each_entry(cpu, pages, [&](Vpn, PhysicalAddress, RawPte raw) {
       if (space.is_private_entry(raw)) ++charged;
     });
+    if (counted != Status::kSuccess) return fail(counted);
   }
-  PAGODA_TRY(space.change_charge(vad, space.charged_copies(cpu, vad, pages), charged));
+  PAGODA_TRY(space.change_charge(vad, PAGODA_TRY(space.charged_copies(cpu, vad, pages)), charged));
   FlushBatchOf<kRangeBatch> batch(space, cpu);
-  tables.for_each(
+  const Status status = space.for_each_entry(
       cpu, pages,
       [&](Vpn page, PhysicalAddress pte, RawPte raw) {
         space.lock.assert_held();
@@ -67,8 +68,12 @@ Result<> DeviceRegion::protect(RegionSpace& space, Processor& cpu, Vad& vad, Vpn
                      is_mappable(rights) ? core.codec.valid(frame, rights, space.owner(), PteCodec::Dirty::kNo) : 0);
         batch.add({.page = page, .pte = pte, .was = raw}, is_mappable(rights) ? nullptr : release_freed);
       },
-      [&](Vpn page) { batch.unlink_tables(page); });
-  batch.flush();
+      [&](Vpn page) {
+        batch.unlink_tables(page);
+        batch.flush();
+      },
+      AddressSpace::For::kEnd);
+  PAGODA_CHECK(status == Status::kSuccess);
   device_frames(vad).set_rights(pages, rights);
   return {};
 }

@@ -70,7 +70,7 @@ class DeviceRegion final : public RegionKind {
  public:
   DeviceRegion() : RegionKind(Residence::kUnlocked, MemoryType::kMapped) {}
   [[nodiscard]] DefaultRun rights(const Vad& vad, Vpn page) const override;
-  [[nodiscard]] Result<> may_protect(const RegionSpace& space, const Processor& cpu, const Vad& vad, VpnRange pages,
+  [[nodiscard]] Result<> may_protect(RegionSpace& space, Processor& cpu, const Vad& vad, VpnRange pages,
                                      Protection protection) const override;
   Result<> protect(RegionSpace& space, Processor& cpu, Vad& vad, VpnRange pages, Protection protection) const override;
   // The frame is there and is mapped; a write makes a private copy.

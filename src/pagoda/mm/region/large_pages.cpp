@@ -15,6 +15,8 @@ Result<> map_large_page(RegionSpace& space, Processor& cpu, Vpn page, Protection
   Core& core = space.core();
   PageTables& tables = space.tables();
   const PageCount count = pages_of(large_page_size(core.mode));
+  const Status there = space.bring_in(cpu, page, AddressSpace::For::kChange, PageTables::kLargeLevel);
+  if (there != Status::kSuccess) return fail(there);
   const PhysicalAddress entry = PAGODA_TRY(tables.make_large(cpu, page));
   Result<PfnDatabase::TakenFrame> taken = fail(Status::kInsufficientResources);
   {
@@ -110,7 +112,8 @@ Result<> map_large_view(RegionSpace& space, Processor& cpu, const Vad& vad) {
   const PageCount count = pages_of(large_page_size(core.mode));
   PageCount in_section = vad.section_page;
   for (Vpn page = vad.range.first; page < vad.range.end(); page += count, in_section += count) {
-    const auto entry = tables.make_large(cpu, page);
+    const Status there = space.bring_in(cpu, page, AddressSpace::For::kChange, PageTables::kLargeLevel);
+    const auto entry = there == Status::kSuccess ? tables.make_large(cpu, page) : fail(there);
     if (!entry) {
       free_large_pages(space, cpu, vad);
       return std::unexpected(entry.error());
@@ -139,8 +142,8 @@ const LargeView& large_view() {
 
 DefaultRun LargeRegion::rights(const Vad& vad, Vpn /*page*/) const { return {vad.range.end(), vad.large_protection}; }
 
-Result<> LargeRegion::may_protect(const RegionSpace& /*space*/, const Processor& /*cpu*/, const Vad& /*vad*/,
-                                  VpnRange /*pages*/, Protection protection) const {
+Result<> LargeRegion::may_protect(RegionSpace& /*space*/, Processor& /*cpu*/, const Vad& /*vad*/, VpnRange /*pages*/,
+                                  Protection protection) const {
   return is_allowed_on_private(protection) ? Result<>{} : fail(Status::kInvalidParameter4);
 }
 

@@ -47,7 +47,7 @@ class LargeRegion final : public RegionKind {
  public:
   LargeRegion() : RegionKind(Residence::kMapped) {}
   [[nodiscard]] DefaultRun rights(const Vad& vad, Vpn page) const override;
-  [[nodiscard]] Result<> may_protect(const RegionSpace& space, const Processor& cpu, const Vad& vad, VpnRange pages,
+  [[nodiscard]] Result<> may_protect(RegionSpace& space, Processor& cpu, const Vad& vad, VpnRange pages,
                                      Protection protection) const override;
   Result<> protect(RegionSpace& space, Processor& cpu, Vad& vad, VpnRange pages, Protection protection) const override;
   void unmap(RegionSpace& space, Processor& cpu, Vad& vad, VpnRange pages) const override;

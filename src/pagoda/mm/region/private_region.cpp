@@ -9,18 +9,43 @@ namespace pagoda::mm {
 namespace {
 
 // Requires: all pages are committed, and all their entries exist unless they are zero and may stay so.
-void protect_committed(RegionSpace& space, Processor& cpu, const Vad& vad, VpnRange pages, Protection protection)
+Status protect_committed(RegionSpace& space, Processor& cpu, const Vad& vad, VpnRange pages, Protection protection)
     PAGODA_REQUIRES(space.lock) {
   FlushBatchOf<kRangeBatch> batch(space, cpu);
-  space.tables().for_each(
+  return space.for_each_entry(
       cpu, pages,
       [&](Vpn page, PhysicalAddress pte, RawPte raw) {
         space.lock.assert_held();
         if (space.current_protection(cpu, vad, page, raw) != protection)
           space.protect_entry(batch, page, pte, raw, protection);
       },
-      [&](Vpn page) { batch.unlink_tables(page); });
-  batch.flush();
+      [&](Vpn page) {
+        batch.unlink_tables(page);
+        batch.flush();
+      });
+}
+
+// Whether the entry says that its page is committed, in a region whose VAD says so of zero entries or does not.
+bool says_committed(const PteCodec& codec, bool by_vad, RawPte raw) {
+  const PteKind kind = codec.kind(raw);
+  return kind == PteKind::kZero ? by_vad : kind != PteKind::kDecommitted;
+}
+
+// The pages of one page table that are not committed yet become so. Requires: they are charged. Returns how many.
+PageCount commit_in_table(RegionSpace& space, const Processor& cpu, const Vad& vad, VpnRange pages,
+                          Protection protection) PAGODA_REQUIRES(space.lock) {
+  const PteCodec& codec = space.core().codec;
+  const bool by_vad = vad.mem_commit == MemCommit::kYes;
+  PageCount promised;
+  const Vpn end = space.tables().for_each(cpu, pages, [&](Vpn, PhysicalAddress pte, RawPte raw) {
+    space.lock.assert_held();
+    if (!says_committed(codec, by_vad, raw)) ++promised;
+    const PteKind kind = codec.kind(raw);
+    if (kind == PteKind::kDecommitted || (kind == PteKind::kZero && (!by_vad || protection != vad.protection)))
+      space.tables().store(cpu, pte, codec.demand_zero(protection));
+  });
+  PAGODA_CHECK(end == pages.end());
+  return promised;
 }
 
 }  // namespace
@@ -34,37 +59,41 @@ DefaultRun PrivateRegion::rights(const Vad& vad, Vpn /*page*/) const {
   return {vad.range.end(), vad.mem_commit == MemCommit::kYes ? vad.protection : Protection::kNone};
 }
 
-PageCount PrivateRegion::committed(const RegionSpace& space, const Processor& cpu, const Vad& vad,
-                                   VpnRange pages) const {
+Result<PageCount> PrivateRegion::committed(RegionSpace& space, Processor& cpu, const Vad& vad, VpnRange pages) const {
   space.lock.assert_held();
   PageCount explicit_count;  // Entries that say otherwise than the VAD.
   const bool by_vad = vad.mem_commit == MemCommit::kYes;
   const PteCodec& codec = space.core().codec;
-  space.tables().for_each(cpu, pages, [&](Vpn, PhysicalAddress, RawPte raw) {
-    const PteKind kind = codec.kind(raw);
-    if (by_vad ? kind == PteKind::kDecommitted : kind != PteKind::kZero && kind != PteKind::kDecommitted)
-      ++explicit_count;
+  const Status status = space.for_each_entry(cpu, pages, [&](Vpn, PhysicalAddress, RawPte raw) {
+    if (says_committed(codec, by_vad, raw) != by_vad) ++explicit_count;
   });
+  if (status != Status::kSuccess) return fail(status);
   return by_vad ? pages.count - explicit_count : explicit_count;
 }
 
-Result<> PrivateRegion::may_protect(const RegionSpace& space, const Processor& cpu, const Vad& vad, VpnRange pages,
+Result<> PrivateRegion::may_protect(RegionSpace& space, Processor& cpu, const Vad& vad, VpnRange pages,
                                     Protection protection) const {
-  if (committed(space, cpu, vad, pages) != pages.count) return fail(Status::kNotCommitted);
+  if (PAGODA_TRY(committed(space, cpu, vad, pages)) != pages.count) return fail(Status::kNotCommitted);
   return is_allowed_on_private(protection) ? Result<>{} : fail(Status::kInvalidParameter4);
 }
 
+// Table by table: not all of them need be in memory at once. What has got its rights keeps them if memory runs short; the
+// call is repeated.
 Result<> PrivateRegion::protect(RegionSpace& space, Processor& cpu, Vad& vad, VpnRange pages,
                                 Protection protection) const {
   space.lock.assert_held();
   PAGODA_TRY(make_private(space, cpu, pages));
   if (pages == vad.range && vad.mem_commit == MemCommit::kYes) {
     vad.protection = protection;  // Of all pages whose entry is zero: untouched memory needs no page tables.
-  } else {
-    PAGODA_TRY(space.make_tables(cpu, pages));
+    const Status status = protect_committed(space, cpu, vad, pages, protection);
+    return status == Status::kSuccess ? Result<>{} : fail(status);
   }
-  protect_committed(space, cpu, vad, pages, protection);
-  return {};
+  return space.for_each_table(pages, [&](VpnRange part) -> Result<> {
+    space.lock.assert_held();
+    PAGODA_TRY(space.make_entry(cpu, part.first));
+    const Status status = protect_committed(space, cpu, vad, part, protection);
+    return status == Status::kSuccess ? Result<>{} : fail(status);
+  });
 }
 
 Result<> PrivateRegion::commit(RegionSpace& space, Processor& cpu, Vad& vad, VpnRange pages,
@@ -72,37 +101,46 @@ Result<> PrivateRegion::commit(RegionSpace& space, Processor& cpu, Vad& vad, Vpn
   space.lock.assert_held();
   if ((vad.no_change && protection != vad.protection) || !secured_allow(vad, pages, protection))
     return fail(Status::kInvalidPageProtection);
-  const PageCount promised = pages.count - committed(space, cpu, vad, pages);
+  PAGODA_TRY(make_private(space, cpu, pages));
+  PageCount promised = pages.count - PAGODA_TRY(committed(space, cpu, vad, pages));
   PAGODA_TRY(space.charge_commit(promised));
-  auto ready = make_private(space, cpu, pages);
-  if (ready) ready = space.make_tables(cpu, pages);
-  if (!ready) {
-    space.give_back_commit(promised);
-    return ready;
-  }
-  space.add_charge(vad, promised);
-  const bool by_vad = vad.mem_commit == MemCommit::kYes && protection == vad.protection;
-  space.tables().for_each(cpu, pages, [&](Vpn, PhysicalAddress pte, RawPte raw) {
+  const auto done = space.for_each_table(pages, [&](VpnRange part) -> Result<> {
     space.lock.assert_held();
-    const PteKind kind = space.core().codec.kind(raw);
-    if (kind == PteKind::kDecommitted || (kind == PteKind::kZero && !by_vad))
-      space.tables().store(cpu, pte, space.core().codec.demand_zero(protection));
+    PAGODA_TRY(space.make_entry(cpu, part.first));
+    const PageCount kept = commit_in_table(space, cpu, vad, part, protection);
+    space.add_charge(vad, kept);
+    promised -= kept;
+    // Those that were there already take the protection.
+    const Status status = protect_committed(space, cpu, vad, part, protection);
+    return status == Status::kSuccess ? Result<>{} : fail(status);
   });
-  // Those that were there already take the protection.
-  protect_committed(space, cpu, vad, pages, protection);
-  return {};
+  space.give_back_commit(promised);  // None, unless it ended in the middle.
+  return done;
 }
 
 Result<> PrivateRegion::decommit(RegionSpace& space, Processor& cpu, Vad& vad, VpnRange pages) const {
   space.lock.assert_held();
-  const bool whole = pages == vad.range;
-  const bool leaves_holes = vad.mem_commit == MemCommit::kYes && !whole;
-  if (leaves_holes) PAGODA_TRY(space.make_tables(cpu, pages));
-  const PageCount freed = whole ? vad.commit_charge : committed(space, cpu, vad, pages);
-  space.free_pages(cpu, vad, pages, leaves_holes ? space.core().codec.decommitted() : 0);
-  if (whole) vad.mem_commit = MemCommit::kNo;
-  space.drop_charge(vad, freed);
-  return {};
+  if (pages == vad.range) {
+    space.free_pages(cpu, vad, pages, 0);
+    vad.mem_commit = MemCommit::kNo;
+    space.drop_charge(vad, vad.commit_charge);
+    return {};
+  }
+  if (vad.mem_commit == MemCommit::kNo) {
+    const PageCount freed = PAGODA_TRY(committed(space, cpu, vad, pages));
+    space.free_pages(cpu, vad, pages, 0);
+    space.drop_charge(vad, freed);
+    return {};
+  }
+  // Holes have entries.
+  return space.for_each_table(pages, [&](VpnRange part) -> Result<> {
+    space.lock.assert_held();
+    PAGODA_TRY(space.make_entry(cpu, part.first));
+    const PageCount freed = PAGODA_TRY(committed(space, cpu, vad, part));
+    space.free_pages(cpu, vad, part, space.core().codec.decommitted());
+    space.drop_charge(vad, freed);
+    return {};
+  });
 }
 
 Result<> PrivateRegion::discard(RegionSpace& space, Processor& cpu, Vad& vad, VpnRange pages) const {
@@ -111,7 +149,7 @@ Result<> PrivateRegion::discard(RegionSpace& space, Processor& cpu, Vad& vad, Vp
   Core& core = space.core();
   FreedFrames freed(core.machine, core.pfns);
   if (freed.wanted()) {
-    space.tables().for_each(cpu, pages, [&](Vpn, PhysicalAddress, RawPte raw) {
+    space.tables().for_each_in_memory(cpu, pages, [&](Vpn, PhysicalAddress, RawPte raw) {
       if (PteCodec::is_valid(raw) || PteCodec::is_transition(raw)) freed.add(core.codec.frame(raw));
     });
   }

@@ -17,9 +17,9 @@ constexpr bool is_allowed_on_private(Protection protection) {
 class PrivateRegion : public RegionKind {
  public:
   [[nodiscard]] DefaultRun rights(const Vad& vad, Vpn page) const override;
-  [[nodiscard]] PageCount committed(const RegionSpace& space, const Processor& cpu, const Vad& vad,
-                                    VpnRange pages) const override;
-  [[nodiscard]] Result<> may_protect(const RegionSpace& space, const Processor& cpu, const Vad& vad, VpnRange pages,
+  [[nodiscard]] Result<PageCount> committed(RegionSpace& space, Processor& cpu, const Vad& vad,
+                                            VpnRange pages) const override;
+  [[nodiscard]] Result<> may_protect(RegionSpace& space, Processor& cpu, const Vad& vad, VpnRange pages,
                                      Protection protection) const override;
   Result<> protect(RegionSpace& space, Processor& cpu, Vad& vad, VpnRange pages, Protection protection) const override;
   Result<> commit(RegionSpace& space, Processor& cpu, Vad& vad, VpnRange pages, Protection protection) const override;

@@ -14,7 +14,7 @@ DefaultRun RegionKind::default_run(const RegionSpace& /*space*/, const Processor
 
 Protection RegionKind::segment_rights(const Vad& vad, Vpn /*page*/) const { return vad.protection; }
 
-PageCount RegionKind::committed(const RegionSpace& space, const Processor& cpu, const Vad& vad, VpnRange pages) const {
+Result<PageCount> RegionKind::committed(RegionSpace& space, Processor& cpu, const Vad& vad, VpnRange pages) const {
   PageCount committed;
   for (Vpn page = pages.first; page < pages.end();) {
     const DefaultRun run = default_run(space, cpu, vad, {page, pages.end() - page});
@@ -25,14 +25,15 @@ PageCount RegionKind::committed(const RegionSpace& space, const Processor& cpu, 
   return committed;
 }
 
-Protection RegionKind::shown_protection(const RegionSpace& space, const Processor& cpu, const Vad& vad,
-                                        Vpn page) const {
+Result<Protection> RegionKind::shown_protection(RegionSpace& space, Processor& cpu, const Vad& vad, Vpn page) const {
   space.lock.assert_held();
+  if (const Status status = space.bring_in(cpu, page, AddressSpace::For::kChange); status != Status::kSuccess)
+    return fail(status);
   return space.shown_protection(cpu, vad, page, space.tables().read(cpu, page));
 }
 
-Result<> RegionKind::may_protect(const RegionSpace& /*space*/, const Processor& /*cpu*/, const Vad& /*vad*/,
-                                 VpnRange /*pages*/, Protection /*protection*/) const {
+Result<> RegionKind::may_protect(RegionSpace& /*space*/, Processor& /*cpu*/, const Vad& /*vad*/, VpnRange /*pages*/,
+                                 Protection /*protection*/) const {
   return fail(Status::kInvalidPageProtection);
 }
 

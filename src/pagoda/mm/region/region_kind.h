@@ -57,18 +57,19 @@ class RegionKind {
                                                VpnRange pages) const;
   // The rights that the region's segment has of the page. Requires: a region with prototype PTEs.
   [[nodiscard]] virtual Protection segment_rights(const Vad& vad, Vpn page) const;
-  // Pages of the range that are committed. By default those to which `default_run` gives rights.
-  [[nodiscard]] virtual PageCount committed(const RegionSpace& space, const Processor& cpu, const Vad& vad,
-                                            VpnRange pages) const;
+  // Pages of the range that are committed. By default those to which `default_run` gives rights. This and what follows
+  // may bring page tables in. Requires: a ChangeGuard. Fails with: kInPageError, kNoMemory.
+  [[nodiscard]] virtual Result<PageCount> committed(RegionSpace& space, Processor& cpu, const Vad& vad,
+                                                    VpnRange pages) const;
   // What a protect call says the rights were.
-  [[nodiscard]] virtual Protection shown_protection(const RegionSpace& space, const Processor& cpu, const Vad& vad,
-                                                    Vpn page) const;
+  [[nodiscard]] virtual Result<Protection> shown_protection(RegionSpace& space, Processor& cpu, const Vad& vad,
+                                                            Vpn page) const;
 
   // --- Calls of its program ---
   // Whether the rights may be given to the pages. Fails with: kNotCommitted, kInvalidParameter4, kSectionProtection,
   // kInvalidPageProtection. By default no page may be protected.
-  [[nodiscard]] virtual Result<> may_protect(const RegionSpace& space, const Processor& cpu, const Vad& vad,
-                                             VpnRange pages, Protection protection) const;
+  [[nodiscard]] virtual Result<> may_protect(RegionSpace& space, Processor& cpu, const Vad& vad, VpnRange pages,
+                                             Protection protection) const;
   // Gives the rights to the pages. Requires: `may_protect`. Fails with: kNoMemory (try again), kCommitmentLimit,
   // kConflictingAddresses, kInvalidPageProtection.
   virtual Result<> protect(RegionSpace& space, Processor& cpu, Vad& vad, VpnRange pages, Protection protection) const;

@@ -10,16 +10,15 @@ namespace pagoda::mm {
 
 namespace {
 
-// What of the charge of a region, in which `low` and `high` are left, belongs to `low`. Only where both are, and neither
-// all nor none of them is charged, it must be counted: on the shorter one.
-PageCount charge_below_hole(const RegionSpace& space, const Processor& cpu, const Vad& vad, VpnRange low, VpnRange high)
-    PAGODA_REQUIRES(space.lock) {
-  const PageCount charged = vad.commit_charge;
+// What of the charge of a region, of which `low` and `high` are left with `charged`, belongs to `low`. Only where both
+// are, and neither all nor none of them is charged, it must be counted: on the shorter one.
+Result<PageCount> charge_below_hole(RegionSpace& space, Processor& cpu, const Vad& vad, VpnRange low, VpnRange high,
+                                    PageCount charged) PAGODA_REQUIRES(space.lock) {
   if (low.empty() || charged.is_zero()) return 0_pages;
   if (high.empty()) return charged;
   if (charged == low.count + high.count) return low.count;
-  return low.count <= high.count ? vad.kind->committed(space, cpu, vad, low)
-                                 : charged - vad.kind->committed(space, cpu, vad, high);
+  if (low.count <= high.count) return vad.kind->committed(space, cpu, vad, low);
+  return charged - PAGODA_TRY(vad.kind->committed(space, cpu, vad, high));
 }
 
 }  // namespace
@@ -125,19 +124,22 @@ void RegionSpace::leave_placeholder(Vad& vad) {
 
 void RegionSpace::watch(Vad& vad) { extras_.watch(vad); }
 
-void RegionSpace::cut(Processor& cpu, Vad& vad, VpnRange pages) {
+Result<> RegionSpace::cut(Processor& cpu, Vad& vad, VpnRange pages) {
   const VpnRange low{vad.range.first, pages.first - vad.range.first};
   const VpnRange high{pages.end(), vad.range.end() - pages.end()};
   const bool whole = low.empty() && high.empty();
-  const PageCount freed_charge = whole ? vad.commit_charge : vad.kind->committed(*this, cpu, vad, pages);
-  vad.kind->unmap(*this, cpu, vad, pages);
-  drop_charge(vad, freed_charge);
   if (whole) {
+    vad.kind->unmap(*this, cpu, vad, pages);
+    drop_charge(vad, vad.commit_charge);
     extras_.drop(vad);
     vads_.erase(vad);
-    return;
+    return {};
   }
-  const PageCount low_charge = charge_below_hole(*this, cpu, vad, low, high);
+  const PageCount freed_charge = PAGODA_TRY(vad.kind->committed(*this, cpu, vad, pages));
+  const PageCount low_charge =
+      PAGODA_TRY(charge_below_hole(*this, cpu, vad, low, high, vad.commit_charge - freed_charge));
+  vad.kind->unmap(*this, cpu, vad, pages);
+  drop_charge(vad, freed_charge);
   const PageCount high_charge = vad.commit_charge - low_charge;
   Vad rest = vad;
   rest.range = high;
@@ -146,6 +148,7 @@ void RegionSpace::cut(Processor& cpu, Vad& vad, VpnRange pages) {
   vads_.shrink(vad, low.empty() ? high : low);
   vad.commit_charge = low.empty() ? high_charge : low_charge;
   if (!low.empty() && !high.empty()) extras_.divide(vad, vads_.insert(rest));
+  return {};
 }
 
 void RegionSpace::add_charge(Vad& vad, PageCount pages) {
@@ -178,7 +181,7 @@ void RegionSpace::give_back_tables(PageCount tables) {
 void RegionSpace::free_pages(Processor& cpu, const Vad& vad, VpnRange pages, RawPte hole) {
   const bool keeps = hole == kAsDemandZero;
   FlushBatchOf<kRangeBatch> batch(*this, cpu);
-  tables_.for_each(
+  const Status status = for_each_entry(
       cpu, pages,
       [&](Vpn page, PhysicalAddress pte, RawPte raw) {
         lock.assert_held();
@@ -218,8 +221,10 @@ void RegionSpace::free_pages(Processor& cpu, const Vad& vad, VpnRange pages, Raw
       },
       [&](Vpn page) {
         if (hole == 0) batch.unlink_tables(page);
-      });
-  batch.flush();
+        batch.flush();  // The next table may have to be brought in, without the lock.
+      },
+      For::kEnd);
+  PAGODA_CHECK(status == Status::kSuccess);
 }
 
 Protection RegionSpace::shown_protection(const Processor& cpu, const Vad& vad, Vpn page, RawPte raw) const {
@@ -227,7 +232,7 @@ Protection RegionSpace::shown_protection(const Processor& cpu, const Vad& vad, V
   return vad.is_private ? unshared(protection) : protection;
 }
 
-PageCount RegionSpace::charged_copies(const Processor& cpu, const Vad& vad, VpnRange pages) const {
+Result<PageCount> RegionSpace::charged_copies(Processor& cpu, const Vad& vad, VpnRange pages) {
   PageCount charged;
   for (Vpn page = pages.first; page < pages.end();) {
     const DefaultRun run = vad.kind->rights(vad, page);
@@ -235,7 +240,7 @@ PageCount RegionSpace::charged_copies(const Processor& cpu, const Vad& vad, VpnR
     if (is_write_copy(run.protection)) charged += end - page;
     page = end;
   }
-  tables_.for_each(cpu, pages, [&](Vpn page, PhysicalAddress, RawPte raw) {
+  const Status status = for_each_entry(cpu, pages, [&](Vpn page, PhysicalAddress, RawPte raw) {
     lock.assert_held();
     if (raw == 0) return;
     const bool by_default = is_write_copy(vad.kind->rights(vad, page).protection);
@@ -243,12 +248,17 @@ PageCount RegionSpace::charged_copies(const Processor& cpu, const Vad& vad, VpnR
     if (now && !by_default) ++charged;
     if (!now && by_default) --charged;
   });
+  if (status != Status::kSuccess) return fail(status);
   return charged;
 }
 
 void RegionSpace::free_empty_tables(Processor& cpu, VpnRange pages) {
   FlushBatchOf<1> batch(*this, cpu);
-  tables_.for_each(cpu, pages, [](Vpn, PhysicalAddress, RawPte) {}, [&](Vpn page) { batch.unlink_tables(page); });
+  // One that is out is not empty.
+  static_cast<void>(for_each_table(pages, [&](VpnRange part) -> Result<> {
+    batch.unlink_tables(part.first);
+    return {};
+  }));
   batch.flush();
 }
 

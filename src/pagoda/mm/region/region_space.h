@@ -50,7 +50,8 @@ class RegionSpace : public AddressSpace, protected RegionSource {
   void watch(Vad& vad) PAGODA_REQUIRES(lock);
   // Frees the pages and takes them out of their region, which shrinks, splits or ends; gives their charge back, but not
   // that of page tables. Requires: all of the region if its kind's pages are always mapped.
-  void cut(Processor& cpu, Vad& vad, VpnRange pages) PAGODA_REQUIRES(lock);
+  // Fails with: kInPageError, kNoMemory, having changed nothing.
+  Result<> cut(Processor& cpu, Vad& vad, VpnRange pages) PAGODA_REQUIRES(lock);
 
   // --- Commit charge ---
   // Of the manager. Fails with: kCommitmentLimit.
@@ -79,14 +80,14 @@ class RegionSpace : public AddressSpace, protected RegionSource {
   // Frees the pages of a range of entries, whose PTEs become zero or, with `hole`, that. kAsDemandZero: those that have
   // contents become demand zero with their own protection, others stay.
   static constexpr RawPte kAsDemandZero = ~RawPte{0};
+  // Brings page tables in. Requires: a ChangeGuard.
   void free_pages(Processor& cpu, const Vad& vad, VpnRange pages, RawPte hole) PAGODA_REQUIRES(lock);
   // What a query says of a page's rights: that a fork shares a private page does not show.
   [[nodiscard]] Protection shown_protection(const Processor& cpu, const Vad& vad, Vpn page, RawPte raw) const
       PAGODA_REQUIRES(lock);
   // Pages of the range that are charged to a region whose private pages are copies: those that are private, or whose
   // rights copy when written.
-  [[nodiscard]] PageCount charged_copies(const Processor& cpu, const Vad& vad, VpnRange pages) const
-      PAGODA_REQUIRES(lock);
+  [[nodiscard]] Result<PageCount> charged_copies(Processor& cpu, const Vad& vad, VpnRange pages) PAGODA_REQUIRES(lock);
   // Frees page tables of the range that have become empty.
   using AddressSpace::free_empty_tables;
   void free_empty_tables(Processor& cpu, VpnRange pages) PAGODA_REQUIRES(lock);

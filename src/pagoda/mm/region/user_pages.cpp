@@ -43,8 +43,12 @@ Result<std::vector<Pfn>> UserPages::allocate(Processor& cpu, PageCount count) {
   PageCount missing = charge(count);
   if (missing.is_zero()) return fail(Status::kInsufficientResources);
   std::vector<Pfn> frames;
-  frames.reserve(missing.value());
   std::vector<Pfn> not_zeroed;
+  if (!try_reserve(frames, missing.value()) || !try_reserve(not_zeroed, kBatch.value()) || !frames_.reserve(missing)) {
+    const LockGuard pfn_guard(space_.core().pfns.lock);
+    space_.core().commit.give_back(missing);
+    return fail(Status::kInsufficientResources);
+  }
   while (!missing.is_zero()) {
     {
       const LockGuard pfn_guard(space_.core().pfns.lock);
@@ -83,6 +87,11 @@ UserPages::FreeResult UserPages::free(Processor& cpu, std::span<const Pfn> frame
   FreeResult result;
   std::vector<FlushBatch::Change> unmapped;
   std::vector<Pfn> freed;
+  const std::size_t most = std::min<std::size_t>(frames.size(), frames_.count().value());
+  if (!try_reserve(unmapped, most) || !try_reserve(freed, most)) {
+    result.status = Status::kInsufficientResources;
+    return result;
+  }
   {
     const LockGuard pfn_guard(space_.core().pfns.lock);
     for (const Pfn frame : frames) {
@@ -121,15 +130,27 @@ Result<> UserPages::map(Processor& cpu, VirtualAddress base, PageCount count, st
   if (count > space_.range().count) return fail(Status::kInvalidParameter2);
   return with_memory(space_.relief(), cpu, [&]() -> Result<> {
     const LockGuard guard(space_.lock);
-    const Vad* const vad = space_.vads().find(base.vpn());
-    if (vad == nullptr || vad->type != VadType::kAwe || base.vpn() + count > vad->range.end())
-      return fail(Status::kInvalidParameter1);
+    const Vad* vad = nullptr;
+    do {
+      vad = space_.vads().find(base.vpn());
+      if (vad == nullptr || vad->type != VadType::kAwe || base.vpn() + count > vad->range.end())
+        return fail(Status::kInvalidParameter1);
+    } while (!PAGODA_TRY(have_tables(cpu, {base.vpn(), count})));
     std::vector<WindowPage> pages;
-    pages.reserve(count.value());
+    if (!try_reserve(pages, count.value())) return fail(Status::kInsufficientResources);
     for (std::uint64_t i = 0; i < count.value(); ++i)
       pages.push_back({.page = base.vpn() + PageCount(i), .frame = frames.empty() ? kNothing : frames[i]});
     return map_pages(cpu, pages);
   });
+}
+
+Result<> UserPages::are_in_windows(std::span<const VirtualAddress> addresses) const {
+  const LockGuard guard(space_.lock);
+  for (const VirtualAddress address : addresses) {
+    const Vad* const vad = space_.vads().find(address.vpn());
+    if (vad == nullptr || vad->type != VadType::kAwe) return fail(Status::kInvalidParameter1);
+  }
+  return {};
 }
 
 Result<> UserPages::map_scatter(Processor& cpu, std::span<const VirtualAddress> addresses,
@@ -138,7 +159,7 @@ Result<> UserPages::map_scatter(Processor& cpu, std::span<const VirtualAddress> 
   return with_memory(space_.relief(), cpu, [&]() -> Result<> {
     const LockGuard guard(space_.lock);
     std::vector<WindowPage> pages;
-    pages.reserve(addresses.size());
+    if (!try_reserve(pages, addresses.size())) return fail(Status::kInsufficientResources);
     for (std::size_t i = 0; i < addresses.size(); ++i) {
       const Vad* const vad = space_.vads().find(addresses[i].vpn());
       if (vad == nullptr || vad->type != VadType::kAwe) return fail(Status::kInvalidParameter1);
@@ -151,10 +172,25 @@ Result<> UserPages::map_scatter(Processor& cpu, std::span<const VirtualAddress> 
   });
 }
 
+// Whether no table of the range is out. False: one was, and the lock was let go to bring it in.
+Result<bool> UserPages::have_tables(Processor& cpu, VpnRange pages) {
+  bool all_in = true;
+  PAGODA_TRY(space_.for_each_table(pages, [&](VpnRange part) -> Result<> {
+    space_.lock.assert_held();
+    if (!space_.tables().find_out(cpu, part.first).any()) return {};
+    all_in = false;
+    const Status status = space_.bring_in(cpu, part.first, AddressSpace::For::kLook);
+    return status == Status::kSuccess ? Result<>{} : fail(status);
+  }));
+  return all_in;
+}
+
 // Whether the frames may be mapped at these pages, whatever is mapped there now.
 Result<> UserPages::may_map(std::span<const WindowPage> pages) {
   std::vector<Pfn> frames;
   std::vector<PhysicalAddress> replaced;
+  if (!try_reserve(frames, pages.size()) || !try_reserve(replaced, pages.size()))
+    return fail(Status::kInsufficientResources);
   for (const WindowPage& p : pages) {
     if (p.pte != PageTables::kNone) replaced.push_back(p.pte);
     if (p.frame != kNothing) frames.push_back(p.frame);
@@ -176,6 +212,8 @@ Result<> UserPages::may_map(std::span<const WindowPage> pages) {
 Result<> UserPages::map_pages(Processor& cpu, std::span<WindowPage> pages) {
   for (WindowPage& p : pages) p.pte = space_.tables().find(cpu, p.page);
   PAGODA_TRY(may_map(pages));
+  std::vector<FlushBatch::Change> unmapped;
+  if (!try_reserve(unmapped, pages.size())) return fail(Status::kInsufficientResources);
   for (WindowPage& p : pages) {
     if (p.frame == kNothing || p.pte != PageTables::kNone) continue;
     const auto made = space_.tables().make(cpu, p.page);
@@ -185,7 +223,6 @@ Result<> UserPages::map_pages(Processor& cpu, std::span<WindowPage> pages) {
     }
     p.pte = *made;
   }
-  std::vector<FlushBatch::Change> unmapped;
   {
     const LockGuard guard(space_.core().pfns.lock);
     for (const WindowPage& p : pages) {
@@ -234,23 +271,23 @@ const WindowRegion& window_region() {
 
 DefaultRun WindowRegion::rights(const Vad& vad, Vpn /*page*/) const { return {vad.range.end(), Protection::kNone}; }
 
-PageCount WindowRegion::committed(const RegionSpace& space, const Processor& cpu, const Vad& /*vad*/,
-                                  VpnRange pages) const {
+Result<PageCount> WindowRegion::committed(RegionSpace& space, Processor& cpu, const Vad& /*vad*/,
+                                          VpnRange pages) const {
   space.lock.assert_held();
   PageCount mapped;
-  space.tables().for_each(cpu, pages, [&](Vpn, PhysicalAddress, RawPte raw) {
+  space.tables().for_each_in_memory(cpu, pages, [&](Vpn, PhysicalAddress, RawPte raw) {
     if (raw != 0) ++mapped;
   });
   return mapped;
 }
 
-Protection WindowRegion::shown_protection(const RegionSpace& /*space*/, const Processor& /*cpu*/, const Vad& vad,
-                                          Vpn /*page*/) const {
+Result<Protection> WindowRegion::shown_protection(RegionSpace& /*space*/, Processor& /*cpu*/, const Vad& vad,
+                                                  Vpn /*page*/) const {
   return vad.protection;
 }
 
-Result<> WindowRegion::may_protect(const RegionSpace& /*space*/, const Processor& /*cpu*/, const Vad& /*vad*/,
-                                   VpnRange /*pages*/, Protection protection) const {
+Result<> WindowRegion::may_protect(RegionSpace& /*space*/, Processor& /*cpu*/, const Vad& /*vad*/, VpnRange /*pages*/,
+                                   Protection protection) const {
   return is_allowed_on_private(protection) ? Result<>{} : fail(Status::kInvalidParameter4);
 }
 
@@ -262,16 +299,15 @@ Result<> WindowRegion::protect(RegionSpace& /*space*/, Processor& /*cpu*/, Vad& 
 void WindowRegion::unmap(RegionSpace& space, Processor& cpu, Vad& /*vad*/, VpnRange pages) const {
   space.lock.assert_held();
   FlushBatchOf<kRangeBatch> batch(space, cpu);
-  space.tables().for_each(
-      cpu, pages,
-      [&](Vpn page, PhysicalAddress pte, RawPte raw) {
-        space.lock.assert_held();
-        if (raw == 0) return;
-        space.tables().store(cpu, pte, 0);
-        batch.add({.page = page, .pte = pte, .was = raw}, release_window_page);
-      },
-      [&](Vpn page) { batch.unlink_tables(page); });
+  // What is mapped is resident.
+  space.tables().for_each_in_memory(cpu, pages, [&](Vpn page, PhysicalAddress pte, RawPte raw) {
+    space.lock.assert_held();
+    if (raw == 0) return;
+    space.tables().store(cpu, pte, 0);
+    batch.add({.page = page, .pte = pte, .was = raw}, release_window_page);
+  });
   batch.flush();
+  space.free_empty_tables(cpu, pages);
 }
 
 bool WindowRegion::is_forked(const Vad& /*vad*/) const { return false; }

@@ -18,10 +18,12 @@
 // Locking: the lock of the address space. Source: reference/nt.md 7.8.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <vector>
 
+#include "pagoda/base/try_reserve.h"
 #include "pagoda/mm/pfn/pfn_database.h"
 #include "pagoda/mm/region/region_space.h"
 #include "pagoda/mm/space/flush_batch.h"
@@ -51,6 +53,11 @@ class AweFrames {
     pfns.remove_awe(frame);
   }
   [[nodiscard]] std::span<const Pfn> all() const { return all_; }
+  // Room for so many more, so that `add` does not allocate. False: there is no memory for them.
+  [[nodiscard]] bool reserve(PageCount more) {
+    return all_.capacity() >= all_.size() + more.value() ||
+           try_reserve(all_, std::max(2 * all_.capacity(), all_.size() + more.value()));
+  }
   [[nodiscard]] PageCount count() const { return PageCount(all_.size()); }
 
  private:
@@ -64,11 +71,11 @@ class WindowRegion final : public RegionKind {
  public:
   WindowRegion() : RegionKind(Residence::kMapped) {}
   [[nodiscard]] DefaultRun rights(const Vad& vad, Vpn page) const override;
-  [[nodiscard]] PageCount committed(const RegionSpace& space, const Processor& cpu, const Vad& vad,
-                                    VpnRange pages) const override;
-  [[nodiscard]] Protection shown_protection(const RegionSpace& space, const Processor& cpu, const Vad& vad,
-                                            Vpn page) const override;
-  [[nodiscard]] Result<> may_protect(const RegionSpace& space, const Processor& cpu, const Vad& vad, VpnRange pages,
+  [[nodiscard]] Result<PageCount> committed(RegionSpace& space, Processor& cpu, const Vad& vad,
+                                            VpnRange pages) const override;
+  [[nodiscard]] Result<Protection> shown_protection(RegionSpace& space, Processor& cpu, const Vad& vad,
+                                                    Vpn page) const override;
+  [[nodiscard]] Result<> may_protect(RegionSpace& space, Processor& cpu, const Vad& vad, VpnRange pages,
                                      Protection protection) const override;
   Result<> protect(RegionSpace& space, Processor& cpu, Vad& vad, VpnRange pages, Protection protection) const override;
   void unmap(RegionSpace& space, Processor& cpu, Vad& vad, VpnRange pages) const override;
@@ -83,7 +90,7 @@ class UserPages {
   explicit UserPages(RegionSpace& space) : space_(space) {}
 
   // Zeroed, nonpageable frames for the program, charged; fewer than asked for if there are no more.
-  // Fails with: kInsufficientResources (none).
+  // Fails with: kInsufficientResources (none, or no memory to list them).
   Result<std::vector<Pfn>> allocate(Processor& cpu, PageCount count);
   // Frees frames, unmapping them if need be, up to the first that is not the space's: kConflictingAddresses then.
   struct FreeResult {
@@ -93,9 +100,12 @@ class UserPages {
   FreeResult free(Processor& cpu, std::span<const Pfn> frames);
   // Maps frames in a row in a window, in place of what is mapped there. All or nothing.
   // Fails with: kInvalidParameter2 (wild count), kInvalidParameter1 (not inside one AWE window), kInvalidParameter3 (a
-  // frame is not the space's), kConflictingAddresses (it is named twice, or mapped elsewhere), kNoMemory, kPending.
+  // frame is not the space's), kConflictingAddresses (it is named twice, or mapped elsewhere), kNoMemory, kPending,
+  // kInsufficientResources (no memory to list them).
   Result<> map(Processor& cpu, VirtualAddress base, std::span<const Pfn> frames);
   Result<> unmap(Processor& cpu, VirtualAddress base, PageCount count);
+  // Fails with: kInvalidParameter1 (one is not).
+  Result<> are_in_windows(std::span<const VirtualAddress> addresses) const;
   // Each frame at an address of its own, in whatever windows; frame 0, or no frames at all: unmaps. Fails as above, and
   // with kInvalidParameter2 (not as many of both), kInvalidParameter1 (or an address named twice).
   Result<> map_scatter(Processor& cpu, std::span<const VirtualAddress> addresses, std::span<const Pfn> frames);
@@ -119,6 +129,7 @@ class UserPages {
   PageCount charge(PageCount wanted) PAGODA_REQUIRES(space_.lock);
   Result<> map(Processor& cpu, VirtualAddress base, PageCount count, std::span<const Pfn> frames);
   Result<> may_map(std::span<const WindowPage> pages) PAGODA_REQUIRES(space_.lock);
+  Result<bool> have_tables(Processor& cpu, VpnRange pages) PAGODA_REQUIRES(space_.lock);
   Result<> map_pages(Processor& cpu, std::span<WindowPage> pages) PAGODA_REQUIRES(space_.lock);
   // Entries that do not map these frames any more.
   void flush(Processor& cpu, std::span<const FlushBatch::Change> unmapped) PAGODA_REQUIRES(space_.lock);

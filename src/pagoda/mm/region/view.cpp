@@ -64,9 +64,9 @@ Protection SectionView::segment_rights(const Vad& vad, Vpn page) const {
   return vad.control_area->subsection_of(vad.section_page_of(page)).protection;
 }
 
-Result<> SectionView::may_protect(const RegionSpace& space, const Processor& cpu, const Vad& vad, VpnRange pages,
+Result<> SectionView::may_protect(RegionSpace& space, Processor& cpu, const Vad& vad, VpnRange pages,
                                   Protection protection) const {
-  if (committed(space, cpu, vad, pages) != pages.count) return fail(Status::kNotCommitted);
+  if (PAGODA_TRY(committed(space, cpu, vad, pages)) != pages.count) return fail(Status::kNotCommitted);
   return view_allows(vad, protection);
 }
 
@@ -122,45 +122,75 @@ Result<> DataView::commit(RegionSpace& space, Processor& cpu, Vad& vad, VpnRange
   PAGODA_TRY(view_allows(vad, protection));
   if (vad.no_change) return fail(Status::kInvalidPageProtection);
   PAGODA_TRY(make_private(space, cpu, pages));
-  PAGODA_TRY(space.make_tables(cpu, pages));
-  // What the protection will cost is taken first and given back for `protect_view` to take: then nothing can fail once
-  // the pages are committed.
-  const PageCount private_now = space.charged_copies(cpu, vad, pages);
+  // What the protection will cost is taken first and given back for `protect` to take: then nothing is refused once the
+  // pages are committed.
+  const PageCount private_now = PAGODA_TRY(space.charged_copies(cpu, vad, pages));
   const bool copies = is_write_copy(in_view(vad, pages.first, protection));
   const PageCount more = copies && pages.count > private_now ? pages.count - private_now : 0_pages;
-  auto committed = space.charge_commit(more);
-  if (committed) {
-    committed = space.sections().commit(cpu, area, vad.section_page_of(pages.first), pages.count);
-    space.give_back_commit(more);
-  }
-  if (!committed) {
-    space.free_empty_tables(cpu, pages);
-    return committed;
-  }
+  PAGODA_TRY(space.charge_commit(more));
+  const auto committed = space.sections().commit(cpu, area, vad.section_page_of(pages.first), pages.count);
+  space.give_back_commit(more);
+  PAGODA_TRY(committed);
   return protect(space, cpu, vad, pages, protection);
 }
 
+// Table by table, as private memory; the charge is taken before.
 Result<> DataView::protect(RegionSpace& space, Processor& cpu, Vad& vad, VpnRange pages, Protection protection) const {
   space.lock.assert_held();
-  PageTables& tables = space.tables();
   PAGODA_TRY(make_private(space, cpu, pages));
   const bool by_vad = pages == vad.range && has_one_protection();
-  if (!by_vad) PAGODA_TRY(space.make_tables(cpu, pages));
-  const PageCount before = space.charged_copies(cpu, vad, pages);
-  PageCount after;
-  PageCount seen;  // The others have no page table, and their rights are the view's.
-  tables.for_each(cpu, pages, [&](Vpn page, PhysicalAddress, RawPte raw) {
-    ++seen;
-    if (space.is_private_entry(raw) || is_write_copy(in_view(vad, page, protection))) ++after;
+  const PageCount before = PAGODA_TRY(space.charged_copies(cpu, vad, pages));
+  const PageCount after = PAGODA_TRY(charged_afterwards(space, cpu, vad, pages, protection));
+  PageCount charged = after > before ? after - before : 0_pages;
+  PAGODA_TRY(space.charge_commit(charged));
+  const auto part_done = [&](VpnRange part) -> Result<> {
+    space.lock.assert_held();
+    if (!by_vad) PAGODA_TRY(space.make_entry(cpu, part.first));
+    const PageCount was = PAGODA_TRY(space.charged_copies(cpu, vad, part));
+    const PageCount is = PAGODA_TRY(charged_afterwards(space, cpu, vad, part, protection));
+    if (is > was) {
+      space.add_charge(vad, is - was);
+      charged -= is - was;
+    } else {
+      space.drop_charge(vad, was - is);
+    }
+    if (by_vad) vad.protection = in_view(vad, part.first, protection);
+    const Status status = protect_entries(space, cpu, vad, part, protection);
+    return status == Status::kSuccess ? Result<>{} : fail(status);
+  };
+  const auto done = by_vad ? part_done(pages) : space.for_each_table(pages, part_done);
+  space.give_back_commit(charged);  // None, unless it ended in the middle.
+  return done;
+}
+
+Result<PageCount> DataView::charged_afterwards(RegionSpace& space, Processor& cpu, const Vad& vad, VpnRange pages,
+                                               Protection protection) const {
+  space.lock.assert_held();
+  PageCount charged;
+  Vpn next = pages.first;
+  const auto without_table = [&](Vpn to) {
+    if (has_one_protection() && next < to) {
+      if (is_write_copy(in_view(vad, next, protection))) charged += to - next;
+      next = to;
+    }
+    for (; next < to; ++next)
+      if (is_write_copy(in_view(vad, next, protection))) ++charged;
+  };
+  const Status status = space.for_each_entry(cpu, pages, [&](Vpn page, PhysicalAddress, RawPte raw) {
+    without_table(page);
+    if (space.is_private_entry(raw) || is_write_copy(in_view(vad, page, protection))) ++charged;
+    next = page + 1_pages;
   });
-  if (is_write_copy(in_view(vad, pages.first, protection))) after += pages.count - seen;
-  if (const auto charged = space.change_charge(vad, before, after); !charged) {
-    space.free_empty_tables(cpu, pages);
-    return charged;
-  }
-  if (by_vad) vad.protection = in_view(vad, pages.first, protection);
+  if (status != Status::kSuccess) return fail(status);
+  without_table(pages.end());
+  return charged;
+}
+
+Status DataView::protect_entries(RegionSpace& space, Processor& cpu, const Vad& vad, VpnRange pages,
+                                 Protection protection) const {
+  space.lock.assert_held();
   FlushBatchOf<kRangeBatch> batch(space, cpu);
-  tables.for_each(
+  return space.for_each_entry(
       cpu, pages,
       [&](Vpn page, PhysicalAddress pte, RawPte raw) {
         space.lock.assert_held();
@@ -172,9 +202,10 @@ Result<> DataView::protect(RegionSpace& space, Processor& cpu, Vad& vad, VpnRang
           protect_shared_entry(space, batch, vad, page, pte, raw, rights);
         }
       },
-      [&](Vpn page) { batch.unlink_tables(page); });
-  batch.flush();
-  return {};
+      [&](Vpn page) {
+        batch.unlink_tables(page);
+        batch.flush();
+      });
 }
 
 bool DataView::may_reset(const Vad& vad) const { return vad.control_area->kind() == SectionKind::kPagingFile; }

@@ -18,7 +18,7 @@ class SectionView : public RegionKind {
  public:
   using RegionKind::RegionKind;
   [[nodiscard]] Protection segment_rights(const Vad& vad, Vpn page) const override;
-  [[nodiscard]] Result<> may_protect(const RegionSpace& space, const Processor& cpu, const Vad& vad, VpnRange pages,
+  [[nodiscard]] Result<> may_protect(RegionSpace& space, Processor& cpu, const Vad& vad, VpnRange pages,
                                      Protection protection) const override;
   [[nodiscard]] bool is_forked(const Vad& vad) const override;
   Result<> fork(RegionSpace& child, RegionSpace& parent, Processor& cpu, const Vad& of_parent, Vad& of_child,
@@ -44,6 +44,14 @@ class DataView : public SectionView {
   [[nodiscard]] virtual bool has_one_protection() const { return true; }
   // What a page of the view gets when it is asked to have the protection.
   [[nodiscard]] virtual Protection in_view(const Vad& vad, Vpn page, Protection protection) const;
+
+ private:
+  // What of the range is charged once its pages have the protection.
+  [[nodiscard]] Result<PageCount> charged_afterwards(RegionSpace& space, Processor& cpu, const Vad& vad, VpnRange pages,
+                                                     Protection protection) const;
+  // Gives the protection to the pages that have entries.
+  Status protect_entries(RegionSpace& space, Processor& cpu, const Vad& vad, VpnRange pages,
+                         Protection protection) const;
 };
 
 class ImageView final : public DataView {

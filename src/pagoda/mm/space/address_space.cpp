@@ -123,19 +123,6 @@ std::uint32_t AddressSpace::working_set_slot(Vpn page, RawPte raw) const {
   return core_.pfns.entry(core_.codec.frame(raw)).ws_index;
 }
 
-Result<> AddressSpace::make_tables(Processor& cpu, VpnRange pages) {
-  const std::uint64_t entries = core_.mode.entries(1);
-  const auto next_table = [entries](Vpn page) { return Vpn((page.value() / entries + 1) * entries); };
-  for (Vpn page = pages.first; page < pages.end(); page = next_table(page)) {
-    if (tables_.make(cpu, page)) continue;
-    FlushBatchOf<1> batch(*this, cpu);
-    for (Vpn made = pages.first; made < page; made = next_table(made)) batch.unlink_tables(made);
-    batch.flush();
-    return fail(Status::kNoMemory);
-  }
-  return {};
-}
-
 void AddressSpace::free_empty_tables(Processor& cpu, Vpn page) {
   FlushBatchOf<1> batch(*this, cpu);
   batch.unlink_tables(page);

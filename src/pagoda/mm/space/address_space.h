@@ -18,6 +18,7 @@
 // Locking: `lock` guards all parts; lower-ranked locks (PFN) are taken inside. Source: reference/nt.md sections 5 and 9.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <expected>
 #include <span>
@@ -78,6 +79,49 @@ class AddressSpace {
     if (!paused) changed_.wake_all();
   }
   [[nodiscard]] bool is_paused() const PAGODA_REQUIRES(lock) { return paused_; }
+
+  // --- Page tables that are out ---
+  // Brings in the tables on the way to the page's entry of the level. The lock is let go while a disk works, and time is
+  // waited for on the processor's own clock, also under an event loop. kChange: by the holder of a ChangeGuard, during
+  // which no other change begins. kEnd: the same for what has to end well, such as the end of a region: asks until the
+  // disk answers. (NT: a bugcheck, KERNEL_DATA_INPAGE_ERROR; so it is here after kMostAttempts.) kLook: afterwards
+  // nothing need be as it was.
+  // Fails with: kInPageError, kNoMemory (nothing can be made available); not for kEnd.
+  enum class For : std::uint8_t { kChange, kEnd, kLook };
+  Status bring_in(Processor& cpu, Vpn page, For purpose, unsigned lowest = 1) PAGODA_REQUIRES(lock);
+  // PageTables::for_each for the holder of a ChangeGuard: brings in each table of the range. `leave` ends what must not
+  // stay open while the lock is let go. Fails as `bring_in` does, at the page where it stopped.
+  template <class Visit, class Leave>
+  Status for_each_entry(Processor& cpu, VpnRange pages, Visit&& visit, Leave&& leave, For purpose = For::kChange)
+      PAGODA_REQUIRES(lock) {
+    for (Vpn page = pages.first;;) {
+      page = tables_.for_each(cpu, {page, pages.end() - page}, visit, leave);
+      if (page == pages.end()) return Status::kSuccess;
+      if (const Status status = bring_in(cpu, page, purpose); status != Status::kSuccess) return status;
+    }
+  }
+  template <class Visit>
+  Status for_each_entry(Processor& cpu, VpnRange pages, Visit&& visit) PAGODA_REQUIRES(lock) {
+    return for_each_entry(cpu, pages, visit, [](Vpn) {});
+  }
+  // Calls `visit(part)` for the part of the range that each page table maps, whether or not there is one: what cannot
+  // have all tables in memory at once does one after the other. The first failure ends it.
+  template <class Visit>
+  Result<> for_each_table(VpnRange pages, Visit&& visit) const {
+    const std::uint64_t entries = core_.mode.entries(1);
+    for (Vpn page = pages.first; page < pages.end();) {
+      const Vpn next = std::min(Vpn((page.value() / entries + 1) * entries), pages.end());
+      PAGODA_TRY(visit(VpnRange{page, next - page}));
+      page = next;
+    }
+    return {};
+  }
+  // The page's table is there, for the holder of a ChangeGuard, and a new one if there was none. Fails with: kInPageError,
+  // kNoMemory.
+  Result<PhysicalAddress> make_entry(Processor& cpu, Vpn page) PAGODA_REQUIRES(lock) {
+    if (const Status status = bring_in(cpu, page, For::kChange); status != Status::kSuccess) return fail(status);
+    return tables_.make(cpu, page);
+  }
   [[nodiscard]] RegionSource& regions() PAGODA_REQUIRES(lock) { return regions_; }
   [[nodiscard]] PageTables& tables() PAGODA_REQUIRES(lock) { return tables_; }
   [[nodiscard]] const PageTables& tables() const PAGODA_REQUIRES(lock) { return tables_; }
@@ -156,8 +200,6 @@ class AddressSpace {
   // --- Changes of a level-1 entry ---
   // See RegionSource.
   void record_write(Vpn page) PAGODA_REQUIRES(lock) { regions_.record_write(page); }
-  // Makes all tables that the range needs, so that no later step can fail; or none, and kNoMemory. Takes the PFN lock.
-  Result<> make_tables(Processor& cpu, VpnRange pages) PAGODA_REQUIRES(lock);
   // Frees those tables of the page that are empty. Takes the PFN lock.
   void free_empty_tables(Processor& cpu, Vpn page) PAGODA_REQUIRES(lock);
   // Gives a private page other rights, whatever form its entry has.

@@ -1,8 +1,16 @@
 #include "pagoda/mm/space/page_tables.h"
 
 #include <algorithm>
+#include <array>
+#include <cstring>
 
 namespace pagoda::mm {
+
+PageTables::PageTables(Core& core, Pfn root) : core_(core), root_(root) {
+  if (core.codec.has_use_count()) return;
+  const Vpn last((std::uint64_t{1} << (32 - kPageShift)) - 1);
+  use_counts_.resize(table_number(last, 1).value() + 1);
+}
 
 PageTables::Place PageTables::locate(const Processor& cpu, Vpn page) const {
   const machine::PagingMode& mode = core_.mode;
@@ -12,12 +20,75 @@ PageTables::Place PageTables::locate(const Processor& cpu, Vpn page) const {
     const RawPte raw = core_.load(cpu, mode.entry_address(table, va, level));
     if (!PteCodec::is_valid(raw) || is_large(raw, level)) {
       const std::uint64_t covered = std::uint64_t{1} << (mode.level[level].shift - kPageShift);
-      return {kNone, Vpn((page.value() / covered + 1) * covered)};
+      return {kNone, Vpn((page.value() / covered + 1) * covered), raw != 0 && !PteCodec::is_valid(raw)};
     }
     table = mode.frame(raw);
   }
   const std::uint64_t entries = mode.entries(1);
   return {mode.entry_address(table, va, 1), Vpn((page.value() / entries + 1) * entries)};
+}
+
+PageTables::Out PageTables::find_out(const Processor& cpu, Vpn page, unsigned lowest) const {
+  const machine::PagingMode& mode = core_.mode;
+  Pfn table = root_;
+  for (unsigned level = mode.levels; level > lowest; --level) {
+    const PhysicalAddress entry = mode.entry_address(table, VirtualAddress(page), level);
+    const RawPte raw = core_.load(cpu, entry);
+    if (!PteCodec::is_valid(raw)) return raw == 0 ? Out{} : Out{entry, level};
+    if (is_large(raw, level)) return {};
+    table = mode.frame(raw);
+  }
+  return {};
+}
+
+RawPte PageTables::going_out(Vpn page, std::uint32_t used) {
+  const RawPte out = core_.codec.demand_zero(Protection::kReadWrite);
+  if (core_.codec.has_use_count()) return core_.codec.with_use_count(out, used);
+  use_counts_[table_number(page, 1).value()] = static_cast<std::uint16_t>(used);
+  return out;
+}
+
+std::uint32_t PageTables::use_count(Vpn page, RawPte out) const {
+  return core_.codec.has_use_count() ? core_.codec.use_count(out) : use_counts_[table_number(page, 1).value()];
+}
+
+bool PageTables::peek_table(const Core& core, const Processor& cpu, RawPte out, Backing::Page bytes) {
+  core.pfns.lock.assert_held();
+  if (PteCodec::is_transition(out)) {
+    const Pfn frame = core.codec.frame(out);
+    const PfnEntry& entry = core.pfns.entry(frame);
+    if (!entry.read_in_progress) {
+      std::ranges::copy(cpu.physical().bytes(frame, machine::Access::kRead).bytes(), bytes.begin());
+      return true;
+    }
+    out = entry.original_pte;
+  }
+  const Backing* const backing = core.codec.has_slot(out) ? core.backings.find(core.codec.file(out)) : nullptr;
+  return backing != nullptr && backing->is_used(core.codec.slot(out)) &&
+         backing->peek(cpu.physical(), core.codec.slot(out), bytes);
+}
+
+RawPte PageTables::entry_of(std::span<const std::byte, kPageBytes> bytes, Vpn page, unsigned level) const {
+  RawPte raw = 0;  // Little-endian, as the machine is.
+  std::memcpy(&raw, bytes.data() + core_.mode.index(VirtualAddress(page), level) * core_.mode.entry_bytes,
+              core_.mode.entry_bytes);
+  return raw;
+}
+
+bool PageTables::peek_out(const Processor& cpu, Vpn page, Backing::Page bytes) const {
+  const Out out = find_out(cpu, page);
+  RawPte raw = core_.load(cpu, out.entry);
+  for (unsigned level = out.level - 1; level > 0; --level) {
+    if (raw == 0 || !peek_table(core_, cpu, raw, bytes)) return false;
+    if (level > 1) raw = entry_of(bytes, page, level);
+  }
+  return true;
+}
+
+RawPte PageTables::peek(const Processor& cpu, Vpn page) const {
+  if (!find_out(cpu, page).any()) return read(cpu, page);
+  std::array<std::byte, kPageBytes> bytes;
+  return peek_out(cpu, page, bytes) ? entry_of(bytes, page, 1) : 0;
 }
 
 PhysicalAddress PageTables::find(const Processor& cpu, Vpn page) const { return locate(cpu, page).pte; }
@@ -48,7 +119,10 @@ Result<PhysicalAddress> PageTables::make_to(Processor& cpu, Vpn page, unsigned l
     pte = mode.entry_address(table, va, level);
     const RawPte raw = core_.load(cpu, pte);
     PAGODA_DCHECK(!is_large(raw, level));
-    if (!PteCodec::is_valid(raw)) break;
+    if (!PteCodec::is_valid(raw)) {
+      PAGODA_CHECK_EQ(raw, RawPte{0});  // Else it is out.
+      break;
+    }
     table = mode.frame(raw);
   }
   if (level == lowest) return mode.entry_address(table, va, lowest);

@@ -10,12 +10,23 @@
 //         map a large page with the rights of its frames; every page-table frame is a root or pointed to once, by its
 //         owner.
 //   [PT3] A level-1 entry is zero, demand zero, a hole, a slot, or names a frame with the rights of its original PTE.
-//   [PT4] Page-table frames are as many as were made and not freed.
+//   [PT4] Page-table frames are as many as were made and not freed, and not paged out and in again.
+//   [PT5] A table that is out has no entry that is valid, in transition or in the compression store, and as many that are
+//         not zero as its use count says.
+// A table whose entries are neither valid nor in transition can leave memory as a page does (ws/table_trim.h); its entry
+// above is then in transition or page-file form, and it is *out*. What walks says so, and who needs the entries brings
+// the table in (space/table_in.h) and walks again. Its use count lies in that entry, or on x86 and PAE, whose entries
+// have no room, in an array here. A root stays, and so do the four page directories of PAE.
+//
 // Locking: the lock of the address space; functions that say so take the PFN lock too.
 #pragma once
 
 #include <algorithm>
+#include <array>
+#include <cstddef>
+#include <span>
 #include <type_traits>
+#include <vector>
 
 #include "pagoda/base/bounded_vector.h"
 #include "pagoda/base/status.h"
@@ -31,14 +42,15 @@ class PageTables {
  public:
   static constexpr PhysicalAddress kNone{~std::uint64_t{0}};
 
-  PageTables(Core& core, Pfn root) : core_(core), root_(root) {}
+  PageTables(Core& core, Pfn root);
 
   [[nodiscard]] Pfn root() const { return root_; }
-  // Where the level-1 entry of the page lies; kNone if its table does not exist.
+  // Where the level-1 entry of the page lies; kNone if its table does not exist, or is out.
   [[nodiscard]] PhysicalAddress find(const Processor& cpu, Vpn page) const;
-  // That entry; zero, which asks the VAD, if its table does not exist.
+  // That entry; zero, which asks the VAD, if its table does not exist. Requires: it is not out.
   [[nodiscard]] RawPte read(const Processor& cpu, Vpn page) const;
-  // The same, making the tables that are missing; all or none: fails with kNoMemory. Takes the PFN lock.
+  // The same, making the tables that are missing; all or none: fails with kNoMemory. Takes the PFN lock. Requires: none
+  // is out.
   Result<PhysicalAddress> make(Processor& cpu, Vpn page) { return make_to(cpu, page, 1); }
   // The same for a large page, whose entry stands on level 2.
   [[nodiscard]] PhysicalAddress find_large(const Processor& cpu, Vpn page) const;
@@ -47,6 +59,44 @@ class PageTables {
   static bool is_large(RawPte raw, unsigned level) {
     return level == kLargeLevel && PteCodec::is_valid(raw) && (raw & machine::pte_bits::kLarge) != 0;
   }
+
+  // --- Tables that are out ---
+  // The entry above the table that is out on the way to the page's entry of the level, and its level; kNone: none is.
+  struct Out {
+    PhysicalAddress entry = kNone;
+    unsigned level = 0;
+
+    [[nodiscard]] bool any() const { return entry != kNone; }
+  };
+  [[nodiscard]] Out find_out(const Processor& cpu, Vpn page, unsigned lowest = 1) const;
+  // Whether tables of the level may be out.
+  [[nodiscard]] bool are_pageable(unsigned level) const {
+    return level < core_.mode.levels && (core_.mode.format != machine::PteFormat::kPae || level == 1);
+  }
+  // The entry above a table that goes out, demand zero with the use count; and that count again, of the entry, or the
+  // original PTE, that says where the table is. `page`: any that it maps.
+  [[nodiscard]] RawPte going_out(Vpn page, std::uint32_t used);
+  [[nodiscard]] std::uint32_t use_count(Vpn page, RawPte out) const;
+  // The page's level-1 entry wherever its table is, for looks and checks: brings nothing in, takes no time. Zero also
+  // where a medium does not give the bytes. Requires: the PFN lock.
+  [[nodiscard]] RawPte peek(const Processor& cpu, Vpn page) const;
+  // The same for each page of the range whose table exists: `visit(page, raw)`.
+  template <class Visit>
+  void peek_each(const Processor& cpu, VpnRange pages, Visit&& visit) const {
+    for (Vpn page = pages.first; page < pages.end();) {
+      page = for_each(cpu, {page, pages.end() - page}, [&](Vpn at, PhysicalAddress, RawPte raw) { visit(at, raw); });
+      if (page == pages.end()) return;
+      std::array<std::byte, kPageBytes> bytes;
+      const bool there = peek_out(cpu, page, bytes);
+      do {
+        if (there) visit(page, entry_of(bytes, page, 1));
+        ++page;
+      } while (page < pages.end() && core_.mode.index(VirtualAddress(page), 1) != 0);
+    }
+  }
+  // The bytes of the table that an upper entry names which is out. False: the medium does not give them.
+  // Requires: the PFN lock.
+  [[nodiscard]] static bool peek_table(const Core& core, const Processor& cpu, RawPte out, Backing::Page bytes);
 
   // Replaces an entry and keeps the use count of its table.
   void store(const Processor& cpu, PhysicalAddress pte, RawPte value);
@@ -62,9 +112,10 @@ class PageTables {
 
   // Calls `visit(page, pte, raw)` for every level-1 entry of the range whose table exists, in order; skips what is
   // missing, large pages too, in large steps. After each table `leave(page of it)` is called, which may unlink it. A
-  // `visit` that returns a bool ends the walk with false: it knows its answer.
+  // `visit` that returns a bool ends the walk with false: it knows its answer. Returns the first page whose table is out,
+  // before which the walk stopped; the end of the range if it did not. (AddressSpace::for_each_entry goes on.)
   template <class Visit, class Leave>
-  void for_each(const Processor& cpu, VpnRange pages, Visit&& visit, Leave&& leave) const {
+  [[nodiscard]] Vpn for_each(const Processor& cpu, VpnRange pages, Visit&& visit, Leave&& leave) const {
     Vpn page = pages.first;
     while (page < pages.end()) {
       const Place at = locate(cpu, page);
@@ -72,16 +123,28 @@ class PageTables {
       if (at.pte != kNone) {
         PhysicalAddress pte = at.pte;
         for (; page < stop; ++page, pte += ByteCount(core_.mode.entry_bytes)) {
-          if (!goes_on(visit, page, pte, core_.load(cpu, pte))) return;
+          if (!goes_on(visit, page, pte, core_.load(cpu, pte))) return pages.end();
         }
         leave(Vpn(stop.value() - 1));
+      } else if (at.is_out) {
+        return page;
       }
       page = stop;
     }
+    return page;
   }
   template <class Visit>
-  void for_each(const Processor& cpu, VpnRange pages, Visit&& visit) const {
-    for_each(cpu, pages, visit, [](Vpn) {});
+  [[nodiscard]] Vpn for_each(const Processor& cpu, VpnRange pages, Visit&& visit) const {
+    return for_each(cpu, pages, visit, [](Vpn) {});
+  }
+  // The same of what is in memory: pages whose table is out have no resident entry.
+  template <class Visit>
+  void for_each_in_memory(const Processor& cpu, VpnRange pages, Visit&& visit) const {
+    const std::uint64_t entries = core_.mode.entries(1);
+    for (Vpn page = pages.first; page < pages.end();) {
+      page = for_each(cpu, {page, pages.end() - page}, visit);
+      if (page < pages.end()) page = Vpn((page.value() / entries + 1) * entries);
+    }
   }
 
   // Visits an entry. Whether the walk goes on.
@@ -101,16 +164,22 @@ class PageTables {
   }
 
  private:
+  // The page's entry of the level in a table's bytes.
+  [[nodiscard]] RawPte entry_of(std::span<const std::byte, kPageBytes> bytes, Vpn page, unsigned level) const;
+  // The bytes of the page's level-1 table, which is out. False: there is none, or a medium does not give them.
+  [[nodiscard]] bool peek_out(const Processor& cpu, Vpn page, Backing::Page bytes) const;
   Result<PhysicalAddress> make_to(Processor& cpu, Vpn page, unsigned lowest);
 
   struct Place {
     PhysicalAddress pte;  // kNone: a table is missing, or a large page stands in its place.
     Vpn next;             // The first page that the same answer does not cover.
+    bool is_out = false;  // The table is not missing.
   };
   [[nodiscard]] Place locate(const Processor& cpu, Vpn page) const;
 
   Core& core_;
   Pfn root_;
+  std::vector<std::uint16_t> use_counts_;  // Of level-1 tables that are out, by their number: x86 and PAE.
 };
 
 }  // namespace pagoda::mm

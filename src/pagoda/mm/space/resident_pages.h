@@ -44,11 +44,12 @@ void for_each_resident(const AddressSpace& space, const Processor& cpu, VpnRange
   }
 }
 
-// Whether a private page is in a paging file and nowhere else: a fault on it costs a transfer.
+// Whether a private page is in a paging file and nowhere else: a fault on it costs a transfer. Takes the PFN lock.
 [[nodiscard]] inline bool is_paged_out(const AddressSpace& space, const Processor& cpu, Vpn page)
     PAGODA_REQUIRES(space.lock) {
   const Core& core = space.core();
-  const RawPte raw = space.tables().read(cpu, page);
+  const LockGuard guard(core.pfns.lock);
+  const RawPte raw = space.tables().peek(cpu, page);
   return core.codec.has_slot(raw) && !core.is_compressed(raw);
 }
 
@@ -65,6 +66,7 @@ enum class PrefetchCost : std::uint8_t {
   const Core& core = space.core();
   const LockGuard guard(core.pfns.lock);
   if (core.pfns.available() < core.tunables.plenty_free + margin) return PrefetchCost::kOthers;
+  if (space.tables().find_out(cpu, page).any()) return PrefetchCost::kMore;
   const RawPte raw = space.tables().read(cpu, page);
   switch (core.codec.kind(raw)) {
     case PteKind::kZero:

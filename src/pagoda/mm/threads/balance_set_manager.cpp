@@ -4,6 +4,7 @@
 
 #include "pagoda/mm/ws/replacement.h"
 #include "pagoda/mm/ws/replacement_policy.h"
+#include "pagoda/mm/ws/table_trim.h"
 
 namespace pagoda::mm {
 
@@ -93,8 +94,24 @@ PageCount BalanceSetManager::trim_below_minimum(Processor& cpu, PageCount goal) 
 PageCount BalanceSetManager::trim(Processor& cpu, PageCount goal) {
   if (missing(goal).is_zero()) return {};
   const LockGuard guard(spaces_.lock);
-  const PageCount trimmed = trim_to_minimum(cpu, goal);
-  return trimmed.is_zero() ? trim_below_minimum(cpu, goal) : trimmed;
+  PageCount trimmed = trim_to_minimum(cpu, goal);
+  if (trimmed.is_zero()) trimmed = trim_below_minimum(cpu, goal);
+  return trimmed + trim_tables(cpu, goal);
+}
+
+PageCount BalanceSetManager::trim_tables(Processor& cpu, PageCount goal) {
+  PageCount trimmed;
+  for (const auto& space : spaces_.spaces) {
+    {
+      const LockGuard guard(core_.pfns.lock);
+      if (core_.pfns.idle_tables().is_zero()) break;
+    }
+    const PageCount wanted = missing(goal);
+    if (wanted.is_zero()) break;
+    const LockGuard guard(space->lock);
+    trimmed += mm::trim_tables(*space, cpu, wanted);
+  }
+  return trimmed;
 }
 
 }  // namespace pagoda::mm

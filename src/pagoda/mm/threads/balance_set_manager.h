@@ -50,6 +50,8 @@ class BalanceSetManager : public SystemThread {
   void find_candidates() PAGODA_REQUIRES(spaces_.lock);
   PageCount trim_to_minimum(Processor& cpu, PageCount goal) PAGODA_REQUIRES(spaces_.lock);
   PageCount trim_below_minimum(Processor& cpu, PageCount goal) PAGODA_REQUIRES(spaces_.lock);
+  // Of tables without resident entries, while there are any.
+  PageCount trim_tables(Processor& cpu, PageCount goal) PAGODA_REQUIRES(spaces_.lock);
 
   Core& core_;
   SpaceList& spaces_;

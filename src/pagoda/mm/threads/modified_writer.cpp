@@ -77,15 +77,14 @@ bool ModifiedWriter::gather(Processor& cpu, Cluster& cluster) {
 
 void ModifiedWriter::begin_write(const Processor& cpu, Cluster& cluster, Pfn frame) {
   const PfnEntry& entry = core_.pfns.entry(frame);
-  const Protection protection = core_.codec.protection(entry.original_pte);
   const PageFileSlot slot = cluster.slot.first + PageCount(cluster.count);
-  core_.pfns.begin_write(frame, core_.codec.page_file(cluster.slot.file, slot, protection));
+  core_.pfns.begin_write(frame, core_.codec.in_slot(entry.original_pte, cluster.slot.file, slot));
   core_.note(cpu, EventKind::kWriteStarted, entry.pte(), frame, entry.original_pte);
   cluster.frame[cluster.count++] = frame;
 }
 
 bool ModifiedWriter::needs_no_slot(Processor& cpu, Pfn frame) {
-  return forget_if_zero(core_, cpu, frame) || compress(core_, cpu, frame);
+  return forget_if_zero(core_, cpu, frame, ZeroFinder::kWriter) || compress(core_, cpu, frame);
 }
 
 bool ModifiedWriter::gather_without_slots(Processor& cpu) {

@@ -1,5 +1,7 @@
 #include "pagoda/mm/ws/eviction_batch.h"
 
+#include "pagoda/mm/backing/zero_pages.h"
+
 namespace pagoda::mm {
 
 namespace {
@@ -18,6 +20,7 @@ void EvictionBatch::add(std::uint32_t slot) {
   AddressSpace& space = batch_.space();
   Processor& cpu = batch_.cpu();
   space.lock.assert_held();
+  if (candidates_.room() == 0) flush();
   Core& core = space.core();
   const Wsle entry = space.working_set()[slot];
   const RawPte raw = core.load(cpu, entry.pte());
@@ -29,12 +32,27 @@ void EvictionBatch::add(std::uint32_t slot) {
   space.working_set().erase(slot);
   core.note(cpu, EventKind::kEvicted, entry.pte(), frame, raw);
   batch_.add({.page = entry.page(), .pte = entry.pte(), .was = raw}, release_unmapped);
+  if (zeros_ == Zeros::kFind) candidates_.push_back(frame);
   if (!leaves_nothing) return;
   // A fault that makes room for its page has counted it in its table already, which stays.
   const Pfn table = entry.pte().pfn();
   const PfnEntry& counts = core.pfns.entry(table);
   if (counts.used_entries == 0 && counts.share_count == 1 + batch_.entries_in(table))
     batch_.unlink_tables(entry.page());
+}
+
+void EvictionBatch::flush() {
+  batch_.flush();
+  if (candidates_.empty()) return;
+  Core& core = batch_.space().core();
+  const LockGuard guard(core.pfns.lock);
+  // A frame that others have got meanwhile is as good: whoever's a modified page of zeros is, it may go.
+  for (const Pfn frame : candidates_.all()) {
+    const PfnEntry& entry = core.pfns.entry(frame);
+    if (entry.state == PageState::kModified && !entry.maps_file())
+      forget_if_zero(core, batch_.cpu(), frame, ZeroFinder::kTrim);
+  }
+  candidates_.clear();
 }
 
 }  // namespace pagoda::mm

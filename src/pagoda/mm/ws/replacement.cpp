@@ -73,7 +73,7 @@ void age_working_set(AddressSpace& space, Processor& cpu) {
 PageCount trim_working_set(AddressSpace& space, Processor& cpu, PageCount wanted, PageCount floor, unsigned age) {
   WorkingSet& ws = space.working_set();
   const ReplacementPolicy& policy = replacement_policy(space.core().tunables.victim);
-  EvictionBatch batch(space, cpu);
+  EvictionBatch batch(space, cpu, EvictionBatch::Zeros::kFind);
   UsesOfSpace uses(space, cpu, batch);
   PageCount trimmed;
   for (ReplacementPolicy::Pass pass(ws, age); trimmed < wanted && ws.size() > floor; ++trimmed) {

@@ -53,11 +53,9 @@ Input<> check_disks(const Checked& checked) {
 
 Input<> check_sums(const Scenario& scenario) {
   PageCount of_guests;
-  std::size_t processors = scenario.machine.processors;
   for (const VmConfig& vm : scenario.vms) {
     const auto& limits = vm.partition.limits;
     of_guests += limits ? limits->minimum : scenario.manager.tunables->working_set_minimum;
-    processors += vm.partition.processors;
   }
   const Checked host{.system = scenario,
                      .memory = scenario.machine.frames,
@@ -79,10 +77,7 @@ Input<> check_sums(const Scenario& scenario) {
     PAGODA_TRY(check_minimums(guest, 0_pages));
     PAGODA_TRY(check_disks(guest));
   }
-  if (processors <= kMostProcessors) return {};
-  return bad_input(
-      fmt::format("{}: vm.processors: the host's and all virtual processors together are {}; there can be {} at most",
-                  scenario.file, processors, kMostProcessors));
+  return {};
 }
 
 }  // namespace pagoda::sim

@@ -11,7 +11,7 @@
 
 namespace pagoda::sim {
 
-// Processors of the host and of all virtual machines together.
+// Of the host, or of one virtual machine.
 inline constexpr unsigned kMostProcessors = 64;
 
 // The system whose sections are being read: the host, or the guest of a virtual machine. Their machines are configured

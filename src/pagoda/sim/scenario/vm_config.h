@@ -16,7 +16,7 @@ struct VmConfig : SystemConfig {
     kWindows,  // Tells it which memory is hot and which is cold.
   };
 
-  hv::PartitionConfig partition;  // Its machine. The run chooses the host processors.
+  hv::PartitionConfig partition;  // Its machine.
   GuestKind guest = GuestKind::kWindows;
   Duration hint_period = 1_s;  // How often the guest looks for memory to hint.
   std::string where;           // "scenarios/guests.toml:40", for messages about it.

@@ -106,8 +106,8 @@ const BadScenario kBadVms[] = {
      "[[vm]]\nname = \"v\"\nmemory = \"2MiB\"\n[[vm]]\nname = \"v\"\nmemory = \"2MiB\"\n[run]",
      {"bad.toml:25: vm.name: there is a virtual machine \"v\" already"}},
     {"[run]",
-     "[[vm]]\nname = \"v\"\nmemory = \"2MiB\"\nprocessors = 64\n[run]",
-     {"bad.toml: vm.processors: the host's and all virtual processors together are 65; there can be 64 at most"}},
+     "[[vm]]\nname = \"v\"\nmemory = \"2MiB\"\nprocessors = 65\n[run]",
+     {"bad.toml:24: vm.processors: must be a whole number from 1 to 64"}},
     {"[run]",
      "[[vm]]\nname = \"v\"\nmemory = \"2MiB\"\n[[vm.process]]\nname = \"b\"\nworking_set = { minimum = \"4MiB\" }\n"
      "program = { kind = \"uniform\", memory = \"4KiB\", operations = 1 }\n[run]",
