@@ -66,8 +66,7 @@ TEST(GuestCosts, AWriteDirtiesNoCleanNeighbourInTheHost) {
   EXPECT_EQ(vm.check(), "");
 }
 
-// What a guest's program does costs the same beside many guests, though the host is short of memory for all of them:
-// 60 % of what they were promised, 40 % of what they use is elsewhere.
+// What a guest's program does costs the same beside many guests on a host that has 60 % of what it promised them.
 TEST(GuestCosts, AnOperationOfAGuestIsAsFastBesideSixtyGuests) {
   static constexpr std::uint64_t kOperations = 6000;
   const auto cost = [](unsigned guests) {
