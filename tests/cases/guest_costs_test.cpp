@@ -66,15 +66,14 @@ TEST(GuestCosts, AWriteDirtiesNoCleanNeighbourInTheHost) {
   EXPECT_EQ(vm.check(), "");
 }
 
-// What a guest's program does costs the same beside many guests, though the host is short of memory for all of them:
-// 60 % of what they were promised, 40 % of what they use is elsewhere.
+// What a guest's program does costs the same beside many guests on a host that has 60 % of what it promised them.
 TEST(GuestCosts, AnOperationOfAGuestIsAsFastBesideSixtyGuests) {
-  constexpr std::uint64_t kOperations = 6000;
+  static constexpr std::uint64_t kOperations = 6000;
   const auto cost = [](unsigned guests) {
     std::string text = fmt::format(
         "[host]\nmemory = '{}KiB'\nprocessors = 4\n[[disk]]\nname = 'd'\ncapacity = '4GiB'\nstore = 'memory'\n"
         "[[page_file]]\ndisk = 'd'\nminimum = '{}MiB'\n",
-        guests * 4096 * 6 / 10, guests * 8);
+        guests * 1024 * 6 / 10 * 4, guests * 8);
     for (unsigned i = 0; i < guests; ++i)
       text += fmt::format(
           "[[vm]]\nname = 'v{}'\nmemory = '4MiB'\n[[vm.process]]\nname = 'p'\n"

@@ -78,7 +78,7 @@ std::string CreateProcess::perform(Interpreter& in) const {
   const NTSTATUS expected = [&]() -> NTSTATUS {
     if (no_handle) return STATUS_ACCESS_VIOLATION;
     if ((flags & ~PAGODA_PROCESS_LARGE_ADDRESS_AWARE) != 0) return STATUS_INVALID_PARAMETER;
-    return in.find_space(in.handle(parent), PROCESS_CREATE_PROCESS, parent_process);
+    return in.with_handle(in.find_space(in.handle(parent), PROCESS_CREATE_PROCESS, parent_process));
   }();
   HANDLE handle = nullptr;
   const NTSTATUS got = PagodaCreateProcess(no_handle ? nullptr : &handle, PROCESS_ALL_ACCESS, in.handle(parent), flags);

@@ -205,6 +205,7 @@ machine::FaultOutcome MemoryManager::refill(Processor& cpu, VirtualAddress va, m
 }
 
 ShortageRelief::Outcome MemoryManager::relieve(Processor& cpu, PageCount pages) {
+  std::uint64_t listings = 0;
   const auto enough = [&]() PAGODA_REQUIRES(core_.pfns.lock) {
     core_.transfers.complete(cpu.now(), core_.pfns);
     if (core_.pfns.available() < pages) return false;
@@ -215,6 +216,7 @@ ShortageRelief::Outcome MemoryManager::relieve(Processor& cpu, PageCount pages) 
     const LockGuard guard(core_.pfns.lock);
     if (enough()) return Outcome::kAvailable;
     ++core_.counters.shortages;
+    listings = core_.pfns.listings();
     const std::uint64_t progress = core_.counters.page_file_pages_written + core_.counters.mapped_file_pages_written +
                                    core_.counters.zero_pages_found + core_.counters.pages_compressed +
                                    core_.pfns.repurposed();
@@ -238,6 +240,8 @@ ShortageRelief::Outcome MemoryManager::relieve(Processor& cpu, PageCount pages) 
     if (PAGODA_FAULT_SWITCH(no_memory_beside_a_write) && core_.transfers.next() == kNever)
       return progress ? Outcome::kTryAgain : Outcome::kHopeless;
     // With every slot in use what was trimmed may all be modified, and clean pages are still in working sets: go on.
+    // Where there was nothing to do, another processor was at it, and may have used up already what it gained.
+    progress |= core_.pfns.listings() != listings;
     if (!core_.transfers.wait_for_any(cpu, core_.pfns)) return progress ? Outcome::kTryAgain : Outcome::kHopeless;
   }
   if (cpu.is_blocked()) return Outcome::kYield;

@@ -10,7 +10,7 @@ namespace pagoda::nt {
 namespace {
 
 // Addresses that one look at the watch takes. A choice.
-constexpr std::size_t kAddressesAtOnce = 512;
+constexpr std::size_t kWrittenAtOnce = 512;
 
 struct Watching {
   HANDLE process = nullptr;
@@ -38,7 +38,7 @@ Result<> get(const Watching& request) {
   const auto target = PAGODA_TRY(target_process(*caller, request.process, PROCESS_VM_OPERATION));
   const auto reset_found = request.flags != 0 ? mm::ProcessSpace::WatchReset::kYes : mm::ProcessSpace::WatchReset::kNo;
   // Part by part, whatever room there is: none of the caller's memory is touched under a lock.
-  std::array<VirtualAddress, kAddressesAtOnce> written;
+  std::array<VirtualAddress, kWrittenAtOnce> written;
   std::size_t found = 0;
   const VirtualAddress end = request.base + request.size;
   for (VirtualAddress next = request.base;;) {

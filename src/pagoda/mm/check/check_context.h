@@ -24,12 +24,12 @@
 namespace pagoda::mm::checking {
 
 // Every rule, in the order in which the headers state them. A rule that is not here does not compile.
-inline constexpr std::array<std::string_view, 64> kRules{
+inline constexpr std::array<std::string_view, 65> kRules{
     "PL1",  "PL2", "PL3", "PL4",                                                             // pfn/page_lists.h
     "PF1",  "PF2", "PF3", "PF4", "PF5", "PF6", "PF7", "PF8", "PF9", "PF10", "PF11", "PF12",  // pfn/pfn_database.h
     "PF13",                                                                                  // pfn/available_blocks.h
     "PT1",  "PT2", "PT3", "PT4", "PT5",                                                      // space/page_tables.h
-    "VT1",  "VT2", "VT3", "VT4",                                                             // space/vad_tree.h
+    "VT1",  "VT2", "VT3", "VT4", "VT5",                                                      // space/vad_tree.h
     "AS1",  "AS2", "AS3", "AS4", "AS5", "AS6", "AS7",                                        // space/address_space.h
     "VE1",  "VE2",                                                                           // region/vad_extra.h
     "WW1",                                                                                   // region/write_watch.h

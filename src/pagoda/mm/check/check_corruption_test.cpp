@@ -252,6 +252,7 @@ const Corruption kCorruptions[] = {
     {"VT2", "Balance", [](Scene& s) { Corruptor::unbalance(s.vad()); }},
     {"VT3", "Gap", [](Scene& s) { s.vad().range = {s.vad().range.first + PageCount(16), PageCount(16)}; }},
     {"VT4", "Parent", [](Scene& s) { Corruptor::lose_parent(s.vad()); }},
+    {"VT5", "Pages", [](Scene& s) { ++Corruptor::vad_pages(s.space()); }},
     {"AS1", "EntriesOutside",
      [](Scene& s) { Corruptor::vads(s.space()).shrink(s.vad(), {s.vad().range.first, PageCount(4)}); }},
     {"AS2", "RegionCharge", [](Scene& s) { ++s.vad().commit_charge; }},

@@ -1,4 +1,4 @@
-// One space: VT1 to VT4, AS1 to AS3, AS5, WW1, AW1, AW3, DF1, DF2, WS1 to WS3.
+// One space: VT1 to VT5, AS1 to AS3, AS5, WW1, AW1, AW3, DF1, DF2, WS1 to WS3.
 #include <fmt/format.h>
 
 #include "pagoda/mm/check/check_context.h"
@@ -273,7 +273,8 @@ void check_vads(Context& c, ProcessSpace& space, PageCount commit) {
   const VadTree& vads = space.vads();
   bool sound = true;
   vads.check([&](const char* rule, const std::string& text) {
-    sound = false;
+    // A count that is wrong leads nowhere.
+    sound = sound && std::string_view(rule) == "VT5";
     c.find(Rule(rule), fmt::format("space {}: {}", space.id(), text));
   });
   c.charge += space.total_charge();

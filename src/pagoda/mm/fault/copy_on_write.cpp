@@ -1,21 +1,26 @@
 // The first write to a page that a write copies: the program gets a private page, and is one fewer who shares the
-// other. Commit was charged when the view was made, or the fork.
+// other; or, as the last of those that a fork left, takes it back. Commit was charged when the view was made, or the
+// fork.
 #include "pagoda/mm/fault/fault.h"
 #include "pagoda/mm/ws/replacement.h"
 
 namespace pagoda::mm::fault {
 
 Outcome copy_on_write(Context& c) {
-  if (take_back(c)) return {Status::kSuccess, FaultKind::kFirstWrite};
   const Pfn shared = c.core.codec.frame(c.raw);
   const Protection protection = unshared(c.protection);
   PfnDatabase::TakenFrame taken{};
+  bool is_own = false;
   {
     const LockGuard guard(c.core.pfns.lock);
-    const auto result = c.core.pfns.take(c.cpu, Contents::kAny);
-    if (!result) return {Status::kNoMemory};
-    taken = *result;
+    is_own = take_back(c);
+    if (!is_own) {
+      const auto result = c.core.pfns.take(c.cpu, Contents::kAny);
+      if (!result) return {Status::kNoMemory};
+      taken = *result;
+    }
   }
+  if (is_own) return map_taken_back(c);
   // This mapping keeps the shared page where it is.
   c.cpu.physical().copy(shared, taken.frame);
   c.cpu.charge(c.core.machine.costs().copy_page);

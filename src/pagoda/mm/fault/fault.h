@@ -58,9 +58,10 @@ Outcome page_file(Context& context, PhysicalAddress pte, PteHome home) PAGODA_RE
 Outcome compressed(Context& context) PAGODA_REQUIRES(context.space.lock);
 // The PTE leads to a prototype PTE, which `context.prototype` names.
 Outcome prototype(Context& context) PAGODA_REQUIRES(context.space.lock);
-// The PTE is valid, and the page is shared by a fork: if nobody else shares it any more, it becomes this space's own.
-// Whether it did.
+// The PTE is valid. If a fork shared the page and nobody else shares it any more, it becomes this space's own; whether it
+// did. Then `map_taken_back`, without the PFN lock. Requires: the PFN lock.
 bool take_back(Context& context) PAGODA_REQUIRES(context.space.lock);
+Outcome map_taken_back(Context& context) PAGODA_REQUIRES(context.space.lock);
 // The PTE is valid, and a write to it makes a private copy, or takes the page back.
 Outcome copy_on_write(Context& context) PAGODA_REQUIRES(context.space.lock);
 // The page of the space, which a fork shares, gets a copy, whatever its rights are; the caller sets them anew. Does

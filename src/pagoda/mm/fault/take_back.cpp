@@ -5,30 +5,34 @@ namespace pagoda::mm::fault {
 
 bool take_back(Context& c) {
   Core& core = c.core;
+  core.pfns.lock.assert_held();
   const Pfn frame = core.codec.frame(c.raw);
   if (!core.pfns.contains(frame)) return false;
-  const Protection protection = unshared(c.protection);
-  {
-    const LockGuard guard(core.pfns.lock);
-    const PhysicalAddress entry = core.pfns.entry(frame).pte();
-    // A count of one is this space's, and only a fork of it, which needs its lock, could add to that.
-    if (!core.prototypes.is_clone(entry) || core.prototypes.clone_references(core.prototypes.address_of(entry)) != 1)
-      return false;
-    const VirtualAddress prototype = core.prototypes.address_of(entry);
-    machine::store_entry(c.cpu.physical(), core.mode, entry, 0);
-    core.pfns.move_to_table(frame, c.pte, core.codec.with_protection(core.pfns.entry(frame).original_pte, protection));
-    core.commit.give_back(core.prototypes.drop_moved_clone(prototype));
-    core.pfns.make_dirty(frame);
-  }
+  const PhysicalAddress entry = core.pfns.entry(frame).pte();
+  if (!core.prototypes.is_clone(entry)) return false;
+  // A count of one is this space's, and only a fork of it, which needs its lock, could add to that.
+  const VirtualAddress prototype = core.prototypes.address_of(entry);
+  if (core.prototypes.clone_references(prototype) != 1) return false;
+  machine::store_entry(c.cpu.physical(), core.mode, entry, 0);
+  core.pfns.move_to_table(frame, c.pte,
+                          core.codec.with_protection(core.pfns.entry(frame).original_pte, unshared(c.protection)));
+  core.commit.give_back(core.prototypes.drop_moved_clone(prototype));
+  core.pfns.make_dirty(frame);
+  return true;
+}
+
+Outcome map_taken_back(Context& c) {
+  const Pfn frame = c.core.codec.frame(c.raw);
   WorkingSet& ws = c.space.working_set();
   const std::uint32_t slot = ws.find_shared(c.page);
   ws.make_private(slot);
-  core.pfns.set_working_set_slot(frame, slot);
-  // No processor may do less than before with it: nothing to shoot down.
-  c.space.tables().replace(c.cpu, c.pte, core.codec.valid(frame, protection, c.space.owner(), PteCodec::Dirty::kYes));
+  c.core.pfns.set_working_set_slot(frame, slot);
+  // No processor may do less with it than before: nothing to shoot down.
+  c.space.tables().replace(c.cpu, c.pte,
+                           c.core.codec.valid(frame, unshared(c.protection), c.space.owner(), PteCodec::Dirty::kYes));
   c.space.record_write(c.page);
-  core.note(c.cpu, EventKind::kFirstWrite, c.pte, frame, c.raw);
-  return true;
+  c.core.note(c.cpu, EventKind::kFirstWrite, c.pte, frame, c.raw);
+  return {Status::kSuccess, FaultKind::kFirstWrite};
 }
 
 }  // namespace pagoda::mm::fault

@@ -174,6 +174,7 @@ Result<VirtualAddress> PrototypePool::make_clone_page(machine::Processor& cpu) {
   page.address = address;
   page.references.resize(entries_per_page());
   page.protections.resize(entries_per_page(), Protection::kNone);
+  page.free.reserve(entries_per_page());
   for (std::size_t entry = entries_per_page(); entry-- > 0;) page.free.push_back(static_cast<std::uint16_t>(entry));
   add_partial(number);
   ++clone_pages_;

@@ -8,7 +8,7 @@ namespace {
 
 // Reads of a table that what must not fail asks for, and the time between two. Choices: ten seconds of a dead disk.
 constexpr unsigned kMostAttempts = 1000;
-constexpr Duration kRetryDelay = 10_ms;
+constexpr Duration kTableRetryDelay = 10_ms;
 
 // The table is in a backing in memory.
 bool decompress_table(Core& core, Processor& cpu, PhysicalAddress entry, RawPte raw, std::uint32_t used, Pfn& frame)
@@ -91,7 +91,7 @@ Status AddressSpace::bring_in(Processor& cpu, Vpn page, For purpose, unsigned lo
     if (status == Status::kSuccess) continue;
     if (purpose != For::kEnd) return status;
     PAGODA_CHECK_LT(++failures, kMostAttempts);  // KERNEL_DATA_INPAGE_ERROR.
-    cpu.advance_to(cpu.now() + kRetryDelay);
+    cpu.advance_to(cpu.now() + kTableRetryDelay);
   }
 }
 

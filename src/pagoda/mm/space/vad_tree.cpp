@@ -484,7 +484,7 @@ struct VadTree::Checker {
       finding("VT4", std::to_string(seen) + " VADs in the tree, " + std::to_string(tree.size_) + " counted");
     }
     if (pages != tree.pages_.value()) {
-      finding("VT4", std::to_string(pages) + " pages in all VADs, " + to_string(tree.pages_) + " counted");
+      finding("VT5", std::to_string(pages) + " pages in all VADs, " + to_string(tree.pages_) + " counted");
     }
     if (tree.last_ != before) finding("VT4", "the last VAD is not the one of the highest address");
     if (tree.hint_ != nullptr && !saw_hint) finding("VT4", "the hint is not in the tree");

@@ -10,7 +10,8 @@
 //   [VT1] Ranges are not empty, ascend in order and do not overlap.
 //   [VT2] Heights of siblings differ by at most one, and the balance of each node says by how much.
 //   [VT3] The gap before each VAD and the largest gaps on its two sides are what the ranges say.
-//   [VT4] Parent links, the counts, the last VAD, the hint and the list of free nodes agree with the tree.
+//   [VT4] Parent links, the count, the last VAD, the hint and the list of free nodes agree with the tree.
+//   [VT5] The pages of all VADs are counted.
 // Locking: the lock of the address space, throughout.
 // Source: reference/nt.md 5 (AVL tree with hint; first fit in 64 KB steps). Gaps in the nodes are Pagoda's: NT walks
 // the tree.

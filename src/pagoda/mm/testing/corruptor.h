@@ -27,6 +27,7 @@ struct Corruptor {
   static WorkingSet& working_set(ProcessSpace& space) PAGODA_NO_THREAD_SAFETY { return space.working_set_; }
   static machine::ProcessorSet& loaded_on(ProcessSpace& space) PAGODA_NO_THREAD_SAFETY { return space.loaded_on_; }
   static VadTree& vads(ProcessSpace& space) PAGODA_NO_THREAD_SAFETY { return space.vads_; }
+  static PageCount& vad_pages(ProcessSpace& space) PAGODA_NO_THREAD_SAFETY { return space.vads_.pages_; }
   static Bitmap& asids(MemoryManager& manager) PAGODA_NO_THREAD_SAFETY { return manager.asids_; }
   static PfnDatabase::ActiveShared& active_shared(Core& core) PAGODA_NO_THREAD_SAFETY {
     return core.pfns.active_shared_;

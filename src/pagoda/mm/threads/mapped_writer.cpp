@@ -13,8 +13,8 @@ namespace pagoda::mm {
 namespace {
 
 // Choices, as the modified page writer's.
-constexpr int kTransfersPerRun = 8;
-constexpr Duration kRetryDelay = 10_ms;
+constexpr int kMappedTransfersPerRun = 8;
+constexpr Duration kMappedRetryDelay = 10_ms;
 
 }  // namespace
 
@@ -39,7 +39,7 @@ void MappedWriter::run(Processor& cpu) {
       by_age_ = cpu.now() + kMappedPageAge;
     }
   }
-  for (int transfers = 0; transfers < kTransfersPerRun; ++transfers) {
+  for (int transfers = 0; transfers < kMappedTransfersPerRun; ++transfers) {
     {
       const LockGuard guard(core_.pfns.lock);
       if (!wanted() || cpu.now() < not_before_) return;
@@ -73,7 +73,7 @@ bool MappedWriter::write_cluster(Processor& cpu) {
   if (write.status == Status::kSuccess) return true;
   const LockGuard guard(core_.pfns.lock);
   aged_ = 0;
-  not_before_ = std::max(cpu.now(), write.completes) + kRetryDelay;
+  not_before_ = std::max(cpu.now(), write.completes) + kMappedRetryDelay;
   return true;
 }
 

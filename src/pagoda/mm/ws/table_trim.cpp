@@ -6,7 +6,7 @@ namespace pagoda::mm {
 
 namespace {
 
-constexpr std::size_t kBatch = 32;
+constexpr std::size_t kTableBatch = 32;
 
 class TableTrim {
  public:
@@ -66,7 +66,7 @@ class TableTrim {
   Core& core_;
   Processor& cpu_;
   const PageCount most_;
-  FlushBatchOf<kBatch> batch_;
+  FlushBatchOf<kTableBatch> batch_;
   PageCount count_;
 };
 
