@@ -187,8 +187,6 @@ class PfnDatabase {
   // what comes back. Not for a file's data, whose pages are freed instead.
   void page_out_prototypes(Pfn frame, PhysicalAddress pte, RawPte original) PAGODA_REQUIRES(lock);
   void rescue_prototypes(Pfn frame, std::uint32_t pool_page, std::uint64_t owner) PAGODA_REQUIRES(lock);
-  // Pages of prototype PTEs of which none is resident, other than those that are pinned: they could be paged out.
-  [[nodiscard]] PageCount idle_prototype_pages() const PAGODA_REQUIRES(lock) { return idle_prototype_pages_; }
   // Active -> free: a page table whose entries are all zero; a page of prototype PTEs of which none is resident.
   void free_page_table(Pfn frame) PAGODA_REQUIRES(lock);
   void free_prototype_page(Pfn frame) PAGODA_REQUIRES(lock);
@@ -273,16 +271,10 @@ class PfnDatabase {
   // The frame holds a page of the pool from now on, or no more.
   void add_to_pool(PfnEntry& entry, std::uint32_t pool_page, std::uint64_t owner) PAGODA_REQUIRES(lock);
   void remove_from_pool(const PfnEntry& entry) PAGODA_REQUIRES(lock);
-  // Counts a table that has got its first share beyond 1, or lost it.
-  void note_busy(Pfn table) PAGODA_REQUIRES(lock) { count_idle(entry(table)) -= PageCount(counts_as_idle(table)); }
-  void note_idle(Pfn table) PAGODA_REQUIRES(lock) { count_idle(entry(table)) += PageCount(counts_as_idle(table)); }
-  [[nodiscard]] PageCount& count_idle(const PfnEntry& table) PAGODA_REQUIRES(lock) {
-    return table.prototype_pte ? idle_prototype_pages_ : idle_tables_;
-  }
-  // A root is none.
-  [[nodiscard]] std::uint64_t counts_as_idle(Pfn table) const {
-    return entry(table).prototype_pte != 0 || entry(table).containing_page() != table ? 1 : 0;
-  }
+  // The table, or page of prototype PTEs, has got its first share beyond 1, or lost it, or begins or ends to be one. The
+  // roots of spaces are not counted.
+  void note_busy(Pfn table) PAGODA_REQUIRES(lock);
+  void note_idle(Pfn table) PAGODA_REQUIRES(lock);
 
   const PteCodec& codec_;
   PageFileSlots& slots_;
@@ -294,7 +286,6 @@ class PfnDatabase {
   Pfn never_used_ PAGODA_GUARDED_BY(lock);
   PageCount available_ PAGODA_GUARDED_BY(lock);
   PageCount idle_tables_ PAGODA_GUARDED_BY(lock);
-  PageCount idle_prototype_pages_ PAGODA_GUARDED_BY(lock);
   AvailableBlocks blocks_ PAGODA_GUARDED_BY(lock);
   ActiveShared active_shared_ PAGODA_GUARDED_BY(lock);
   std::uint64_t repurposed_ PAGODA_GUARDED_BY(lock) = 0;

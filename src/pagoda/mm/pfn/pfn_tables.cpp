@@ -51,23 +51,41 @@ void PfnDatabase::rescue_table(Pfn frame, std::uint32_t used) {
   note_idle(frame);
 }
 
+void PfnDatabase::note_busy(Pfn table) {
+  const PfnEntry& e = entry(table);
+  if (e.prototype_pte == 0) {
+    if (e.containing_page() != table) --idle_tables_;
+    return;
+  }
+  const std::uint32_t place = e.ws_index;
+  const std::uint32_t moved = prototype_pages_.remove_idle(e.used_entries, place);
+  writable(prototype_pages_.frame(moved)).ws_index = place;
+}
+
+void PfnDatabase::note_idle(Pfn table) {
+  PfnEntry& e = writable(table);
+  if (e.prototype_pte != 0) {
+    e.ws_index = prototype_pages_.add_idle(e.used_entries);
+  } else if (e.containing_page() != table) {
+    ++idle_tables_;
+  }
+}
+
 void PfnDatabase::add_to_pool(PfnEntry& e, std::uint32_t pool_page, std::uint64_t owner) {
   const Pfn frame = e.pte().pfn();
   e.page_table = 1;
   e.prototype_pte = 1;
   e.original_pte = owner;
   e.used_entries = pool_page;
-  e.ws_index = prototype_pages_.add(pool_page, frame);
   e.share_count = 1;
+  prototype_pages_.add(pool_page, frame);
   note_idle(frame);
 }
 
 void PfnDatabase::remove_from_pool(const PfnEntry& e) {
   PAGODA_CHECK(e.page_table && e.prototype_pte && e.share_count == 1);
   note_busy(e.pte().pfn());
-  const std::uint32_t place = e.ws_index;
-  const std::uint32_t moved = prototype_pages_.remove(e.used_entries, place);
-  if (moved != e.used_entries) writable(prototype_pages_.frame(moved)).ws_index = place;
+  prototype_pages_.remove(e.used_entries);
 }
 
 void PfnDatabase::make_prototype_page(Pfn frame, std::uint32_t pool_page, std::uint64_t owner) {

@@ -23,22 +23,28 @@ VirtualRange paged_pool(const machine::PagingMode& mode) {
 PrototypePages::PrototypePages(const machine::PagingMode& mode)
     : base_(paged_pool(mode).first), size_(pages_of(paged_pool(mode).count)), frames_(size_.value()) {}
 
-std::uint32_t PrototypePages::add(std::uint32_t page, Pfn frame) {
+void PrototypePages::add(std::uint32_t page, Pfn frame) {
   PAGODA_CHECK_EQ(frames_[page], 0U);
   frames_[page] = frame.value();
   ++count_;
-  in_memory_.push_back(page);
-  return static_cast<std::uint32_t>(in_memory_.size() - 1);
 }
 
-std::uint32_t PrototypePages::remove(std::uint32_t page, std::uint32_t place) {
+void PrototypePages::remove(std::uint32_t page) {
   PAGODA_CHECK_NE(frames_[page], 0U);
-  PAGODA_CHECK_EQ(in_memory_[place], page);
   frames_[page] = 0;
   --count_;
-  const std::uint32_t moved = in_memory_.back();
-  in_memory_[place] = moved;
-  in_memory_.pop_back();
+}
+
+std::uint32_t PrototypePages::add_idle(std::uint32_t page) {
+  idle_.push_back(page);
+  return static_cast<std::uint32_t>(idle_.size() - 1);
+}
+
+std::uint32_t PrototypePages::remove_idle(std::uint32_t page, std::uint32_t place) {
+  PAGODA_CHECK_EQ(idle_[place], page);
+  const std::uint32_t moved = idle_.back();
+  idle_[place] = moved;
+  idle_.pop_back();
   return moved;
 }
 

@@ -6,13 +6,15 @@
 //
 // A page of the pool can be out of memory, as a page table can (space/page_tables.h). Its place is then said by an entry
 // of a *pool table*: a frame with the entries of the pool's pages side by side, as the system's page tables have them,
-// made when the first of them goes out. That entry owns the frame in which the page is on its way.
+// made when the first of them goes out. That entry owns the frame in which the page is on its way. What is given up of
+// a page while it is out stays until it is back: the page is *given up*, and the segment reaper brings it in.
 //
 // Locking: the PFN lock, throughout.
 #pragma once
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <span>
 #include <unordered_map>
 #include <utility>
@@ -28,6 +30,7 @@ namespace pagoda::mm {
 class PrototypePages {
  public:
   static constexpr std::uint64_t kClone = std::uint64_t{1} << 63;  // In an owner word.
+  static constexpr std::uint64_t kNobody = 0;  // The owner word of a page whose owner went while it was out.
 
   explicit PrototypePages(const machine::PagingMode& mode);
 
@@ -48,11 +51,15 @@ class PrototypePages {
     return frame == 0 ? kNoPfn : Pfn(frame);
   }
   [[nodiscard]] PageCount count() const { return count_; }  // Pages in memory.
-  // Returns the page's place among those in memory.
-  std::uint32_t add(std::uint32_t page, Pfn frame);
+  void add(std::uint32_t page, Pfn frame);
+  void remove(std::uint32_t page);
+
+  // --- Pages in memory of which no entry is resident ---
+  [[nodiscard]] std::span<const std::uint32_t> idle() const { return idle_; }
+  // Returns the page's place among them.
+  std::uint32_t add_idle(std::uint32_t page);
   // Requires: that place. The last page takes it, and is returned.
-  std::uint32_t remove(std::uint32_t page, std::uint32_t place);
-  [[nodiscard]] std::span<const std::uint32_t> in_memory() const { return in_memory_; }
+  std::uint32_t remove_idle(std::uint32_t page, std::uint32_t place);
 
   // --- Pages that are out ---
   [[nodiscard]] bool is_out(std::uint32_t page) const { return out_.contains(page); }
@@ -61,6 +68,13 @@ class PrototypePages {
   [[nodiscard]] std::uint64_t owner_of_out(std::uint32_t page) const { return out_.at(page); }
   void add_out(std::uint32_t page, std::uint64_t owner) { out_.emplace(page, owner); }
   void remove_out(std::uint32_t page) { out_.erase(page); }
+  // The page that is out has lost its owner, and with it all that its entries name.
+  void disown(std::uint32_t page) {
+    out_.at(page) = kNobody;
+    given_up_.insert(page);
+  }
+  [[nodiscard]] std::set<std::uint32_t>& given_up() { return given_up_; }
+  [[nodiscard]] const std::set<std::uint32_t>& given_up() const { return given_up_; }
   // The pool tables, by page / entries of a table.
   [[nodiscard]] std::map<std::uint32_t, Pfn>& tables() { return tables_; }
   [[nodiscard]] const std::map<std::uint32_t, Pfn>& tables() const { return tables_; }
@@ -87,8 +101,9 @@ class PrototypePages {
   const PageCount size_;
   SparseArray<std::uint32_t> frames_;  // By page; 0: none.
   PageCount count_;
-  std::vector<std::uint32_t> in_memory_;  // Pages, in no order that means anything.
+  std::vector<std::uint32_t> idle_;  // In no order that means anything.
   std::map<std::uint32_t, std::uint64_t> out_;
+  std::set<std::uint32_t> given_up_;  // Of those that are out.
   std::map<std::uint32_t, Pfn> tables_;
   std::unordered_map<std::uint32_t, PrototypeOwner*> owners_;  // By number; nothing walks them.
   std::vector<std::uint32_t> emptied_;

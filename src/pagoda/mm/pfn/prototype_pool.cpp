@@ -42,8 +42,17 @@ Result<VirtualAddress> PrototypePool::reserve(PageCount pages) {
 
 void PrototypePool::release(VirtualAddress first, PageCount pages) {
   pfns_.lock.assert_held();
-  std::uint64_t start = pages_.number_of(first);
-  std::uint64_t size = pages.value();
+  const auto begin = pages_.number_of(first);
+  const auto end = begin + static_cast<std::uint32_t>(pages.value());
+  auto next = begin;
+  for (auto out = pages_.given_up().lower_bound(begin); out != pages_.given_up().end() && *out < end; ++out) {
+    if (*out > next) release_run(next, *out - next);
+    next = *out + 1;
+  }
+  if (end > next) release_run(next, end - next);
+}
+
+void PrototypePool::release_run(std::uint64_t start, std::uint64_t size) {
   const auto after = free_.lower_bound(start);
   if (after != free_.end() && after->first == start + size) {
     size += after->second;
@@ -107,7 +116,11 @@ bool PrototypePool::page_out(machine::Processor& cpu, std::uint32_t page) {
     pfns_.make_page_table(taken->frame, PhysicalAddress(taken->frame));
     pages_.tables().emplace(block, taken->frame);
   }
-  pages_.add_out(page, pfns_.entry(frame).original_pte);
+  const std::uint64_t owner = pfns_.entry(frame).original_pte;
+  pages_.add_out(page, owner);
+  // Nothing new is put where it cannot be reached.
+  if (const auto number = static_cast<std::uint32_t>(owner); (owner & PrototypePages::kClone) != 0)
+    if (!clones_[number]->free.empty()) remove_partial(number);
   const PhysicalAddress entry = out_entry(pages_.address_of(page));
   machine::store_entry(cpu.physical(), codec_.mode(), entry, codec_.transition(frame, Protection::kReadWrite));
   pfns_.add_table_use(entry.pfn());
@@ -134,19 +147,61 @@ void PrototypePool::free_pool_table_if_empty(VirtualAddress prototype) {
   pages_.tables().erase(table);
 }
 
-void PrototypePool::page_in(const machine::Processor& cpu, VirtualAddress prototype) {
+PageCount PrototypePool::page_in(const machine::Processor& cpu, VirtualAddress prototype) {
   pfns_.lock.assert_held();
   const Pfn frame = codec_.frame(machine::load_entry(cpu.physical(), codec_.mode(), out_entry(prototype)));
   const std::uint64_t owner = leave_pool_table(cpu, prototype);
   pfns_.rescue_prototypes(frame, pages_.number_of(prototype), owner);
   free_pool_table_if_empty(prototype);
+  return drop_given_up(cpu, prototype);
 }
 
-void PrototypePool::page_in(const machine::Processor& cpu, VirtualAddress prototype, Pfn frame) {
+PageCount PrototypePool::page_in(const machine::Processor& cpu, VirtualAddress prototype, Pfn frame) {
   pfns_.lock.assert_held();
   const std::uint64_t owner = leave_pool_table(cpu, prototype);
   pfns_.make_prototype_page(frame, pages_.number_of(prototype), owner);
   free_pool_table_if_empty(prototype);
+  return drop_given_up(cpu, prototype);
+}
+
+template <class Unused>
+void PrototypePool::drop_entries(const machine::Processor& cpu, PhysicalAddress first, Unused&& unused) {
+  for (std::size_t entry = 0; entry < entries_per_page(); ++entry)
+    if (unused(entry)) pfns_.drop_prototype(cpu, first + ByteCount(entry * codec_.mode().entry_bytes));
+}
+
+PageCount PrototypePool::drop_given_up(const machine::Processor& cpu, VirtualAddress prototype) {
+  const std::uint32_t page = pages_.number_of(prototype);
+  const bool given_up = pages_.given_up().erase(page) > 0;
+  const VirtualAddress address = pages_.address_of(page);
+  const PhysicalAddress first = find(address);
+  if (owner_word(address) == PrototypePages::kNobody) {
+    drop_entries(cpu, first, [](std::size_t) { return true; });
+    pfns_.free_prototype_page(first.pfn());
+    release_run(page, 1);
+    return {};
+  }
+  if (!is_clone(address)) return {};
+  const std::uint32_t number = clone_number(address);
+  ClonePage& clones = *clones_[number];
+  if (given_up) {
+    std::vector<bool> known(entries_per_page());
+    for (const std::uint16_t entry : clones.free) known[entry] = true;
+    drop_entries(cpu, first, [&](std::size_t entry) {
+      if (clones.references[entry] > 0 || known[entry]) return false;
+      clones.free.push_back(static_cast<std::uint16_t>(entry));
+      return true;
+    });
+  }
+  if (clones.free.empty()) return {};
+  add_partial(number);
+  return clones.free.size() == clones.references.size() ? free_clone_page(number) : 0_pages;
+}
+
+std::optional<VirtualAddress> PrototypePool::given_up_from(VirtualAddress prototype) const {
+  const auto found = pages_.given_up().lower_bound(pages_.number_of(prototype));
+  if (found == pages_.given_up().end()) return std::nullopt;
+  return pages_.address_of(*found);
 }
 
 void PrototypePool::free_page(VirtualAddress prototype) {
@@ -231,6 +286,11 @@ PageCount PrototypePool::drop_clone_reference(const machine::Processor& cpu, Vir
     --count;
     return {};
   }
+  if (is_out(prototype)) {
+    count = 0;
+    pages_.given_up().insert(pages_.number_of(prototype));
+    return {};
+  }
   pfns_.drop_prototype(cpu, find(prototype));
   return drop_moved_clone(prototype);
 }
@@ -244,9 +304,12 @@ PageCount PrototypePool::drop_moved_clone(VirtualAddress prototype) {
   count = 0;
   if (page.free.empty()) add_partial(number);
   page.free.push_back(static_cast<std::uint16_t>(entry_of(prototype)));
-  if (page.free.size() < page.references.size()) return {};
+  return page.free.size() == page.references.size() ? free_clone_page(number) : 0_pages;
+}
+
+PageCount PrototypePool::free_clone_page(std::uint32_t number) {
   remove_partial(number);
-  const VirtualAddress address = page.address;
+  const VirtualAddress address = clones_[number]->address;
   free_page(address);
   release(address, 1_pages);
   clones_[number].reset();
@@ -265,11 +328,14 @@ void PrototypePool::check_clones(const std::function<void(const std::string&)>& 
         page.free, [&](std::uint16_t entry) { return entry < page.references.size() && page.references[entry] == 0; });
     std::vector<std::uint16_t> entries = page.free;
     std::ranges::sort(entries);
-    if (!knows_them || page.free.size() != unused || std::ranges::adjacent_find(entries) != entries.end()) {
+    // Of a page that is out some may have been given up.
+    const bool all = page.free.size() == unused ||
+                     (page.free.size() < unused && pages_.given_up().contains(pages_.number_of(page.address)));
+    if (!knows_them || !all || std::ranges::adjacent_find(entries) != entries.end()) {
       finding(to_string(page.address) + " has " + std::to_string(unused) + " clone entries that are not in use, and " +
               std::to_string(page.free.size()) + " in its list");
     }
-    if (page.free.empty()) continue;
+    if (page.free.empty() || is_out(page.address)) continue;
     ++pages_with_free;
     if (page.place >= partial_.size() || partial_[page.place] != number)
       finding(to_string(page.address) + " has free clone entries and is not where new ones are looked for");

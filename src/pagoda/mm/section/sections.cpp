@@ -307,7 +307,10 @@ void Sections::destroy(Processor& cpu, ControlArea& area) {
       const LockGuard guard(core_.pfns.lock);
       const VirtualAddress address = run.prototypes + bytes_of(n);
       const PhysicalAddress first = core_.prototypes.find(address);
-      if (first == PrototypePool::kNone) continue;
+      if (first == PrototypePool::kNone) {
+        if (core_.prototypes.is_out(address)) core_.prototypes.give_up(address);
+        continue;
+      }
       {
         const PrototypePool::Pin pin(core_.prototypes, first);
         for (std::uint64_t offset = 0; offset < kPageBytes; offset += width)
