@@ -219,6 +219,11 @@ const Corruption kCorruptions[] = {
        s.make_clone();
        Corruptor::partial_clones(s.core().prototypes).clear();
      }},
+    {"PP5", "APageThatCouldGoOutIsNotKnown",
+     [](Scene& s) {
+       s.make_clone();
+       Corruptor::idle(Corruptor::prototype_pages(s.core())).clear();
+     }},
 
     // --- Frames of shared pages ---
     {"PF2", "SharedByMore", [](Scene& s) { ++s.entry(s.shared_dirty()).share_count; }},
