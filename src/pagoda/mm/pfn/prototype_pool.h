@@ -14,7 +14,8 @@
 // Invariants (mm::check):
 //   [PP1] Every page in use has a frame that says so, and the frame's number leads back here.
 //   [PP2] Pages of prototype PTEs lie in their owner's runs; those of a file's data have a resident entry.
-//   [PP3] The count of a clone entry equals the PTEs that name it; the entry is zero iff the count is 0.
+//   [PP3] The count of a clone entry equals the PTEs that name it; the entry is zero iff the count is 0. None of them has
+//         the right to write.
 //   [PP4] A clone page knows how many of its entries are in use and which are not, and is among the pages with free
 //         entries iff it has one and is in memory.
 //   [PP5] A page that is out has no resident entry, and a pool table says where it is; what has nobody who names it is

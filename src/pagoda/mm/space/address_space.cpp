@@ -155,6 +155,7 @@ void AddressSpace::protect_entry(FlushBatch& batch, Vpn page, PhysicalAddress pt
       tables_.store(cpu, pte, core_.codec.demand_zero(protection));
       return;
     }
+    PAGODA_DCHECK(!is_clone(raw));  // It was made private before.
     tables_.replace(cpu, pte, core_.codec.with_protection(raw, protection));
     if (PteCodec::is_transition(raw)) core_.pfns.set_protection(core_.codec.frame(raw), protection);
     return;
