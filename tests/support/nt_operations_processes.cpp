@@ -78,7 +78,9 @@ std::string CreateProcess::perform(Interpreter& in) const {
   const NTSTATUS expected = [&]() -> NTSTATUS {
     if (no_handle) return STATUS_ACCESS_VIOLATION;
     if ((flags & ~PAGODA_PROCESS_LARGE_ADDRESS_AWARE) != 0) return STATUS_INVALID_PARAMETER;
-    return in.find_space(in.handle(parent), PROCESS_CREATE_PROCESS, parent_process);
+    const NTSTATUS status = in.find_space(in.handle(parent), PROCESS_CREATE_PROCESS, parent_process);
+    if (status != STATUS_SUCCESS) return status;
+    return in.current().ended ? STATUS_PROCESS_IS_TERMINATING : STATUS_SUCCESS;  // It gets no handles.
   }();
   HANDLE handle = nullptr;
   const NTSTATUS got = PagodaCreateProcess(no_handle ? nullptr : &handle, PROCESS_ALL_ACCESS, in.handle(parent), flags);
