@@ -187,26 +187,28 @@ Round shortage_without_pages(std::uint64_t processes) {
   };
 }
 
-// The host's own process writes more pages than there are frames, in order; the others sleep at their minimum.
+// The host's own process writes twice as many pages as there is memory for, in order; the others sleep at their minimum.
 Round thrashing_beside(std::uint64_t processes) {
   const PageCount frames(8192 + processes * 24);
   struct Thrashing {
     explicit Thrashing(const HostConfig& config) : host(config) {}
     Host host;
     VirtualAddress base;
+    PageCount pages;
   };
   HostConfig config = host_of(frames, 1_GiB);
   config.tunables = mm::Tunables::for_memory(frames);
   const auto of = std::make_shared<Thrashing>(config);
   add_processes(of->host, processes);
-  of->base = of->host.commit(frames);
-  of->host.write_each(of->base, frames);
-  return [of, frames] {
+  of->pages = of->host.manager().available() * 2;
+  of->base = of->host.commit(of->pages);
+  of->host.write_each(of->base, of->pages);
+  return [of] {
     Stopwatch watch;
     watch.start();
-    of->host.write_each(of->base, frames);
+    of->host.write_each(of->base, of->pages);
     watch.stop();
-    return watch.nanoseconds_per(frames.value());
+    return watch.nanoseconds_per(of->pages.value());
   };
 }
 

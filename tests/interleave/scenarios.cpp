@@ -299,6 +299,27 @@ WorldConfig failed_clusters(Random& random) {
   return config;
 }
 
+// A page table for each region, which leaves memory with its pages.
+WorldConfig tables_that_leave(Random& random) {
+  WorldConfig config = small(random,
+                             {{Operation::kReadOwn, 5},
+                              {Operation::kWriteOwn, 5},
+                              {Operation::kReadOther, 3},
+                              {Operation::kDecommit, 1},
+                              {Operation::kCommit, 2},
+                              {Operation::kRelease, 1},
+                              {Operation::kProtect, 1},
+                              {Operation::kQuery, 1},
+                              {Operation::kEmptyWorkingSet, 3}},
+                             {kModifiedWriter, kBalance});
+  config.processes = 1 + static_cast<unsigned>(random.below(2));
+  config.regions = 3;
+  config.region_stride = 4_MiB;
+  config.region_pages = PageCount(1 + random.below(3));
+  if (random.below(3) == 0) config.read_error_rate = 0.2;
+  return config;
+}
+
 // Anything, with anybody, on any hardware.
 WorldConfig anything(Random& random) {
   constexpr std::array kModes{machine::PteFormat::kAmd64, machine::PteFormat::kPae, machine::PteFormat::kX86};
@@ -316,6 +337,10 @@ WorldConfig anything(Random& random) {
     config.write_error_rate = random.below(2) == 0 ? 0.05 : 0;
   }
   if (config.write_error_rate == 0) few_slots(random, config);
+  if (random.below(4) == 0) {
+    config.regions = 2;
+    config.region_stride = 4_MiB;
+  }
   config.weights = mm::torture::all_operations();
   for (unsigned& weight : config.weights)
     weight = random.below(3) == 0 ? 0 : 1 + static_cast<unsigned>(random.below(6));
@@ -343,6 +368,7 @@ constexpr std::array kScenarios{
     Scenario{"ReusedFrames", 500, reused_frames, 40},
     Scenario{"SoftwareRefills", 500, software_refills, 40},
     Scenario{"FailedClusters", 500, failed_clusters, 40},
+    Scenario{"TablesThatLeave", 600, tables_that_leave, 40},
     Scenario{"Anything", 600, anything, 40},
 };
 

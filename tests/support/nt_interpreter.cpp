@@ -181,9 +181,9 @@ std::string Interpreter::compare(const Operation& operation, NTSTATUS expected, 
   }
   const bool short_of =
       got == STATUS_COMMITMENT_LIMIT || got == STATUS_INSUFFICIENT_RESOURCES || got == STATUS_SECTION_TOO_BIG;
-  // A process that has ended is told so when it is to get its handle: at the end.
-  const bool at_the_end = expected == STATUS_SUCCESS || expected == STATUS_PROCESS_IS_TERMINATING;
-  if (at_the_end && short_of && is_short(pages_wanted)) return "";
+  // Handles are made last.
+  const bool may_be_short = expected == STATUS_SUCCESS || expected == STATUS_PROCESS_IS_TERMINATING;
+  if (may_be_short && short_of && is_short(pages_wanted)) return "";
   return fmt::format("{} gives {:#x}, expected {:#x}", to_string(operation), static_cast<std::uint32_t>(got),
                      static_cast<std::uint32_t>(expected));
 }

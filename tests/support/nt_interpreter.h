@@ -66,6 +66,10 @@ class Interpreter {
   // --- Processes ---
   [[nodiscard]] const ProcessPointer& current_process() const { return runs_.back(); }
   [[nodiscard]] ModelProcess& current() const { return *runs_.back(); }
+  // What a call that gives a handle says in the end: a process that has ended has no table for it.
+  [[nodiscard]] NTSTATUS with_handle(NTSTATUS status) const {
+    return NT_SUCCESS(status) && current().ended ? STATUS_PROCESS_IS_TERMINATING : status;
+  }
   [[nodiscard]] bool is_attached() const { return runs_.size() > 1; }
   [[nodiscard]] bool may_attach() const;
   [[nodiscard]] bool may_create_process();

@@ -78,9 +78,7 @@ std::string CreateProcess::perform(Interpreter& in) const {
   const NTSTATUS expected = [&]() -> NTSTATUS {
     if (no_handle) return STATUS_ACCESS_VIOLATION;
     if ((flags & ~PAGODA_PROCESS_LARGE_ADDRESS_AWARE) != 0) return STATUS_INVALID_PARAMETER;
-    const NTSTATUS status = in.find_space(in.handle(parent), PROCESS_CREATE_PROCESS, parent_process);
-    if (status != STATUS_SUCCESS) return status;
-    return in.current().ended ? STATUS_PROCESS_IS_TERMINATING : STATUS_SUCCESS;  // It gets no handles.
+    return in.with_handle(in.find_space(in.handle(parent), PROCESS_CREATE_PROCESS, parent_process));
   }();
   HANDLE handle = nullptr;
   const NTSTATUS got = PagodaCreateProcess(no_handle ? nullptr : &handle, PROCESS_ALL_ACCESS, in.handle(parent), flags);

@@ -75,7 +75,7 @@ std::string CreateSection::perform(Interpreter& in) const {
   const std::uint64_t pages = pages_in(asked);
   NamedAttributes named_by(name);
   const auto existing = named_by.existing(in);
-  const NTSTATUS expected = [&]() -> NTSTATUS {
+  const NTSTATUS made = [&]() -> NTSTATUS {
     if (!is_section_type(attributes)) return STATUS_INVALID_PARAMETER_6;
     if (!protection || *protection == Protection::kNoAccess || base_of(*protection) != *protection)
       return STATUS_INVALID_PAGE_PROTECTION;
@@ -84,14 +84,13 @@ std::string CreateSection::perform(Interpreter& in) const {
     if (file_handle == nullptr && asked == 0) return STATUS_INVALID_PARAMETER_4;
     if (file_handle != nullptr)
       return in.current().find(file_handle) != nullptr ? STATUS_OBJECT_TYPE_MISMATCH : STATUS_INVALID_HANDLE;
-    if (existing != nullptr && !named_by.opens()) return STATUS_OBJECT_NAME_COLLISION;
-    if (in.current().ended) return STATUS_PROCESS_IS_TERMINATING;  // It gets no handles.
-    return existing != nullptr ? STATUS_OBJECT_NAME_EXISTS : STATUS_SUCCESS;
+    if (existing != nullptr) return named_by.opens() ? STATUS_OBJECT_NAME_EXISTS : STATUS_OBJECT_NAME_COLLISION;
+    return STATUS_SUCCESS;
   }();
   const bool reserve = has(attributes, SEC_RESERVE);
   const std::uint64_t refused = reserve ? std::uint64_t{1} << 34 : in.commit_limit() + 1;  // At the latest.
-  if (expected == STATUS_SUCCESS && pages > kMostSectionPages && pages < refused) return "";
-  if (expected == STATUS_PROCESS_IS_TERMINATING && pages > kMostSectionPages) return "";  // Or it is refused before.
+  if (made == STATUS_SUCCESS && pages > kMostSectionPages && pages < refused) return "";
+  const NTSTATUS expected = in.with_handle(made);
   HANDLE handle = nullptr;
   LARGE_INTEGER maximum = large(size);
   const NTSTATUS got = NtCreateSection(no_handle ? nullptr : &handle, access, &named_by.attributes,
@@ -117,8 +116,7 @@ std::string OpenSection::perform(Interpreter& in) const {
   const NTSTATUS expected = no_handle                 ? STATUS_ACCESS_VIOLATION
                             : named_by.folded.empty() ? STATUS_OBJECT_NAME_INVALID
                             : existing == nullptr     ? STATUS_OBJECT_NAME_NOT_FOUND
-                            : in.current().ended      ? STATUS_PROCESS_IS_TERMINATING
-                                                      : STATUS_SUCCESS;
+                                                      : in.with_handle(STATUS_SUCCESS);
   HANDLE handle = nullptr;
   const NTSTATUS got = NtOpenSection(no_handle ? nullptr : &handle, access, &named_by.attributes);
   if (auto difference = in.compare(*this, expected, got); !difference.empty()) return difference;

@@ -140,7 +140,8 @@ class World {
   // What of its pages of which nobody else reads gets a number.
   std::uint32_t number_pages(std::size_t count) { return next_page_.fetch_add(static_cast<std::uint32_t>(count)); }
   [[nodiscard]] bool errors_are_injected() const { return config_.read_error_rate > 0 || config_.write_error_rate > 0; }
-  // Whether an access to memory that is there may fail with the status.
+  // Whether an access may fail with the status: to memory that is there, or for want of the page table that would say that
+  // it is not.
   [[nodiscard]] bool may_fail_with(Status status) const {
     return (status == Status::kInPageError && errors_are_injected()) ||
            (status == Status::kNoMemory && config_.may_lack_memory);

@@ -205,12 +205,7 @@ machine::FaultOutcome MemoryManager::refill(Processor& cpu, VirtualAddress va, m
 }
 
 ShortageRelief::Outcome MemoryManager::relieve(Processor& cpu, PageCount pages) {
-  // What anybody gained, so that it changes when somebody does.
-  const auto gained = [&]() PAGODA_REQUIRES(core_.pfns.lock) {
-    return core_.counters.page_file_pages_written + core_.counters.mapped_file_pages_written +
-           core_.counters.zero_pages_found + core_.counters.pages_compressed + core_.pfns.repurposed();
-  };
-  std::uint64_t before = 0;
+  std::uint64_t listings = 0;
   const auto enough = [&]() PAGODA_REQUIRES(core_.pfns.lock) {
     core_.transfers.complete(cpu.now(), core_.pfns);
     if (core_.pfns.available() < pages) return false;
@@ -221,9 +216,12 @@ ShortageRelief::Outcome MemoryManager::relieve(Processor& cpu, PageCount pages) 
     const LockGuard guard(core_.pfns.lock);
     if (enough()) return Outcome::kAvailable;
     ++core_.counters.shortages;
-    before = gained();
-    if (before != progress_) fruitless_ = 0;
-    progress_ = before;
+    listings = core_.pfns.listings();
+    const std::uint64_t progress = core_.counters.page_file_pages_written + core_.counters.mapped_file_pages_written +
+                                   core_.counters.zero_pages_found + core_.counters.pages_compressed +
+                                   core_.pfns.repurposed();
+    if (progress != progress_) fruitless_ = 0;
+    progress_ = progress;
     if (++fruitless_ > kFruitlessShortages) {
       fruitless_ = 0;  // The next fault tries anew: the disk may have recovered.
       return Outcome::kHopeless;
@@ -242,10 +240,9 @@ ShortageRelief::Outcome MemoryManager::relieve(Processor& cpu, PageCount pages) 
     if (PAGODA_FAULT_SWITCH(no_memory_beside_a_write) && core_.transfers.next() == kNever)
       return progress ? Outcome::kTryAgain : Outcome::kHopeless;
     // With every slot in use what was trimmed may all be modified, and clean pages are still in working sets: go on.
-    // And where there was nothing left to do, another processor may have done it all meanwhile.
-    if (!core_.transfers.wait_for_any(cpu, core_.pfns))
-      return progress || (gained() != before && !PAGODA_FAULT_SWITCH(gains_of_others_unseen)) ? Outcome::kTryAgain
-                                                                                              : Outcome::kHopeless;
+    // Where there was nothing to do, another processor was at it, and may have used up already what it gained.
+    progress |= core_.pfns.listings() != listings;
+    if (!core_.transfers.wait_for_any(cpu, core_.pfns)) return progress ? Outcome::kTryAgain : Outcome::kHopeless;
   }
   if (cpu.is_blocked()) return Outcome::kYield;
   complete_io(cpu);

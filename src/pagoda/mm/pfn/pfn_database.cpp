@@ -37,6 +37,7 @@ PageCount PfnDatabase::count(PageState state) const {
 
 void PfnDatabase::put(Pfn frame, PageState state, PageLists::End end) {
   lists_.insert(frame, state, end);
+  ++listings_;
   if (!is_available(state)) return;
   ++available_;
   blocks_.give(frame);
@@ -321,7 +322,7 @@ void PfnDatabase::give_up_slot(PfnEntry& e) {
   if (!codec_.has_slot(e.original_pte)) return;
   if ((!e.read_in_progress && !e.write_in_progress) || PAGODA_FAULT_SWITCH(slot_freed_during_transfer))
     slots_.free(codec_.file(e.original_pte), codec_.slot(e.original_pte));
-  e.original_pte = codec_.demand_zero(codec_.protection(e.original_pte));
+  e.original_pte = codec_.without_slot(e.original_pte);
 }
 
 // While a transfer uses a slot for the page, the page has that slot or none.

@@ -63,6 +63,9 @@ class PfnDatabase {
   [[nodiscard]] PageCount available() const PAGODA_REQUIRES(lock) { return available_; }  // NT: MmAvailablePages.
   [[nodiscard]] const AvailableBlocks& available_blocks() const PAGODA_REQUIRES(lock) { return blocks_; }
   [[nodiscard]] std::uint64_t repurposed() const PAGODA_REQUIRES(lock) { return repurposed_; }
+  // Pages put on a list ever: it changes when a page loses its last mapping, when a transfer of such a page ends, and when a frame
+  // becomes free.
+  [[nodiscard]] std::uint64_t listings() const PAGODA_REQUIRES(lock) { return listings_; }
   // Active pages that prototype PTEs own: those that come from files, and those that the paging files back.
   struct ActiveShared {
     PageCount file;
@@ -275,6 +278,7 @@ class PfnDatabase {
   AvailableBlocks blocks_ PAGODA_GUARDED_BY(lock);
   ActiveShared active_shared_ PAGODA_GUARDED_BY(lock);
   std::uint64_t repurposed_ PAGODA_GUARDED_BY(lock) = 0;
+  std::uint64_t listings_ PAGODA_GUARDED_BY(lock) = 0;
 };
 
 }  // namespace pagoda::mm

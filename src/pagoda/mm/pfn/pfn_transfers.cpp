@@ -81,7 +81,7 @@ void PfnDatabase::lose_slot(Pfn frame) {
   PfnEntry& e = writable(frame);
   PAGODA_CHECK(e.write_in_progress && codec_.has_slot(e.original_pte));
   e.modified = 1;
-  e.original_pte = codec_.demand_zero(codec_.protection(e.original_pte));
+  e.original_pte = codec_.without_slot(e.original_pte);
 }
 
 void PfnDatabase::end_write(Pfn frame, WriteOutcome outcome, SlotName to) {

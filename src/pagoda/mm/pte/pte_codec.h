@@ -173,6 +173,11 @@ class PteCodec {
     const RawPte placed = page_file(file, slot, low_protection(pte));
     return has_use_count() ? with_use_count(placed, use_count(pte)) : placed;
   }
+  // The same entry when no slot has its page.
+  [[nodiscard]] RawPte without_slot(RawPte pte) const {
+    const RawPte placeless = demand_zero(low_protection(pte));
+    return has_use_count() ? with_use_count(placeless, use_count(pte)) : placeless;
+  }
   // Page-file form with a slot; demand zero has none.
   [[nodiscard]] bool has_slot(RawPte pte) const {
     return (pte & (machine::pte_bits::kValid | soft_bits::kPrototype | soft_bits::kTransition)) == 0 &&

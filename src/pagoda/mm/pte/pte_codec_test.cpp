@@ -205,6 +205,15 @@ TEST(PteCodec, UseCountOfAmd64IsNoSlot) {
   EXPECT_FALSE(amd64().has_slot(pte));
 }
 
+TEST(PteCodec, UseCountStaysWhenASlotComesAndGoes) {
+  const RawPte table = amd64().with_use_count(amd64().demand_zero(Protection::kReadWrite), 512);
+  const RawPte written = amd64().in_slot(table, 3, PageFileSlot(7));
+  EXPECT_EQ(written, RawPte{7} << 32 | 512U << 12 | 4U << 5 | 3U << 1);
+  EXPECT_EQ(amd64().without_slot(written), table);
+  EXPECT_EQ(x86().without_slot(x86().page_file(3, PageFileSlot(7), Protection::kReadOnly)),
+            x86().demand_zero(Protection::kReadOnly));
+}
+
 #if PAGODA_DCHECKS
 TEST(PteCodecDeathTest, RefusesWhatTheFieldsCannotHold) {
   EXPECT_DEATH((void)x86().page_file(0, PageFileSlot(0x100000), Protection::kReadWrite), "1U << 20");

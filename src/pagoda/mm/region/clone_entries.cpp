@@ -1,7 +1,5 @@
 #include "pagoda/mm/region/clone_entries.h"
 
-#include <optional>
-
 namespace pagoda::mm {
 
 Result<VirtualAddress> CloneEntries::next() {
@@ -69,7 +67,8 @@ Result<> clone_entries(RegionSpace& child, RegionSpace& parent, Processor& cpu, 
   Status status = Status::kSuccess;          // Else the walk ends.
   PhysicalAddress mine = PageTables::kNone;  // This space's entry for the page, once its table exists.
   Vpn mine_end;                              // Where that table ends.
-  std::optional<Vpn> child_needs;            // The walk ended for want of the child's table for this page.
+  bool child_needs = false;                  // The walk ended for want of the child's table for `child_page`.
+  Vpn child_page;
   const auto share = [&](Vpn page, PhysicalAddress pte, RawPte raw) {
     child.lock.assert_held();
     parent.lock.assert_held();
@@ -80,7 +79,8 @@ Result<> clone_entries(RegionSpace& child, RegionSpace& parent, Processor& cpu, 
     if (mine == PageTables::kNone) {
       // One of the child's tables has gone out while its parent's were brought in.
       if (child.tables().find_out(cpu, page).any()) {
-        child_needs = page;
+        child_needs = true;
+        child_page = page;
         return false;
       }
       const auto made = child.tables().make(cpu, page);
@@ -140,7 +140,7 @@ Result<> clone_entries(RegionSpace& child, RegionSpace& parent, Processor& cpu, 
   };
   for (Vpn page = pages.first;;) {
     page = parent.tables().for_each(cpu, {page, pages.end() - page}, share);
-    if (child_needs) page = *child_needs;
+    if (child_needs) page = child_page;
     if (page == pages.end()) break;
     // A table is out. What is shared so far has lost Write before anybody runs on.
     parent.invalidate(cpu, {parent.range(), kNoPfn});
@@ -154,7 +154,7 @@ Result<> clone_entries(RegionSpace& child, RegionSpace& parent, Processor& cpu, 
       in = parent.bring_in(cpu, page, AddressSpace::For::kChange);
     }
     child.lock.take_next();
-    child_needs.reset();
+    child_needs = false;
     mine = PageTables::kNone;
     if (in != Status::kSuccess) return fail(in);
   }

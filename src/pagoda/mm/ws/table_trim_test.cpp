@@ -116,6 +116,17 @@ TEST_P(TableTrim, AReadThatFailsRaisesAnInPageErrorAndChangesNothing) {
   expect_all_there();
 }
 
+TEST_P(TableTrim, AWriteThatFailsLosesNothing) {
+  push_out();
+  trim();
+  t_.injection().write_error_rate = 1;
+  EXPECT_TRUE(t_.manager().modified_writer().write_cluster(t_.cpu()));
+  t_.finish_io();
+  EXPECT_EQ(t_.check(), "");
+  t_.injection().write_error_rate = 0;
+  expect_all_there();
+}
+
 TEST_P(TableTrim, AWriteUnderWayMayBeOvertakenByAFault) {
   push_out();
   trim();
