@@ -74,9 +74,9 @@ Result<> make_private(AddressSpace& space, Processor& cpu, VpnRange pages) PAGOD
       if (outcome.counted) ++space.faults()[static_cast<std::size_t>(outcome.kind)];
       return fail(outcome.status);
     }
+    // If it is shared yet, what it needs has come in: it is found once more.
     if (!c.must_wait()) {
       if (outcome.counted) ++space.faults()[static_cast<std::size_t>(outcome.kind)];
-      ++page;
       continue;
     }
     Status status = Status::kSuccess;

@@ -30,7 +30,7 @@ Result<ClonedPage> move_unmapped(Core& core, const Processor& cpu, PhysicalAddre
   const PteCodec& codec = core.codec;
   const Protection protection = shared_by_fork(codec.protection(raw));
   const PhysicalAddress to = core.prototypes.find(prototype);
-  core.prototypes.add_clone_reference(prototype, 2);
+  core.prototypes.use_clone_entry(prototype, protection);
   machine::store_entry(cpu.physical(), core.mode, to, codec.with_protection(raw, protection, PteHome::kSegment));
   if (codec.has_slot(raw)) core.backings.moved(codec.file(raw), codec.slot(raw), to);
   if (PteCodec::is_transition(raw)) {
@@ -50,7 +50,7 @@ Result<ClonedPage> move_mapped(Core& core, const Processor& cpu, RawPte raw, Clo
   if (PteCodec::is_dirty(raw)) core.pfns.make_dirty(frame);
   const RawPte original = core.pfns.entry(frame).original_pte;
   const Protection protection = shared_by_fork(codec.protection(original));
-  core.prototypes.add_clone_reference(prototype, 2);
+  core.prototypes.use_clone_entry(prototype, protection);
   core.pfns.move_to_prototype(frame, to, codec.with_protection(original, protection, PteHome::kSegment));
   machine::store_entry(cpu.physical(), core.mode, to,
                        codec.valid(frame, protection, PteCodec::Owner::kKernel, PteCodec::Dirty::kNo));
