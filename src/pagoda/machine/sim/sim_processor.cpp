@@ -92,8 +92,7 @@ std::byte* SimProcessor::remember(VirtualAddress va, const Translation& translat
 }
 
 Result<std::byte*> SimProcessor::translate(VirtualAddress va, Access access, Privilege privilege) {
-  const Tlb::Entry* entry = tlb_.find(va);
-  if (entry != nullptr && entry->allows(access_right(access, privilege))) return entry->host(va);
+  if (std::byte* host = find_entry(va, access, privilege)) return host;
   return translate_slowly(va, access, privilege);
 }
 
@@ -101,21 +100,23 @@ bool SimProcessor::can_translate(VirtualAddress va) const {
   return machine().paging().is_canonical(va) && root() != kNoPfn;
 }
 
-std::expected<std::byte*, PageFault> SimProcessor::fill(VirtualAddress va, Access access, Privilege privilege) {
-  if (machine().refill() == TlbRefill::kSoftware) {
-    if (once_ != nullptr) return std::exchange(once_, nullptr);
-    const Tlb::Entry* entry = tlb_.find(va);
-    if (entry != nullptr && entry->allows(access_right(access, privilege))) return entry->host(va);
-    return std::unexpected(PageFault{va, access, privilege});
-  }
+std::byte* SimProcessor::find_entry(VirtualAddress va, Access access, Privilege privilege) const {
+  const Tlb::Entry* entry = tlb_.find(va);
+  return entry != nullptr && entry->allows(access_right(access, privilege)) ? entry->host(va) : nullptr;
+}
+
+std::byte* SimProcessor::find_refilled(VirtualAddress va, Access access, Privilege privilege) {
+  return once_ != nullptr ? std::exchange(once_, nullptr) : find_entry(va, access, privilege);
+}
+
+std::expected<Translation, PageFault> SimProcessor::walk_tables(VirtualAddress va, Access access, Privilege privilege) {
   std::uint64_t loads = 0;
-  const auto walked = guest_mmu_ != nullptr
-                          ? guest_mmu_->walk(*this, va, access, privilege, loads)
-                          : walk(physical(), machine().paging(), root(), va, access, privilege, walk_rules(), loads);
+  auto walked = guest_mmu_ != nullptr
+                    ? guest_mmu_->walk(*this, va, access, privilege, loads)
+                    : walk(physical(), machine().paging(), root(), va, access, privilege, walk_rules(), loads);
   counts_.walk_loads += loads;
   charge(machine().costs().walk_load * loads);
-  if (!walked) return std::unexpected(walked.error());
-  return remember(va, *walked, access);
+  return walked;
 }
 
 // The handler decides: the access is to be repeated, or fails.
@@ -143,9 +144,14 @@ Result<std::byte*> SimProcessor::translate_slowly(VirtualAddress va, Access acce
   if (!can_translate(va)) return fail(Status::kAccessViolation);
   ++counts_.tlb_misses;
   for (;;) {
-    const auto filled = fill(va, access, privilege);
-    if (filled) return *filled;
-    PAGODA_TRY(raise(filled.error()));
+    if (machine().refill() == TlbRefill::kSoftware) {
+      if (std::byte* host = find_refilled(va, access, privilege)) return host;
+      PAGODA_TRY(raise({va, access, privilege}));
+    } else {
+      const auto walked = walk_tables(va, access, privilege);
+      if (walked) return remember(va, *walked, access);
+      PAGODA_TRY(raise(walked.error()));
+    }
   }
 }
 
@@ -160,22 +166,25 @@ template <class Use>
 Result<> SimProcessor::with_bytes_locked(VirtualAddress va, Access access, Privilege privilege, Use&& use) {
   if (!can_translate(va)) return fail(Status::kAccessViolation);
   for (bool first = true;; first = false) {
-    PageFault fault;
+    PageFault fault{va, access, privilege};
     {
       const LockGuard guard(lock_);
       charge(std::exchange(owed_, Cycles()));
-      const Tlb::Entry* entry = tlb_.find(va);
-      if (entry != nullptr && entry->allows(access_right(access, privilege))) {
-        use(entry->host(va));
+      std::byte* host = find_entry(va, access, privilege);
+      if (host == nullptr && first) ++counts_.tlb_misses;
+      if (host == nullptr && machine().refill() == TlbRefill::kSoftware) {
+        host = find_refilled(va, access, privilege);
+      } else if (host == nullptr) {
+        const auto walked = walk_tables(va, access, privilege);
+        if (walked)
+          host = remember(va, *walked, access);
+        else
+          fault = walked.error();
+      }
+      if (host != nullptr) {
+        use(host);
         return {};
       }
-      if (first) ++counts_.tlb_misses;
-      const auto filled = fill(va, access, privilege);
-      if (filled) {
-        use(*filled);
-        return {};
-      }
-      fault = filled.error();
     }
     PAGODA_TRY(raise(fault));
   }

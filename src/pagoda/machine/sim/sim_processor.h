@@ -118,9 +118,12 @@ class SimProcessor final : public Processor {
   Result<std::byte*> translate(VirtualAddress va, Access access, Privilege privilege);
   Result<std::byte*> translate_slowly(VirtualAddress va, Access access, Privilege privilege);
   [[nodiscard]] bool can_translate(VirtualAddress va) const;
-  // Where the bytes are, as far as the processor finds out without the handler: by a walk, or where software fills the TLB by
-  // another look at it.
-  std::expected<std::byte*, PageFault> fill(VirtualAddress va, Access access, Privilege privilege);
+  // Where the TLB says that the bytes are; null: nowhere, or without the right.
+  [[nodiscard]] std::byte* find_entry(VirtualAddress va, Access access, Privilege privilege) const;
+  // The same where software fills the TLB, after it did.
+  std::byte* find_refilled(VirtualAddress va, Access access, Privilege privilege);
+  // As the hardware, or the guest's MMU, does.
+  std::expected<Translation, PageFault> walk_tables(VirtualAddress va, Access access, Privilege privilege);
   Result<> raise(const PageFault& fault);
   // Calls `use(where the bytes are)`.
   template <class Use>
