@@ -135,7 +135,11 @@ void check_page(Context& c, Pfn frame, Segments& segments) PAGODA_REQUIRES(c.cor
     p.raw = c.core.load(c.cpu, p.pte);
     if (area != nullptr) p.page = area->page_of(c.core.codec, p.address);
     check_form(c, p);
-    if (area != nullptr && area->flags().large_pages) check_large(c, p);
+    if (area != nullptr && area->flags().large_pages) {
+      check_large(c, p);
+      if (PteCodec::is_valid(p.raw)) ++c.resident;
+      if (PteCodec::is_valid(p.raw) && offset == 0) c.keep(frame);
+    }
     if (PteCodec::is_valid(p.raw) || PteCodec::is_transition(p.raw)) ++counted;
     if (area != nullptr && p.raw != 0) ++segments[area].committed;
     if (clone) {

@@ -64,7 +64,11 @@ struct PfnEntry {
       std::uint32_t blink;
     };
     struct {
-      std::uint32_t ws_index;  // kNoWsIndex: in none, such as page tables.
+      union {
+        std::uint32_t ws_index;  // kNoWsIndex: in none.
+        // Of a page table, and of a page of prototype PTEs: its entries that keep it in memory. Guarded by the PFN lock.
+        std::uint32_t kept_entries;
+      };
       std::uint32_t share_count;
     };
     std::uint64_t io_completes;  // Being read: when the bytes will be there.

@@ -12,6 +12,7 @@ void PfnDatabase::make_page_table(Pfn frame, PhysicalAddress pte, std::uint32_t 
   e.page_table = 1;
   e.set_pte(pte);
   e.original_pte = codec_.demand_zero(Protection::kReadWrite);
+  e.kept_entries = 0;
   e.share_count = 1;
   e.reference_count = 1;
   e.used_entries = used;
@@ -45,7 +46,7 @@ void PfnDatabase::rescue_table(Pfn frame, std::uint32_t used) {
   e.original_pte = codec_.demand_zero(Protection::kReadWrite);
   e.modified = 0;
   e.awaited = 0;
-  e.ws_index = PfnEntry::kNoWsIndex;
+  e.kept_entries = 0;
   e.share_count = 1;
   ++e.reference_count;
   ++idle_tables_;
@@ -61,6 +62,7 @@ void PfnDatabase::make_prototype_page(Pfn frame, std::uint32_t pool_page, std::u
   e.set_pte(PhysicalAddress(frame));
   e.original_pte = owner;
   e.used_entries = pool_page;
+  e.kept_entries = 0;
   e.share_count = 1;
   e.reference_count = 1;
   prototype_pages_.add(pool_page, frame);
@@ -96,6 +98,7 @@ void PfnDatabase::unpin_table(Pfn table) {
 void PfnDatabase::free_page_table(Pfn frame) {
   const PfnEntry& e = entry(frame);
   PAGODA_CHECK(e.page_table && !e.prototype_pte && e.share_count == 1 && e.used_entries == 0);
+  PAGODA_CHECK_EQ(e.kept_entries, 0U);
   const Pfn parent = e.containing_page();
   if (parent != frame) {
     --idle_tables_;
@@ -114,6 +117,7 @@ void PfnDatabase::free_page_table(Pfn frame) {
 void PfnDatabase::free_prototype_page(Pfn frame) {
   const PfnEntry& e = entry(frame);
   PAGODA_CHECK(e.page_table && e.prototype_pte && e.share_count == 1);
+  PAGODA_CHECK_EQ(e.kept_entries, 0U);
   prototype_pages_.remove(e.used_entries);
   put_free(frame);
 }
