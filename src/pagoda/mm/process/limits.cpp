@@ -98,9 +98,8 @@ Result<> ProcessSpace::lock_pages(Processor& cpu, VirtualAddress base, ByteCount
         continue;
       } else if (slot != WorkingSet::kNoSlot) {
         const PageCount after = working_set_.locked() + (working_set_[slot].is_locked() ? 0_pages : 1_pages);
-        const auto locked_now = after + kUnlockable <= working_set_.limits().minimum
-                                    ? lock_page(cpu, slot, kind)
-                                    : fail(Status::kWorkingSetQuota);
+        const auto locked_now = after + kUnlockable <= working_set_.limits().minimum ? lock_page(cpu, slot, kind)
+                                                                                     : fail(Status::kWorkingSetQuota);
         if (locked_now) {
           newly_locked.push_back(page);
           ++page;

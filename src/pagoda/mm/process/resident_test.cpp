@@ -107,7 +107,8 @@ TEST_P(Resident, ALockedPageIsChargedOnceWithTheTablesThatLeadToIt) {
 TEST_P(Resident, EveryPageTableThatALockKeepsIsCharged) {
   const VirtualAddress base = t.commit(stride() * 4);
   const PageCount before = charged();
-  for (std::uint64_t i = 0; i < 4; ++i) ASSERT_EQ(lock(TestMachine::page(base, i * stride().value())), Status::kSuccess);
+  for (std::uint64_t i = 0; i < 4; ++i)
+    ASSERT_EQ(lock(TestMachine::page(base, i * stride().value())), Status::kSuccess);
   EXPECT_GE(charged(), before + PageCount(4 + 4 + tables() - 1));
   EXPECT_EQ(t.check(), "");
   for (std::uint64_t i = 0; i < 4; ++i)
@@ -148,7 +149,7 @@ TEST_P(Resident, ALockThatDoesNotFitLocksNothing) {
     EXPECT_EQ(t.space().working_set().locked(), 0_pages);
   };
   with_only(0, refused);
-  with_only(7, refused);            // Known from the start.
+  with_only(7, refused);             // Known from the start.
   with_only(7 + tables(), refused);  // The last page finds nothing left.
   with_only(8 + tables(), [&] { EXPECT_EQ(lock(base, PageCount(8)), Status::kSuccess); });
   EXPECT_EQ(t.check(), "");
@@ -198,14 +199,11 @@ TEST_P(Resident, LargePagesAreChargedWithTheirTables) {
 
 TEST_P(Resident, LargeSectionsAreChargedAndTheTablesOfTheirViews) {
   Sections& sections = t.manager().sections();
-  const SectionRequest request{
-      .size = large(), .protection = Protection::kReadWrite, .flags = {.large_pages = true}};
+  const SectionRequest request{.size = large(), .protection = Protection::kReadWrite, .flags = {.large_pages = true}};
   const PageCount before = charged();
   const PageCount commit = committed();
   const std::uint64_t pages = pages_of(large()).value();
-  with_only(pages, [&] {
-    EXPECT_EQ(status_of(sections.create(t.cpu(), request)), Status::kInsufficientResources);
-  });
+  with_only(pages, [&] { EXPECT_EQ(status_of(sections.create(t.cpu(), request)), Status::kInsufficientResources); });
   EXPECT_EQ(charged(), before);
   EXPECT_EQ(committed(), commit);
   EXPECT_EQ(t.check(), "");
@@ -232,9 +230,8 @@ TEST_P(Resident, AweFramesAreChargedAndTheTablesOfTheirWindows) {
   UserPages& user_pages = t.space().user_pages();
   const PageCount before = charged();
   const PageCount commit = committed();
-  with_only(0, [&] {
-    EXPECT_EQ(status_of(user_pages.allocate(t.cpu(), PageCount(4))), Status::kInsufficientResources);
-  });
+  with_only(0,
+            [&] { EXPECT_EQ(status_of(user_pages.allocate(t.cpu(), PageCount(4))), Status::kInsufficientResources); });
   EXPECT_EQ(committed(), commit);
   with_only(3, [&] {
     const auto frames = user_pages.allocate(t.cpu(), PageCount(4));
@@ -245,8 +242,7 @@ TEST_P(Resident, AweFramesAreChargedAndTheTablesOfTheirWindows) {
   EXPECT_EQ(charged(), before);
   EXPECT_EQ(committed(), commit);
 
-  const VirtualAddress window(
-      t.space().reserve({.size = bytes_of(stride() * 4), .type = VadType::kAwe})->first);
+  const VirtualAddress window(t.space().reserve({.size = bytes_of(stride() * 4), .type = VadType::kAwe})->first);
   const std::vector<Pfn> frames = *user_pages.allocate(t.cpu(), PageCount(4));
   EXPECT_EQ(charged(), before + PageCount(4));
   std::vector<VirtualAddress> places;
@@ -345,9 +341,8 @@ TEST_P(Resident, AForkKeepsThePrototypePtesOfLockedPages) {
   ASSERT_EQ(lock(base, PageCount(2)), Status::kSuccess);
   const PageCount before = charged();
   const PageCount commit = committed();
-  with_only(t.core().tables_that_stay().value(), [&] {
-    EXPECT_EQ(status_of(t.manager().clone_space(t.cpu(), t.space())), Status::kInsufficientResources);
-  });
+  with_only(t.core().tables_that_stay().value(),
+            [&] { EXPECT_EQ(status_of(t.manager().clone_space(t.cpu(), t.space())), Status::kInsufficientResources); });
   EXPECT_EQ(charged(), before);
   EXPECT_EQ(committed(), commit);
   EXPECT_EQ(t.check(), "");
@@ -372,49 +367,66 @@ class ResidentPromise : public Resident {
   ResidentPromise() : Resident(PageCount(2048)) {}
 
   void SetUp() override {
-    ASSERT_TRUE(t.space().set_limits(t.cpu(), {.minimum = PageCount(1900), .maximum = PageCount(2000)}));
     // Theirs, before everything is taken.
-    other_ = &t.add_space(WorkingSet::Limits{.minimum = PageCount(10), .maximum = PageCount(2000)});
-    t.manager().attach(t.cpu(1), *other_);
+    for (ProcessSpace** other : {&in_rows_, &far_apart_})
+      *other = &t.add_space(WorkingSet::Limits{.minimum = PageCount(10), .maximum = PageCount(2000)});
+    ASSERT_TRUE(t.space().set_limits(t.cpu(), {.minimum = t.core().resident.available(), .maximum = PageCount(2048)}));
   }
-  // The other process commits all that may be promised, in pieces, writes to each page, and reads all of it.
-  void expect_that_another_can_touch_all_it_commits() {
-    std::vector<VpnRange> regions;
-    for (std::uint64_t pages = 1024; pages > 0;) {
-      const auto region =
-          other_->reserve({.size = bytes_of(PageCount(pages)), .commit = MemCommit::kYes, .wishes = {.alignment = large()}});
+  // Writes to each page, and reads all of them backward.
+  void expect_that_all_can_be_touched(const std::vector<VirtualAddress>& pages) {
+    for (const VirtualAddress page : pages) ASSERT_EQ(t.put(page, 0, page.value(), 1), Status::kSuccess);
+    for (auto page = pages.rbegin(); page != pages.rend(); ++page) ASSERT_EQ(t.get(*page, 0, 1), page->value());
+  }
+  // What is left of resident available goes, too. Then others commit all that may be promised: one process in rows, and
+  // when that has ended another in single pages, each of which needs a page table of its own.
+  void expect_that_others_can_touch_all_they_commit() {
+    while (t.space().user_pages().allocate(t.cpu(), 1_pages)) {
+    }
+    EXPECT_LT(t.core().resident.available(), PageCount(16));
+    t.manager().attach(t.cpu(1), *in_rows_);
+    std::vector<VirtualAddress> pages;
+    for (std::uint64_t row = 1024; row > 0;) {
+      const auto region = in_rows_->reserve({.size = bytes_of(PageCount(row)), .commit = MemCommit::kYes});
       if (region) {
-        regions.push_back(*region);
+        for (std::uint64_t i = 0; i < row; ++i) pages.emplace_back(region->first + PageCount(i));
       } else {
         ASSERT_EQ(region.error(), Status::kCommitmentLimit);
-        pages /= 2;
+        row /= 2;
       }
     }
-    PageCount all;
-    for (const VpnRange& region : regions) {
-      all += region.count;
-      for (std::uint64_t i = 0; i < region.count.value(); ++i)
-        ASSERT_EQ(t.put(VirtualAddress(region.first), i, region.first.value() + i, 1), Status::kSuccess) << i;
+    EXPECT_GT(pages.size(), 2048U);
+    expect_that_all_can_be_touched(pages);
+    EXPECT_EQ(t.check(), "");
+
+    t.manager().attach(t.cpu(1), *far_apart_);
+    t.manager().destroy_space(t.cpu(), *in_rows_);
+    pages.clear();
+    const std::uint64_t most = far_apart_->range().count.value() / stride().value() - 2;
+    while (pages.size() < most) {
+      const auto region = far_apart_->reserve(
+          {.size = kPageSize, .commit = MemCommit::kYes, .wishes = {.alignment = bytes_of(stride())}});
+      if (!region) {
+        ASSERT_EQ(region.error(), Status::kCommitmentLimit);
+        break;
+      }
+      pages.emplace_back(region->first);
     }
-    EXPECT_GT(all, PageCount(2048));
-    for (const VpnRange& region : regions) {
-      for (std::uint64_t i = 0; i < region.count.value(); ++i)
-        ASSERT_EQ(t.get(VirtualAddress(region.first), i, 1), region.first.value() + i) << i;
-    }
+    expect_that_all_can_be_touched(pages);
     EXPECT_EQ(t.check(), "");
   }
-  // Locks pages so far apart until no more may stay in memory. Returns how many.
-  std::uint64_t lock_all(VirtualAddress base, PageCount pages, std::uint64_t apart) {
+  // Locks one page after the other until no more may stay in memory. Returns how many.
+  std::uint64_t lock_all(VirtualAddress base, PageCount pages) {
     std::uint64_t locked = 0;
-    for (std::uint64_t at = 0; at < pages.value(); at += apart, ++locked) {
-      const Status status = lock(TestMachine::page(base, at));
+    for (; locked < pages.value(); ++locked) {
+      const Status status = lock(TestMachine::page(base, locked));
       if (status == Status::kWorkingSetQuota) break;
       EXPECT_EQ(status, Status::kSuccess);
     }
     return locked;
   }
 
-  ProcessSpace* other_ = nullptr;
+  ProcessSpace* in_rows_ = nullptr;
+  ProcessSpace* far_apart_ = nullptr;
 };
 
 INSTANTIATE_TEST_SUITE_P(AllModes, ResidentPromise,
@@ -424,11 +436,9 @@ INSTANTIATE_TEST_SUITE_P(AllModes, ResidentPromise,
                          });
 
 TEST_P(ResidentPromise, WithAllLockedInARow) {
-  const VirtualAddress base = t.commit(PageCount(2000));
-  const std::uint64_t locked = lock_all(base, PageCount(2000), 1);
-  EXPECT_GT(locked, 1800U);
-  EXPECT_LT(t.core().resident.available(), PageCount(100));
-  expect_that_another_can_touch_all_it_commits();
+  const VirtualAddress base = t.commit(PageCount(2048));
+  EXPECT_GT(lock_all(base, PageCount(2048)), 2000U);
+  expect_that_others_can_touch_all_they_commit();
 }
 
 // Each lock keeps a page table besides.
@@ -447,7 +457,7 @@ TEST_P(ResidentPromise, WithAllLockedFarApart) {
     EXPECT_GT(locked, 900U);
     EXPECT_LT(locked, 1024U) << "two frames each";
   }
-  expect_that_another_can_touch_all_it_commits();
+  expect_that_others_can_touch_all_they_commit();
 }
 
 TEST_P(ResidentPromise, WithAllInLargePagesAndAweFrames) {
@@ -458,15 +468,15 @@ TEST_P(ResidentPromise, WithAllInLargePagesAndAweFrames) {
   while (t.space().user_pages().allocate(t.cpu(), PageCount(64))) {
   }
   EXPECT_LT(t.core().resident.available(), PageCount(16));
-  expect_that_another_can_touch_all_it_commits();
+  expect_that_others_can_touch_all_they_commit();
 }
 
 TEST_P(ResidentPromise, WithAllLockedInFiles) {
   Section& section = **t.manager().sections().create(
-      t.cpu(), {.file = t.add_file(PageCount(2000)), .kind = SectionKind::kData, .protection = Protection::kReadWrite});
+      t.cpu(), {.file = t.add_file(PageCount(2048)), .kind = SectionKind::kData, .protection = Protection::kReadWrite});
   const VirtualAddress base = map(section);
-  EXPECT_GT(lock_all(base, PageCount(2000), 1), 1800U);
-  expect_that_another_can_touch_all_it_commits();
+  EXPECT_GT(lock_all(base, PageCount(2048)), 2000U);
+  expect_that_others_can_touch_all_they_commit();
 }
 
 }  // namespace
