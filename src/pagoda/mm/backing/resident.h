@@ -15,12 +15,12 @@
 //   tables on the way to any of those  backing/kept.h                      they lead to one: each is charged once
 //   pages of their prototype PTEs      the same                            the same
 //
-// Not charged: frames of transfers and pins (a few for each processor, for as long as one operation takes: the reserve
-// has them); the compression store's (they hold what was promised, and its pages can move on to paging files); other
-// page tables and pages of prototype PTEs, which follow what they map out of memory; working sets' minimums. NT charges
-// those when a process begins, since it never trims below them; here a shortage does, so that a minimum says who gives
-// pages up first, and how many may be locked. A minimum that could not be locked is refused (ProcessSpace::set_limits).
-// There are no kernel stacks and no nonpaged pool.
+// Not charged: frames of transfers and pins (a few for each processor, for as long as one operation takes: the reserve has
+// them); the compression store's (compression_store.h says how it keeps what was promised); other page tables and pages
+// of prototype PTEs, which follow what they map out of memory (but for those with entries of device frames, which no
+// trim takes: region/device_frames.h); working sets' minimums. NT charges those when a process begins, since it does not
+// trim below them; here a shortage does, so that a minimum says who gives pages up first, and how many may be locked. A
+// minimum that could not be locked is refused (ProcessSpace::set_limits). There are no kernel stacks and no nonpaged pool.
 //
 // Invariants (mm::check):
 //   [RA1] The charge is what frames, locks and spaces say, and the limit is the machine's.

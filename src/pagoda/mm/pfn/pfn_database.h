@@ -195,7 +195,7 @@ class PfnDatabase {
   // How many are not kept yet and would be by one more entry of this table: it, and those above it. A root always stays,
   // and so do PAE's directories; a page of prototype PTEs has none above it.
   [[nodiscard]] PageCount tables_to_keep(Pfn table) const PAGODA_REQUIRES(lock);
-  // One more entry does.
+  // One more entry does, which is resident.
   void keep_table(Pfn table) PAGODA_REQUIRES(lock);
   // One fewer. Returns how many are not kept any more.
   PageCount let_go_table(Pfn table) PAGODA_REQUIRES(lock);

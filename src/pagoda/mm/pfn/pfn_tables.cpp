@@ -117,7 +117,6 @@ void PfnDatabase::free_page_table(Pfn frame) {
 void PfnDatabase::free_prototype_page(Pfn frame) {
   const PfnEntry& e = entry(frame);
   PAGODA_CHECK(e.page_table && e.prototype_pte && e.share_count == 1);
-  PAGODA_CHECK_EQ(e.kept_entries, 0U);
   prototype_pages_.remove(e.used_entries);
   put_free(frame);
 }

@@ -48,16 +48,9 @@ Result<ClonedPage> move_unmapped(Core& core, const Processor& cpu, PhysicalAddre
 // The entry of a page that is locked keeps the page of clone entries. That is charged before there is one, so that a
 // refusal leaves none that nobody uses.
 Result<VirtualAddress> next_for(Core& core, Locked locked, CloneEntries& entries) PAGODA_REQUIRES(core.pfns.lock) {
-  if (locked == Locked::kNo) return entries.next();
-  PAGODA_TRY(core.resident.charge(1_pages));
-  const auto prototype = entries.next();
-  if (!prototype) {
-    core.resident.give_back(1_pages);
-    return prototype;
-  }
-  const Pfn table = core.prototypes.find(*prototype).pfn();
-  core.resident.give_back(1_pages - core.pfns.tables_to_keep(table));
-  core.pfns.keep_table(table);
+  if (locked == Locked::kYes) PAGODA_TRY(core.resident.charge(1_pages));
+  auto prototype = entries.next();
+  if (!prototype && locked == Locked::kYes) core.resident.give_back(1_pages);
   return prototype;
 }
 
@@ -74,6 +67,10 @@ Result<ClonedPage> move_mapped(Core& core, const Processor& cpu, RawPte raw, Loc
   core.pfns.move_to_prototype(frame, to, codec.with_protection(original, protection, PteHome::kSegment));
   machine::store_entry(cpu.physical(), core.mode, to,
                        codec.valid(frame, protection, PteCodec::Owner::kKernel, PteCodec::Dirty::kNo));
+  if (locked == Locked::kYes) {
+    core.resident.give_back(1_pages - core.pfns.tables_to_keep(to.pfn()));  // Others of it do already.
+    core.pfns.keep_table(to.pfn());
+  }
   return ClonedPage{prototype, protection};
 }
 

@@ -25,10 +25,10 @@ Result<> Sections::take_large_page(Processor& cpu, ControlArea& area, PageCount 
     const auto made = core_.prototypes.make(cpu, area.prototype_of(core_.codec, page), area);
     if (!made) return fail(Status::kInsufficientResources);
     pte = *made;
-    PAGODA_TRY(keep_resident(core_, pte.pfn(), count));
+    PAGODA_TRY(core_.resident.charge(count + 1_pages));  // And the page of its prototype PTEs.
     const auto frames = core_.pfns.take_contiguous(cpu, count, count, core_.kept_pageable());
     if (!frames) {
-      drop_resident(core_, pte.pfn(), count);
+      core_.resident.give_back(count + 1_pages);
       return std::unexpected(frames.error());
     }
     taken = *frames;
@@ -36,6 +36,7 @@ Result<> Sections::take_large_page(Processor& cpu, ControlArea& area, PageCount 
   if (!taken.zeroed) core_.zero(cpu, taken.frame, count);
   const Protection protection = area.subsection_of(page).protection;
   const LockGuard guard(core_.pfns.lock);
+  const Pfn prototypes = pte.pfn();
   for (Pfn frame = taken.frame; frame < taken.frame + count; ++frame, pte += ByteCount(core_.mode.entry_bytes)) {
     core_.pfns.make_active(frame, pte, core_.load(cpu, pte));
     core_.pfns.make_dirty(frame);  // Never clean, so that no slot is ever looked for.
@@ -43,6 +44,7 @@ Result<> Sections::take_large_page(Processor& cpu, ControlArea& area, PageCount 
                          core_.codec.valid(frame, is_mappable(protection) ? protection : Protection::kReadOnly,
                                            PteCodec::Owner::kKernel, PteCodec::Dirty::kNo));
   }
+  core_.pfns.keep_table(prototypes);
   return {};
 }
 
