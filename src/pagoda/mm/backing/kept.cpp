@@ -2,21 +2,23 @@
 
 namespace pagoda::mm {
 
-Result<> keep_resident(Core& core, Pfn table, PageCount pages) {
+using KeptCharge = PfnDatabase::KeptCharge;
+
+Result<> keep_resident(Core& core, Pfn table, PageCount pages, TablePromise promise) {
   const PageCount tables = core.pfns.tables_to_keep(table);
-  const PageCount promised = !tables.is_zero() && core.pfns.holds_file_data(table) ? tables : 0_pages;
+  const bool is_promised = promise == TablePromise::kByRegion && !core.pfns.holds_file_data(table);
   PAGODA_TRY(core.resident.charge(pages + tables));
-  if (const auto charged = core.commit.charge(promised); !charged) {
+  if (const auto charged = core.commit.charge(is_promised ? 0_pages : tables); !charged) {
     core.resident.give_back(pages + tables);
     return charged;
   }
-  core.pfns.keep_table(table);
+  core.pfns.keep_table(table, is_promised ? KeptCharge::kNone : KeptCharge::kCommit);
   return {};
 }
 
 void drop_resident(Core& core, Pfn table, PageCount pages) {
-  const PageCount tables = core.pfns.let_go_table(table);
-  if (!tables.is_zero() && core.pfns.holds_file_data(table)) core.commit.give_back(tables);
+  const auto [tables, charged] = core.pfns.let_go_table(table);
+  core.commit.give_back(charged);
   core.resident.give_back(pages + tables);
 }
 

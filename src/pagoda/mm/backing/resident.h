@@ -25,7 +25,7 @@
 // Invariants (mm::check):
 //   [RA1] The charge is what frames, locks and spaces say, and the limit is the machine's.
 //   [RA2] The `kept_entries` of a page table, or of a page of prototype PTEs, are those of its entries that lead to what
-//         must stay, or to a table of which the same is true.
+//         must stay, or to a table of which the same is true; it is charged to commit for that only while there are any.
 // Locking: none; the counts are atomic. Source: reference/nt.md section 9, nt-kernel-facts.md ("Lock limit").
 #pragma once
 

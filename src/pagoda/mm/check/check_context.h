@@ -109,7 +109,7 @@ class Context {
   std::vector<NamedSlot> slots;
   std::vector<Leaf> leaves;       // The entries of the space that is being checked, by address.
   std::vector<Leaf> large_pages;  // Its entries that map large pages.
-  PageCount charge;               // What all spaces, control areas and clones are charged, and locked pages of files.
+  PageCount charge;               // What all spaces, control areas and clones are charged, and locks of files' pages.
   PageCount resident;             // What must stay in memory.
   std::uint64_t page_tables = 0;
   std::uint64_t prototype_pages = 0;

@@ -416,6 +416,7 @@ const Corruption kCorruptions[] = {
        s.awe_frame();
        --s.table_entry(s.window()).kept_entries;
      }},
+    {"RA2", "ChargedAndNotKept", [](Scene& s) { s.table_entry(s.dirty()).kept_charge = 1; }},
     {"CM2", "MoreSlotsThanFile", [](Scene& s) { Corruptor::slots(s.file()).resize(s.file().slots().size() + 100); }},
     {"CM2", "MoreRetiredThanSlots", [](Scene& s) { Corruptor::retired(s.file()) = PageCount(1 << 20); }},
 

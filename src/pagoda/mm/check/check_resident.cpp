@@ -17,8 +17,6 @@ void Context::keep(Pfn table) {
     }
     if (facts(table).kept++ > 0) return;
     ++resident;
-    core.pfns.lock.assert_held();
-    if (core.pfns.holds_file_data(table)) ++charge;
     if (holds_prototypes) return;
     table = parent;
   }
@@ -30,9 +28,13 @@ void check_resident(Context& c) {
     if (e.state != PageState::kActive || e.page_table == 0) continue;
     // A page of prototype PTEs of which none is resident says nothing.
     const std::uint32_t counted = e.prototype_pte != 0 && e.share_count == 1 ? 0 : e.kept_entries;
-    if (counted == c.facts(Pfn(number)).kept) continue;
-    c.find("RA2"_rule, fmt::format("{} counts {} entries that keep it in memory; there are {}", c.text_of(Pfn(number)),
-                                   counted, c.facts(Pfn(number)).kept));
+    if (e.kept_charge != 0) ++c.charge;
+    const bool is_charge_right =
+        e.kept_charge != 0 ? counted > 0 : counted == 0 || !c.core.pfns.holds_file_data(Pfn(number));
+    if (counted == c.facts(Pfn(number)).kept && is_charge_right) continue;
+    c.find("RA2"_rule,
+           fmt::format("{} counts {} entries that keep it in memory and is {}charged for it; there are {}",
+                       c.text_of(Pfn(number)), counted, e.kept_charge != 0 ? "" : "not ", c.facts(Pfn(number)).kept));
   }
   const ResidentLedger& ledger = c.core.resident;
   if (ledger.charged() != c.resident || ledger.peak() < ledger.charged()) {

@@ -20,26 +20,30 @@ PageCount PfnDatabase::tables_to_keep(Pfn table) const {
   return tables;
 }
 
-void PfnDatabase::keep_table(Pfn table) {
+void PfnDatabase::keep_table(Pfn table, KeptCharge charge) {
   while (!always_stays(table)) {
     PfnEntry& e = writable(table);
     PAGODA_CHECK(e.page_table);
-    if (e.kept_entries++ > 0 || e.prototype_pte) return;
+    if (e.kept_entries++ > 0) return;
+    e.kept_charge = charge == KeptCharge::kCommit ? 1 : 0;
+    if (e.prototype_pte) return;
     table = e.containing_page();
   }
 }
 
-PageCount PfnDatabase::let_go_table(Pfn table) {
-  PageCount tables;
+PfnDatabase::LetGo PfnDatabase::let_go_table(Pfn table) {
+  LetGo gone;
   while (!always_stays(table)) {
     PfnEntry& e = writable(table);
     PAGODA_CHECK(e.page_table && e.kept_entries > 0);
     if (--e.kept_entries > 0) break;
-    ++tables;
+    ++gone.tables;
+    if (e.kept_charge) ++gone.charged;
+    e.kept_charge = 0;
     if (e.prototype_pte) break;
     table = e.containing_page();
   }
-  return tables;
+  return gone;
 }
 
 }  // namespace pagoda::mm

@@ -195,10 +195,15 @@ class PfnDatabase {
   // How many are not kept yet and would be by one more entry of this table: it, and those above it. A root always stays,
   // and so do PAE's directories; a page of prototype PTEs has none above it.
   [[nodiscard]] PageCount tables_to_keep(Pfn table) const PAGODA_REQUIRES(lock);
-  // One more entry does, which is resident.
-  void keep_table(Pfn table) PAGODA_REQUIRES(lock);
-  // One fewer. Returns how many are not kept any more.
-  PageCount let_go_table(Pfn table) PAGODA_REQUIRES(lock);
+  // One more entry does, which is resident. `charge`: whether those that it keeps first are charged to commit.
+  enum class KeptCharge : std::uint8_t { kNone, kCommit };
+  void keep_table(Pfn table, KeptCharge charge = KeptCharge::kNone) PAGODA_REQUIRES(lock);
+  // One fewer. Returns how many are not kept any more, and how many of them were charged.
+  struct LetGo {
+    PageCount tables;
+    PageCount charged;
+  };
+  LetGo let_go_table(Pfn table) PAGODA_REQUIRES(lock);
   // Whether the table is a page of file data's prototype PTEs.
   [[nodiscard]] bool holds_file_data(Pfn table) const PAGODA_REQUIRES(lock) {
     return entry(table).prototype_pte != 0 && prototype_pages_.is_file_data(entry(table).original_pte);

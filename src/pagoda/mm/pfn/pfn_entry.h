@@ -89,6 +89,7 @@ struct PfnEntry {
   std::uint8_t reset : 1;        // Its owner does not want the contents: clean, no slot, and not zeros.
   CacheAttribute cache : 2;      // That of the valid PTEs that map it. NT: CacheAttribute.
   std::uint8_t awe : 1;          // A program's own (region/user_pages.h). NT: u4.AweAllocation.
+  std::uint8_t kept_charge : 1;  // A kept table that is charged to commit for as long as it is kept.
   machine::RawPte original_pte;  // What the PTE becomes when the frame is repurposed: demand zero or a page-file slot,
                                  // and the protection.
   std::uint32_t reference_count;

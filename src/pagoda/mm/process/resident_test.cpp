@@ -316,6 +316,31 @@ TEST_P(Resident, LockedPagesOfFilesAreChargedToCommitToo) {
   EXPECT_EQ(t.check(), "");
 }
 
+// Their page tables are promised to nobody either.
+TEST_P(Resident, LocksInVeryLargeViewsChargeTheirPageTablesToCommit) {
+  if (GetParam() != PteFormat::kAmd64) GTEST_SKIP() << "such a view needs more address space";
+  Section& section =
+      **t.manager().sections().create(t.cpu(), {.file = t.add_file(pages_of(4_GiB)), .kind = SectionKind::kData});
+  const PageCount commit = committed();
+  const PageCount resident = charged();
+  const VirtualAddress base = map(section);
+  ASSERT_EQ(lock(base), Status::kSuccess);
+  EXPECT_EQ(charged(), resident + PageCount(1 + tables() + 1));
+  EXPECT_EQ(committed(), commit + PageCount(1 + tables() + 1));
+  ASSERT_EQ(lock(base + 1_GiB), Status::kSuccess);
+  EXPECT_EQ(charged(), resident + PageCount(1 + tables() + 1) + PageCount(1 + 2 + 1));
+  EXPECT_EQ(committed() - commit, charged() - resident);
+  EXPECT_EQ(t.check(), "");
+  ASSERT_EQ(unlock(base), Status::kSuccess);
+  EXPECT_EQ(committed() - commit, charged() - resident);
+  EXPECT_EQ(t.check(), "");
+  ASSERT_TRUE(t.space().unmap_view(t.cpu(), base));
+  EXPECT_EQ(charged(), resident);
+  EXPECT_EQ(committed(), commit);
+  EXPECT_EQ(t.check(), "");
+  t.manager().sections().dereference(t.cpu(), section);
+}
+
 TEST_P(Resident, ACopyThatAWriteMakesStaysLocked) {
   Section& section = **t.manager().sections().create(
       t.cpu(), {.file = t.add_file(PageCount(16)), .kind = SectionKind::kData, .protection = Protection::kWriteCopy});

@@ -13,7 +13,9 @@ Result<> AddressSpace::lock_page(const Processor& cpu, std::uint32_t slot, LockK
     const auto refused = [](Status status) {
       return fail(status == Status::kInsufficientResources ? Status::kWorkingSetQuota : status);
     };
-    if (const auto kept = keep_resident(core_, wsle.pte().pfn(), 1_pages); !kept) return refused(kept.error());
+    const auto tables =
+        regions_.region_at(wsle.page())->tables_on_demand ? TablePromise::kNone : TablePromise::kByRegion;
+    if (const auto kept = keep_resident(core_, wsle.pte().pfn(), 1_pages, tables); !kept) return refused(kept.error());
     if (wsle.is_shared()) {
       const Pfn frame = core_.codec.frame(core_.load(cpu, wsle.pte()));
       const bool of_file = core_.pfns.entry(frame).maps_file();
