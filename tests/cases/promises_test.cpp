@@ -44,7 +44,7 @@ TEST(Promises, PrivatePagesWithAPageTableEachCanAllBeTouched) {
   EXPECT_EQ(t.check(), "");
 }
 
-TEST(Promises, DISABLED_SectionPagesWithAPageOfPrototypesEachCanAllBeTouched) {
+TEST(Promises, SectionPagesWithAPageOfPrototypesEachCanAllBeTouched) {
   constexpr std::uint64_t kMost = 6000;
   TestMachine t(large_paging_file());
   Section& section = **t.manager().sections().create(

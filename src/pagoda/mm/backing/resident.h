@@ -16,7 +16,8 @@
 //   pages of their prototype PTEs      the same                            the same
 //
 // Not charged: frames of transfers and pins (a few for each processor, for as long as one operation takes: the reserve has
-// them); the compression store's (compression_store.h says how it keeps what was promised); other page tables and pages
+// them); pool tables (pfn/prototype_pages.h: one for as many pages of prototype PTEs as a table has entries, so that the
+// reserve has those, too); the compression store's (compression_store.h says how it keeps what was promised); other page tables and pages
 // of prototype PTEs, which follow what they map out of memory (but for those with entries of device frames, which no
 // trim takes: region/device_frames.h); working sets' minimums. NT charges those when a process begins, since it does not
 // trim below them; here a shortage does, so that a minimum says who gives pages up first, and how many may be locked. A

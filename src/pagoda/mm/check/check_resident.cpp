@@ -26,7 +26,7 @@ void check_resident(Context& c) {
   for (std::uint32_t number = 1; number < c.frames.size(); ++number) {
     const PfnEntry& e = c.entry(Pfn(number));
     if (e.state != PageState::kActive || e.page_table == 0) continue;
-    // A page of prototype PTEs of which none is resident says nothing.
+    // A page of prototype PTEs of which none is resident has its place there.
     const std::uint32_t counted = e.prototype_pte != 0 && e.share_count == 1 ? 0 : e.kept_entries;
     if (e.kept_charge != 0) ++c.charge;
     const bool is_charge_right =

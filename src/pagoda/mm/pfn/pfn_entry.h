@@ -65,8 +65,10 @@ struct PfnEntry {
     };
     struct {
       union {
-        std::uint32_t ws_index;  // kNoWsIndex: in none.
-        // Of a page table, and of a page of prototype PTEs: its entries that keep it in memory. Guarded by the PFN lock.
+        // kNoWsIndex: in none. Of a page of prototype PTEs without a resident entry: where it is among those.
+        std::uint32_t ws_index;
+        // Of a page table, and of a page of prototype PTEs that has one: entries that keep it in memory. Guarded by the PFN
+        // lock.
         std::uint32_t kept_entries;
       };
       std::uint32_t share_count;
