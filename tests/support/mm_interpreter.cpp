@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <set>
 #include <utility>
 
 #include "pagoda/mm/testing/test_machine.h"
@@ -45,7 +46,32 @@ std::uint64_t Interpreter::charged() const {
     if (space.manager != nullptr) all += 1 + space.tables + space.committed;
   for (const auto& weak : segments_)
     if (const auto segment = weak.lock()) all += segment->charge();
-  return all;
+  return all + charged_for_locks();
+}
+
+// Pages of files that are locked, and the pages of their prototype PTEs, once each (mm/backing/kept.h).
+std::uint64_t Interpreter::charged_for_locks() const {
+  std::uint64_t pages = 0;
+  std::set<Vpn> prototypes;
+  for (const ModelSpace& space : spaces_) {
+    if (space.manager == nullptr || space.locked == 0) continue;
+    const LockGuard guard(space.manager->lock);
+    for (const auto& [number, page] : space.pages) {
+      if (!page.is_locked() || page.is_private) continue;
+      const Vad& vad = *space.manager->vads().find(Vpn(number));
+      if (vad.control_area->kind() != SectionKind::kData) continue;
+      ++pages;
+      const PageCount in_section = vad.section_page_of(Vpn(number));
+      prototypes.insert(vad.control_area->prototype_of(manager_->core().codec, in_section).vpn());
+    }
+  }
+  return pages + prototypes.size();
+}
+
+bool Interpreter::may_not_stay(Status status, std::uint64_t pages) const {
+  const std::uint64_t most = pages * (mode().levels + 1);  // With a path of tables each, and their prototype PTEs.
+  if (status == Status::kWorkingSetQuota) return manager_->core().resident.available() < PageCount(most);
+  return status == Status::kCommitmentLimit && is_refused(2 * pages);
 }
 
 std::uint64_t Interpreter::most_commit() const {

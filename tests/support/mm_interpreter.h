@@ -69,6 +69,8 @@ class Interpreter {
   auto insist(const op::By& by, Call&& call) -> decltype(call());
   // Whether memory was promised in vain, so that the status may stand for any other.
   [[nodiscard]] bool is_broken_promise(Status status) const { return status == Status::kNoMemory && broke_promise_; }
+  // Whether that is the answer to locking so many pages because too little may stay in memory for them.
+  [[nodiscard]] bool may_not_stay(Status status, std::uint64_t pages) const;
   // Compares statuses.
   [[nodiscard]] static std::string compare(const Operation& operation, std::string_view what, Status expected,
                                            Status got);
@@ -80,6 +82,7 @@ class Interpreter {
   static constexpr int kWaits = 100'000;
 
   [[nodiscard]] std::uint64_t charged() const;
+  [[nodiscard]] std::uint64_t charged_for_locks() const;
   [[nodiscard]] std::uint64_t most_commit() const;  // With all paging files at their maximum.
   std::string read_everything_back();
   std::string finish_sections();

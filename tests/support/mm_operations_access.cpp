@@ -112,7 +112,8 @@ std::string SetLimits::perform(Interpreter& in) const {
   Status expected = Status::kSuccess;
   if (minimum > maximum) {
     expected = Status::kBadWorkingSetLimit;
-  } else if (minimum > in.world().frames - in.world().commit_reserve) {
+  } else if (minimum > space.minimum &&
+             PageCount(minimum) > in.manager().core().resident.available() + PageCount(space.locked)) {
     expected = Status::kInsufficientResources;
   } else if (space.locked > 0 && minimum < space.locked + kUnlockable) {
     expected = Status::kBadWorkingSetLimit;
@@ -135,6 +136,7 @@ std::string Lock::perform(Interpreter& in) const {
                                      in_memory ? LockKind::kInMemory : LockKind::kInWorkingSet);
   });
   if (!result || in.is_broken_promise(status_of(*result))) return "";
+  if (pages && in.may_not_stay(status_of(*result), pages->count)) return "";
 
   Status expected = Status::kSuccess;
   if (!pages || pages->end() - 1 > in.highest_user()) {

@@ -85,6 +85,12 @@ bool Interpreter::is_short(std::uint64_t pages) const {
   return commit.charged.value() + pages + pages / 128 + kOverhead > commit.limit.value();
 }
 
+bool Interpreter::may_not_stay(std::uint64_t pages) const {
+  const std::uint64_t most =
+      pages * (machine::kMaxPagingLevels + 1);  // With a path of tables each, and prototype PTEs.
+  return machine_->kernel().manager().core().resident.available() < PageCount(most);
+}
+
 // --- Handles ---
 
 bool Interpreter::is_free(std::uint8_t place) const {

@@ -45,6 +45,8 @@ class Interpreter {
   [[nodiscard]] std::uint64_t commit_limit() const;  // Pages.
   // Whether so many pages more may well be refused.
   [[nodiscard]] bool is_short(std::uint64_t pages) const;
+  // Whether too little may stay in memory to lock so many pages.
+  [[nodiscard]] bool may_not_stay(std::uint64_t pages) const;
 
   // --- Handles ---
   // In this place of `h`.

@@ -76,6 +76,35 @@ TEST(Partition, RefusesWhatMakesNoSense) {
   }
 }
 
+// mm/backing/resident.h: the tables, and memory that is pinned with the tables that map it.
+TEST(Partition, WhatMustStayInMemoryIsChargedToTheHost) {
+  TestHost host;
+  mm::ResidentLedger& resident = host.manager().core().resident;
+  for (const auto backing : {Backing::kVirtual, Backing::kPinned}) {
+    const PartitionConfig config{.memory = pages_of(2_MiB), .backing = backing};
+    PageCount needed;
+    {
+      const auto partition = Partition::create(host.manager(), host.cpu(), config);
+      ASSERT_TRUE(partition);
+      needed = resident.charged();
+      const PageCount root = 1_pages;
+      const PageCount pinned = backing == Backing::kPinned ? config.memory + 2_pages : 0_pages;
+      EXPECT_EQ(needed, root + pinned + (*partition)->table_frames().owned());
+      EXPECT_EQ(host.check(), "");
+    }
+    EXPECT_EQ(resident.charged(), 0_pages);
+    const PageCount others = resident.limit() - 2_pages;  // Less than the root and any table.
+    ASSERT_TRUE(resident.charge(others));
+    const auto refused = Partition::create(host.manager(), host.cpu(), config);
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error(), Status::kInsufficientResources);
+    EXPECT_EQ(resident.charged(), others);
+    resident.give_back(others);
+    EXPECT_EQ(host.manager().commit().charged, 0_pages);
+    EXPECT_EQ(host.check(), "");
+  }
+}
+
 TEST(Partition, GivesEverythingBackWhenItGoes) {
   for (const auto mmu : {MmuKind::kNested, MmuKind::kShadow}) {
     TestHost host;

@@ -80,10 +80,14 @@ Result<ProcessSpace*> MemoryManager::create_space(Processor& cpu, const SpaceCon
     {
       const LockGuard guard(core_.pfns.lock);
       if (core_.pfns.available() < kFaultReserve) return fail(Status::kNoMemory);
-      PAGODA_TRY(core_.commit.charge(1_pages));
-      auto taken = take_root(cpu);
+      PAGODA_TRY(core_.resident.charge(core_.tables_that_stay()));
+      Result<PfnDatabase::TakenFrame> taken = fail(Status::kCommitmentLimit);
+      if (core_.commit.charge(1_pages)) {
+        taken = take_root(cpu);
+        if (!taken) core_.commit.give_back(1_pages);
+      }
       if (!taken) {
-        core_.commit.give_back(1_pages);
+        core_.resident.give_back(core_.tables_that_stay());
         return fail(taken.error());
       }
       root = *taken;
@@ -131,6 +135,7 @@ void MemoryManager::destroy_space(Processor& cpu, ProcessSpace& space) {
     core_.pfns.free_page_table(space.root());
     ++core_.counters.page_tables_freed;
     core_.commit.give_back(1_pages);
+    core_.resident.give_back(core_.tables_that_stay());
   }
   add(faults_of_the_dead_, space.statistics().faults);
   if (space.asid() != machine::kUntagged) asids_.clear(static_cast<std::size_t>(space.asid()));
@@ -294,6 +299,7 @@ Counters MemoryManager::counters() const {
     all = core_.counters;
     all.pages_repurposed = core_.pfns.repurposed();
     all.commit_refusals = core_.commit.refusals();
+    all.resident_refusals = core_.resident.refusals();
   }
   const LockGuard guard(spaces_.lock);
   all.faults = faults_of_the_dead_;
@@ -352,6 +358,10 @@ std::vector<PagingFileInfo> MemoryManager::paging_files() const {
                      .peak_used = file.peak_used()});
   }
   return files;
+}
+
+MemoryManager::ResidentInfo MemoryManager::resident() const {
+  return {core_.resident.charged(), core_.resident.peak(), core_.resident.limit()};
 }
 
 MemoryManager::CommitInfo MemoryManager::commit() const {

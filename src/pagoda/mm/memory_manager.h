@@ -80,7 +80,7 @@ class MemoryManager : public machine::FaultHandler, public ShortageRelief {
 
   // --- Spaces ---
   // Fails with kCommitmentLimit, kNoMemory, kPending, kBadWorkingSetLimit, kInsufficientResources (no frame where the
-  // mode has its roots: PAE's lie below 4 GB).
+  // mode has its roots: PAE's lie below 4 GB; or too little may stay in memory for one more).
   Result<ProcessSpace*> create_space(Processor& cpu, const SpaceConfig& config);
   // A copy of the space, whose pages both share until one writes; views are there if they are to be inherited, AWE and
   // large-page regions are not. NT: the address space of NtCreateProcess without a section. Fails as create_space does,
@@ -147,6 +147,13 @@ class MemoryManager : public machine::FaultHandler, public ShortageRelief {
     PageCount limit;
   };
   [[nodiscard]] CommitInfo commit() const;
+  // What must stay in memory, and how much may (backing/resident.h).
+  struct ResidentInfo {
+    PageCount charged;
+    PageCount peak;
+    PageCount limit;
+  };
+  [[nodiscard]] ResidentInfo resident() const;
   [[nodiscard]] Core& core() { return core_; }
   [[nodiscard]] const Core& core() const { return core_; }
   [[nodiscard]] SpaceList& spaces() { return spaces_; }

@@ -240,6 +240,8 @@ Json samples_to_json(const sim::RunResult& run) {
       {"frames", frame_columns(samples)},
       {"commit_charge_pages", column(samples, [](const auto& sample) { return sample.commit_charge.value(); })},
       {"commit_limit_pages", column(samples, [](const auto& sample) { return sample.commit_limit.value(); })},
+      {"resident_charge_pages", column(samples, [](const auto& sample) { return sample.resident_charge.value(); })},
+      {"resident_limit_pages", column(samples, [](const auto& sample) { return sample.resident_limit.value(); })},
       {"page_file_used_pages", column(samples, [](const auto& sample) { return sample.page_file_used.value(); })},
       {"page_file_size_pages", column(samples, [](const auto& sample) { return sample.page_file_size.value(); })},
       {"counters", counter_columns(samples)},

@@ -78,6 +78,7 @@ TEST(ReportJson, EveryFieldGoesToItsOwnKey) {
   run.counters.page_tables_paged_in = 330;
   run.counters.prototype_pages_paged_out = 331;
   run.counters.prototype_pages_paged_in = 332;
+  run.counters.resident_refusals = 333;
   mm::FaultCounts faults{};
   for (std::size_t i = 0; i < mm::kFaultKinds; ++i) faults[i] = 400 + i;
   run.processes = {{"p", "v", "program", 501_pages, 502_pages, 503_pages, 504_pages, 513_pages, 514_pages, 505_pages,
@@ -93,6 +94,8 @@ TEST(ReportJson, EveryFieldGoesToItsOwnKey) {
   for (std::size_t i = 0; i < 8; ++i) sample.frames.standby[i] = PageCount(910 + i);
   sample.commit_charge = 921_pages;
   sample.commit_limit = 922_pages;
+  sample.resident_charge = 925_pages;
+  sample.resident_limit = 926_pages;
   sample.page_file_used = 923_pages;
   sample.page_file_size = 924_pages;
   sample.counters = run.counters;
@@ -114,7 +117,7 @@ TEST(ReportJson, EveryFieldGoesToItsOwnKey) {
       "zero_pages_found": 320, "zero_pages_by_writer": 326, "zero_pages_by_trim": 327,
       "zero_pages_by_hint": 328, "pages_compressed": 321, "bytes_compressed": 322, "pages_decompressed": 323,
       "pages_incompressible": 324, "pages_evicted": 325, "pages_repurposed": 309, "pages_replaced": 310, "pages_trimmed": 311, "shortages": 312, "commit_refusals": 313,
-      "page_tables_made": 314, "page_tables_freed": 315, "page_tables_paged_out": 329, "page_tables_paged_in": 330,
+      "resident_refusals": 333, "page_tables_made": 314, "page_tables_freed": 315, "page_tables_paged_out": 329, "page_tables_paged_in": 330,
       "prototype_pages_paged_out": 331, "prototype_pages_paged_in": 332},
     "processes": [{"name": "p", "vm": "v", "program": "program", "footprint_pages": 501, "working_set_minimum_pages": 502,
       "working_set_maximum_pages": 503, "peak_working_set_pages": 504, "end_private_pages": 513,
@@ -141,7 +144,8 @@ TEST(ReportJson, EveryFieldGoesToItsOwnKey) {
         "modified_pages": [904], "free_pages": [905], "zeroed_pages": [906], "bad_pages": [907], "system_pages": [908],
         "active_compression_store_pages": [894],
         "standby_pages": [[910], [911], [912], [913], [914], [915], [916], [917]]},
-      "commit_charge_pages": [921], "commit_limit_pages": [922], "page_file_used_pages": [923],
+      "commit_charge_pages": [921], "commit_limit_pages": [922],
+      "resident_charge_pages": [925], "resident_limit_pages": [926], "page_file_used_pages": [923],
       "page_file_size_pages": [924],
       "counters": {
         "faults": {"demand_zero": [200], "transition_standby": [201], "transition_modified": [202], "collided": [203], "compressed": [204],
@@ -155,7 +159,8 @@ TEST(ReportJson, EveryFieldGoesToItsOwnKey) {
         "zero_pages_by_trim": [327], "zero_pages_by_hint": [328], "pages_compressed": [321],
         "bytes_compressed": [322], "pages_decompressed": [323], "pages_incompressible": [324], "pages_evicted": [325],
         "pages_repurposed": [309], "pages_replaced": [310], "pages_trimmed": [311],
-        "shortages": [312], "commit_refusals": [313], "page_tables_made": [314], "page_tables_freed": [315],
+        "shortages": [312], "commit_refusals": [313], "resident_refusals": [333],
+        "page_tables_made": [314], "page_tables_freed": [315],
         "page_tables_paged_out": [329], "page_tables_paged_in": [330], "prototype_pages_paged_out": [331], "prototype_pages_paged_in": [332]},
       "processes": [{"working_set_pages": [931], "private_pages": [900], "shared_pages": [31],
         "demand_pages": [932], "private_commit_pages": [933],

@@ -55,6 +55,8 @@ struct Sample {
   FrameCensus frames;
   PageCount commit_charge;
   PageCount commit_limit;
+  PageCount resident_charge;
+  PageCount resident_limit;
   PageCount page_file_used;
   PageCount page_file_size;
   mm::Counters counters;                 // Since the start.

@@ -9,6 +9,7 @@ void Sampler::add(Time time, const mm::MemoryManager& manager, std::vector<Proce
                   std::vector<VmSample> vms) {
   const mm::FrameCounts frames = manager.frame_counts();
   const mm::MemoryManager::CommitInfo commit = manager.commit();
+  const mm::MemoryManager::ResidentInfo resident = manager.resident();
   Sample sample{.time = time,
                 .frames = {.active_private = frames.active - frames.page_tables - frames.prototypes -
                                              frames.shared_file - frames.shared_page_file - frames.compression_store,
@@ -26,6 +27,8 @@ void Sampler::add(Time time, const mm::MemoryManager& manager, std::vector<Proce
                            .standby = frames.standby},
                 .commit_charge = commit.charged,
                 .commit_limit = commit.limit,
+                .resident_charge = resident.charged,
+                .resident_limit = resident.limit,
                 .page_file_used = {},
                 .page_file_size = {},
                 .counters = manager.counters(),

@@ -1,12 +1,15 @@
 // What all parts of one memory manager share. A plain bundle: the manager owns it, the parts hold a reference.
 #pragma once
 
+#include <algorithm>
+
 #include "pagoda/machine/machine.h"
 #include "pagoda/machine/page_walker.h"
 #include "pagoda/machine/processor.h"
 #include "pagoda/mm/backing/commit.h"
 #include "pagoda/mm/backing/compression_store.h"
 #include "pagoda/mm/backing/paging_file.h"
+#include "pagoda/mm/backing/resident.h"
 #include "pagoda/mm/backing/transfers.h"
 #include "pagoda/mm/base/counters.h"
 #include "pagoda/mm/base/events.h"
@@ -30,7 +33,8 @@ struct Core {
         pfns(the_machine, codec, backings, the_depth),
         store(pfns, backings, the_machine, tunables),
         prototypes(pfns, codec),
-        commit(the_machine.frame_count() - the_tunables.commit_reserve, paging_files) {}
+        commit(the_machine.frame_count() - the_tunables.commit_reserve, paging_files),
+        resident(the_machine.frame_count() - std::min(the_machine.frame_count(), kept_pageable())) {}
 
   machine::Machine& machine;
   const machine::PagingMode& mode;
@@ -43,6 +47,7 @@ struct Core {
   CompressionStore store PAGODA_GUARDED_BY(pfns.lock);
   PrototypePool prototypes;
   CommitLedger commit PAGODA_GUARDED_BY(pfns.lock);
+  ResidentLedger resident;
   Transfers transfers PAGODA_GUARDED_BY(pfns.lock);
   Counters counters PAGODA_GUARDED_BY(pfns.lock);  // Faults are counted by their spaces.
   EventSink* events = nullptr;
@@ -52,9 +57,14 @@ struct Core {
     return machine::load_entry(cpu.physical(), mode, pte);
   }
 
-  // Frames that stay available when nonpageable memory is given out, which no trimming brings back: those that are
-  // never promised, and a fault's reserve.
+  // Frames that are never nonpageable, and stay available when nonpageable memory is given out, which no trimming brings
+  // back: those that are never promised, and a fault's reserve.
   [[nodiscard]] PageCount kept_pageable() const { return tunables.commit_reserve + kFaultReserve; }
+
+  // A space's tables that never leave memory: its root, and PAE's directories, all of which count as if they were there.
+  [[nodiscard]] PageCount tables_that_stay() const {
+    return PageCount(mode.format == machine::PteFormat::kPae ? 1 + mode.entries(mode.levels) : 1);
+  }
 
   // What has the page of an entry that is, or was, in page-file form.
   [[nodiscard]] Backing& backing_of(RawPte entry) const { return backings[codec.file(entry)]; }

@@ -116,6 +116,7 @@ constexpr void add(FaultCounts& sum, const FaultCounts& more) {
   X(pages_trimmed, "Trimmed", "pages that the balance set manager took from a working set")                            \
   X(shortages, "Shortages", "faults that found no free page and had to wait")                                          \
   X(commit_refusals, "Commit refusals", "requests beyond the commit limit")                                            \
+  X(resident_refusals, "Resident refusals", "requests for memory that must stay when too little of it was left")       \
   X(page_tables_made, "Page tables made", "pages")                                                                     \
   X(page_tables_freed, "Page tables freed", "pages")                                                                   \
   X(page_tables_paged_out, "Page tables paged out", "pages: none of their entries was resident")                       \

@@ -39,6 +39,7 @@ std::vector<Finding> check(MemoryManager& manager, const Processor& cpu) {
     check_frames(c);
     check_contents(c);
     check_slots(c);
+    check_resident(c);
     check_commit(c);
   }
   check_tlbs(c, list);

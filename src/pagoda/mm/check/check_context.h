@@ -24,7 +24,7 @@
 namespace pagoda::mm::checking {
 
 // Every rule, in the order in which the headers state them. A rule that is not here does not compile.
-inline constexpr std::array<std::string_view, 66> kRules{
+inline constexpr std::array<std::string_view, 68> kRules{
     "PL1",  "PL2", "PL3", "PL4",                                                             // pfn/page_lists.h
     "PF1",  "PF2", "PF3", "PF4", "PF5", "PF6", "PF7", "PF8", "PF9", "PF10", "PF11", "PF12",  // pfn/pfn_database.h
     "PF13",                                                                                  // pfn/available_blocks.h
@@ -39,6 +39,7 @@ inline constexpr std::array<std::string_view, 66> kRules{
     "PP1",  "PP2", "PP3", "PP4", "PP5",                                                      // pfn/prototype_pool.h
     "WS1",  "WS2", "WS3", "WS4",                                                             // space/working_set.h
     "SL1",  "SL2", "SL3", "CM1", "CM2",  // backing/paging_file.h, backing/commit.h
+    "RA1",  "RA2",                       // backing/resident.h
     "CS1",  "CS2", "CS3", "CS4",         // backing/compression_store.h
     "IO1",                               // backing/transfers.h
     "TL1",                               // check/check.h
@@ -66,6 +67,7 @@ struct FrameFacts {
   std::uint32_t tables = 0;      // Entries that name it as a page table; a space's root counts as one.
   std::uint16_t reads = 0;       // Transfers that hold it.
   std::uint16_t writes = 0;
+  std::uint32_t kept = 0;       // Of a page table, or page of prototype PTEs: entries that lead to what must stay.
   std::uint32_t awe_owner = 0;  // The space whose list of AWE frames has it.
   bool owner_is_valid = false;  // The entry at its PTE address was seen, maps it or names it in transition.
   bool owner_is_transition = false;
@@ -107,7 +109,8 @@ class Context {
   std::vector<NamedSlot> slots;
   std::vector<Leaf> leaves;       // The entries of the space that is being checked, by address.
   std::vector<Leaf> large_pages;  // Its entries that map large pages.
-  PageCount charge;               // What all spaces, control areas and clones are charged.
+  PageCount charge;               // What all spaces, control areas and clones are charged, and locks of files' pages.
+  PageCount resident;             // What must stay in memory.
   std::uint64_t page_tables = 0;
   std::uint64_t prototype_pages = 0;
   std::uint64_t pool_tables = 0;  // Of pages of prototype PTEs that are out.
@@ -122,6 +125,8 @@ class Context {
   [[nodiscard]] bool is_used(Pfn frame) const { return frame.value() < frames.size(); }
   FrameFacts& facts(Pfn frame) { return frames[frame.value()]; }
   [[nodiscard]] const PfnEntry& entry(Pfn frame) const { return core.pfns.entry(frame); }
+  // An entry of the table leads to what must stay.
+  void keep(Pfn table);
   // The frame that an entry names, if it was ever used. All bits of the entry count, not only those of a Pfn.
   [[nodiscard]] std::optional<Pfn> frame_of(RawPte raw) const;
   // Whether a valid entry names a frame that the database has not.
@@ -174,6 +179,7 @@ void check_compression(Context& c) PAGODA_REQUIRES(c.core.pfns.lock);  // Before
 void check_frames(Context& c) PAGODA_REQUIRES(c.core.pfns.lock);
 void check_contents(Context& c) PAGODA_REQUIRES(c.core.pfns.lock);
 void check_slots(Context& c) PAGODA_REQUIRES(c.core.pfns.lock);
+void check_resident(Context& c) PAGODA_REQUIRES(c.core.pfns.lock);  // When all have said what they keep.
 void check_commit(Context& c) PAGODA_REQUIRES(c.core.pfns.lock);
 void check_tlbs(Context& c, const SpaceList& spaces) PAGODA_REQUIRES(spaces.lock);
 

@@ -403,6 +403,20 @@ const Corruption kCorruptions[] = {
        const LockGuard guard(s.core().pfns.lock);
        ASSERT_TRUE(s.core().commit.charge(1_pages));
      }},
+    {"RA1", "Charge", [](Scene& s) { ASSERT_TRUE(s.core().resident.charge(1_pages)); }},
+    {"RA1", "NotCharged",
+     [](Scene& s) {
+       ASSERT_TRUE(s.space().lock_pages(s.cpu(), s.dirty(), kPageSize, LockKind::kInMemory));
+       --Corruptor::charged(s.core().resident);
+     }},
+    {"RA1", "LockedByTheWay", [](Scene& s) { Corruptor::word(s.wsle(s.dirty())) |= 4; }},
+    {"RA2", "KeptByNothing", [](Scene& s) { ++s.table_entry(s.dirty()).kept_entries; }},
+    {"RA2", "NotKept",
+     [](Scene& s) {
+       s.awe_frame();
+       --s.table_entry(s.window()).kept_entries;
+     }},
+    {"RA2", "ChargedAndNotKept", [](Scene& s) { s.table_entry(s.dirty()).kept_charge = 1; }},
     {"CM2", "MoreSlotsThanFile", [](Scene& s) { Corruptor::slots(s.file()).resize(s.file().slots().size() + 100); }},
     {"CM2", "MoreRetiredThanSlots", [](Scene& s) { Corruptor::retired(s.file()) = PageCount(1 << 20); }},
 

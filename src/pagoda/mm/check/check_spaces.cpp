@@ -246,9 +246,20 @@ std::size_t check_charge(Context& c, const ProcessSpace& space, const Vad& vad, 
   return at;
 }
 
+// What the large pages of the space keep in memory: their tables and, if they are its own, their frames.
+void keep_large_pages(Context& c) {
+  const LockGuard guard(c.core.pfns.lock);
+  for (const Leaf& leaf : c.large_pages) {
+    const auto first = c.frame_of(leaf.raw);
+    if (first && c.entry(*first).prototype_pte == 0) c.resident += pages_of(large_page_size(c.core.mode));
+    c.keep(leaf.pte.pfn());
+  }
+}
+
 }  // namespace
 
 void check_space(Context& c, ProcessSpace& space) {
+  c.resident += c.core.tables_that_stay();
   const PageCount commit = space.statistics().commit;
   const LockGuard guard(space.lock);
   {
@@ -258,6 +269,7 @@ void check_space(Context& c, ProcessSpace& space) {
   if (!check_hash(c, space)) return;
   check_entries(c, space);
   check_awe_frames(c, space);
+  keep_large_pages(c);
   check_vads(c, space, commit);
   check_working_set(c, space);
 }
@@ -274,6 +286,9 @@ void check_awe_frames(Context& c, ProcessSpace& space) {
     std::uint32_t& owner = c.facts(frame).awe_owner;
     if (owner != 0) c.find("AW1"_rule, fmt::format("spaces {} and {} own {}", owner, space.id(), c.text_of(frame)));
     owner = space.id();
+    ++c.resident;
+    const LockGuard guard(c.core.pfns.lock);
+    if (c.entry(frame).share_count > 0) c.keep(c.entry(frame).containing_page());
   }
 }
 

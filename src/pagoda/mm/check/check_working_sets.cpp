@@ -78,6 +78,22 @@ bool check_hash(Context& c, const ProcessSpace& space) {
   return true;
 }
 
+namespace {
+
+// What a locked page keeps in memory: itself, its page table and, if it is shared, the page of its prototype PTE.
+void keep_locked(Context& c, const Wsle& wsle) {
+  ++c.resident;
+  if (wsle.is_charged()) ++c.charge;
+  if (!c.is_used(wsle.pte().pfn())) return;
+  const LockGuard guard(c.core.pfns.lock);
+  c.keep(wsle.pte().pfn());
+  if (!wsle.is_shared()) return;
+  const auto frame = c.frame_of(c.core.load(c.cpu, wsle.pte()));
+  if (frame && c.is_used(c.entry(*frame).containing_page())) c.keep(c.entry(*frame).containing_page());
+}
+
+}  // namespace
+
 void check_working_set(Context& c, ProcessSpace& space) {
   const WorkingSet& ws = space.working_set();
   if (ws.end_slot() > ws.capacity()) {
@@ -95,6 +111,7 @@ void check_working_set(Context& c, ProcessSpace& space) {
     ++in_use;
     if (wsle.is_locked()) {
       ++locked;
+      keep_locked(c, wsle);
     } else {
       ++of_age[wsle.age()];
     }

@@ -41,6 +41,7 @@ Outcome copy_on_write(Context& c) {
     const LockGuard guard(c.core.pfns.lock);
     c.core.pfns.make_active(taken.frame, c.pte, c.core.codec.demand_zero(protection), PteCodec::Dirty::kYes);
     c.core.pfns.set_working_set_slot(taken.frame, slot);
+    if (c.core.pfns.contains(shared)) c.space.let_go_prototype(slot, shared);
     c.space.free_mapped(c.cpu, c.pte, c.raw);
   }
   c.core.note(c.cpu, EventKind::kCopied, c.pte, taken.frame, c.raw);

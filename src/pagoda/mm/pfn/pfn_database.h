@@ -195,6 +195,23 @@ class PfnDatabase {
   // with the last one: they are as in the template again.
   void add_table_share(Pfn table) PAGODA_REQUIRES(lock);
   void drop_table_share(Pfn table) PAGODA_REQUIRES(lock);
+  // --- Tables that must stay because what they lead to must (pfn/kept_tables.cpp, backing/kept.h) ---
+  // How many are not kept yet and would be by one more entry of this table: it, and those above it. A root always stays,
+  // and so do PAE's directories; a page of prototype PTEs has none above it.
+  [[nodiscard]] PageCount tables_to_keep(Pfn table) const PAGODA_REQUIRES(lock);
+  // One more entry does, which is resident. `charge`: whether those that it keeps first are charged to commit.
+  enum class KeptCharge : std::uint8_t { kNone, kCommit };
+  void keep_table(Pfn table, KeptCharge charge = KeptCharge::kNone) PAGODA_REQUIRES(lock);
+  // One fewer. Returns how many are not kept any more, and how many of them were charged.
+  struct LetGo {
+    PageCount tables;
+    PageCount charged;
+  };
+  LetGo let_go_table(Pfn table) PAGODA_REQUIRES(lock);
+  // Whether the table is a page of file data's prototype PTEs.
+  [[nodiscard]] bool holds_file_data(Pfn table) const PAGODA_REQUIRES(lock) {
+    return entry(table).prototype_pte != 0 && prototype_pages_.is_file_data(entry(table).original_pte);
+  }
   // Keeps a page of prototype PTEs from that while its entries change.
   void pin_table(Pfn table) PAGODA_REQUIRES(lock);
   void unpin_table(Pfn table) PAGODA_REQUIRES(lock);
@@ -244,6 +261,8 @@ class PfnDatabase {
       watch_->used(frame);
   }
   void mark_taken(Pfn frame) PAGODA_REQUIRES(lock);
+  // A root, or a directory of PAE: never out, and charged with its space.
+  [[nodiscard]] bool always_stays(Pfn table) const PAGODA_REQUIRES(lock);
   [[nodiscard]] bool is_run_available(Pfn first, PageCount count) const PAGODA_REQUIRES(lock);
   // The first row of available frames; kNoPfn if there is none.
   [[nodiscard]] Pfn find_run(PageCount count, std::uint64_t step) const PAGODA_REQUIRES(lock);

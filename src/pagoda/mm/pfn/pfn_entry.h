@@ -64,7 +64,13 @@ struct PfnEntry {
       std::uint32_t blink;
     };
     struct {
-      std::uint32_t ws_index;  // kNoWsIndex: in none, such as page tables.
+      union {
+        // kNoWsIndex: in none. Of a page of prototype PTEs without a resident entry: where it is among those.
+        std::uint32_t ws_index;
+        // Of a page table, and of a page of prototype PTEs that has one: entries that keep it in memory. Guarded by the PFN
+        // lock.
+        std::uint32_t kept_entries;
+      };
       std::uint32_t share_count;
     };
     std::uint64_t io_completes;  // Being read: when the bytes will be there.
@@ -85,6 +91,7 @@ struct PfnEntry {
   std::uint8_t reset : 1;        // Its owner does not want the contents: clean, no slot, and not zeros.
   CacheAttribute cache : 2;      // That of the valid PTEs that map it. NT: CacheAttribute.
   std::uint8_t awe : 1;          // A program's own (region/user_pages.h). NT: u4.AweAllocation.
+  std::uint8_t kept_charge : 1;  // A kept table that is charged to commit for as long as it is kept.
   machine::RawPte original_pte;  // What the PTE becomes when the frame is repurposed: demand zero or a page-file slot,
                                  // and the protection.
   std::uint32_t reference_count;

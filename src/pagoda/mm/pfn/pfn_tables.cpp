@@ -12,6 +12,7 @@ void PfnDatabase::make_page_table(Pfn frame, PhysicalAddress pte, std::uint32_t 
   e.page_table = 1;
   e.set_pte(pte);
   e.original_pte = codec_.demand_zero(Protection::kReadWrite);
+  e.kept_entries = 0;
   e.share_count = 1;
   e.reference_count = 1;
   e.used_entries = used;
@@ -45,7 +46,7 @@ void PfnDatabase::rescue_table(Pfn frame, std::uint32_t used) {
   e.original_pte = codec_.demand_zero(Protection::kReadWrite);
   e.modified = 0;
   e.awaited = 0;
-  e.ws_index = PfnEntry::kNoWsIndex;
+  e.kept_entries = 0;
   e.share_count = 1;
   ++e.reference_count;
   note_idle(frame);
@@ -60,6 +61,7 @@ void PfnDatabase::note_busy(Pfn table) {
   const std::uint32_t place = e.ws_index;
   const std::uint32_t moved = prototype_pages_.remove_idle(e.used_entries, place);
   writable(prototype_pages_.frame(moved)).ws_index = place;
+  writable(table).kept_entries = 0;  // Where its place was.
 }
 
 void PfnDatabase::note_idle(Pfn table) {
@@ -159,6 +161,7 @@ void PfnDatabase::unpin_table(Pfn table) {
 void PfnDatabase::free_page_table(Pfn frame) {
   const PfnEntry& e = entry(frame);
   PAGODA_CHECK(e.page_table && !e.prototype_pte && e.share_count == 1 && e.used_entries == 0);
+  PAGODA_CHECK_EQ(e.kept_entries, 0U);
   const Pfn parent = e.containing_page();
   note_busy(frame);
   if (parent != frame) drop_table_share(parent);

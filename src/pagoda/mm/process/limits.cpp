@@ -20,7 +20,10 @@ Result<> ProcessSpace::change_limits(Processor& cpu, const LimitsChange& change)
   const LockGuard guard(lock);
   const WorkingSet::Limits limits = PAGODA_TRY(change(working_set_.limits()));
   if (limits.minimum > limits.maximum) return fail(Status::kBadWorkingSetLimit);
-  if (limits.minimum > core_.pfns.frames() - core_.tunables.commit_reserve) return fail(Status::kInsufficientResources);
+  // One that could not be locked.
+  if (limits.minimum > working_set_.limits().minimum &&
+      limits.minimum > core_.resident.available() + working_set_.locked())
+    return fail(Status::kInsufficientResources);
   if (limits.minimum < working_set_.locked() + kUnlockable && !working_set_.locked().is_zero())
     return fail(Status::kBadWorkingSetLimit);
   working_set_.set_limits(limits);
@@ -65,7 +68,8 @@ Result<> ProcessSpace::may_lock(Processor& cpu, VpnRange pages) {
   by_default(pages.end());
   if (!accessible) return fail(Status::kAccessViolation);
   const PageCount new_locks = pages.count - locked;
-  if (working_set_.locked() + new_locks + kUnlockable > working_set_.limits().minimum)
+  if (working_set_.locked() + new_locks + kUnlockable > working_set_.limits().minimum ||
+      new_locks > core_.resident.available())
     return fail(Status::kWorkingSetQuota);
   return {};
 }
@@ -94,13 +98,14 @@ Result<> ProcessSpace::lock_pages(Processor& cpu, VirtualAddress base, ByteCount
         continue;
       } else if (slot != WorkingSet::kNoSlot) {
         const PageCount after = working_set_.locked() + (working_set_[slot].is_locked() ? 0_pages : 1_pages);
-        if (after + kUnlockable <= working_set_.limits().minimum) {
-          working_set_.lock(slot, kind);
+        const auto locked_now = after + kUnlockable <= working_set_.limits().minimum ? lock_page(cpu, slot, kind)
+                                                                                     : fail(Status::kWorkingSetQuota);
+        if (locked_now) {
           newly_locked.push_back(page);
           ++page;
           continue;
         }
-        status = Status::kWorkingSetQuota;
+        status = locked_now.error();
       }
     }
     if (status == Status::kSuccess) {
@@ -113,7 +118,7 @@ Result<> ProcessSpace::lock_pages(Processor& cpu, VirtualAddress base, ByteCount
     const LockGuard guard(lock);
     for (const Vpn locked : newly_locked) {
       const std::uint32_t slot = working_set_slot(locked, tables_.read(cpu, locked));
-      if (slot != WorkingSet::kNoSlot && working_set_[slot].is_locked(kind)) working_set_.unlock(slot, kind);
+      if (slot != WorkingSet::kNoSlot && working_set_[slot].is_locked(kind)) unlock_page(cpu, slot, kind);
     }
     return fail(status);
   }
@@ -135,7 +140,7 @@ Result<> ProcessSpace::unlock_pages(Processor& cpu, VirtualAddress base, ByteCou
   if (next != pages->end()) return fail(Status::kNotLocked);
   tables_.for_each_in_memory(cpu, *pages, [&](Vpn page, PhysicalAddress, RawPte raw) {
     lock.assert_held();
-    working_set_.unlock(working_set_slot(page, raw), kind);
+    unlock_page(cpu, working_set_slot(page, raw), kind);
   });
   return {};
 }

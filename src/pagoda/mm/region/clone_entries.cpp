@@ -22,6 +22,8 @@ struct ClonedPage {
   Protection protection = Protection::kNone;  // What both spaces that share it allow.
 };
 
+enum class Locked : std::uint8_t { kNo, kYes };
+
 // Moves the page of an entry that is not valid, and may have changed since it was read.
 Result<ClonedPage> move_unmapped(Core& core, const Processor& cpu, PhysicalAddress pte, RawPte raw,
                                  CloneEntries& entries) PAGODA_REQUIRES(core.pfns.lock) {
@@ -41,9 +43,18 @@ Result<ClonedPage> move_unmapped(Core& core, const Processor& cpu, PhysicalAddre
   return ClonedPage{prototype, protection};
 }
 
-Result<ClonedPage> move_mapped(Core& core, const Processor& cpu, RawPte raw, CloneEntries& entries)
+// The entry of a page that is locked keeps the page of clone entries. That is charged before there is one, so that a
+// refusal leaves none that nobody uses.
+Result<VirtualAddress> next_for(Core& core, Locked locked, CloneEntries& entries) PAGODA_REQUIRES(core.pfns.lock) {
+  if (locked == Locked::kYes) PAGODA_TRY(core.resident.charge(1_pages));
+  auto prototype = entries.next();
+  if (!prototype && locked == Locked::kYes) core.resident.give_back(1_pages);
+  return prototype;
+}
+
+Result<ClonedPage> move_mapped(Core& core, const Processor& cpu, RawPte raw, Locked locked, CloneEntries& entries)
     PAGODA_REQUIRES(core.pfns.lock) {
-  const VirtualAddress prototype = PAGODA_TRY(entries.next());
+  const VirtualAddress prototype = PAGODA_TRY(next_for(core, locked, entries));
   const PteCodec& codec = core.codec;
   const Pfn frame = codec.frame(raw);
   const PhysicalAddress to = core.prototypes.find(prototype);
@@ -54,6 +65,10 @@ Result<ClonedPage> move_mapped(Core& core, const Processor& cpu, RawPte raw, Clo
   core.pfns.move_to_prototype(frame, to, codec.with_protection(original, protection, PteHome::kSegment));
   machine::store_entry(cpu.physical(), core.mode, to,
                        codec.valid(frame, protection, PteCodec::Owner::kKernel, PteCodec::Dirty::kNo));
+  if (locked == Locked::kYes) {
+    core.resident.give_back(1_pages - core.pfns.tables_to_keep(to.pfn()));  // Others of it do already.
+    core.pfns.keep_table(to.pfn());
+  }
   return ClonedPage{prototype, protection};
 }
 
@@ -118,7 +133,9 @@ Result<> clone_entries(RegionSpace& child, RegionSpace& parent, Processor& cpu, 
     ClonedPage moved;
     {
       const LockGuard guard(core.pfns.lock);
-      const auto result = mapped ? move_mapped(core, cpu, raw, entries) : move_unmapped(core, cpu, pte, raw, entries);
+      const auto locked = mapped && parent.working_set()[slot].is_locked() ? Locked::kYes : Locked::kNo;
+      const auto result =
+          mapped ? move_mapped(core, cpu, raw, locked, entries) : move_unmapped(core, cpu, pte, raw, entries);
       if (!result) {
         status = result.error();
         return false;

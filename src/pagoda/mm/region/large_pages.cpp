@@ -1,5 +1,6 @@
 #include "pagoda/mm/region/large_pages.h"
 
+#include "pagoda/mm/backing/kept.h"
 #include "pagoda/mm/region/region_space.h"
 #include "pagoda/mm/space/flush_batch.h"
 
@@ -21,8 +22,14 @@ Result<> map_large_page(RegionSpace& space, Processor& cpu, Vpn page, Protection
   Result<PfnDatabase::TakenFrame> taken = fail(Status::kInsufficientResources);
   {
     const LockGuard guard(core.pfns.lock);
-    taken = core.pfns.take_contiguous(cpu, count, count, core.kept_pageable());
-    if (taken) core.pfns.make_large(taken->frame, count, entry, core.codec.demand_zero(protection));
+    if (const auto kept = keep_resident(core, entry.pfn(), count)) {
+      taken = core.pfns.take_contiguous(cpu, count, count, core.kept_pageable());
+      if (taken) {
+        core.pfns.make_large(taken->frame, count, entry, core.codec.demand_zero(protection));
+      } else {
+        drop_resident(core, entry.pfn(), count);
+      }
+    }
   }
   if (!taken) {
     space.free_empty_tables(cpu, page);
@@ -48,11 +55,13 @@ void for_each_large_page(const RegionSpace& space, const Processor& cpu, const V
 
 void release_large(AddressSpace& space, const Processor& /*cpu*/, const FlushBatch::Change& change) {
   space.core().pfns.lock.assert_held();
+  drop_resident(space.core(), change.pte.pfn(), change.pages);
   space.core().pfns.remove_large(space.core().codec.frame(change.was), change.pages);
 }
 
 void release_large_share(AddressSpace& space, const Processor& /*cpu*/, const FlushBatch::Change& change) {
   space.core().pfns.lock.assert_held();
+  drop_resident(space.core(), change.pte.pfn(), 0_pages);  // The frames are the section's.
   space.core().pfns.unshare_large(space.core().codec.frame(change.was), change.pages, change.pte.pfn());
 }
 
@@ -94,6 +103,15 @@ Result<> protect_large_pages(RegionSpace& space, Processor& cpu, Vad& vad, VpnRa
   return {};
 }
 
+// One more view maps a large page of the section. Returns its first frame.
+Pfn share_large_page(Core& core, const Processor& cpu, const Vad& vad, PageCount in_section, Pfn table)
+    PAGODA_REQUIRES(core.pfns.lock) {
+  const VirtualAddress prototype = vad.control_area->prototype_of(core.codec, in_section);
+  const Pfn first = core.codec.frame(core.load(cpu, core.prototypes.find(prototype)));
+  core.pfns.share_large(first, pages_of(large_page_size(core.mode)), table);
+  return first;
+}
+
 }  // namespace
 
 Result<> map_large_region(RegionSpace& space, Processor& cpu, Vad& vad) {
@@ -119,11 +137,16 @@ Result<> map_large_view(RegionSpace& space, Processor& cpu, const Vad& vad) {
       return std::unexpected(entry.error());
     }
     Pfn first = kNoPfn;
+    Result<> kept;
     {
       const LockGuard guard(core.pfns.lock);
-      const VirtualAddress prototype = vad.control_area->prototype_of(core.codec, in_section);
-      first = core.codec.frame(core.load(cpu, core.prototypes.find(prototype)));
-      core.pfns.share_large(first, count, entry->pfn());
+      kept = keep_resident(core, entry->pfn(), 0_pages);
+      if (kept) first = share_large_page(core, cpu, vad, in_section, entry->pfn());
+    }
+    if (!kept) {
+      space.free_empty_tables(cpu, page);
+      free_large_pages(space, cpu, vad);
+      return kept;
     }
     tables.store(cpu, *entry, core.codec.large(first, vad.large_protection, space.owner()));
   }

@@ -199,7 +199,7 @@ void RegionSpace::free_pages(Processor& cpu, const Vad& vad, VpnRange pages, Raw
         if (PteCodec::is_valid(raw)) {
           if (PteCodec::is_dirty(raw)) record_write(page);
           if (const std::uint32_t slot = working_set_slot(page, raw); slot != WorkingSet::kNoSlot)
-            working_set_.erase(slot);
+            leave_working_set(cpu, slot);
           tables_.store(cpu, pte, left);
           core_.note(cpu, EventKind::kRemoved, pte, core_.codec.frame(raw), raw);
           batch.add({.page = page, .pte = pte, .was = raw}, release_freed);

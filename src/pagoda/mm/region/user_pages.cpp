@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "pagoda/mm/backing/kept.h"
 #include "pagoda/mm/region/private_region.h"
 
 namespace pagoda::mm {
@@ -12,9 +13,15 @@ namespace {
 constexpr PageCount kBatch{256};
 constexpr Pfn kNothing{0};  // In place of a frame: unmap. Frame 0 is nobody's.
 
+// The frame is in no window any more; its owner keeps it.
+void unmap_frame(Core& core, Pfn frame) PAGODA_REQUIRES(core.pfns.lock) {
+  drop_resident(core, core.pfns.entry(frame).containing_page(), 0_pages);
+  core.pfns.unmap_awe(frame);
+}
+
 void release_window_page(AddressSpace& space, const Processor& /*cpu*/, const FlushBatch::Change& change) {
   space.core().pfns.lock.assert_held();
-  space.core().pfns.unmap_awe(space.core().codec.frame(change.was));
+  unmap_frame(space.core(), space.core().codec.frame(change.was));
 }
 
 bool has_repeats(std::vector<Pfn>& frames) {
@@ -30,12 +37,23 @@ PageCount UserPages::room() const {
 }
 
 PageCount UserPages::charge(PageCount wanted) {
-  const LockGuard guard(space_.core().pfns.lock);
-  PageCount count = std::min(wanted, room());
-  if (space_.core().commit.charge(count)) return count;
-  const PageCount limit = space_.core().commit.limit();
-  count = std::min(count, limit > space_.core().commit.charged() ? limit - space_.core().commit.charged() : 0_pages);
-  return space_.core().commit.charge(count) ? count : 0_pages;
+  Core& core = space_.core();
+  const LockGuard guard(core.pfns.lock);
+  PageCount count = std::min({wanted, room(), core.resident.available()});
+  if (count.is_zero() || !core.resident.charge(count)) return 0_pages;
+  if (core.commit.charge(count)) return count;
+  const PageCount room_in_limit =
+      core.commit.limit() > core.commit.charged() ? core.commit.limit() - core.commit.charged() : 0_pages;
+  const PageCount less = std::min(count, room_in_limit);
+  core.resident.give_back(count - less);
+  if (core.commit.charge(less)) return less;
+  core.resident.give_back(less);
+  return 0_pages;
+}
+
+void UserPages::give_back(PageCount pages) {
+  space_.core().commit.give_back(pages);
+  space_.core().resident.give_back(pages);
 }
 
 Result<std::vector<Pfn>> UserPages::allocate(Processor& cpu, PageCount count) {
@@ -46,7 +64,7 @@ Result<std::vector<Pfn>> UserPages::allocate(Processor& cpu, PageCount count) {
   std::vector<Pfn> not_zeroed;
   if (!try_reserve(frames, missing.value()) || !try_reserve(not_zeroed, kBatch.value()) || !frames_.reserve(missing)) {
     const LockGuard pfn_guard(space_.core().pfns.lock);
-    space_.core().commit.give_back(missing);
+    give_back(missing);
     return fail(Status::kInsufficientResources);
   }
   while (!missing.is_zero()) {
@@ -55,7 +73,7 @@ Result<std::vector<Pfn>> UserPages::allocate(Processor& cpu, PageCount count) {
       // Others may have taken frames since they were counted.
       PageCount batch = std::min({missing, kBatch, room()});
       if (batch.is_zero()) {
-        space_.core().commit.give_back(missing);
+        give_back(missing);
         break;
       }
       for (missing -= batch; !batch.is_zero(); --batch) {
@@ -107,14 +125,14 @@ UserPages::FreeResult UserPages::free(Processor& cpu, std::span<const Pfn> frame
       const PhysicalAddress pte = e.pte();
       unmapped.push_back({.page = page_of_entry(pte), .pte = pte, .was = space_.core().load(cpu, pte)});
       space_.tables().store(cpu, pte, 0);
-      space_.core().pfns.unmap_awe(frame);
+      unmap_frame(space_.core(), frame);
     }
   }
   flush(cpu, unmapped);
   const LockGuard pfn_guard(space_.core().pfns.lock);
   for (const Pfn frame : freed) frames_.remove(space_.core().pfns, frame);
   result.count = PageCount(freed.size());
-  space_.core().commit.give_back(result.count);
+  give_back(result.count);
   return result;
 }
 
@@ -208,27 +226,48 @@ Result<> UserPages::may_map(std::span<const WindowPage> pages) {
   return {};
 }
 
+Result<> UserPages::make_tables(Processor& cpu, std::span<WindowPage> pages) {
+  for (WindowPage& p : pages) {
+    if (p.frame == kNothing || p.pte != PageTables::kNone) continue;
+    const auto made = space_.tables().make(cpu, p.page);
+    if (!made) return std::unexpected(made.error());
+    p.pte = *made;
+  }
+  return {};
+}
+
+Result<> UserPages::keep_tables(std::span<const WindowPage> pages) {
+  Core& core = space_.core();
+  const LockGuard guard(core.pfns.lock);
+  for (std::size_t i = 0; i < pages.size(); ++i) {
+    if (pages[i].frame == kNothing) continue;
+    if (const auto kept = keep_resident(core, pages[i].pte.pfn(), 0_pages); !kept) {
+      for (const WindowPage& before : pages.first(i))
+        if (before.frame != kNothing) drop_resident(core, before.pte.pfn(), 0_pages);
+      return kept;
+    }
+  }
+  return {};
+}
+
 // All or nothing; every page is one of a window, and no page comes twice.
 Result<> UserPages::map_pages(Processor& cpu, std::span<WindowPage> pages) {
   for (WindowPage& p : pages) p.pte = space_.tables().find(cpu, p.page);
   PAGODA_TRY(may_map(pages));
   std::vector<FlushBatch::Change> unmapped;
   if (!try_reserve(unmapped, pages.size())) return fail(Status::kInsufficientResources);
-  for (WindowPage& p : pages) {
-    if (p.frame == kNothing || p.pte != PageTables::kNone) continue;
-    const auto made = space_.tables().make(cpu, p.page);
-    if (!made) {
-      for (const WindowPage& other : pages) space_.free_empty_tables(cpu, other.page);
-      return std::unexpected(made.error());
-    }
-    p.pte = *made;
+  Result<> ready = make_tables(cpu, pages);
+  if (ready) ready = keep_tables(pages);
+  if (!ready) {
+    for (const WindowPage& page : pages) space_.free_empty_tables(cpu, page.page);
+    return ready;
   }
   {
     const LockGuard guard(space_.core().pfns.lock);
     for (const WindowPage& p : pages) {
       const RawPte old = p.pte == PageTables::kNone ? 0 : space_.core().load(cpu, p.pte);
       if (old == 0) continue;
-      space_.core().pfns.unmap_awe(space_.core().codec.frame(old));
+      unmap_frame(space_.core(), space_.core().codec.frame(old));
       unmapped.push_back({.page = p.page, .pte = p.pte, .was = old});
     }
     for (const WindowPage& p : pages) {
@@ -260,7 +299,7 @@ void UserPages::flush(Processor& cpu, std::span<const FlushBatch::Change> unmapp
 void UserPages::free_all() {
   PfnDatabase& pfns = space_.core().pfns;
   const LockGuard guard(pfns.lock);
-  space_.core().commit.give_back(frames_.count());
+  give_back(frames_.count());
   while (!frames_.all().empty()) frames_.remove(pfns, frames_.all().back());
 }
 

@@ -101,7 +101,7 @@ class UserPages {
   // Maps frames in a row in a window, in place of what is mapped there. All or nothing.
   // Fails with: kInvalidParameter2 (wild count), kInvalidParameter1 (not inside one AWE window), kInvalidParameter3 (a
   // frame is not the space's), kConflictingAddresses (it is named twice, or mapped elsewhere), kNoMemory, kPending,
-  // kInsufficientResources (no memory to list them).
+  // kInsufficientResources (no memory to list them, or too little may stay in memory for the tables).
   Result<> map(Processor& cpu, VirtualAddress base, std::span<const Pfn> frames);
   Result<> unmap(Processor& cpu, VirtualAddress base, PageCount count);
   // Fails with: kInvalidParameter1 (one is not).
@@ -123,14 +123,19 @@ class UserPages {
     Pfn frame;  // 0: none.
     PhysicalAddress pte = PageTables::kNone;
   };
-  // Frames that may become nonpageable.
+  // Frames that are there to become nonpageable.
   [[nodiscard]] PageCount room() const PAGODA_REQUIRES(space_.core().pfns.lock);
   // As many as can be had, charged.
   PageCount charge(PageCount wanted) PAGODA_REQUIRES(space_.lock);
+  void give_back(PageCount pages) PAGODA_REQUIRES(space_.core().pfns.lock);
   Result<> map(Processor& cpu, VirtualAddress base, PageCount count, std::span<const Pfn> frames);
   Result<> may_map(std::span<const WindowPage> pages) PAGODA_REQUIRES(space_.lock);
   Result<bool> have_tables(Processor& cpu, VpnRange pages) PAGODA_REQUIRES(space_.lock);
   Result<> map_pages(Processor& cpu, std::span<WindowPage> pages) PAGODA_REQUIRES(space_.lock);
+  // Its steps. Fails with: kNoMemory; some tables may be made then.
+  Result<> make_tables(Processor& cpu, std::span<WindowPage> pages) PAGODA_REQUIRES(space_.lock);
+  // The tables of the pages that get a frame stay in memory. Fails with: kInsufficientResources, having kept none.
+  Result<> keep_tables(std::span<const WindowPage> pages) PAGODA_REQUIRES(space_.lock);
   // Entries that do not map these frames any more.
   void flush(Processor& cpu, std::span<const FlushBatch::Change> unmapped) PAGODA_REQUIRES(space_.lock);
   // The page that a level-1 entry of this space translates.

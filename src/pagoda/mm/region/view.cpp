@@ -37,7 +37,7 @@ void protect_shared_entry(RegionSpace& space, FlushBatch& batch, const Vad& vad,
     batch.add({.page = page, .pte = pte, .was = raw}, PteCodec::is_dirty(raw) ? release_cleaned : nullptr);
     return;
   }
-  working_set.erase(slot);
+  space.leave_working_set(cpu, slot);
   tables.replace(cpu, pte, core.codec.lookup_needed(protection));
   batch.add({.page = page, .pte = pte, .was = raw}, release_unmapped);
 }

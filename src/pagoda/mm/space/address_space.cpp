@@ -170,7 +170,7 @@ void AddressSpace::protect_entry(FlushBatch& batch, Vpn page, PhysicalAddress pt
     return;
   }
   // Nobody may touch it, or a guard stands before it: the page leaves the working set and keeps its contents.
-  working_set_.erase(core_.pfns.entry(frame).ws_index);
+  leave_working_set(cpu, core_.pfns.entry(frame).ws_index);
   tables_.replace(cpu, pte, core_.codec.transition(frame, protection));
   batch.add(change, release_forbidden);
 }

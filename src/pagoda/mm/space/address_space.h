@@ -210,6 +210,21 @@ class AddressSpace {
   // Unmaps the page of an entry that was valid: deletes a private page, drops this space's share of a shared one.
   // Requires: the PFN lock.
   void free_mapped(const Processor& cpu, PhysicalAddress pte, RawPte raw) PAGODA_REQUIRES(lock);
+  // --- Pages that are locked (space/locked_pages.cpp) ---
+  // Locks the page of the slot, which is charged by its first lock. Takes the PFN lock.
+  // Fails with: kWorkingSetQuota (too little may stay in memory), kCommitmentLimit (a page of a file is charged to commit
+  // while it is locked: nothing else promises it its frame. NT: MI_ADD_LOCKED_PAGE_CHARGE).
+  Result<> lock_page(const Processor& cpu, std::uint32_t slot, LockKind kind) PAGODA_REQUIRES(lock);
+  void unlock_page(const Processor& cpu, std::uint32_t slot, LockKind kind) PAGODA_REQUIRES(lock);
+  // The page of the slot leaves the working set, locked or not. Requires: its entry is still the valid one.
+  void leave_working_set(const Processor& cpu, std::uint32_t slot) PAGODA_REQUIRES(lock) {
+    if (working_set_[slot].is_locked()) [[unlikely]]
+      let_go_locked(cpu, slot);
+    working_set_.erase(slot);
+  }
+  // The page of the slot, shared and in this frame, is about to be replaced by one of the space's own, or to become that:
+  // what its prototype PTE was charged for a lock is given back. Requires: the PFN lock.
+  void let_go_prototype(std::uint32_t slot, Pfn frame) PAGODA_REQUIRES(lock);
   // Drops an entry's reference to a clone. Requires: the PFN lock.
   void drop_clone(const Processor& cpu, VirtualAddress prototype) PAGODA_REQUIRES(lock);
 
@@ -225,6 +240,8 @@ class AddressSpace {
   machine::ProcessorSet loaded_on_ PAGODA_GUARDED_BY(lock);
 
  private:
+  // Gives back what the locked page of the slot is charged. Takes the PFN lock.
+  void let_go_locked(const Processor& cpu, std::uint32_t slot) PAGODA_REQUIRES(lock);
   [[nodiscard]] bool left_now(const Processor& cpu) const PAGODA_REQUIRES(lock) {
     return cpu.number() < left_at_.size() && left_at_[cpu.number()] == invalidations_;
   }

@@ -46,6 +46,9 @@ class Wsle {
   [[nodiscard]] bool is_locked(LockKind kind) const {
     return kind == LockKind::kInMemory ? is_locked_in_memory() : is_locked_in_ws();
   }
+  // Its lock is charged to commit (AddressSpace::lock_page).
+  [[nodiscard]] bool is_charged() const { return (word_ & kCharged) != 0; }
+  void set_charged(bool charged) { word_ = charged ? word_ | kCharged : word_ & ~kCharged; }
   // Shared through a prototype PTE. NT: Hashed.
   [[nodiscard]] bool is_shared() const { return (word_ & kShared) != 0; }
   // The rights of this mapping of a shared page.
@@ -63,13 +66,14 @@ class Wsle {
     word_ = (word_ & ~(std::uint64_t{kOldest} << kAgeShift)) | std::uint64_t{age} << kAgeShift;
   }
   // The bits of NT's MMWSLE (reference/nt.md section 9): 0 valid, 1 locked in the working set, 2 in memory, 3-7
-  // protection, 8 hashed, 10-11 age, 12 up the page.
+  // protection, 8 hashed, 10-11 age, 12 up the page. Bit 9 (there: Direct) is ours.
   static constexpr std::uint64_t kValid = 1U << 0;
   static constexpr std::uint64_t kLockedInWs = 1U << 1;
   static constexpr std::uint64_t kLockedInMemory = 1U << 2;
   static constexpr unsigned kProtectionShift = 3;
   static constexpr std::uint64_t kProtectionMask = std::uint64_t{0x1F} << kProtectionShift;
   static constexpr std::uint64_t kShared = 1U << 8;
+  static constexpr std::uint64_t kCharged = 1U << 9;
   static constexpr unsigned kAgeShift = 10;
   static constexpr unsigned kVpnShift = 12;
 

@@ -150,6 +150,8 @@ inline sim::RunResult overcommitted_run() {
     sample.frames.free = pages(std::min(left, 1500 + 60 * now_s) * 0.5);
     sample.frames.zeroed = pages(left) - sample.frames.free;
     sample.commit_limit = 393216_pages;
+    sample.resident_limit = 245760_pages;
+    sample.resident_charge = 1200_pages;
     sample.commit_charge = pages(std::min(1.25 * wanted + 60000 * now_s / kEndS, 360000.0));
     sample.page_file_size = at < 140 ? 65536_pages : 262144_pages;
     sample.page_file_used = pages(std::min(slots, at < 140 ? 65000.0 : 262144.0));
