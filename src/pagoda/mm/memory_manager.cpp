@@ -234,6 +234,7 @@ ShortageRelief::Outcome MemoryManager::relieve(Processor& cpu, PageCount pages) 
     if (!mapped_writer_.write_cluster(cpu) && !to_paging_file) break;
     progress = true;
   }
+  progress = progress || modified_writer_.evict_cluster(cpu);
   {
     const LockGuard guard(core_.pfns.lock);
     if (enough()) return Outcome::kAvailable;

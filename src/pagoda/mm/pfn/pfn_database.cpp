@@ -65,6 +65,11 @@ Pfn PfnDatabase::use_next() {
 }
 
 Result<PfnDatabase::TakenFrame> PfnDatabase::take(machine::Processor& cpu, Contents contents) {
+  if (none_to_spare()) return fail(Status::kNoMemory);
+  return take_kept(cpu, contents);
+}
+
+Result<PfnDatabase::TakenFrame> PfnDatabase::take_kept(machine::Processor& cpu, Contents contents) {
   const auto from_list = [&](PageState state) {
     lock.assert_held();
     const Pfn frame(lists_.head(state).flink);

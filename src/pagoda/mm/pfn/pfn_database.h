@@ -80,8 +80,13 @@ class PfnDatabase {
   };
   // Zeroed, free or standby -> taken: from the list that matches `contents`, else the other of Zeroed and Free, else
   // the oldest standby page of the lowest priority, whose original PTE returns to its owner.
-  // Fails with: kNoMemory; whether to wait is the caller's choice.
+  // Fails with: kNoMemory, if no more are available than are kept; whether to wait is the caller's choice.
   Result<TakenFrame> take(machine::Processor& cpu, Contents contents) PAGODA_REQUIRES(lock);
+  // Available frames that only `take_kept` takes: for what takes a frame to make more available (backing/compression.h).
+  // Whatever takes one for long asks `take`, or, where it needs a frame that is available already, `none_to_spare`.
+  void keep(PageCount frames) PAGODA_REQUIRES(lock) { kept_ = frames; }
+  [[nodiscard]] bool none_to_spare() const PAGODA_REQUIRES(lock) { return available_ <= kept_; }
+  Result<TakenFrame> take_kept(machine::Processor& cpu, Contents contents) PAGODA_REQUIRES(lock);
   // As `take`, for `count` frames in a row, the first a multiple of `alignment` (pfn/contiguous.cpp): from those never
   // used, else the first row of frames that are available. `zeroed` if all are. A large page's are found at once.
   // Fails with: kInsufficientResources, also if fewer than `kept` would stay available.
@@ -200,7 +205,7 @@ class PfnDatabase {
   // Taken -> active, nonpaged: no PTE maps it. And -> free.
   void make_nonpaged(Pfn frame) PAGODA_REQUIRES(lock);
   void free_nonpaged(Pfn frame) PAGODA_REQUIRES(lock);
-  // The first free frame -> taken, for the zero-page thread; kNoPfn if there is none. And -> the head of Zeroed.
+  // The first free frame -> taken, for the zero-page thread; kNoPfn if there is none to spare. And -> the head of Zeroed.
   Pfn begin_zeroing() PAGODA_REQUIRES(lock);
   void finish_zeroing(Pfn frame) PAGODA_REQUIRES(lock);
   // Zeroed -> taken, to tell a hypervisor about the frame (pfn/hinted_frames.h). And -> the tail of Zeroed.
@@ -274,6 +279,7 @@ class PfnDatabase {
   PageLists lists_ PAGODA_GUARDED_BY(lock);
   Pfn never_used_ PAGODA_GUARDED_BY(lock);
   PageCount available_ PAGODA_GUARDED_BY(lock);
+  PageCount kept_ PAGODA_GUARDED_BY(lock);
   PageCount idle_tables_ PAGODA_GUARDED_BY(lock);
   AvailableBlocks blocks_ PAGODA_GUARDED_BY(lock);
   ActiveShared active_shared_ PAGODA_GUARDED_BY(lock);

@@ -120,7 +120,7 @@ void PfnDatabase::free_prototype_page(Pfn frame) {
 
 Pfn PfnDatabase::begin_zeroing() {
   const Pfn frame(lists_.head(PageState::kFree).flink);
-  if (frame == kNoPfn) return kNoPfn;
+  if (frame == kNoPfn || none_to_spare()) return kNoPfn;
   take_off(frame);
   writable(frame).state = PageState::kTransition;
   note_use(frame);

@@ -39,6 +39,11 @@ TableIn begin_table_in(AddressSpace& space, Processor& cpu, Vpn page, const Page
       in.being_read = frame;
       return in;
     }
+    // A table in use may be there to stay for as long as what it names is compressed.
+    if (is_available(entry.state) && core.pfns.none_to_spare()) {
+      in.status = Status::kNoMemory;
+      return in;
+    }
     core.pfns.rescue_table(frame, tables.use_count(page, entry.original_pte));
   } else if (core.is_compressed(raw)) {
     if (!decompress_table(core, cpu, out.entry, raw, tables.use_count(page, raw), frame)) {

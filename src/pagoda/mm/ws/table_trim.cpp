@@ -31,21 +31,15 @@ class TableTrim {
       if (PteCodec::is_valid(raw) && !PageTables::is_large(raw, level)) {
         const Pfn child = core_.mode.frame(raw);
         if (level > 2) below(child, level - 1, page);
-        if (space_.tables().are_pageable(level - 1) && may_go(child, level - 1)) go(page, entry, raw);
+        if (space_.tables().are_pageable(level - 1) && may_go(child)) go(page, entry, raw);
       }
       entry += ByteCount(core_.mode.entry_bytes);
     }
   }
-  bool may_go(Pfn table, unsigned level) {
-    {
-      const LockGuard guard(core_.pfns.lock);
-      const PfnEntry& entry = core_.pfns.entry(table);
-      if (entry.share_count != 1 || entry.used_entries == 0) return false;
-    }
-    PhysicalAddress entry(table);
-    for (std::uint64_t i = 0; i < core_.mode.entries(level); ++i, entry += ByteCount(core_.mode.entry_bytes))
-      if (core_.is_compressed(core_.load(cpu_, entry))) return false;
-    return true;
+  [[nodiscard]] bool may_go(Pfn table) const {
+    const LockGuard guard(core_.pfns.lock);
+    const PfnEntry& entry = core_.pfns.entry(table);
+    return entry.share_count == 1 && entry.used_entries > 0 && core_.store.owners_in(table) == 0;
   }
   void go(Vpn page, PhysicalAddress entry, RawPte raw) {
     space_.lock.assert_held();

@@ -2,7 +2,8 @@
 //
 // A table whose entries are neither valid nor in transition says where pages are that are somewhere else; it goes to the
 // modified list, and from there to a paging file. One with entries in the compression store stays until they have gone on
-// to a paging file: the store knows its pages by where their entries lie (backing/compression_store.h).
+// to a paging file (ModifiedWriter::evict_cluster): the store knows its pages by where their entries lie
+// (backing/compression_store.h).
 #pragma once
 
 #include "pagoda/mm/space/address_space.h"
