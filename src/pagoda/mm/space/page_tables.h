@@ -77,6 +77,9 @@ class PageTables {
   // original PTE, that says where the table is. `page`: any that it maps.
   [[nodiscard]] RawPte going_out(Vpn page, std::uint32_t used);
   [[nodiscard]] std::uint32_t use_count(Vpn page, RawPte out) const;
+  // Where the next trim of tables begins (ws/table_trim.h).
+  [[nodiscard]] Vpn trim_hand() const { return trim_hand_; }
+  void set_trim_hand(Vpn page) { trim_hand_ = page; }
   // The page's level-1 entry wherever its table is, for looks and checks: brings nothing in, takes no time. Zero also
   // where a medium does not give the bytes. Requires: the PFN lock.
   [[nodiscard]] RawPte peek(const Processor& cpu, Vpn page) const;
@@ -179,6 +182,7 @@ class PageTables {
 
   Core& core_;
   Pfn root_;
+  Vpn trim_hand_;
   std::vector<std::uint16_t> use_counts_;  // Of level-1 tables that are out, by their number: x86 and PAE.
 };
 

@@ -37,6 +37,8 @@ class BalanceSetManager : public SystemThread {
   // Trims until `goal` pages are available or on their way there (modified), or nothing is left to trim. Returns how
   // many pages it trimmed.
   PageCount trim(Processor& cpu, PageCount goal);
+  // Pages that are missing to the goal.
+  [[nodiscard]] PageCount missing(PageCount goal) const;
 
  private:
   struct Candidate {
@@ -44,8 +46,6 @@ class BalanceSetManager : public SystemThread {
     PageCount above;  // Its minimum.
     unsigned oldest;  // No page to trim is older.
   };
-  // Pages that are missing to the goal.
-  PageCount missing(PageCount goal) const;
   // Fills `candidates_`, in the order in which they are trimmed.
   void find_candidates() PAGODA_REQUIRES(spaces_.lock);
   PageCount trim_to_minimum(Processor& cpu, PageCount goal) PAGODA_REQUIRES(spaces_.lock);

@@ -14,23 +14,27 @@ class TableTrim {
       : space_(space), core_(space.core()), cpu_(cpu), most_(most), batch_(space, cpu) {}
 
   PageCount run() {
-    below(space_.root(), core_.mode.levels, Vpn(0));
+    const Vpn hand = space_.tables().trim_hand();
+    below(space_.root(), core_.mode.levels, Vpn(0), hand, Vpn(~std::uint64_t{0}));
+    below(space_.root(), core_.mode.levels, Vpn(0), Vpn(0), hand);
     batch_.flush();
     return count_;
   }
 
  private:
-  // Tables below this one, whose level is `level`; its first entry maps `first`.
-  void below(Pfn table, unsigned level, Vpn first) {
+  // Tables below this one, whose level is `level` and whose first entry maps `first`, that map some of the pages.
+  void below(Pfn table, unsigned level, Vpn first, Vpn from, Vpn end) {
     space_.lock.assert_held();
     const std::uint64_t pages = core_.mode.coverage(level).value() / kPageBytes;
-    PhysicalAddress entry(table);
-    for (std::uint64_t i = 0; i < core_.mode.entries(level) && count_ < most_; ++i) {
-      const RawPte raw = core_.load(cpu_, entry);
+    const std::uint64_t begin = from > first ? (from - first).value() / pages : 0;
+    PhysicalAddress entry = PhysicalAddress(table) + ByteCount(begin * core_.mode.entry_bytes);
+    for (std::uint64_t i = begin; i < core_.mode.entries(level) && count_ < most_; ++i) {
       const Vpn page(first.value() + i * pages);
+      if (page >= end) return;
+      const RawPte raw = core_.load(cpu_, entry);
       if (PteCodec::is_valid(raw) && !PageTables::is_large(raw, level)) {
         const Pfn child = core_.mode.frame(raw);
-        if (level > 2) below(child, level - 1, page);
+        if (level > 2) below(child, level - 1, page, from, end);
         if (space_.tables().are_pageable(level - 1) && may_go(child)) go(page, entry, raw);
       }
       entry += ByteCount(core_.mode.entry_bytes);
@@ -45,6 +49,7 @@ class TableTrim {
     space_.lock.assert_held();
     space_.tables().replace(cpu_, entry, core_.codec.transition(core_.mode.frame(raw), Protection::kReadWrite));
     batch_.add({.page = page, .pte = entry, .was = raw}, page_out);
+    space_.tables().set_trim_hand(Vpn(page.value() + 1));
     ++count_;
   }
   static void page_out(AddressSpace& space, const Processor& /*cpu*/, const FlushBatch::Change& change) {

@@ -10,7 +10,8 @@
 
 namespace pagoda::mm {
 
-// Up to `most` tables of the space go out. Returns how many did.
+// Up to `most` tables of the space go out, from where the last such call ended on: those before are there for a reason,
+// most of them, and there may be many. Returns how many did.
 PageCount trim_tables(AddressSpace& space, Processor& cpu, PageCount most) PAGODA_REQUIRES(space.lock);
 
 }  // namespace pagoda::mm
