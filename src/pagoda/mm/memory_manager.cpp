@@ -237,6 +237,7 @@ ShortageRelief::Outcome MemoryManager::relieve(Processor& cpu, PageCount pages) 
   }
   // What little there is to trim may be what the caller is about to bring in again, such as page tables.
   if (trim_came_short && modified_writer_.evict_cluster(cpu)) progress = true;
+  if (!progress) progress = !balance_set_manager_.trim(cpu, goal, BalanceSetManager::Modified::kStay).is_zero();
   {
     const LockGuard guard(core_.pfns.lock);
     if (enough()) return Outcome::kAvailable;
