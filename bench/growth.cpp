@@ -154,6 +154,81 @@ Round closed_section(std::uint64_t count) {
   };
 }
 
+// --- Regions ---
+
+// A host and the region in it that is asked about.
+struct Region {
+  Region(const HostConfig& config) : host(config) {}
+  Host host;
+  VirtualAddress base;
+  ByteCount size;
+};
+
+// Every other page of a region is protected otherwise; all of them are walked, one query a run.
+Round queries_of_runs(std::uint64_t runs) {
+  const auto of = std::make_shared<Region>(host_of(PageCount(200'000), 4_GiB));
+  of->base = of->host.commit(PageCount(runs));
+  for (std::uint64_t i = 0; i < runs; i += 2)
+    must(of->host.space().protect(of->host.cpu(), of->base + bytes_of(PageCount(i)), kPageSize,
+                                  mm::Protection::kReadOnly),
+         "protect");
+  return [of, runs] {
+    return mean_of(runs, [&](std::size_t i) {
+      must(of->host.space().query(of->host.cpu(), of->base + bytes_of(PageCount(i))), "query");
+    });
+  };
+}
+
+// 64 KB at the end of a region of so many pages, all written.
+Round released_end(std::uint64_t pages) {
+  const auto host = std::make_shared<Host>(host_of(PageCount(200'000), 4_GiB));
+  return [host, pages] {
+    constexpr std::uint64_t kPieces = 64;
+    constexpr PageCount kPiece = pages_of(64_KiB);
+    const VirtualAddress base = host->commit(PageCount(pages));
+    host->write_each(base, PageCount(pages));
+    const double cost = mean_of(kPieces, [&](std::size_t i) {
+      must(host->space().release(host->cpu(), base + bytes_of(PageCount(pages) - kPiece * (i + 1)), 64_KiB), "release");
+    });
+    host->release(base);
+    return cost;
+  };
+}
+
+// A view of so many GiB of a file, of which nothing was touched.
+std::shared_ptr<Region> untouched_view(std::uint64_t gibibytes) {
+  const auto of = std::make_shared<Region>(host_of(pages_of(1_GiB), 1_GiB));
+  Host& host = of->host;
+  of->size = ByteCount(gibibytes << 30);
+  auto file = must(host.manager().machine().disks()[0]->create("file"), "file");
+  must(file->resize(of->size), "file");
+  mm::Section& section = *must(
+      host.manager().sections().create(host.cpu(), {.file = std::make_shared<mm::FileStream>("file", std::move(file)),
+                                                    .kind = mm::SectionKind::kData}),
+      "section");
+  of->base = VirtualAddress(must(host.space().map_view(host.cpu(), section, {}), "view").first);
+  return of;
+}
+
+Round protected_view(std::uint64_t gibibytes) {
+  return [of = untouched_view(gibibytes)] {
+    return mean_of(1000, [&](std::size_t i) {
+      must(of->host.space().protect(of->host.cpu(), of->base, of->size,
+                                    i % 2 == 0 ? mm::Protection::kReadOnly : mm::Protection::kReadWrite),
+           "protect");
+    });
+  };
+}
+
+// It is refused: it is larger than memory.
+Round locked_view(std::uint64_t gibibytes) {
+  return [of = untouched_view(gibibytes)] {
+    return mean_of(1000, [&](std::size_t) {
+      static_cast<void>(of->host.space().lock_pages(of->host.cpu(), of->base, of->size, mm::LockKind::kInWorkingSet));
+    });
+  };
+}
+
 // --- Processes ---
 
 // Each has touched 16 pages. The processor runs in the host's own space afterwards.
@@ -218,6 +293,10 @@ constexpr auto kGrowths = std::to_array<Growth>({
     {"growth_single_slots", 1024, 16'384, single_slots},
     {"growth_prototype_holes", 500, 8000, prototypes_among_holes},
     {"growth_section_closed", 1000, 16'000, closed_section},
+    {"growth_query", 4096, 65'536, queries_of_runs},
+    {"growth_release_end", 4096, 65'536, released_end},
+    {"growth_protect_view", 16, 256, protected_view},
+    {"growth_lock_view", 16, 256, locked_view},
     {"growth_shortage", 100, 1600, shortage_without_pages},
     {"growth_thrashing", 1, 1000, thrashing_beside, 1 / 1.2},
 });

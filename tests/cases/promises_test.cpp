@@ -76,7 +76,7 @@ TEST(Promises, PagesThatCompressBadlyCanAllBeTouchedHoweverLargeTheStoreMayBe) {
   EXPECT_EQ(t.check(), "");
 }
 
-TEST(Promises, DISABLED_SectionPagesWithAPageOfPrototypesEachCanAllBeTouched) {
+TEST(Promises, SectionPagesWithAPageOfPrototypesEachCanAllBeTouched) {
   constexpr std::uint64_t kMost = 6000;
   TestMachine t(large_paging_file());
   Section& section = **t.manager().sections().create(

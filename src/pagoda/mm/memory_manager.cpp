@@ -48,7 +48,7 @@ MemoryManager::MemoryManager(machine::Machine& machine, const Tunables& tunables
       mapped_writer_(core_),
       balance_set_manager_(core_, spaces_),
       zero_page_thread_(core_.pfns, core_.counters, core_.tunables, core_.machine.costs()),
-      segment_reaper_(core_.pfns, sections_),
+      segment_reaper_(core_, sections_),
       threads_{&segment_reaper_, &modified_writer_, &mapped_writer_, &balance_set_manager_, &zero_page_thread_},
       attached_(machine.processors().size()),
       asids_(machine::kAsidCount) {
@@ -230,6 +230,7 @@ ShortageRelief::Outcome MemoryManager::relieve(Processor& cpu, PageCount pages) 
   const PageCount goal = std::max(core_.tunables.plenty_free, pages);
   bool progress = !balance_set_manager_.trim(cpu, goal).is_zero();
   const bool trim_came_short = !balance_set_manager_.missing(goal).is_zero();
+  progress |= bring_in_given_up(core_, cpu).progress;
   for (int transfers = 0; transfers < kTransfersInShortage; ++transfers) {
     const bool to_paging_file = modified_writer_.write_cluster(cpu);
     if (!mapped_writer_.write_cluster(cpu) && !to_paging_file) break;
@@ -330,7 +331,7 @@ FrameCounts MemoryManager::frame_counts() const {
   });
   counts.page_tables = PageCount(core_.counters.page_tables_made - core_.counters.page_tables_freed -
                                  core_.counters.page_tables_paged_out + core_.counters.page_tables_paged_in);
-  counts.prototypes = core_.prototypes.pages();
+  counts.prototypes = core_.prototypes.pages() + core_.prototypes.pool_tables();
   counts.shared_file = core_.pfns.active_shared().file;
   counts.shared_page_file = core_.pfns.active_shared().page_file;
   counts.active = core_.pfns.frames() - elsewhere - counts.transition;

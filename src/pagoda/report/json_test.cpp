@@ -74,6 +74,10 @@ TEST(ReportJson, EveryFieldGoesToItsOwnKey) {
   run.counters.commit_refusals = 313;
   run.counters.page_tables_made = 314;
   run.counters.page_tables_freed = 315;
+  run.counters.page_tables_paged_out = 329;
+  run.counters.page_tables_paged_in = 330;
+  run.counters.prototype_pages_paged_out = 331;
+  run.counters.prototype_pages_paged_in = 332;
   mm::FaultCounts faults{};
   for (std::size_t i = 0; i < mm::kFaultKinds; ++i) faults[i] = 400 + i;
   run.processes = {{"p", "v", "program", 501_pages, 502_pages, 503_pages, 504_pages, 513_pages, 514_pages, 505_pages,
@@ -110,7 +114,8 @@ TEST(ReportJson, EveryFieldGoesToItsOwnKey) {
       "zero_pages_found": 320, "zero_pages_by_writer": 326, "zero_pages_by_trim": 327,
       "zero_pages_by_hint": 328, "pages_compressed": 321, "bytes_compressed": 322, "pages_decompressed": 323,
       "pages_incompressible": 324, "pages_evicted": 325, "pages_repurposed": 309, "pages_replaced": 310, "pages_trimmed": 311, "shortages": 312, "commit_refusals": 313,
-      "page_tables_made": 314, "page_tables_freed": 315},
+      "page_tables_made": 314, "page_tables_freed": 315, "page_tables_paged_out": 329, "page_tables_paged_in": 330,
+      "prototype_pages_paged_out": 331, "prototype_pages_paged_in": 332},
     "processes": [{"name": "p", "vm": "v", "program": "program", "footprint_pages": 501, "working_set_minimum_pages": 502,
       "working_set_maximum_pages": 503, "peak_working_set_pages": 504, "end_private_pages": 513,
       "end_shared_pages": 514, "peak_commit_pages": 505, "operations": 506,
@@ -150,7 +155,8 @@ TEST(ReportJson, EveryFieldGoesToItsOwnKey) {
         "zero_pages_by_trim": [327], "zero_pages_by_hint": [328], "pages_compressed": [321],
         "bytes_compressed": [322], "pages_decompressed": [323], "pages_incompressible": [324], "pages_evicted": [325],
         "pages_repurposed": [309], "pages_replaced": [310], "pages_trimmed": [311],
-        "shortages": [312], "commit_refusals": [313], "page_tables_made": [314], "page_tables_freed": [315]},
+        "shortages": [312], "commit_refusals": [313], "page_tables_made": [314], "page_tables_freed": [315],
+        "page_tables_paged_out": [329], "page_tables_paged_in": [330], "prototype_pages_paged_out": [331], "prototype_pages_paged_in": [332]},
       "processes": [{"working_set_pages": [931], "private_pages": [900], "shared_pages": [31],
         "demand_pages": [932], "private_commit_pages": [933],
         "faults": {"demand_zero": [400], "transition_standby": [401], "transition_modified": [402], "collided": [403], "compressed": [404],
@@ -166,7 +172,7 @@ TEST(ReportJson, EveryFieldOfAVirtualMachineGoesToItsOwnKey) {
   sim::VmSample sample{.memory = {1_pages, 2_pages, 3_pages, 4_pages, 5_pages, 6_pages},
                        .frames = {11_pages, 12_pages, 13_pages, 14_pages},
                        .tables = 15_pages,
-                       .counters = {21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35},
+                       .counters = {21, 36, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35},
                        .hard_faults = 41,
                        .pages_read = 42,
                        .pages_written = 43};
@@ -206,7 +212,7 @@ TEST(ReportJson, EveryFieldOfAVirtualMachineGoesToItsOwnKey) {
       "nothing_pages": 6},
     "guest_frames": {"active_pages": 11, "modified_pages": 12, "standby_pages": 13, "unused_pages": 14},
     "tables_pages": 15,
-    "exits": {"exits": 21, "violations": 22, "write_violations": 23, "page_ins": 24, "invalidations": 25,
+    "exits": {"exits": 21, "dispatches": 36, "violations": 22, "write_violations": 23, "page_ins": 24, "invalidations": 25,
       "hidden_faults": 26, "true_faults": 27, "table_writes": 28, "page_invalidations": 29, "root_loads": 30,
       "hypercalls": 31, "cold_pages": 32, "hot_pages": 33, "discarded_pages": 34, "double_paged": 35,
       "double_paging_transfers": 70},
@@ -216,7 +222,7 @@ TEST(ReportJson, EveryFieldOfAVirtualMachineGoesToItsOwnKey) {
       "page_file_pages": [5], "nothing_pages": [6]},
     "guest_frames": {"active_pages": [11], "modified_pages": [12], "standby_pages": [13], "unused_pages": [14]},
     "tables_pages": [15],
-    "exits": {"exits": [21], "violations": [22], "write_violations": [23], "page_ins": [24], "invalidations": [25],
+    "exits": {"exits": [21], "dispatches": [36], "violations": [22], "write_violations": [23], "page_ins": [24], "invalidations": [25],
       "hidden_faults": [26], "true_faults": [27], "table_writes": [28], "page_invalidations": [29],
       "root_loads": [30], "hypercalls": [31], "cold_pages": [32], "hot_pages": [33], "discarded_pages": [34],
       "double_paged": [35]},

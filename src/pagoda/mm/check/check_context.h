@@ -24,7 +24,7 @@
 namespace pagoda::mm::checking {
 
 // Every rule, in the order in which the headers state them. A rule that is not here does not compile.
-inline constexpr std::array<std::string_view, 65> kRules{
+inline constexpr std::array<std::string_view, 66> kRules{
     "PL1",  "PL2", "PL3", "PL4",                                                             // pfn/page_lists.h
     "PF1",  "PF2", "PF3", "PF4", "PF5", "PF6", "PF7", "PF8", "PF9", "PF10", "PF11", "PF12",  // pfn/pfn_database.h
     "PF13",                                                                                  // pfn/available_blocks.h
@@ -36,7 +36,7 @@ inline constexpr std::array<std::string_view, 65> kRules{
     "AW1",  "AW2", "AW3",                                                                    // region/user_pages.h
     "DF1",  "DF2",                                                                           // region/device_frames.h
     "CA1",  "CA2", "CA3", "CA4",                                                             // section/control_area.h
-    "PP1",  "PP2", "PP3", "PP4",                                                             // pfn/prototype_pool.h
+    "PP1",  "PP2", "PP3", "PP4", "PP5",                                                      // pfn/prototype_pool.h
     "WS1",  "WS2", "WS3", "WS4",                                                             // space/working_set.h
     "SL1",  "SL2", "SL3", "CM1", "CM2",  // backing/paging_file.h, backing/commit.h
     "CS1",  "CS2", "CS3", "CS4",         // backing/compression_store.h
@@ -110,6 +110,7 @@ class Context {
   PageCount charge;               // What all spaces, control areas and clones are charged.
   std::uint64_t page_tables = 0;
   std::uint64_t prototype_pages = 0;
+  std::uint64_t pool_tables = 0;  // Of pages of prototype PTEs that are out.
   bool store_is_sound = true;                         // The compression store's frames and chains may be followed.
   std::vector<VirtualAddress> clone_names;            // Prototype PTEs of clones, once for each entry that names one.
   std::map<const ControlArea*, std::uint32_t> views;  // VADs that name it.
@@ -149,6 +150,8 @@ void check_transfers(Context& c) PAGODA_REQUIRES(c.core.pfns.lock);
 // Takes the space's lock.
 void check_space(Context& c, ProcessSpace& space);
 void check_tables(Context& c, const PageTables& tables) PAGODA_REQUIRES(c.core.pfns.lock);  // Fills `leaves`.
+// An entry in transition form against the frame that it names.
+void check_transition(Context& c, const Leaf& leaf);
 // Whether what the working set's hash leads to may be followed; what else is wrong with it is a finding too.
 bool check_hash(Context& c, const ProcessSpace& space) PAGODA_REQUIRES(space.lock);
 void check_entries(Context& c, ProcessSpace& space) PAGODA_REQUIRES(space.lock);

@@ -101,12 +101,12 @@ class Scene : public TestMachine {
   }
   void scribble(Pfn frame) { cpu().physical().bytes(frame, machine::Access::kWrite).bytes()[77] ^= std::byte{1}; }
   [[nodiscard]] WorkingSet& working_set() { return Corruptor::working_set(space()); }
-  // A page of clone entries, one of which is named by nobody and counts `references`.
-  void make_clone(std::uint32_t references) {
+  // A page of clone entries, one of which may be in use and is named by nobody.
+  void make_clone(bool in_use = false) {
     const LockGuard guard(core().pfns.lock);
     PAGODA_CHECK(core().commit.charge(1_pages).has_value());
     clone_ = *core().prototypes.make_clone_page(cpu());
-    if (references > 0) core().prototypes.add_clone_reference(clone_, references);
+    if (in_use) core().prototypes.use_clone_entry(clone_, Protection::kReadWrite);
   }
   [[nodiscard]] VirtualAddress clone() const { return clone_; }
 
@@ -150,7 +150,7 @@ const Corruption kCorruptions[] = {
     {"CA2", "ViewOfAnother", [](Scene& s) { s.vad(s.copied()).control_area = &s.shared(); }},
     {"CA3", "Charge", [](Scene& s) { ++s.shared().charge; }},
     {"CA3", "FileCharged", [](Scene& s) { ++s.data().charge; }},
-    {"CA3", "Committed", [](Scene& s) { --s.reserved().committed; }},
+    {"CA3", "Committed", [](Scene& s) { s.reserved().committed.add(PageCount(20), PageCount(21)); }},
     {"CA4", "ZeroInACommittedSegment", [](Scene& s) { s.store(s.prototype(s.untouched()), 0); }},
     {"CA4", "DemandZeroInAFile",
      [](Scene& s) {
@@ -196,10 +196,10 @@ const Corruption kCorruptions[] = {
        runs.push_back(run);
        ASSERT_TRUE(s.core().prototypes.make(s.cpu(), run.prototypes, s.data()));
      }},
-    {"PP3", "NamedByNobody", [](Scene& s) { s.make_clone(1); }},
+    {"PP3", "NamedByNobody", [](Scene& s) { s.make_clone(true); }},
     {"PP3", "HoldsAndCountsNothing",
      [](Scene& s) {
-       s.make_clone(0);
+       s.make_clone();
        const LockGuard guard(s.core().pfns.lock);
        s.store(s.core().prototypes.find(s.clone()), s.codec().demand_zero(Protection::kReadWrite));
      }},
@@ -211,13 +211,18 @@ const Corruption kCorruptions[] = {
 
     {"PP4", "AFreeCloneEntryIsLost",
      [](Scene& s) {
-       s.make_clone(0);
+       s.make_clone();
        Corruptor::take_free_clone_entry(s.core().prototypes);
      }},
     {"PP4", "NobodyLooksAtAPageWithFreeCloneEntries",
      [](Scene& s) {
-       s.make_clone(0);
+       s.make_clone();
        Corruptor::partial_clones(s.core().prototypes).clear();
+     }},
+    {"PP5", "APageThatCouldGoOutIsNotKnown",
+     [](Scene& s) {
+       s.make_clone();
+       Corruptor::idle(Corruptor::prototype_pages(s.core())).clear();
      }},
 
     // --- Frames of shared pages ---
@@ -363,7 +368,7 @@ INSTANTIATE_TEST_SUITE_P(AllModes, CheckSurvivesInSections,
 
 TEST_P(CheckSurvivesInSections, WildStores) {
   Scene s(GetParam());
-  s.make_clone(0);
+  s.make_clone();
   Random random(2);
   const auto wild = [&](auto& word) { with_wild_value(random, word, [&] { check(s.manager(), s.cpu()); }); };
   const std::array pages{s.file_dirty(),   s.file_clean(),     s.file_standby(),    s.file_modified(), s.shared_dirty(),

@@ -9,6 +9,14 @@ namespace pagoda::mm::checking {
 
 namespace {
 
+// PP3 for one entry that names a clone: nobody may write to a page that a fork shares.
+void name_clone(Context& c, const ProcessSpace& space, const Leaf& leaf) {
+  c.clone_names.push_back(c.core.codec.prototype_address(leaf.raw));
+  const Protection rights = c.core.codec.protection(leaf.raw);
+  if (is_writable(rights) && !is_write_copy(rights))
+    c.find("PP3"_rule, fmt::format("space {}: {} has the right to write to a clone", space.id(), c.text_of(leaf)));
+}
+
 // Page tables that the space's regions span, each once. `vads` ascend.
 class SpannedTables {
  public:
@@ -85,7 +93,7 @@ std::size_t check_view(Context& c, ProcessSpace& space, const Vad& vad, std::siz
       continue;
     }
     const bool clone = space.is_clone(leaf.raw);
-    if (clone && kind == PteKind::kPrototype) c.clone_names.push_back(c.core.codec.prototype_address(leaf.raw));
+    if (clone && kind == PteKind::kPrototype) name_clone(c, space, leaf);
     const bool shared =
         !clone && (kind == PteKind::kPrototype || (kind == PteKind::kValid && PteCodec::is_shared(leaf.raw)));
     const bool copies = is_write_copy(space.current_protection(c.cpu, vad, leaf.page, leaf.raw));
@@ -216,7 +224,7 @@ std::size_t check_charge(Context& c, const ProcessSpace& space, const Vad& vad, 
       if (c.core.codec.is_lookup_needed(c.leaves[at].raw)) {
         c.find("PT3"_rule, fmt::format("space {}: {} is in no view", space.id(), c.text_of(c.leaves[at])));
       } else {
-        c.clone_names.push_back(c.core.codec.prototype_address(c.leaves[at].raw));
+        name_clone(c, space, c.leaves[at]);
       }
     }
     if (is_hole == by_vad) ++differing;

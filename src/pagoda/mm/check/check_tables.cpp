@@ -10,8 +10,6 @@
 
 namespace pagoda::mm::checking {
 
-namespace {
-
 void check_transition(Context& c, const Leaf& leaf) {
   const auto frame = c.frame_of(leaf.raw);
   if (!frame) {
@@ -31,6 +29,8 @@ void check_transition(Context& c, const Leaf& leaf) {
   if (leaf.raw != c.core.codec.transition(*frame, c.core.codec.protection(e.original_pte)))
     c.find("PT3"_rule, fmt::format("{} has not the rights of {}", c.text_of(leaf), c.text_of(*frame)));
 }
+
+namespace {
 
 class Walk {
  public:
@@ -93,7 +93,7 @@ class Walk {
       return;
     }
     std::array<std::byte, kPageBytes> bytes;
-    if (!tables_.are_pageable(level - 1) || !PageTables::peek_table(c_.core, c_.cpu, entry.raw, bytes)) {
+    if (!tables_.are_pageable(level - 1) || !peek_entries(c_.core, c_.cpu, entry.raw, bytes)) {
       c_.find("PT5"_rule, fmt::format("level {}: {} names a table that cannot be out", level, c_.text_of(entry)));
       return;
     }

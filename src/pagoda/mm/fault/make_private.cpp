@@ -1,6 +1,7 @@
 // Pages that a fork shares become the space's own again.
 #include <utility>
 
+#include "pagoda/base/interleave.h"
 #include "pagoda/mm/fault/fault.h"
 #include "pagoda/mm/ws/replacement.h"
 
@@ -74,9 +75,10 @@ Result<> make_private(AddressSpace& space, Processor& cpu, VpnRange pages) PAGOD
       if (outcome.counted) ++space.faults()[static_cast<std::size_t>(outcome.kind)];
       return fail(outcome.status);
     }
+    // If it is shared yet, what it needs has come in: it is found once more.
     if (!c.must_wait()) {
       if (outcome.counted) ++space.faults()[static_cast<std::size_t>(outcome.kind)];
-      ++page;
+      if (PAGODA_FAULT_SWITCH(what_is_shared_yet_is_taken_for_private)) ++page;
       continue;
     }
     Status status = Status::kSuccess;

@@ -8,9 +8,12 @@ namespace pagoda::mm::fault {
 Outcome page_file(Context& c, PhysicalAddress pte, PteHome home) {
   const LockGuard guard(c.core.pfns.lock);
   const PteCodec& codec = c.core.codec;
-  // Another processor may have read the page of a prototype PTE since it was looked at.
+  // Since a prototype PTE was looked at its page of them may have left memory, or another processor may have read its
+  // page.
+  constexpr Outcome kAgain{Status::kSuccess, FaultKind::kSpurious, false};
+  if (home == PteHome::kSegment && c.core.prototypes.find(c.prototype) != pte) return kAgain;
   const RawPte raw = c.core.load(c.cpu, pte);
-  if (!codec.has_slot(raw) || c.core.is_compressed(raw)) return {Status::kSuccess, FaultKind::kSpurious, false};
+  if (!codec.has_slot(raw) || c.core.is_compressed(raw)) return kAgain;
   const unsigned file = codec.file(raw);
   const std::int64_t slot = codec.slot(raw).value();
   Cluster& cluster = c.read.emplace(

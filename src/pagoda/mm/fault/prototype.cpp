@@ -2,6 +2,7 @@
 #include <span>
 #include <utility>
 
+#include "pagoda/mm/backing/entries_in.h"
 #include "pagoda/mm/fault/fault.h"
 #include "pagoda/mm/section/mapped_read.h"
 #include "pagoda/mm/ws/replacement.h"
@@ -80,6 +81,12 @@ Lookup look(Context& c) PAGODA_REQUIRES(c.space.lock) {
   PrototypePool& pool = c.core.prototypes;
   const LockGuard guard(c.core.pfns.lock);
   PhysicalAddress pte = pool.find(c.prototype);
+  if (pte == PrototypePool::kNone && pool.is_out(c.prototype)) {
+    EntriesIn in = begin_prototypes_in(c.core, c.cpu, c.prototype);
+    c.read = std::move(in.read);
+    c.being_read = in.being_read;
+    return {.outcome = {in.status, FaultKind::kSpurious, false}};
+  }
   if (pte == PrototypePool::kNone) {
     const PteKind unmade =
         c.core.codec.kind(c.control_area->template_of(c.core.codec, c.section_page), PteHome::kSegment);
@@ -90,7 +97,9 @@ Lookup look(Context& c) PAGODA_REQUIRES(c.space.lock) {
     pte = *made;
   }
   const PrototypePool::Pin pin(pool, pte);
-  const RawPte raw = c.core.load(c.cpu, pte);
+  RawPte raw = c.core.load(c.cpu, pte);
+  // Its page of entries may have been out when a SEC_RESERVE section committed it.
+  if (raw == 0 && c.control_area != nullptr) raw = c.control_area->template_of(c.core.codec, c.section_page);
   switch (c.core.codec.kind(raw, PteHome::kSegment)) {
     case PteKind::kValid: {
       const Pfn frame = c.core.codec.frame(raw);

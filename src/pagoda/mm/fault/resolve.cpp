@@ -51,7 +51,7 @@ Outcome bring_in_table(Context& c, Vpn page, const PageTables::Out& out) PAGODA_
     const LockGuard guard(c.core.pfns.lock);
     if (c.core.pfns.available() < kFaultReserve) return {Status::kNoMemory};
   }
-  TableIn in = begin_table_in(c.space, c.cpu, page, out);
+  EntriesIn in = begin_table_in(c.space, c.cpu, page, out);
   c.read = std::move(in.read);
   c.being_read = in.being_read;
   return {in.status, FaultKind::kSpurious, false};
@@ -65,6 +65,8 @@ Outcome guard(Context& c) PAGODA_REQUIRES(c.space.lock) {
       return bring_in_table(c, page, out);
     const Outcome made = make_private(c, page);
     if (made.status != Status::kSuccess || c.must_wait()) return made;
+    // What it needs has come in: the fault comes again.
+    if (c.space.is_clone(c.space.tables().read(c.cpu, page))) return made;
     if (made.counted) ++c.space.faults()[static_cast<std::size_t>(made.kind)];
   }
   c.raw = c.core.load(c.cpu, c.pte);
@@ -101,8 +103,7 @@ bool locate_prototype(Context& c, const Vad& vad) PAGODA_REQUIRES(c.space.lock) 
 bool is_committed(const Context& c) {
   if (c.control_area == nullptr || !c.control_area->flags().reserve) return true;
   const LockGuard guard(c.core.pfns.lock);
-  const PhysicalAddress pte = c.core.prototypes.find(c.prototype);
-  return pte != PrototypePool::kNone && c.core.load(c.cpu, pte) != 0;
+  return c.control_area->committed.contains(c.section_page);
 }
 
 // A page of a region that commits on touch.

@@ -339,18 +339,15 @@ void PfnDatabase::free_if_given_up(const PfnEntry& e, SlotName of_transfer) {
 void PfnDatabase::add_table_share(Pfn table) {
   PfnEntry& e = writable(table);
   PAGODA_DCHECK(e.page_table && e.share_count > 0);
-  if (e.share_count++ == 1 && !e.prototype_pte && e.containing_page() != table) --idle_tables_;
+  if (e.share_count++ == 1) note_busy(table);
   if (e.prototype_pte) prototype_pages_.entry_resident(e.original_pte);
 }
 
 void PfnDatabase::drop_table_share(Pfn table) {
   PfnEntry& e = writable(table);
   PAGODA_DCHECK(e.page_table && e.share_count > 1);
-  --e.share_count;
-  if (!e.prototype_pte) {
-    if (e.share_count == 1 && e.containing_page() != table) ++idle_tables_;
-    return;
-  }
+  if (--e.share_count == 1) note_idle(table);
+  if (!e.prototype_pte) return;
   prototype_pages_.entry_left(e.original_pte);
   free_if_template(table);
 }

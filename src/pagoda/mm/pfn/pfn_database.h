@@ -188,6 +188,10 @@ class PfnDatabase {
   void rescue_table(Pfn frame, std::uint32_t used) PAGODA_REQUIRES(lock);
   // Page tables other than roots whose share count is 1: those that are empty, or could be paged out.
   [[nodiscard]] PageCount idle_tables() const PAGODA_REQUIRES(lock) { return idle_tables_; }
+  // The same of a page of prototype PTEs, which `pte`, an entry of a pool table, names in transition form by now, and of
+  // what comes back. Not for a file's data, whose pages are freed instead.
+  void page_out_prototypes(Pfn frame, PhysicalAddress pte, RawPte original) PAGODA_REQUIRES(lock);
+  void rescue_prototypes(Pfn frame, std::uint32_t pool_page, std::uint64_t owner) PAGODA_REQUIRES(lock);
   // Active -> free: a page table whose entries are all zero; a page of prototype PTEs of which none is resident.
   void free_page_table(Pfn frame) PAGODA_REQUIRES(lock);
   void free_prototype_page(Pfn frame) PAGODA_REQUIRES(lock);
@@ -269,6 +273,13 @@ class PfnDatabase {
   void give_up_slot(PfnEntry& entry) PAGODA_REQUIRES(lock);
   void free_if_given_up(const PfnEntry& entry, SlotName of_transfer) PAGODA_REQUIRES(lock);
   void free_if_template(Pfn table) PAGODA_REQUIRES(lock);
+  // The frame holds a page of the pool from now on, or no more.
+  void add_to_pool(PfnEntry& entry, std::uint32_t pool_page, std::uint64_t owner) PAGODA_REQUIRES(lock);
+  void remove_from_pool(const PfnEntry& entry) PAGODA_REQUIRES(lock);
+  // The table, or page of prototype PTEs, has got its first share beyond 1, or lost it, or begins or ends to be one. The
+  // roots of spaces are not counted.
+  void note_busy(Pfn table) PAGODA_REQUIRES(lock);
+  void note_idle(Pfn table) PAGODA_REQUIRES(lock);
 
   const PteCodec& codec_;
   PageFileSlots& slots_;

@@ -35,6 +35,19 @@ void PrototypePages::remove(std::uint32_t page) {
   --count_;
 }
 
+std::uint32_t PrototypePages::add_idle(std::uint32_t page) {
+  idle_.push_back(page);
+  return static_cast<std::uint32_t>(idle_.size() - 1);
+}
+
+std::uint32_t PrototypePages::remove_idle(std::uint32_t page, std::uint32_t place) {
+  PAGODA_CHECK_EQ(idle_[place], page);
+  const std::uint32_t moved = idle_.back();
+  idle_[place] = moved;
+  idle_.pop_back();
+  return moved;
+}
+
 PrototypeOwner* PrototypePages::owner(std::uint64_t owner_word) const {
   if ((owner_word & kClone) != 0) return nullptr;
   const auto found = owners_.find(static_cast<std::uint32_t>(owner_word));

@@ -4,10 +4,18 @@
 // in use has a frame, whose PFN entry has the number and, in place of an original PTE, the owner word: the number of a
 // PrototypeOwner, or kClone and the number of a page of clone entries.
 //
+// A page of the pool can be out of memory, as a page table can (space/page_tables.h). Its place is then said by an entry
+// of a *pool table*: a frame with the entries of the pool's pages side by side, as the system's page tables have them,
+// made when the first of them goes out. That entry owns the frame in which the page is on its way. What is given up of
+// a page while it is out stays until it is back: the page is *given up*, and the segment reaper brings it in.
+//
 // Locking: the PFN lock, throughout.
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <set>
+#include <span>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -22,6 +30,7 @@ namespace pagoda::mm {
 class PrototypePages {
  public:
   static constexpr std::uint64_t kClone = std::uint64_t{1} << 63;  // In an owner word.
+  static constexpr std::uint64_t kNobody = 0;  // The owner word of a page whose owner went while it was out.
 
   explicit PrototypePages(const machine::PagingMode& mode);
 
@@ -41,9 +50,34 @@ class PrototypePages {
     const std::uint32_t frame = frames_[page];
     return frame == 0 ? kNoPfn : Pfn(frame);
   }
-  [[nodiscard]] PageCount count() const { return count_; }  // Pages that exist.
+  [[nodiscard]] PageCount count() const { return count_; }  // Pages in memory.
   void add(std::uint32_t page, Pfn frame);
   void remove(std::uint32_t page);
+
+  // --- Pages in memory of which no entry is resident ---
+  [[nodiscard]] std::span<const std::uint32_t> idle() const { return idle_; }
+  // Returns the page's place among them.
+  std::uint32_t add_idle(std::uint32_t page);
+  // Requires: that place. The last page takes it, and is returned.
+  std::uint32_t remove_idle(std::uint32_t page, std::uint32_t place);
+
+  // --- Pages that are out ---
+  [[nodiscard]] bool is_out(std::uint32_t page) const { return out_.contains(page); }
+  // By page: the owner word.
+  [[nodiscard]] const std::map<std::uint32_t, std::uint64_t>& out() const { return out_; }
+  [[nodiscard]] std::uint64_t owner_of_out(std::uint32_t page) const { return out_.at(page); }
+  void add_out(std::uint32_t page, std::uint64_t owner) { out_.emplace(page, owner); }
+  void remove_out(std::uint32_t page) { out_.erase(page); }
+  // The page that is out has lost its owner, and with it all that its entries name.
+  void disown(std::uint32_t page) {
+    out_.at(page) = kNobody;
+    given_up_.insert(page);
+  }
+  [[nodiscard]] std::set<std::uint32_t>& given_up() { return given_up_; }
+  [[nodiscard]] const std::set<std::uint32_t>& given_up() const { return given_up_; }
+  // The pool tables, by page / entries of a table.
+  [[nodiscard]] std::map<std::uint32_t, Pfn>& tables() { return tables_; }
+  [[nodiscard]] const std::map<std::uint32_t, Pfn>& tables() const { return tables_; }
 
   // --- Owners ---
   void add_owner(PrototypeOwner& owner) { owners_.emplace(owner.number(), &owner); }
@@ -67,6 +101,10 @@ class PrototypePages {
   const PageCount size_;
   SparseArray<std::uint32_t> frames_;  // By page; 0: none.
   PageCount count_;
+  std::vector<std::uint32_t> idle_;  // In no order that means anything.
+  std::map<std::uint32_t, std::uint64_t> out_;
+  std::set<std::uint32_t> given_up_;  // Of those that are out.
+  std::map<std::uint32_t, Pfn> tables_;
   std::unordered_map<std::uint32_t, PrototypeOwner*> owners_;  // By number; nothing walks them.
   std::vector<std::uint32_t> emptied_;
 };

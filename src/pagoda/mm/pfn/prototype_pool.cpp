@@ -42,8 +42,17 @@ Result<VirtualAddress> PrototypePool::reserve(PageCount pages) {
 
 void PrototypePool::release(VirtualAddress first, PageCount pages) {
   pfns_.lock.assert_held();
-  std::uint64_t start = pages_.number_of(first);
-  std::uint64_t size = pages.value();
+  const auto begin = pages_.number_of(first);
+  const auto end = begin + static_cast<std::uint32_t>(pages.value());
+  auto next = begin;
+  for (auto out = pages_.given_up().lower_bound(begin); out != pages_.given_up().end() && *out < end; ++out) {
+    if (*out > next) release_run(next, *out - next);
+    next = *out + 1;
+  }
+  if (end > next) release_run(next, end - next);
+}
+
+void PrototypePool::release_run(std::uint64_t start, std::uint64_t size) {
   const auto after = free_.lower_bound(start);
   if (after != free_.end() && after->first == start + size) {
     size += after->second;
@@ -75,6 +84,7 @@ Result<Pfn> PrototypePool::make_page(machine::Processor& cpu, std::uint32_t page
 Result<PhysicalAddress> PrototypePool::make(machine::Processor& cpu, VirtualAddress prototype,
                                             const PrototypeOwner& owner) {
   if (const PhysicalAddress there = find(prototype); there != kNone) return there;
+  PAGODA_CHECK(!is_out(prototype));
   const std::uint32_t page = pages_.number_of(prototype);
   PhysicalAddress pte(PAGODA_TRY(make_page(cpu, page, owner.number())));
   std::array<RawPte, kMostEntries> entries{};
@@ -83,6 +93,115 @@ Result<PhysicalAddress> PrototypePool::make(machine::Processor& cpu, VirtualAddr
   for (std::uint64_t i = 0; i < entries_per_page(); ++i, pte += width)
     if (entries[i] != 0) machine::store_entry(cpu.physical(), codec_.mode(), pte, entries[i]);
   return find(prototype);
+}
+
+PhysicalAddress PrototypePool::out_entry(VirtualAddress prototype) const {
+  const auto page = pages_.number_of(prototype);
+  const auto entries = static_cast<std::uint32_t>(entries_per_page());
+  const Pfn table = pages_.tables().at(page / entries);
+  return PhysicalAddress(table) + ByteCount(std::uint64_t{page % entries} * codec_.mode().entry_bytes);
+}
+
+bool PrototypePool::page_out(machine::Processor& cpu, std::uint32_t page) {
+  pfns_.lock.assert_held();
+  const Pfn frame = pages_.frame(page);
+  const std::uint32_t block = page / static_cast<std::uint32_t>(entries_per_page());
+  if (!pages_.tables().contains(block)) {
+    const auto taken = pfns_.take_kept(cpu, Contents::kZeroed);  // It gives back more.
+    if (!taken) return false;
+    if (!taken->zeroed) {
+      cpu.physical().zero(taken->frame);
+      cpu.charge(cpu.machine().costs().zero_page);
+    }
+    pfns_.make_page_table(taken->frame, PhysicalAddress(taken->frame));
+    pages_.tables().emplace(block, taken->frame);
+  }
+  const std::uint64_t owner = pfns_.entry(frame).original_pte;
+  pages_.add_out(page, owner);
+  // Nothing new is put where it cannot be reached.
+  if (const auto number = static_cast<std::uint32_t>(owner); (owner & PrototypePages::kClone) != 0)
+    if (!clones_[number]->free.empty()) remove_partial(number);
+  const PhysicalAddress entry = out_entry(pages_.address_of(page));
+  machine::store_entry(cpu.physical(), codec_.mode(), entry, codec_.transition(frame, Protection::kReadWrite));
+  pfns_.add_table_use(entry.pfn());
+  pfns_.page_out_prototypes(frame, entry, codec_.demand_zero(Protection::kReadWrite));
+  return true;
+}
+
+std::uint64_t PrototypePool::leave_pool_table(const machine::Processor& cpu, VirtualAddress prototype) {
+  const PhysicalAddress entry = out_entry(prototype);
+  const std::uint32_t page = pages_.number_of(prototype);
+  const std::uint64_t owner = pages_.owner_of_out(page);
+  machine::store_entry(cpu.physical(), codec_.mode(), entry, 0);
+  pfns_.drop_table_use(entry.pfn());
+  pages_.remove_out(page);
+  return owner;
+}
+
+void PrototypePool::free_pool_table_if_empty(VirtualAddress prototype) {
+  pfns_.lock.assert_held();
+  const auto table =
+      pages_.tables().find(pages_.number_of(prototype) / static_cast<std::uint32_t>(entries_per_page()));
+  if (pfns_.entry(table->second).used_entries > 0) return;
+  pfns_.free_page_table(table->second);
+  pages_.tables().erase(table);
+}
+
+PageCount PrototypePool::page_in(const machine::Processor& cpu, VirtualAddress prototype) {
+  pfns_.lock.assert_held();
+  const Pfn frame = codec_.frame(machine::load_entry(cpu.physical(), codec_.mode(), out_entry(prototype)));
+  const std::uint64_t owner = leave_pool_table(cpu, prototype);
+  pfns_.rescue_prototypes(frame, pages_.number_of(prototype), owner);
+  free_pool_table_if_empty(prototype);
+  return drop_given_up(cpu, prototype);
+}
+
+PageCount PrototypePool::page_in(const machine::Processor& cpu, VirtualAddress prototype, Pfn frame) {
+  pfns_.lock.assert_held();
+  const std::uint64_t owner = leave_pool_table(cpu, prototype);
+  pfns_.make_prototype_page(frame, pages_.number_of(prototype), owner);
+  free_pool_table_if_empty(prototype);
+  return drop_given_up(cpu, prototype);
+}
+
+template <class Unused>
+void PrototypePool::drop_entries(const machine::Processor& cpu, PhysicalAddress first, Unused&& unused) {
+  for (std::size_t entry = 0; entry < entries_per_page(); ++entry)
+    if (unused(entry)) pfns_.drop_prototype(cpu, first + ByteCount(entry * codec_.mode().entry_bytes));
+}
+
+PageCount PrototypePool::drop_given_up(const machine::Processor& cpu, VirtualAddress prototype) {
+  const std::uint32_t page = pages_.number_of(prototype);
+  const bool given_up = pages_.given_up().erase(page) > 0;
+  const VirtualAddress address = pages_.address_of(page);
+  const PhysicalAddress first = find(address);
+  if (owner_word(address) == PrototypePages::kNobody) {
+    drop_entries(cpu, first, [](std::size_t) { return true; });
+    pfns_.free_prototype_page(first.pfn());
+    release_run(page, 1);
+    return {};
+  }
+  if (!is_clone(address)) return {};
+  const std::uint32_t number = clone_number(address);
+  ClonePage& clones = *clones_[number];
+  if (given_up) {
+    std::vector<bool> known(entries_per_page());
+    for (const std::uint16_t entry : clones.free) known[entry] = true;
+    drop_entries(cpu, first, [&](std::size_t entry) {
+      if (clones.references[entry] > 0 || known[entry]) return false;
+      clones.free.push_back(static_cast<std::uint16_t>(entry));
+      return true;
+    });
+  }
+  if (clones.free.empty()) return {};
+  add_partial(number);
+  return clones.free.size() == clones.references.size() ? free_clone_page(number) : 0_pages;
+}
+
+std::optional<VirtualAddress> PrototypePool::given_up_from(VirtualAddress prototype) const {
+  const auto found = pages_.given_up().lower_bound(pages_.number_of(prototype));
+  if (found == pages_.given_up().end()) return std::nullopt;
+  return pages_.address_of(*found);
 }
 
 void PrototypePool::free_page(VirtualAddress prototype) {
@@ -109,6 +228,7 @@ Result<VirtualAddress> PrototypePool::make_clone_page(machine::Processor& cpu) {
   ClonePage& page = *clones_[number];
   page.address = address;
   page.references.resize(entries_per_page());
+  page.protections.resize(entries_per_page(), Protection::kNone);
   page.free.reserve(entries_per_page());
   for (std::size_t entry = entries_per_page(); entry-- > 0;) page.free.push_back(static_cast<std::uint16_t>(entry));
   add_partial(number);
@@ -129,7 +249,7 @@ void PrototypePool::remove_partial(std::uint32_t number) {
 }
 
 PrototypePool::ClonePage& PrototypePool::clone_page(VirtualAddress prototype) {
-  return *clones_[clone_number(frame_of(prototype))];
+  return *clones_[clone_number(prototype)];
 }
 
 std::optional<VirtualAddress> PrototypePool::find_clone_entry() const {
@@ -138,19 +258,24 @@ std::optional<VirtualAddress> PrototypePool::find_clone_entry() const {
   return page.address + ByteCount(std::uint64_t{page.free.back()} * codec_.mode().entry_bytes);
 }
 
-void PrototypePool::add_clone_reference(VirtualAddress prototype, std::uint32_t references) {
+void PrototypePool::use_clone_entry(VirtualAddress prototype, Protection protection) {
   ClonePage& page = clone_page(prototype);
-  std::uint32_t& count = page.references[entry_of(prototype)];
-  if (count == 0) {
-    PAGODA_DCHECK_EQ(std::size_t{page.free.back()}, entry_of(prototype));
-    page.free.pop_back();
-    if (page.free.empty()) remove_partial(clone_number(frame_of(prototype)));
-  }
-  count += references;
+  const std::size_t entry = entry_of(prototype);
+  PAGODA_DCHECK_EQ(std::size_t{page.free.back()}, entry);
+  page.free.pop_back();
+  if (page.free.empty()) remove_partial(clone_number(prototype));
+  page.references[entry] = 2;
+  page.protections[entry] = protection;
+}
+
+void PrototypePool::add_clone_reference(VirtualAddress prototype) {
+  std::uint32_t& count = clone_page(prototype).references[entry_of(prototype)];
+  PAGODA_DCHECK_GT(count, 0U);
+  ++count;
 }
 
 std::uint32_t PrototypePool::clone_references(VirtualAddress prototype) const {
-  return clones_[clone_number(frame_of(prototype))]->references[entry_of(prototype)];
+  return clones_[clone_number(prototype)]->references[entry_of(prototype)];
 }
 
 PageCount PrototypePool::drop_clone_reference(const machine::Processor& cpu, VirtualAddress prototype) {
@@ -161,22 +286,30 @@ PageCount PrototypePool::drop_clone_reference(const machine::Processor& cpu, Vir
     --count;
     return {};
   }
+  if (is_out(prototype)) {
+    count = 0;
+    pages_.given_up().insert(pages_.number_of(prototype));
+    return {};
+  }
   pfns_.drop_prototype(cpu, find(prototype));
   return drop_moved_clone(prototype);
 }
 
 PageCount PrototypePool::drop_moved_clone(VirtualAddress prototype) {
   pfns_.lock.assert_held();
-  const std::uint32_t number = clone_number(frame_of(prototype));
+  const std::uint32_t number = clone_number(prototype);
   ClonePage& page = *clones_[number];
   std::uint32_t& count = page.references[entry_of(prototype)];
   PAGODA_DCHECK_EQ(count, 1U);
   count = 0;
   if (page.free.empty()) add_partial(number);
   page.free.push_back(static_cast<std::uint16_t>(entry_of(prototype)));
-  if (page.free.size() < page.references.size()) return {};
+  return page.free.size() == page.references.size() ? free_clone_page(number) : 0_pages;
+}
+
+PageCount PrototypePool::free_clone_page(std::uint32_t number) {
   remove_partial(number);
-  const VirtualAddress address = page.address;
+  const VirtualAddress address = clones_[number]->address;
   free_page(address);
   release(address, 1_pages);
   clones_[number].reset();
@@ -195,11 +328,14 @@ void PrototypePool::check_clones(const std::function<void(const std::string&)>& 
         page.free, [&](std::uint16_t entry) { return entry < page.references.size() && page.references[entry] == 0; });
     std::vector<std::uint16_t> entries = page.free;
     std::ranges::sort(entries);
-    if (!knows_them || page.free.size() != unused || std::ranges::adjacent_find(entries) != entries.end()) {
+    // Of a page that is out some may have been given up.
+    const bool all = page.free.size() == unused ||
+                     (page.free.size() < unused && pages_.given_up().contains(pages_.number_of(page.address)));
+    if (!knows_them || !all || std::ranges::adjacent_find(entries) != entries.end()) {
       finding(to_string(page.address) + " has " + std::to_string(unused) + " clone entries that are not in use, and " +
               std::to_string(page.free.size()) + " in its list");
     }
-    if (page.free.empty()) continue;
+    if (page.free.empty() || is_out(page.address)) continue;
     ++pages_with_free;
     if (page.place >= partial_.size() || partial_[page.place] != number)
       finding(to_string(page.address) + " has free clone entries and is not where new ones are looked for");

@@ -137,11 +137,15 @@ TEST_P(PrototypePoolTest, ClonesGoWithTheirLastReference) {
   EXPECT_TRUE(pool().is_clone(pool().find(*page)));
   EXPECT_TRUE(pool().has_clone(pool().find(*page)));
   EXPECT_EQ(pool().owner_of(pool().find(*page)), nullptr);
-  pool().add_clone_reference(*page, 2);
-  pool().add_clone_reference(second);
+  EXPECT_EQ(pool().find_clone_entry(), *page);
+  pool().use_clone_entry(*page, Protection::kReadOnly);
+  EXPECT_EQ(pool().find_clone_entry(), second);
+  pool().use_clone_entry(second, Protection::kReadWrite);
+  EXPECT_EQ(pool().clone_protection(*page), Protection::kReadOnly);
   pool().add_clone_reference(*page);
   EXPECT_EQ(pool().clone_references(*page), 3U);
   EXPECT_EQ(pool().drop_clone_reference(t.cpu(), *page), 0_pages);
+  EXPECT_EQ(pool().drop_clone_reference(t.cpu(), second), 0_pages);
   EXPECT_EQ(pool().drop_clone_reference(t.cpu(), second), 0_pages);
   EXPECT_EQ(pool().drop_clone_reference(t.cpu(), *page), 0_pages);
   EXPECT_EQ(pool().clone_references(*page), 1U);

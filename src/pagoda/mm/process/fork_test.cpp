@@ -1,3 +1,4 @@
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "pagoda/mm/section/sections.h"
@@ -202,6 +203,23 @@ TEST_P(Fork, RefusedInTheMiddleKeepsWhatHasMoved) {
   t.must_put(large, 0, 1);
   EXPECT_EQ(t.differences(base, PageCount(4), 7), 0U);
   EXPECT_EQ(t.check(), "");
+}
+
+TEST_P(Fork, TheCheckerFindsAnEntryThatMayWriteToASharedPage) {
+  const VirtualAddress base = t.commit(PageCount(1));
+  t.must_put(base, 0, 1);
+  fork(t.space(), 1);
+  t.page_out();
+  ASSERT_EQ(t.check(), "");
+  if (t.kind(base) != PteKind::kPrototype || t.core().codec.protection(t.pte(base)) == Protection::kNone)
+    GTEST_SKIP() << "x86 pointers have no protection of their own";
+  const RawPte wrong = t.core().codec.with_protection(t.pte(base), Protection::kReadWrite);
+  const PhysicalAddress at = [&] {
+    const LockGuard guard(t.space().lock);
+    return t.space().tables().find(t.cpu(), base.vpn());
+  }();
+  machine::store_entry(t.cpu().physical(), t.core().mode, at, wrong);
+  EXPECT_THAT(t.check(), ::testing::HasSubstr("the right to write to a clone"));
 }
 
 // More frames are available than a fault needs, and fewer than the fork: its parent's pages make room.

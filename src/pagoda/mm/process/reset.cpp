@@ -27,7 +27,8 @@ void release_reset(AddressSpace& space, const Processor& cpu, const FlushBatch::
   }
 }
 
-// Where the prototype PTE of a view's page is; kNone if it does not exist.
+// Where the prototype PTE of a view's page is; kNone if it does not exist, or its page of entries is out: what is only in
+// a paging file may stay there.
 PhysicalAddress prototype_of(const Core& core, const Vad& vad, Vpn page) {
   const PageCount in_section = vad.section_page_of(page);
   return core.prototypes.find(vad.control_area->prototype_of(core.codec, in_section));
@@ -52,13 +53,10 @@ RawPte owner_of(const Core& core, const Processor& cpu, const Vad& vad, Vpn page
     PAGODA_REQUIRES(core.pfns.lock) {
   const PteKind kind = core.codec.kind(raw);
   if (kind != PteKind::kZero && kind != PteKind::kPrototype) return raw;
-  PhysicalAddress pte = PrototypePool::kNone;
-  if (kind == PteKind::kPrototype && !core.codec.is_lookup_needed(raw)) {
-    pte = core.prototypes.find(core.codec.prototype_address(raw));
-  } else if (vad.source == PageSource::kPrototype) {
-    pte = prototype_of(core, vad, page);
-  }
-  return pte == PrototypePool::kNone ? 0 : core.load(cpu, pte);
+  if (kind == PteKind::kPrototype && !core.codec.is_lookup_needed(raw))
+    return peek_prototype(core, cpu, core.codec.prototype_address(raw));
+  if (vad.source != PageSource::kPrototype) return 0;
+  return peek_prototype(core, cpu, vad.control_area->prototype_of(core.codec, vad.section_page_of(page)));
 }
 
 }  // namespace

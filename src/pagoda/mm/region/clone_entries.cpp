@@ -1,7 +1,5 @@
 #include "pagoda/mm/region/clone_entries.h"
 
-#include <optional>
-
 namespace pagoda::mm {
 
 Result<VirtualAddress> CloneEntries::next() {
@@ -32,7 +30,7 @@ Result<ClonedPage> move_unmapped(Core& core, const Processor& cpu, PhysicalAddre
   const PteCodec& codec = core.codec;
   const Protection protection = shared_by_fork(codec.protection(raw));
   const PhysicalAddress to = core.prototypes.find(prototype);
-  core.prototypes.add_clone_reference(prototype, 2);
+  core.prototypes.use_clone_entry(prototype, protection);
   machine::store_entry(cpu.physical(), core.mode, to, codec.with_protection(raw, protection, PteHome::kSegment));
   if (codec.has_slot(raw)) core.backings.moved(codec.file(raw), codec.slot(raw), to);
   if (PteCodec::is_transition(raw)) {
@@ -52,7 +50,7 @@ Result<ClonedPage> move_mapped(Core& core, const Processor& cpu, RawPte raw, Clo
   if (PteCodec::is_dirty(raw)) core.pfns.make_dirty(frame);
   const RawPte original = core.pfns.entry(frame).original_pte;
   const Protection protection = shared_by_fork(codec.protection(original));
-  core.prototypes.add_clone_reference(prototype, 2);
+  core.prototypes.use_clone_entry(prototype, protection);
   core.pfns.move_to_prototype(frame, to, codec.with_protection(original, protection, PteHome::kSegment));
   machine::store_entry(cpu.physical(), core.mode, to,
                        codec.valid(frame, protection, PteCodec::Owner::kKernel, PteCodec::Dirty::kNo));
@@ -69,7 +67,8 @@ Result<> clone_entries(RegionSpace& child, RegionSpace& parent, Processor& cpu, 
   Status status = Status::kSuccess;          // Else the walk ends.
   PhysicalAddress mine = PageTables::kNone;  // This space's entry for the page, once its table exists.
   Vpn mine_end;                              // Where that table ends.
-  std::optional<Vpn> child_needs;            // The walk ended for want of the child's table for this page.
+  bool child_needs = false;                  // The walk ended for want of the child's table for `child_page`.
+  Vpn child_page;
   const auto share = [&](Vpn page, PhysicalAddress pte, RawPte raw) {
     child.lock.assert_held();
     parent.lock.assert_held();
@@ -80,7 +79,8 @@ Result<> clone_entries(RegionSpace& child, RegionSpace& parent, Processor& cpu, 
     if (mine == PageTables::kNone) {
       // One of the child's tables has gone out while its parent's were brought in.
       if (child.tables().find_out(cpu, page).any()) {
-        child_needs = page;
+        child_needs = true;
+        child_page = page;
         return false;
       }
       const auto made = child.tables().make(cpu, page);
@@ -140,7 +140,7 @@ Result<> clone_entries(RegionSpace& child, RegionSpace& parent, Processor& cpu, 
   };
   for (Vpn page = pages.first;;) {
     page = parent.tables().for_each(cpu, {page, pages.end() - page}, share);
-    if (child_needs) page = *child_needs;
+    if (child_needs) page = child_page;
     if (page == pages.end()) break;
     // A table is out. What is shared so far has lost Write before anybody runs on.
     parent.invalidate(cpu, {parent.range(), kNoPfn});
@@ -154,7 +154,7 @@ Result<> clone_entries(RegionSpace& child, RegionSpace& parent, Processor& cpu, 
       in = parent.bring_in(cpu, page, AddressSpace::For::kChange);
     }
     child.lock.take_next();
-    child_needs.reset();
+    child_needs = false;
     mine = PageTables::kNone;
     if (in != Status::kSuccess) return fail(in);
   }

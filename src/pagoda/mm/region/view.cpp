@@ -1,7 +1,6 @@
 #include "pagoda/mm/region/view.h"
 
 #include <algorithm>
-#include <optional>
 
 #include "pagoda/mm/region/clone_entries.h"
 #include "pagoda/mm/region/region_space.h"
@@ -84,30 +83,20 @@ void SectionView::removed(RegionSpace& space, Processor& cpu, const Vad& was) co
 
 DefaultRun DataView::rights(const Vad& vad, Vpn /*page*/) const { return {vad.range.end(), vad.protection}; }
 
-DefaultRun DataView::default_run(const RegionSpace& space, const Processor& cpu, const Vad& vad, VpnRange pages) const {
-  const Core& core = space.core();
+DefaultRun DataView::default_run(const RegionSpace& space, const Processor& /*cpu*/, const Vad& vad,
+                                 VpnRange pages) const {
   const ControlArea& area = *vad.control_area;
   const PageCount at = vad.section_page_of(pages.first);
   const PageCount view_end = vad.section_page + vad.range.count;
-  const PageCount look_end = std::min(area.pages(), at + pages.count);
   const auto run = [&](PageCount end, Protection protection) {
     return DefaultRun{pages.first + (std::min(end, view_end) - at), protection};
   };
-  const LockGuard guard(core.pfns.lock);
+  const LockGuard guard(space.core().pfns.lock);
   if (at >= area.pages()) return run(view_end, Protection::kNone);
   if (!area.flags().reserve) return run(area.pages(), vad.protection);
-  // Page of entries by page of entries: one that does not exist has no committed page.
-  std::optional<bool> committed;
-  PageCount end = at;
-  while (end < look_end) {
-    const VirtualAddress prototype = area.prototype_of(core.codec, end);
-    const PhysicalAddress pte = core.prototypes.find(prototype);
-    const bool is = pte != PrototypePool::kNone && core.load(cpu, pte) != 0;
-    if (committed.value_or(is) != is) break;
-    committed = is;
-    end += pte == PrototypePool::kNone ? core.prototypes.entries_left(prototype) : 1_pages;
-  }
-  return run(std::min(end, area.pages()), *committed ? vad.protection : Protection::kNone);
+  const CommittedPages::Run same = area.committed.run_at(at);
+  return run(same.end.is_zero() ? area.pages() : std::min(same.end, area.pages()),
+             same.committed ? vad.protection : Protection::kNone);
 }
 
 // Writable means: by a copy, in a view of a write-copy kind (reference/nt.md 7.3).

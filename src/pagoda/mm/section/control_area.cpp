@@ -29,7 +29,7 @@ PageCount ControlArea::page_of(const PteCodec& codec, VirtualAddress prototype) 
 
 RawPte ControlArea::template_of(const PteCodec& codec, PageCount page) const {
   const Subsection& subsection = subsection_of(page);
-  if (flags_.reserve || subsection.protection == Protection::kNone) return 0;
+  if (subsection.protection == Protection::kNone || (flags_.reserve && !committed.contains(page))) return 0;
   if (kind_ != SectionKind::kPagingFile && (kind_ == SectionKind::kData || subsection.in_file(page)))
     return codec.subsection(subsection.address, subsection.protection);
   return codec.demand_zero(subsection.protection);

@@ -30,6 +30,7 @@
 #include "pagoda/base/units.h"
 #include "pagoda/mm/pfn/prototype_pool.h"
 #include "pagoda/mm/pte/pte_codec.h"
+#include "pagoda/mm/section/committed_pages.h"
 #include "pagoda/mm/section/pe_image.h"
 #include "pagoda/mm/section/section.h"
 
@@ -85,7 +86,8 @@ class ControlArea : public PrototypeOwner {
   [[nodiscard]] VirtualAddress prototype_of(const PteCodec& codec, PageCount page) const;
   // The page that a prototype PTE of this segment is for.
   [[nodiscard]] PageCount page_of(const PteCodec& codec, VirtualAddress prototype) const;
-  // What the page's prototype PTE is at the start.
+  // What the page's prototype PTE is at the start. In a SEC_RESERVE segment a page of entries that was not in memory when
+  // pages of it were committed has zeros for them, which mean the same.
   [[nodiscard]] RawPte template_of(const PteCodec& codec, PageCount page) const;
   void fill_template(const PteCodec& codec, VirtualAddress first, std::span<RawPte> entries) const override;
 
@@ -93,7 +95,7 @@ class ControlArea : public PrototypeOwner {
   std::uint32_t section_references = 0;  // NT: NumberOfSectionReferences.
   std::uint32_t mapped_views = 0;        // NT: NumberOfMappedViews.
   std::uint32_t users = 0;               // Operations that hold no lock and go on using it. NT: NumberOfUserReferences.
-  PageCount committed;                   // Pages of a SEC_RESERVE segment that were committed.
+  CommittedPages committed;              // Of a SEC_RESERVE segment.
   PageCount charge;
   bool delete_when_unused = false;  // NT: DeleteOnClose: not kept for its standby pages.
 

@@ -23,6 +23,7 @@ std::size_t cluster_size(const Core& core, const ControlArea& area, const Subsec
 MappedRead begin_mapped_read(Core& core, Processor& cpu, const ControlArea& area, PageCount page) {
   const LockGuard guard(core.pfns.lock);
   const PteCodec& codec = core.codec;
+  if (core.prototypes.is_out(area.prototype_of(codec, page))) return {};
   const auto made = core.prototypes.make(cpu, area.prototype_of(codec, page), area);
   if (!made) return {.status = Status::kNoMemory};
   const PhysicalAddress pte = *made;

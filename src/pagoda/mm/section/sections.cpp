@@ -307,7 +307,10 @@ void Sections::destroy(Processor& cpu, ControlArea& area) {
       const LockGuard guard(core_.pfns.lock);
       const VirtualAddress address = run.prototypes + bytes_of(n);
       const PhysicalAddress first = core_.prototypes.find(address);
-      if (first == PrototypePool::kNone) continue;
+      if (first == PrototypePool::kNone) {
+        if (core_.prototypes.is_out(address)) core_.prototypes.give_up(address);
+        continue;
+      }
       {
         const PrototypePool::Pin pin(core_.prototypes, first);
         for (std::uint64_t offset = 0; offset < kPageBytes; offset += width)
@@ -352,23 +355,23 @@ void Sections::reap(Processor& cpu) {
   }
 }
 
-Result<> Sections::commit(Processor& cpu, ControlArea& area, PageCount first, PageCount count) {
+Result<> Sections::commit(const Processor& cpu, ControlArea& area, PageCount first, PageCount count) {
   const LockGuard guard(core_.pfns.lock);
-  // Pages of entries are made before anything is promised, so that nothing is left half done.
-  std::uint64_t promised = 0;
-  for (PageCount page = first; page < first + count; ++page) {
-    const auto pte = core_.prototypes.make(cpu, area.prototype_of(core_.codec, page), area);
-    if (!pte) return std::unexpected(pte.error());
-    if (core_.load(cpu, *pte) == 0) ++promised;
-  }
-  PAGODA_TRY(core_.commit.charge(PageCount(promised)));
-  area.charge += PageCount(promised);
-  area.committed += PageCount(promised);
-  for (PageCount page = first; page < first + count; ++page) {
-    const PhysicalAddress pte = core_.prototypes.find(area.prototype_of(core_.codec, page));
+  const PageCount end = first + count;
+  const PageCount promised = count - area.committed.count_in(first, end);
+  PAGODA_TRY(core_.commit.charge(promised));
+  area.charge += promised;
+  area.committed.add(first, end);
+  for (PageCount page = first; page < end;) {
+    const VirtualAddress prototype = area.prototype_of(core_.codec, page);
+    const PhysicalAddress pte = core_.prototypes.find(prototype);
+    if (pte == PrototypePool::kNone) {
+      page += core_.prototypes.entries_left(prototype);
+      continue;
+    }
     if (core_.load(cpu, pte) == 0)
-      machine::store_entry(cpu.physical(), core_.mode, pte,
-                           core_.codec.demand_zero(area.subsection_of(page).protection));
+      machine::store_entry(cpu.physical(), core_.mode, pte, area.template_of(core_.codec, page));
+    ++page;
   }
   return {};
 }

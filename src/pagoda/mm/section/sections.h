@@ -88,8 +88,8 @@ class Sections {
   // --- For the rest of mm ---
   // A view of the control area went.
   void view_unmapped(Processor& cpu, ControlArea& area);
-  // Commits pages of a SEC_RESERVE segment for all its views. Fails with kCommitmentLimit, kNoMemory (try again).
-  Result<> commit(Processor& cpu, ControlArea& area, PageCount first, PageCount count);
+  // Commits pages of a SEC_RESERVE segment for all its views. Fails with kCommitmentLimit.
+  Result<> commit(const Processor& cpu, ControlArea& area, PageCount first, PageCount count);
   // A page of a file's data in memory and held there (one reference) until `let_go`. Requires: the area stays, and no
   // lock is held. Fails with kInPageError, kNoMemory, kPending, kInsufficientResources (more hold it than can be
   // counted).

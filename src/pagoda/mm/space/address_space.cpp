@@ -89,19 +89,16 @@ bool AddressSpace::is_private_entry(RawPte raw) const {
   return kind != PteKind::kZero && (kind != PteKind::kPrototype || is_clone(raw));
 }
 
-Protection AddressSpace::protection_of_pointer(const Processor& cpu, const Vad& vad, Vpn page, RawPte raw) const {
+Protection AddressSpace::protection_of_pointer(const Vad& vad, Vpn page, RawPte raw) const {
   if (const Protection own = core_.codec.protection(raw); own != Protection::kNone) return own;
   // x86 pointers have no room for it: it is the prototype's.
   const LockGuard guard(core_.pfns.lock);
   const VirtualAddress address = core_.codec.prototype_address(raw);
   if (!core_.prototypes.is_clone(address)) return regions_.rights_by_segment(vad, page);
-  const RawPte prototype = core_.load(cpu, core_.prototypes.find(address));
-  return PteCodec::is_valid(prototype)
-             ? core_.codec.protection(core_.pfns.entry(core_.codec.frame(prototype)).original_pte, PteHome::kSegment)
-             : core_.codec.protection(prototype, PteHome::kSegment);
+  return core_.prototypes.clone_protection(address);
 }
 
-Protection AddressSpace::current_protection(const Processor& cpu, const Vad& vad, Vpn page, RawPte raw) const {
+Protection AddressSpace::current_protection(const Processor& /*cpu*/, const Vad& vad, Vpn page, RawPte raw) const {
   const PteCodec& codec = core_.codec;
   switch (codec.kind(raw)) {
     case PteKind::kZero:
@@ -111,7 +108,7 @@ Protection AddressSpace::current_protection(const Processor& cpu, const Vad& vad
     case PteKind::kValid:
       return protection_of_valid(page, raw);
     case PteKind::kPrototype:
-      return protection_of_pointer(cpu, vad, page, raw);
+      return protection_of_pointer(vad, page, raw);
     default:
       return codec.protection(raw);
   }
@@ -158,6 +155,7 @@ void AddressSpace::protect_entry(FlushBatch& batch, Vpn page, PhysicalAddress pt
       tables_.store(cpu, pte, core_.codec.demand_zero(protection));
       return;
     }
+    PAGODA_DCHECK(!is_clone(raw));  // It was made private before.
     tables_.replace(cpu, pte, core_.codec.with_protection(raw, protection));
     if (PteCodec::is_transition(raw)) core_.pfns.set_protection(core_.codec.frame(raw), protection);
     return;

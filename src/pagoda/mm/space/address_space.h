@@ -216,7 +216,7 @@ class AddressSpace {
  protected:
   friend struct Corruptor;
 
-  [[nodiscard]] Protection protection_of_pointer(const Processor& cpu, const Vad& vad, Vpn page, RawPte raw) const;
+  [[nodiscard]] Protection protection_of_pointer(const Vad& vad, Vpn page, RawPte raw) const;
 
   Core& core_;
   PageTables tables_ PAGODA_GUARDED_BY(lock);

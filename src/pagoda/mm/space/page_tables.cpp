@@ -52,22 +52,6 @@ std::uint32_t PageTables::use_count(Vpn page, RawPte out) const {
   return core_.codec.has_use_count() ? core_.codec.use_count(out) : use_counts_[table_number(page, 1).value()];
 }
 
-bool PageTables::peek_table(const Core& core, const Processor& cpu, RawPte out, Backing::Page bytes) {
-  core.pfns.lock.assert_held();
-  if (PteCodec::is_transition(out)) {
-    const Pfn frame = core.codec.frame(out);
-    const PfnEntry& entry = core.pfns.entry(frame);
-    if (!entry.read_in_progress) {
-      std::ranges::copy(cpu.physical().bytes(frame, machine::Access::kRead).bytes(), bytes.begin());
-      return true;
-    }
-    out = entry.original_pte;
-  }
-  const Backing* const backing = core.codec.has_slot(out) ? core.backings.find(core.codec.file(out)) : nullptr;
-  return backing != nullptr && backing->is_used(core.codec.slot(out)) &&
-         backing->peek(cpu.physical(), core.codec.slot(out), bytes);
-}
-
 RawPte PageTables::entry_of(std::span<const std::byte, kPageBytes> bytes, Vpn page, unsigned level) const {
   RawPte raw = 0;  // Little-endian, as the machine is.
   std::memcpy(&raw, bytes.data() + core_.mode.index(VirtualAddress(page), level) * core_.mode.entry_bytes,
@@ -79,7 +63,7 @@ bool PageTables::peek_out(const Processor& cpu, Vpn page, Backing::Page bytes) c
   const Out out = find_out(cpu, page);
   RawPte raw = core_.load(cpu, out.entry);
   for (unsigned level = out.level - 1; level > 0; --level) {
-    if (raw == 0 || !peek_table(core_, cpu, raw, bytes)) return false;
+    if (raw == 0 || !peek_entries(core_, cpu, raw, bytes)) return false;
     if (level > 1) raw = entry_of(bytes, page, level);
   }
   return true;

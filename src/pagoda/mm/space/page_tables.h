@@ -32,6 +32,7 @@
 #include "pagoda/base/status.h"
 #include "pagoda/base/units.h"
 #include "pagoda/mm/backing/core.h"
+#include "pagoda/mm/backing/entries_in.h"
 
 namespace pagoda::mm {
 
@@ -97,9 +98,6 @@ class PageTables {
       } while (page < pages.end() && core_.mode.index(VirtualAddress(page), 1) != 0);
     }
   }
-  // The bytes of the table that an upper entry names which is out. False: the medium does not give them.
-  // Requires: the PFN lock.
-  [[nodiscard]] static bool peek_table(const Core& core, const Processor& cpu, RawPte out, Backing::Page bytes);
 
   // Replaces an entry and keeps the use count of its table.
   void store(const Processor& cpu, PhysicalAddress pte, RawPte value);

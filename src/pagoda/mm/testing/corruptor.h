@@ -50,6 +50,8 @@ struct Corruptor {
   static SparseArray<std::uint32_t>& prototype_frames(Core& core) PAGODA_NO_THREAD_SAFETY {
     return core.pfns.prototype_pages().frames_;
   }
+  static PrototypePages& prototype_pages(Core& core) PAGODA_NO_THREAD_SAFETY { return core.pfns.prototype_pages(); }
+  static std::vector<std::uint32_t>& idle(PrototypePages& pages) { return pages.idle_; }
   static CompressionStore& store(Core& core) PAGODA_NO_THREAD_SAFETY { return core.store; }
   static std::vector<Pfn>& frames(CompressionStore& store) { return store.frame_; }
   static std::vector<std::uint32_t>& free_chunks(CompressionStore& store) { return store.free_; }
