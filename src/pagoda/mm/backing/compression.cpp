@@ -89,7 +89,7 @@ std::size_t evict_entries(Core& core, Processor& cpu, Pfn entries, unsigned file
                           std::span<Pfn> frames) {
   std::size_t moved = 0;
   PhysicalAddress pte(entries);
-  for (; moved < frames.size() && core.store.owners_in(entries) > 0 && pte.pfn() == entries;
+  for (; moved < frames.size() && core.pfns.compressed_in(entries) > 0 && pte.pfn() == entries;
        pte += ByteCount(core.mode.entry_bytes)) {
     const RawPte raw = core.load(cpu, pte);
     if (!is_in_store(core, raw)) continue;

@@ -36,8 +36,7 @@ CompressionStore::CompressionStore(PfnDatabase& pfns, BackingSet& backings, cons
       most_bytes_(std::min<std::size_t>(tunables.most_compressed.value(), kPageBytes / 4 * 3)),
       most_chunks_(chunks_for(most_bytes_)),
       entries_(budget_.is_zero() ? 0 : budget_.value() * kChunksPerFrame + 1),
-      links_(budget_.value() * kChunksPerFrame),
-      owners_in_(pfns.frames().value()) {
+      links_(budget_.value() * kChunksPerFrame) {
   if (!is_enabled()) return;
   backings.add(kNumber, *this);
   const LockGuard guard(pfns.lock);
@@ -140,7 +139,7 @@ CompressionStore::Put CompressionStore::put(machine::Processor& cpu, ConstPage p
   const std::uint32_t slot = take_slot();
   Entry& entry = entries_[slot];
   entry.owner = owner.value();
-  ++owners_in_[owner.pfn().value()];
+  pfns_.add_compressed(owner.pfn());
   entry.bytes = static_cast<std::uint16_t>(bytes);
   std::uint32_t previous = slot | kIsSlot;
   for (std::size_t at = 0; at < bytes; at += kChunkBytes) {
@@ -192,7 +191,7 @@ void CompressionStore::free(PageFileSlot slot) {
     chunk = next;
   }
   unlink(slot.value());
-  --owners_in_[owner(slot).pfn().value()];
+  pfns_.drop_compressed(owner(slot).pfn());
   --pages_;
   bytes_ -= ByteCount(entry.bytes);
   entry.bytes = 0;
@@ -201,8 +200,9 @@ void CompressionStore::free(PageFileSlot slot) {
 }
 
 void CompressionStore::moved(PageFileSlot slot, PhysicalAddress pte) {
-  --owners_in_[owner(slot).pfn().value()];
-  ++owners_in_[pte.pfn().value()];
+  pfns_.lock.assert_held();
+  pfns_.drop_compressed(owner(slot).pfn());
+  pfns_.add_compressed(pte.pfn());
   entries_[slot.value()].owner = pte.value();
 }
 

@@ -34,7 +34,7 @@
 //   [CS3] An entry knows the PTE of its page: the one that names the slot, or the owner of the frame whose original PTE
 //         does.
 //   [CS4] What an entry holds decompresses to a page.
-//   [CS5] Of each frame the store knows how many owners lie in it.
+//   [CS5] The PFN database knows of each page of entries how many owners lie in it.
 // Locking: the PFN lock, throughout. A page is compressed under it too, which on real processors keeps others waiting
 // for 5 us.
 // Source: reference/virtualization.md section 5, "Compression store"; layout, threshold and order of eviction are
@@ -102,8 +102,6 @@ class CompressionStore final : public Backing {
   [[nodiscard]] PageFileSlot oldest() const { return PageFileSlot(oldest_); }
   void renew(PageFileSlot slot);  // The newest from now on.
   [[nodiscard]] PhysicalAddress owner(PageFileSlot slot) const { return PhysicalAddress(entries_[slot.value()].owner); }
-  // Slots in use whose owners lie in the page of entries: while there are any, it cannot leave memory.
-  [[nodiscard]] std::uint32_t owners_in(Pfn entries) const { return owners_in_[entries.value()]; }
 
   // --- Backing ---
   [[nodiscard]] std::string_view name() const override { return "compression store"; }
@@ -164,8 +162,7 @@ class CompressionStore final : public Backing {
   std::uint64_t free_chunks_ = 0;
   SparseArray<Entry> entries_;
   SparseArray<Link> links_;
-  SparseArray<std::uint16_t> owners_in_;  // By frame.
-  std::uint32_t end_ = 1;                 // Slots from here on were never used.
+  std::uint32_t end_ = 1;  // Slots from here on were never used.
   std::uint32_t free_slot_ = kNone;
   std::uint32_t oldest_ = kNone;
   std::uint32_t newest_ = kNone;

@@ -15,7 +15,7 @@ namespace pagoda::mm {
 class CompressionCheck {
  public:
   explicit CompressionCheck(checking::Context& c)
-      : c_(c), store_(store(c)), used_(store_.frame_.size()), owners_in_(store_.owners_in_.size()) {}
+      : c_(c), store_(store(c)), used_(store_.frame_.size()), owners_in_(c.core.pfns.frames().value()) {}
 
   void run() {
     check_frames();
@@ -127,11 +127,12 @@ class CompressionCheck {
 
   // Requires: `check_chains` has counted.
   void check_owners() {
+    c_.core.pfns.lock.assert_held();
     for (std::size_t frame = 0; frame < owners_in_.size(); ++frame) {
       const Pfn entries(static_cast<std::uint32_t>(frame));
-      if (owners_in_[frame] != store_.owners_in(entries)) {
-        c_.find(Rule("CS5"), fmt::format("the compression store has {} pages whose owners lie in {}, it counts {}",
-                                         owners_in_[frame], to_string(entries), store_.owners_in(entries)));
+      if (owners_in_[frame] != c_.core.pfns.compressed_in(entries)) {
+        c_.find(Rule("CS5"), fmt::format("the compression store has {} pages whose owners lie in {}, {} are counted",
+                                         owners_in_[frame], to_string(entries), c_.core.pfns.compressed_in(entries)));
       }
     }
   }

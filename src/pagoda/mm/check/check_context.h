@@ -24,11 +24,11 @@
 namespace pagoda::mm::checking {
 
 // Every rule, in the order in which the headers state them. A rule that is not here does not compile.
-inline constexpr std::array<std::string_view, 66> kRules{
+inline constexpr std::array<std::string_view, 68> kRules{
     "PL1",  "PL2", "PL3", "PL4",                                                             // pfn/page_lists.h
     "PF1",  "PF2", "PF3", "PF4", "PF5", "PF6", "PF7", "PF8", "PF9", "PF10", "PF11", "PF12",  // pfn/pfn_database.h
     "PF13",                                                                                  // pfn/available_blocks.h
-    "PT1",  "PT2", "PT3", "PT4", "PT5",                                                      // space/page_tables.h
+    "PT1",  "PT2", "PT3", "PT4", "PT5", "PT6",                                               // space/page_tables.h
     "VT1",  "VT2", "VT3", "VT4", "VT5",                                                      // space/vad_tree.h
     "AS1",  "AS2", "AS3", "AS4", "AS5", "AS6", "AS7",                                        // space/address_space.h
     "VE1",  "VE2",                                                                           // region/vad_extra.h
@@ -39,7 +39,7 @@ inline constexpr std::array<std::string_view, 66> kRules{
     "PP1",  "PP2", "PP3", "PP4", "PP5",                                                      // pfn/prototype_pool.h
     "WS1",  "WS2", "WS3", "WS4",                                                             // space/working_set.h
     "SL1",  "SL2", "SL3", "CM1", "CM2",  // backing/paging_file.h, backing/commit.h
-    "CS1",  "CS2", "CS3", "CS4",         // backing/compression_store.h
+    "CS1",  "CS2", "CS3", "CS4", "CS5",  // backing/compression_store.h
     "IO1",                               // backing/transfers.h
     "TL1",                               // check/check.h
 };
@@ -109,8 +109,9 @@ class Context {
   std::vector<Leaf> large_pages;  // Its entries that map large pages.
   PageCount charge;               // What all spaces, control areas and clones are charged.
   std::uint64_t page_tables = 0;
+  std::uint64_t idle_tables = 0;  // Of those, the ones that could go out.
   std::uint64_t prototype_pages = 0;
-  std::uint64_t pool_tables = 0;  // Of pages of prototype PTEs that are out.
+  std::uint64_t pool_tables = 0;                      // Of pages of prototype PTEs that are out.
   bool store_is_sound = true;                         // The compression store's frames and chains may be followed.
   std::vector<VirtualAddress> clone_names;            // Prototype PTEs of clones, once for each entry that names one.
   std::map<const ControlArea*, std::uint32_t> views;  // VADs that name it.

@@ -186,7 +186,8 @@ class PfnDatabase {
   // Standby, modified or pinned -> active: such a page is a page table again; the entry above it is about to be valid.
   // Requires: not being read.
   void rescue_table(Pfn frame, std::uint32_t used) PAGODA_REQUIRES(lock);
-  // Page tables other than roots whose share count is 1: those that are empty, or could be paged out.
+  // Page tables other than roots whose share count is 1, and of whose entries the compression store has none: those that
+  // are empty, or could be paged out.
   [[nodiscard]] PageCount idle_tables() const PAGODA_REQUIRES(lock) { return idle_tables_; }
   // The same of a page of prototype PTEs, which `pte`, an entry of a pool table, names in transition form by now, and of
   // what comes back. Not for a file's data, whose pages are freed instead.
@@ -203,6 +204,13 @@ class PfnDatabase {
   // Keeps a page of prototype PTEs from that while its entries change.
   void pin_table(Pfn table) PAGODA_REQUIRES(lock);
   void unpin_table(Pfn table) PAGODA_REQUIRES(lock);
+  // One more, or one fewer, page of the compression store has its entry in the page of entries, which stays in memory while
+  // there are any.
+  void add_compressed(Pfn entries) PAGODA_REQUIRES(lock);
+  void drop_compressed(Pfn entries) PAGODA_REQUIRES(lock);
+  [[nodiscard]] std::uint32_t compressed_in(Pfn entries) const PAGODA_REQUIRES(lock) {
+    return compressed_in_[entries.value()];
+  }
   // One more, or one fewer, entry of a page table is not zero. Needs the lock of the space, not this one.
   void add_table_use(Pfn table) { ++writable(table).used_entries; }
   void drop_table_use(Pfn table) { --writable(table).used_entries; }
@@ -276,8 +284,8 @@ class PfnDatabase {
   // The frame holds a page of the pool from now on, or no more.
   void add_to_pool(PfnEntry& entry, std::uint32_t pool_page, std::uint64_t owner) PAGODA_REQUIRES(lock);
   void remove_from_pool(const PfnEntry& entry) PAGODA_REQUIRES(lock);
-  // The table, or page of prototype PTEs, has got its first share beyond 1, or lost it, or begins or ends to be one. The
-  // roots of spaces are not counted.
+  // The table, or page of prototype PTEs, has got its first share beyond 1 or its first compressed entry, or lost the last
+  // of both, or begins or ends to be one. The roots of spaces are not counted.
   void note_busy(Pfn table) PAGODA_REQUIRES(lock);
   void note_idle(Pfn table) PAGODA_REQUIRES(lock);
 
@@ -287,6 +295,7 @@ class PfnDatabase {
   PrototypePages prototype_pages_;
   const PageCount frames_;
   SparseArray<PfnEntry> entries_;
+  SparseArray<std::uint16_t> compressed_in_ PAGODA_GUARDED_BY(lock);  // By frame.
   PageLists lists_ PAGODA_GUARDED_BY(lock);
   Pfn never_used_ PAGODA_GUARDED_BY(lock);
   PageCount available_ PAGODA_GUARDED_BY(lock);

@@ -13,6 +13,7 @@
 //   [PT4] Page-table frames are as many as were made and not freed, and not paged out and in again.
 //   [PT5] A table that is out has no entry that is valid, in transition or in the compression store, and as many that are
 //         not zero as its use count says.
+//   [PT6] The page tables of spaces, roots aside, that have no such entry are as many as are counted.
 // A table whose entries are neither valid nor in transition can leave memory as a page does (ws/table_trim.h); its entry
 // above is then in transition or page-file form, and it is *out*. What walks says so, and who needs the entries brings
 // the table in (space/table_in.h) and walks again. Its use count lies in that entry, or on x86 and PAE, whose entries

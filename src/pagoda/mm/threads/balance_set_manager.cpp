@@ -105,11 +105,11 @@ PageCount BalanceSetManager::trim(Processor& cpu, PageCount goal, Modified modif
 PageCount BalanceSetManager::trim_tables(Processor& cpu, PageCount goal, Modified modified) {
   PageCount trimmed;
   for (const auto& space : spaces_.spaces) {
+    PageCount wanted = missing(goal, modified);
     {
       const LockGuard guard(core_.pfns.lock);
-      if (core_.pfns.idle_tables().is_zero()) break;
+      wanted = std::min(wanted, core_.pfns.idle_tables());
     }
-    const PageCount wanted = missing(goal, modified);
     if (wanted.is_zero()) break;
     const LockGuard guard(space->lock);
     trimmed += mm::trim_tables(*space, cpu, wanted);

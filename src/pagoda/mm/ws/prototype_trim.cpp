@@ -10,7 +10,6 @@ PageCount trim_prototypes(Core& core, Processor& cpu, PageCount most) {
   for (std::size_t place = pages.idle().size(); place-- > 0 && trimmed < most;) {
     if (place >= pages.idle().size()) continue;  // A frame that was taken for a pool table was another one's last page.
     const std::uint32_t page = pages.idle()[place];
-    if (core.store.owners_in(pages.frame(page)) > 0) continue;
     if (!core.prototypes.page_out(cpu, page)) break;
     ++trimmed;
   }

@@ -43,7 +43,7 @@ class TableTrim {
   [[nodiscard]] bool may_go(Pfn table) const {
     const LockGuard guard(core_.pfns.lock);
     const PfnEntry& entry = core_.pfns.entry(table);
-    return entry.share_count == 1 && entry.used_entries > 0 && core_.store.owners_in(table) == 0;
+    return entry.share_count == 1 && entry.used_entries > 0 && core_.pfns.compressed_in(table) == 0;
   }
   void go(Vpn page, PhysicalAddress entry, RawPte raw) {
     space_.lock.assert_held();

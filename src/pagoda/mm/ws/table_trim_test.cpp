@@ -226,7 +226,7 @@ TEST_P(TablesOfCompressedPages, ATableIsEmptiedAtOnce) {
   for (std::uint64_t i = 0; i < kPages; ++i) {
     const LockGuard guard(t_.space().lock);
     const LockGuard pfn_guard(t_.core().pfns.lock);
-    if (t_.core().store.owners_in(t_.space().tables().find(t_.cpu(), page(i).vpn()).pfn()) == 0) ++emptied;
+    if (t_.core().pfns.compressed_in(t_.space().tables().find(t_.cpu(), page(i).vpn()).pfn()) == 0) ++emptied;
   }
   EXPECT_EQ(emptied, kMaxTransferPages / 3);
   expect_all_there();
