@@ -115,6 +115,22 @@ WorldConfig forks_against_faults(Random& random) {
   return config;
 }
 
+// Pages that a fork shares are made private again while a child reads them.
+WorldConfig protects_after_forks(Random& random) {
+  WorldConfig config = small(random,
+                             {{Operation::kReadOwn, 1},
+                              {Operation::kWriteOwn, 3},
+                              {Operation::kFork, 4},
+                              {Operation::kProtect, 3},
+                              {Operation::kCommit, 4},
+                              {Operation::kEmptyWorkingSet, 3},
+                              {Operation::kFlushModified, 1}},
+                             {kModifiedWriter});
+  config.processes = 1;
+  config.frames += PageCount(24);
+  return config;
+}
+
 WorldConfig views_of_sections(Random& random) {
   WorldConfig config = small(random,
                              {{Operation::kReadShared, 5},
@@ -355,6 +371,7 @@ constexpr std::array kScenarios{
     Scenario{"FaultsAgainstTrims", 600, faults_against_trims, 40},
     Scenario{"ReleasesDuringWrites", 800, releases_during_writes, 40},
     Scenario{"ForksAgainstFaults", 600, forks_against_faults, 20},
+    Scenario{"ProtectsAfterForks", 600, protects_after_forks, 20},
     Scenario{"ViewsOfSections", 800, views_of_sections, 40},
     Scenario{"FailedTransfers", 800, failed_transfers, 40},
     Scenario{"SharersOfAPage", 600, sharers_of_a_page, 40},
