@@ -1,8 +1,10 @@
 // What was promised is kept: committed memory can be touched, and nothing that a caller can cause throws.
 #include <gtest/gtest.h>
 
+#include <span>
 #include <vector>
 
+#include "pagoda/base/random.h"
 #include "pagoda/mm/testing/test_machine.h"
 
 namespace pagoda::mm::testing {
@@ -41,6 +43,36 @@ TEST(Promises, PrivatePagesWithAPageTableEachCanAllBeTouched) {
   TestMachine t(large_paging_file());
   const VirtualAddress base = t.reserve(PageCount(kMost * kPagesOfATable));
   touch_sparsely(t, base, commit_sparsely(t, base, kMost));
+  EXPECT_EQ(t.check(), "");
+}
+
+// The store knows a page by where its entry lies, so that the table stays with it: each of these tables would, for good.
+TEST(Promises, PagesWithAPageTableEachCanAllBeTouchedWhileTheStoreHasThem) {
+  constexpr std::uint64_t kMost = 8000;
+  TestMachineConfig config = large_paging_file();
+  config.tunables.compression_budget = kFrames / 2;
+  TestMachine t(config);
+  const VirtualAddress base = t.reserve(PageCount(kMost * kPagesOfATable));
+  touch_sparsely(t, base, commit_sparsely(t, base, kMost));
+  EXPECT_GT(t.manager().counters().pages_evicted, kMost / 2);
+  EXPECT_EQ(t.check(), "");
+}
+
+// Pages that compress to three quarters, in a store as large as memory: what is in it has to go on.
+TEST(Promises, PagesThatCompressBadlyCanAllBeTouchedHoweverLargeTheStoreMayBe) {
+  constexpr PageCount kMemory{256};
+  TestMachineConfig config{.frames = kMemory};
+  config.tunables.compression_budget = kMemory;
+  TestMachine t(config);
+  const auto pages = t.manager().commit().limit - t.manager().commit().charged - PageCount(8);  // Page tables.
+  const VirtualAddress base = t.commit(pages);
+  std::vector<std::byte> bytes(kPageBytes * 7 / 10);
+  Random random(1);
+  for (std::uint64_t page = 0; page < pages.value(); ++page) {
+    for (std::byte& byte : bytes) byte = static_cast<std::byte>(random.next());
+    ASSERT_TRUE(t.cpu().store(TestMachine::page(base, page), std::span<const std::byte>(bytes))) << page;
+  }
+  for (std::uint64_t page = pages.value(); page-- > 0;) ASSERT_TRUE(t.get(base, page)) << page;
   EXPECT_EQ(t.check(), "");
 }
 

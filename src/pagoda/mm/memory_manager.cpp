@@ -232,14 +232,18 @@ ShortageRelief::Outcome MemoryManager::relieve(Processor& cpu, PageCount pages) 
       return Outcome::kHopeless;
     }
   }
-  const PageCount trimmed = balance_set_manager_.trim(cpu, std::max(core_.tunables.plenty_free, pages));
-  bool progress = !trimmed.is_zero();
+  const PageCount goal = std::max(core_.tunables.plenty_free, pages);
+  bool progress = !balance_set_manager_.trim(cpu, goal).is_zero();
+  const bool trim_came_short = !balance_set_manager_.missing(goal).is_zero();
   progress |= bring_in_given_up(core_, cpu).progress;
   for (int transfers = 0; transfers < kTransfersInShortage; ++transfers) {
     const bool to_paging_file = modified_writer_.write_cluster(cpu);
     if (!mapped_writer_.write_cluster(cpu) && !to_paging_file) break;
     progress = true;
   }
+  // What little there is to trim may be what the caller is about to bring in again, such as page tables.
+  if (trim_came_short && modified_writer_.evict_cluster(cpu)) progress = true;
+  if (!progress) progress = !balance_set_manager_.trim(cpu, goal, BalanceSetManager::Modified::kStay).is_zero();
   {
     const LockGuard guard(core_.pfns.lock);
     if (enough()) return Outcome::kAvailable;

@@ -53,7 +53,7 @@ class TestHost {
     const LockGuard guard(pfns.lock);
     std::vector<Pfn> held;  // Frames given back at once would be taken again.
     for (; !most.is_zero() && pfns.lists().oldest_standby() != kNoPfn; --most) {
-      held.push_back(pfns.take(cpu(), mm::Contents::kAny)->frame);
+      held.push_back(pfns.take_kept(cpu(), mm::Contents::kAny)->frame);
       cpu().physical().zero(held.back());
     }
     for (const Pfn frame : held) pfns.give_back(frame, mm::Contents::kAny);

@@ -3,7 +3,8 @@
 // Charge is taken when memory is promised (VADs, and the page tables that their ranges may need) and given back when
 // the promise ends. Faults charge nothing, but for those that grow a stack or first touch a page that commits on touch
 // (process/hints.h). A charge over the limit first grows the paging files towards their maximum. The compression store
-// neither charges its frames nor raises the limit (compression_store.h says why that is right).
+// neither charges its frames nor raises the limit (compression_store.h says why that is right): each charged page has a
+// frame or a slot, or takes less than a frame there.
 //
 // Invariants (mm::check):
 //   [CM1] The charge is the sum of every space's: VAD charges, page tables spanned, the root.

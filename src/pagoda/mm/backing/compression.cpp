@@ -21,17 +21,22 @@ Pfn frame_with_slot(const Core& core, RawPte raw, PageFileSlot slot) PAGODA_REQU
   return has_it && !entry.deleted && !entry.read_in_progress && !entry.write_in_progress ? frame : kNoPfn;
 }
 
+bool is_in_store(const Core& core, RawPte raw) {
+  return core.codec.has_slot(raw) && core.codec.file(raw) == CompressionStore::kNumber;
+}
+
 // The page is in the store alone.
-Pfn move_out(Core& core, Processor& cpu, PhysicalAddress pte, RawPte raw, RawPte original)
+Pfn move_out(Core& core, Processor& cpu, PhysicalAddress pte, RawPte raw, RawPte original, EvictionFrames from)
     PAGODA_REQUIRES(core.pfns.lock) {
-  if (core.pfns.available() <= kFaultReserve) return kNoPfn;
-  const auto taken = core.pfns.take(cpu, Contents::kAny);
+  if (from == EvictionFrames::kBeyondReserve && core.pfns.available() <= kFaultReserve) return kNoPfn;
+  const auto taken = core.pfns.take_kept(cpu, Contents::kAny);
   if (!taken) return kNoPfn;
   core.store.read(cpu, core.codec.slot(raw), std::span(&taken->frame, 1));
   core.store.free(core.codec.slot(raw));
   core.pfns.begin_move(taken->frame, pte, original);
   machine::store_entry(cpu.physical(), core.mode, pte,
                        core.codec.transition(taken->frame, core.codec.protection(raw, PteHome::kSegment)));
+  ++core.counters.pages_evicted;
   return taken->frame;
 }
 
@@ -55,18 +60,13 @@ bool compress(Core& core, Processor& cpu, Pfn frame) {
   return true;
 }
 
-Pfn evict_oldest(Core& core, Processor& cpu, unsigned file, PageFileSlot slot) {
+Pfn evict_oldest(Core& core, Processor& cpu, unsigned file, PageFileSlot slot, EvictionFrames from) {
   for (int looked = 0; looked < kMostLooked && !core.store.pages().is_zero(); ++looked) {
     const PageFileSlot victim = core.store.oldest();
     const PhysicalAddress pte = core.store.owner(victim);
     const RawPte raw = core.load(cpu, pte);
-    if (core.codec.has_slot(raw) && core.codec.file(raw) == CompressionStore::kNumber &&
-        core.codec.slot(raw) == victim) {
-      const RawPte original = core.codec.in_slot(raw, file, slot);
-      const Pfn frame = move_out(core, cpu, pte, raw, original);
-      if (frame != kNoPfn) ++core.counters.pages_evicted;
-      return frame;
-    }
+    if (is_in_store(core, raw) && core.codec.slot(raw) == victim)
+      return move_out(core, cpu, pte, raw, core.codec.in_slot(raw, file, slot), from);
     const Pfn frame = frame_with_slot(core, raw, victim);
     if (frame == kNoPfn) {
       core.store.renew(victim);
@@ -83,6 +83,22 @@ Pfn evict_oldest(Core& core, Processor& cpu, unsigned file, PageFileSlot slot) {
     return frame;
   }
   return kNoPfn;
+}
+
+std::size_t evict_entries(Core& core, Processor& cpu, Pfn entries, unsigned file, PageFileSlot first,
+                          std::span<Pfn> frames) {
+  std::size_t moved = 0;
+  PhysicalAddress pte(entries);
+  for (; moved < frames.size() && core.pfns.compressed_in(entries) > 0 && pte.pfn() == entries;
+       pte += ByteCount(core.mode.entry_bytes)) {
+    const RawPte raw = core.load(cpu, pte);
+    if (!is_in_store(core, raw)) continue;
+    const RawPte original = core.codec.in_slot(raw, file, first + PageCount(moved));
+    const Pfn frame = move_out(core, cpu, pte, raw, original, EvictionFrames::kAll);
+    if (frame == kNoPfn) break;
+    frames[moved++] = frame;
+  }
+  return moved;
 }
 
 }  // namespace pagoda::mm

@@ -13,6 +13,7 @@ namespace {
 // The store takes a frame only if so many stay available: half of what a fault may be in the middle of taking. It runs
 // when memory is short, and each frame that it takes makes two and more available.
 constexpr PageCount kKept = kFaultReserve / 2;
+static_assert(kKept > kKeptForEviction);
 
 // PTEs of x86 have 20 bits for a slot.
 constexpr PageCount kMostSlotsX86{(1U << 20) - 1};
@@ -36,7 +37,10 @@ CompressionStore::CompressionStore(PfnDatabase& pfns, BackingSet& backings, cons
       most_chunks_(chunks_for(most_bytes_)),
       entries_(budget_.is_zero() ? 0 : budget_.value() * kChunksPerFrame + 1),
       links_(budget_.value() * kChunksPerFrame) {
-  if (is_enabled()) backings.add(kNumber, *this);
+  if (!is_enabled()) return;
+  backings.add(kNumber, *this);
+  const LockGuard guard(pfns.lock);
+  pfns.keep(kKeptForEviction);
 }
 
 bool CompressionStore::has_room() const {
@@ -135,6 +139,7 @@ CompressionStore::Put CompressionStore::put(machine::Processor& cpu, ConstPage p
   const std::uint32_t slot = take_slot();
   Entry& entry = entries_[slot];
   entry.owner = owner.value();
+  pfns_.add_compressed(owner.pfn());
   entry.bytes = static_cast<std::uint16_t>(bytes);
   std::uint32_t previous = slot | kIsSlot;
   for (std::size_t at = 0; at < bytes; at += kChunkBytes) {
@@ -186,11 +191,19 @@ void CompressionStore::free(PageFileSlot slot) {
     chunk = next;
   }
   unlink(slot.value());
+  pfns_.drop_compressed(owner(slot).pfn());
   --pages_;
   bytes_ -= ByteCount(entry.bytes);
   entry.bytes = 0;
   entry.newer = free_slot_;
   free_slot_ = slot.value();
+}
+
+void CompressionStore::moved(PageFileSlot slot, PhysicalAddress pte) {
+  pfns_.lock.assert_held();
+  pfns_.drop_compressed(owner(slot).pfn());
+  pfns_.add_compressed(pte.pfn());
+  entries_[slot.value()].owner = pte.value();
 }
 
 void CompressionStore::move_chunk(const machine::PhysicalView& memory, std::uint32_t from) {

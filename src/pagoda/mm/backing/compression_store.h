@@ -9,11 +9,23 @@
 // grows and gives back as it shrinks. `free` has no processor to move bytes with, so it gives back frames that are
 // empty; `tidy` moves chunks together until no frame more is there than needed.
 //
-// The store adds nothing to the commit limit, and its frames are not charged. That keeps every promise: after `tidy` it
-// has at most as many frames as entries (an entry takes 24 of a frame's 32 chunks at most), each entry's page is
-// charged, and is in no slot of a paging file and in no frame that could not be taken back (where it is in memory it is
-// clean). So a page in the store costs what was promised for it or less, and no promise needs an eviction; eviction
-// keeps the budget. What is short of frames tidies first (ModifiedWriter::write_cluster).
+// The store adds nothing to the commit limit, and its frames are not charged. It knows its pages by where their owners
+// lie, so that a page of entries (a page table, or one of prototype PTEs) stays in memory while the store has a page of
+// theirs. Promises are kept all the same; who is short of frames (MemoryManager::relieve) comes to 1 or 2 in the end:
+//   1. No slot of a paging file is free. Then charged pages that are in no slot are as many as usable frames at most
+//      (commit.h). Each costs a frame or less: an entry of the store takes 24 of a frame's 32 chunks at most, so that
+//      after `tidy` the store has no more frames than entries; where its page is in memory too it is clean, and its
+//      frame is available or can be; and a page of entries that has to stay is a charged page itself. What is left are
+//      the frames that are never promised, which are more than a fault needs (Tunables::commit_reserve).
+//   2. A slot is free. Then some page that is not in a slot can go into one: an active one is trimmed and a modified one
+//      written, neither of which takes a frame; and if all that is left is in the store, or stays because of it, an
+//      eviction (backing/compression.h) takes a frame, and it and the page of entries with no other can go out.
+//      That frame exists: the last kKeptForEviction available frames are not taken for anything else
+//      (PfnDatabase::take), in particular not for what could then stay, a page of entries or a frame of the store. So
+//      what stays leaves so many: they are available, or used by evictions that are under way, at whose end they are
+//      available again, or hold pages that can be trimmed and written.
+// In a shortage pages go one way, from frames to the store and to slots, so that 2 ends. Evictions keep the budget too.
+// Who is short of frames tidies first (ModifiedWriter::write_cluster).
 //
 // Invariants (mm::check):
 //   [CS1] Slots in use have a chain of just the chunks that their bytes take; each used chunk is in one chain; the
@@ -22,6 +34,7 @@
 //   [CS3] An entry knows the PTE of its page: the one that names the slot, or the owner of the frame whose original PTE
 //         does.
 //   [CS4] What an entry holds decompresses to a page.
+//   [CS5] The PFN database knows of each page of entries how many owners lie in it.
 // Locking: the PFN lock, throughout. A page is compressed under it too, which on real processors keeps others waiting
 // for 5 us.
 // Source: reference/virtualization.md section 5, "Compression store"; layout, threshold and order of eviction are
@@ -43,6 +56,10 @@
 #include "pagoda/mm/pfn/pfn_database.h"
 
 namespace pagoda::mm {
+
+// Available frames that nobody but an eviction takes while there is a store. One is enough for it to go on; with two, one
+// may be under way elsewhere.
+inline constexpr PageCount kKeptForEviction{2};
 
 class CompressionStore final : public Backing {
  public:
@@ -90,7 +107,7 @@ class CompressionStore final : public Backing {
   [[nodiscard]] std::string_view name() const override { return "compression store"; }
   machine::DiskTransfer read(machine::Processor& cpu, PageFileSlot first, std::span<const Pfn> frames) override;
   void free(PageFileSlot slot) override;
-  void moved(PageFileSlot slot, PhysicalAddress pte) override { entries_[slot.value()].owner = pte.value(); }
+  void moved(PageFileSlot slot, PhysicalAddress pte) override;
   [[nodiscard]] bool is_used(PageFileSlot slot) const override {
     return slot.value() > 0 && slot.value() < end_ && entries_[slot.value()].bytes > 0;
   }

@@ -30,6 +30,8 @@ EntriesIn begin_entries_in(Core& core, Processor& cpu, PhysicalAddress entry, Re
     const Pfn frame = core.codec.frame(raw);
     if (core.pfns.entry(frame).read_in_progress) {
       in.being_read = frame;
+    } else if (is_available(core.pfns.entry(frame).state) && core.pfns.none_to_spare()) {
+      in.status = Status::kNoMemory;  // It may be there to stay, once the compression store has a page of its entries.
     } else {
       rescue(frame);
     }

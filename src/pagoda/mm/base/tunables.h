@@ -11,6 +11,8 @@ namespace pagoda::mm {
 // Frames that a fault may need before it is done: three page tables, the page, and a margin so that two processors may
 // fault at once.
 inline constexpr PageCount kFaultReserve{8};
+// Page tables that are out come in one by one before a fault asks for that reserve: three for each of two faults at once.
+inline constexpr PageCount kTablesOfFaults{6};
 
 struct Tunables {
   // Pages that one paging-file read brings in at most (reference/nt.md section 4: 8, other than code and image data).
@@ -26,8 +28,9 @@ struct Tunables {
   // Modified pages above which the writer runs. NT: MmModifiedPageMaximum, 800 on large machines (reference/nt.md
   // section 15: a choice).
   PageCount modified_maximum{800};
-  // Frames that are not promised to anybody (reference/nt.md section 8). More than kFaultReserve: with everything
-  // promised in use and every slot taken, that many are left besides frame 0, and a fault still finds its reserve.
+  // Frames that are not promised to anybody (reference/nt.md section 8). More than kFaultReserve and kTablesOfFaults:
+  // with everything promised in use and every slot taken, that many are left besides frame 0, and a fault still finds its
+  // reserve once its page tables are in.
   PageCount commit_reserve{1024};
   // Free pages that wake the zero-page thread, and how many it zeroes before it looks up (reference/nt.md section 3;
   // the batch is a choice).
@@ -58,7 +61,7 @@ struct Tunables {
     t.minimum_free = std::clamp(frames / 128, PageCount(16), t.minimum_free);
     t.plenty_free = std::clamp(frames / 32, PageCount(32), t.plenty_free);
     t.modified_maximum = std::clamp(frames / 32, PageCount(32), t.modified_maximum);
-    t.commit_reserve = std::clamp(frames / 16, kFaultReserve + 1_pages, t.commit_reserve);
+    t.commit_reserve = std::clamp(frames / 16, kFaultReserve + kTablesOfFaults + 1_pages, t.commit_reserve);
     return t;
   }
 };

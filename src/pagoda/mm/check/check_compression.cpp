@@ -1,4 +1,4 @@
-// CS1, CS2, CS4: the compression store's chains, frames and contents. CS3 is where slots are looked at:
+// CS1, CS2, CS4, CS5: the compression store's chains, frames, contents and owners. CS3 is where slots are looked at:
 // check_store.cpp.
 #include <fmt/format.h>
 
@@ -14,12 +14,14 @@ namespace pagoda::mm {
 // Reads what nobody else needs.
 class CompressionCheck {
  public:
-  explicit CompressionCheck(checking::Context& c) : c_(c), store_(store(c)), used_(store_.frame_.size()) {}
+  explicit CompressionCheck(checking::Context& c)
+      : c_(c), store_(store(c)), used_(store_.frame_.size()), owners_in_(c.core.pfns.frames().value()) {}
 
   void run() {
     check_frames();
     check_chains();
     check_order();
+    check_owners();
   }
 
  private:
@@ -86,6 +88,8 @@ class CompressionCheck {
       if (entry.bytes == 0) continue;
       ++pages;
       bytes += entry.bytes;
+      const Pfn owner_in = PhysicalAddress(entry.owner).pfn();
+      if (owner_in.value() < owners_in_.size()) ++owners_in_[owner_in.value()];
       if (entry.bytes > store_.most_bytes_ || !follow(slot, entry)) {
         c_.find(Rule("CS1"),
                 fmt::format("slot {} of the compression store, of {} bytes, has no chain of them", slot, entry.bytes));
@@ -121,9 +125,22 @@ class CompressionCheck {
                                        store_.pages_.value()));
   }
 
+  // Requires: `check_chains` has counted.
+  void check_owners() {
+    c_.core.pfns.lock.assert_held();
+    for (std::size_t frame = 0; frame < owners_in_.size(); ++frame) {
+      const Pfn entries(static_cast<std::uint32_t>(frame));
+      if (owners_in_[frame] != c_.core.pfns.compressed_in(entries)) {
+        c_.find(Rule("CS5"), fmt::format("the compression store has {} pages whose owners lie in {}, {} are counted",
+                                         owners_in_[frame], to_string(entries), c_.core.pfns.compressed_in(entries)));
+      }
+    }
+  }
+
   checking::Context& c_;
   const CompressionStore& store_;
-  std::vector<std::uint32_t> used_;  // By frame: bits of chunks that are in a chain.
+  std::vector<std::uint32_t> used_;       // By frame: bits of chunks that are in a chain.
+  std::vector<std::uint32_t> owners_in_;  // By frame of the machine.
 };
 
 namespace checking {

@@ -28,7 +28,7 @@ inline constexpr std::array<std::string_view, 68> kRules{
     "PL1",  "PL2", "PL3", "PL4",                                                             // pfn/page_lists.h
     "PF1",  "PF2", "PF3", "PF4", "PF5", "PF6", "PF7", "PF8", "PF9", "PF10", "PF11", "PF12",  // pfn/pfn_database.h
     "PF13",                                                                                  // pfn/available_blocks.h
-    "PT1",  "PT2", "PT3", "PT4", "PT5",                                                      // space/page_tables.h
+    "PT1",  "PT2", "PT3", "PT4", "PT5", "PT6",                                               // space/page_tables.h
     "VT1",  "VT2", "VT3", "VT4", "VT5",                                                      // space/vad_tree.h
     "AS1",  "AS2", "AS3", "AS4", "AS5", "AS6", "AS7",                                        // space/address_space.h
     "VE1",  "VE2",                                                                           // region/vad_extra.h
@@ -40,7 +40,7 @@ inline constexpr std::array<std::string_view, 68> kRules{
     "WS1",  "WS2", "WS3", "WS4",                                                             // space/working_set.h
     "SL1",  "SL2", "SL3", "CM1", "CM2",  // backing/paging_file.h, backing/commit.h
     "RA1",  "RA2",                       // backing/resident.h
-    "CS1",  "CS2", "CS3", "CS4",         // backing/compression_store.h
+    "CS1",  "CS2", "CS3", "CS4", "CS5",  // backing/compression_store.h
     "IO1",                               // backing/transfers.h
     "TL1",                               // check/check.h
 };
@@ -112,8 +112,9 @@ class Context {
   PageCount charge;               // What all spaces, control areas and clones are charged, and locks of files' pages.
   PageCount resident;             // What must stay in memory.
   std::uint64_t page_tables = 0;
+  std::uint64_t idle_tables = 0;  // Of those, the ones that could go out.
   std::uint64_t prototype_pages = 0;
-  std::uint64_t pool_tables = 0;  // Of pages of prototype PTEs that are out.
+  std::uint64_t pool_tables = 0;                      // Of pages of prototype PTEs that are out.
   bool store_is_sound = true;                         // The compression store's frames and chains may be followed.
   std::vector<VirtualAddress> clone_names;            // Prototype PTEs of clones, once for each entry that names one.
   std::map<const ControlArea*, std::uint32_t> views;  // VADs that name it.

@@ -87,6 +87,7 @@ const Corruption kCorruptions[] = {
      [](Scene& s) {
        s.store().moved(s.core().codec.slot(s.entry(s.resident()).original_pte), PhysicalAddress(0x5000));
      }},
+    {"CS5", "OwnersInATable", [](Scene& s) { ++Corruptor::compressed_in(s.core(), s.store().owner(s.slot()).pfn()); }},
     {"CS4", "Scribbled",
      [](Scene& s) {
        const std::uint32_t chunk = s.first_chunk();

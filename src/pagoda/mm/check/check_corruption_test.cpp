@@ -235,6 +235,7 @@ const Corruption kCorruptions[] = {
        const LockGuard guard(s.core().pfns.lock);
        ++s.core().counters.page_tables_made;
      }},
+    {"PT6", "OneMoreCouldGo", [](Scene& s) { ++Corruptor::idle_tables(s.core()); }},
 
     {"PT5", "ResidentEntry",
      [](Scene& s) { s.store_entry(PhysicalAddress(s.table_out()), s.pte(s.dirty())); }},

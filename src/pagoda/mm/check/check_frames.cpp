@@ -1,4 +1,4 @@
-// PF1 to PF5, PF9, PF11 to PF13, PT2, PT4, AW1, AW2: every frame's entry against what the walks found. PF6 to PF8, PF10:
+// PF1 to PF5, PF9, PF11 to PF13, PT2, PT4, PT6, AW1, AW2: every frame's entry against what the walks found. PF6 to PF8, PF10:
 // against its contents.
 #include <fmt/format.h>
 
@@ -30,12 +30,13 @@ void check_awe(Context& c, Pfn frame) {
   }
 }
 
-void check_active(Context& c, Pfn frame) {
+void check_active(Context& c, Pfn frame) PAGODA_REQUIRES(c.core.pfns.lock) {
   const PfnEntry& e = c.entry(frame);
   const FrameFacts& facts = c.facts(frame);
   if (e.page_table != 0) {
     if (e.prototype_pte != 0) return;  // check_sections.
     ++c.page_tables;
+    if (e.share_count == 1 && e.containing_page() != frame && c.core.pfns.compressed_in(frame) == 0) ++c.idle_tables;
     if (facts.tables == 0) c.find("PT2"_rule, c.text_of(frame) + " is in no space's tables");
     return;
   }
@@ -179,6 +180,10 @@ void check_frames(Context& c) {
     c.find("PF12"_rule,
            fmt::format("{} active shared pages come from files and {} do not; {} and {} are counted",
                        shared.file.value(), shared.page_file.value(), counted.file.value(), counted.page_file.value()));
+  }
+  if (c.core.pfns.idle_tables() != PageCount(c.idle_tables)) {
+    c.find("PT6"_rule, fmt::format("{} page tables have no resident or compressed entry; {} are counted", c.idle_tables,
+                                   c.core.pfns.idle_tables().value()));
   }
   const Counters& counters = c.core.counters;
   const std::uint64_t tables = counters.page_tables_made - counters.page_tables_freed - counters.page_tables_paged_out +

@@ -2,6 +2,8 @@
 // processors have a space loaded.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "pagoda/mm/check/check_context.h"
 
 namespace pagoda::mm::checking {
@@ -40,6 +42,14 @@ const ProcessSpace* space_of(const SpaceList& spaces, const Processor& cpu, mach
   return nullptr;
 }
 
+// To look at a guest's frame can bring it in, for which its host may take other frames away from the guest, and from what
+// its processor remembered when the walk through that began.
+bool is_still_held(const Processor& cpu, const machine::CachedTranslation& held) {
+  return std::ranges::any_of(cpu.cached(), [&](const machine::CachedTranslation& now) {
+    return now.page == held.page && now.asid == held.asid && now.host == held.host;
+  });
+}
+
 void check_tlb(Context& c, const SpaceList& spaces, const Processor& cpu) PAGODA_REQUIRES(spaces.lock) {
   for (const machine::CachedTranslation& held : cpu.cached()) {
     const auto asid = static_cast<unsigned>(held.asid);
@@ -62,7 +72,7 @@ void check_tlb(Context& c, const SpaceList& spaces, const Processor& cpu) PAGODA
         device != c.device_entries.end())
       frame = device->second;
     const bool same_bytes = frame && cpu.physical().bytes(*frame, Access::kRead).data() == held.host;
-    if (allowed == 0 || (held.rights & ~allowed) != 0 || !same_bytes) {
+    if ((allowed == 0 || (held.rights & ~allowed) != 0 || !same_bytes) && is_still_held(cpu, held)) {
       c.find("TL1"_rule,
              fmt::format("processor {} remembers {} of space {} with rights {:#x}{}; the tables allow {:#x}: {}",
                          cpu.number(), to_string(held.page), space->id(), held.rights,

@@ -76,6 +76,7 @@ PfnDatabase::TakenFrame PfnDatabase::take_frame(machine::Processor& cpu, Pfn fra
 
 // Of the first block that has any: zeroed before free before standby, as `take` does.
 Result<PfnDatabase::TakenFrame> PfnDatabase::take_below(machine::Processor& cpu, Pfn end) {
+  if (none_to_spare()) return fail(Status::kInsufficientResources);
   const std::size_t block = blocks_.next_with_any(0);
   if (block == blocks_.size() || blocks_.first_of(block) >= end) return fail(Status::kInsufficientResources);
   const Pfn first = blocks_.first_of(block);

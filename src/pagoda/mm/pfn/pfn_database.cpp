@@ -18,6 +18,7 @@ PfnDatabase::PfnDatabase(const machine::Machine& machine, const PteCodec& codec,
       prototype_pages_(codec.mode()),
       frames_(machine.frame_count()),
       entries_(machine.frame_count().value()),
+      compressed_in_(machine.frame_count().value()),
       lists_(entries_),
       never_used_(kFirstUsable),
       available_(machine.frame_count() - PageCount(kFirstUsable.value())),
@@ -65,6 +66,11 @@ Pfn PfnDatabase::use_next() {
 }
 
 Result<PfnDatabase::TakenFrame> PfnDatabase::take(machine::Processor& cpu, Contents contents) {
+  if (none_to_spare()) return fail(Status::kNoMemory);
+  return take_kept(cpu, contents);
+}
+
+Result<PfnDatabase::TakenFrame> PfnDatabase::take_kept(machine::Processor& cpu, Contents contents) {
   const auto from_list = [&](PageState state) {
     lock.assert_held();
     const Pfn frame(lists_.head(state).flink);
@@ -334,14 +340,14 @@ void PfnDatabase::free_if_given_up(const PfnEntry& e, SlotName of_transfer) {
 void PfnDatabase::add_table_share(Pfn table) {
   PfnEntry& e = writable(table);
   PAGODA_DCHECK(e.page_table && e.share_count > 0);
-  if (e.share_count++ == 1) note_busy(table);
+  if (e.share_count++ == 1 && compressed_in(table) == 0) note_busy(table);
   if (e.prototype_pte) prototype_pages_.entry_resident(e.original_pte);
 }
 
 void PfnDatabase::drop_table_share(Pfn table) {
   PfnEntry& e = writable(table);
   PAGODA_DCHECK(e.page_table && e.share_count > 1);
-  if (--e.share_count == 1) note_idle(table);
+  if (--e.share_count == 1 && compressed_in(table) == 0) note_idle(table);
   if (!e.prototype_pte) return;
   prototype_pages_.entry_left(e.original_pte);
   free_if_template(table);

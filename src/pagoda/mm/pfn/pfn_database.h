@@ -80,8 +80,13 @@ class PfnDatabase {
   };
   // Zeroed, free or standby -> taken: from the list that matches `contents`, else the other of Zeroed and Free, else
   // the oldest standby page of the lowest priority, whose original PTE returns to its owner.
-  // Fails with: kNoMemory; whether to wait is the caller's choice.
+  // Fails with: kNoMemory, if no more are available than are kept; whether to wait is the caller's choice.
   Result<TakenFrame> take(machine::Processor& cpu, Contents contents) PAGODA_REQUIRES(lock);
+  // Available frames that only `take_kept` takes: for what takes a frame to make more available (backing/compression.h).
+  // Whatever takes one for long asks `take`, or, where it needs a frame that is available already, `none_to_spare`.
+  void keep(PageCount frames) PAGODA_REQUIRES(lock) { kept_ = frames; }
+  [[nodiscard]] bool none_to_spare() const PAGODA_REQUIRES(lock) { return available_ <= kept_; }
+  Result<TakenFrame> take_kept(machine::Processor& cpu, Contents contents) PAGODA_REQUIRES(lock);
   // As `take`, for `count` frames in a row, the first a multiple of `alignment` (pfn/contiguous.cpp): from those never
   // used, else the first row of frames that are available. `zeroed` if all are. A large page's are found at once.
   // Fails with: kInsufficientResources, also if fewer than `kept` would stay available.
@@ -181,7 +186,8 @@ class PfnDatabase {
   // Standby, modified or pinned -> active: such a page is a page table again; the entry above it is about to be valid.
   // Requires: not being read.
   void rescue_table(Pfn frame, std::uint32_t used) PAGODA_REQUIRES(lock);
-  // Page tables other than roots whose share count is 1: those that are empty, or could be paged out.
+  // Page tables other than roots whose share count is 1, and of whose entries the compression store has none: those that
+  // are empty, or could be paged out.
   [[nodiscard]] PageCount idle_tables() const PAGODA_REQUIRES(lock) { return idle_tables_; }
   // The same of a page of prototype PTEs, which `pte`, an entry of a pool table, names in transition form by now, and of
   // what comes back. Not for a file's data, whose pages are freed instead.
@@ -215,13 +221,20 @@ class PfnDatabase {
   // Keeps a page of prototype PTEs from that while its entries change.
   void pin_table(Pfn table) PAGODA_REQUIRES(lock);
   void unpin_table(Pfn table) PAGODA_REQUIRES(lock);
+  // One more, or one fewer, page of the compression store has its entry in the page of entries, which stays in memory while
+  // there are any.
+  void add_compressed(Pfn entries) PAGODA_REQUIRES(lock);
+  void drop_compressed(Pfn entries) PAGODA_REQUIRES(lock);
+  [[nodiscard]] std::uint32_t compressed_in(Pfn entries) const PAGODA_REQUIRES(lock) {
+    return compressed_in_[entries.value()];
+  }
   // One more, or one fewer, entry of a page table is not zero. Needs the lock of the space, not this one.
   void add_table_use(Pfn table) { ++writable(table).used_entries; }
   void drop_table_use(Pfn table) { --writable(table).used_entries; }
   // Taken -> active, nonpaged: no PTE maps it. And -> free.
   void make_nonpaged(Pfn frame) PAGODA_REQUIRES(lock);
   void free_nonpaged(Pfn frame) PAGODA_REQUIRES(lock);
-  // The first free frame -> taken, for the zero-page thread; kNoPfn if there is none. And -> the head of Zeroed.
+  // The first free frame -> taken, for the zero-page thread; kNoPfn if there is none to spare. And -> the head of Zeroed.
   Pfn begin_zeroing() PAGODA_REQUIRES(lock);
   void finish_zeroing(Pfn frame) PAGODA_REQUIRES(lock);
   // Zeroed -> taken, to tell a hypervisor about the frame (pfn/hinted_frames.h). And -> the tail of Zeroed.
@@ -290,8 +303,8 @@ class PfnDatabase {
   // The frame holds a page of the pool from now on, or no more.
   void add_to_pool(PfnEntry& entry, std::uint32_t pool_page, std::uint64_t owner) PAGODA_REQUIRES(lock);
   void remove_from_pool(const PfnEntry& entry) PAGODA_REQUIRES(lock);
-  // The table, or page of prototype PTEs, has got its first share beyond 1, or lost it, or begins or ends to be one. The
-  // roots of spaces are not counted.
+  // The table, or page of prototype PTEs, has got its first share beyond 1 or its first compressed entry, or lost the last
+  // of both, or begins or ends to be one. The roots of spaces are not counted.
   void note_busy(Pfn table) PAGODA_REQUIRES(lock);
   void note_idle(Pfn table) PAGODA_REQUIRES(lock);
 
@@ -301,9 +314,11 @@ class PfnDatabase {
   PrototypePages prototype_pages_;
   const PageCount frames_;
   SparseArray<PfnEntry> entries_;
+  SparseArray<std::uint16_t> compressed_in_ PAGODA_GUARDED_BY(lock);  // By frame.
   PageLists lists_ PAGODA_GUARDED_BY(lock);
   Pfn never_used_ PAGODA_GUARDED_BY(lock);
   PageCount available_ PAGODA_GUARDED_BY(lock);
+  PageCount kept_ PAGODA_GUARDED_BY(lock);
   PageCount idle_tables_ PAGODA_GUARDED_BY(lock);
   AvailableBlocks blocks_ PAGODA_GUARDED_BY(lock);
   ActiveShared active_shared_ PAGODA_GUARDED_BY(lock);

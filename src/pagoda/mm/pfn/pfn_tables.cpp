@@ -24,7 +24,7 @@ void PfnDatabase::make_page_table(Pfn frame, PhysicalAddress pte, std::uint32_t 
 void PfnDatabase::page_out_table(Pfn frame, RawPte original) {
   PfnEntry& e = writable(frame);
   PAGODA_CHECK(e.page_table && !e.prototype_pte && e.share_count == 1 && e.used_entries > 0);
-  PAGODA_CHECK(e.containing_page() != frame && !codec_.has_slot(original));
+  PAGODA_CHECK(e.containing_page() != frame && !codec_.has_slot(original) && compressed_in(frame) == 0);
   note_busy(frame);
   e.page_table = 0;
   e.used_entries = 0;
@@ -50,6 +50,17 @@ void PfnDatabase::rescue_table(Pfn frame, std::uint32_t used) {
   e.share_count = 1;
   ++e.reference_count;
   note_idle(frame);
+}
+
+void PfnDatabase::add_compressed(Pfn entries) {
+  const PfnEntry& e = entry(entries);
+  if (compressed_in_[entries.value()]++ == 0 && e.page_table && e.share_count == 1) note_busy(entries);
+}
+
+void PfnDatabase::drop_compressed(Pfn entries) {
+  const PfnEntry& e = entry(entries);
+  PAGODA_DCHECK_GT(compressed_in(entries), 0U);
+  if (--compressed_in_[entries.value()] == 0 && e.page_table && e.share_count == 1) note_idle(entries);
 }
 
 void PfnDatabase::note_busy(Pfn table) {
@@ -85,7 +96,7 @@ void PfnDatabase::add_to_pool(PfnEntry& e, std::uint32_t pool_page, std::uint64_
 }
 
 void PfnDatabase::remove_from_pool(const PfnEntry& e) {
-  PAGODA_CHECK(e.page_table && e.prototype_pte && e.share_count == 1);
+  PAGODA_CHECK(e.page_table && e.prototype_pte && e.share_count == 1 && compressed_in(e.pte().pfn()) == 0);
   note_busy(e.pte().pfn());
   prototype_pages_.remove(e.used_entries);
 }
@@ -148,13 +159,13 @@ void PfnDatabase::free_nonpaged(Pfn frame) {
 void PfnDatabase::pin_table(Pfn table) {
   PfnEntry& e = writable(table);
   PAGODA_CHECK(e.page_table && e.prototype_pte);
-  if (e.share_count++ == 1) note_busy(table);
+  if (e.share_count++ == 1 && compressed_in(table) == 0) note_busy(table);
 }
 
 void PfnDatabase::unpin_table(Pfn table) {
   PfnEntry& e = writable(table);
   PAGODA_CHECK(e.page_table && e.prototype_pte && e.share_count > 1);
-  if (--e.share_count == 1) note_idle(table);
+  if (--e.share_count == 1 && compressed_in(table) == 0) note_idle(table);
   free_if_template(table);
 }
 
@@ -162,6 +173,7 @@ void PfnDatabase::free_page_table(Pfn frame) {
   const PfnEntry& e = entry(frame);
   PAGODA_CHECK(e.page_table && !e.prototype_pte && e.share_count == 1 && e.used_entries == 0);
   PAGODA_CHECK_EQ(e.kept_entries, 0U);
+  PAGODA_CHECK_EQ(compressed_in(frame), 0U);
   const Pfn parent = e.containing_page();
   note_busy(frame);
   if (parent != frame) drop_table_share(parent);
@@ -191,7 +203,7 @@ void PfnDatabase::free_prototype_page(Pfn frame) {
 
 Pfn PfnDatabase::begin_zeroing() {
   const Pfn frame(lists_.head(PageState::kFree).flink);
-  if (frame == kNoPfn) return kNoPfn;
+  if (frame == kNoPfn || none_to_spare()) return kNoPfn;
   take_off(frame);
   writable(frame).state = PageState::kTransition;
   note_use(frame);

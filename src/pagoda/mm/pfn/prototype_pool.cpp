@@ -107,7 +107,7 @@ bool PrototypePool::page_out(machine::Processor& cpu, std::uint32_t page) {
   const Pfn frame = pages_.frame(page);
   const std::uint32_t block = page / static_cast<std::uint32_t>(entries_per_page());
   if (!pages_.tables().contains(block)) {
-    const auto taken = pfns_.take(cpu, Contents::kZeroed);
+    const auto taken = pfns_.take_kept(cpu, Contents::kZeroed);  // It gives back more.
     if (!taken) return false;
     if (!taken->zeroed) {
       cpu.physical().zero(taken->frame);

@@ -19,7 +19,7 @@
 //   [PP4] A clone page knows how many of its entries are in use and which are not, and is among the pages with free
 //         entries iff it has one and is in memory.
 //   [PP5] A page that is out has no resident entry, and a pool table says where it is; what has nobody who names it is
-//         given up. The pages in memory of which no entry is resident are known.
+//         given up. The pages in memory of which no entry is resident or compressed are known.
 // Locking: the PFN lock of the manager, throughout. The pool and its callers name that lock by different ways, which
 // the analysis cannot tell to be the same: what changes anything asserts at run time that it is held.
 // Source: reference/nt.md 2.3, sections 5 and 6.

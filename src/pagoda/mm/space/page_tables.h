@@ -13,6 +13,7 @@
 //   [PT4] Page-table frames are as many as were made and not freed, and not paged out and in again.
 //   [PT5] A table that is out has no entry that is valid, in transition or in the compression store, and as many that are
 //         not zero as its use count says.
+//   [PT6] The page tables of spaces, roots aside, that have no such entry are as many as are counted.
 // A table whose entries are neither valid nor in transition can leave memory as a page does (ws/table_trim.h); its entry
 // above is then in transition or page-file form, and it is *out*. What walks says so, and who needs the entries brings
 // the table in (space/table_in.h) and walks again. Its use count lies in that entry, or on x86 and PAE, whose entries
@@ -78,6 +79,9 @@ class PageTables {
   // original PTE, that says where the table is. `page`: any that it maps.
   [[nodiscard]] RawPte going_out(Vpn page, std::uint32_t used);
   [[nodiscard]] std::uint32_t use_count(Vpn page, RawPte out) const;
+  // Where the next trim of tables begins (ws/table_trim.h).
+  [[nodiscard]] Vpn trim_hand() const { return trim_hand_; }
+  void set_trim_hand(Vpn page) { trim_hand_ = page; }
   // The page's level-1 entry wherever its table is, for looks and checks: brings nothing in, takes no time. Zero also
   // where a medium does not give the bytes. Requires: the PFN lock.
   [[nodiscard]] RawPte peek(const Processor& cpu, Vpn page) const;
@@ -177,6 +181,7 @@ class PageTables {
 
   Core& core_;
   Pfn root_;
+  Vpn trim_hand_;
   std::vector<std::uint16_t> use_counts_;  // Of level-1 tables that are out, by their number: x86 and PAE.
 };
 

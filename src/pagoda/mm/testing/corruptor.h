@@ -64,6 +64,10 @@ struct Corruptor {
     return store.entries_[slot.value()].first;
   }
   static std::uint16_t& bytes(CompressionStore& store, PageFileSlot slot) { return store.entries_[slot.value()].bytes; }
+  static PageCount& idle_tables(Core& core) PAGODA_NO_THREAD_SAFETY { return core.pfns.idle_tables_; }
+  static std::uint16_t& compressed_in(Core& core, Pfn entries) PAGODA_NO_THREAD_SAFETY {
+    return core.pfns.compressed_in_[entries.value()];
+  }
   static std::uint32_t& next_chunk(CompressionStore& store, std::uint32_t chunk) { return store.links_[chunk].next; }
   static std::vector<std::uint32_t>& hash(WorkingSet& ws) { return ws.hash_; }
   static std::vector<std::uint32_t>& partial_clones(PrototypePool& pool) { return pool.partial_; }

@@ -130,7 +130,7 @@ class TestMachine : public ProgramMemory<TestMachine> {
     const LockGuard guard(core().pfns.lock);
     std::vector<Pfn> held;  // Frames given back at once would be taken again.
     while (core().pfns.lists().oldest_standby() != kNoPfn)
-      held.push_back(core().pfns.take(cpu(), Contents::kAny)->frame);
+      held.push_back(core().pfns.take_kept(cpu(), Contents::kAny)->frame);
     for (const Pfn frame : held) core().pfns.give_back(frame, Contents::kAny);
   }
   // Does something while only so many frames are available, because others have the rest.
@@ -139,7 +139,7 @@ class TestMachine : public ProgramMemory<TestMachine> {
     std::vector<Pfn> held;
     {
       const LockGuard guard(core().pfns.lock);
-      while (core().pfns.available() > frames) held.push_back(core().pfns.take(cpu(), Contents::kAny)->frame);
+      while (core().pfns.available() > frames) held.push_back(core().pfns.take_kept(cpu(), Contents::kAny)->frame);
     }
     body();
     const LockGuard guard(core().pfns.lock);

@@ -31,11 +31,11 @@ void BalanceSetManager::run(Processor& cpu) {
   if (short_of_pages) trim(cpu, core_.tunables.plenty_free);
 }
 
-PageCount BalanceSetManager::missing(PageCount goal) const {
+PageCount BalanceSetManager::missing(PageCount goal, Modified modified) const {
   const LockGuard guard(core_.pfns.lock);
   // Pages being written will be available soon; so will those that the writer can start on.
   PageCount coming = core_.pfns.available() + core_.transfers.frames();
-  if (!core_.paging_files.free_slots().is_zero() || core_.store.has_room())
+  if (modified == Modified::kComing && (!core_.paging_files.free_slots().is_zero() || core_.store.has_room()))
     coming += core_.pfns.count(PageState::kModified);
   return coming >= goal ? 0_pages : goal - coming;
 }
@@ -58,7 +58,7 @@ void BalanceSetManager::find_candidates() {
   });
 }
 
-PageCount BalanceSetManager::trim_to_minimum(Processor& cpu, PageCount goal) {
+PageCount BalanceSetManager::trim_to_minimum(Processor& cpu, PageCount goal, Modified modified) {
   find_candidates();
   unsigned oldest = 0;
   for (const Candidate& candidate : candidates_) oldest = std::max(oldest, candidate.oldest);
@@ -66,7 +66,7 @@ PageCount BalanceSetManager::trim_to_minimum(Processor& cpu, PageCount goal) {
   for (unsigned age = oldest + 1; age-- > 0;) {
     for (const Candidate& candidate : candidates_) {
       if (candidate.oldest < age) continue;
-      const PageCount wanted = missing(goal);
+      const PageCount wanted = missing(goal, modified);
       if (wanted.is_zero()) return trimmed;
       const LockGuard guard(candidate.space->lock);
       const PageCount minimum = candidate.space->working_set().limits().minimum;
@@ -76,11 +76,11 @@ PageCount BalanceSetManager::trim_to_minimum(Processor& cpu, PageCount goal) {
   return trimmed;
 }
 
-PageCount BalanceSetManager::trim_below_minimum(Processor& cpu, PageCount goal) {
+PageCount BalanceSetManager::trim_below_minimum(Processor& cpu, PageCount goal, Modified modified) {
   PageCount trimmed;
   AddressSpace* space = spaces_.to_trim.below(0);
   while (space != nullptr) {
-    const PageCount wanted = missing(goal);
+    const PageCount wanted = missing(goal, modified);
     if (wanted.is_zero()) break;
     {
       const LockGuard guard(space->lock);
@@ -92,24 +92,24 @@ PageCount BalanceSetManager::trim_below_minimum(Processor& cpu, PageCount goal) 
   return trimmed;
 }
 
-PageCount BalanceSetManager::trim(Processor& cpu, PageCount goal) {
-  if (missing(goal).is_zero()) return {};
+PageCount BalanceSetManager::trim(Processor& cpu, PageCount goal, Modified modified) {
+  if (missing(goal, modified).is_zero()) return {};
   const LockGuard guard(spaces_.lock);
-  PageCount trimmed = trim_to_minimum(cpu, goal);
-  if (trimmed.is_zero()) trimmed = trim_below_minimum(cpu, goal);
-  trimmed += trim_tables(cpu, goal);
-  const PageCount wanted = missing(goal);
+  PageCount trimmed = trim_to_minimum(cpu, goal, modified);
+  if (trimmed.is_zero()) trimmed = trim_below_minimum(cpu, goal, modified);
+  trimmed += trim_tables(cpu, goal, modified);
+  const PageCount wanted = missing(goal, modified);
   return wanted.is_zero() ? trimmed : trimmed + trim_prototypes(core_, cpu, wanted);
 }
 
-PageCount BalanceSetManager::trim_tables(Processor& cpu, PageCount goal) {
+PageCount BalanceSetManager::trim_tables(Processor& cpu, PageCount goal, Modified modified) {
   PageCount trimmed;
   for (const auto& space : spaces_.spaces) {
+    PageCount wanted = missing(goal, modified);
     {
       const LockGuard guard(core_.pfns.lock);
-      if (core_.pfns.idle_tables().is_zero()) break;
+      wanted = std::min(wanted, core_.pfns.idle_tables());
     }
-    const PageCount wanted = missing(goal);
     if (wanted.is_zero()) break;
     const LockGuard guard(space->lock);
     trimmed += mm::trim_tables(*space, cpu, wanted);

@@ -34,9 +34,16 @@ class BalanceSetManager : public SystemThread {
   [[nodiscard]] Time due(Time now) const override;
   void run(Processor& cpu) override;
 
-  // Trims until `goal` pages are available or on their way there (modified), or nothing is left to trim. Returns how
-  // many pages it trimmed.
-  PageCount trim(Processor& cpu, PageCount goal);
+  // What modified pages are to who wants frames.
+  enum class Modified : std::uint8_t {
+    kComing,  // Available soon, if there is a slot, or room in the compression store.
+    kStay,    // The writer has found that none of them can go.
+  };
+  // Trims until `goal` pages are available or on their way there, or nothing is left to trim. Returns how many pages it
+  // trimmed.
+  PageCount trim(Processor& cpu, PageCount goal, Modified modified = Modified::kComing);
+  // Pages that are missing to the goal.
+  [[nodiscard]] PageCount missing(PageCount goal, Modified modified = Modified::kComing) const;
 
  private:
   struct Candidate {
@@ -44,14 +51,12 @@ class BalanceSetManager : public SystemThread {
     PageCount above;  // Its minimum.
     unsigned oldest;  // No page to trim is older.
   };
-  // Pages that are missing to the goal.
-  PageCount missing(PageCount goal) const;
   // Fills `candidates_`, in the order in which they are trimmed.
   void find_candidates() PAGODA_REQUIRES(spaces_.lock);
-  PageCount trim_to_minimum(Processor& cpu, PageCount goal) PAGODA_REQUIRES(spaces_.lock);
-  PageCount trim_below_minimum(Processor& cpu, PageCount goal) PAGODA_REQUIRES(spaces_.lock);
+  PageCount trim_to_minimum(Processor& cpu, PageCount goal, Modified modified) PAGODA_REQUIRES(spaces_.lock);
+  PageCount trim_below_minimum(Processor& cpu, PageCount goal, Modified modified) PAGODA_REQUIRES(spaces_.lock);
   // Of tables without resident entries, while there are any.
-  PageCount trim_tables(Processor& cpu, PageCount goal) PAGODA_REQUIRES(spaces_.lock);
+  PageCount trim_tables(Processor& cpu, PageCount goal, Modified modified) PAGODA_REQUIRES(spaces_.lock);
 
   Core& core_;
   SpaceList& spaces_;

@@ -30,6 +30,7 @@ struct ModifiedWriter::Cluster {
   Transfers::Id transfer{};
 
   [[nodiscard]] std::span<const Pfn> frames() const { return std::span(frame).first(count); }
+  [[nodiscard]] PageFileSlot next_slot() const { return slot.first + PageCount(count); }
 };
 
 bool ModifiedWriter::wanted() const {
@@ -77,8 +78,12 @@ bool ModifiedWriter::gather(Processor& cpu, Cluster& cluster) {
 
 void ModifiedWriter::begin_write(const Processor& cpu, Cluster& cluster, Pfn frame) {
   const PfnEntry& entry = core_.pfns.entry(frame);
-  const PageFileSlot slot = cluster.slot.first + PageCount(cluster.count);
-  core_.pfns.begin_write(frame, core_.codec.in_slot(entry.original_pte, cluster.slot.file, slot));
+  core_.pfns.begin_write(frame, core_.codec.in_slot(entry.original_pte, cluster.slot.file, cluster.next_slot()));
+  add(cpu, cluster, frame);
+}
+
+void ModifiedWriter::add(const Processor& cpu, Cluster& cluster, Pfn frame) {
+  const PfnEntry& entry = core_.pfns.entry(frame);
   core_.note(cpu, EventKind::kWriteStarted, entry.pte(), frame, entry.original_pte);
   cluster.frame[cluster.count++] = frame;
 }
@@ -101,13 +106,55 @@ bool ModifiedWriter::gather_without_slots(Processor& cpu) {
 // Makes room in the store: its oldest pages into the cluster.
 void ModifiedWriter::gather_evicted(Processor& cpu, Cluster& cluster) {
   while (cluster.count < cluster.slot.count.value()) {
-    const PageFileSlot slot = cluster.slot.first + PageCount(cluster.count);
-    const Pfn frame = evict_oldest(core_, cpu, cluster.slot.file, slot);
+    const Pfn frame = evict_oldest(core_, cpu, cluster.slot.file, cluster.next_slot(), EvictionFrames::kBeyondReserve);
     if (frame == kNoPfn) return;
-    const PfnEntry& entry = core_.pfns.entry(frame);
-    core_.note(cpu, EventKind::kWriteStarted, entry.pte(), frame, entry.original_pte);
-    cluster.frame[cluster.count++] = frame;
+    add(cpu, cluster, frame);
   }
+}
+
+void ModifiedWriter::gather_entries(Processor& cpu, Cluster& cluster) {
+  while (cluster.count < cluster.slot.count.value()) {
+    const Pfn oldest = evict_oldest(core_, cpu, cluster.slot.file, cluster.next_slot(), EvictionFrames::kAll);
+    if (oldest == kNoPfn) return;
+    add(cpu, cluster, oldest);
+    std::array<Pfn, kMaxTransferPages> frames;
+    const std::size_t others =
+        evict_entries(core_, cpu, core_.pfns.entry(oldest).containing_page(), cluster.slot.file, cluster.next_slot(),
+                      std::span(frames).first(cluster.slot.count.value() - cluster.count));
+    for (const Pfn frame : std::span(frames).first(others)) add(cpu, cluster, frame);
+  }
+}
+
+bool ModifiedWriter::begin_transfer(Cluster& cluster) {
+  for (PageCount unused(cluster.count); unused < cluster.slot.count; ++unused)
+    core_.paging_files[cluster.slot.file].free(cluster.slot.first + unused);
+  if (cluster.count == 0) return false;
+  cluster.transfer = core_.transfers.begin(Transfers::Kind::kWrite, cluster.frames(),
+                                           {.file = cluster.slot.file, .slot = cluster.slot.first});
+  return true;
+}
+
+bool ModifiedWriter::evict_cluster(Processor& cpu) {
+  Cluster cluster;
+  {
+    const LockGuard guard(core_.pfns.lock);
+    const PageCount before = core_.store.pages();
+    if (before.is_zero()) return false;
+    cluster.slot = core_.paging_files.allocate(PageCount(most_in_transfer()));
+    gather_entries(cpu, cluster);
+    if (!begin_transfer(cluster)) return core_.store.pages() != before;  // Mapped pages gave up theirs.
+  }
+  transfer(cpu, cluster);
+  return true;
+}
+
+// After a failure pages go one by one.
+std::size_t ModifiedWriter::most_in_transfer() {
+  if (singles_ > 0) {
+    --singles_;
+    return 1;
+  }
+  return std::min<std::size_t>(core_.tunables.write_cluster, kMaxTransferPages);
 }
 
 bool ModifiedWriter::write_cluster(Processor& cpu) {
@@ -115,13 +162,8 @@ bool ModifiedWriter::write_cluster(Processor& cpu) {
   {
     const LockGuard guard(core_.pfns.lock);
     core_.store.tidy(cpu.physical());
-    std::size_t most = std::min<std::size_t>(core_.tunables.write_cluster, kMaxTransferPages);
-    if (singles_ > 0) {
-      --singles_;
-      most = 1;
-    }
-    const PageCount wanted =
-        std::min<PageCount>(PageCount(core_.pfns.lists().head(PageState::kModified).count), PageCount(most));
+    const PageCount most(most_in_transfer());
+    const PageCount wanted = std::min(PageCount(core_.pfns.lists().head(PageState::kModified).count), most);
     if (wanted.is_zero()) return false;
     cluster.slot = core_.paging_files.allocate(wanted);  // The longest run that there is.
     if (cluster.slot.count.is_zero()) return gather_without_slots(cpu);
@@ -129,13 +171,13 @@ bool ModifiedWriter::write_cluster(Processor& cpu) {
     if (makes_room) gather_evicted(cpu, cluster);
     // Nothing could be evicted: modified pages are written to the paging file, past the store.
     const bool any = cluster.count == 0 && gather(cpu, cluster);
-    for (PageCount unused(cluster.count); unused < cluster.slot.count; ++unused)
-      core_.paging_files[cluster.slot.file].free(cluster.slot.first + unused);
-    if (cluster.count == 0) return any;
-    cluster.transfer = core_.transfers.begin(Transfers::Kind::kWrite, cluster.frames(),
-                                             {.file = cluster.slot.file, .slot = cluster.slot.first});
+    if (!begin_transfer(cluster)) return any;
   }
+  transfer(cpu, cluster);
+  return true;
+}
 
+void ModifiedWriter::transfer(Processor& cpu, const Cluster& cluster) {
   const machine::DiskTransfer done =
       core_.paging_files[cluster.slot.file].write(cpu, cluster.slot.first, cluster.frames());
   const bool written = done.status == Status::kSuccess;
@@ -149,7 +191,6 @@ bool ModifiedWriter::write_cluster(Processor& cpu) {
   }
   core_.transfers.answered(cluster.transfer, done.completes,
                            written ? PfnDatabase::WriteOutcome::kWritten : PfnDatabase::WriteOutcome::kFailed);
-  return true;
 }
 
 void ModifiedWriter::write_failed(const Processor& cpu, const Cluster& cluster, Time completes) {

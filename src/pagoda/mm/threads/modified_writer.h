@@ -24,16 +24,27 @@ class ModifiedWriter : public SystemThread {
   // Starts one transfer, or takes pages off the modified list that need none. False if no page left the list: there is
   // none, or no slot is free.
   bool write_cluster(Processor& cpu);
+  // Moves pages from the compression store to a paging file, for what is short of frames when nothing else makes any
+  // available: those of the oldest page's page of entries first, then those of the next one, so that these, which stay
+  // while the store has a page of theirs, can leave memory. Takes what is available down to the last frame, and gives it
+  // back with the transfer's end. False: the store has no page, or none that could go, there is no slot, or no frame.
+  bool evict_cluster(Processor& cpu);
 
  private:
   struct Cluster;
   [[nodiscard]] bool wanted() const PAGODA_REQUIRES(core_.pfns.lock);
+  [[nodiscard]] std::size_t most_in_transfer() PAGODA_REQUIRES(core_.pfns.lock);
   bool gather(Processor& cpu, Cluster& cluster) PAGODA_REQUIRES(core_.pfns.lock);
   void begin_write(const Processor& cpu, Cluster& cluster, Pfn frame) PAGODA_REQUIRES(core_.pfns.lock);
   // Whether the page, which is on the modified list, left it without a slot of a paging file.
   bool needs_no_slot(Processor& cpu, Pfn frame) PAGODA_REQUIRES(core_.pfns.lock);
   bool gather_without_slots(Processor& cpu) PAGODA_REQUIRES(core_.pfns.lock);
   void gather_evicted(Processor& cpu, Cluster& cluster) PAGODA_REQUIRES(core_.pfns.lock);
+  void gather_entries(Processor& cpu, Cluster& cluster) PAGODA_REQUIRES(core_.pfns.lock);
+  void add(const Processor& cpu, Cluster& cluster, Pfn frame) PAGODA_REQUIRES(core_.pfns.lock);
+  // What was gathered gets a transfer; slots that it does not need are free again. False: nothing was gathered.
+  bool begin_transfer(Cluster& cluster) PAGODA_REQUIRES(core_.pfns.lock);
+  void transfer(Processor& cpu, const Cluster& cluster) PAGODA_EXCLUDES(core_.pfns.lock);
   void write_failed(const Processor& cpu, const Cluster& cluster, Time completes) PAGODA_REQUIRES(core_.pfns.lock);
 
   Core& core_;

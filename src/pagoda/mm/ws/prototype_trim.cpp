@@ -2,17 +2,6 @@
 
 namespace pagoda::mm {
 
-namespace {
-
-bool has_compressed(const Core& core, const Processor& cpu, Pfn page) {
-  PhysicalAddress entry(page);
-  for (std::uint64_t i = 0; i < core.prototypes.entries_per_page(); ++i, entry += ByteCount(core.mode.entry_bytes))
-    if (core.is_compressed(core.load(cpu, entry))) return true;
-  return false;
-}
-
-}  // namespace
-
 PageCount trim_prototypes(Core& core, Processor& cpu, PageCount most) {
   const LockGuard guard(core.pfns.lock);
   const PrototypePages& pages = core.pfns.prototype_pages();
@@ -21,7 +10,6 @@ PageCount trim_prototypes(Core& core, Processor& cpu, PageCount most) {
   for (std::size_t place = pages.idle().size(); place-- > 0 && trimmed < most;) {
     if (place >= pages.idle().size()) continue;  // A frame that was taken for a pool table was another one's last page.
     const std::uint32_t page = pages.idle()[place];
-    if (has_compressed(core, cpu, pages.frame(page))) continue;
     if (!core.prototypes.page_out(cpu, page)) break;
     ++trimmed;
   }

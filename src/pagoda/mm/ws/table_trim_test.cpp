@@ -14,7 +14,9 @@ class TableTrim : public ::testing::TestWithParam<PteFormat> {
  protected:
   static constexpr std::uint64_t kPages = 8;
 
-  TableTrim() { base_ = t_.commit(PageCount(kPages * reach())); }
+  explicit TableTrim(PageCount store = PageCount(0)) : t_(config(store)) {
+    base_ = t_.commit(PageCount(kPages * reach()));
+  }
 
   [[nodiscard]] std::uint64_t reach() { return t_.core().mode.entries(1); }
   [[nodiscard]] VirtualAddress page(std::uint64_t i) { return TestMachine::page(base_, i * reach()); }
@@ -46,9 +48,16 @@ class TableTrim : public ::testing::TestWithParam<PteFormat> {
     EXPECT_EQ(t_.check(), "");
   }
 
-  TestMachine t_{{.frames = PageCount(512),
-                  .paging = GetParam(),
-                  .paging_files = {{.name = "pagefile.sys", .disk = 0, .minimum = 64_MiB, .maximum = 64_MiB}}}};
+  static TestMachineConfig config(PageCount store) {
+    TestMachineConfig config{
+        .frames = PageCount(512),
+        .paging = GetParam(),
+        .paging_files = {{.name = "pagefile.sys", .disk = 0, .minimum = 64_MiB, .maximum = 64_MiB}}};
+    config.tunables.compression_budget = store;
+    return config;
+  }
+
+  TestMachine t_;
   VirtualAddress base_;
 };
 std::string name_of(const ::testing::TestParamInfo<PteFormat>& format) {
@@ -138,6 +147,89 @@ TEST_P(TableTrim, AWriteUnderWayMayBeOvertakenByAFault) {
   t_.finish_io();
   EXPECT_EQ(t_.slots_used(), 0_pages);
   EXPECT_EQ(t_.check(), "");
+}
+
+// --- Pages in the compression store keep their tables ---
+
+class TablesOfCompressedPages : public TableTrim {
+ protected:
+  TablesOfCompressedPages() : TableTrim(PageCount(64)) { push_out(); }
+
+  [[nodiscard]] PageCount in_store() {
+    const LockGuard guard(t_.core().pfns.lock);
+    return t_.core().store.pages();
+  }
+};
+INSTANTIATE_TEST_SUITE_P(Modes, TablesOfCompressedPages,
+                         ::testing::Values(PteFormat::kX86, PteFormat::kPae, PteFormat::kAmd64), name_of);
+
+TEST_P(TablesOfCompressedPages, GoAfterTheirPagesWentOnToThePagingFile) {
+  ASSERT_EQ(in_store(), PageCount(kPages));
+  EXPECT_EQ(trim(), 0_pages);
+  ASSERT_TRUE(t_.manager().modified_writer().evict_cluster(t_.cpu()));
+  EXPECT_EQ(in_store(), 0_pages);
+  EXPECT_EQ(t_.check(), "");
+  t_.finish_io();
+  EXPECT_EQ(t_.slots_used(), PageCount(kPages));
+  EXPECT_EQ(trim(), 0_pages) << "the pages are on standby";
+  t_.reuse_standby();
+  EXPECT_EQ(trim(), PageCount(kPages));
+  EXPECT_EQ(t_.check(), "");
+  EXPECT_FALSE(t_.manager().modified_writer().evict_cluster(t_.cpu()));
+  expect_all_there();
+}
+
+TEST_P(TablesOfCompressedPages, GoOneByOneWithOneFrame) {
+  t_.while_only(1_pages, [&] {
+    for (std::uint64_t left = kPages; left-- > 0;) {
+      ASSERT_TRUE(t_.manager().modified_writer().evict_cluster(t_.cpu()));
+      EXPECT_EQ(in_store(), PageCount(left));
+      EXPECT_EQ(t_.available(), left == 0 ? 1_pages : 0_pages) << "the last one's frame is the store's";
+      EXPECT_FALSE(t_.manager().modified_writer().evict_cluster(t_.cpu())) << "there is no frame";
+      t_.finish_io();
+    }
+    EXPECT_EQ(t_.manager().counters().pages_evicted, kPages);
+  });
+  expect_all_there();
+}
+
+TEST_P(TablesOfCompressedPages, AnEvictionMayBeOvertaken) {
+  ASSERT_TRUE(t_.manager().modified_writer().evict_cluster(t_.cpu()));
+  EXPECT_EQ(t_.get(page(1), 0), 2U);
+  t_.must_put(page(2), 0, 3);
+  EXPECT_EQ(t_.check(), "");
+  ASSERT_TRUE(t_.space().release(t_.cpu(), base_, {}));
+  EXPECT_EQ(t_.check(), "");
+  t_.finish_io();
+  EXPECT_EQ(t_.slots_used(), 0_pages);
+  EXPECT_EQ(t_.check(), "");
+}
+
+TEST_P(TablesOfCompressedPages, AnEvictionThatFailsLosesNothing) {
+  t_.injection().write_error_rate = 1;
+  ASSERT_TRUE(t_.manager().modified_writer().evict_cluster(t_.cpu()));
+  t_.finish_io();
+  EXPECT_EQ(t_.check(), "");
+  t_.injection().write_error_rate = 0;
+  expect_all_there();
+}
+
+// Table by table, though the oldest pages are one in each.
+TEST_P(TablesOfCompressedPages, ATableIsEmptiedAtOnce) {
+  for (const std::uint64_t more : {1, 2}) {
+    for (std::uint64_t i = 0; i < kPages; ++i) t_.must_put(page(i), more, i + 1);
+    t_.push_out();
+  }
+  ASSERT_EQ(in_store(), PageCount(3 * kPages));
+  ASSERT_TRUE(t_.manager().modified_writer().evict_cluster(t_.cpu()));
+  std::uint64_t emptied = 0;
+  for (std::uint64_t i = 0; i < kPages; ++i) {
+    const LockGuard guard(t_.space().lock);
+    const LockGuard pfn_guard(t_.core().pfns.lock);
+    if (t_.core().pfns.compressed_in(t_.space().tables().find(t_.cpu(), page(i).vpn()).pfn()) == 0) ++emptied;
+  }
+  EXPECT_EQ(emptied, kMaxTransferPages / 3);
+  expect_all_there();
 }
 
 // --- What programs ask of regions whose tables are out ---
