@@ -100,7 +100,7 @@ bool SimProcessor::can_translate(VirtualAddress va) const {
   return machine().paging().is_canonical(va) && root() != kNoPfn;
 }
 
-std::byte* SimProcessor::find_entry(VirtualAddress va, Access access, Privilege privilege) const {
+std::byte* SimProcessor::find_entry(VirtualAddress va, Access access, Privilege privilege) {
   const Tlb::Entry* entry = tlb_.find(va);
   return entry != nullptr && entry->allows(access_right(access, privilege)) ? entry->host(va) : nullptr;
 }

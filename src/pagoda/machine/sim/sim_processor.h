@@ -119,7 +119,7 @@ class SimProcessor final : public Processor {
   Result<std::byte*> translate_slowly(VirtualAddress va, Access access, Privilege privilege);
   [[nodiscard]] bool can_translate(VirtualAddress va) const;
   // Where the TLB says that the bytes are; null: nowhere, or without the right.
-  [[nodiscard]] std::byte* find_entry(VirtualAddress va, Access access, Privilege privilege) const;
+  std::byte* find_entry(VirtualAddress va, Access access, Privilege privilege);
   // The same where software fills the TLB, after it did.
   std::byte* find_refilled(VirtualAddress va, Access access, Privilege privilege);
   // As the hardware, or the guest's MMU, does.

@@ -24,7 +24,7 @@
 namespace pagoda::mm::checking {
 
 // Every rule, in the order in which the headers state them. A rule that is not here does not compile.
-inline constexpr std::array<std::string_view, 68> kRules{
+inline constexpr std::array<std::string_view, 70> kRules{
     "PL1",  "PL2", "PL3", "PL4",                                                             // pfn/page_lists.h
     "PF1",  "PF2", "PF3", "PF4", "PF5", "PF6", "PF7", "PF8", "PF9", "PF10", "PF11", "PF12",  // pfn/pfn_database.h
     "PF13",                                                                                  // pfn/available_blocks.h

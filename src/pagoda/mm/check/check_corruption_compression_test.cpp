@@ -46,6 +46,10 @@ class Scene : public TestMachine {
     const LockGuard guard(space().lock);
     space().tables().store(cpu(), space().tables().find(cpu(), va.vpn()), raw);
   }
+  void give_another_owner(PageFileSlot slot) {
+    const LockGuard guard(core().pfns.lock);
+    store().moved(slot, PhysicalAddress(0x5000));
+  }
   void scribble(Pfn frame, std::size_t at) {
     cpu().physical().bytes(frame, machine::Access::kWrite).bytes()[at] ^= std::byte{0xFF};
   }
@@ -82,11 +86,9 @@ const Corruption kCorruptions[] = {
     {"CS2", "NonpagedOfNobody", [](Scene& s) { Corruptor::entry(s.core(), s.frame(s.resident())).nonpaged = 1; }},
     {"CS2", "MoreThanTheBudget", [](Scene& s) { Corruptor::held(s.store()) = PageCount(17); }},
     {"CS2", "AnEmptyFrame", [](Scene& s) { Corruptor::free_chunks(s.store())[0] = ~0U; }},
-    {"CS3", "AnotherOwner", [](Scene& s) { s.store().moved(s.slot(), PhysicalAddress(0x5000)); }},
+    {"CS3", "AnotherOwner", [](Scene& s) { s.give_another_owner(s.slot()); }},
     {"CS3", "OwnerOfAPageInMemory",
-     [](Scene& s) {
-       s.store().moved(s.core().codec.slot(s.entry(s.resident()).original_pte), PhysicalAddress(0x5000));
-     }},
+     [](Scene& s) { s.give_another_owner(s.core().codec.slot(s.entry(s.resident()).original_pte)); }},
     {"CS5", "OwnersInATable", [](Scene& s) { ++Corruptor::compressed_in(s.core(), s.store().owner(s.slot()).pfn()); }},
     {"CS4", "Scribbled",
      [](Scene& s) {
