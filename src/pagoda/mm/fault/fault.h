@@ -39,7 +39,7 @@ struct Context {
   PageCount section_page;                     // Where in the segment.
 
   // --- What is left to do without the space's lock ---
-  std::optional<Cluster> read;  // Begun; the disk is to be asked.
+  std::optional<Cluster> read = std::nullopt;  // Begun; the disk is to be asked.
   Pfn being_read = kNoPfn;      // Somebody else reads the page: wait for it.
   [[nodiscard]] bool must_wait() const { return read || being_read != kNoPfn; }
 };
