@@ -26,6 +26,10 @@ Status resolve_fault(AddressSpace& space, Processor& cpu, const machine::PageFau
 namespace fault {
 
 struct Context {
+  // A constructor, so that `read` is not made of zeros first, which would be a tenth of a soft fault.
+  Context(AddressSpace& of, Processor& on, const machine::PageFault& page_fault, Vpn faulted)
+      : space(of), core(of.core()), cpu(on), fault(page_fault), page(faulted) {}
+
   AddressSpace& space;
   Core& core;
   Processor& cpu;
@@ -39,7 +43,7 @@ struct Context {
   PageCount section_page;                     // Where in the segment.
 
   // --- What is left to do without the space's lock ---
-  std::optional<Cluster> read = std::nullopt;  // Begun; the disk is to be asked.
+  std::optional<Cluster> read;  // Begun; the disk is to be asked.
   Pfn being_read = kNoPfn;      // Somebody else reads the page: wait for it.
   [[nodiscard]] bool must_wait() const { return read || being_read != kNoPfn; }
 };
