@@ -14,6 +14,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
@@ -142,16 +143,22 @@ class WaitQueue {
     detail::note_released(lock.rank_.order());
 #endif
     std::unique_lock<detail::Mutex> held(lock.mutex_, std::adopt_lock);
+    waiting_.fetch_add(1, std::memory_order_relaxed);
     woken_.wait(held);
+    waiting_.fetch_sub(1, std::memory_order_relaxed);
     static_cast<void>(held.release());  // The caller's, as before.
 #if PAGODA_DCHECKS
     detail::note_taken(lock.rank_.order());
 #endif
   }
-  // With the lock held or without it. Costs a load when nobody waits.
-  void wake_all() { woken_.notify_all(); }
+  // With the lock held or without it. Costs a load when nobody waits: who waits for a change that was made under the lock
+  // said so under it before.
+  void wake_all() {
+    if (waiting_.load(std::memory_order_relaxed) != 0) woken_.notify_all();
+  }
 
  private:
+  std::atomic<unsigned> waiting_ = 0;
   detail::Condition woken_;
 };
 

@@ -32,48 +32,48 @@ Transfers::Id Transfers::begin(Kind kind, std::span<const Pfn> frames, SlotName 
   return Id{transfer.sequence};
 }
 
-Transfers::Transfer Transfers::take(Id id) {
+std::vector<Transfers::Transfer>::iterator Transfers::find(Id id) {
   const auto found = std::ranges::find(working_, static_cast<std::uint64_t>(id), &Transfer::sequence);
   PAGODA_CHECK(found != working_.end());
-  const Transfer transfer = *found;
-  *found = working_.back();
-  working_.pop_back();
-  return transfer;
+  return found;
 }
 
-void Transfers::add(const Transfer& transfer) {
-  heap_.push_back(transfer);
+void Transfers::erase(std::vector<Transfer>::iterator working) {
+  if (working + 1 != working_.end()) *working = working_.back();
+  working_.pop_back();
+}
+
+void Transfers::add(std::vector<Transfer>::iterator working, Time completes) {
+  working->completes = completes;
+  heap_.push_back(*working);
   std::ranges::push_heap(heap_, later);
+  erase(working);
   answers_.wake_all();
 }
 
 void Transfers::answered(Id id, Time completes, PfnDatabase::WriteOutcome outcome) {
-  Transfer transfer = take(id);
-  transfer.completes = completes;
-  transfer.outcome = outcome;
-  add(transfer);
+  const auto transfer = find(id);
+  transfer->outcome = outcome;
+  add(transfer, completes);
 }
 
 void Transfers::answered_one(Id id, std::size_t page, Time completes) {
-  Transfer transfer = take(id);
-  frames_ -= PageCount(transfer.count) - 1_pages;
-  transfer.completes = completes;
-  transfer.first = transfer.slot(page);
-  transfer.frame[0] = transfer.frame[page];
-  transfer.count = 1;
-  add(transfer);
+  const auto transfer = find(id);
+  frames_ -= PageCount(transfer->count) - 1_pages;
+  transfer->first = transfer->slot(page);
+  transfer->frame[0] = transfer->frame[page];
+  transfer->count = 1;
+  add(transfer, completes);
 }
 
 void Transfers::failed(Id id) {
-  frames_ -= PageCount(take(id).count);
+  const auto transfer = find(id);
+  frames_ -= PageCount(transfer->count);
+  erase(transfer);
   answers_.wake_all();
 }
 
-void Transfers::give_up_slots(Id id) {
-  const auto found = std::ranges::find(working_, static_cast<std::uint64_t>(id), &Transfer::sequence);
-  PAGODA_CHECK(found != working_.end());
-  found->first = SlotName{};
-}
+void Transfers::give_up_slots(Id id) { find(id)->first = SlotName{}; }
 
 void Transfers::complete_some(Time now, PfnDatabase& pfns) {
   while (next() <= now) {

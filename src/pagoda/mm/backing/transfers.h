@@ -87,8 +87,9 @@ class Transfers {
 
  private:
   void complete_some(Time now, PfnDatabase& pfns) PAGODA_REQUIRES(pfns.lock);
-  Transfer take(Id id);
-  void add(const Transfer& transfer);
+  std::vector<Transfer>::iterator find(Id id);
+  void erase(std::vector<Transfer>::iterator working);
+  void add(std::vector<Transfer>::iterator working, Time completes);
 
   std::vector<Transfer> heap_;     // Answered; the one that ends next is in front.
   std::vector<Transfer> working_;  // The disk works. As many as threads at most.

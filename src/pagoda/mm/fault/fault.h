@@ -71,8 +71,12 @@ Outcome copy_on_write(Context& context) PAGODA_REQUIRES(context.space.lock);
 // The page of the space, which a fork shares, gets a copy, whatever its rights are; the caller sets them anew. Does
 // nothing to another. Fails with: kNoMemory, kInPageError.
 Outcome make_private(Context& context, Vpn page) PAGODA_REQUIRES(context.space.lock);
-// Does what `context` says is left to do; `outcome` is what the fault was. Returns what to raise; kSuccess: repeat the
-// access. Under an event loop the processor may be blocked afterwards.
+// The fault was that, or begins to be: `wait` takes it back if its read fails.
+inline void count(AddressSpace& space, const Outcome& outcome) PAGODA_REQUIRES(space.lock) {
+  if (outcome.counted) ++space.faults()[static_cast<std::size_t>(outcome.kind)];
+}
+// Does what `context` says is left to do; `outcome` is what the fault was, and has been counted. Returns what to raise;
+// kSuccess: repeat the access. Under an event loop the processor may be blocked afterwards.
 Status wait(Context& context, const Outcome& outcome) PAGODA_EXCLUDES(context.space.lock);
 
 // A private page whose first contents `fill` writes, for kinds of regions that bring their own: the page is dirty from

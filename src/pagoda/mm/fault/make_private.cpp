@@ -73,13 +73,10 @@ Result<> make_private(AddressSpace& space, Processor& cpu, VpnRange pages) PAGOD
     const machine::PageFault none{};
     fault::Context c(space, cpu, none, page);
     const fault::Outcome outcome = fault::make_private(c, page);
-    if (outcome.status != Status::kSuccess) {
-      if (outcome.counted) ++space.faults()[static_cast<std::size_t>(outcome.kind)];
-      return fail(outcome.status);
-    }
+    fault::count(space, outcome);
+    if (outcome.status != Status::kSuccess) return fail(outcome.status);
     // If it is shared yet, what it needs has come in: it is found once more.
     if (!c.must_wait()) {
-      if (outcome.counted) ++space.faults()[static_cast<std::size_t>(outcome.kind)];
       if (PAGODA_FAULT_SWITCH(what_is_shared_yet_is_taken_for_private)) ++page;
       continue;
     }

@@ -67,7 +67,7 @@ Outcome guard(Context& c) PAGODA_REQUIRES(c.space.lock) {
     if (made.status != Status::kSuccess || c.must_wait()) return made;
     // What it needs has come in: the fault comes again.
     if (c.space.is_clone(c.space.tables().read(c.cpu, page))) return made;
-    if (made.counted) ++c.space.faults()[static_cast<std::size_t>(made.kind)];
+    count(c.space, made);
   }
   c.raw = c.core.load(c.cpu, c.pte);
   const Status grown = c.space.regions().guard_hit(c.cpu, c.page);
@@ -211,33 +211,25 @@ void map_shared(Context& c, Pfn frame, PteCodec::Dirty dirty) {
   c.space.working_set().insert_shared(c.page, c.pte, c.protection);
 }
 
+// The fault has been counted as what it is if its read succeeds.
+Status read_failed(Context& c, const Outcome& outcome) {
+  const LockGuard guard(c.space.lock);
+  if (outcome.counted) --c.space.faults()[static_cast<std::size_t>(outcome.kind)];
+  // A table's read is no page's: its fault comes again. So does that of a page that is another by now.
+  if (!c.space.tables().find_out(c.cpu, c.page).any() && c.space.tables().read(c.cpu, c.page) != c.raw)
+    return Status::kSuccess;
+  ++c.space.faults()[static_cast<std::size_t>(FaultKind::kInPageError)];
+  return Status::kInPageError;
+}
+
 Status wait(Context& c, const Outcome& outcome) {
-  const auto count = [&](FaultKind kind) {
-    c.space.lock.assert_held();
-    if (outcome.counted) ++c.space.faults()[static_cast<std::size_t>(kind)];
-  };
   if (!c.read) {
-    {
-      const LockGuard guard(c.space.lock);
-      count(outcome.kind);
-    }
     const LockGuard guard(c.core.pfns.lock);
     c.core.transfers.wait_for_read(c.cpu, c.core.pfns, c.being_read);
     return Status::kSuccess;
   }
   const ReadOutcome read = finish_read(c.core, c.cpu, *c.read);
-  Status status = read.status;
-  {
-    const LockGuard guard(c.space.lock);
-    // A table's read is no page's: its fault comes again.
-    if (status == Status::kSuccess) {
-      count(outcome.kind);
-    } else if (c.space.tables().find_out(c.cpu, c.page).any() || c.space.tables().read(c.cpu, c.page) == c.raw) {
-      ++c.space.faults()[static_cast<std::size_t>(FaultKind::kInPageError)];
-    } else {
-      status = Status::kSuccess;  // The page is another by now: its access may well succeed.
-    }
-  }
+  const Status status = read.status == Status::kSuccess ? read.status : read_failed(c, outcome);
   c.cpu.wait_until(read.completes);
   return status;
 }
@@ -258,8 +250,10 @@ Status resolve_fault(AddressSpace& space, Processor& cpu, const machine::PageFau
     {
       const LockGuard guard(context.space.lock);
       outcome = fault::dispatch(context);
-      if (outcome.status != Status::kNoMemory && !context.must_wait()) {
-        if (outcome.counted) ++context.space.faults()[static_cast<std::size_t>(outcome.kind)];
+      if (context.must_wait()) {
+        fault::count(context.space, outcome);
+      } else if (outcome.status != Status::kNoMemory) {
+        fault::count(context.space, outcome);
         return outcome.status;
       }
     }

@@ -65,11 +65,6 @@ Pfn PfnDatabase::use_next() {
   return frame;
 }
 
-Result<PfnDatabase::TakenFrame> PfnDatabase::take(machine::Processor& cpu, Contents contents) {
-  if (none_to_spare()) return fail(Status::kNoMemory);
-  return take_kept(cpu, contents);
-}
-
 Result<PfnDatabase::TakenFrame> PfnDatabase::take_kept(machine::Processor& cpu, Contents contents) {
   const auto from_list = [&](PageState state) {
     lock.assert_held();

@@ -81,7 +81,9 @@ class PfnDatabase {
   // Zeroed, free or standby -> taken: from the list that matches `contents`, else the other of Zeroed and Free, else
   // the oldest standby page of the lowest priority, whose original PTE returns to its owner.
   // Fails with: kNoMemory, if no more are available than are kept; whether to wait is the caller's choice.
-  Result<TakenFrame> take(machine::Processor& cpu, Contents contents) PAGODA_REQUIRES(lock);
+  Result<TakenFrame> take(machine::Processor& cpu, Contents contents) PAGODA_REQUIRES(lock) {
+    return none_to_spare() ? Result<TakenFrame>(fail(Status::kNoMemory)) : take_kept(cpu, contents);
+  }
   // Available frames that only `take_kept` takes: for what takes a frame to make more available (backing/compression.h).
   // Whatever takes one for long asks `take`, or, where it needs a frame that is available already, `none_to_spare`.
   void keep(PageCount frames) PAGODA_REQUIRES(lock) { kept_ = frames; }
