@@ -18,11 +18,11 @@ void WorkingSet::tell_watcher_of_change() {
 }
 
 std::uint32_t WorkingSet::insert(Vpn page, PhysicalAddress pte) {
-  PAGODA_CHECK(has_slot());
   std::uint32_t slot = first_free_;
   if (slot != kNoSlot) {
     first_free_ = next_free(slot);
   } else {
+    PAGODA_CHECK(has_slot());
     slot = end_slot_++;
   }
   slots_[slot] = Wsle(page, pte);
