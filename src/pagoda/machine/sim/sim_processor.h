@@ -49,10 +49,10 @@ class SimProcessor final : public Processor {
                Driving driving = Driving::kOneThread)
       : Processor(machine, number, physical),
         driving_(driving),
+        tlb_(geometry, driving == Driving::kThreads ? ShortestWay::kNever : ShortestWay::kHits),
         refill_(machine.refill()),
         paging_(machine.paging()),
-        costs_(machine.costs()),
-        tlb_(geometry, driving == Driving::kThreads ? ShortestWay::kNever : ShortestWay::kHits) {}
+        costs_(machine.costs()) {}
 
   // Counts and TLB are the driving thread's to read, or anybody's while all threads rest.
   [[nodiscard]] const Counts& counts() const { return counts_; }
@@ -145,10 +145,6 @@ class SimProcessor final : public Processor {
   Result<> for_each_page(VirtualAddress va, std::size_t bytes, Access access, Privilege privilege, Move&& move);
 
   const Driving driving_;
-  // The machine's.
-  const TlbRefill refill_;
-  const PagingMode& paging_;
-  const CostModel& costs_;
   // With threads it guards the TLB, the counts and what is owed. A leaf: nothing else is taken under it.
   Lock lock_{LockRank(LockClass::kLeaf, 0)};
   Tlb tlb_;
@@ -156,6 +152,10 @@ class SimProcessor final : public Processor {
   GuestMmu* guest_mmu_ = nullptr;
   std::byte* once_ = nullptr;  // What `fill_tlb` found for an access that gets no entry.
   Counts counts_;
+  // The machine's.
+  const TlbRefill refill_;
+  const PagingMode& paging_;
+  const CostModel& costs_;
 };
 
 }  // namespace pagoda::machine
