@@ -3,7 +3,9 @@
 // processes and of guests is in files of its own.
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <vector>
 
@@ -11,7 +13,6 @@
 #include "bench/growth.h"
 #include "bench/harness.h"
 #include "bench/host.h"
-#include "pagoda/base/random.h"
 
 namespace pagoda::bench {
 
@@ -113,24 +114,25 @@ Round prototypes_among_holes(std::uint64_t holes) {
   };
 }
 
-// One of so many that are open, in no order.
+// 250 that were opened one after the other, amid so many that are open. What is compared is not how much of it is in the
+// caches: a section is little work on what lies in many places.
 Round closed_section(std::uint64_t count) {
   struct Open {
     Host host{host_of(PageCount(300'000), 4_GiB)};
-    std::vector<mm::Section*> sections;
-    Random random{1};
+    std::deque<mm::Section*> sections;  // Oldest first.
   };
   const auto open = std::make_shared<Open>();
   for (std::uint64_t i = 0; i < count; ++i) open->sections.push_back(new_section(open->host, 64_KiB));
   return [open] {
-    constexpr std::size_t kClosed = 500;
-    const auto size = static_cast<std::uint64_t>(open->sections.size());
-    for (std::uint64_t i = 0; i < kClosed; ++i)
-      std::swap(open->sections[i], open->sections[i + open->random.below(size - i)]);
+    constexpr std::uint64_t kClosed = 250;
+    auto& sections = open->sections;
+    const auto first = sections.begin() + static_cast<std::ptrdiff_t>((sections.size() - kClosed) / 2);
+    empty_caches();
     const double cost = mean_of(kClosed, [&](std::size_t i) {
-      open->host.manager().sections().dereference(open->host.cpu(), *open->sections[i]);
+      open->host.manager().sections().dereference(open->host.cpu(), *first[i * 37 % kClosed]);
     });
-    for (std::size_t i = 0; i < kClosed; ++i) open->sections[i] = new_section(open->host, 64_KiB);
+    sections.erase(first, first + kClosed);
+    for (std::uint64_t i = 0; i < kClosed; ++i) sections.push_back(new_section(open->host, 64_KiB));
     return cost;
   };
 }

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "bench/harness.h"
 #include "bench/host.h"
@@ -23,6 +24,12 @@ double mean_of(std::size_t calls, const Call& call) {
   for (std::size_t i = 0; i < calls; ++i) call(i);
   watch.stop();
   return watch.nanoseconds_per(calls);
+}
+
+// Nothing of what is measured next is in a near cache afterwards.
+inline void empty_caches() {
+  static std::vector<std::uint64_t> others(2 << 20);               // 16 MiB.
+  for (std::size_t i = 0; i < others.size(); i += 8) ++others[i];  // Lines of 64 bytes.
 }
 
 // --- Processes: bench/growth_processes.cpp ---
