@@ -55,7 +55,9 @@ Round refused_run(std::uint64_t gibibytes) {
   const PageCount frames = pages_of(ByteCount(gibibytes << 30));
   const auto host = std::make_shared<Host>(host_of(frames));
   fragment(*host, frames);
-  return [host] { return mean_of(2000, [&](std::size_t) { static_cast<void>(reserve_large_page(*host)); }); };
+  return [host] {
+    return mean_of(2000, [&](std::size_t) { [[maybe_unused]] const auto refused = reserve_large_page(*host); });
+  };
 }
 
 // Large pages lie behind so many pieces of memory without one.
@@ -104,6 +106,7 @@ mm::Section* new_section(Host& host, ByteCount size) {
 Round prototypes_among_holes(std::uint64_t holes) {
   const auto host = std::make_shared<Host>(host_of(PageCount(600'000), 64_GiB));
   std::vector<mm::Section*> small;
+  small.reserve(2 * holes);
   for (std::uint64_t i = 0; i < 2 * holes; ++i) small.push_back(new_section(*host, 64_KiB));
   for (std::uint64_t i = 0; i < small.size(); i += 2) host->manager().sections().dereference(host->cpu(), *small[i]);
   return [host] {
@@ -141,7 +144,7 @@ Round closed_section(std::uint64_t count) {
 
 // A host and the region in it that is asked about.
 struct Region {
-  Region(const HostConfig& config) : host(config) {}
+  explicit Region(const HostConfig& config) : host(config) {}
   Host host;
   VirtualAddress base;
   ByteCount size;
@@ -207,7 +210,8 @@ Round protected_view(std::uint64_t gibibytes) {
 Round locked_view(std::uint64_t gibibytes) {
   return [of = untouched_view(gibibytes)] {
     return mean_of(1000, [&](std::size_t) {
-      static_cast<void>(of->host.space().lock_pages(of->host.cpu(), of->base, of->size, mm::LockKind::kInWorkingSet));
+      [[maybe_unused]] const auto refused =
+          of->host.space().lock_pages(of->host.cpu(), of->base, of->size, mm::LockKind::kInWorkingSet);
     });
   };
 }

@@ -13,7 +13,7 @@ constexpr PageCount kTouched{16};  // By each process that is there beside what 
 
 // A process and its pages, of which none was touched.
 struct Process {
-  mm::ProcessSpace* space;
+  mm::ProcessSpace* space = nullptr;
   VirtualAddress base;
 };
 
@@ -38,6 +38,7 @@ void touch(Host& host, const std::vector<Process>& processes) {
 
 std::vector<Process> add_processes(Host& host, std::uint64_t count) {
   std::vector<Process> processes;
+  processes.reserve(count);
   for (std::uint64_t i = 0; i < count; ++i) processes.push_back(add_process(host));
   touch(host, processes);
   return processes;
@@ -46,7 +47,7 @@ std::vector<Process> add_processes(Host& host, std::uint64_t count) {
 }  // namespace
 
 Round shortage_without_pages(std::uint64_t processes) {
-  constexpr PageCount kFrames{200'000};
+  static constexpr PageCount kFrames{200'000};
   const auto host = std::make_shared<Host>(host_of(kFrames, 1_GiB));
   add_processes(*host, processes);
   while (!host->manager().balance_set_manager().trim(host->cpu(), kFrames).is_zero()) {
