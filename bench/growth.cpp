@@ -1,17 +1,18 @@
 // Costs at 16 times the size of what they should not depend on, beside themselves at the small size. A row each in the
-// table below: both sizes, what is measured on a machine of a size, and the floor of the ratio.
+// table below: both sizes, what is measured on a machine of a size, and the floor of the ratio. What is measured of
+// processes and of guests is in files of its own.
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <cstdint>
-#include <functional>
+#include <deque>
 #include <memory>
-#include <string>
 #include <vector>
 
 #include "bench/figures.h"
+#include "bench/growth.h"
 #include "bench/harness.h"
 #include "bench/host.h"
-#include "pagoda/base/random.h"
 
 namespace pagoda::bench {
 
@@ -19,32 +20,13 @@ namespace {
 
 constexpr PageCount kLargePage = machine::kPagesPerLargePage;
 
-// The rounds of one size, on a machine that was made for them.
-using Make = Round (*)(std::uint64_t size);
-
 struct Growth {
   const char* name;
   std::uint64_t small;
   std::uint64_t large;
-  Make make;
+  Round (*make)(std::uint64_t size);
   double floor = 0.5;  // Cost at the small size / at the large one.
 };
-
-HostConfig host_of(PageCount frames, ByteCount paging_file = {}) {
-  HostConfig config = HostConfig::quiet(frames);
-  config.paging_file = paging_file;
-  return config;
-}
-
-// The mean of so many calls.
-template <class Call>
-double mean_of(std::size_t calls, const Call& call) {
-  Stopwatch watch;
-  watch.start();
-  for (std::size_t i = 0; i < calls; ++i) call(i);
-  watch.stop();
-  return watch.nanoseconds_per(calls);
-}
 
 // --- Frames in a row ---
 
@@ -73,7 +55,9 @@ Round refused_run(std::uint64_t gibibytes) {
   const PageCount frames = pages_of(ByteCount(gibibytes << 30));
   const auto host = std::make_shared<Host>(host_of(frames));
   fragment(*host, frames);
-  return [host] { return mean_of(2000, [&](std::size_t) { static_cast<void>(reserve_large_page(*host)); }); };
+  return [host] {
+    return mean_of(2000, [&](std::size_t) { [[maybe_unused]] const auto refused = reserve_large_page(*host); });
+  };
 }
 
 // Large pages lie behind so many pieces of memory without one.
@@ -122,6 +106,7 @@ mm::Section* new_section(Host& host, ByteCount size) {
 Round prototypes_among_holes(std::uint64_t holes) {
   const auto host = std::make_shared<Host>(host_of(PageCount(600'000), 64_GiB));
   std::vector<mm::Section*> small;
+  small.reserve(2 * holes);
   for (std::uint64_t i = 0; i < 2 * holes; ++i) small.push_back(new_section(*host, 64_KiB));
   for (std::uint64_t i = 0; i < small.size(); i += 2) host->manager().sections().dereference(host->cpu(), *small[i]);
   return [host] {
@@ -132,24 +117,25 @@ Round prototypes_among_holes(std::uint64_t holes) {
   };
 }
 
-// One of so many that are open, in no order.
+// 250 that were opened one after the other, amid so many that are open. What is compared is not how much of it is in the
+// caches: a section is little work on what lies in many places.
 Round closed_section(std::uint64_t count) {
   struct Open {
     Host host{host_of(PageCount(300'000), 4_GiB)};
-    std::vector<mm::Section*> sections;
-    Random random{1};
+    std::deque<mm::Section*> sections;  // Oldest first.
   };
   const auto open = std::make_shared<Open>();
   for (std::uint64_t i = 0; i < count; ++i) open->sections.push_back(new_section(open->host, 64_KiB));
   return [open] {
-    constexpr std::size_t kClosed = 500;
-    const auto size = static_cast<std::uint64_t>(open->sections.size());
-    for (std::uint64_t i = 0; i < kClosed; ++i)
-      std::swap(open->sections[i], open->sections[i + open->random.below(size - i)]);
+    constexpr std::uint64_t kClosed = 250;
+    auto& sections = open->sections;
+    const auto first = sections.begin() + static_cast<std::ptrdiff_t>((sections.size() - kClosed) / 2);
+    empty_caches();
     const double cost = mean_of(kClosed, [&](std::size_t i) {
-      open->host.manager().sections().dereference(open->host.cpu(), *open->sections[i]);
+      open->host.manager().sections().dereference(open->host.cpu(), *first[i * 37 % kClosed]);
     });
-    for (std::size_t i = 0; i < kClosed; ++i) open->sections[i] = new_section(open->host, 64_KiB);
+    sections.erase(first, first + kClosed);
+    for (std::uint64_t i = 0; i < kClosed; ++i) sections.push_back(new_section(open->host, 64_KiB));
     return cost;
   };
 }
@@ -158,7 +144,7 @@ Round closed_section(std::uint64_t count) {
 
 // A host and the region in it that is asked about.
 struct Region {
-  Region(const HostConfig& config) : host(config) {}
+  explicit Region(const HostConfig& config) : host(config) {}
   Host host;
   VirtualAddress base;
   ByteCount size;
@@ -224,66 +210,9 @@ Round protected_view(std::uint64_t gibibytes) {
 Round locked_view(std::uint64_t gibibytes) {
   return [of = untouched_view(gibibytes)] {
     return mean_of(1000, [&](std::size_t) {
-      static_cast<void>(of->host.space().lock_pages(of->host.cpu(), of->base, of->size, mm::LockKind::kInWorkingSet));
+      [[maybe_unused]] const auto refused =
+          of->host.space().lock_pages(of->host.cpu(), of->base, of->size, mm::LockKind::kInWorkingSet);
     });
-  };
-}
-
-// --- Processes ---
-
-// Each has touched 16 pages. The processor runs in the host's own space afterwards.
-void add_processes(Host& host, std::uint64_t count) {
-  constexpr PageCount kTouched{16};
-  for (std::uint64_t i = 0; i < count; ++i) {
-    mm::ProcessSpace& space =
-        *must(host.manager().create_space(
-                  host.cpu(), {.limits = mm::WorkingSet::Limits{.minimum = PageCount(50), .maximum = PageCount(345)}}),
-              "process");
-    host.manager().attach(host.cpu(), space);
-    host.write_each(
-        VirtualAddress(
-            must(space.reserve({.size = bytes_of(kTouched), .commit = mm::MemCommit::kYes}), "region").first),
-        kTouched);
-  }
-  host.manager().attach(host.cpu(), host.space());
-}
-
-// Nobody has a page left to trim, and more is wanted.
-Round shortage_without_pages(std::uint64_t processes) {
-  constexpr PageCount kFrames{200'000};
-  const auto host = std::make_shared<Host>(host_of(kFrames, 1_GiB));
-  add_processes(*host, processes);
-  while (!host->manager().balance_set_manager().trim(host->cpu(), kFrames).is_zero()) {
-  }
-  return [host] {
-    return mean_of(2000, [&](std::size_t) {
-      static_cast<void>(host->manager().balance_set_manager().trim(host->cpu(), kFrames));
-    });
-  };
-}
-
-// The host's own process writes twice as many pages as there is memory for, in order; the others sleep at their minimum.
-Round thrashing_beside(std::uint64_t processes) {
-  const PageCount frames(8192 + processes * 24);
-  struct Thrashing {
-    explicit Thrashing(const HostConfig& config) : host(config) {}
-    Host host;
-    VirtualAddress base;
-    PageCount pages;
-  };
-  HostConfig config = host_of(frames, 1_GiB);
-  config.tunables = mm::Tunables::for_memory(frames);
-  const auto of = std::make_shared<Thrashing>(config);
-  add_processes(of->host, processes);
-  of->pages = of->host.manager().available() * 2;
-  of->base = of->host.commit(of->pages);
-  of->host.write_each(of->base, of->pages);
-  return [of] {
-    Stopwatch watch;
-    watch.start();
-    of->host.write_each(of->base, of->pages);
-    watch.stop();
-    return watch.nanoseconds_per(of->pages.value());
   };
 }
 
@@ -299,6 +228,10 @@ constexpr auto kGrowths = std::to_array<Growth>({
     {"growth_lock_view", 16, 256, locked_view},
     {"growth_shortage", 100, 1600, shortage_without_pages},
     {"growth_thrashing", 1, 1000, thrashing_beside, 1 / 1.2},
+    {"growth_balance_tick", 2, 32, tick_after_processors},
+    {"growth_fork", 32, 512, fork_beside},
+    {"growth_shadow_invlpg", 16, 256, shadow_invlpg_beside},
+    {"growth_guests", 4, 60, guests_on_short_host, 1 / 1.3},
 });
 
 }  // namespace

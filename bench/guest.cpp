@@ -42,7 +42,8 @@ void Guest::restart() {
                                            .tlb = config_.tlb,
                                            .mmu = config_.mmu,
                                            .backing = config_.backing,
-                                           .fault_cluster = config_.fault_cluster}),
+                                           .fault_cluster = config_.fault_cluster,
+                                           .shadow_limit = config_.shadow_limit}),
                     "partition");
   partition_->processor(0).world().enter(host_->machine().processor(1));
   const HostConfig quiet = HostConfig::quiet(config_.frames);

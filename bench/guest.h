@@ -16,6 +16,7 @@ struct GuestConfig {
   hv::Backing backing = hv::Backing::kVirtual;
   machine::TlbGeometry tlb = machine::TlbGeometry::kLarge;
   PageCount fault_cluster{16};
+  PageCount shadow_limit{1024};
 
   // Nothing but what is asked for happens on either side, and everything fits.
   static GuestConfig quiet(PageCount frames);
