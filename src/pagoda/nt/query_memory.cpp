@@ -174,8 +174,7 @@ void answer_working_set_ex(mm::ProcessSpace& space, const mm::Processor& cpu,
   for (MEMORY_WORKING_SET_EX_INFORMATION& record : records) {
     record.u1.Long = 0;
     const VirtualAddress address = address_of(record.VirtualAddress);
-    const auto found =
-        address <= space.highest_user() ? resident_page(space, cpu, address.vpn()) : std::nullopt;
+    const auto found = address <= space.highest_user() ? resident_page(space, cpu, address.vpn()) : std::nullopt;
     if (!found) continue;
     MEMORY_WORKING_SET_EX_BLOCK& block = record.u1.VirtualAttributes;
     block.Valid = 1;

@@ -16,12 +16,12 @@ Outcome page_file(Context& c, PhysicalAddress pte, PteHome home) {
   if (!codec.has_slot(raw) || c.core.is_compressed(raw)) return kAgain;
   const unsigned file = codec.file(raw);
   const std::int64_t slot = codec.slot(raw).value();
-  Cluster& cluster = c.read.emplace(
-      gather(c.core, c.cpu, pte, std::min<std::size_t>(c.core.tunables.read_cluster, kMaxTransferPages),
-             [&](std::int64_t distance, RawPte neighbour) {
-               return codec.has_slot(neighbour) && codec.file(neighbour) == file &&
-                      codec.slot(neighbour).value() == slot + distance;
-             }));
+  Cluster& cluster =
+      c.read.emplace(gather(c.core, c.cpu, pte, std::min<std::size_t>(c.core.tunables.read_cluster, kMaxTransferPages),
+                            [&](std::int64_t distance, RawPte neighbour) {
+                              return codec.has_slot(neighbour) && codec.file(neighbour) == file &&
+                                     codec.slot(neighbour).value() == slot + distance;
+                            }));
   cluster.home = home;
   cluster.backing = &c.core.backing_of(raw);
   cluster.slot = codec.slot(cluster.raw[0]);

@@ -140,8 +140,7 @@ std::uint64_t PrototypePool::leave_pool_table(const machine::Processor& cpu, Vir
 
 void PrototypePool::free_pool_table_if_empty(VirtualAddress prototype) {
   pfns_.lock.assert_held();
-  const auto table =
-      pages_.tables().find(pages_.number_of(prototype) / static_cast<std::uint32_t>(entries_per_page()));
+  const auto table = pages_.tables().find(pages_.number_of(prototype) / static_cast<std::uint32_t>(entries_per_page()));
   if (pfns_.entry(table->second).used_entries > 0) return;
   pfns_.free_page_table(table->second);
   pages_.tables().erase(table);
