@@ -73,7 +73,9 @@ Round refused_run(std::uint64_t gibibytes) {
   const PageCount frames = pages_of(ByteCount(gibibytes << 30));
   const auto host = std::make_shared<Host>(host_of(frames));
   fragment(*host, frames);
-  return [host] { return mean_of(2000, [&](std::size_t) { static_cast<void>(reserve_large_page(*host)); }); };
+  return [host] {
+    return mean_of(2000, [&](std::size_t) { [[maybe_unused]] const auto refused = reserve_large_page(*host); });
+  };
 }
 
 // Large pages lie behind so many pieces of memory without one.
@@ -158,7 +160,7 @@ Round closed_section(std::uint64_t count) {
 
 // A host and the region in it that is asked about.
 struct Region {
-  Region(const HostConfig& config) : host(config) {}
+  explicit Region(const HostConfig& config) : host(config) {}
   Host host;
   VirtualAddress base;
   ByteCount size;
@@ -224,7 +226,8 @@ Round protected_view(std::uint64_t gibibytes) {
 Round locked_view(std::uint64_t gibibytes) {
   return [of = untouched_view(gibibytes)] {
     return mean_of(1000, [&](std::size_t) {
-      static_cast<void>(of->host.space().lock_pages(of->host.cpu(), of->base, of->size, mm::LockKind::kInWorkingSet));
+      [[maybe_unused]] const auto refused =
+          of->host.space().lock_pages(of->host.cpu(), of->base, of->size, mm::LockKind::kInWorkingSet);
     });
   };
 }
@@ -250,7 +253,7 @@ void add_processes(Host& host, std::uint64_t count) {
 
 // Nobody has a page left to trim, and more is wanted.
 Round shortage_without_pages(std::uint64_t processes) {
-  constexpr PageCount kFrames{200'000};
+  static constexpr PageCount kFrames{200'000};
   const auto host = std::make_shared<Host>(host_of(kFrames, 1_GiB));
   add_processes(*host, processes);
   while (!host->manager().balance_set_manager().trim(host->cpu(), kFrames).is_zero()) {

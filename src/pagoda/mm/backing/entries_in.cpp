@@ -33,7 +33,7 @@ bool peek_entries(const Core& core, const Processor& cpu, RawPte out, Backing::P
 
 RawPte peek_prototype(const Core& core, const Processor& cpu, VirtualAddress prototype) {
   if (!core.prototypes.is_out(prototype)) return core.load_prototype(cpu, prototype);
-  std::array<std::byte, kPageBytes> bytes;
+  std::array<std::byte, kPageBytes> bytes{};
   RawPte raw = 0;  // Little-endian, as the machine is.
   if (peek_entries(core, cpu, core.load(cpu, core.prototypes.out_entry(prototype)), bytes))
     std::memcpy(&raw, bytes.data() + prototype.page_offset(), core.mode.entry_bytes);

@@ -92,7 +92,7 @@ class Walk {
       c_.find("PT2"_rule, fmt::format("level {}: {} points to no page table", level, c_.text_of(entry)));
       return;
     }
-    std::array<std::byte, kPageBytes> bytes;
+    std::array<std::byte, kPageBytes> bytes{};
     if (!tables_.are_pageable(level - 1) || !peek_entries(c_.core, c_.cpu, entry.raw, bytes)) {
       c_.find("PT5"_rule, fmt::format("level {}: {} names a table that cannot be out", level, c_.text_of(entry)));
       return;

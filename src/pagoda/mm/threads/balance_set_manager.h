@@ -47,9 +47,9 @@ class BalanceSetManager : public SystemThread {
 
  private:
   struct Candidate {
-    AddressSpace* space;
-    PageCount above;  // Its minimum.
-    unsigned oldest;  // No page to trim is older.
+    AddressSpace* space = nullptr;
+    PageCount above;      // Its minimum.
+    unsigned oldest = 0;  // No page to trim is older.
   };
   // Fills `candidates_`, in the order in which they are trimmed.
   void find_candidates() PAGODA_REQUIRES(spaces_.lock);
