@@ -86,15 +86,16 @@ void RunBitmap::update(std::size_t word) {
 void RunBitmap::set(BitRange run) {
   if (run.empty()) return;
   for (std::size_t bit = run.first; bit < run.end(); ++bit) bits_.set(bit);
-  for (std::size_t word = run.first / kBits; word <= run.last() / kBits; ++word) update(word);
+  for (std::size_t word = run.first / kBits; word <= run.last() / kBits; ++word) changed(word);
 }
 
 void RunBitmap::clear(std::size_t bit) {
   bits_.clear(bit);
-  update(bit / kBits);
+  changed(bit / kBits);
 }
 
 void RunBitmap::resize(std::size_t size) {
+  if (!tree_.empty()) update(stale_);
   const std::size_t before = std::min(this->size(), size);
   bits_.resize(size);
   const std::size_t words = std::bit_ceil(std::max<std::size_t>(bits_.words(), 1));
@@ -163,7 +164,8 @@ std::size_t RunBitmap::first_run(std::size_t wanted, std::size_t from) const {
   }
 }
 
-std::optional<BitRange> RunBitmap::find_clear_run(std::size_t wanted, std::size_t from) const {
+std::optional<BitRange> RunBitmap::find_clear_run(std::size_t wanted, std::size_t from) {
+  update(stale_);
   const std::size_t longest = tree_[1].longest;
   wanted = std::min(wanted, size());
   from = std::min(from, size());

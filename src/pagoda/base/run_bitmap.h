@@ -2,7 +2,8 @@
 // in a number of steps that grows with the logarithm of its size, whatever runs there are.
 //
 // Over the words of the bitmap stands a tree: each node knows how many clear bits its part begins with, ends with and has
-// in a row at most. A change goes up as far as it changes anything.
+// in a row at most. A change goes up as far as it changes anything; that of the word that changed last is put off until
+// another one changes, or somebody searches, since what is handed out in a row often comes back in a row.
 #pragma once
 
 #include <cstddef>
@@ -31,7 +32,7 @@ class RunBitmap {
   // The first run of `wanted` clear bits at or after `from`, then from the start; else the longest run shorter than
   // that which the same search meets; nothing when every bit is set. Where runs of more than kLongest bits are wanted
   // and there are such, it looks at all of them.
-  [[nodiscard]] std::optional<BitRange> find_clear_run(std::size_t wanted, std::size_t from) const;
+  [[nodiscard]] std::optional<BitRange> find_clear_run(std::size_t wanted, std::size_t from);
 
   static constexpr std::size_t kLongest = 255;
 
@@ -52,6 +53,11 @@ class RunBitmap {
   [[nodiscard]] std::size_t width(std::size_t node) const;
   [[nodiscard]] bool is_clear(std::size_t node) const { return tree_[node].first == width(node); }
   [[nodiscard]] Node combined(std::size_t node) const;  // Of its two children.
+  void changed(std::size_t word) {
+    if (word == stale_) return;
+    update(stale_);
+    stale_ = word;
+  }
   void update(std::size_t word);
   [[nodiscard]] std::size_t first_run(std::size_t wanted, std::size_t from) const;
   [[nodiscard]] std::size_t first_run_below(std::size_t node, std::size_t begin, std::size_t before,
@@ -61,6 +67,7 @@ class RunBitmap {
   Bitmap bits_;
   // Node 1 is the root, those below node n are 2n and 2n + 1; the second half are the words'. A power of two.
   std::vector<Node> tree_;
+  std::size_t stale_ = 0;  // The word whose node may be out of date.
 };
 
 }  // namespace pagoda

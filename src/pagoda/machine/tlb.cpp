@@ -62,8 +62,7 @@ const Tlb::Entry& Tlb::insert(VirtualAddress va, Asid asid, const Translation& t
   return direct_[direct_index(va)];
 }
 
-Tlb::Tag Tlb::make_tag(Asid asid) {
-  if (const Tag tag = tag_of(asid); tag != kNoTag) return tag;
+Tlb::Tag Tlb::make_new_tag(Asid asid) {
   if (next_tag_ == kTagEnd) {
     for_each([](Entry& entry) { entry = Entry{}; });
     forget_all_tags();

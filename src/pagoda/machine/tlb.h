@@ -146,7 +146,11 @@ class Tlb {
 
   [[nodiscard]] Tag tag_of(Asid asid) const { return tags_[static_cast<std::size_t>(asid)]; }
   // The same; a space that has none gets one.
-  Tag make_tag(Asid asid);
+  Tag make_tag(Asid asid) {
+    const Tag tag = tag_of(asid);
+    return tag != kNoTag ? tag : make_new_tag(asid);
+  }
+  Tag make_new_tag(Asid asid);
   void set_tag(Asid asid, Tag tag);
   void forget_all_tags();
 

@@ -21,7 +21,7 @@ void SimProcessor::charge_interrupt(Cycles work) {
 void SimProcessor::take_shootdown() {
   with_tlb([&] {
     ++counts_.shootdowns_received;
-    charge_interrupt(machine().costs().shootdown);
+    charge_interrupt(costs_.shootdown);
   });
 }
 
@@ -42,7 +42,7 @@ void SimProcessor::set_walk_rules(const WalkRules& rules) {
 
 void SimProcessor::count_invalidation() {
   ++counts_.invalidations;
-  charge_interrupt(machine().costs().invalidate);
+  charge_interrupt(costs_.invalidate);
 }
 
 void SimProcessor::invalidate_page(VirtualAddress va, Asid asid) {
@@ -96,8 +96,8 @@ Result<std::byte*> SimProcessor::translate(VirtualAddress va, Access access, Pri
   return translate_slowly(va, access, privilege);
 }
 
-bool SimProcessor::can_translate(VirtualAddress va) const {
-  return machine().paging().is_canonical(va) && root() != kNoPfn;
+inline bool SimProcessor::can_translate(VirtualAddress va) const {
+  return paging_.is_canonical(va) && root() != kNoPfn;
 }
 
 std::byte* SimProcessor::find_entry(VirtualAddress va, Access access, Privilege privilege) {
@@ -109,26 +109,28 @@ std::byte* SimProcessor::find_refilled(VirtualAddress va, Access access, Privile
   return once_ != nullptr ? std::exchange(once_, nullptr) : find_entry(va, access, privilege);
 }
 
-std::expected<Translation, PageFault> SimProcessor::walk_tables(VirtualAddress va, Access access, Privilege privilege) {
+// What follows is the way of every fault, and is in one piece where it is used.
+[[gnu::always_inline]] inline std::expected<Translation, PageFault> SimProcessor::walk_tables(VirtualAddress va,
+                                                                                              Access access,
+                                                                                              Privilege privilege) {
   std::uint64_t loads = 0;
-  auto walked = guest_mmu_ != nullptr
-                    ? guest_mmu_->walk(*this, va, access, privilege, loads)
-                    : walk(physical(), machine().paging(), root(), va, access, privilege, walk_rules(), loads);
+  auto walked = guest_mmu_ != nullptr ? guest_mmu_->walk(*this, va, access, privilege, loads)
+                                      : walk(physical(), paging_, root(), va, access, privilege, walk_rules(), loads);
   counts_.walk_loads += loads;
-  charge(machine().costs().walk_load * loads);
+  charge(costs_.walk_load * loads);
   return walked;
 }
 
 // The handler decides: the access is to be repeated, or fails.
-Result<> SimProcessor::raise(const PageFault& fault) {
+[[gnu::always_inline]] inline Result<> SimProcessor::raise(const PageFault& fault) {
   FaultOutcome outcome = Status::kSuccess;
-  if (machine().refill() == TlbRefill::kHardware) {
+  if (refill_ == TlbRefill::kHardware) {
     ++counts_.faults;
-    charge(machine().costs().exception);
+    charge(costs_.exception);
     outcome = handler().resolve(*this, fault);
   } else {
     ++counts_.refills;
-    charge(machine().costs().refill_exception);
+    charge(costs_.refill_exception);
     once_ = nullptr;
     outcome = handler().refill(*this, fault.address, fault.access, fault.privilege);
   }
@@ -144,7 +146,7 @@ Result<std::byte*> SimProcessor::translate_slowly(VirtualAddress va, Access acce
   if (!can_translate(va)) return fail(Status::kAccessViolation);
   ++counts_.tlb_misses;
   for (;;) {
-    if (machine().refill() == TlbRefill::kSoftware) {
+    if (refill_ == TlbRefill::kSoftware) {
       if (std::byte* host = find_refilled(va, access, privilege)) return host;
       PAGODA_TRY(raise({va, access, privilege}));
     } else {
@@ -172,7 +174,7 @@ Result<> SimProcessor::with_bytes_locked(VirtualAddress va, Access access, Privi
       charge(std::exchange(owed_, Cycles()));
       std::byte* host = find_entry(va, access, privilege);
       if (host == nullptr && first) ++counts_.tlb_misses;
-      if (host == nullptr && machine().refill() == TlbRefill::kSoftware) {
+      if (host == nullptr && refill_ == TlbRefill::kSoftware) {
         host = find_refilled(va, access, privilege);
       } else if (host == nullptr) {
         const auto walked = walk_tables(va, access, privilege);

@@ -49,6 +49,9 @@ class SimProcessor final : public Processor {
                Driving driving = Driving::kOneThread)
       : Processor(machine, number, physical),
         driving_(driving),
+        refill_(machine.refill()),
+        paging_(machine.paging()),
+        costs_(machine.costs()),
         tlb_(geometry, driving == Driving::kThreads ? ShortestWay::kNever : ShortestWay::kHits) {}
 
   // Counts and TLB are the driving thread's to read, or anybody's while all threads rest.
@@ -142,6 +145,10 @@ class SimProcessor final : public Processor {
   Result<> for_each_page(VirtualAddress va, std::size_t bytes, Access access, Privilege privilege, Move&& move);
 
   const Driving driving_;
+  // The machine's.
+  const TlbRefill refill_;
+  const PagingMode& paging_;
+  const CostModel& costs_;
   // With threads it guards the TLB, the counts and what is owed. A leaf: nothing else is taken under it.
   Lock lock_{LockRank(LockClass::kLeaf, 0)};
   Tlb tlb_;

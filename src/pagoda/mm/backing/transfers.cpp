@@ -75,8 +75,7 @@ void Transfers::give_up_slots(Id id) {
   found->first = SlotName{};
 }
 
-void Transfers::complete(Time now, PfnDatabase& pfns) {
-  if (next() > now) return;
+void Transfers::complete_some(Time now, PfnDatabase& pfns) {
   while (next() <= now) {
     std::ranges::pop_heap(heap_, later);
     const Transfer transfer = heap_.back();

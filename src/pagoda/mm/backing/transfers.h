@@ -74,7 +74,10 @@ class Transfers {
     for (const Transfer& transfer : working_) visit(transfer);
   }
   // Ends every transfer that completed by `now`.
-  void complete(Time now, PfnDatabase& pfns) PAGODA_REQUIRES(pfns.lock);
+  void complete(Time now, PfnDatabase& pfns) PAGODA_REQUIRES(pfns.lock) {
+    if (next() <= now) [[unlikely]]
+      complete_some(now, pfns);
+  }
 
   // --- Waiting; the caller holds the PFN lock alone, which is let go while a thread sleeps. Look again afterwards. ---
   // Until the bytes of the page are there, if it is being read.
@@ -83,6 +86,7 @@ class Transfers {
   bool wait_for_any(machine::Processor& cpu, PfnDatabase& pfns) PAGODA_REQUIRES(pfns.lock);
 
  private:
+  void complete_some(Time now, PfnDatabase& pfns) PAGODA_REQUIRES(pfns.lock);
   Transfer take(Id id);
   void add(const Transfer& transfer);
 

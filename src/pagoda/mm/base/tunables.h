@@ -62,6 +62,7 @@ struct Tunables {
     t.plenty_free = std::clamp(frames / 32, PageCount(32), t.plenty_free);
     t.modified_maximum = std::clamp(frames / 32, PageCount(32), t.modified_maximum);
     t.commit_reserve = std::clamp(frames / 16, kFaultReserve + kTablesOfFaults + 1_pages, t.commit_reserve);
+    t.working_set_minimum = std::min(frames / 2, t.working_set_minimum);
     return t;
   }
 };

@@ -26,6 +26,10 @@ Status resolve_fault(AddressSpace& space, Processor& cpu, const machine::PageFau
 namespace fault {
 
 struct Context {
+  // A constructor, so that `read` is not made of zeros first, which would be a tenth of a soft fault.
+  Context(AddressSpace& of, Processor& on, const machine::PageFault& page_fault, Vpn faulted)
+      : space(of), core(of.core()), cpu(on), fault(page_fault), page(faulted) {}
+
   AddressSpace& space;
   Core& core;
   Processor& cpu;

@@ -26,7 +26,9 @@ Outcome make_private(Context& context, Vpn page) {
   // page.
   const machine::PageFault write{VirtualAddress(page), machine::Access::kWrite, machine::Privilege::kKernel, mapped,
                                  false};
-  Context c{.space = space, .core = core, .cpu = context.cpu, .fault = write, .page = page, .pte = pte, .raw = raw};
+  Context c(space, context.cpu, write, page);
+  c.pte = pte;
+  c.raw = raw;
   const Protection own = space.current_protection(context.cpu, *space.regions().region_at(page), page, raw);
   c.protection = mapped ? own : Protection::kWriteCopy;
   if (!mapped) c.prototype = core.codec.prototype_address(raw);
@@ -69,7 +71,7 @@ Result<> make_private(AddressSpace& space, Processor& cpu, VpnRange pages) PAGOD
     if (looked != Status::kSuccess) return fail(looked);
     if (!found) break;
     const machine::PageFault none{};
-    fault::Context c{.space = space, .core = core, .cpu = cpu, .fault = none, .page = page};
+    fault::Context c(space, cpu, none, page);
     const fault::Outcome outcome = fault::make_private(c, page);
     if (outcome.status != Status::kSuccess) {
       if (outcome.counted) ++space.faults()[static_cast<std::size_t>(outcome.kind)];

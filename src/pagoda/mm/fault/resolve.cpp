@@ -253,8 +253,7 @@ Status resolve_fault(AddressSpace& space, Processor& cpu, const machine::PageFau
       const LockGuard guard(core.pfns.lock);
       core.transfers.complete(cpu.now(), core.pfns);
     }
-    fault::Context context{
-        .space = space, .core = core, .cpu = cpu, .fault = page_fault, .page = page_fault.address.vpn()};
+    fault::Context context(space, cpu, page_fault, page_fault.address.vpn());
     fault::Outcome outcome;
     {
       const LockGuard guard(context.space.lock);
