@@ -51,7 +51,7 @@ void repurpose_standby(Host& host) {
   const LockGuard guard(pfns.lock);
   std::vector<Pfn> held;
   while (pfns.lists().oldest_standby() != kNoPfn)
-    held.push_back(must(pfns.take(host.cpu(), mm::Contents::kAny), "frame").frame);
+    held.push_back(must(pfns.take_kept(host.cpu(), mm::Contents::kAny), "frame").frame);
   for (const Pfn frame : held) pfns.give_back(frame, mm::Contents::kAny);
 }
 

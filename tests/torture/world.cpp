@@ -157,7 +157,7 @@ void World::reuse_standby(machine::Processor& cpu) {
   PfnDatabase& pfns = manager_->core().pfns;
   const LockGuard guard(pfns.lock);
   std::vector<Pfn> held;  // Frames given back at once would be taken again.
-  while (pfns.lists().oldest_standby() != kNoPfn) held.push_back(pfns.take(cpu, Contents::kAny)->frame);
+  while (pfns.lists().oldest_standby() != kNoPfn) held.push_back(pfns.take_kept(cpu, Contents::kAny)->frame);
   for (const Pfn frame : held) pfns.give_back(frame, Contents::kAny);
 }
 
