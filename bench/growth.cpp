@@ -124,6 +124,7 @@ mm::Section* new_section(Host& host, ByteCount size) {
 Round prototypes_among_holes(std::uint64_t holes) {
   const auto host = std::make_shared<Host>(host_of(PageCount(600'000), 64_GiB));
   std::vector<mm::Section*> small;
+  small.reserve(2 * holes);
   for (std::uint64_t i = 0; i < 2 * holes; ++i) small.push_back(new_section(*host, 64_KiB));
   for (std::uint64_t i = 0; i < small.size(); i += 2) host->manager().sections().dereference(host->cpu(), *small[i]);
   return [host] {
