@@ -38,7 +38,8 @@ class Walk {
 
   // Checks the table and everything below it; `first` is the first page that it translates. The depth is that of the
   // paging mode, and no table is entered twice.
-  void table(Pfn frame, unsigned level, Vpn first) PAGODA_REQUIRES(c_.core.pfns.lock) {
+  void table(Pfn frame, unsigned level, Vpn first) {
+    c_.core.pfns.lock.assert_held();
     const machine::FrameView view = c_.cpu.physical().bytes(frame, machine::Access::kRead);
     const auto [used, counted] = entries(view.bytes(), PhysicalAddress(frame), level, first);
     const PfnEntry& e = c_.entry(frame);

@@ -165,11 +165,13 @@ PageCount PrototypePool::page_in(const machine::Processor& cpu, VirtualAddress p
 
 template <class Unused>
 void PrototypePool::drop_entries(const machine::Processor& cpu, PhysicalAddress first, Unused&& unused) {
+  pfns_.lock.assert_held();
   for (std::size_t entry = 0; entry < entries_per_page(); ++entry)
     if (unused(entry)) pfns_.drop_prototype(cpu, first + ByteCount(entry * codec_.mode().entry_bytes));
 }
 
 PageCount PrototypePool::drop_given_up(const machine::Processor& cpu, VirtualAddress prototype) {
+  pfns_.lock.assert_held();
   const std::uint32_t page = pages_.number_of(prototype);
   const bool given_up = pages_.given_up().erase(page) > 0;
   const VirtualAddress address = pages_.address_of(page);

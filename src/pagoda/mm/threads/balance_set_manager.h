@@ -54,7 +54,7 @@ class BalanceSetManager : public SystemThread {
   // Fills `candidates_`, in the order in which they are trimmed.
   void find_candidates() PAGODA_REQUIRES(spaces_.lock);
   PageCount trim_to_minimum(Processor& cpu, PageCount goal, Modified modified) PAGODA_REQUIRES(spaces_.lock);
-  PageCount trim_below_minimum(Processor& cpu, PageCount goal, Modified modified) PAGODA_REQUIRES(spaces_.lock);
+  PageCount trim_below_minimum(Processor& cpu, PageCount goal, Modified modified) const PAGODA_REQUIRES(spaces_.lock);
   // Of tables without resident entries, while there are any.
   PageCount trim_tables(Processor& cpu, PageCount goal, Modified modified) PAGODA_REQUIRES(spaces_.lock);
 
