@@ -43,8 +43,15 @@ RawPte peek_prototype(const Core& core, const Processor& cpu, VirtualAddress pro
 EntriesIn begin_prototypes_in(Core& core, Processor& cpu, VirtualAddress prototype) {
   PrototypePool& pool = core.prototypes;
   EntriesIn in = begin_entries_in(
-      core, cpu, pool.out_entry(prototype), [&](Pfn) { core.commit.give_back(pool.page_in(cpu, prototype)); },
-      [&](Pfn frame) { core.commit.give_back(pool.page_in(cpu, prototype, frame)); });
+      core, cpu, pool.out_entry(prototype),
+      [&](Pfn) {
+        core.pfns.lock.assert_held();
+        core.commit.give_back(pool.page_in(cpu, prototype));
+      },
+      [&](Pfn frame) {
+        core.pfns.lock.assert_held();
+        core.commit.give_back(pool.page_in(cpu, prototype, frame));
+      });
   if (in.is_in()) ++core.counters.prototype_pages_paged_in;
   return in;
 }
