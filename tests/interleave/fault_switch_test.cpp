@@ -50,6 +50,7 @@ INSTANTIATE_TEST_SUITE_P(Mended, FaultSwitches, ::testing::ValuesIn(switches_of_
 
 TEST_P(FaultSwitches, AFaultThatIsPutBackIsFound) {
   const pid_t child = fork();
+  ASSERT_NE(child, -1);
   if (child == 0) look_for(*GetParam());
   int status = 0;
   ASSERT_EQ(waitpid(child, &status, 0), child);

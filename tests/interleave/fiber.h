@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 
 #if !defined(__x86_64__)
@@ -38,8 +39,12 @@ class Fiber {
 
   // Begins again from the top of `body`, with an empty stack. Requires: it is not running, and has one of its own.
   void restart(std::function<void()> body);
+  enum class Leaving : std::uint8_t {
+    kForNow,
+    kForGood,  // `from` may be restarted, but nobody switches back.
+  };
   // Leaves `from`, which is running, for `to`. Returns when somebody switches back.
-  static void run(Fiber& from, Fiber& to);
+  static void run(Fiber& from, Fiber& to, Leaving leaving = Leaving::kForNow);
 
  private:
   static void entry();

@@ -119,7 +119,8 @@ void Scheduler::leave_for(Task* next) {
   running_since_ = outcome_.points;
   from.held = detail::held_locks();
   detail::held_locks() = to.held;
-  Fiber::run(from.fiber == nullptr ? main_ : *from.fiber, to.fiber == nullptr ? main_ : *to.fiber);
+  Fiber::run(from.fiber == nullptr ? main_ : *from.fiber, to.fiber == nullptr ? main_ : *to.fiber,
+             from.done ? Fiber::Leaving::kForGood : Fiber::Leaving::kForNow);
 }
 
 void Scheduler::at_point() {

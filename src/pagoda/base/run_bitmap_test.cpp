@@ -151,7 +151,7 @@ TEST(RunBitmap, ShorterRunWhenNoneIsLongEnough) {
 }
 
 TEST(RunBitmap, WantingMoreThanThereIsGetsAll) {
-  const RunBitmap bitmap(70);
+  RunBitmap bitmap(70);
   const auto run = bitmap.find_clear_run(~std::size_t{0}, 0);
   ASSERT_TRUE(run);
   EXPECT_EQ(run->first, 0U);

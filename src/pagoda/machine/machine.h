@@ -34,7 +34,7 @@ inline constexpr PageCount kSinglePageCeiling{33};
 // An address space, as the caches of a machine know it.
 struct CachedSpace {
   Pfn root;                       // Of its page tables. Names it: no other space that lives has it.
-  Asid asid;                      // kUntagged: maybe of several spaces.
+  Asid asid = kUntagged;          // That: maybe of several spaces.
   const ProcessorSet& loaded_on;  // Those that have the root loaded.
 };
 

@@ -69,8 +69,8 @@ Copied copy_to(mm::ProcessSpace& space, mm::Processor& cpu, VirtualAddress to, s
     const VirtualAddress here = to + ByteCount(copied.bytes);
     const std::size_t count = part_of_page(here, from.size() - copied.bytes);
     std::memcpy(bounce.data(), from.data() + copied.bytes, count);
-    copied.status = with_page(space, cpu, here, Access::kWrite,
-                              [&](std::byte* page) { std::memcpy(page, bounce.data(), count); });
+    copied.status =
+        with_page(space, cpu, here, Access::kWrite, [&](std::byte* page) { std::memcpy(page, bounce.data(), count); });
     if (copied.status != Status::kSuccess) return copied;
     copied.bytes += count;
   }

@@ -28,7 +28,7 @@ HandleTable::Inheritance inheritance_of(const OBJECT_ATTRIBUTES* attributes) {
 }
 
 Result<> give_handle(const Caller& caller, std::shared_ptr<Object> object, AccessMask desired,
-                 HandleTable::Inheritance inheritance, HANDLE* out) {
+                     HandleTable::Inheritance inheritance, HANDLE* out) {
   const AccessMask granted = granted_access(object->type(), desired);
   *out = handle_pointer(PAGODA_TRY(caller.process().handles().insert(std::move(object), granted, inheritance)));
   return {};

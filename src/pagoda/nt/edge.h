@@ -85,7 +85,7 @@ HandleTable::Inheritance inheritance_of(const OBJECT_ATTRIBUTES* attributes);
 // A new handle of the caller's process, written to `out`.
 // Fails with: kProcessIsTerminating.
 Result<> give_handle(const Caller& caller, std::shared_ptr<Object> object, AccessMask desired,
-                 HandleTable::Inheritance inheritance, HANDLE* out);
+                     HandleTable::Inheritance inheritance, HANDLE* out);
 
 // --- Ranges (reference/nt.md section 7) ---
 // Pages that a caller's base and size name; size zero is refused by `pages_covering`.

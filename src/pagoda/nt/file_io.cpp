@@ -16,7 +16,7 @@ constexpr LONGLONG kEndOfFile = -1;        // NT: FILE_WRITE_TO_END_OF_FILE.
 constexpr LONGLONG kCurrentPosition = -2;  // NT: FILE_USE_FILE_POINTER_POSITION.
 
 // What is moved at once. A choice.
-constexpr std::size_t kBounce = 4 * kPageBytes;
+using TransferBuffer = std::array<std::byte, 4 * kPageBytes>;
 
 struct Transfer {
   HANDLE file = nullptr;
@@ -60,7 +60,7 @@ std::optional<LONGLONG> asked_offset(const Transfer& request) {
 // lock. `move(part of the buffer, where in the transfer)` says how many it moved; a transfer ends where fewer come.
 template <class Move>
 Result<ByteCount> in_parts(std::size_t length, const Move& move) {
-  std::array<std::byte, kBounce> bounce;
+  TransferBuffer bounce;
   std::size_t done = 0;
   do {
     const std::span<std::byte> part = std::span(bounce).first(std::min(bounce.size(), length - done));

@@ -44,8 +44,8 @@ Result<> duplicate(const Duplication& request) {
       (request.options & DUPLICATE_SAME_ACCESS) != 0 ? found.granted : granted_access(type, request.desired);
   PAGODA_TRY(require((granted & ~found.granted) == 0, Status::kAccessDenied));
   if (request.out != nullptr) {
-    *request.out = handle_pointer(
-        PAGODA_TRY(target->handles().insert(found.object, granted, inheritance_of(request.attributes))));
+    *request.out =
+        handle_pointer(PAGODA_TRY(target->handles().insert(found.object, granted, inheritance_of(request.attributes))));
   }
   if ((request.options & DUPLICATE_CLOSE_SOURCE) != 0) {
     [[maybe_unused]] const auto closed = source->handles().close(handle_of(request.source), found.object.get());

@@ -75,8 +75,8 @@ class Object {
 
   const ObjectType type_;
   std::atomic<std::uint32_t> handles_ = 0;  // And ObjectUses.
-  Namespace* names_ = nullptr;  // That knows it; set before others see the object.
-  std::u16string key_;          // There.
+  Namespace* names_ = nullptr;              // That knows it; set before others see the object.
+  std::u16string key_;                      // There.
 };
 
 // Counts like a handle while it lives: between the object's being found or named and its new handle it keeps its name.

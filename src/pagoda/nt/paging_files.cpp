@@ -21,9 +21,9 @@ Result<> create_paging_file(const UNICODE_STRING* name, const LARGE_INTEGER* min
   const ByteCount minimum(static_cast<std::uint64_t>(least));
   const ByteCount maximum(static_cast<std::uint64_t>(most));
   PAGODA_TRY(require(least >= 0 && minimum >= kSmallest, Status::kInvalidParameter2));
-  PAGODA_TRY(require(most >= 0 && maximum >= minimum &&
-                         pages_of(maximum) <= mm::largest_paging_file(manager.machine().paging()),
-                     Status::kInvalidParameter3));
+  PAGODA_TRY(require(
+      most >= 0 && maximum >= minimum && pages_of(maximum) <= mm::largest_paging_file(manager.machine().paging()),
+      Status::kInvalidParameter3));
   const auto text = to_utf8(folded(PAGODA_TRY(captured(*name))));
   PAGODA_TRY(require(text && text->starts_with('\\') && !text->ends_with('\\'), Status::kObjectNameInvalid));
   return manager.add_paging_file({.name = *text, .disk = kPagingDisk, .minimum = minimum, .maximum = maximum});

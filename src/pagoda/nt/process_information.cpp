@@ -44,9 +44,9 @@ Result<> set_working_set(const Caller& caller, const Target& target, const QUOTA
         limits.maximum = std::min(limits.maximum, largest_working_set(caller.kernel().manager()));
         limits.minimum = std::max(limits.minimum, kSmallestWorkingSet);
         limits.maximum = std::max(limits.maximum, limits.minimum);
-        PAGODA_TRY(require(
-            limits.minimum <= now.minimum || caller.process().token().holds(Privilege::kIncreaseBasePriority),
-            Status::kPrivilegeNotHeld));
+        PAGODA_TRY(
+            require(limits.minimum <= now.minimum || caller.process().token().holds(Privilege::kIncreaseBasePriority),
+                    Status::kPrivilegeNotHeld));
         if ((flags & QUOTA_LIMITS_HARDWS_MAX_ENABLE) != 0) limits.kind = mm::WorkingSet::Limits::Maximum::kHard;
         if ((flags & QUOTA_LIMITS_HARDWS_MAX_DISABLE) != 0) limits.kind = mm::WorkingSet::Limits::Maximum::kSoft;
         clipped = limits.minimum != wanted.minimum || limits.maximum != wanted.maximum;

@@ -174,8 +174,7 @@ void answer_working_set_ex(mm::ProcessSpace& space, const mm::Processor& cpu,
   for (MEMORY_WORKING_SET_EX_INFORMATION& record : records) {
     record.u1.Long = 0;
     const VirtualAddress address = address_of(record.VirtualAddress);
-    const auto found =
-        address <= space.highest_user() ? resident_page(space, cpu, address.vpn()) : std::nullopt;
+    const auto found = address <= space.highest_user() ? resident_page(space, cpu, address.vpn()) : std::nullopt;
     if (!found) continue;
     MEMORY_WORKING_SET_EX_BLOCK& block = record.u1.VirtualAttributes;
     block.Valid = 1;
@@ -193,7 +192,8 @@ Result<> query_working_set_ex(const Caller& caller, const MemoryQuery& query) {
   PAGODA_TRY(probe(query.out));
   const auto target = PAGODA_TRY(target_process(caller, query.process, PROCESS_QUERY_INFORMATION));
   auto* const out = static_cast<std::byte*>(query.out);
-  std::array<MEMORY_WORKING_SET_EX_INFORMATION, kRecordsAtOnce> records;  // The caller's are not reached under a lock.
+  // The caller's are not reached under a lock.
+  std::array<MEMORY_WORKING_SET_EX_INFORMATION, kRecordsAtOnce> records{};
   for (SIZE_T at = 0; at < query.size;) {
     const std::size_t count = std::min<std::size_t>(records.size(), (query.size - at) / kRecord);
     std::memcpy(records.data(), out + at, count * kRecord);

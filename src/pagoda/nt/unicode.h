@@ -17,10 +17,10 @@ namespace pagoda::nt {
 
 // What a caller's string says.
 // Fails with: kObjectNameInvalid (an odd length, more than its buffer, or no buffer).
-Result<std::u16string> captured(const UNICODE_STRING& string);
+Result<std::u16string> captured(const UNICODE_STRING& given);
 // The name that attributes give: none if they are null, or have no name or an empty one.
 // Fails with: kInvalidParameter (a wrong Length), kInvalidHandle (a root directory: there are none), kObjectNameInvalid
 // (also a name that does not begin with a backslash, or ends with one).
-Result<std::optional<std::u16string>> captured_name(const OBJECT_ATTRIBUTES* attributes);
+Result<std::optional<std::u16string>> captured_name(const OBJECT_ATTRIBUTES* given);
 
 }  // namespace pagoda::nt

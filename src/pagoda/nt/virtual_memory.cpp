@@ -168,8 +168,8 @@ Result<> free_memory(HANDLE process, PVOID* base_address, SIZE_T* region_size, U
   const auto target = PAGODA_TRY(target_process(*caller, process, PROCESS_VM_OPERATION));
 
   mm::Processor& cpu = caller->cpu();
-  const VpnRange pages = PAGODA_TRY(releases ? target.space().release(cpu, base, size, mode)
-                                             : target.space().decommit(cpu, base, size));
+  const VpnRange pages =
+      PAGODA_TRY(releases ? target.space().release(cpu, base, size, mode) : target.space().decommit(cpu, base, size));
   *base_address = pointer_to(page_start(pages));
   *region_size = byte_size(pages);
   return {};

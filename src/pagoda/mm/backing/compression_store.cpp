@@ -128,6 +128,7 @@ void CompressionStore::renew(PageFileSlot slot) {
 }
 
 CompressionStore::Put CompressionStore::put(machine::Processor& cpu, ConstPage page, PhysicalAddress owner) {
+  pfns_.lock.assert_held();
   if (!has_room()) return {};
   const int size = LZ4_compress_default(reinterpret_cast<const char*>(page.data()), buffer_.data(),
                                         static_cast<int>(kPageBytes), static_cast<int>(most_bytes_));
@@ -183,6 +184,7 @@ bool CompressionStore::peek(const machine::PhysicalView& memory, PageFileSlot sl
 }
 
 void CompressionStore::free(PageFileSlot slot) {
+  pfns_.lock.assert_held();
   PAGODA_CHECK(is_used(slot));
   Entry& entry = entries_[slot.value()];
   for (std::uint32_t chunk = entry.first; chunk != kEnd;) {

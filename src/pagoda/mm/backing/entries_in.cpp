@@ -33,7 +33,7 @@ bool peek_entries(const Core& core, const Processor& cpu, RawPte out, Backing::P
 
 RawPte peek_prototype(const Core& core, const Processor& cpu, VirtualAddress prototype) {
   if (!core.prototypes.is_out(prototype)) return core.load_prototype(cpu, prototype);
-  std::array<std::byte, kPageBytes> bytes;
+  std::array<std::byte, kPageBytes> bytes{};
   RawPte raw = 0;  // Little-endian, as the machine is.
   if (peek_entries(core, cpu, core.load(cpu, core.prototypes.out_entry(prototype)), bytes))
     std::memcpy(&raw, bytes.data() + prototype.page_offset(), core.mode.entry_bytes);
@@ -44,8 +44,14 @@ EntriesIn begin_prototypes_in(Core& core, Processor& cpu, VirtualAddress prototy
   PrototypePool& pool = core.prototypes;
   EntriesIn in = begin_entries_in(
       core, cpu, pool.out_entry(prototype),
-      [&](Pfn) PAGODA_REQUIRES(core.pfns.lock) { core.commit.give_back(pool.page_in(cpu, prototype)); },
-      [&](Pfn frame) PAGODA_REQUIRES(core.pfns.lock) { core.commit.give_back(pool.page_in(cpu, prototype, frame)); });
+      [&](Pfn) {
+        core.pfns.lock.assert_held();
+        core.commit.give_back(pool.page_in(cpu, prototype));
+      },
+      [&](Pfn frame) {
+        core.pfns.lock.assert_held();
+        core.commit.give_back(pool.page_in(cpu, prototype, frame));
+      });
   if (in.is_in()) ++core.counters.prototype_pages_paged_in;
   return in;
 }

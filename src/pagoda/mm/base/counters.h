@@ -120,7 +120,7 @@ constexpr void add(FaultCounts& sum, const FaultCounts& more) {
   X(page_tables_made, "Page tables made", "pages")                                                                     \
   X(page_tables_freed, "Page tables freed", "pages")                                                                   \
   X(page_tables_paged_out, "Page tables paged out", "pages: none of their entries was resident")                       \
-  X(page_tables_paged_in, "Page tables paged in", "pages")                                                              \
+  X(page_tables_paged_in, "Page tables paged in", "pages")                                                             \
   X(prototype_pages_paged_out, "Prototype PTE pages paged out", "pages: none of their entries was resident")           \
   X(prototype_pages_paged_in, "Prototype PTE pages paged in", "pages")
 

@@ -185,9 +185,8 @@ void check_frames(Context& c) {
     c.find("PT6"_rule, fmt::format("{} page tables have no resident or compressed entry; {} are counted", c.idle_tables,
                                    c.core.pfns.idle_tables().value()));
   }
-  const Counters& counters = c.core.counters;
-  const std::uint64_t tables = counters.page_tables_made - counters.page_tables_freed - counters.page_tables_paged_out +
-                               counters.page_tables_paged_in;
+  const std::uint64_t tables = c.core.counters.page_tables_made - c.core.counters.page_tables_freed -
+                               c.core.counters.page_tables_paged_out + c.core.counters.page_tables_paged_in;
   if (tables + c.pool_tables != c.page_tables) {
     c.find("PT4"_rule, fmt::format("{} frames are page tables; {} were made and {} freed", c.page_tables,
                                    c.core.counters.page_tables_made, c.core.counters.page_tables_freed));

@@ -210,7 +210,7 @@ void check_out(Context& c, std::uint32_t page, std::uint64_t owner, Segments& se
   } else if (codec.has_slot(entry.raw)) {
     c.slots.push_back({codec.file(entry.raw), codec.slot(entry.raw), entry.pte, kNoPfn});
   }
-  std::array<std::byte, kPageBytes> bytes;
+  std::array<std::byte, kPageBytes> bytes{};
   if (!peek_entries(c.core, c.cpu, entry.raw, bytes)) {
     c.find("PP5"_rule, text() + " is nowhere");
     return;

@@ -38,7 +38,8 @@ class Walk {
 
   // Checks the table and everything below it; `first` is the first page that it translates. The depth is that of the
   // paging mode, and no table is entered twice.
-  void table(Pfn frame, unsigned level, Vpn first) PAGODA_REQUIRES(c_.core.pfns.lock) {
+  void table(Pfn frame, unsigned level, Vpn first) {
+    c_.core.pfns.lock.assert_held();
     const machine::FrameView view = c_.cpu.physical().bytes(frame, machine::Access::kRead);
     const auto [used, counted] = entries(view.bytes(), PhysicalAddress(frame), level, first);
     const PfnEntry& e = c_.entry(frame);
@@ -92,7 +93,7 @@ class Walk {
       c_.find("PT2"_rule, fmt::format("level {}: {} points to no page table", level, c_.text_of(entry)));
       return;
     }
-    std::array<std::byte, kPageBytes> bytes;
+    std::array<std::byte, kPageBytes> bytes{};
     if (!tables_.are_pageable(level - 1) || !peek_entries(c_.core, c_.cpu, entry.raw, bytes)) {
       c_.find("PT5"_rule, fmt::format("level {}: {} names a table that cannot be out", level, c_.text_of(entry)));
       return;

@@ -11,6 +11,7 @@ namespace fault {
 
 Outcome make_private(Context& context, Vpn page) {
   AddressSpace& space = context.space;
+  space.lock.assert_held();  // The analysis does not know that it is the context's.
   Core& core = context.core;
   PageTables& tables = space.tables();
   const PhysicalAddress pte = tables.find(context.cpu, page);

@@ -140,8 +140,7 @@ std::uint64_t PrototypePool::leave_pool_table(const machine::Processor& cpu, Vir
 
 void PrototypePool::free_pool_table_if_empty(VirtualAddress prototype) {
   pfns_.lock.assert_held();
-  const auto table =
-      pages_.tables().find(pages_.number_of(prototype) / static_cast<std::uint32_t>(entries_per_page()));
+  const auto table = pages_.tables().find(pages_.number_of(prototype) / static_cast<std::uint32_t>(entries_per_page()));
   if (pfns_.entry(table->second).used_entries > 0) return;
   pfns_.free_page_table(table->second);
   pages_.tables().erase(table);
@@ -166,11 +165,13 @@ PageCount PrototypePool::page_in(const machine::Processor& cpu, VirtualAddress p
 
 template <class Unused>
 void PrototypePool::drop_entries(const machine::Processor& cpu, PhysicalAddress first, Unused&& unused) {
+  pfns_.lock.assert_held();
   for (std::size_t entry = 0; entry < entries_per_page(); ++entry)
     if (unused(entry)) pfns_.drop_prototype(cpu, first + ByteCount(entry * codec_.mode().entry_bytes));
 }
 
 PageCount PrototypePool::drop_given_up(const machine::Processor& cpu, VirtualAddress prototype) {
+  pfns_.lock.assert_held();
   const std::uint32_t page = pages_.number_of(prototype);
   const bool given_up = pages_.given_up().erase(page) > 0;
   const VirtualAddress address = pages_.address_of(page);

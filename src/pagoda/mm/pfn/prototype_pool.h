@@ -207,7 +207,7 @@ class PrototypePool {
   // The page is not out any more; returns its owner word.
   std::uint64_t leave_pool_table(const machine::Processor& cpu, VirtualAddress prototype);
   // The page is back: what was given up of it goes. Returns as `page_in`.
-  [[nodiscard]] PageCount drop_given_up(const machine::Processor& cpu, VirtualAddress page);
+  [[nodiscard]] PageCount drop_given_up(const machine::Processor& cpu, VirtualAddress prototype);
   // Removes the page and slot of each entry for which `unused(entry number)` holds.
   template <class Unused>
   void drop_entries(const machine::Processor& cpu, PhysicalAddress first, Unused&& unused);
@@ -219,7 +219,7 @@ class PrototypePool {
   [[nodiscard]] std::size_t entry_of(VirtualAddress prototype) const {
     return static_cast<std::size_t>(prototype.page_offset() / codec_.mode().entry_bytes);
   }
-  void release_run(std::uint64_t first, std::uint64_t pages);
+  void release_run(std::uint64_t start, std::uint64_t size);
   void add_partial(std::uint32_t number);
   void remove_partial(std::uint32_t number);
 

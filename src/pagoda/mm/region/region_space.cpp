@@ -255,10 +255,10 @@ Result<PageCount> RegionSpace::charged_copies(Processor& cpu, const Vad& vad, Vp
 void RegionSpace::free_empty_tables(Processor& cpu, VpnRange pages) {
   FlushBatchOf<1> batch(*this, cpu);
   // One that is out is not empty.
-  static_cast<void>(for_each_table(pages, [&](VpnRange part) -> Result<> {
+  [[maybe_unused]] const auto all = for_each_table(pages, [&](VpnRange part) -> Result<> {
     batch.unlink_tables(part.first);
     return {};
-  }));
+  });
   batch.flush();
 }
 

@@ -39,6 +39,7 @@ PageCount UserPages::room() const {
 PageCount UserPages::charge(PageCount wanted) {
   Core& core = space_.core();
   const LockGuard guard(core.pfns.lock);
+  space_.core().pfns.lock.assert_held();  // The analysis does not know that it is the same.
   PageCount count = std::min({wanted, room(), core.resident.available()});
   if (count.is_zero() || !core.resident.charge(count)) return 0_pages;
   if (core.commit.charge(count)) return count;

@@ -270,9 +270,8 @@ Result<std::size_t> Sections::transfer_in_page(Processor& cpu, ControlArea& area
 
 Result<std::size_t> Sections::read_in_page(Processor& cpu, ControlArea& area, FileOffset offset,
                                            std::span<std::byte> into) {
-  return transfer_in_page(
-      cpu, area, offset, into.size(), PteCodec::Dirty::kNo,
-      [&](const std::byte* page, std::size_t length) { std::memcpy(into.data(), page, length); });
+  return transfer_in_page(cpu, area, offset, into.size(), PteCodec::Dirty::kNo,
+                          [&](const std::byte* page, std::size_t length) { std::memcpy(into.data(), page, length); });
 }
 
 template <class Move>

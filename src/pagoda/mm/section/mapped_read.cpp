@@ -37,10 +37,11 @@ MappedRead begin_mapped_read(Core& core, Processor& cpu, const ControlArea& area
            (area.kind() == SectionKind::kData || subsection.in_file(at));
   };
   if (!in_file(page)) return {.status = Status::kInPageError};
-  Cluster cluster = gather(core, cpu, pte, cluster_size(core, area, subsection), [&](std::int64_t distance, RawPte raw) {
-    const auto at = PageCount(page.value() + static_cast<std::uint64_t>(distance));
-    return in_file(at) && codec.kind(raw, PteHome::kSegment) == PteKind::kSubsection;
-  });
+  Cluster cluster =
+      gather(core, cpu, pte, cluster_size(core, area, subsection), [&](std::int64_t distance, RawPte raw) {
+        const auto at = PageCount(page.value() + static_cast<std::uint64_t>(distance));
+        return in_file(at) && codec.kind(raw, PteHome::kSegment) == PteKind::kSubsection;
+      });
   const PageCount first = page - PageCount(cluster.wanted);
   cluster.home = PteHome::kSegment;
   cluster.file = std::shared_ptr<machine::DiskFile>(area.file(), &area.file()->file());

@@ -71,7 +71,7 @@ bool PageTables::peek_out(const Processor& cpu, Vpn page, Backing::Page bytes) c
 
 RawPte PageTables::peek(const Processor& cpu, Vpn page) const {
   if (!find_out(cpu, page).any()) return read(cpu, page);
-  std::array<std::byte, kPageBytes> bytes;
+  std::array<std::byte, kPageBytes> bytes{};
   return peek_out(cpu, page, bytes) ? entry_of(bytes, page, 1) : 0;
 }
 

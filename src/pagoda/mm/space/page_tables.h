@@ -91,7 +91,7 @@ class PageTables {
     for (Vpn page = pages.first; page < pages.end();) {
       page = for_each(cpu, {page, pages.end() - page}, [&](Vpn at, PhysicalAddress, RawPte raw) { visit(at, raw); });
       if (page == pages.end()) return;
-      std::array<std::byte, kPageBytes> bytes;
+      std::array<std::byte, kPageBytes> bytes{};
       const bool there = peek_out(cpu, page, bytes);
       do {
         if (there) visit(page, entry_of(bytes, page, 1));

@@ -17,16 +17,19 @@ EntriesIn begin_table_in(AddressSpace& space, Processor& cpu, Vpn page, const Pa
   const RawPte raw = core.load(cpu, out.entry);
   const auto map = [&](Pfn table) {
     space.lock.assert_held();
+    core.pfns.lock.assert_held();
     ++core.counters.page_tables_paged_in;
     tables.replace(cpu, out.entry, core.codec.table(table, out.level, PteCodec::Owner::kUser));
   };
   return begin_entries_in(
       core, cpu, out.entry,
-      [&](Pfn frame) PAGODA_REQUIRES(core.pfns.lock) {
+      [&](Pfn frame) {
+        core.pfns.lock.assert_held();
         core.pfns.rescue_table(frame, tables.use_count(page, core.pfns.entry(frame).original_pte));
         map(frame);
       },
-      [&](Pfn frame) PAGODA_REQUIRES(core.pfns.lock) {
+      [&](Pfn frame) {
+        core.pfns.lock.assert_held();
         core.pfns.make_page_table(frame, out.entry, tables.use_count(page, raw));
         map(frame);
       });

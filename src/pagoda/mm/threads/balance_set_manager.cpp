@@ -76,7 +76,7 @@ PageCount BalanceSetManager::trim_to_minimum(Processor& cpu, PageCount goal, Mod
   return trimmed;
 }
 
-PageCount BalanceSetManager::trim_below_minimum(Processor& cpu, PageCount goal, Modified modified) {
+PageCount BalanceSetManager::trim_below_minimum(Processor& cpu, PageCount goal, Modified modified) const {
   PageCount trimmed;
   AddressSpace* space = spaces_.to_trim.below(0);
   while (space != nullptr) {

@@ -47,14 +47,14 @@ class BalanceSetManager : public SystemThread {
 
  private:
   struct Candidate {
-    AddressSpace* space;
-    PageCount above;  // Its minimum.
-    unsigned oldest;  // No page to trim is older.
+    AddressSpace* space = nullptr;
+    PageCount above;      // Its minimum.
+    unsigned oldest = 0;  // No page to trim is older.
   };
   // Fills `candidates_`, in the order in which they are trimmed.
   void find_candidates() PAGODA_REQUIRES(spaces_.lock);
   PageCount trim_to_minimum(Processor& cpu, PageCount goal, Modified modified) PAGODA_REQUIRES(spaces_.lock);
-  PageCount trim_below_minimum(Processor& cpu, PageCount goal, Modified modified) PAGODA_REQUIRES(spaces_.lock);
+  PageCount trim_below_minimum(Processor& cpu, PageCount goal, Modified modified) const PAGODA_REQUIRES(spaces_.lock);
   // Of tables without resident entries, while there are any.
   PageCount trim_tables(Processor& cpu, PageCount goal, Modified modified) PAGODA_REQUIRES(spaces_.lock);
 

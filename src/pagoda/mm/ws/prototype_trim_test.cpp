@@ -268,9 +268,7 @@ TEST_P(SectionPrototypes, CorruptionsAreFound) {
     return t_.core().prototypes.out_entry(pages.address_of(page));
   }();
   const RawPte raw = t_.core().load(t_.cpu(), entry);
-  const auto store = [&](RawPte value) {
-    machine::store_entry(t_.cpu().physical(), t_.core().mode, entry, value);
-  };
+  const auto store = [&](RawPte value) { machine::store_entry(t_.cpu().physical(), t_.core().mode, entry, value); };
   EXPECT_THAT(found_after([&] { store(0); }, [&] { store(raw); }), HasSubstr("PP5"));
   expect_all_there();
 }
@@ -300,8 +298,7 @@ class CloneEntriesOut : public PrototypeTrim {
     t_.manager().destroy_space(t_.cpu(), *child_);
   }
   void expect_all_there(unsigned processor) {
-    for (std::uint64_t i = 0; i < kPages; ++i)
-      EXPECT_EQ(t_.get(TestMachine::page(base_, i), 0, processor), i + 1) << i;
+    for (std::uint64_t i = 0; i < kPages; ++i) EXPECT_EQ(t_.get(TestMachine::page(base_, i), 0, processor), i + 1) << i;
     EXPECT_EQ(t_.check(), "");
   }
 

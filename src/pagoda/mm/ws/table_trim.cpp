@@ -14,6 +14,7 @@ class TableTrim {
       : space_(space), core_(space.core()), cpu_(cpu), most_(most), batch_(space, cpu) {}
 
   PageCount run() {
+    space_.lock.assert_held();
     const Vpn hand = space_.tables().trim_hand();
     below(space_.root(), core_.mode.levels, Vpn(0), hand, Vpn(~std::uint64_t{0}));
     below(space_.root(), core_.mode.levels, Vpn(0), Vpn(0), hand);
