@@ -15,8 +15,7 @@ Pfn frame_with_slot(const Core& core, RawPte raw, PageFileSlot slot) PAGODA_REQU
   if (!PteCodec::is_valid(raw) && !PteCodec::is_transition(raw)) return kNoPfn;
   const Pfn frame = core.codec.frame(raw);
   const PfnEntry& entry = core.pfns.entry(frame);
-  const bool has_it = core.codec.has_slot(entry.original_pte) &&
-                      core.codec.file(entry.original_pte) == CompressionStore::kNumber &&
+  const bool has_it = core.pfns.has_slot(entry) && core.codec.file(entry.original_pte) == CompressionStore::kNumber &&
                       core.codec.slot(entry.original_pte) == slot;
   return has_it && !entry.deleted && !entry.read_in_progress && !entry.write_in_progress ? frame : kNoPfn;
 }

@@ -26,7 +26,7 @@ void check_transfer(Context& c, const Transfers::Transfer& transfer) PAGODA_REQU
                                      to_string(Time(e.io_completes)), to_string(transfer.completes)));
     }
     // Given up by its page, the slot is the transfer's alone.
-    if (const SlotName slot = transfer.slot(page); !slot.is_none() && !c.core.codec.has_slot(e.original_pte))
+    if (const SlotName slot = transfer.slot(page); !slot.is_none() && !c.core.pfns.has_slot(e))
       c.slots.push_back({.file = slot.file, .slot = slot.slot, .pte = e.pte(), .frame = frame});
   }
 }

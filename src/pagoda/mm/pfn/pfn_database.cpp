@@ -117,7 +117,7 @@ void PfnDatabase::repurpose(machine::Processor& cpu, Pfn frame) {
 
 void PfnDatabase::forget_zero(const machine::Processor& cpu, Pfn frame) {
   const PfnEntry& e = entry(frame);
-  PAGODA_DCHECK(e.state == PageState::kModified && !codec_.has_slot(e.original_pte) && !e.maps_file());
+  PAGODA_DCHECK(e.state == PageState::kModified && !has_slot(e) && !e.maps_file());
   disown(cpu, frame);
   writable(frame) = PfnEntry{};
   put(frame, PageState::kZeroed, PageLists::End::kHead);
@@ -320,7 +320,7 @@ void PfnDatabase::undo_reset(Pfn frame) {
 }
 
 void PfnDatabase::give_up_slot(PfnEntry& e) {
-  if (!codec_.has_slot(e.original_pte)) return;
+  if (!has_slot(e)) return;
   if ((!e.read_in_progress && !e.write_in_progress) || PAGODA_FAULT_SWITCH(slot_freed_during_transfer))
     slots_.free(codec_.file(e.original_pte), codec_.slot(e.original_pte));
   e.original_pte = codec_.without_slot(e.original_pte);
@@ -329,7 +329,7 @@ void PfnDatabase::give_up_slot(PfnEntry& e) {
 // While a transfer uses a slot for the page, the page has that slot or none.
 void PfnDatabase::free_if_given_up(const PfnEntry& e, SlotName of_transfer) {
   if (PAGODA_FAULT_SWITCH(slot_freed_during_transfer)) return;
-  if (!of_transfer.is_none() && !codec_.has_slot(e.original_pte)) slots_.free(of_transfer.file, of_transfer.slot);
+  if (!of_transfer.is_none() && !has_slot(e)) slots_.free(of_transfer.file, of_transfer.slot);
 }
 
 void PfnDatabase::add_table_share(Pfn table) {

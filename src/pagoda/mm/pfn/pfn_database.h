@@ -51,6 +51,11 @@ class PfnDatabase {
   mutable Lock lock;  // Ranks below every space's and section's lock.
 
   [[nodiscard]] const PfnEntry& entry(Pfn frame) const { return entries_[frame.value()]; }
+  // Whether the page has a slot of a paging file, or of the store. A page of prototype PTEs has its owner in the place of an
+  // original PTE, whose bits may look like one.
+  [[nodiscard]] bool has_slot(const PfnEntry& entry) const {
+    return entry.page_table == 0 && codec_.has_slot(entry.original_pte);
+  }
   [[nodiscard]] PageCount frames() const { return frames_; }
   // False for device frames (region/device_frames.h): they have no entry. NT: MI_IS_PFN.
   [[nodiscard]] bool contains(Pfn frame) const { return frame.value() < frames_.value(); }

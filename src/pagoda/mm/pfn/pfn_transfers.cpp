@@ -70,7 +70,7 @@ void PfnDatabase::unpin(Pfn frame, PteCodec::Dirty dirty) {
 
 void PfnDatabase::begin_write(Pfn frame, RawPte original) {
   PfnEntry& e = writable(frame);
-  PAGODA_CHECK(e.modified && !e.write_in_progress && !codec_.has_slot(e.original_pte));
+  PAGODA_CHECK(e.modified && !e.write_in_progress && !has_slot(e));
   pin(frame);
   e.modified = 0;
   e.write_in_progress = 1;
@@ -79,7 +79,7 @@ void PfnDatabase::begin_write(Pfn frame, RawPte original) {
 
 void PfnDatabase::lose_slot(Pfn frame) {
   PfnEntry& e = writable(frame);
-  PAGODA_CHECK(e.write_in_progress && codec_.has_slot(e.original_pte));
+  PAGODA_CHECK(e.write_in_progress && has_slot(e));
   e.modified = 1;
   e.original_pte = codec_.without_slot(e.original_pte);
 }
@@ -89,15 +89,15 @@ void PfnDatabase::end_write(Pfn frame, WriteOutcome outcome, SlotName to) {
   PAGODA_CHECK(e.write_in_progress && e.reference_count > 0);
   e.write_in_progress = 0;
   free_if_given_up(e, to);
-  // Where the page was dirtied or removed meanwhile, how the write ended no longer matters.
-  if (outcome == WriteOutcome::kFailed && !e.deleted && (codec_.has_slot(e.original_pte) || e.maps_file()))
+  // Where the page was dirtied or removed meanwhile, or holds entries again, how the write ended no longer matters.
+  if (outcome == WriteOutcome::kFailed && !e.deleted && !e.page_table && (has_slot(e) || e.maps_file()))
     make_dirty(frame);
   drop_reference(frame);
 }
 
 void PfnDatabase::written(Pfn frame, RawPte original) {
   PfnEntry& e = writable(frame);
-  PAGODA_CHECK(e.state == PageState::kModified && !codec_.has_slot(e.original_pte) && !e.maps_file());
+  PAGODA_CHECK(e.state == PageState::kModified && !has_slot(e) && !e.maps_file());
   take_off(frame);
   e.modified = 0;
   e.original_pte = original;
@@ -106,7 +106,7 @@ void PfnDatabase::written(Pfn frame, RawPte original) {
 
 void PfnDatabase::begin_rewrite(Pfn frame, RawPte original) {
   PfnEntry& e = writable(frame);
-  PAGODA_CHECK(!e.modified && !e.write_in_progress && codec_.has_slot(e.original_pte));
+  PAGODA_CHECK(!e.modified && !e.write_in_progress && has_slot(e));
   pin(frame);
   e.write_in_progress = 1;
   e.original_pte = original;

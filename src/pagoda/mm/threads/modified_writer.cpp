@@ -205,7 +205,7 @@ void ModifiedWriter::write_failed(const Processor& cpu, const Cluster& cluster, 
     // while the disk worked.
     core_.paging_files[cluster.slot.file].retire(cluster.slot.first);
     core_.transfers.give_up_slots(cluster.transfer);
-    if (core_.codec.has_slot(core_.pfns.entry(cluster.frame[0]).original_pte)) core_.pfns.lose_slot(cluster.frame[0]);
+    if (core_.pfns.has_slot(core_.pfns.entry(cluster.frame[0]))) core_.pfns.lose_slot(cluster.frame[0]);
   }
 }
 

@@ -372,6 +372,34 @@ TEST_P(CloneEntriesOut, AreProtectedAlone) {
   expect_all_there(1);
 }
 
+// The owner word of a page of clones, which counts its entries, lies where a page has its original PTE, and may look like one
+// with a slot.
+TEST_P(CloneEntriesOut, OvertakeTheirWriteHoweverManyThereAre) {
+  expect_all_there(0);
+  const auto overtake = [&](std::uint64_t page, double errors) {
+    static_cast<void>(child_->empty_working_set(t_.cpu(1)));
+    t_.push_out();
+    ASSERT_EQ(trim(), 1_pages);
+    t_.injection().write_error_rate = errors;
+    ASSERT_TRUE(t_.manager().modified_writer().write_cluster(t_.cpu()));
+    t_.injection().write_error_rate = 0;
+    EXPECT_EQ(t_.get(TestMachine::page(base_, page), 0), page + 1);
+    EXPECT_EQ(t_.check(), "");
+    t_.finish_io();
+    EXPECT_EQ(t_.check(), "");
+  };
+  for (std::uint64_t i = 0; i + 1 < kPages; ++i) {
+    SCOPED_TRACE(i);
+    overtake(kPages - 1, 0);
+    overtake(kPages - 1, 1);
+    // One entry fewer in use from here on.
+    for (unsigned processor = 0; processor < 2; ++processor)
+      t_.must_put(TestMachine::page(base_, i), 0, i + 1, processor);
+  }
+  expect_all_there(0);
+  expect_all_there(1);
+}
+
 // In a shortage with every slot in use, what was given up is what can be gained.
 TEST(PrototypeShortage, SlotsThatWereGivenUpAreGained) {
   TestMachine t({.frames = PageCount(64)});
