@@ -11,31 +11,34 @@ namespace {
 // Large pages whose entries change for one interrupt. A choice.
 constexpr std::size_t kLargeBatch = 16;
 
+// Frames for the page that the entry is about to map, kept in memory.
+Result<PfnDatabase::TakenFrame> take_large_page(Core& core, Processor& cpu, PhysicalAddress entry,
+                                                Protection protection) {
+  const PageCount count = pages_of(large_page_size(core.mode));
+  const LockGuard guard(core.pfns.lock);
+  if (!keep_resident(core, entry.pfn(), count)) return fail(Status::kInsufficientResources);
+  const auto taken = core.pfns.take_contiguous(cpu, count, count, core.kept_pageable());
+  if (taken) {
+    core.pfns.make_large(taken->frame, count, entry, core.codec.demand_zero(protection));
+  } else {
+    drop_resident(core, entry.pfn(), count);
+  }
+  return taken;
+}
+
 Result<> map_large_page(RegionSpace& space, Processor& cpu, Vpn page, Protection protection)
     PAGODA_REQUIRES(space.lock) {
   Core& core = space.core();
   PageTables& tables = space.tables();
-  const PageCount count = pages_of(large_page_size(core.mode));
   const Status there = space.bring_in(cpu, page, AddressSpace::For::kChange, PageTables::kLargeLevel);
   if (there != Status::kSuccess) return fail(there);
   const PhysicalAddress entry = PAGODA_TRY(tables.make_large(cpu, page));
-  Result<PfnDatabase::TakenFrame> taken = fail(Status::kInsufficientResources);
-  {
-    const LockGuard guard(core.pfns.lock);
-    if (const auto kept = keep_resident(core, entry.pfn(), count)) {
-      taken = core.pfns.take_contiguous(cpu, count, count, core.kept_pageable());
-      if (taken) {
-        core.pfns.make_large(taken->frame, count, entry, core.codec.demand_zero(protection));
-      } else {
-        drop_resident(core, entry.pfn(), count);
-      }
-    }
-  }
+  const auto taken = take_large_page(core, cpu, entry, protection);
   if (!taken) {
     space.free_empty_tables(cpu, page);
     return std::unexpected(taken.error());
   }
-  if (!taken->zeroed) core.zero(cpu, taken->frame, count);
+  if (!taken->zeroed) core.zero(cpu, taken->frame, pages_of(large_page_size(core.mode)));
   tables.store(cpu, entry, core.codec.large(taken->frame, protection, space.owner()));
   return {};
 }
