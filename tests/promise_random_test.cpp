@@ -209,7 +209,7 @@ constexpr std::array<Shape, 5> kShapes{commit_page_a_table, commit_whole_tables,
 
 constexpr std::size_t kPrivateShapes = 4;  // The first ones: what a fork copies.
 // A fork needs frames for all page tables of the child at once.
-constexpr std::size_t kMostForked = 30;
+constexpr std::size_t kMostForked = 10;
 
 // --- Orders: how everything is touched ---
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "pagoda/mm/testing/test_machine.h"
+#include "tests/support/reap.h"
 
 namespace pagoda::mm::testing {
 
@@ -241,6 +242,7 @@ std::string Interpreter::finish() {
   for (ModelSpace& space : spaces_) take_apart(space, {});
   if (auto difference = finish_sections(); !difference.empty()) return difference;
   auto& cpu = machine_->processor();
+  reap(*manager_, cpu);
   for (Time next = manager_->next_completion(); next != kNever; next = manager_->next_completion()) {
     cpu.advance_to(next);
     manager_->complete_io(cpu);

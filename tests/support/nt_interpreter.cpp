@@ -7,6 +7,7 @@
 
 #include "pagoda/mm/check/check.h"
 #include "tests/support/nt_rules.h"
+#include "tests/support/reap.h"
 
 namespace pagoda::nt::testing {
 
@@ -290,6 +291,7 @@ std::string Interpreter::free_everything() const {
 
 std::string Interpreter::leftovers() {
   mm::MemoryManager& manager = machine_->kernel().manager();
+  mm::testing::reap(manager, machine_->caller().cpu());
   manager.sections().drop_unused(machine_->caller().cpu());
   const NtMachine::Totals after = machine_->totals();
   if (after != before_)

@@ -155,7 +155,9 @@ void AddressSpace::protect_entry(FlushBatch& batch, Vpn page, PhysicalAddress pt
       tables_.store(cpu, pte, core_.codec.demand_zero(protection));
       return;
     }
-    PAGODA_DCHECK(!is_clone(raw));  // It was made private before.
+    // What a fork shares was made private before.
+    PAGODA_CHECK(core_.codec.kind(raw) != PteKind::kPrototype || core_.codec.is_lookup_needed(raw) ||
+                 !core_.prototypes.is_clone(core_.codec.prototype_address(raw)));
     tables_.replace(cpu, pte, core_.codec.with_protection(raw, protection));
     if (PteCodec::is_transition(raw)) core_.pfns.set_protection(core_.codec.frame(raw), protection);
     return;

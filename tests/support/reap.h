@@ -1,0 +1,18 @@
+// The segment reaper's work, until there is none: prototype PTEs that were given up while they were out.
+#pragma once
+
+#include "pagoda/mm/memory_manager.h"
+#include "pagoda/mm/threads/system_thread.h"
+
+namespace pagoda::mm::testing {
+
+inline void reap(MemoryManager& manager, Processor& cpu) {
+  SystemThread& reaper = *manager.system_threads().front();
+  for (Time due = reaper.due(cpu.now()); due != kNever; due = reaper.due(cpu.now())) {
+    cpu.advance_to(due);
+    reaper.run(cpu);
+    if (cpu.is_blocked()) cpu.advance_to(cpu.take_blocked_until());
+  }
+}
+
+}  // namespace pagoda::mm::testing
