@@ -78,7 +78,8 @@ Outcome guard(Context& c) PAGODA_REQUIRES(c.space.lock) {
         c.cpu, c.pte,
         c.control_area != nullptr ? c.core.codec.lookup_needed(unguarded) : c.core.codec.demand_zero(unguarded));
   } else {
-    c.space.protect_entry(c.cpu, c.page, c.pte, c.raw, unguarded);
+    // What was a fork's has been made private, and what is private is not written by a copy.
+    c.space.protect_entry(c.cpu, c.page, c.pte, c.raw, unshared(unguarded));
   }
   return {grown == Status::kPageFaultGuardPage ? Status::kSuccess : grown, FaultKind::kGuard};
 }

@@ -125,6 +125,27 @@ TEST_P(Fork, KeepsProtectionsAndLetsThemChange) {
   EXPECT_EQ(t.check(), "");
 }
 
+// A guard that is hit after a fork: the page is its space's own by then, and is written like any other, whether its guard was
+// set while it had contents or before.
+TEST_P(Fork, WhatIsGuardedIsWrittenOnceItsGuardIsGone) {
+  const VirtualAddress base = t.commit(PageCount(4));
+  t.must_put(base, 0, 1);
+  t.must_put(base, 1, 2);
+  ASSERT_TRUE(t.space().protect(t.cpu(), base, kPageSize * 3, with_modifier(Protection::kReadWrite, kProtectionGuard)));
+  ProcessSpace& child = fork(t.space(), 1);
+  for (const unsigned processor : {0U, 1U}) {
+    for (unsigned i = 0; i < 3; ++i) {
+      EXPECT_EQ(t.get(base, i, processor).error(), Status::kGuardPageViolation);
+      EXPECT_EQ(t.get(base, i, processor), i < 2 ? i + 1 : 0);
+      t.must_put(base, i, 10 * processor + i, processor);
+    }
+    EXPECT_EQ(t.check(), "");
+  }
+  for (unsigned i = 0; i < 3; ++i) EXPECT_EQ(t.get(base, i, 0), i);
+  end(child, 1);
+  EXPECT_EQ(t.check(), "");
+}
+
 TEST_P(Fork, InheritsViewsAsTheyAsk) {
   Sections& sections = t.manager().sections();
   Section& section = **sections.create(t.cpu(), {.size = 64_KiB});
