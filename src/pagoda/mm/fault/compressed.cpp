@@ -21,6 +21,10 @@ Outcome compressed(Context& c) {
     c.core.backing_of(c.raw).read(c.cpu, c.core.codec.slot(c.raw), std::span(&frame, 1));
     ++c.core.counters.pages_decompressed;
     c.core.pfns.make_active(frame, c.pte, c.raw);
+    // An eviction goes by the entry alone: from here on it must not say that the page is in the store and nowhere else, nor name
+    // a slot that the page has given up.
+    if (!PAGODA_FAULT_SWITCH(page_in_memory_is_stored_by_its_entry))
+      c.space.tables().replace(c.cpu, c.pte, c.core.codec.transition(frame, c.protection));
     if (c.fault.access == machine::Access::kWrite) {
       c.core.pfns.make_dirty(frame);
       dirty = PteCodec::Dirty::kYes;
