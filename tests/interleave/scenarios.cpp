@@ -262,6 +262,19 @@ WorldConfig compressed_pages(Random& random) {
   return config;
 }
 
+// A store of a frame or two, always full: what comes in makes its oldest pages go on.
+WorldConfig evicted_pages(Random& random) {
+  WorldConfig config =
+      small(random, {{Operation::kReadOwn, 6}, {Operation::kWriteOwn, 4}, {Operation::kEmptyWorkingSet, 3}},
+            {kModifiedWriter});
+  config.tunables->compression_budget = PageCount(1 + random.below(2));
+  config.tunables->modified_maximum = 0_pages;
+  config.frames += PageCount(24);
+  config.region_pages = PageCount(12 + random.below(12));
+  config.limits = mm::WorkingSet::Limits{.minimum = PageCount(2), .maximum = PageCount(3)};
+  return config;
+}
+
 // Frames that a fault may have in hand while another looks for its own: page tables, a page, and the copy of it.
 constexpr std::uint64_t kInHand = 3;
 
@@ -381,6 +394,7 @@ constexpr std::array kScenarios{
     Scenario{"ProtectsAgainstTrims", 600, protects_against_trims, 40},
     Scenario{"FilesAndTheirWriter", 600, files_and_their_writer, 40},
     Scenario{"CompressedPages", 600, compressed_pages, 40},
+    Scenario{"EvictedPages", 500, evicted_pages, 40},
     Scenario{"Shortages", 500, shortages, 20},
     Scenario{"ReusedFrames", 500, reused_frames, 40},
     Scenario{"SoftwareRefills", 500, software_refills, 40},
