@@ -13,6 +13,7 @@
 #include <numeric>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "pagoda/base/random.h"
@@ -224,7 +225,7 @@ std::vector<std::size_t> order_of(std::size_t count, std::size_t kind, Random& r
       break;
     case 2: {
       const std::size_t stride = 7 + random.below(40);
-      std::ranges::stable_sort(order, {}, [&](std::size_t page) { return page % stride; });
+      std::ranges::sort(order, {}, [&](std::size_t page) { return std::pair(page % stride, page); });
       break;
     }
     default:

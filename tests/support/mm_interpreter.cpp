@@ -5,8 +5,8 @@
 #include <set>
 #include <utility>
 
+#include "pagoda/mm/testing/reap.h"
 #include "pagoda/mm/testing/test_machine.h"
-#include "tests/support/reap.h"
 
 namespace pagoda::mm::testing {
 

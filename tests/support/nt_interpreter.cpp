@@ -6,8 +6,8 @@
 #include <utility>
 
 #include "pagoda/mm/check/check.h"
+#include "pagoda/mm/testing/reap.h"
 #include "tests/support/nt_rules.h"
-#include "tests/support/reap.h"
 
 namespace pagoda::nt::testing {
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "pagoda/mm/check/check.h"
+#include "pagoda/mm/testing/reap.h"
 #include "tests/torture/keeper.h"
 #include "tests/torture/worker.h"
 
@@ -216,11 +217,7 @@ std::string World::finish() {
   for (SharedSection& shared : sections_) manager_->sections().dereference(cpu(0), *shared.section);
   if (!manager_->flush_modified(cpu(0))) found("modified pages that no disk takes");
   // Prototype PTEs that were given up while they were out.
-  SystemThread& reaper = *manager_->system_threads().front();
-  for (Time due = reaper.due(cpu(0).now()); due != kNever; due = reaper.due(cpu(0).now())) {
-    cpu(0).advance_to(due);
-    reaper.run(cpu(0));
-  }
+  testing::reap(*manager_, cpu(0));
   manager_->sections().drop_unused(cpu(0));
   if (const std::string findings = to_string(mm::check(*manager_, cpu(0))); !findings.empty()) found(findings);
   if (const PageCount left = manager_->commit().charged; left != PageCount(0))

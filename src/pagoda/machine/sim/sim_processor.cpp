@@ -172,11 +172,10 @@ Result<> SimProcessor::with_bytes_locked(VirtualAddress va, Access access, Privi
     {
       const LockGuard guard(lock_);
       charge(std::exchange(owed_, Cycles()));
-      std::byte* host = find_entry(va, access, privilege);
+      std::byte* host =
+          refill_ == TlbRefill::kSoftware ? find_refilled(va, access, privilege) : find_entry(va, access, privilege);
       if (host == nullptr && first) ++counts_.tlb_misses;
-      if (host == nullptr && refill_ == TlbRefill::kSoftware) {
-        host = find_refilled(va, access, privilege);
-      } else if (host == nullptr) {
+      if (host == nullptr && refill_ == TlbRefill::kHardware) {
         const auto walked = walk_tables(va, access, privilege);
         if (walked)
           host = remember(va, *walked, access);

@@ -31,13 +31,7 @@ class Reset : public ::testing::TestWithParam<PteFormat> {
     return status_of(t_.space().undo_reset(t_.cpu(), at(first), bytes_of(PageCount(count))));
   }
   // All frames on standby get a new owner.
-  void repurpose_standby() {
-    const LockGuard guard(t_.core().pfns.lock);
-    std::vector<Pfn> held;
-    while (t_.core().pfns.lists().oldest_standby() != kNoPfn)
-      held.push_back(t_.core().pfns.take(t_.cpu(), Contents::kAny)->frame);
-    for (const Pfn frame : held) t_.core().pfns.give_back(frame, Contents::kAny);
-  }
+  void repurpose_standby() { t_.reuse_standby(); }
 };
 
 TEST_P(Reset, DirtyPagesAreOldUntilRepurposedAndThenZero) {

@@ -45,13 +45,7 @@ class ResetViews : public ::testing::TestWithParam<machine::PteFormat> {
     other.empty_working_set(t.cpu(1));
   }
   // All frames on standby get a new owner.
-  void repurpose_standby() {
-    const LockGuard guard(t.core().pfns.lock);
-    std::vector<Pfn> held;
-    while (t.core().pfns.lists().oldest_standby() != kNoPfn)
-      held.push_back(t.core().pfns.take(t.cpu(), Contents::kAny)->frame);
-    for (const Pfn frame : held) t.core().pfns.give_back(frame, Contents::kAny);
-  }
+  void repurpose_standby() { t.reuse_standby(); }
 
   TestMachine t;
   ProcessSpace& other;

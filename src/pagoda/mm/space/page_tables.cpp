@@ -70,7 +70,7 @@ bool PageTables::peek_out(const Processor& cpu, Vpn page, Backing::Page bytes) c
 }
 
 RawPte PageTables::peek(const Processor& cpu, Vpn page) const {
-  if (!find_out(cpu, page).any()) return read(cpu, page);
+  if (const auto raw = read_if_in(cpu, page)) return *raw;
   std::array<std::byte, kPageBytes> bytes{};
   return peek_out(cpu, page, bytes) ? entry_of(bytes, page, 1) : 0;
 }
@@ -78,6 +78,12 @@ RawPte PageTables::peek(const Processor& cpu, Vpn page) const {
 // In one piece: each fault comes here.
 [[gnu::flatten]] PhysicalAddress PageTables::find(const Processor& cpu, Vpn page) const {
   return locate(cpu, page).pte;
+}
+
+std::optional<RawPte> PageTables::read_if_in(const Processor& cpu, Vpn page) const {
+  const Place place = locate(cpu, page);
+  if (place.is_out) return std::nullopt;
+  return place.pte == kNone ? 0 : core_.load(cpu, place.pte);
 }
 
 RawPte PageTables::read(const Processor& cpu, Vpn page) const {

@@ -25,6 +25,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <type_traits>
 #include <vector>
@@ -82,6 +83,8 @@ class PageTables {
   // Where the next trim of tables begins (ws/table_trim.h).
   [[nodiscard]] Vpn trim_hand() const { return trim_hand_; }
   void set_trim_hand(Vpn page) { trim_hand_ = page; }
+  // The page's level-1 entry, as `read` has it; nothing: its table is out.
+  [[nodiscard]] std::optional<RawPte> read_if_in(const Processor& cpu, Vpn page) const;
   // The page's level-1 entry wherever its table is, for looks and checks: brings nothing in, takes no time. Zero also
   // where a medium does not give the bytes. Requires: the PFN lock.
   [[nodiscard]] RawPte peek(const Processor& cpu, Vpn page) const;

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "pagoda/mm/space/address_space.h"
 
@@ -66,14 +67,14 @@ enum class PrefetchCost : std::uint8_t {
   const Core& core = space.core();
   const LockGuard guard(core.pfns.lock);
   if (core.pfns.available() < core.tunables.plenty_free + margin) return PrefetchCost::kOthers;
-  if (space.tables().find_out(cpu, page).any()) return PrefetchCost::kMore;
-  const RawPte raw = space.tables().read(cpu, page);
-  switch (core.codec.kind(raw)) {
+  const std::optional<RawPte> raw = space.tables().read_if_in(cpu, page);
+  if (!raw) return PrefetchCost::kMore;
+  switch (core.codec.kind(*raw)) {
     case PteKind::kZero:
     case PteKind::kDemandZero:
       return PrefetchCost::kZeros;
     case PteKind::kTransition:
-      return core.pfns.entry(core.codec.frame(raw)).read_in_progress ? PrefetchCost::kMore : PrefetchCost::kSoftFault;
+      return core.pfns.entry(core.codec.frame(*raw)).read_in_progress ? PrefetchCost::kMore : PrefetchCost::kSoftFault;
     default:
       return PrefetchCost::kMore;
   }

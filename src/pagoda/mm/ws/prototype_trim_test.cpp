@@ -6,6 +6,7 @@
 #include <array>
 
 #include "pagoda/mm/testing/corruptor.h"
+#include "pagoda/mm/testing/reap.h"
 #include "pagoda/mm/testing/test_machine.h"
 
 namespace pagoda::mm::testing {
@@ -37,13 +38,7 @@ class PrototypeTrim : public ::testing::TestWithParam<PteFormat> {
   }
   // The segment reaper's work, until there is none.
   void reap() {
-    SystemThread& reaper = *t_.manager().system_threads().front();
-    ASSERT_EQ(reaper.name(), "segment reaper");
-    for (int run = 0; reaper.due(t_.cpu().now()) != kNever; ++run) {
-      ASSERT_LT(run, 1000);
-      t_.cpu().advance_to(reaper.due(t_.cpu().now()));
-      reaper.run(t_.cpu());
-    }
+    testing::reap(t_.manager(), t_.cpu());
     t_.finish_io();
   }
 
