@@ -71,6 +71,20 @@ Result<PfnDatabase::TakenFrame> MemoryManager::take_root(Processor& cpu) {
   return core_.pfns.take_below(cpu, Pfn(static_cast<std::uint32_t>(roots.value())));
 }
 
+Result<PfnDatabase::TakenFrame> MemoryManager::take_charged_root(Processor& cpu) {
+  PAGODA_TRY(core_.resident.charge(core_.tables_that_stay()));
+  if (const auto charged = core_.commit.charge(1_pages); !charged) {
+    core_.resident.give_back(core_.tables_that_stay());
+    return fail(charged.error());
+  }
+  const auto taken = take_root(cpu);
+  if (!taken) {
+    core_.commit.give_back(1_pages);
+    core_.resident.give_back(core_.tables_that_stay());
+  }
+  return taken;
+}
+
 Result<ProcessSpace*> MemoryManager::create_space(Processor& cpu, const SpaceConfig& config) {
   const WorkingSet::Limits limits = config.limits.value_or(
       WorkingSet::Limits{.minimum = core_.tunables.working_set_minimum, .maximum = core_.tunables.working_set_maximum});
@@ -80,16 +94,8 @@ Result<ProcessSpace*> MemoryManager::create_space(Processor& cpu, const SpaceCon
     {
       const LockGuard guard(core_.pfns.lock);
       if (core_.pfns.available() < kFaultReserve) return fail(Status::kNoMemory);
-      PAGODA_TRY(core_.resident.charge(core_.tables_that_stay()));
-      Result<PfnDatabase::TakenFrame> taken = fail(Status::kCommitmentLimit);
-      if (core_.commit.charge(1_pages)) {
-        taken = take_root(cpu);
-        if (!taken) core_.commit.give_back(1_pages);
-      }
-      if (!taken) {
-        core_.resident.give_back(core_.tables_that_stay());
-        return fail(taken.error());
-      }
+      const auto taken = take_charged_root(cpu);
+      if (!taken) return fail(taken.error());
       root = *taken;
       core_.pfns.make_page_table(root.frame, PhysicalAddress(root.frame));
       ++core_.counters.page_tables_made;

@@ -168,6 +168,7 @@ class MemoryManager : public machine::FaultHandler, public ShortageRelief {
   MemoryManager(machine::Machine& machine, const Tunables& tunables, unsigned depth);
   machine::Asid take_asid() PAGODA_REQUIRES(spaces_.lock);
   Result<PfnDatabase::TakenFrame> take_root(Processor& cpu) PAGODA_REQUIRES(core_.pfns.lock);
+  Result<PfnDatabase::TakenFrame> take_charged_root(Processor& cpu) PAGODA_REQUIRES(core_.pfns.lock);
   // The processor has loaded another root than the space's.
   static void leave(const Processor& cpu, ProcessSpace& space);
 
