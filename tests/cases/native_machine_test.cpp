@@ -25,7 +25,7 @@ using machine::Privilege;
 using machine::Translation;
 
 constexpr unsigned kThreads = 2;
-constexpr VirtualAddress kBase{0x100'0000'0000};  // In the user range; AddressSanitizer has its shadow there.
+constexpr VirtualAddress kBase{0x1000'0000};  // In the user range, below the sanitizers' shadows.
 
 void* pointer(VirtualAddress va) { return reinterpret_cast<void*>(va.value()); }
 
