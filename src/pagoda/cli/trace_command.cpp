@@ -153,6 +153,10 @@ Input<sim::TraceInfo> rewrite(const ImportOptions& options) {
 Input<sim::TraceInfo> import_any(const ImportOptions& options) {
   sim::DecompressedFile file = PAGODA_TRY(sim::DecompressedFile::open(options.input));
   if (sim::is_page_trace(file) && options.foreign.format.empty()) return rewrite(options);
+  std::error_code not_there;
+  if (std::filesystem::equivalent(options.input, options.output, not_there))
+    return bad_input(
+        fmt::format("{}: would be overwritten with what is made of it; give -o another name", file.name()));
   sim::TraceWriterOptions writer_options{.program = options.program, .level = options.level};
   writer_options.window = options.window == 0 ? sim::RecordOptions().window : options.window;
   return import_foreign(file, options.output, writer_options, options.foreign);
@@ -189,10 +193,12 @@ void print_ranges(const sim::TraceInfo& info) {
   }
 }
 
-void print_info(const std::string& path, const sim::TraceInfo& info, const std::vector<sim::WorkingSetPoint>& curve) {
+// `form`: what kind of file it is.
+void print_info(const std::string& path, const char* form, const sim::TraceInfo& info,
+                const std::vector<sim::WorkingSetPoint>& curve) {
   fmt::print("{}\n", path);
   print_field("program", info.program);
-  print_field("recorded by", info.source + (info.version == 1 ? " (VMPT1, no seal)" : " (VMPT2, sealed)"));
+  print_field("recorded by", fmt::format("{} ({})", info.source, form));
   print_field("pages are", info.space);
   print_field("ends by", info.ending);
   print_field("exact", fmt::format("LRU and OPT misses, from {} frames on", report::grouped(info.window)));
@@ -274,12 +280,21 @@ class TemporaryTrace {
   std::string folder_;
 };
 
-Input<sim::TraceReader> open_any(const std::string& path, const ForeignOptions& options) {
+struct OpenedTrace {
+  sim::TraceReader reader;
+  const char* form;
+};
+
+Input<OpenedTrace> open_any(const std::string& path, const ForeignOptions& options) {
   sim::DecompressedFile file = PAGODA_TRY(sim::DecompressedFile::open(path));
-  if (sim::is_page_trace(file) && options.format.empty()) return sim::TraceReader::open(path);
+  if (sim::is_page_trace(file) && options.format.empty()) {
+    sim::TraceReader reader = PAGODA_TRY(sim::TraceReader::open(path));
+    const char* const form = reader.info().version == 1 ? "VMPT1, no seal" : "VMPT2, sealed";
+    return OpenedTrace{std::move(reader), form};
+  }
   const TemporaryTrace made = PAGODA_TRY(TemporaryTrace::create());
   PAGODA_TRY(import_foreign(file, made.path(), {.window = sim::RecordOptions().window, .level = 1}, options));
-  return sim::TraceReader::open(made.path());
+  return OpenedTrace{PAGODA_TRY(sim::TraceReader::open(made.path())), "another tool's, as import reads it"};
 }
 
 struct InfoOptions {
@@ -289,11 +304,16 @@ struct InfoOptions {
 };
 
 int run_info(const InfoOptions& options) {
-  Input<sim::TraceReader> reader = open_any(options.path, options.foreign);
-  if (!reader) return refuse(reader.error());
-  const auto curve = sim::working_set_curve(*reader);
+  Input<OpenedTrace> opened = open_any(options.path, options.foreign);
+  if (!opened) return refuse(opened.error());
+  const sim::TraceInfo& info = opened->reader.info();
+  const auto curve = sim::working_set_curve(opened->reader);
   if (!curve) return refuse(curve.error());
-  (options.as_json ? print_json : print_info)(options.path, reader->info(), *curve);
+  if (options.as_json) {
+    print_json(options.path, info, *curve);
+  } else {
+    print_info(options.path, opened->form, info, *curve);
+  }
   return 0;
 }
 

@@ -95,11 +95,26 @@ TEST_F(TraceCommand, FormatDecidesAgainstTheContent) {
   EXPECT_THAT(unknown.error, AllOf(HasSubstr("hexadr"), HasSubstr("hexaddr")));
 }
 
+TEST_F(TraceCommand, ImportDoesNotOverwriteItsInput) {
+  std::ofstream(file("in.txt")) << "0041f7a0 R\n";
+  std::filesystem::create_symlink("in.txt", file("link.txt"));
+  for (const char* output : {"in.txt", "link.txt"}) {
+    const Ran refused = run({"trace", "import", file("in.txt"), "-o", file(output)});
+    EXPECT_EQ(refused.status, 2);
+    EXPECT_THAT(refused.error, HasSubstr("give -o another name"));
+  }
+  std::ifstream in(file("in.txt"));
+  std::string line;
+  std::getline(in, line);
+  EXPECT_EQ(line, "0041f7a0 R");
+}
+
 TEST_F(TraceCommand, InfoLooksAtOtherToolsTraces) {
   std::ofstream(file("msr.csv")) << "1,usr,0,Write,8192,4096,1\n2,usr,0,Read,0,512,1\n";
   const Ran info = run({"trace", "info", file("msr.csv")});
   EXPECT_EQ(info.status, 0) << info.error;
-  EXPECT_THAT(info.out, AllOf(HasSubstr("msr.csv"), HasSubstr("disk-blocks"), HasSubstr("2 raw, in 2 records")));
+  EXPECT_THAT(info.out, AllOf(HasSubstr("msr.csv"), HasSubstr("msr (another tool's"), HasSubstr("disk-blocks"),
+                              HasSubstr("2 raw, in 2 records")));
   EXPECT_THAT(info.error, HasSubstr("read as msr"));
   const Ran json = run({"trace", "info", "--json", file("msr.csv")});
   EXPECT_EQ(nlohmann::json::parse(json.out)["space"], "disk-blocks");

@@ -4,11 +4,16 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdint>
 #include <filesystem>
+#include <map>
 #include <string>
 #include <vector>
 
+#include "pagoda/base/random.h"
 #include "pagoda/sim/testing/foreign_text.h"
+#include "pagoda/sim/trace/replacement_oracles.h"
+#include "pagoda/sim/trace/trace.h"
 #include "pagoda/sim/trace/trace_reader.h"
 
 namespace pagoda::sim {
@@ -129,6 +134,35 @@ TEST(ForeignImport, MakesATraceThatSaysWhatItIsOf) {
   ASSERT_FALSE(refused.has_value());
   EXPECT_THAT(refused.error().message, AllOf(HasSubstr("in.txt: holds no references"), HasSubstr("MSR Cambridge")));
   EXPECT_FALSE(std::filesystem::exists(path));
+}
+
+// What a cache's requests miss is what the string of their pages misses, for memories of the window or more.
+TEST(ForeignImport, StringsOfObjectsServeTheOracles) {
+  constexpr std::uint32_t kObjects = 40;
+  constexpr std::uint64_t kWindow = 8;
+  Random random(3);
+  std::string text = "id\n";
+  std::map<std::uint64_t, std::uint32_t> numbers;
+  std::vector<std::uint32_t> requests;
+  for (int i = 0; i < 3000; ++i) {
+    const std::uint64_t id = random.below(random.below(kObjects) + 1);
+    text += "object-" + std::to_string(id) + "\n";
+    requests.push_back(numbers.try_emplace(id, static_cast<std::uint32_t>(numbers.size())).first->second);
+  }
+  const std::string path = (std::filesystem::temp_directory_path() / "pagoda-foreign-oracles.vmpt.zst").string();
+  DecompressedFile file = foreign_file(text);
+  ASSERT_TRUE(write_foreign(file, *find_foreign_format("csv-objects"), path, {.window = kWindow}, BadRecords::kRefuse));
+  const auto trace = Trace::load(path);
+  std::filesystem::remove(path);
+  ASSERT_TRUE(trace.has_value()) << trace.error().message;
+  EXPECT_EQ(trace->info().space, kObjectSpace);
+  const auto objects = static_cast<std::uint32_t>(numbers.size());
+  for (std::uint64_t frames = kWindow; frames <= objects; ++frames) {
+    EXPECT_EQ(count_lru_misses(trace->dense_sequence(), objects, PageCount(frames)),
+              count_lru_misses(requests, objects, PageCount(frames)));
+    EXPECT_EQ(count_opt_misses(trace->dense_sequence(), objects, PageCount(frames)),
+              count_opt_misses(requests, objects, PageCount(frames)));
+  }
 }
 
 }  // namespace
