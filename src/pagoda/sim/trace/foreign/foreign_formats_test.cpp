@@ -207,6 +207,11 @@ const std::vector<FormatExample>& format_examples() {
        "Names",
        "time,object,size,op\n1,/a.html,20,get\n2,/b.html,20,set\n3,/a.html,20,delete\n4,/a.html,20,GET\n",
        {{Vpn(0), 1, kTraceRead}, {Vpn(1), 1, kTraceWrite}, {Vpn(0), 1, kTraceRead}}},
+      {"csv-objects",
+       "NoTimes",
+       "id\nb\na\nb\n",
+       {{Vpn(0), 1, kTraceRead}, {Vpn(1), 1, kTraceRead}, {Vpn(0), 1, kTraceRead}},
+       false},
       {"oracleGeneral",
        "Requests",
        oracle_request(5, 0xfedcba9876543210, 3) + oracle_request(5, 7, -1) +

@@ -49,6 +49,11 @@ bool is_id_column(std::string_view name) {
   return std::ranges::any_of(kNames, [&](std::string_view each) { return equals_ignoring_case(each, name); });
 }
 
+bool is_time_column(std::string_view name) {
+  constexpr std::array<std::string_view, 4> kNames = {"time", "timestamp", "clock_time", "real_time"};
+  return std::ranges::any_of(kNames, [&](std::string_view each) { return equals_ignoring_case(each, name); });
+}
+
 // What a request does to its object, by the words of caches' protocols.
 struct RequestWord {
   std::string_view word;
@@ -129,6 +134,15 @@ ForeignRecord ObjectCsvParser::parse(std::string_view line) {
   if (!access) return ForeignRecord::bad("has an op that is no word for a read, a write or a removal");
   if (*access == TraceAccess()) return ForeignRecord::aside();
   return asks_for(pages_, std::string(id), *access);
+}
+
+std::size_t fits_object_csv(const ForeignSample& sample) {
+  if (sample.empty()) return 0;
+  SeparatedFields names(sample.front(), ',');
+  while (const auto name = names.next()) {
+    if (is_time_column(*name)) return understands<ObjectCsvParser>(sample);
+  }
+  return 0;
 }
 
 }  // namespace pagoda::sim

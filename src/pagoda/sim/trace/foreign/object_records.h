@@ -44,4 +44,7 @@ class ObjectCsvParser final : public ForeignParser {
   std::unordered_map<std::string, std::uint64_t> pages_;  // By id.
 };
 
+// 0 if the header names no time, too: tables of other things have ids.
+std::size_t fits_object_csv(const ForeignSample& sample);
+
 }  // namespace pagoda::sim
