@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <optional>
+#include <string>
 
 #include "pagoda/sim/trace/foreign/line_fields.h"
 
@@ -160,8 +161,7 @@ ForeignRecord MsrParser::parse(std::string_view line) {
   const std::string_view operation = fields.next_or_empty();
   const bool reads = equals_ignoring_case(operation, "Read");
   if (!reads && !equals_ignoring_case(operation, "Write")) return ForeignRecord::bad("has no Read or Write");
-  // Both fields, with what is between them.
-  const std::string_view disk(host.data(), static_cast<std::size_t>(number.data() + number.size() - host.data()));
+  const std::string disk = std::string(host).append(",").append(number);
   const auto offset = parse_decimal(fields.next_or_empty());
   const auto bytes = parse_decimal(fields.next_or_empty());
   const auto response = parse_decimal(fields.next_or_empty());
