@@ -6,7 +6,7 @@ pagoda_run_packages=(
   g++ cmake ninja-build pkg-config
   ccache            # The second build, of this tree or another clone, takes seconds.
   libfmt-dev libcli11-dev libtomlplusplus-dev nlohmann-json3-dev
-  libxxhash-dev libzstd-dev liblz4-dev
+  libxxhash-dev libzstd-dev liblz4-dev libarchive-dev
   libjs-chart.js    # Inlined in the report.
 )
 

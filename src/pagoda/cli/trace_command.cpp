@@ -1,6 +1,5 @@
 #include "pagoda/cli/trace_command.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -11,11 +10,14 @@
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <iterator>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -24,7 +26,10 @@
 #include "pagoda/base/units.h"
 #include "pagoda/cli/exit_codes.h"
 #include "pagoda/report/text.h"
-#include "pagoda/sim/trace/lackey_import.h"
+#include "pagoda/sim/trace/foreign/decompressed_file.h"
+#include "pagoda/sim/trace/foreign/foreign_formats.h"
+#include "pagoda/sim/trace/foreign/foreign_import.h"
+#include "pagoda/sim/trace/foreign/recognise.h"
 #include "pagoda/sim/trace/recorder.h"
 #include "pagoda/sim/trace/trace_reader.h"
 #include "pagoda/sim/trace/trace_reducer.h"
@@ -36,7 +41,6 @@ namespace pagoda::cli {
 
 namespace {
 
-constexpr std::uint32_t kZstdMagic = 0xFD2FB528;
 constexpr std::size_t kRangesShown = 8;
 constexpr std::size_t kBarWidth = 40;
 
@@ -54,14 +58,16 @@ constexpr const char* kRecordHelp =
     "Example: pagoda trace record -o sort.vmpt.zst -- sort words.txt\n";
 
 constexpr const char* kImportHelp =
-    "Turn the output of valgrind's lackey into a trace; or write a trace again (sealed, with a wider window, or "
-    "smaller).\n\n"
+    "Turn what another tool recorded into a trace; or write a trace again (sealed, with a wider window, or smaller).\n"
+    "The tool is told by the content, which may be compressed (gz, xz, zst, bz2, lz4). docs/trace-format.md says how "
+    "each is made.\n\n"
     "Example: valgrind --tool=lackey --trace-mem=yes --log-file=ls.txt ls\n"
     "         pagoda trace import ls.txt -o ls.vmpt.zst\n"
     "         pagoda trace import --window 256 --level 19 old.vmpt.zst -o new.vmpt.zst\n";
 
 constexpr const char* kTraceInfoHelp =
-    "Show what a trace holds: its length, its pages, where they lie, and its working-set curve.\n\n"
+    "Show what a trace holds: its length, its pages, where they lie, and its working-set curve. A trace of another "
+    "tool is read as `import` does.\n\n"
     "Example: pagoda trace info data/traces/sort.vmpt.zst\n";
 
 std::string mebibytes(PageCount pages) {
@@ -89,73 +95,75 @@ int run_record(const sim::RecordOptions& options) {
 
 // --- import ---
 
+// How the trace of another tool is read.
+struct ForeignOptions {
+  std::string format;  // Empty: told by the content.
+  bool skip_bad = false;
+};
+
 struct ImportOptions {
   std::string input = "-";
   std::string output;
+  ForeignOptions foreign;
   std::uint64_t window = 0;  // 0: 64 for new traces, its own for a trace.
   int level = 9;
   std::string program;
 };
 
-// A file descriptor that is closed; standard input for "-".
-class InputFile {
- public:
-  explicit InputFile(const std::string& path)
-      : owned_(path != "-"), fd_(owned_ ? open(path.c_str(), O_RDONLY | O_CLOEXEC) : STDIN_FILENO) {}
-  ~InputFile() {
-    if (owned_ && fd_ >= 0) close(fd_);
-  }
-  InputFile(const InputFile&) = delete;
-  InputFile& operator=(const InputFile&) = delete;
+Input<const sim::ForeignFormat*> choose_format(const sim::DecompressedFile& file, const std::string& name) {
+  if (name.empty()) return sim::recognise(file);
+  if (const auto* const format = sim::find_foreign_format(name)) return format;
+  return bad_input(fmt::format("--format: {} is unknown; give one of {}", name, sim::foreign_format_names()));
+}
 
-  [[nodiscard]] int fd() const { return fd_; }
-  [[nodiscard]] bool is_trace() const {
-    std::uint32_t magic = 0;
-    return owned_ && pread(fd_, &magic, sizeof magic, 0) == sizeof magic && magic == kZstdMagic;
-  }
+// Says what was left out.
+void print_left_out(const std::string& name, const sim::ForeignTotals& totals) {
+  if (totals.bad_records != 0)
+    fmt::print(stderr, "pagoda: {} of {} lines were left out, the first is {}\n", report::grouped(totals.bad_records),
+               report::grouped(totals.records), totals.first_bad);
+  if (totals.end_is_cut) fmt::print(stderr, "pagoda: {}: the last line is cut and was left out\n", name);
+}
 
- private:
-  bool owned_;
-  int fd_;
-};
-
-Input<sim::TraceInfo> import_text(const InputFile& file, const std::string& name, const ImportOptions& options) {
-  sim::TraceWriterOptions writer_options{
-      .source = "valgrind-lackey", .program = options.program, .level = options.level};
-  writer_options.window = options.window == 0 ? sim::RecordOptions().window : options.window;
-  auto writer = PAGODA_TRY(sim::TraceWriter::create(options.output, writer_options));
-  sim::TraceReducer reducer(writer_options.window, *writer);
+Input<sim::TraceInfo> import_foreign(sim::DecompressedFile& file, const std::string& output,
+                                     const sim::TraceWriterOptions& writer_options, const ForeignOptions& options) {
+  const sim::ForeignFormat* const format = PAGODA_TRY(choose_format(file, options.format));
   const bool terminal = isatty(STDERR_FILENO) != 0;
-  const auto show = [](std::uint64_t bytes, std::uint64_t lines) {
-    fmt::print(stderr, "\r{}: {} MiB, {} lines ", "importing", bytes >> 20, report::grouped(lines));
+  const auto show = [](std::uint64_t bytes, std::uint64_t records) {
+    fmt::print(stderr, "\rimporting: {} MiB, {} lines ", bytes >> 20, report::grouped(records));
   };
-  const auto totals = sim::import_lackey(file.fd(), name, reducer,
-                                         terminal ? std::function<void(std::uint64_t, std::uint64_t)>(show) : nullptr);
+  const auto bad_records = options.skip_bad ? sim::BadRecords::kSkip : sim::BadRecords::kRefuse;
+  auto trace = sim::write_foreign(file, *format, output, writer_options, bad_records,
+                                  terminal ? sim::ForeignProgress(show) : nullptr);
   if (terminal) fmt::print(stderr, "\r\033[K");
-  if (!totals) return std::unexpected(totals.error());
-  if (totals->references == 0) {
-    return bad_input(fmt::format("{}: holds no references; run valgrind --tool=lackey with --trace-mem=yes", name));
-  }
-  writer->append_references(reducer.flush());
-  return writer->publish();
+  if (!trace) return std::unexpected(trace.error());
+  fmt::print(stderr, "pagoda: {}: read as {}\n", file.name(), format->name);
+  print_left_out(file.name(), trace->totals);
+  return std::move(trace->info);
+}
+
+Input<sim::TraceInfo> rewrite(const ImportOptions& options) {
+  if (options.input == "-")
+    return bad_input("standard input: is a page trace, which is written again from a file only; give its name");
+  sim::TraceReader reader = PAGODA_TRY(sim::TraceReader::open(options.input));
+  sim::TraceWriterOptions writer_options{.program = options.program, .level = options.level};
+  writer_options.window = std::max<std::uint64_t>(options.window, 1);
+  return sim::rewrite_trace(reader, options.output, writer_options);
+}
+
+Input<sim::TraceInfo> import_any(const ImportOptions& options) {
+  sim::DecompressedFile file = PAGODA_TRY(sim::DecompressedFile::open(options.input));
+  if (sim::is_page_trace(file) && options.foreign.format.empty()) return rewrite(options);
+  std::error_code not_there;
+  if (std::filesystem::equivalent(options.input, options.output, not_there))
+    return bad_input(
+        fmt::format("{}: would be overwritten with what is made of it; give -o another name", file.name()));
+  sim::TraceWriterOptions writer_options{.program = options.program, .level = options.level};
+  writer_options.window = options.window == 0 ? sim::RecordOptions().window : options.window;
+  return import_foreign(file, options.output, writer_options, options.foreign);
 }
 
 int run_import(const ImportOptions& options) {
-  const std::string name = options.input == "-" ? "standard input" : options.input;
-  const InputFile file(options.input);
-  if (file.fd() < 0) {
-    return refuse({fmt::format("{}: cannot be read: {}; give the output of lackey", name, std::strerror(errno))});
-  }
-  Input<sim::TraceInfo> info;
-  if (file.is_trace()) {
-    Input<sim::TraceReader> reader = sim::TraceReader::open(options.input);
-    if (!reader) return refuse(reader.error());
-    sim::TraceWriterOptions writer_options{.program = options.program, .level = options.level};
-    writer_options.window = std::max<std::uint64_t>(options.window, 1);
-    info = sim::rewrite_trace(*reader, options.output, writer_options);
-  } else {
-    info = import_text(file, name, options);
-  }
+  const Input<sim::TraceInfo> info = import_any(options);
   if (!info) return refuse(info.error());
   fmt::print(stderr, "pagoda: {}: {}\n", options.output, in_short(*info));
   return 0;
@@ -185,10 +193,12 @@ void print_ranges(const sim::TraceInfo& info) {
   }
 }
 
-void print_info(const std::string& path, const sim::TraceInfo& info, const std::vector<sim::WorkingSetPoint>& curve) {
+// `form`: what kind of file it is.
+void print_info(const std::string& path, const char* form, const sim::TraceInfo& info,
+                const std::vector<sim::WorkingSetPoint>& curve) {
   fmt::print("{}\n", path);
   print_field("program", info.program);
-  print_field("recorded by", info.source + (info.version == 1 ? " (VMPT1, no seal)" : " (VMPT2, sealed)"));
+  print_field("recorded by", fmt::format("{} ({})", info.source, form));
   print_field("pages are", info.space);
   print_field("ends by", info.ending);
   print_field("exact", fmt::format("LRU and OPT misses, from {} frames on", report::grouped(info.window)));
@@ -245,12 +255,65 @@ void print_json(const std::string& path, const sim::TraceInfo& info, const std::
   fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
 }
 
-int run_info(const std::string& path, bool as_json) {
-  Input<sim::TraceReader> reader = sim::TraceReader::open(path);
-  if (!reader) return refuse(reader.error());
-  const auto curve = sim::working_set_curve(*reader);
+// A trace that was made of another tool's, for as long as it is looked at.
+class TemporaryTrace {
+ public:
+  static Input<TemporaryTrace> create() {
+    std::string name = (std::filesystem::temp_directory_path() / "pagoda-trace-XXXXXX").string();
+    if (mkdtemp(name.data()) == nullptr)
+      return bad_input(
+          fmt::format("{}: cannot be made: {}; set TMPDIR to a folder with room", name, std::strerror(errno)));
+    return TemporaryTrace(std::move(name));
+  }
+  ~TemporaryTrace() {
+    std::error_code left_there;
+    if (!folder_.empty()) std::filesystem::remove_all(folder_, left_there);
+  }
+  TemporaryTrace(TemporaryTrace&& other) noexcept : folder_(std::exchange(other.folder_, {})) {}
+  TemporaryTrace& operator=(TemporaryTrace&&) = delete;
+
+  [[nodiscard]] std::string path() const { return folder_ + "/trace.vmpt.zst"; }
+
+ private:
+  explicit TemporaryTrace(std::string folder) : folder_(std::move(folder)) {}
+
+  std::string folder_;
+};
+
+struct OpenedTrace {
+  sim::TraceReader reader;
+  const char* form;
+};
+
+Input<OpenedTrace> open_any(const std::string& path, const ForeignOptions& options) {
+  sim::DecompressedFile file = PAGODA_TRY(sim::DecompressedFile::open(path));
+  if (sim::is_page_trace(file) && options.format.empty()) {
+    sim::TraceReader reader = PAGODA_TRY(sim::TraceReader::open(path));
+    const char* const form = reader.info().version == 1 ? "VMPT1, no seal" : "VMPT2, sealed";
+    return OpenedTrace{std::move(reader), form};
+  }
+  const TemporaryTrace made = PAGODA_TRY(TemporaryTrace::create());
+  PAGODA_TRY(import_foreign(file, made.path(), {.window = sim::RecordOptions().window, .level = 1}, options));
+  return OpenedTrace{PAGODA_TRY(sim::TraceReader::open(made.path())), "another tool's, as import reads it"};
+}
+
+struct InfoOptions {
+  std::string path;
+  ForeignOptions foreign;
+  bool as_json = false;
+};
+
+int run_info(const InfoOptions& options) {
+  Input<OpenedTrace> opened = open_any(options.path, options.foreign);
+  if (!opened) return refuse(opened.error());
+  const sim::TraceInfo& info = opened->reader.info();
+  const auto curve = sim::working_set_curve(opened->reader);
   if (!curve) return refuse(curve.error());
-  (as_json ? print_json : print_info)(path, reader->info(), *curve);
+  if (options.as_json) {
+    print_json(options.path, info, *curve);
+  } else {
+    print_info(options.path, opened->form, info, *curve);
+  }
   return 0;
 }
 
@@ -269,27 +332,37 @@ void add_record(CLI::App& trace, int& exit_code) {
   command->callback([options, &exit_code] { exit_code = run_record(*options); });
 }
 
+void add_foreign_options(CLI::App& command, ForeignOptions& options) {
+  command
+      .add_option("--format", options.format,
+                  "What it is, if its content does not tell: " + sim::foreign_format_names())
+      ->type_name("NAME");
+  command.add_flag("--skip-bad", options.skip_bad, "Leave out lines that are not of the format, and say how many");
+}
+
 void add_import(CLI::App& trace, int& exit_code) {
   CLI::App* const command = trace.add_subcommand("import", kImportHelp);
   const auto options = std::make_shared<ImportOptions>();
-  command->add_option("input", options->input, "Output of lackey, or a trace; - is standard input")
+  command->add_option("input", options->input, "What a tool recorded, or a trace; - is standard input")
       ->capture_default_str();
   command->add_option("-o,--output", options->output, "The trace to write")->required()->type_name("FILE");
-  command->add_option("-k,--window", options->window, "Exact for memories of at least so many frames (lackey: 64)")
+  command->add_option("-k,--window", options->window, "Exact for memories of at least so many frames (new: 64)")
       ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{sim::TraceReducer::kWindowMax}))
       ->type_name("PAGES");
   command->add_option("--level", options->level, "zstd level, 1 to 22")->capture_default_str()->type_name("N");
   command->add_option("--program", options->program, "Name of the program, for `info`")->type_name("NAME");
+  add_foreign_options(*command, options->foreign);
   command->callback([options, &exit_code] { exit_code = run_import(*options); });
 }
 
 void add_trace_info(CLI::App& trace, int& exit_code) {
   CLI::App* const command = trace.add_subcommand("info", kTraceInfoHelp);
-  const auto path = std::make_shared<std::string>();
-  const auto as_json = std::make_shared<bool>(false);
-  command->add_option("trace", *path, "A trace (.vmpt.zst)")->required();
-  command->add_flag("--json", *as_json, "As JSON");
-  command->callback([path, as_json, &exit_code] { exit_code = run_info(*path, *as_json); });
+  const auto options = std::make_shared<InfoOptions>();
+  command->add_option("trace", options->path, "A trace (.vmpt.zst), or what another tool recorded; - is standard input")
+      ->required();
+  command->add_flag("--json", options->as_json, "As JSON");
+  add_foreign_options(*command, options->foreign);
+  command->callback([options, &exit_code] { exit_code = run_info(*options); });
 }
 
 }  // namespace

@@ -63,9 +63,67 @@ TEST_F(TraceCommand, ImportsLackeyAndShowsIt) {
   EXPECT_THAT(run({"trace", "info", file("u.vmpt.zst")}).out, AllOf(HasSubstr("hello"), HasSubstr("from 8 frames on")));
 }
 
+TEST_F(TraceCommand, ImportSaysWhatItReadAndWhatItLeftOut) {
+  std::ofstream(file("in.txt"))
+      << "0041f7a0 R\n13f5e2c0 W\n"
+      << std::string(20, '#') << "\n0041f7a0 R\n0041f7a0 R\n"
+      << "0041f7a0 R\n0041f7a0 R\n0041f7a0 R\n0041f7a0 R\n0041f7a0 R\n0041f7a0 R\nhello\n0041";
+  const Ran refused = run({"trace", "import", file("in.txt"), "-o", file("t.vmpt.zst")});
+  EXPECT_EQ(refused.status, 2);
+  EXPECT_THAT(refused.error, AllOf(HasSubstr("in.txt:12: \"hello\""), HasSubstr("--skip-bad")));
+  EXPECT_FALSE(std::filesystem::exists(file("t.vmpt.zst")));
+
+  const Ran imported = run({"trace", "import", file("in.txt"), "-o", file("t.vmpt.zst"), "--skip-bad"});
+  EXPECT_EQ(imported.status, 0) << imported.error;
+  EXPECT_THAT(
+      imported.error,
+      AllOf(HasSubstr("in.txt: read as hexaddr\n"), HasSubstr("1 of 13 lines were left out, the first is "),
+            HasSubstr("in.txt:12: \"hello\""), HasSubstr("the last line is cut"), HasSubstr("10 raw references")));
+}
+
+TEST_F(TraceCommand, FormatDecidesAgainstTheContent) {
+  std::ofstream(file("in.txt")) << "W 12288\nR 4096\n";
+  const Ran asked = run({"trace", "import", file("in.txt"), "-o", file("t.vmpt.zst")});
+  EXPECT_EQ(asked.status, 2);
+  EXPECT_THAT(asked.error, HasSubstr("--format"));
+  EXPECT_EQ(run({"trace", "import", file("in.txt"), "-o", file("t.vmpt.zst"), "--format", "pinatrace-decimal"}).status,
+            0);
+  EXPECT_THAT(run({"trace", "info", file("t.vmpt.zst")}).out, HasSubstr("0x1..0x3"));
+  EXPECT_THAT(run({"trace", "info", file("in.txt"), "--format", "pinatrace-hex"}).out, HasSubstr("0x4..0x12"));
+  const Ran unknown = run({"trace", "info", file("in.txt"), "--format", "hexadr"});
+  EXPECT_EQ(unknown.status, 2);
+  EXPECT_THAT(unknown.error, AllOf(HasSubstr("hexadr"), HasSubstr("hexaddr")));
+}
+
+TEST_F(TraceCommand, ImportDoesNotOverwriteItsInput) {
+  std::ofstream(file("in.txt")) << "0041f7a0 R\n";
+  std::filesystem::create_symlink("in.txt", file("link.txt"));
+  for (const char* output : {"in.txt", "link.txt"}) {
+    const Ran refused = run({"trace", "import", file("in.txt"), "-o", file(output)});
+    EXPECT_EQ(refused.status, 2);
+    EXPECT_THAT(refused.error, HasSubstr("give -o another name"));
+  }
+  std::ifstream in(file("in.txt"));
+  std::string line;
+  std::getline(in, line);
+  EXPECT_EQ(line, "0041f7a0 R");
+}
+
+TEST_F(TraceCommand, InfoLooksAtOtherToolsTraces) {
+  std::ofstream(file("msr.csv")) << "1,usr,0,Write,8192,4096,1\n2,usr,0,Read,0,512,1\n";
+  const Ran info = run({"trace", "info", file("msr.csv")});
+  EXPECT_EQ(info.status, 0) << info.error;
+  EXPECT_THAT(info.out, AllOf(HasSubstr("msr.csv"), HasSubstr("msr (another tool's"), HasSubstr("disk-blocks"),
+                              HasSubstr("2 raw, in 2 records")));
+  EXPECT_THAT(info.error, HasSubstr("read as msr"));
+  const Ran json = run({"trace", "info", "--json", file("msr.csv")});
+  EXPECT_EQ(nlohmann::json::parse(json.out)["space"], "disk-blocks");
+}
+
 TEST_F(TraceCommand, BadInputIsOneLineAndStatusTwo) {
   std::ofstream(file("bad.txt")) << "I  00400000,4\nnonsense\n";
   std::ofstream(file("empty.txt")) << "==1== nothing\n";
+  std::ofstream(file("nothing.txt")) << "";
   const std::string out = file("out.vmpt.zst");
   for (const std::vector<std::string>& arguments : std::vector<std::vector<std::string>>{
            {"trace", "info", file("missing")},
@@ -73,6 +131,11 @@ TEST_F(TraceCommand, BadInputIsOneLineAndStatusTwo) {
            {"trace", "import", file("missing"), "-o", out},
            {"trace", "import", file("bad.txt"), "-o", out},
            {"trace", "import", file("empty.txt"), "-o", out},
+           {"trace", "import", file("empty.txt"), "-o", out, "--format", "lackey"},
+           {"trace", "import", file("nothing.txt"), "-o", out},
+           {"trace", "import", file("bad.txt"), "-o", out, "--format", "unheard-of"},
+           {"trace", "info", file("empty.txt")},
+           {"trace", "info", "/"},
            {"trace", "import", file("bad.txt"), "-o", "/dev/null"},
            {"trace", "import", file("bad.txt"), "-o", out, "--level", "77"},
            {"trace", "record", "-o", out, "--", file("missing")},

@@ -1,6 +1,9 @@
 #include "pagoda/sim/trace_program.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <string_view>
 #include <utility>
 
 #include "pagoda/base/status.h"
@@ -9,6 +12,10 @@ namespace pagoda::sim {
 
 Input<std::unique_ptr<TraceProgram>> TraceProgram::open(const std::string& path, std::uint64_t repeat) {
   auto reader = PAGODA_TRY(TraceReader::open(path));
+  if (const std::string_view space = reader.info().space; space == kDiskSpace || space == kObjectSpace) {
+    return bad_input(fmt::format(
+        "{}: is a string of {}, and programs do no file I/O yet; give a trace of a program's memory", path, space));
+  }
   return std::unique_ptr<TraceProgram>(new TraceProgram(std::move(reader), repeat));
 }
 

@@ -14,7 +14,8 @@ namespace pagoda::sim {
 
 class TraceProgram : public Program {
  public:
-  // `repeat`: how often the trace is played, at least 1. Fails as TraceReader::open does.
+  // `repeat`: how often the trace is played, at least 1. Fails as TraceReader::open does, and for
+  // traces of disks and caches.
   static Input<std::unique_ptr<TraceProgram>> open(const std::string& path, std::uint64_t repeat);
 
   [[nodiscard]] std::string describe() const override;

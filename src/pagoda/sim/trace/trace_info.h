@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "pagoda/base/units.h"
@@ -13,10 +14,17 @@
 
 namespace pagoda::sim {
 
+// What page numbers number. Those of memory can be played by a program; those of disks and caches are strings of pages
+// for replacement policies only.
+inline constexpr std::string_view kVirtualSpace = "guest-virtual";    // A process' addresses.
+inline constexpr std::string_view kPhysicalSpace = "guest-physical";  // A whole machine's.
+inline constexpr std::string_view kDiskSpace = "disk-blocks";         // Bytes of disks, in 4 KiB.
+inline constexpr std::string_view kObjectSpace = "objects";           // Objects of a cache, one page each.
+
 struct TraceInfo {
   unsigned version = 2;      // 1: VMPT1, without a seal; 2: VMPT2.
   std::string source;        // What recorded it: "qemu-user-tcg-plugin", "valgrind-lackey".
-  std::string space;         // What its page numbers number: "guest-virtual", "guest-physical".
+  std::string space;         // What its page numbers number: kVirtualSpace, ..., or what another recorder says.
   std::string program;       // What ran; may be empty.
   std::string ending;        // Why it ends: "exit", "exec" (the program became another one); may be empty.
   std::uint64_t window = 1;  // LRU and OPT misses are exact for every memory of at least so many frames.
