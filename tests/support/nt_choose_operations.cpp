@@ -149,7 +149,7 @@ OpenSection OpenSection::choose(Chooser& c) {
   return {.out = c.new_place(),
           .no_handle = c.is_null(),
           .access = c.access(),
-          .name = static_cast<std::uint8_t>(c.chance(10) ? 0 : 1 + c.below(3))};
+          .name = static_cast<std::uint8_t>(c.chance(10) ? 0 : 1 + c.below(7))};
 }
 
 QuerySection QuerySection::choose(Chooser& c) {

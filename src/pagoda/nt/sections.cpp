@@ -58,11 +58,11 @@ AccessMask file_access(mm::Protection protection) {
 }
 
 // A name that is taken already, or the object itself where the caller would have it opened.
-Result<std::optional<ObjectUse>> existing(Kernel& kernel, const std::optional<std::u16string>& name, bool open_if) {
-  if (!name) return std::nullopt;
-  auto found = kernel.names().find(*name, ObjectType::kSection);
+Result<std::optional<ObjectUse>> existing(Kernel& kernel, const std::u16string& name,
+                                          const OBJECT_ATTRIBUTES& attributes) {
+  auto found = kernel.names().find(name, ObjectType::kSection, case_of(&attributes));
   if (!found && found.error() == Status::kObjectNameNotFound) return std::nullopt;
-  if (!open_if) return fail(Status::kObjectNameCollision);
+  if ((attributes.Attributes & OBJ_OPENIF) == 0) return fail(Status::kObjectNameCollision);
   if (!found) return fail(found.error());
   return std::optional<ObjectUse>(std::move(*found));
 }
@@ -91,13 +91,14 @@ Result<> create_section(const SectionCreation& request) {
     section.kind = is_image ? mm::SectionKind::kImage : mm::SectionKind::kData;
   }
   const auto name = PAGODA_TRY(captured_name(request.attributes));
-  const bool open_if = request.attributes != nullptr && (request.attributes->Attributes & OBJ_OPENIF) != 0;
   const auto give = [&](const ObjectUse& use) {
     return give_handle(caller, use.object(), request.desired, inheritance_of(request.attributes), request.out);
   };
-  if (const auto found = PAGODA_TRY(existing(kernel, name, open_if))) {
-    PAGODA_TRY(give(*found));
-    return fail(Status::kObjectNameExists);
+  if (name) {
+    if (const auto found = PAGODA_TRY(existing(kernel, *name, *request.attributes))) {
+      PAGODA_TRY(give(*found));
+      return fail(Status::kObjectNameExists);
+    }
   }
 
   // RESERVE on a file acts like COMMIT.
@@ -111,8 +112,8 @@ Result<> create_section(const SectionCreation& request) {
   const ObjectUse made(std::make_shared<SectionObject>(kernel, *created));
   if (name) {
     // Another thread may have taken the name meanwhile: then its object is the one that exists.
-    while (!kernel.names().add(made.object(), *name)) {
-      const auto found = PAGODA_TRY(existing(kernel, name, open_if));
+    while (!kernel.names().add(made.object(), *name, case_of(request.attributes))) {
+      const auto found = PAGODA_TRY(existing(kernel, *name, *request.attributes));
       if (!found) continue;
       PAGODA_TRY(give(*found));
       return fail(Status::kObjectNameExists);
@@ -126,7 +127,7 @@ Result<> open_section(HANDLE* out, ACCESS_MASK desired, const OBJECT_ATTRIBUTES*
   PAGODA_TRY(probe(out, attributes));
   const auto name = PAGODA_TRY(captured_name(attributes));
   PAGODA_TRY(require(name.has_value(), Status::kObjectNameInvalid));
-  const auto found = PAGODA_TRY(caller->kernel().names().find(*name, ObjectType::kSection));
+  const auto found = PAGODA_TRY(caller->kernel().names().find(*name, ObjectType::kSection, case_of(attributes)));
   return give_handle(*caller, found.object(), desired, inheritance_of(attributes), out);
 }
 
