@@ -182,6 +182,7 @@ MapViewOfSection MapViewOfSection::choose(Chooser& c) {
   if (c.chance(2)) o.range.size = 0;
   if (c.chance(10)) o.type |= c.any_bit();
   if (c.chance(20)) o.type = SEC_NO_CHANGE;
+  if (c.chance(20)) o.type |= MEM_DOS_LIM;
   return o;
 }
 
