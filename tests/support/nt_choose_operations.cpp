@@ -149,7 +149,7 @@ OpenSection OpenSection::choose(Chooser& c) {
   return {.out = c.new_place(),
           .no_handle = c.is_null(),
           .access = c.access(),
-          .name = static_cast<std::uint8_t>(c.chance(10) ? 0 : 1 + c.below(3))};
+          .name = static_cast<std::uint8_t>(c.chance(10) ? 0 : 1 + c.below(7))};
 }
 
 QuerySection QuerySection::choose(Chooser& c) {
@@ -182,6 +182,7 @@ MapViewOfSection MapViewOfSection::choose(Chooser& c) {
   if (c.chance(2)) o.range.size = 0;
   if (c.chance(10)) o.type |= c.any_bit();
   if (c.chance(20)) o.type = SEC_NO_CHANGE;
+  if (c.chance(20)) o.type |= MEM_DOS_LIM;
   return o;
 }
 

@@ -118,12 +118,18 @@ NTSTATUS Interpreter::find_space(HANDLE handle, AccessMask needed, ProcessPointe
 }
 
 // Closing the last handle removes the name.
-std::shared_ptr<ModelSection> Interpreter::named(const std::u16string& name) const {
+std::shared_ptr<ModelSection> Interpreter::named(const std::u16string& name, Case rule) const {
+  const auto small = [](char16_t unit) { return unit >= u'A' && unit <= u'Z' ? unit + (u'a' - u'A') : int{unit}; };
+  const auto is_it = [&](const std::u16string& other) {
+    return rule == Case::kCounts ? other == name : std::ranges::equal(other, name, {}, small, small);
+  };
+  std::shared_ptr<ModelSection> newest;
   for (const auto& weak : processes_)
     if (const auto process = weak.lock())
       for (const auto& [value, entry] : process->handles)
-        if (entry.section != nullptr && entry.section->name == name) return entry.section;
-  return nullptr;
+        if (const auto& section = entry.section; section != nullptr && is_it(section->name))
+          if (newest == nullptr || section->number > newest->number) newest = section;
+  return newest;
 }
 
 std::string Interpreter::take_handle(const Operation& operation, std::uint8_t place, HANDLE handle,

@@ -60,7 +60,11 @@ class Interpreter {
   NTSTATUS find_process(HANDLE handle, AccessMask needed, ProcessPointer& out) const;
   // The same, if it has not ended.
   NTSTATUS find_space(HANDLE handle, AccessMask needed, ProcessPointer& out) const;
-  [[nodiscard]] std::shared_ptr<ModelSection> named(const std::u16string& name) const;
+  // The newest section of the name. Null: there is none.
+  enum class Case : std::uint8_t { kCounts, kIgnored };
+  [[nodiscard]] std::shared_ptr<ModelSection> named(const std::u16string& name, Case rule) const;
+  // Of a section that is made now.
+  std::uint64_t next_section_number() { return ++sections_made_; }
   // A call gave a handle; what is wrong with it.
   std::string take_handle(const Operation& operation, std::uint8_t place, HANDLE handle, const ProcessPointer& owner,
                           ModelEntry entry);
@@ -104,6 +108,7 @@ class Interpreter {
   std::array<HANDLE, Handles::kCount> h_{};
   std::array<std::weak_ptr<ModelProcess>, Handles::kCount> owners_;  // In whose table h_[n] is.
   std::vector<std::weak_ptr<ModelProcess>> processes_;
+  std::uint64_t sections_made_ = 0;
   std::array<std::uint64_t, kKindCount> successes_{};
 };
 

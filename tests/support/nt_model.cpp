@@ -38,6 +38,7 @@ const ModelEntry* ModelProcess::find(HANDLE handle) const {
 }
 
 NTSTATUS ModelProcess::find(HANDLE handle, ObjectType type, AccessMask needed, ModelEntry& out) const {
+  if (handle == NtCurrentProcess() && type != ObjectType::kProcess) return STATUS_OBJECT_TYPE_MISMATCH;
   const ModelEntry* const found = find(handle);
   if (found == nullptr) return STATUS_INVALID_HANDLE;
   if (found->type != type) return STATUS_OBJECT_TYPE_MISMATCH;

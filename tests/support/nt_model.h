@@ -47,6 +47,7 @@ struct ModelSection {
   std::uint64_t pages = 0;
   mm::Protection protection = mm::Protection::kNone;
   std::u16string name;
+  std::uint64_t number = 0;  // Of two, the newer one has the larger.
   ModelContents contents;
   std::set<std::uint64_t> committed;
 

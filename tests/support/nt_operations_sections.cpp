@@ -16,24 +16,23 @@ namespace {
 // A name as a call wants it.
 struct NamedAttributes {
   explicit NamedAttributes(std::uint8_t which) {
-    if (which >= 1 && which <= kNames.size()) text = kNames.at(which - 1);
+    if ((which & 3) != 0) text = kNames.at((which & 3) - 1);
     name = {static_cast<USHORT>(text.size() * 2), static_cast<USHORT>(text.size() * 2), text.data()};
     attributes.Length = sizeof attributes;
     attributes.ObjectName = &name;
-    attributes.Attributes = (which & 2) != 0 ? OBJ_OPENIF : 0;
-    folded = text == u"\\ONE" ? u"\\One" : text;
+    attributes.Attributes = ((which & 2) != 0 ? OBJ_OPENIF : 0) | ((which & 4) != 0 ? OBJ_CASE_INSENSITIVE : 0);
   }
   NamedAttributes(const NamedAttributes&) = delete;
   NamedAttributes& operator=(const NamedAttributes&) = delete;
 
-  [[nodiscard]] bool opens() const { return attributes.Attributes != 0; }
+  [[nodiscard]] bool opens() const { return has(attributes.Attributes, OBJ_OPENIF); }
   // Null: there is none, or it has no name.
   [[nodiscard]] std::shared_ptr<ModelSection> existing(const Interpreter& in) const {
-    return folded.empty() ? nullptr : in.named(folded);
+    const bool ignored = has(attributes.Attributes, OBJ_CASE_INSENSITIVE);
+    return text.empty() ? nullptr : in.named(text, ignored ? Interpreter::Case::kIgnored : Interpreter::Case::kCounts);
   }
 
   std::u16string text;
-  std::u16string folded;
   UNICODE_STRING name{};
   OBJECT_ATTRIBUTES attributes{};
 };
@@ -83,7 +82,9 @@ std::string CreateSection::perform(Interpreter& in) const {
     if (has(attributes, SEC_IMAGE) && file_handle == nullptr) return STATUS_INVALID_FILE_FOR_SECTION;
     if (file_handle == nullptr && asked == 0) return STATUS_INVALID_PARAMETER_4;
     if (file_handle != nullptr)
-      return in.current().find(file_handle) != nullptr ? STATUS_OBJECT_TYPE_MISMATCH : STATUS_INVALID_HANDLE;
+      return file_handle == NtCurrentProcess() || in.current().find(file_handle) != nullptr
+                 ? STATUS_OBJECT_TYPE_MISMATCH
+                 : STATUS_INVALID_HANDLE;
     if (existing != nullptr) return named_by.opens() ? STATUS_OBJECT_NAME_EXISTS : STATUS_OBJECT_NAME_COLLISION;
     return STATUS_SUCCESS;
   }();
@@ -104,7 +105,8 @@ std::string CreateSection::perform(Interpreter& in) const {
     section->no_change = has(attributes, SEC_NO_CHANGE);
     section->pages = pages;
     section->protection = *protection;
-    section->name = named_by.folded;
+    section->name = named_by.text;
+    section->number = in.next_section_number();
   }
   return in.take_handle(*this, out, handle, in.current_process(), entry_of(section, access));
 }
@@ -113,10 +115,10 @@ std::string OpenSection::perform(Interpreter& in) const {
   if (!in.is_free(out)) return "";
   NamedAttributes named_by(name);
   const auto existing = named_by.existing(in);
-  const NTSTATUS expected = no_handle                 ? STATUS_ACCESS_VIOLATION
-                            : named_by.folded.empty() ? STATUS_OBJECT_NAME_INVALID
-                            : existing == nullptr     ? STATUS_OBJECT_NAME_NOT_FOUND
-                                                      : in.with_handle(STATUS_SUCCESS);
+  const NTSTATUS expected = no_handle               ? STATUS_ACCESS_VIOLATION
+                            : named_by.text.empty() ? STATUS_OBJECT_NAME_INVALID
+                            : existing == nullptr   ? STATUS_OBJECT_NAME_NOT_FOUND
+                                                    : in.with_handle(STATUS_SUCCESS);
   HANDLE handle = nullptr;
   const NTSTATUS got = NtOpenSection(no_handle ? nullptr : &handle, access, &named_by.attributes);
   if (auto difference = in.compare(*this, expected, got); !difference.empty()) return difference;
@@ -170,12 +172,18 @@ std::string ExtendSection::perform(Interpreter& in) const {
 
 namespace {
 
+// MEM_DOS_LIM: on a page, wherever in it the caller points.
+std::uint64_t view_base(const MapViewOfSection& o) {
+  return has(o.type, MEM_DOS_LIM) ? o.range.base & ~kPageOffsetMask : o.range.base;
+}
+
 // What the call says to the section and the place, once its parameters are good; `pages` becomes the view.
 NTSTATUS expect_view(const MapViewOfSection& o, const ModelSection& section, Protection protection,
                      std::uint64_t offset, const ModelProcess& whose, const Limits& limits, std::uint64_t last_page,
                      Pages& pages) {
-  const Range& range = o.range;
-  if (range.base % kAllocationGranularity != 0 || offset % kAllocationGranularity != 0) return STATUS_MAPPED_ALIGNMENT;
+  const Range range{.base = view_base(o), .size = o.range.size};
+  const std::uint64_t alignment = has(o.type, MEM_DOS_LIM) ? kPageBytes : kAllocationGranularity;
+  if (range.base % alignment != 0 || offset % kAllocationGranularity != 0) return STATUS_MAPPED_ALIGNMENT;
   if (!is_compatible(section.protection, protection)) return STATUS_SECTION_PROTECTION;
   if (offset >= section.pages * kPageBytes) return STATUS_INVALID_VIEW_SIZE;
   const std::uint64_t rest = section.pages - offset / kPageBytes;
@@ -213,13 +221,15 @@ std::string MapViewOfSection::perform(Interpreter& in) const {
     if (inherit != ViewShare && inherit != ViewUnmap) return STATUS_INVALID_PARAMETER_8;
     if (has(type, ~(MEM_TOP_DOWN | MEM_LARGE_PAGES | MEM_DOS_LIM | SEC_NO_CHANGE | MEM_RESERVE)))
       return STATUS_INVALID_PARAMETER_9;
+    if (has(type, MEM_DOS_LIM) && in.is_64_bit()) return STATUS_INVALID_PARAMETER_9;
     if (!protection) return STATUS_INVALID_PAGE_PROTECTION;
     if (range.no_base || range.no_size) return STATUS_ACCESS_VIOLATION;
-    if (range.base > in.highest_vad() || (range.size != 0 && range.size - 1 > in.highest_vad() - range.base))
+    const std::uint64_t base = view_base(*this);
+    if (base > in.highest_vad() || (range.size != 0 && range.size - 1 > in.highest_vad() - base))
       return STATUS_INVALID_PARAMETER_3;
     if (zero_bits != 0) {
       const auto ceiling = ceiling_of(in.is_64_bit(), zero_bits);
-      if (!ceiling || range.base > *ceiling) return STATUS_INVALID_PARAMETER_4;
+      if (!ceiling || base > *ceiling) return STATUS_INVALID_PARAMETER_4;
       limits.last = std::min(limits.last, *ceiling >> kPageShift);
     }
     NTSTATUS status = in.find_space(in.handle(process), PROCESS_VM_OPERATION, whose);

@@ -5,7 +5,8 @@
 
 namespace pagoda::nt::testing::op {
 
-// `name`: which of kNames, from 1 on, else none; with OBJ_OPENIF if 2 is in it.
+// `name`: its low two bits say which of kNames, from 1 on, else none; with OBJ_OPENIF if 2 is in it, OBJ_CASE_INSENSITIVE
+// if 4 is.
 struct CreateSection {
   std::uint8_t out = 0;  // The place of the new handle.
   bool no_handle = false;

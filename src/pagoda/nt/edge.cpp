@@ -2,21 +2,24 @@
 
 namespace pagoda::nt {
 
-Result<std::shared_ptr<Process>> process_from(const Caller& caller, HANDLE handle, AccessMask needed) {
-  if (handle == NtCurrentProcess()) return caller.process_pointer();
-  return object_from<Process>(caller, handle, needed);
+Result<HandleTable::Referenced> referenced(const Caller& caller, const Process& process, HANDLE handle) {
+  if (handle == NtCurrentProcess())
+    return HandleTable::Referenced{caller.process_pointer(), generic_mapping(ObjectType::kProcess).all};
+  if (handle != NtCurrentThread()) return process.handles().reference(handle_of(handle));
+  if (caller.thread() == nullptr) return fail(Status::kInvalidHandle);
+  return HandleTable::Referenced{caller.thread(), generic_mapping(ObjectType::kThread).all};
+}
+
+Result<std::shared_ptr<Object>> referenced(const Caller& caller, HANDLE handle, ObjectType type, AccessMask needed) {
+  // A thread even where the caller runs as none.
+  if (handle == NtCurrentThread() && type != ObjectType::kThread) return fail(Status::kObjectTypeMismatch);
+  return PAGODA_TRY(referenced(caller, caller.process(), handle)).as(type, needed);
 }
 
 Result<Target> target_process(const Caller& caller, HANDLE handle, AccessMask needed) {
-  auto process = PAGODA_TRY(process_from(caller, handle, needed));
+  auto process = PAGODA_TRY(object_from<Process>(caller, handle, needed));
   auto use = PAGODA_TRY(process->use_space());
   return Target{std::move(process), std::move(use)};
-}
-
-Result<std::shared_ptr<Thread>> thread_from(const Caller& caller, HANDLE handle, AccessMask needed) {
-  if (handle != NtCurrentThread()) return object_from<Thread>(caller, handle, needed);
-  if (caller.thread() == nullptr) return fail(Status::kInvalidHandle);
-  return caller.thread();
 }
 
 HandleTable::Inheritance inheritance_of(ULONG attributes) {
@@ -25,6 +28,11 @@ HandleTable::Inheritance inheritance_of(ULONG attributes) {
 
 HandleTable::Inheritance inheritance_of(const OBJECT_ATTRIBUTES* attributes) {
   return attributes == nullptr ? HandleTable::Inheritance::kNo : inheritance_of(attributes->Attributes);
+}
+
+Namespace::Case case_of(const OBJECT_ATTRIBUTES* attributes) {
+  const bool ignored = attributes != nullptr && (attributes->Attributes & OBJ_CASE_INSENSITIVE) != 0;
+  return ignored ? Namespace::Case::kIgnored : Namespace::Case::kCounts;
 }
 
 Result<> give_handle(const Caller& caller, std::shared_ptr<Object> object, AccessMask desired,

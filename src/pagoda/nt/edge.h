@@ -65,23 +65,24 @@ struct Target {
 
   [[nodiscard]] mm::ProcessSpace& space() const { return use.space(); }
 };
-// NtCurrentProcess() is allowed everything.
-// Fails with: kInvalidHandle, kObjectTypeMismatch, kAccessDenied.
-Result<std::shared_ptr<Process>> process_from(const Caller& caller, HANDLE handle, AccessMask needed);
-// The same with its space.
-// Fails with: what process_from says, kProcessIsTerminating.
-Result<Target> target_process(const Caller& caller, HANDLE handle, AccessMask needed);
-// NtCurrentThread() is the current one.
-Result<std::shared_ptr<Thread>> thread_from(const Caller& caller, HANDLE handle, AccessMask needed);
-// The object of a type that no pseudo handle names.
+// What a handle of the process refers to. The pseudo handles are the caller's own in every process, and are allowed
+// everything: NtCurrentProcess() its process, NtCurrentThread() its thread.
+// Fails with: kInvalidHandle (also for the thread of a caller that runs as none).
+Result<HandleTable::Referenced> referenced(const Caller& caller, const Process& process, HANDLE handle);
+// The same of the caller's process, for an object of the type.
+// Fails with: kInvalidHandle, kObjectTypeMismatch, kAccessDenied, in this order.
+Result<std::shared_ptr<Object>> referenced(const Caller& caller, HANDLE handle, ObjectType type, AccessMask needed);
 template <class T>
 Result<std::shared_ptr<T>> object_from(const Caller& caller, HANDLE handle, AccessMask needed) {
-  auto found = PAGODA_TRY(caller.process().handles().reference(handle_of(handle), T::kType, needed));
-  return std::static_pointer_cast<T>(std::move(found.object));
+  return std::static_pointer_cast<T>(PAGODA_TRY(referenced(caller, handle, T::kType, needed)));
 }
+// A process with its space.
+// Fails with: what object_from says, kProcessIsTerminating.
+Result<Target> target_process(const Caller& caller, HANDLE handle, AccessMask needed);
 // What a handle's attributes (OBJ_) say; null: none were given.
 HandleTable::Inheritance inheritance_of(ULONG attributes);
 HandleTable::Inheritance inheritance_of(const OBJECT_ATTRIBUTES* attributes);
+Namespace::Case case_of(const OBJECT_ATTRIBUTES* attributes);
 // A new handle of the caller's process, written to `out`.
 // Fails with: kProcessIsTerminating.
 Result<> give_handle(const Caller& caller, std::shared_ptr<Object> object, AccessMask desired,

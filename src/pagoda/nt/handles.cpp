@@ -12,16 +12,6 @@ Result<> close(HANDLE handle) {
   return caller->process().handles().close(handle_of(handle));
 }
 
-Result<HandleTable::Referenced> source_object(const Caller& caller, Process& source, HANDLE handle) {
-  if (handle == NtCurrentProcess())
-    return HandleTable::Referenced{caller.process_pointer(), generic_mapping(ObjectType::kProcess).all};
-  if (handle == NtCurrentThread()) {
-    if (caller.thread() == nullptr) return fail(Status::kInvalidHandle);
-    return HandleTable::Referenced{caller.thread(), generic_mapping(ObjectType::kThread).all};
-  }
-  return source.handles().reference(handle_of(handle));
-}
-
 struct Duplication {
   HANDLE source_process = nullptr;
   HANDLE source = nullptr;
@@ -34,9 +24,9 @@ struct Duplication {
 
 Result<> duplicate(const Duplication& request) {
   auto* const caller = PAGODA_TRY(calling());
-  const auto source = PAGODA_TRY(process_from(*caller, request.source_process, PROCESS_DUP_HANDLE));
-  const auto target = PAGODA_TRY(process_from(*caller, request.target_process, PROCESS_DUP_HANDLE));
-  const auto found = PAGODA_TRY(source_object(*caller, *source, request.source));
+  const auto source = PAGODA_TRY(object_from<Process>(*caller, request.source_process, PROCESS_DUP_HANDLE));
+  const auto target = PAGODA_TRY(object_from<Process>(*caller, request.target_process, PROCESS_DUP_HANDLE));
+  const auto found = PAGODA_TRY(referenced(*caller, *source, request.source));
   PAGODA_TRY(require(!target->is_terminating(), Status::kProcessIsTerminating));
   // There are no security descriptors, but a handle cannot give more than it was given.
   const ObjectType type = found.object->type();

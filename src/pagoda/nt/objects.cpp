@@ -1,5 +1,6 @@
 #include "pagoda/nt/objects.h"
 
+#include <iterator>
 #include <optional>
 #include <utility>
 
@@ -114,12 +115,10 @@ Result<HandleTable::Referenced> HandleTable::reference(Handle handle) const {
   return Referenced{entries_[index].object, entries_[index].granted};
 }
 
-Result<HandleTable::Referenced> HandleTable::reference(Handle handle, ObjectType type, AccessMask needed) const {
-  auto referenced = reference(handle);
-  if (!referenced) return referenced;
-  if (referenced->object->type() != type) return fail(Status::kObjectTypeMismatch);
-  if ((needed & ~referenced->granted) != 0) return fail(Status::kAccessDenied);
-  return referenced;
+Result<std::shared_ptr<Object>> HandleTable::Referenced::as(ObjectType type, AccessMask needed) const {
+  if (object->type() != type) return fail(Status::kObjectTypeMismatch);
+  if ((needed & ~granted) != 0) return fail(Status::kAccessDenied);
+  return object;
 }
 
 Result<> HandleTable::close(Handle handle, const Object* expected) {
@@ -155,24 +154,30 @@ std::size_t HandleTable::size() const {
 
 Namespace::Namespace() : lock_(LockRank(LockClass::kObjects, 0)) {}
 
-Result<> Namespace::add(const std::shared_ptr<Object>& object, const std::u16string& name) {
-  std::u16string key = folded(name);
+std::shared_ptr<Object> Namespace::look_up(const std::u16string& name, Case rule) const {
+  const auto [begin, end] = objects_.equal_range(folded(name));
+  std::shared_ptr<Object> newest;
+  for (auto entry = begin; entry != end; ++entry) {
+    if (rule == Case::kCounts && entry->second.name != name) continue;
+    if (auto object = entry->second.object.lock()) newest = std::move(object);
+  }
+  return newest;
+}
+
+Result<> Namespace::add(const std::shared_ptr<Object>& object, const std::u16string& name, Case rule) {
   const LockGuard guard(lock_);
-  std::weak_ptr<Object>& slot = objects_[key];
-  if (slot.lock() != nullptr) return fail(Status::kObjectNameCollision);
-  slot = object;
+  if (look_up(name, rule) != nullptr) return fail(Status::kObjectNameCollision);
+  const auto entry = objects_.insert({folded(name), {name, object}});
   object->names_ = this;
-  object->key_ = std::move(key);
+  object->key_ = entry->first;
   return {};
 }
 
-Result<ObjectUse> Namespace::find(const std::u16string& name, ObjectType type) const {
+Result<ObjectUse> Namespace::find(const std::u16string& name, ObjectType type, Case rule) const {
   std::optional<ObjectUse> use;
   {
     const LockGuard guard(lock_);
-    const auto found = objects_.find(folded(name));
-    if (found != objects_.end())
-      if (auto object = found->second.lock()) use.emplace(std::move(object));
+    if (auto object = look_up(name, rule)) use.emplace(std::move(object));
   }
   if (!use) return fail(Status::kObjectNameNotFound);
   if (use->object()->type() != type) return fail(Status::kObjectTypeMismatch);
@@ -182,10 +187,11 @@ Result<ObjectUse> Namespace::find(const std::u16string& name, ObjectType type) c
 void Namespace::remove_unused(const Object& object) {
   const LockGuard guard(lock_);
   if (object.handles_ != 0) return;  // It was opened by name meanwhile.
-  const auto found = objects_.find(object.key_);
-  if (found == objects_.end()) return;
-  // Another object may have the name by now.
-  if (const auto named = found->second.lock(); named == nullptr || named.get() == &object) objects_.erase(found);
+  const auto [begin, end] = objects_.equal_range(object.key_);
+  for (auto entry = begin; entry != end;) {
+    const auto named = entry->second.object.lock();
+    entry = named == nullptr || named.get() == &object ? objects_.erase(entry) : std::next(entry);
+  }
 }
 
 std::size_t Namespace::size() const {

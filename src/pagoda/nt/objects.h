@@ -76,7 +76,7 @@ class Object {
   const ObjectType type_;
   std::atomic<std::uint32_t> handles_ = 0;  // And ObjectUses.
   Namespace* names_ = nullptr;              // That knows it; set before others see the object.
-  std::u16string key_;                      // There.
+  std::u16string key_;                      // There: without case.
 };
 
 // Counts like a handle while it lives: between the object's being found or named and its new handle it keeps its name.
@@ -114,10 +114,12 @@ class HandleTable {
   struct Referenced {
     std::shared_ptr<Object> object;
     AccessMask granted = 0;
+
+    // The object, if it is one of the type and the handle grants what is needed.
+    // Fails with: kObjectTypeMismatch, kAccessDenied, in this order.
+    [[nodiscard]] Result<std::shared_ptr<Object>> as(ObjectType type, AccessMask needed) const;
   };
-  // Fails with: kInvalidHandle, kObjectTypeMismatch, kAccessDenied, in this order.
-  Result<Referenced> reference(Handle handle, ObjectType type, AccessMask needed) const;
-  // An object of any type.
+  // An object of any type. Fails with: kInvalidHandle.
   Result<Referenced> reference(Handle handle) const;
   // Fails with: kInvalidHandle (also, if an object is named, where the handle refers to another).
   Result<> close(Handle handle, const Object* expected = nullptr);
@@ -140,23 +142,35 @@ class HandleTable {
   bool closed_ PAGODA_GUARDED_BY(lock_) = false;
 };
 
-// The names of a kernel's objects, which do not care for case. There are no directories: a whole path is one name.
+// The names of a kernel's objects. There are no directories: a whole path is one name. Who looks for a name says
+// whether case counts; names that differ by nothing else are different.
 class Namespace {
  public:
+  enum class Case : std::uint8_t { kCounts, kIgnored };  // The latter: OBJ_CASE_INSENSITIVE.
+
   Namespace();
 
-  // Gives a new object a name. Requires: an ObjectUse of it.
+  // Gives a new object a name that nothing has that `find` would find. Requires: an ObjectUse of it.
   // Fails with: kObjectNameCollision.
-  Result<> add(const std::shared_ptr<Object>& object, const std::u16string& name);
+  Result<> add(const std::shared_ptr<Object>& object, const std::u16string& name, Case rule);
+  // Of several that differ in case alone, the one that was named last.
   // Fails with: kObjectNameNotFound or kObjectTypeMismatch.
-  Result<ObjectUse> find(const std::u16string& name, ObjectType type) const;
+  Result<ObjectUse> find(const std::u16string& name, ObjectType type, Case rule) const;
   // Takes the object's name away, if no handle to it is left, nor a use.
   void remove_unused(const Object& object);
   [[nodiscard]] std::size_t size() const;
 
  private:
+  struct Named {
+    std::u16string name;
+    std::weak_ptr<Object> object;
+  };
+  // Null: there is none.
+  std::shared_ptr<Object> look_up(const std::u16string& name, Case rule) const PAGODA_REQUIRES(lock_);
+
   mutable Lock lock_;
-  std::map<std::u16string, std::weak_ptr<Object>> objects_ PAGODA_GUARDED_BY(lock_);
+  // By their names without case; among equals, in the order in which they were named.
+  std::multimap<std::u16string, Named> objects_ PAGODA_GUARDED_BY(lock_);
 };
 
 }  // namespace pagoda::nt

@@ -10,6 +10,7 @@ namespace pagoda::nt {
 namespace {
 
 using testing::NtMachine;
+using Case = Namespace::Case;
 
 class Thing : public Object {
  public:
@@ -30,13 +31,14 @@ TEST(HandleTable, HandlesAreMultiplesOfFourAndUsedAgain) {
 TEST(HandleTable, LooksAtHandleThenTypeThenRights) {
   HandleTable table;
   const Handle handle = *table.insert(std::make_shared<Thing>(ObjectType::kFile), 0x3);
-  EXPECT_EQ(table.reference(0, ObjectType::kSection, 4).error(), Status::kInvalidHandle);
-  EXPECT_EQ(table.reference(handle + 4, ObjectType::kSection, 4).error(), Status::kInvalidHandle);
-  EXPECT_EQ(table.reference(~Handle{0}, ObjectType::kSection, 4).error(), Status::kInvalidHandle);
-  EXPECT_EQ(table.reference(handle, ObjectType::kSection, 4).error(), Status::kObjectTypeMismatch);
-  EXPECT_EQ(table.reference(handle, ObjectType::kFile, 4).error(), Status::kAccessDenied);
-  EXPECT_TRUE(table.reference(handle, ObjectType::kFile, 3));
-  EXPECT_TRUE(table.reference(handle + 3, ObjectType::kFile, 3));  // The low two bits do not count.
+  for (const Handle none : {Handle{0}, handle + 4, ~Handle{0}})
+    EXPECT_EQ(table.reference(none).error(), Status::kInvalidHandle);
+  const auto found = table.reference(handle);
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->as(ObjectType::kSection, 4).error(), Status::kObjectTypeMismatch);
+  EXPECT_EQ(found->as(ObjectType::kFile, 4).error(), Status::kAccessDenied);
+  EXPECT_TRUE(found->as(ObjectType::kFile, 3));
+  EXPECT_TRUE(table.reference(handle + 3));  // The low two bits do not count.
   EXPECT_TRUE(table.close(handle));
   EXPECT_EQ(table.close(handle).error(), Status::kInvalidHandle);
 }
@@ -81,35 +83,71 @@ TEST(Namespace, AnObjectThatIsBeingOpenedKeepsItsName) {
   HandleTable table;
   const auto thing = std::make_shared<Thing>();
   auto made = std::make_unique<ObjectUse>(thing);
-  ASSERT_TRUE(names.add(thing, u"\\name"));
+  ASSERT_TRUE(names.add(thing, u"\\name", Case::kCounts));
   const Handle first = *table.insert(thing, 1);
   made.reset();
   {
-    const auto found = names.find(u"\\name", ObjectType::kSection);
+    const auto found = names.find(u"\\name", ObjectType::kSection, Case::kCounts);
     ASSERT_TRUE(table.close(first));
     ASSERT_TRUE(table.insert(found->object(), 1));
   }
-  EXPECT_TRUE(names.find(u"\\name", ObjectType::kSection));
+  EXPECT_TRUE(names.find(u"\\name", ObjectType::kSection, Case::kCounts));
 }
 
-TEST(Namespace, NamesIgnoreCaseAndGoWithTheLastHandle) {
+TEST(Namespace, NamesGoWithTheLastHandle) {
   Namespace names;
   HandleTable table;
   auto thing = std::make_shared<Thing>();
   const auto handle = [&] {
     const ObjectUse use(thing);
-    EXPECT_TRUE(names.add(thing, u"\\BaseNamedObjects\\Größe"));
+    EXPECT_TRUE(names.add(thing, u"\\BaseNamedObjects\\Größe", Case::kCounts));
     return *table.insert(thing, 1);
   }();
-  EXPECT_EQ(names.find(u"\\basenamedobjects\\GRÖßE", ObjectType::kSection)->object(), thing);
-  EXPECT_EQ(names.find(u"\\BaseNamedObjects\\Größe", ObjectType::kFile).error(), Status::kObjectTypeMismatch);
-  EXPECT_EQ(names.find(u"\\BaseNamedObjects\\other", ObjectType::kSection).error(), Status::kObjectNameNotFound);
-  EXPECT_EQ(names.add(std::make_shared<Thing>(), u"\\BASENAMEDOBJECTS\\größe").error(), Status::kObjectNameCollision);
+  EXPECT_EQ(names.find(u"\\BaseNamedObjects\\Größe", ObjectType::kFile, Case::kCounts).error(),
+            Status::kObjectTypeMismatch);
   EXPECT_TRUE(table.close(handle));
   // The object is still referenced, but its name is free.
-  EXPECT_EQ(names.find(u"\\BaseNamedObjects\\Größe", ObjectType::kSection).error(), Status::kObjectNameNotFound);
+  EXPECT_EQ(names.find(u"\\BaseNamedObjects\\Größe", ObjectType::kSection, Case::kCounts).error(),
+            Status::kObjectNameNotFound);
   EXPECT_EQ(names.size(), 0U);
-  EXPECT_TRUE(names.add(std::make_shared<Thing>(), u"\\BaseNamedObjects\\Größe"));
+  EXPECT_TRUE(names.add(std::make_shared<Thing>(), u"\\BaseNamedObjects\\Größe", Case::kCounts));
+}
+
+TEST(Namespace, WhoAsksSaysWhetherCaseCounts) {
+  Namespace names;
+  HandleTable table;
+  const auto named = [&](const std::u16string& name, Case rule) -> Result<std::shared_ptr<Thing>> {
+    const auto thing = std::make_shared<Thing>();
+    const ObjectUse use(thing);
+    PAGODA_TRY(names.add(thing, name, rule));
+    static_cast<void>(PAGODA_TRY(table.insert(thing, 1)));
+    return thing;
+  };
+  const auto found = [&](const std::u16string& name, Case rule) -> Result<std::shared_ptr<Object>> {
+    return PAGODA_TRY(names.find(name, ObjectType::kSection, rule)).object();
+  };
+  const auto first = named(u"\\Größe", Case::kCounts);
+  ASSERT_TRUE(first);
+  EXPECT_EQ(found(u"\\Größe", Case::kCounts), *first);
+  EXPECT_EQ(found(u"\\GRÖßE", Case::kCounts).error(), Status::kObjectNameNotFound);
+  EXPECT_EQ(found(u"\\GRÖßE", Case::kIgnored), *first);
+  EXPECT_EQ(found(u"\\Große", Case::kIgnored).error(), Status::kObjectNameNotFound);
+  EXPECT_EQ(named(u"\\größe", Case::kIgnored).error(), Status::kObjectNameCollision);
+  EXPECT_EQ(named(u"\\Größe", Case::kCounts).error(), Status::kObjectNameCollision);
+  // Another name, where case counts; where it does not, the newer one is found.
+  const auto second = named(u"\\größe", Case::kCounts);
+  ASSERT_TRUE(second);
+  EXPECT_EQ(names.size(), 2U);
+  EXPECT_EQ(found(u"\\Größe", Case::kCounts), *first);
+  EXPECT_EQ(found(u"\\größe", Case::kCounts), *second);
+  EXPECT_EQ(found(u"\\GRÖßE", Case::kIgnored), *second);
+  // Each goes alone.
+  EXPECT_TRUE(table.close(4));
+  EXPECT_EQ(names.size(), 1U);
+  EXPECT_EQ(found(u"\\Größe", Case::kCounts).error(), Status::kObjectNameNotFound);
+  EXPECT_EQ(found(u"\\Größe", Case::kIgnored), *second);
+  EXPECT_TRUE(table.close(8));
+  EXPECT_EQ(names.size(), 0U);
 }
 
 TEST(GrantedAccess, GenericRightsAreMappedByType) {

@@ -54,6 +54,7 @@ class Process : public Object, public std::enable_shared_from_this<Process> {
   [[nodiscard]] Kernel& kernel() const { return kernel_; }
   [[nodiscard]] std::uint32_t id() const { return id_; }
   [[nodiscard]] HandleTable& handles() { return handles_; }
+  [[nodiscard]] const HandleTable& handles() const { return handles_; }
   [[nodiscard]] Token& token() { return token_; }
   // Fails with: kProcessIsTerminating.
   Result<SpaceUse> use_space();

@@ -10,7 +10,7 @@ Result<> terminate_process(HANDLE handle) {
   auto* const caller = PAGODA_TRY(calling());
   // NT: no handle means the caller's own process.
   const auto process =
-      PAGODA_TRY(process_from(*caller, handle == nullptr ? NtCurrentProcess() : handle, PROCESS_TERMINATE));
+      PAGODA_TRY(object_from<Process>(*caller, handle == nullptr ? NtCurrentProcess() : handle, PROCESS_TERMINATE));
   PAGODA_TRY(require(process != caller->kernel().first_process(), Status::kAccessDenied));
   return require(process->terminate(), Status::kProcessIsTerminating);
 }
@@ -18,7 +18,7 @@ Result<> terminate_process(HANDLE handle) {
 Result<> create_thread(HANDLE* out, HANDLE process_handle, SIZE_T reserve, SIZE_T commit) {
   auto* const caller = PAGODA_TRY(calling());
   PAGODA_TRY(probe(out));
-  const auto process = PAGODA_TRY(process_from(*caller, process_handle, PROCESS_CREATE_THREAD));
+  const auto process = PAGODA_TRY(object_from<Process>(*caller, process_handle, PROCESS_CREATE_THREAD));
   const auto thread = PAGODA_TRY(Thread::create(caller->cpu(), process, ByteCount(reserve), ByteCount(commit)));
   return give_handle(*caller, thread, THREAD_ALL_ACCESS, HandleTable::Inheritance::kNo, out);
 }
@@ -26,7 +26,7 @@ Result<> create_thread(HANDLE* out, HANDLE process_handle, SIZE_T reserve, SIZE_
 Result<> query_stack(HANDLE handle, PAGODA_STACK* out) {
   auto* const caller = PAGODA_TRY(calling());
   PAGODA_TRY(probe(out));
-  const auto thread = PAGODA_TRY(thread_from(*caller, handle, 0));
+  const auto thread = PAGODA_TRY(object_from<Thread>(*caller, handle, 0));
   const auto stack = PAGODA_TRY(thread->stack());
   *out = {pointer_to(stack.base), pointer_to(stack.limit), pointer_to(stack.allocation_base)};
   return {};
@@ -36,7 +36,7 @@ Result<> set_privilege(HANDLE handle, ULONG number, BOOLEAN enable, BOOLEAN* was
   auto* const caller = PAGODA_TRY(calling());
   const auto privilege = privilege_of(number);
   PAGODA_TRY(require(privilege.has_value(), Status::kInvalidParameter));
-  const auto process = PAGODA_TRY(process_from(*caller, handle, PROCESS_ALL_ACCESS));
+  const auto process = PAGODA_TRY(object_from<Process>(*caller, handle, PROCESS_ALL_ACCESS));
   Token& token = process->token();
   const bool before = enable != 0 ? token.give(*privilege) : token.take(*privilege);
   if (was_held != nullptr) *was_held = before ? 1 : 0;
@@ -46,13 +46,12 @@ Result<> set_privilege(HANDLE handle, ULONG number, BOOLEAN enable, BOOLEAN* was
 Result<> attach(HANDLE handle) {
   auto* const caller = PAGODA_TRY(calling());
   if (handle == NtCurrentProcess()) return caller->attach(caller->process_pointer(), caller->thread());
-  const auto found = PAGODA_TRY(caller->process().handles().reference(handle_of(handle)));
+  const auto found = PAGODA_TRY(referenced(*caller, caller->process(), handle));
   const bool is_thread = found.object->type() == ObjectType::kThread;
-  PAGODA_TRY(require(is_thread || found.object->type() == ObjectType::kProcess, Status::kObjectTypeMismatch));
-  const AccessMask needed = is_thread ? THREAD_ALL_ACCESS : PROCESS_ALL_ACCESS;
-  PAGODA_TRY(require((needed & ~found.granted) == 0, Status::kAccessDenied));
-  if (!is_thread) return caller->attach(std::static_pointer_cast<Process>(found.object), nullptr);
-  const auto thread = std::static_pointer_cast<Thread>(found.object);
+  const auto object = PAGODA_TRY(is_thread ? found.as(ObjectType::kThread, THREAD_ALL_ACCESS)
+                                           : found.as(ObjectType::kProcess, PROCESS_ALL_ACCESS));
+  if (!is_thread) return caller->attach(std::static_pointer_cast<Process>(object), nullptr);
+  const auto thread = std::static_pointer_cast<Thread>(object);
   return caller->attach(thread->process(), thread);
 }
 

@@ -79,7 +79,7 @@ constexpr auto kCreateMisuses = std::to_array<CreateMisuse>({
     {"IMAGE and COMMIT", STATUS_INVALID_PARAMETER_6, SEC_IMAGE | SEC_COMMIT, 0},
     {"IMAGE and LARGE_PAGES", STATUS_INVALID_PARAMETER_6, SEC_IMAGE | SEC_LARGE_PAGES, 0},
     {"IMAGE and NO_CHANGE", STATUS_INVALID_PARAMETER_6, SEC_IMAGE | SEC_NO_CHANGE, 0},
-    {"IMAGE and NOCACHE", STATUS_INVALID_PARAMETER_6, SEC_IMAGE | SEC_NOCACHE, 0},
+    {"IMAGE_NO_EXECUTE and BASED", STATUS_INVALID_PARAMETER_6, SEC_IMAGE_NO_EXECUTE | SEC_BASED, 0},
     {"FILE", STATUS_INVALID_PARAMETER_6, SEC_COMMIT | SEC_FILE, 0},
     {"LARGE_PAGES without COMMIT", STATUS_INVALID_PARAMETER_6, SEC_RESERVE | SEC_LARGE_PAGES, 0},
     {"LARGE_PAGES with a file", STATUS_INVALID_PARAMETER_6, SEC_COMMIT | SEC_LARGE_PAGES, 0, File::kData},
@@ -123,49 +123,6 @@ TEST_F(NtSections, CreateRefusesMisuseInOrderAndChangesNothing) {
     EXPECT_EQ(std::filesystem::file_size(directory_ / "data"), 10000U);
   }
   EXPECT_EQ(machine_->check(), "");
-}
-
-NTSTATUS named(HANDLE& out, std::u16string name, bool creates, ULONG attribute_bits = 0) {
-  UNICODE_STRING string{static_cast<USHORT>(name.size() * 2), static_cast<USHORT>(name.size() * 2), name.data()};
-  OBJECT_ATTRIBUTES attributes{
-      .Length = sizeof(OBJECT_ATTRIBUTES), .ObjectName = &string, .Attributes = attribute_bits};
-  LARGE_INTEGER size{};
-  size.QuadPart = kPage;
-  return creates ? NtCreateSection(&out, SECTION_ALL_ACCESS, &attributes, &size, PAGE_READWRITE, SEC_COMMIT, nullptr)
-                 : NtOpenSection(&out, SECTION_MAP_READ, &attributes);
-}
-
-TEST_F(NtSections, NamesAreFoundWithoutRegardToCaseWhileAHandleIsOpen) {
-  HANDLE first = nullptr;
-  HANDLE second = nullptr;
-  EXPECT_EQ(named(second, u"\\BaseNamedObjects\\Shared", false), STATUS_OBJECT_NAME_NOT_FOUND);
-  ASSERT_EQ(named(first, u"\\BaseNamedObjects\\Shared", true), STATUS_SUCCESS);
-  EXPECT_EQ(named(second, u"\\BaseNamedObjects\\SHARED", true), STATUS_OBJECT_NAME_COLLISION);
-  EXPECT_EQ(named(second, u"no root", false), STATUS_OBJECT_NAME_INVALID);
-  EXPECT_EQ(named(second, u"", false), STATUS_OBJECT_NAME_INVALID);
-  EXPECT_EQ(second, nullptr);
-  ASSERT_EQ(named(second, u"\\basenamedobjects\\shared", false), STATUS_SUCCESS);
-  // The handle grants what was asked for.
-  PVOID base = nullptr;
-  SIZE_T size = 0;
-  EXPECT_EQ(NtMapViewOfSection(second, NtCurrentProcess(), &base, 0, 0, nullptr, &size, ViewUnmap, 0, PAGE_READWRITE),
-            STATUS_ACCESS_DENIED);
-  const std::uint64_t writer = map(first);
-  const std::uint64_t reader = map(second, PAGE_READONLY);
-  std::uint64_t value = 0;
-  EXPECT_EQ(NtMachine::put(writer, 123), STATUS_SUCCESS);
-  EXPECT_EQ(NtMachine::get(reader, value), STATUS_SUCCESS);
-  EXPECT_EQ(value, 123U);
-  HANDLE third = nullptr;
-  EXPECT_EQ(named(third, u"\\BaseNamedObjects\\Shared", true, OBJ_OPENIF), STATUS_OBJECT_NAME_EXISTS);
-  for (const HANDLE handle : {first, second, third}) EXPECT_EQ(NtClose(handle), STATUS_SUCCESS);
-  EXPECT_EQ(named(third, u"\\BaseNamedObjects\\Shared", false), STATUS_OBJECT_NAME_NOT_FOUND);
-  // Views keep the memory.
-  EXPECT_EQ(NtMachine::get(reader, value), STATUS_SUCCESS);
-  EXPECT_EQ(machine_->check(), "");
-  EXPECT_EQ(NtUnmapViewOfSection(NtCurrentProcess(), NtMachine::pointer(reader + 5)), STATUS_SUCCESS);
-  EXPECT_EQ(NtUnmapViewOfSection(NtCurrentProcess(), NtMachine::pointer(writer)), STATUS_SUCCESS);
-  EXPECT_EQ(machine_->totals(), before_);
 }
 
 enum class Who : std::uint8_t { kGood, kBad, kWrongType, kWrongRights };
