@@ -33,8 +33,7 @@ Result<Vad> ProcessSpace::place_view(const Section& section, const ViewRequest& 
   const bool large = section.flags().large_pages;
   const PageCount granule = large ? pages_of(large_page_size(core_.mode)) : kAllocationGranularityPages;
   const std::uint64_t granularity = request.replaces_placeholder && !large ? kPageBytes : bytes_of(granule).value();
-  if ((request.base && request.base->value() % granularity != 0) ||
-      request.offset.value() % bytes_of(granule).value() != 0)
+  if ((request.base && request.base->value() % granularity != 0) || request.offset.value() % granularity != 0)
     return fail(Status::kMappedAlignment);
   const bool image = section.kind() == SectionKind::kImage;
   if (!image && !is_compatible(section.protection(), request.protection)) return fail(Status::kSectionProtection);
