@@ -15,8 +15,9 @@
  *   PagodaLeave();
  *   PagodaDestroyKernel(kernel);
  *
- * A call that fails changes nothing, its in/out parameters included (but for NtFreeUserPhysicalPages). Every call but
- * PagodaCreateKernel, PagodaDestroyKernel and PagodaEnter needs a thread that has entered a kernel, and says
+ * A call that fails changes nothing, its in/out parameters included (but for NtFreeUserPhysicalPages,
+ * NtUnlockVirtualMemory, and a ReturnLength, which says what is needed where a buffer has the wrong length). Every call
+ * but PagodaCreateKernel, PagodaDestroyKernel and PagodaEnter needs a thread that has entered a kernel, and says
  * STATUS_INVALID_HANDLE to others. Sources: reference/nt.md sections 1 and 5 to 9; Microsoft's public documentation.
  * docs/nt-choices.md lists what was chosen where they leave a doubt. */
 #ifndef PAGODA_NT_H
@@ -262,6 +263,7 @@ typedef struct _CLIENT_ID {
 #define PROCESS_SET_QUOTA 0x100U
 #define PROCESS_SET_INFORMATION 0x200U
 #define PROCESS_QUERY_INFORMATION 0x400U
+#define PROCESS_QUERY_LIMITED_INFORMATION 0x1000U
 #define PROCESS_ALL_ACCESS 0x1F0FFFU
 #define THREAD_ALL_ACCESS 0x1F03FFU
 
@@ -344,7 +346,7 @@ typedef struct _MEMORY_REGION_INFORMATION {
   ULONG AllocationProtect;
   ULONG RegionType; /* Bits as below. */
   SIZE_T RegionSize;
-  SIZE_T CommitSize;
+  SIZE_T CommitSize; /* Not before Windows 8: records that end here are taken, too. */
 } MEMORY_REGION_INFORMATION, *PMEMORY_REGION_INFORMATION;
 #define MEMORY_REGION_PRIVATE 0x1U
 #define MEMORY_REGION_MAPPED_DATA_FILE 0x2U
@@ -354,14 +356,31 @@ typedef struct _MEMORY_REGION_INFORMATION {
 #define MEMORY_REGION_DIRECT_MAPPED 0x20U
 
 typedef struct _MEMORY_WORKING_SET_EX_BLOCK {
-  ULONG_PTR Valid : 1;
-  ULONG_PTR ShareCount : 3;
-  ULONG_PTR Win32Protection : 11;
-  ULONG_PTR Shared : 1;
-  ULONG_PTR Node : 6;
-  ULONG_PTR Locked : 1;
-  ULONG_PTR LargePage : 1;
-  ULONG_PTR Reserved : 40;
+  __extension__ union {
+    __extension__ struct { /* Where Valid is 1. */
+      ULONG_PTR Valid : 1;
+      ULONG_PTR ShareCount : 3;
+      ULONG_PTR Win32Protection : 11;
+      ULONG_PTR Shared : 1;
+      ULONG_PTR Node : 6;
+      ULONG_PTR Locked : 1;
+      ULONG_PTR LargePage : 1;
+      ULONG_PTR Priority : 3;
+      ULONG_PTR Reserved : 3;
+      ULONG_PTR SharedOriginal : 1; /* Of a section, and not copied. */
+      ULONG_PTR Bad : 1;
+      ULONG_PTR ReservedUlong : 32;
+    };
+    struct { /* Where it is 0. */
+      ULONG_PTR Valid : 1;
+      ULONG_PTR Reserved0 : 14;
+      ULONG_PTR Shared : 1;
+      ULONG_PTR Reserved1 : 14;
+      ULONG_PTR SharedOriginal : 1;
+      ULONG_PTR Bad : 1;
+      ULONG_PTR ReservedUlong : 32;
+    } Invalid;
+  };
 } MEMORY_WORKING_SET_EX_BLOCK, *PMEMORY_WORKING_SET_EX_BLOCK;
 
 typedef struct _MEMORY_WORKING_SET_EX_INFORMATION {
@@ -372,6 +391,16 @@ typedef struct _MEMORY_WORKING_SET_EX_INFORMATION {
   } u1;
 } MEMORY_WORKING_SET_EX_INFORMATION, *PMEMORY_WORKING_SET_EX_INFORMATION;
 
+typedef enum _VIRTUAL_MEMORY_INFORMATION_CLASS {
+  VmPrefetchInformation = 0,
+  MaxVmInfoClass = 0x7FFFFFFF
+} VIRTUAL_MEMORY_INFORMATION_CLASS;
+
+typedef struct _MEMORY_RANGE_ENTRY {
+  PVOID VirtualAddress;
+  SIZE_T NumberOfBytes;
+} MEMORY_RANGE_ENTRY, *PMEMORY_RANGE_ENTRY;
+
 typedef enum _MEM_EXTENDED_PARAMETER_TYPE {
   MemExtendedParameterInvalidType = 0,
   MemExtendedParameterAddressRequirements = 1,
@@ -381,6 +410,13 @@ typedef enum _MEM_EXTENDED_PARAMETER_TYPE {
   MemExtendedParameterAttributeFlags = 5,
   MemExtendedParameterMax = 6
 } MEM_EXTENDED_PARAMETER_TYPE;
+
+#define MEM_EXTENDED_PARAMETER_GRAPHICS 0x1U
+#define MEM_EXTENDED_PARAMETER_NONPAGED 0x2U
+#define MEM_EXTENDED_PARAMETER_ZERO_PAGES_OPTIONAL 0x4U
+#define MEM_EXTENDED_PARAMETER_NONPAGED_LARGE 0x8U
+#define MEM_EXTENDED_PARAMETER_NONPAGED_HUGE 0x10U
+#define NUMA_NO_PREFERRED_NODE 0xFFFFFFFFU
 
 typedef struct _MEM_ADDRESS_REQUIREMENTS {
   PVOID LowestStartingAddress;
@@ -412,6 +448,9 @@ NTSTATUS NtProtectVirtualMemory(HANDLE ProcessHandle, PVOID* BaseAddress, PSIZE_
                                 PULONG OldProtect);
 NTSTATUS NtQueryVirtualMemory(HANDLE ProcessHandle, PVOID BaseAddress, MEMORY_INFORMATION_CLASS MemoryInformationClass,
                               PVOID MemoryInformation, SIZE_T MemoryInformationLength, PSIZE_T ReturnLength);
+NTSTATUS NtSetInformationVirtualMemory(HANDLE ProcessHandle, VIRTUAL_MEMORY_INFORMATION_CLASS VmInformationClass,
+                                       ULONG_PTR NumberOfEntries, PMEMORY_RANGE_ENTRY VirtualAddresses,
+                                       PVOID VmInformation, ULONG VmInformationLength);
 NTSTATUS NtLockVirtualMemory(HANDLE ProcessHandle, PVOID* BaseAddress, PSIZE_T RegionSize, ULONG MapType);
 NTSTATUS NtUnlockVirtualMemory(HANDLE ProcessHandle, PVOID* BaseAddress, PSIZE_T RegionSize, ULONG MapType);
 NTSTATUS NtReadVirtualMemory(HANDLE ProcessHandle, PVOID BaseAddress, PVOID Buffer, SIZE_T NumberOfBytesToRead,
@@ -525,6 +564,21 @@ typedef struct _VM_COUNTERS {
   SIZE_T PeakPagefileUsage;
 } VM_COUNTERS, *PVM_COUNTERS;
 
+typedef struct _VM_COUNTERS_EX {
+  SIZE_T PeakVirtualSize;
+  SIZE_T VirtualSize;
+  ULONG PageFaultCount;
+  SIZE_T PeakWorkingSetSize;
+  SIZE_T WorkingSetSize;
+  SIZE_T QuotaPeakPagedPoolUsage;
+  SIZE_T QuotaPagedPoolUsage;
+  SIZE_T QuotaPeakNonPagedPoolUsage;
+  SIZE_T QuotaNonPagedPoolUsage;
+  SIZE_T PagefileUsage;
+  SIZE_T PeakPagefileUsage;
+  SIZE_T PrivateUsage; /* What was committed: as PagefileUsage. */
+} VM_COUNTERS_EX, *PVM_COUNTERS_EX;
+
 #define NtCurrentProcess() ((HANDLE)(intptr_t)-1)
 #define NtCurrentThread() ((HANDLE)(intptr_t)-2)
 
@@ -604,7 +658,15 @@ typedef struct PAGODA_KERNEL_CONFIG {
   SIZE_T PagingFileBytes; /* Of the first paging file; zero: none. */
   const char* Directory;  /* Where NtCreateFile's files are, a path of the host; NULL: there are none. */
   ULONG Flags;
+  ULONG Version; /* PAGODA_VERSION_...; zero: 10.0 on AMD64, 5.2 on x86 and PAE. */
 } PAGODA_KERNEL_CONFIG;
+
+/* The version of Windows whose answers the kernel gives where they differ: docs/nt-choices.md. Every call and flag is
+ * there in each. */
+#define PAGODA_VERSION_5_0 0x0500U
+#define PAGODA_VERSION_5_2 0x0502U
+#define PAGODA_VERSION_6_1 0x0601U
+#define PAGODA_VERSION_10_0 0x0A00U
 
 #define PAGODA_KERNEL_3GB 0x1U /* 32-bit processes that know how reach 3 GB. */
 

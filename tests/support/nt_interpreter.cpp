@@ -44,14 +44,16 @@ void Interpreter::make_processes() {
        {Handles::kProcesses, static_cast<std::uint8_t>(Handles::kProcesses + 1), Handles::kEnded}) {
     h_[place] = machine_->create_process();
     owners_[place] = current_process();
-    first.handles[bits_of(h_[place])] = {ObjectType::kProcess, PROCESS_ALL_ACCESS, add_process(h_[place]), nullptr};
+    first.handles[bits_of(h_[place])] = {ObjectType::kProcess, granted_access(ObjectType::kProcess, PROCESS_ALL_ACCESS),
+                                         add_process(h_[place]), nullptr};
   }
   PAGODA_CHECK_EQ(NtTerminateProcess(h_[Handles::kEnded], 0), STATUS_SUCCESS);
   first.find(h_[Handles::kEnded])->process->ended = true;
   const ProcessPointer child = first.find(h_[Handles::kProcesses])->process;
   const auto weaker = [&](std::uint8_t place, AccessMask access) {
     h_[place] = machine_->with_access(h_[Handles::kProcesses], access);
-    first.handles[bits_of(h_[place])] = {ObjectType::kProcess, access, child, nullptr};
+    first.handles[bits_of(h_[place])] = {ObjectType::kProcess, granted_access(ObjectType::kProcess, access), child,
+                                         nullptr};
   };
   weaker(Handles::kMayQuery, PROCESS_QUERY_INFORMATION | PROCESS_VM_READ);
   weaker(Handles::kMayOperate, PROCESS_VM_OPERATION | PROCESS_VM_WRITE);
@@ -250,7 +252,8 @@ std::string Interpreter::check() {
   if (!current().ended)
     if (auto difference = check_process(current(), NtCurrentProcess()); !difference.empty()) return difference;
   for (const auto& [value, entry] : current().handles) {
-    if (entry.process == nullptr || entry.process->ended || entry.access != PROCESS_ALL_ACCESS) continue;
+    const bool has_all = (entry.access & PROCESS_ALL_ACCESS) == PROCESS_ALL_ACCESS;
+    if (entry.process == nullptr || entry.process->ended || !has_all) continue;
     auto difference = check_process(*entry.process, reinterpret_cast<HANDLE>(value));
     if (!difference.empty()) return difference;
   }

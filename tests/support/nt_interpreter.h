@@ -40,6 +40,7 @@ class Interpreter {
   [[nodiscard]] std::uint64_t highest_vad() const { return highest_vad_; }  // Where a region may end.
   [[nodiscard]] bool is_64_bit() const { return highest_user_ > ~std::uint32_t{0}; }
   [[nodiscard]] bool has_no_execute() const { return has_no_execute_; }
+  [[nodiscard]] bool has(Difference difference) const { return machine_->kernel().has(difference); }
   // Where regions may lie.
   [[nodiscard]] Limits limits() const;
   [[nodiscard]] std::uint64_t commit_limit() const;  // Pages.

@@ -67,9 +67,9 @@ SIZE_T size_of(MEMORY_INFORMATION_CLASS what) {
     case MemoryWorkingSetInformation:
       return sizeof(MEMORY_WORKING_SET_INFORMATION);
     case MemoryMappedFilenameInformation:
-      return sizeof(MEMORY_SECTION_NAME);
+      return 0;  // Only once it is known that there is a name.
     case MemoryRegionInformation:
-      return sizeof(MEMORY_REGION_INFORMATION);
+      return offsetof(MEMORY_REGION_INFORMATION, CommitSize);  // Vista's.
     case MemoryWorkingSetExInformation:
       return kWorkingSetRecord;
     default:
@@ -159,7 +159,10 @@ std::string QueryVirtualMemory::perform(Interpreter& in) const {
   if (what_class == MemoryWorkingSetInformation && expected == STATUS_SUCCESS && got == STATUS_INFO_LENGTH_MISMATCH)
     return "";
   if (auto difference = in.compare(*this, expected, got); !difference.empty()) return difference;
-  if (got != STATUS_SUCCESS) return written == kUntouched ? "" : to_string(*this) + " wrote a length";
+  if (got != STATUS_SUCCESS) {
+    const bool tells = got == STATUS_INFO_LENGTH_MISMATCH;  // What is needed.
+    return (written != kUntouched) == tells ? "" : to_string(*this) + " told a length, or none";
+  }
   const std::string difference = compare_answer(in, *whose, address, what_class, buffer, written);
   return difference.empty() ? "" : to_string(*this) + ": " + difference;
 }

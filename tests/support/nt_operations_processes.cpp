@@ -46,7 +46,7 @@ std::string DuplicateObject::perform(Interpreter& in) const {
     status = in.find_process(in.handle(target), PROCESS_DUP_HANDLE, to);
     if (status != STATUS_SUCCESS) return status;
     if (original == NtCurrentProcess()) {
-      entry = {ObjectType::kProcess, PROCESS_ALL_ACCESS, in.current_process(), nullptr};
+      entry = {ObjectType::kProcess, generic_mapping(ObjectType::kProcess).all, in.current_process(), nullptr};
     } else {
       const ModelEntry* const found = from->find(original);
       if (found == nullptr) return STATUS_INVALID_HANDLE;
@@ -86,8 +86,9 @@ std::string CreateProcess::perform(Interpreter& in) const {
   if (got != STATUS_SUCCESS) return "";
   const ProcessPointer process = in.add_process(handle);
   process->may_lock = parent_process->may_lock;
-  return in.take_handle(*this, out, handle, in.current_process(),
-                        {ObjectType::kProcess, PROCESS_ALL_ACCESS, process, nullptr});
+  return in.take_handle(
+      *this, out, handle, in.current_process(),
+      {ObjectType::kProcess, granted_access(ObjectType::kProcess, PROCESS_ALL_ACCESS), process, nullptr});
 }
 
 std::string TerminateProcess::perform(Interpreter& in) const {
@@ -113,11 +114,13 @@ std::string QueryInformationProcess::perform(Interpreter& in) const {
   const NTSTATUS expected = [&]() -> NTSTATUS {
     if (what_class != ProcessQuotaLimits && what_class != ProcessVmCounters) return STATUS_INVALID_INFO_CLASS;
     const bool fits = what_class == ProcessVmCounters
-                          ? bytes == sizeof(VM_COUNTERS)
+                          ? bytes == sizeof(VM_COUNTERS) || bytes == sizeof(VM_COUNTERS_EX)
                           : bytes == sizeof(QUOTA_LIMITS) || bytes == sizeof(QUOTA_LIMITS_EX);
     if (!fits) return STATUS_INFO_LENGTH_MISMATCH;
     if (no_buffer) return STATUS_ACCESS_VIOLATION;
-    return in.find_space(in.handle(process), PROCESS_QUERY_INFORMATION, whose);
+    const bool limited = in.has(Difference::kLimitedQueries);
+    return in.find_space(in.handle(process), limited ? PROCESS_QUERY_LIMITED_INFORMATION : PROCESS_QUERY_INFORMATION,
+                         whose);
   }();
   const NTSTATUS got =
       NtQueryInformationProcess(in.handle(process), what_class, no_buffer ? nullptr : buffer.data(), bytes, nullptr);

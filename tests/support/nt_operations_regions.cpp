@@ -34,6 +34,7 @@ class Allocation {
   [[nodiscard]] Limits& limits() { return limits_; }
   // What is wrong with the constants.
   [[nodiscard]] NTSTATUS expect_constants(bool extended) const {
+    if (!extended && has_unknown_type(type_) && in_.has(Difference::kPlainUnknownType)) return STATUS_INVALID_PARAMETER;
     if (!is_allocation_type(type_, extended)) return STATUS_INVALID_PARAMETER_5;
     return !protection_ || is_write_copy(*protection_) ? STATUS_INVALID_PAGE_PROTECTION : STATUS_SUCCESS;
   }
@@ -162,15 +163,16 @@ void AllocateVirtualMemoryEx::keep_to_model() {
 
 std::string AllocateVirtualMemoryEx::perform(Interpreter& in) const {
   Allocation allocation(in, *this);
-  const NTSTATUS expected = [&]() -> NTSTATUS {
+  const NTSTATUS numbered = [&]() -> NTSTATUS {
+    const bool good =
+        lowest % kAllocationGranularity == 0 && lowest <= in.highest_user() &&
+        (highest == 0 || ((highest + 1) % kPageBytes == 0 && highest <= in.highest_user() && highest > lowest)) &&
+        (alignment == 0 || (std::has_single_bit(alignment) && alignment >= kAllocationGranularity));
+    if (asks && !good) return STATUS_INVALID_PARAMETER;
     if (const NTSTATUS status = allocation.expect_constants(true); status != STATUS_SUCCESS) return status;
     if (range.no_base) return STATUS_ACCESS_VIOLATION;
     if (asks) {
-      const bool good =
-          range.base == 0 && lowest % kAllocationGranularity == 0 && lowest <= in.highest_vad() &&
-          (highest == 0 || ((highest + 1) % kPageBytes == 0 && highest <= in.highest_vad() && highest > lowest)) &&
-          (alignment == 0 || (std::has_single_bit(alignment) && alignment >= kAllocationGranularity));
-      if (!good) return STATUS_INVALID_PARAMETER;
+      if (range.base != 0) return STATUS_INVALID_PARAMETER;
       Limits& limits = allocation.limits();
       limits.first = std::max(limits.first, lowest >> kPageShift);
       if (highest != 0) limits.last = std::min(limits.last, highest >> kPageShift);
@@ -179,6 +181,7 @@ std::string AllocateVirtualMemoryEx::perform(Interpreter& in) const {
     if (range.no_size) return STATUS_ACCESS_VIOLATION;
     return allocation.expect_pages();
   }();
+  const NTSTATUS expected = without_number(numbered);
   if (expected == STATUS_SUCCESS && allocation.is_too_large()) return "";
   InOut in_out(range);
   MEM_ADDRESS_REQUIREMENTS requirements{NtMachine::pointer(lowest), NtMachine::pointer(highest), alignment};
@@ -218,7 +221,9 @@ std::string FreeVirtualMemory::perform(Interpreter& in) const {
   InOut in_out(range);
   const NTSTATUS got = NtFreeVirtualMemory(in.handle(process), in_out.base(), in_out.size(), type);
   if (auto difference = in.compare(*this, expected, got); !difference.empty()) return difference;
-  if (auto difference = in_out.compare(*this, got == STATUS_SUCCESS, pages); !difference.empty()) return difference;
+  const bool tells_none = range.size == 0 && type == MEM_DECOMMIT && in.has(Difference::kDecommitOfAllTellsNone);
+  const Pages told{pages.first, tells_none ? 0 : pages.count};
+  if (auto difference = in_out.compare(*this, got == STATUS_SUCCESS, told); !difference.empty()) return difference;
   if (got != STATUS_SUCCESS) return "";
   for (std::uint64_t page = pages.first; page < pages.end(); ++page) whose->forget(page);
   if (type == MEM_DECOMMIT) return "";

@@ -21,6 +21,13 @@ std::optional<Protection> protection_of(std::uint32_t page) {
   return with_modifier(kBases[base], modifier);
 }
 
+bool has_unknown_type(ULONG type) { return has(type, ~(MEM_COMMIT | MEM_RESERVE | MEM_TOP_DOWN | kOther)); }
+
+NTSTATUS without_number(NTSTATUS status) {
+  const bool numbered = status >= STATUS_INVALID_PARAMETER_1 && status <= STATUS_INVALID_PARAMETER_12;
+  return numbered ? STATUS_INVALID_PARAMETER : status;
+}
+
 bool is_allocation_type(ULONG type, bool extended) {
   const ULONG allowed = MEM_COMMIT | MEM_RESERVE | MEM_TOP_DOWN | kOther | (extended ? kPlaceholders : 0);
   if (has(type, ~allowed) || !has(type, MEM_COMMIT | MEM_RESERVE | MEM_RESET | MEM_RESET_UNDO)) return false;

@@ -33,6 +33,10 @@ inline std::uint8_t byte_at(std::uint64_t value, std::uint64_t i) {
 std::optional<mm::Protection> protection_of(std::uint32_t page);
 // Whether MEM_ constants go together. The second row.
 bool is_allocation_type(ULONG type, bool extended);
+// Whether they have one that the plain call does not know.
+bool has_unknown_type(ULONG type);
+// What an Ex call says for a status: none of the numbered ones.
+NTSTATUS without_number(NTSTATUS status);
 // Whether SEC_ constants do.
 bool is_section_type(ULONG flags);
 // The last byte that ZeroBits leaves; nothing if there are too many.

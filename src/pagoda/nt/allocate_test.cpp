@@ -35,9 +35,9 @@ constexpr auto kMisuses = std::to_array<Misuse>({
     {"22 zero bits, no type", STATUS_INVALID_PARAMETER_3, 22, 0},
     // Type.
     {"no type", STATUS_INVALID_PARAMETER_5, 0, 0, 0},
-    {"unknown bit", STATUS_INVALID_PARAMETER_5, 0, MEM_RESERVE | 0x10, 0},
+    {"unknown bit", STATUS_INVALID_PARAMETER, 0, MEM_RESERVE | 0x10, 0},
     {"only TOP_DOWN", STATUS_INVALID_PARAMETER_5, 0, MEM_TOP_DOWN},
-    {"DECOMMIT", STATUS_INVALID_PARAMETER_5, 0, MEM_RESERVE | MEM_DECOMMIT},
+    {"DECOMMIT", STATUS_INVALID_PARAMETER, 0, MEM_RESERVE | MEM_DECOMMIT},
     {"RESET and COMMIT", STATUS_INVALID_PARAMETER_5, 0, MEM_RESET | MEM_COMMIT},
     {"RESET and TOP_DOWN", STATUS_INVALID_PARAMETER_5, 0, MEM_RESET | MEM_TOP_DOWN},
     {"PHYSICAL without RESERVE", STATUS_INVALID_PARAMETER_5, 0, MEM_PHYSICAL},
@@ -50,7 +50,7 @@ constexpr auto kMisuses = std::to_array<Misuse>({
     {"LARGE_PAGES and RESET", STATUS_INVALID_PARAMETER_5, 0, MEM_LARGE_PAGES | MEM_COMMIT | MEM_RESET},
     {"LARGE_PAGES and WRITE_WATCH", STATUS_INVALID_PARAMETER_5, 0,
      MEM_LARGE_PAGES | MEM_COMMIT | MEM_RESERVE | MEM_WRITE_WATCH},
-    {"DOS_LIM", STATUS_INVALID_PARAMETER_5, 0, MEM_RESERVE | MEM_DOS_LIM},
+    {"DOS_LIM", STATUS_INVALID_PARAMETER, 0, MEM_RESERVE | MEM_DOS_LIM},
     // Protection.
     {"no protection", STATUS_INVALID_PAGE_PROTECTION, 0, MEM_RESERVE, 0, ~std::uint64_t{0}},
     {"two protections", STATUS_INVALID_PAGE_PROTECTION, 0, MEM_RESERVE, PAGE_READONLY | PAGE_READWRITE},
@@ -278,7 +278,7 @@ TEST(NtAllocateVirtualMemoryEx, ChecksAddressRequirements) {
     }
   }
   MEM_EXTENDED_PARAMETER unknown{};
-  unknown.Type = MemExtendedParameterNumaNode;
+  unknown.Type = MemExtendedParameterPartitionHandle;
   PVOID base = nullptr;
   SIZE_T size = kPage;
   EXPECT_EQ(NtAllocateVirtualMemoryEx(NtCurrentProcess(), &base, &size, MEM_RESERVE, PAGE_READWRITE, &unknown, 1),

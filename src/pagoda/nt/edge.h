@@ -36,6 +36,14 @@ constexpr Result<> probe(const Pointers*... pointers) {
   return require(((pointers != nullptr) && ...), Status::kAccessViolation);
 }
 
+// Of a caller's buffer for an information class: fails with kInfoLengthMismatch unless it `fits`, and then says how many
+// bytes are needed, where the caller wants to know.
+template <class Length>
+constexpr Result<> require_length(bool fits, Length needed, Length* told) {
+  if (!fits && told != nullptr) *told = needed;
+  return require(fits, Status::kInfoLengthMismatch);
+}
+
 // More than any array of a caller's has.
 inline constexpr ULONG_PTR kAbsurdCount = std::numeric_limits<ULONG_PTR>::max() / sizeof(ULONG_PTR);
 

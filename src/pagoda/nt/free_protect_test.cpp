@@ -81,7 +81,7 @@ NTSTATUS free_pages(std::uint64_t& base, SIZE_T& size, ULONG type) {
   return status;
 }
 
-TEST(NtFreeVirtualMemory, SizeZeroFreesTheWholeRegionAndSaysItsSize) {
+TEST(NtFreeVirtualMemory, SizeZeroMeansTheWholeRegion) {
   NtMachine m;
   const auto before = m.totals();
   make_region(m);
@@ -89,7 +89,7 @@ TEST(NtFreeVirtualMemory, SizeZeroFreesTheWholeRegionAndSaysItsSize) {
   SIZE_T size = 0;
   EXPECT_EQ(free_pages(base, size, MEM_DECOMMIT), STATUS_SUCCESS);
   EXPECT_EQ(base, kRegion);
-  EXPECT_EQ(size, 16 * kPage);
+  EXPECT_EQ(size, 0U);  // As Windows 10: version_test.cpp has the others.
   EXPECT_EQ(NtMachine::query(kRegion).State, MEM_RESERVE);
   base = kRegion;
   size = 0;

@@ -26,6 +26,8 @@ _Static_assert(sizeof(SECTION_IMAGE_INFORMATION) == 64, "SECTION_IMAGE_INFORMATI
 _Static_assert(sizeof(QUOTA_LIMITS) == 48 && sizeof(QUOTA_LIMITS_EX) == 88, "QUOTA_LIMITS");
 _Static_assert(offsetof(QUOTA_LIMITS_EX, Flags) == 80, "QUOTA_LIMITS_EX");
 _Static_assert(sizeof(VM_COUNTERS) == 88 && offsetof(VM_COUNTERS, PeakWorkingSetSize) == 24, "VM_COUNTERS");
+_Static_assert(sizeof(VM_COUNTERS_EX) == 96 && offsetof(VM_COUNTERS_EX, PrivateUsage) == 88, "VM_COUNTERS_EX");
+_Static_assert(sizeof(MEMORY_RANGE_ENTRY) == 16, "MEMORY_RANGE_ENTRY");
 _Static_assert(sizeof(MEM_ADDRESS_REQUIREMENTS) == 24 && sizeof(MEM_EXTENDED_PARAMETER) == 16, "Ex calls");
 _Static_assert(sizeof(FILE_STANDARD_INFORMATION) == 24, "FILE_STANDARD_INFORMATION");
 _Static_assert(STATUS_ACCESS_VIOLATION < 0 && !NT_SUCCESS(STATUS_PARTIAL_COPY) && NT_SUCCESS(STATUS_WAS_LOCKED),

@@ -40,6 +40,10 @@ Result<std::unique_ptr<Kernel>> create_kernel(const PAGODA_KERNEL_CONFIG& asked)
     config.manager.paging_files.push_back(
         {.name = "pagefile.sys", .minimum = paging_file, .maximum = std::max(bytes_of(most), paging_file)});
   }
+  if (asked.Version != 0) {
+    config.version = version_of(asked.Version);
+    PAGODA_TRY(require(config.version.has_value(), Status::kInvalidParameter));
+  }
   if (asked.Directory != nullptr) config.directory = asked.Directory;
   if ((asked.Flags & PAGODA_KERNEL_3GB) != 0) config.user_range = mm::UserRange::kLarge;
   return Kernel::create(config);

@@ -34,6 +34,7 @@ Kernel::Kernel(std::unique_ptr<machine::SimMachine> machine, std::unique_ptr<mm:
     : machine_(std::move(machine)),
       manager_(std::move(manager)),
       user_range_(config.user_range),
+      version_(config.version.value_or(default_version(config.machine.paging))),
       files_(&machine_->sim_disk(kFileDisk), config.directory),
       lock_(LockRank(LockClass::kObjects, 0)) {
   for (machine::SimProcessor* cpu : machine_->sim_processors()) free_processors_.push_back(cpu);

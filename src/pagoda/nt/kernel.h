@@ -10,6 +10,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "pagoda/machine/sim/sim_machine.h"
@@ -17,6 +18,7 @@
 #include "pagoda/nt/files.h"
 #include "pagoda/nt/objects.h"
 #include "pagoda/nt/process.h"
+#include "pagoda/nt/version.h"
 
 namespace pagoda::nt {
 
@@ -26,6 +28,7 @@ struct KernelConfig {
   mm::MemoryManagerConfig manager;
   std::filesystem::path directory;                    // The files' directory; empty: there are none.
   mm::UserRange user_range = mm::UserRange::kNormal;  // kLarge: /3GB, for images that are marked for it.
+  std::optional<Version> version;                     // None: the paging mode's default_version.
 };
 
 class Kernel {
@@ -44,6 +47,8 @@ class Kernel {
   [[nodiscard]] Files& files() { return files_; }
   [[nodiscard]] const std::shared_ptr<Process>& first_process() const { return first_process_; }
   [[nodiscard]] mm::UserRange user_range() const { return user_range_; }
+  // Whether it answers as newer versions do.
+  [[nodiscard]] bool has(Difference difference) const { return nt::has(version_, difference); }
 
   // A process with an empty address space.
   // Fails with: what MemoryManager::create_space says.
@@ -67,6 +72,7 @@ class Kernel {
   std::unique_ptr<machine::SimMachine> machine_;
   std::unique_ptr<mm::MemoryManager> manager_;
   mm::UserRange user_range_;
+  Version version_;
   Namespace names_;
   Files files_;
   mutable Lock lock_;

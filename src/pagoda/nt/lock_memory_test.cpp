@@ -114,5 +114,45 @@ TEST(NtLockVirtualMemory, LocksWholePagesOnceAndUnlocksThemTogether) {
   EXPECT_EQ(m.check(), "");
 }
 
+SIZE_T resident_bytes() {
+  VM_COUNTERS counters{};
+  PAGODA_CHECK_EQ(NtQueryInformationProcess(NtCurrentProcess(), ProcessVmCounters, &counters, sizeof counters, nullptr),
+                  STATUS_SUCCESS);
+  return counters.WorkingSetSize;
+}
+
+// Memory of the kinds that can be locked, each twice as it was written.
+TEST(NtUnlockVirtualMemory, TakesPagesThatAreNotLockedOutOfTheWorkingSet) {
+  for (const auto paging : {machine::PteFormat::kAmd64, machine::PteFormat::kPae, machine::PteFormat::kX86}) {
+    NtMachine m({.paging = paging});
+    m.allocate(kRegion, 8 * kPage);
+    LARGE_INTEGER section_size{.QuadPart = 8 * kPage};
+    HANDLE section = nullptr;
+    ASSERT_EQ(
+        NtCreateSection(&section, SECTION_ALL_ACCESS, nullptr, &section_size, PAGE_READWRITE, SEC_COMMIT, nullptr),
+        STATUS_SUCCESS);
+    PVOID view = nullptr;
+    SIZE_T size = 0;
+    ASSERT_EQ(
+        NtMapViewOfSection(section, NtCurrentProcess(), &view, 0, 0, nullptr, &size, ViewUnmap, 0, PAGE_READWRITE),
+        STATUS_SUCCESS);
+    for (const std::uint64_t region : {kRegion, bits_of(view)}) {
+      const SIZE_T before = resident_bytes();
+      for (std::uint64_t page = 0; page < 8; ++page) ASSERT_EQ(m.put(region + page * kPage, page + 1), STATUS_SUCCESS);
+      EXPECT_EQ(resident_bytes(), before + 8 * kPage);
+      PVOID base = NtMachine::pointer(region);
+      size = 8 * kPage;
+      EXPECT_EQ(NtUnlockVirtualMemory(NtCurrentProcess(), &base, &size, MAP_PROCESS), STATUS_NOT_LOCKED);
+      EXPECT_EQ(resident_bytes(), before);
+      for (std::uint64_t page = 0; page < 8; ++page) {
+        std::uint64_t value = 0;
+        ASSERT_EQ(m.get(region + page * kPage, value), STATUS_SUCCESS);
+        EXPECT_EQ(value, page + 1);
+      }
+    }
+    EXPECT_EQ(m.check(), "");
+  }
+}
+
 }  // namespace
 }  // namespace pagoda::nt

@@ -15,11 +15,13 @@ namespace {
 constexpr AccessMask kReadControl = 0x00020000;
 constexpr AccessMask kSynchronize = 0x00100000;
 constexpr AccessMask kStandardRightsRequired = 0x000F0000;
+constexpr AccessMask kQueryInformation = 0x400;  // Of a process.
+constexpr AccessMask kQueryLimitedInformation = 0x1000;
 
 constexpr GenericMapping kProcessMapping{.read = kReadControl | 0x410,
                                          .write = kReadControl | 0xBEB,
                                          .execute = kReadControl | kSynchronize,
-                                         .all = 0x1F0FFF};
+                                         .all = 0x1F1FFF};
 constexpr GenericMapping kThreadMapping{
     .read = kReadControl | 0x48, .write = kReadControl | 0x37, .execute = kReadControl | kSynchronize, .all = 0x1F03FF};
 constexpr GenericMapping kSectionMapping{.read = kReadControl | 0x5,
@@ -57,6 +59,8 @@ AccessMask granted_access(ObjectType type, AccessMask desired) {
   if ((desired & access_rights::kGenericWrite) != 0) granted |= mapping.write;
   if ((desired & access_rights::kGenericExecute) != 0) granted |= mapping.execute;
   if ((desired & (access_rights::kGenericAll | access_rights::kMaximumAllowed)) != 0) granted |= mapping.all;
+  // Who may ask for everything may ask for the little that PROCESS_QUERY_LIMITED_INFORMATION allows.
+  if (type == ObjectType::kProcess && (granted & kQueryInformation) != 0) granted |= kQueryLimitedInformation;
   return granted & mapping.all;
 }
 

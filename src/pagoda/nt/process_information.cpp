@@ -88,9 +88,9 @@ QUOTA_LIMITS_EX quota_limits(const Target& target) {
   return out;
 }
 
-VM_COUNTERS vm_counters(const Target& target) {
+VM_COUNTERS_EX vm_counters(const Target& target) {
   const mm::ProcessSpace::Statistics statistics = target.space().statistics();
-  VM_COUNTERS out{};
+  VM_COUNTERS_EX out{};
   out.PeakVirtualSize = bytes_of(statistics.peak_reserved).value();
   out.VirtualSize = bytes_of(statistics.reserved).value();
   out.PageFaultCount =
@@ -99,6 +99,7 @@ VM_COUNTERS vm_counters(const Target& target) {
   out.WorkingSetSize = bytes_of(statistics.working_set).value();
   out.PagefileUsage = bytes_of(statistics.commit).value();
   out.PeakPagefileUsage = bytes_of(statistics.peak_commit).value();
+  out.PrivateUsage = out.PagefileUsage;
   return out;
 }
 
@@ -109,27 +110,28 @@ struct ProcessQuery {
   ULONG* written = nullptr;
 };
 
-template <class Record, class Make>
-Result<> query(const Caller& caller, const ProcessQuery& request, ULONG size, const Make& make) {
-  PAGODA_TRY(require(request.size == size, Status::kInfoLengthMismatch));
+// Records grew from version to version: an older one is the beginning of a newer one, and is still taken.
+template <class Older, class Record, class Make>
+Result<> query(const Caller& caller, const ProcessQuery& request, AccessMask access, const Make& make) {
+  constexpr ULONG kOlder = sizeof(Older);
+  PAGODA_TRY(require_length(request.size == sizeof(Record) || request.size == kOlder, kOlder, request.written));
   PAGODA_TRY(probe(request.out));
-  const auto target = PAGODA_TRY(target_process(caller, request.process, PROCESS_QUERY_INFORMATION));
+  const auto target = PAGODA_TRY(target_process(caller, request.process, access));
   const Record record = make(target);
-  std::memcpy(request.out, &record, size);
-  if (request.written != nullptr) *request.written = size;
+  std::memcpy(request.out, &record, request.size);
+  if (request.written != nullptr) *request.written = request.size;
   return {};
 }
 
 Result<> query_information(const ProcessQuery& request, PROCESSINFOCLASS what) {
   auto* const caller = PAGODA_TRY(calling());
+  const AccessMask access =
+      caller->kernel().has(Difference::kLimitedQueries) ? PROCESS_QUERY_LIMITED_INFORMATION : PROCESS_QUERY_INFORMATION;
   switch (what) {
     case ProcessQuotaLimits:
-      // The plain record is the beginning of the extended one.
-      return query<QUOTA_LIMITS_EX>(
-          *caller, request, request.size == sizeof(QUOTA_LIMITS_EX) ? sizeof(QUOTA_LIMITS_EX) : sizeof(QUOTA_LIMITS),
-          quota_limits);
+      return query<QUOTA_LIMITS, QUOTA_LIMITS_EX>(*caller, request, access, quota_limits);
     case ProcessVmCounters:
-      return query<VM_COUNTERS>(*caller, request, sizeof(VM_COUNTERS), vm_counters);
+      return query<VM_COUNTERS, VM_COUNTERS_EX>(*caller, request, access, vm_counters);
     default:
       return fail(Status::kInvalidInfoClass);
   }

@@ -180,9 +180,11 @@ class Placeholders : public ::testing::Test {
                     STATUS_SUCCESS);
   }
 
-  [[nodiscard]] NTSTATUS map(std::uint64_t base, SIZE_T size, ULONG type = MEM_REPLACE_PLACEHOLDER) const {
+  [[nodiscard]] NTSTATUS map(std::uint64_t base, SIZE_T size, ULONG type = MEM_REPLACE_PLACEHOLDER,
+                             LONGLONG offset = 0) const {
     PVOID at = NtMachine::pointer(base);
-    return NtMapViewOfSectionEx(section_, NtCurrentProcess(), &at, nullptr, &size, type, PAGE_READWRITE, nullptr, 0);
+    LARGE_INTEGER from{.QuadPart = offset};
+    return NtMapViewOfSectionEx(section_, NtCurrentProcess(), &at, &from, &size, type, PAGE_READWRITE, nullptr, 0);
   }
   static NTSTATUS unmap(std::uint64_t base, ULONG flags) {
     return NtUnmapViewOfSectionEx(NtCurrentProcess(), NtMachine::pointer(base), flags);
@@ -198,7 +200,7 @@ TEST_F(Placeholders, ReserveAndReplaceRefuseMisuse) {
       {"with rights", STATUS_INVALID_PARAMETER, 0, kPage, kReservePlaceholder},
       {"committed", STATUS_INVALID_PARAMETER, 0, kPage, kReservePlaceholder | MEM_COMMIT, PAGE_NOACCESS},
       {"watched", STATUS_INVALID_PARAMETER, 0, kPage, kReservePlaceholder | MEM_WRITE_WATCH, PAGE_NOACCESS},
-      {"not reserved", STATUS_INVALID_PARAMETER_5, 0, kPage, MEM_RESERVE_PLACEHOLDER, PAGE_NOACCESS},
+      {"not reserved", STATUS_INVALID_PARAMETER, 0, kPage, MEM_RESERVE_PLACEHOLDER, PAGE_NOACCESS},
       {"both", STATUS_INVALID_PARAMETER, kBase, 16 * kPage, kReservePlaceholder | MEM_REPLACE_PLACEHOLDER,
        PAGE_NOACCESS},
       {"commit replaces nothing", STATUS_INVALID_PARAMETER, kBase, 16 * kPage, MEM_COMMIT | MEM_REPLACE_PLACEHOLDER},
@@ -216,8 +218,8 @@ TEST_F(Placeholders, ReserveAndReplaceRefuseMisuse) {
     EXPECT_EQ(machine_.regions(), regions);
   }
   // The plain call knows none of it.
-  EXPECT_EQ(allocate(0, kPage, kReservePlaceholder, PAGE_NOACCESS), STATUS_INVALID_PARAMETER_5);
-  EXPECT_EQ(allocate(kBase, 16 * kPage, kReplace), STATUS_INVALID_PARAMETER_5);
+  EXPECT_EQ(allocate(0, kPage, kReservePlaceholder, PAGE_NOACCESS), STATUS_INVALID_PARAMETER);
+  EXPECT_EQ(allocate(kBase, 16 * kPage, kReplace), STATUS_INVALID_PARAMETER);
   EXPECT_EQ(machine_.check(), "");
 }
 
@@ -275,6 +277,36 @@ TEST_F(Placeholders, SplitTakeMemoryAndViewsAndCoalesce) {
   machine_.release(kTaken);
   EXPECT_EQ(NtClose(section_), STATUS_SUCCESS);
   EXPECT_EQ(machine_.totals(), before_);
+}
+
+// Where a placeholder is replaced, bases and offsets go by pages; elsewhere by 64 KB.
+TEST_F(Placeholders, ViewsInTheirPlaceBeginAtAnyPageOfTheSection) {
+  ASSERT_EQ(release(kBase + 3 * kPage, kPage, MEM_RELEASE | MEM_PRESERVE_PLACEHOLDER), STATUS_SUCCESS);
+  struct Offset {
+    const char* what;
+    NTSTATUS status;
+    LONGLONG offset;
+    ULONG type = MEM_REPLACE_PLACEHOLDER;
+    std::uint64_t base = kBase + 3 * kPage;
+  };
+  for (const Offset& row : std::to_array<Offset>(
+           {{"between pages", STATUS_MAPPED_ALIGNMENT, 0x123},
+            {"base between pages", STATUS_MAPPED_ALIGNMENT, kPage, MEM_REPLACE_PLACEHOLDER, kBase + 5},
+            {"no placeholder is replaced", STATUS_MAPPED_ALIGNMENT, kPage, 0, 0},
+            {"beyond the section", STATUS_INVALID_VIEW_SIZE, 4 * kPage},
+            {"a page", STATUS_SUCCESS, 2 * kPage}})) {
+    SCOPED_TRACE(row.what);
+    EXPECT_EQ(map(row.base, kPage, row.type, row.offset), row.status);
+  }
+  ASSERT_EQ(map(kBase, 3 * kPage, MEM_REPLACE_PLACEHOLDER, kPage), STATUS_SUCCESS);
+  std::uint64_t value = 0;
+  ASSERT_EQ(NtMachine::put(kBase + 3 * kPage, 9), STATUS_SUCCESS);  // Page 2 of the section.
+  EXPECT_EQ(NtMachine::get(kBase + kPage, value), STATUS_SUCCESS);
+  EXPECT_EQ(value, 9U);
+  EXPECT_EQ(machine_.check(), "");
+  ASSERT_EQ(unmap(kBase, MEM_PRESERVE_PLACEHOLDER), STATUS_SUCCESS);
+  ASSERT_EQ(unmap(kBase + 3 * kPage, MEM_PRESERVE_PLACEHOLDER), STATUS_SUCCESS);
+  EXPECT_EQ(machine_.check(), "");
 }
 
 TEST_F(Placeholders, AViewThatReplacedNoneLeavesNone) {

@@ -187,7 +187,7 @@ Result<> query_section(const SectionQuery& request, SECTION_INFORMATION_CLASS wh
   PAGODA_TRY(require(what == SectionBasicInformation || what == SectionImageInformation, Status::kInvalidInfoClass));
   const SIZE_T needed =
       what == SectionBasicInformation ? sizeof(SECTION_BASIC_INFORMATION) : sizeof(SECTION_IMAGE_INFORMATION);
-  PAGODA_TRY(require(request.size >= needed, Status::kInfoLengthMismatch));
+  PAGODA_TRY(require_length(request.size >= needed, needed, request.written));
   PAGODA_TRY(probe(request.out));
   const auto object = PAGODA_TRY(object_from<SectionObject>(*caller, request.section, SECTION_QUERY));
   const mm::Section& section = object->section();

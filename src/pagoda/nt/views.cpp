@@ -104,12 +104,15 @@ Result<> map_plain(const Mapping& request, ULONG_PTR zero_bits) {
   });
 }
 
-Result<> map_extended(const Mapping& request, std::span<const MEM_EXTENDED_PARAMETER> parameters) {
+Result<> map_extended(const Mapping& request, std::span<const MEM_EXTENDED_PARAMETER> asked) {
   auto* const caller = PAGODA_TRY(calling());
+  const ExtendedParameters parameters = PAGODA_TRY(extended_parameters(*caller, asked));
   PAGODA_TRY(require(!has(request.type, ~(view_types(caller->kernel()) | MEM_REPLACE_PLACEHOLDER)),
                      Status::kInvalidParameter));
-  return map_view(*caller, request,
-                  [&](VirtualAddress base) { return address_requirements(*caller, parameters, pointer_to(base)); });
+  return with_plain_status(map_view(*caller, request, [&](VirtualAddress base) -> Result<mm::PlacementWishes> {
+    PAGODA_TRY(check_parameters(parameters, pointer_to(base), request.type));
+    return parameters.requirements.value_or(mm::PlacementWishes{});
+  }));
 }
 
 Result<> unmap(HANDLE process, PVOID address, mm::ProcessSpace::After after) {

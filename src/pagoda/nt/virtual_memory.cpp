@@ -12,10 +12,9 @@ constexpr ULONG kAllocationTypes = MEM_COMMIT | MEM_RESERVE | MEM_RESET | MEM_RE
                                    MEM_WRITE_WATCH | MEM_PHYSICAL | MEM_LARGE_PAGES;
 constexpr ULONG kExtendedAllocationTypes = kAllocationTypes | MEM_RESERVE_PLACEHOLDER | MEM_REPLACE_PLACEHOLDER;
 
-// The second row of 7.1.
-Result<> check_allocation_type(ULONG type, ULONG allowed) {
+// The second row of 7.1, but for bits that are unknown.
+Result<> check_allocation_type(ULONG type) {
   constexpr auto kBad = Status::kInvalidParameter5;
-  PAGODA_TRY(require(!has(type, ~allowed), kBad));
   PAGODA_TRY(require(has(type, MEM_COMMIT | MEM_RESERVE | MEM_RESET | MEM_RESET_UNDO), kBad));
   PAGODA_TRY(require(!has(type, MEM_RESET) || type == MEM_RESET, kBad));
   PAGODA_TRY(require(!has(type, MEM_RESET_UNDO) || type == MEM_RESET_UNDO, kBad));
@@ -112,7 +111,10 @@ Result<> allocate_plain(Allocation request, ULONG_PTR zero_bits) {
   auto* const caller = PAGODA_TRY(calling());
   const auto ceiling = PAGODA_TRY(mm::zero_bits_ceiling(caller->kernel().machine().paging(), zero_bits));
   if (zero_bits != 0) request.wishes.highest = ceiling;
-  PAGODA_TRY(check_allocation_type(request.type, kAllocationTypes));
+  PAGODA_TRY(require(!has(request.type, ~kAllocationTypes), caller->kernel().has(Difference::kPlainUnknownType)
+                                                                ? Status::kInvalidParameter
+                                                                : Status::kInvalidParameter5));
+  PAGODA_TRY(check_allocation_type(request.type));
   const auto protection = PAGODA_TRY(private_protection(request.protect));
   PAGODA_TRY(
       require(!has(request.type, MEM_PHYSICAL) || request.protect == PAGE_READWRITE, Status::kInvalidParameter6));
@@ -121,22 +123,23 @@ Result<> allocate_plain(Allocation request, ULONG_PTR zero_bits) {
   return allocate(*caller, request, protection);
 }
 
-Result<> allocate_extended(Allocation request, std::span<const MEM_EXTENDED_PARAMETER> parameters) {
+// In the order of Windows 10: the parameters themselves, the type, the protection, then what depends on the base.
+Result<> allocate_extended(Allocation request, std::span<const MEM_EXTENDED_PARAMETER> asked) {
+  constexpr auto kBad = Status::kInvalidParameter;
   auto* const caller = PAGODA_TRY(calling());
-  PAGODA_TRY(check_allocation_type(request.type, kExtendedAllocationTypes));
+  const ExtendedParameters parameters = PAGODA_TRY(extended_parameters(*caller, asked));
+  PAGODA_TRY(require(!has(request.type, ~kExtendedAllocationTypes), kBad));
+  PAGODA_TRY(check_allocation_type(request.type));
+  const bool is_placeholder = has(request.type, MEM_RESERVE_PLACEHOLDER);
+  PAGODA_TRY(require(!is_placeholder || request.type == (MEM_RESERVE | MEM_RESERVE_PLACEHOLDER), kBad));
+  PAGODA_TRY(require(!has(request.type, MEM_REPLACE_PLACEHOLDER) || has(request.type, MEM_RESERVE), kBad));
   const auto protection = PAGODA_TRY(private_protection(request.protect));
-  if (has(request.type, MEM_RESERVE_PLACEHOLDER)) {
-    PAGODA_TRY(require(request.type == (MEM_RESERVE | MEM_RESERVE_PLACEHOLDER) && request.protect == PAGE_NOACCESS,
-                       Status::kInvalidParameter));
-  }
-  PAGODA_TRY(require(!has(request.type, MEM_REPLACE_PLACEHOLDER) || has(request.type, MEM_RESERVE),
-                     Status::kInvalidParameter));
-  PAGODA_TRY(
-      require(!has(request.type, MEM_PHYSICAL) || request.protect == PAGE_READWRITE, Status::kInvalidParameter6));
+  PAGODA_TRY(require(!is_placeholder || request.protect == PAGE_NOACCESS, kBad));
+  PAGODA_TRY(require(!has(request.type, MEM_PHYSICAL) || request.protect == PAGE_READWRITE, kBad));
   PAGODA_TRY(probe(request.base));
   request.asked_base = *request.base;
-  const auto wishes = PAGODA_TRY(address_requirements(*caller, parameters, request.asked_base));
-  request.wishes = wishes;
+  PAGODA_TRY(check_parameters(parameters, request.asked_base, request.type));
+  request.wishes = parameters.requirements.value_or(mm::PlacementWishes{});
   return allocate(*caller, request, protection);
 }
 
@@ -171,7 +174,8 @@ Result<> free_memory(HANDLE process, PVOID* base_address, SIZE_T* region_size, U
   const VpnRange pages =
       PAGODA_TRY(releases ? target.space().release(cpu, base, size, mode) : target.space().decommit(cpu, base, size));
   *base_address = pointer_to(page_start(pages));
-  *region_size = byte_size(pages);
+  const bool tells_none = !releases && size.is_zero() && caller->kernel().has(Difference::kDecommitOfAllTellsNone);
+  *region_size = tells_none ? 0 : byte_size(pages);
   return {};
 }
 
@@ -209,8 +213,8 @@ NTSTATUS NtAllocateVirtualMemoryEx(HANDLE process, PVOID* base, PSIZE_T size, UL
                                    PMEM_EXTENDED_PARAMETER parameters, ULONG count) {
   using namespace pagoda::nt;
   if (count != 0 && parameters == nullptr) return STATUS_INVALID_PARAMETER;
-  return answer(allocate_extended({.process = process, .base = base, .size = size, .type = type, .protect = protect},
-                                  {parameters, count}));
+  return answer(with_plain_status(allocate_extended(
+      {.process = process, .base = base, .size = size, .type = type, .protect = protect}, {parameters, count})));
 }
 
 NTSTATUS NtFreeVirtualMemory(HANDLE process, PVOID* base, PSIZE_T size, ULONG type) {

@@ -2,6 +2,7 @@
 //
 //   trim_range      working set -> standby or modified; zeros -> zeroed list         cold
 //   make_resident   wherever the page is -> working set                              hot
+//   prefetch        file or paging file -> standby                                   soon to be hot
 //   discard         contents, slot, compressed bytes -> nothing; PTE -> demand zero  cold-discard
 //
 // Source: reference/virtualization.md section 5 ("Host reaction").
@@ -11,11 +12,22 @@
 #include <vector>
 
 #include "pagoda/base/try_reserve.h"
+#include "pagoda/mm/backing/entries_in.h"
 #include "pagoda/mm/backing/zero_pages.h"
 #include "pagoda/mm/fault/fault.h"
+#include "pagoda/mm/section/control_area.h"
 #include "pagoda/mm/ws/eviction_batch.h"
 
 namespace pagoda::mm {
+
+namespace {
+
+PageCount available(const Core& core) {
+  const LockGuard guard(core.pfns.lock);
+  return core.pfns.available();
+}
+
+}  // namespace
 
 PageCount ProcessSpace::trim_range(Processor& cpu, VpnRange pages) {
   const LockGuard guard(lock);
@@ -61,9 +73,8 @@ Result<PageCount> ProcessSpace::make_resident(Processor& cpu, VpnRange pages) {
         ++page;
         continue;
       }
-      const LockGuard pfn_guard(core_.pfns.lock);
       // What is hot must not push out what others use.
-      if (core_.pfns.available() < core_.tunables.minimum_free + kFaultReserve) return resident;
+      if (available(core_) < core_.tunables.minimum_free + kFaultReserve) return resident;
     }
     const machine::PageFault read{VirtualAddress(page), machine::Access::kRead, machine::Privilege::kUser, false,
                                   false};
@@ -72,6 +83,57 @@ Result<PageCount> ProcessSpace::make_resident(Processor& cpu, VpnRange pages) {
     if (status != Status::kSuccess) ++page;
   }
   return resident;
+}
+
+bool ProcessSpace::is_on_disk(const Processor& cpu, const Vad& vad, Vpn page) {
+  const PageInfo info = page_info_locked(cpu, page);
+  if (info.place == PagePlace::kPagingFile) return true;
+  if (!info.original || info.place == PagePlace::kWorkingSet) return false;
+  const ControlArea& area = *vad.control_area;
+  const PageCount at = vad.section_page_of(page);
+  const LockGuard guard(core_.pfns.lock);
+  RawPte raw = peek_prototype(core_, cpu, area.prototype_of(core_.codec, at));
+  if (raw == 0) raw = area.template_of(core_.codec, at);  // Not made yet.
+  const PteKind kind = core_.codec.kind(raw, PteHome::kSegment);
+  return kind == PteKind::kSubsection || (kind == PteKind::kPageFile && !core_.is_compressed(raw));
+}
+
+Vpn ProcessSpace::next_on_disk(const Processor& cpu, VpnRange pages) {
+  for (Vpn page = pages.first; page < pages.end();) {
+    const Vad* const vad = vads_.first_ending_after(page);
+    if (vad == nullptr || vad->range.first >= pages.end()) break;
+    page = std::max(page, vad->range.first);
+    const Vpn end = std::min(vad->range.end(), pages.end());
+    Vpn found = end;
+    if (vad->source == PageSource::kPrototype) {
+      // A page without an entry is where the section has it.
+      found = page;
+      while (found < end && !is_on_disk(cpu, *vad, found)) ++found;
+    } else {
+      tables_.for_each_in_memory(cpu, {page, end - page}, [&](Vpn at, PhysicalAddress, RawPte raw) {
+        lock.assert_held();
+        if (found == end && core_.codec.kind(raw) == PteKind::kPageFile && is_on_disk(cpu, *vad, at)) found = at;
+        return found == end;
+      });
+    }
+    if (found < end) return found;
+    page = end;
+  }
+  return pages.end();
+}
+
+Result<> ProcessSpace::prefetch(Processor& cpu, VpnRange pages) {
+  // More than is available would only push out what came first.
+  PageCount room = available(core_);
+  for (Vpn page = pages.first; page < pages.end() && !room.is_zero(); ++page, room -= 1_pages) {
+    {
+      const LockGuard guard(lock);
+      page = next_on_disk(cpu, {page, pages.end() - page});
+      if (page == pages.end()) return {};
+    }
+    if (!PAGODA_TRY(make_resident(cpu, {page, 1_pages})).is_zero()) trim_range(cpu, {page, 1_pages});
+  }
+  return {};
 }
 
 Result<> ProcessSpace::discard(Processor& cpu, VpnRange pages) {

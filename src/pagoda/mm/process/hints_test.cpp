@@ -86,6 +86,39 @@ TEST(HotHint, WaitsAsItsProcessorDoes) {
   EXPECT_EQ(t.check(), "");
 }
 
+TEST(Prefetch, ReadsWhatIsOnADiskAloneAndLeavesTheWorkingSetAsItIs) {
+  TestMachine t;
+  const VirtualAddress base = t.commit(PageCount(40));
+  t.fill(base, PageCount(30));
+  t.push_out();
+  t.must_touch(base);
+  ASSERT_TRUE(t.space().prefetch(t.cpu(), pages_at(base, 0, 40)));
+  EXPECT_EQ(t.resident(), 1_pages);
+  EXPECT_EQ(t.kind(TestMachine::page(base, 35)), PteKind::kZero);  // Never touched: nothing to read.
+  EXPECT_EQ(t.check(), "");
+  const std::uint64_t reads = t.faults(FaultKind::kPageFile);
+  EXPECT_EQ(t.differences(base, PageCount(30)), 0U);
+  EXPECT_EQ(t.faults(FaultKind::kPageFile), reads);
+  EXPECT_EQ(t.check(), "");
+}
+
+TEST(Prefetch, LeavesWhatIsInMemoryOrCannotBeRead) {
+  TestMachine t;
+  const VirtualAddress base = t.commit(PageCount(8));
+  t.fill(base, PageCount(8));
+  t.push_out();
+  ASSERT_TRUE(t.space().protect(t.cpu(), base, kPageSize, Protection::kNoAccess));
+  ASSERT_TRUE(t.space().prefetch(t.cpu(), pages_at(base, 0, 1)));
+  EXPECT_EQ(t.kind(base), PteKind::kPageFile);
+  ASSERT_TRUE(t.space().prefetch(t.cpu(), pages_at(base, 1, 1)));
+  EXPECT_EQ(t.kind(base + kPageSize), PteKind::kTransition);
+  const std::uint64_t faults = t.faults();
+  ASSERT_TRUE(t.space().prefetch(t.cpu(), pages_at(base, 1, 1)));
+  ASSERT_TRUE(t.space().prefetch(t.cpu(), {Vpn(1), PageCount(16)}));  // No region.
+  EXPECT_EQ(t.faults(), faults);
+  EXPECT_EQ(t.check(), "");
+}
+
 TEST(ColdDiscard, ForgetsPagesWhereverTheyAreAndKeepsTheirPromise) {
   TestMachineConfig config;
   config.tunables.compression_budget = PageCount(1);

@@ -128,21 +128,27 @@ Result<> ProcessSpace::lock_pages(Processor& cpu, VirtualAddress base, ByteCount
 Result<> ProcessSpace::unlock_pages(Processor& cpu, VirtualAddress base, ByteCount size, LockKind kind) {
   const auto pages = pages_covering(base, size);
   if (!pages || pages->last() > range().last()) return fail(Status::kInvalidParameter);
+  if (unlock_if_all_locked(cpu, *pages, kind)) return {};
+  trim_range(cpu, *pages);
+  return fail(Status::kNotLocked);
+}
+
+bool ProcessSpace::unlock_if_all_locked(Processor& cpu, VpnRange pages, LockKind kind) {
   const LockGuard guard(lock);
-  Vpn next = pages->first;  // All before are locked.
-  tables_.for_each_in_memory(cpu, *pages, [&](Vpn page, PhysicalAddress, RawPte raw) {
+  Vpn next = pages.first;  // All before are locked.
+  tables_.for_each_in_memory(cpu, pages, [&](Vpn page, PhysicalAddress, RawPte raw) {
     lock.assert_held();
     const std::uint32_t slot = working_set_slot(page, raw);
     if (page != next || slot == WorkingSet::kNoSlot || !working_set_[slot].is_locked(kind)) return false;
     ++next;
     return true;
   });
-  if (next != pages->end()) return fail(Status::kNotLocked);
-  tables_.for_each_in_memory(cpu, *pages, [&](Vpn page, PhysicalAddress, RawPte raw) {
+  if (next != pages.end()) return false;
+  tables_.for_each_in_memory(cpu, pages, [&](Vpn page, PhysicalAddress, RawPte raw) {
     lock.assert_held();
     unlock_page(cpu, working_set_slot(page, raw), kind);
   });
-  return {};
+  return true;
 }
 
 }  // namespace pagoda::mm

@@ -137,6 +137,23 @@ TEST(LockPages, UnlockChangesNothingUnlessAllAreLockedThatWay) {
   EXPECT_EQ(t.check(), "");
 }
 
+// Microsoft's VirtualUnlock: unlocking what is not locked takes it out of the working set.
+TEST(LockPages, UnlockOfPagesThatAreNotLockedTakesThemOutOfTheWorkingSet) {
+  TestMachine t(config_with_minimum(20));
+  const VirtualAddress base = t.commit(PageCount(8));
+  t.fill(base, PageCount(6));  // Two were never touched.
+  ASSERT_TRUE(t.space().lock_pages(t.cpu(), TestMachine::page(base, 1), kPageSize, kInWorkingSet));
+  ASSERT_TRUE(t.space().lock_pages(t.cpu(), TestMachine::page(base, 3), kPageSize, kInMemory));
+  EXPECT_EQ(status_of(t.space().unlock_pages(t.cpu(), base, 32_KiB, kInWorkingSet)), Status::kNotLocked);
+  EXPECT_EQ(t.resident(), 2_pages);  // However a page is locked, it stays.
+  EXPECT_EQ(t.kind(TestMachine::page(base, 1)), PteKind::kValid);
+  EXPECT_EQ(t.kind(TestMachine::page(base, 3)), PteKind::kValid);
+  EXPECT_EQ(t.count(PageState::kModified), 4_pages);
+  EXPECT_EQ(t.differences(base, PageCount(6)), 0U);
+  EXPECT_TRUE(t.space().unlock_pages(t.cpu(), TestMachine::page(base, 1), kPageSize, kInWorkingSet));
+  EXPECT_EQ(t.check(), "");
+}
+
 TEST(LockPages, BringsPagesInFromThePagingFile) {
   TestMachine t(config_with_minimum(20));
   const VirtualAddress base = t.commit(PageCount(4));

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "pagoda/mm/process/process_space.h"
+#include "pagoda/mm/section/control_area.h"
 
 namespace pagoda::mm {
 
@@ -28,6 +29,13 @@ PagePlace place_of(const Core& core, RawPte raw) PAGODA_REQUIRES(core.pfns.lock)
     default:
       return PagePlace::kNowhere;
   }
+}
+
+// Whether the section has a page there: it may end before the view, and have pages that are not committed.
+bool is_in_section(const Vad& vad, Vpn page) {
+  const ControlArea& area = *vad.control_area;
+  const PageCount at = vad.section_page_of(page);
+  return at < area.pages() && (!area.flags().reserve || area.committed.contains(at));
 }
 
 }  // namespace
@@ -105,11 +113,15 @@ PageInfo ProcessSpace::page_info(const Processor& cpu, VirtualAddress address) {
 PageInfo ProcessSpace::page_info_locked(const Processor& cpu, Vpn page) {
   const PteCodec& codec = core_.codec;
   PageInfo info;
+  const Vad* const vad = vads_.find(page);
+  const bool in_view = vad != nullptr && vad->control_area != nullptr;
   if (const PhysicalAddress entry = tables_.find_large(cpu, page); entry != PageTables::kNone) {
     if (const RawPte raw = core_.load(cpu, entry); PageTables::is_large(raw, PageTables::kLargeLevel)) {
-      const Vad* const vad = vads_.find(page);
       info.place = PagePlace::kWorkingSet;
       info.large = true;
+      info.shared = in_view;
+      info.original = in_view;
+      info.priority = kNormalPriority;
       info.pte = entry;
       info.frame = codec.frame(raw) + PageCount(page.value() % pages_of(large_page_size(core_.mode)).value());
       info.protection = vad != nullptr ? protection_of_zero_pte(*vad, page) : Protection::kNone;
@@ -133,6 +145,8 @@ PageInfo ProcessSpace::page_info_locked(const Processor& cpu, Vpn page) {
       const PfnEntry& entry = core_.pfns.entry(info.frame);
       info.dirty |= entry.modified != 0;
       info.shared = entry.prototype_pte != 0;
+      info.original = info.shared && in_view && !core_.prototypes.is_clone(entry.pte());
+      info.priority = entry.priority;
       info.share_count = entry.share_count;
       if (const std::uint32_t slot = working_set_slot(page, raw); slot != WorkingSet::kNoSlot)
         info.locked = working_set_[slot].is_locked();
@@ -143,9 +157,16 @@ PageInfo ProcessSpace::page_info_locked(const Processor& cpu, Vpn page) {
     case PagePlace::kTransfer:
       info.frame = codec.frame(raw);
       info.dirty = core_.pfns.entry(info.frame).modified != 0;
+      info.priority = core_.pfns.entry(info.frame).priority;
       return info;
     case PagePlace::kShared:
       info.shared = true;
+      info.original =
+          in_view && (codec.is_lookup_needed(raw) || !core_.prototypes.is_clone(codec.prototype_address(raw)));
+      return info;
+    case PagePlace::kNowhere:
+      info.original = raw == 0 && in_view && is_in_section(*vad, page);
+      info.shared = info.original;
       return info;
     default:
       return info;

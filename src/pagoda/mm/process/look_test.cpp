@@ -1,6 +1,7 @@
 // What page_info and residency say of a page, wherever it is.
 #include <gtest/gtest.h>
 
+#include "pagoda/mm/section/sections.h"
 #include "pagoda/mm/testing/test_machine.h"
 
 namespace pagoda::mm {
@@ -104,6 +105,37 @@ TEST_P(Look, ASharedPageSaysHowManyEntriesMapIt) {
   EXPECT_EQ(info.place, PagePlace::kWorkingSet);
   EXPECT_TRUE(info.shared);
   EXPECT_EQ(info.share_count, 1U);
+  t.manager().destroy_space(t.cpu(), child);
+  EXPECT_EQ(t.check(), "");
+}
+
+TEST_P(Look, APageOfAViewIsTheOriginalUntilItIsCopied) {
+  TestMachine t(config());
+  Section& section = **t.manager().sections().create(
+      t.cpu(), {.size = kPageSize * 3, .protection = Protection::kReadWrite, .flags = {.reserve = true}});
+  const VpnRange view = *t.space().map_view(
+      t.cpu(), section, {.commit = kPageSize * 2, .protection = Protection::kWriteCopy, .inherit = Inherit::kShare});
+  t.manager().sections().dereference(t.cpu(), section);
+  const VirtualAddress base(view.first);
+  const auto expect = [&](ProcessSpace& space, PagePlace place, bool shared, bool original) {
+    const PageInfo info = space.page_info(t.cpu(), base);
+    EXPECT_EQ(info.place, place);
+    EXPECT_EQ(info.shared, shared);
+    EXPECT_EQ(info.original, original);
+  };
+  const PageInfo not_committed = info_of(t, TestMachine::page(base, 2));
+  EXPECT_FALSE(not_committed.shared || not_committed.original);
+  expect(t.space(), PagePlace::kNowhere, true, true);
+  t.must_touch(base);
+  expect(t.space(), PagePlace::kWorkingSet, true, true);
+  EXPECT_EQ(info_of(t, base).priority, kNormalPriority);
+  t.space().empty_working_set(t.cpu());
+  EXPECT_TRUE(info_of(t, base).original);
+  t.must_put(base, 0, 1);
+  expect(t.space(), PagePlace::kWorkingSet, false, false);
+  ProcessSpace& child = **t.manager().clone_space(t.cpu(), t.space());
+  expect(t.space(), PagePlace::kWorkingSet, true, false);  // The fork shares the copy.
+  expect(child, PagePlace::kShared, true, false);
   t.manager().destroy_space(t.cpu(), child);
   EXPECT_EQ(t.check(), "");
 }

@@ -113,6 +113,9 @@ class ProcessSpace final : public RegionSpace {
   // Hot: committed pages are faulted in as if they were read, as long as memory is not short; pages that cannot be read
   // stay as they are. Returns how many of the range are resident now. Fails with: kPending.
   Result<PageCount> make_resident(Processor& cpu, VpnRange pages);
+  // Likely to be used soon: pages of which the only copy is on a disk are read into memory, as many as are available,
+  // and stay out of the working set. Pages that cannot be read stay where they are. Fails with: kPending.
+  Result<> prefetch(Processor& cpu, VpnRange pages);
   // Cold-discard: the contents of the range's pages, in one private region, are deleted; the next read finds zeros.
   // Committed stays committed, except where pages commit on touch: those give their charge back.
   // Fails with: kConflictingAddresses (not inside one private region of ordinary pages), kInvalidPageProtection (secured).
@@ -169,7 +172,9 @@ class ProcessSpace final : public RegionSpace {
   // 7.5), kGuardPageViolation (and the guard is consumed), kInPageError, kNoMemory, kPending. Fails with kWasLocked, a
   // success in NT: some page was locked already; all are now.
   Result<> lock_pages(Processor& cpu, VirtualAddress base, ByteCount size, LockKind kind);
-  // Fails with, having changed nothing: kInvalidParameter (no size, or out of reach), kNotLocked (a page is not).
+  // Fails with: kInvalidParameter (no size, or out of reach), kNotLocked (a page is not locked that way: then none is
+  // unlocked, and those that are not locked at all leave the working set, which programs use to give memory back).
+  // Source: Microsoft's VirtualUnlock.
   Result<> unlock_pages(Processor& cpu, VirtualAddress base, ByteCount size, LockKind kind);
 
   // --- Looking (look.cpp) ---
@@ -241,8 +246,13 @@ class ProcessSpace final : public RegionSpace {
   void reset_watch(Processor& cpu, WriteWatch& watch, VpnRange pages) PAGODA_REQUIRES(lock);
   // Whether a hot hint may bring in the page of the entry, which is not valid.
   [[nodiscard]] bool may_bring_in(const Processor& cpu, Vpn page, RawPte raw) PAGODA_REQUIRES(lock);
+  // Whether the page's contents are in a file or paging file alone; and the first of the range that is so, or its end.
+  [[nodiscard]] bool is_on_disk(const Processor& cpu, const Vad& vad, Vpn page) PAGODA_REQUIRES(lock);
+  [[nodiscard]] Vpn next_on_disk(const Processor& cpu, VpnRange pages) PAGODA_REQUIRES(lock);
   // Whether the pages may be locked, before any is.
   Result<> may_lock(Processor& cpu, VpnRange pages) PAGODA_REQUIRES(lock);
+  // Whether it has: one page that is not locked keeps all others locked.
+  bool unlock_if_all_locked(Processor& cpu, VpnRange pages, LockKind kind);
 
   Stacks stacks_ PAGODA_GUARDED_BY(lock);
   UserPages user_pages_;

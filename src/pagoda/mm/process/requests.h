@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "pagoda/base/units.h"
+#include "pagoda/mm/pfn/pfn_entry.h"
 #include "pagoda/mm/process/placement.h"
 #include "pagoda/mm/pte/protection.h"
 #include "pagoda/mm/region/region_kind.h"
@@ -54,7 +55,7 @@ struct ReserveRequest {
 struct ViewRequest {
   std::optional<VirtualAddress> base;  // 64 KB aligned; none: the manager chooses.
   PlacementWishes wishes;              // For a view that the manager places; those of based sections have their place.
-  ByteCount offset;                    // Into the section; 64 KB aligned.
+  ByteCount offset;                    // Into the section; 64 KB aligned, or 4 KB where it replaces a placeholder.
   ByteCount size;                      // Zero: to the end of the section.
   ByteCount commit;                    // A SEC_RESERVE section commits so much of the view's start.
   Protection protection = Protection::kReadWrite;
@@ -115,12 +116,14 @@ enum class PagePlace : std::uint8_t {
 struct PageInfo {
   PagePlace place = PagePlace::kNowhere;
   Pfn frame = kNoPfn;                         // kNoPfn: not in memory.
-  bool shared = false;                        // Mapped through a prototype PTE.
+  bool shared = false;                        // Mapped, or to be mapped, through a prototype PTE.
+  bool original = false;                      // A view's page as the section has it: nothing was copied.
   bool large = false;                         // Mapped by a large page.
   bool device = false;                        // The frame is not the PFN database's.
   bool locked = false;                        // In the working set.
   bool dirty = false;                         // The entry says that the page was written, or its frame is modified.
   Protection protection = Protection::kNone;  // What the mapping allows; kNone if the page is not mapped.
+  PagePriority priority = 0;                  // The frame's, if it is in memory.
   std::uint32_t share_count = 0;              // Entries that map the frame.
   PhysicalAddress pte;                        // The level-1 entry; kNone if its table does not exist.
 };

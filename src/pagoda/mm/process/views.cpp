@@ -37,10 +37,11 @@ Result<Vad> ProcessSpace::place_view(const Section& section, const ViewRequest& 
     return fail(Status::kInvalidParameter3);
   const bool large = section.flags().large_pages;
   const PageCount granule = large ? pages_of(large_page_size(core_.mode)) : kAllocationGranularityPages;
-  const bool on_page = (request.replaces_placeholder || request.base_on_page) && !large;
-  const std::uint64_t granularity = on_page ? kPageBytes : bytes_of(granule).value();
-  if ((request.base && request.base->value() % granularity != 0) ||
-      request.offset.value() % bytes_of(granule).value() != 0)
+  const std::uint64_t granularity = bytes_of(granule).value();
+  const bool offset_on_page = request.replaces_placeholder && !large;
+  const bool base_on_page = offset_on_page || (request.base_on_page && !large);
+  if ((request.base && request.base->value() % (base_on_page ? kPageBytes : granularity) != 0) ||
+      request.offset.value() % (offset_on_page ? kPageBytes : granularity) != 0)
     return fail(Status::kMappedAlignment);
   const bool image = section.kind() == SectionKind::kImage;
   // Who maps an image may ask for any protection: its sections' count.

@@ -28,6 +28,7 @@ struct NtMachineConfig {
   ByteCount paging_file = 4_MiB;
   std::filesystem::path directory;
   mm::UserRange user_range = mm::UserRange::kNormal;
+  std::optional<Version> version;
 };
 
 class NtMachine {
@@ -39,7 +40,8 @@ class NtMachine {
                          .paging_files =
                              {{.name = "pagefile.sys", .minimum = config.paging_file, .maximum = config.paging_file}}},
              .directory = config.directory,
-             .user_range = config.user_range})) {
+             .user_range = config.user_range,
+             .version = config.version})) {
     PAGODA_CHECK(Caller::enter(*kernel_).has_value());
   }
   NtMachine(const NtMachine&) = delete;
