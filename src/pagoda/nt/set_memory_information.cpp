@@ -1,5 +1,5 @@
-// NtSetInformationVirtualMemory. Source: Microsoft's PrefetchVirtualMemory; the statuses and their order as Wine's public
-// tests assert them of Windows 10.
+// NtSetInformationVirtualMemory. Source: Microsoft's PrefetchVirtualMemory; the statuses and their order are a choice
+// (docs/nt-choices.md).
 #include <algorithm>
 
 #include "pagoda/nt/edge.h"
