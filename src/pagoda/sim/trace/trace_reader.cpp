@@ -134,8 +134,8 @@ Input<TraceReader> TraceReader::from_bytes(std::string name, std::vector<std::ui
   std::uint32_t magic = 0;
   if (file.size() >= sizeof magic) std::memcpy(&magic, file.data(), sizeof magic);
   if (magic != ZSTD_MAGICNUMBER) {
-    return bad_input(
-        fmt::format("{}: not a page trace (no zstd frame); give a .vmpt.zst file made by `pagoda trace record`", name));
+    return bad_input(fmt::format(
+        "{}: not a page trace (no zstd frame); give a .vmpt.zst file made by `pagoda trace record` or `import`", name));
   }
   const format::SealState seal = format::check_seal(file);
   if (seal == format::SealState::kWrong) {
