@@ -172,12 +172,18 @@ std::string ExtendSection::perform(Interpreter& in) const {
 
 namespace {
 
+// MEM_DOS_LIM: on a page, wherever in it the caller points.
+std::uint64_t view_base(const MapViewOfSection& o) {
+  return has(o.type, MEM_DOS_LIM) ? o.range.base & ~kPageOffsetMask : o.range.base;
+}
+
 // What the call says to the section and the place, once its parameters are good; `pages` becomes the view.
 NTSTATUS expect_view(const MapViewOfSection& o, const ModelSection& section, Protection protection,
                      std::uint64_t offset, const ModelProcess& whose, const Limits& limits, std::uint64_t last_page,
                      Pages& pages) {
-  const Range& range = o.range;
-  if (range.base % kAllocationGranularity != 0 || offset % kAllocationGranularity != 0) return STATUS_MAPPED_ALIGNMENT;
+  const Range range{.base = view_base(o), .size = o.range.size};
+  const std::uint64_t alignment = has(o.type, MEM_DOS_LIM) ? kPageBytes : kAllocationGranularity;
+  if (range.base % alignment != 0 || offset % kAllocationGranularity != 0) return STATUS_MAPPED_ALIGNMENT;
   if (!is_compatible(section.protection, protection)) return STATUS_SECTION_PROTECTION;
   if (offset >= section.pages * kPageBytes) return STATUS_INVALID_VIEW_SIZE;
   const std::uint64_t rest = section.pages - offset / kPageBytes;
@@ -215,13 +221,15 @@ std::string MapViewOfSection::perform(Interpreter& in) const {
     if (inherit != ViewShare && inherit != ViewUnmap) return STATUS_INVALID_PARAMETER_8;
     if (has(type, ~(MEM_TOP_DOWN | MEM_LARGE_PAGES | MEM_DOS_LIM | SEC_NO_CHANGE | MEM_RESERVE)))
       return STATUS_INVALID_PARAMETER_9;
+    if (has(type, MEM_DOS_LIM) && in.is_64_bit()) return STATUS_INVALID_PARAMETER_9;
     if (!protection) return STATUS_INVALID_PAGE_PROTECTION;
     if (range.no_base || range.no_size) return STATUS_ACCESS_VIOLATION;
-    if (range.base > in.highest_vad() || (range.size != 0 && range.size - 1 > in.highest_vad() - range.base))
+    const std::uint64_t base = view_base(*this);
+    if (base > in.highest_vad() || (range.size != 0 && range.size - 1 > in.highest_vad() - base))
       return STATUS_INVALID_PARAMETER_3;
     if (zero_bits != 0) {
       const auto ceiling = ceiling_of(in.is_64_bit(), zero_bits);
-      if (!ceiling || range.base > *ceiling) return STATUS_INVALID_PARAMETER_4;
+      if (!ceiling || base > *ceiling) return STATUS_INVALID_PARAMETER_4;
       limits.last = std::min(limits.last, *ceiling >> kPageShift);
     }
     NTSTATUS status = in.find_space(in.handle(process), PROCESS_VM_OPERATION, whose);

@@ -28,6 +28,8 @@ std::string_view name(Status status) {
       return "STATUS_WORKING_SET_LIMIT_RANGE";
     case Status::kImageNotAtBase:
       return "STATUS_IMAGE_NOT_AT_BASE";
+    case Status::kImageMachineTypeMismatch:
+      return "STATUS_IMAGE_MACHINE_TYPE_MISMATCH";
     case Status::kWasLocked:
       return "STATUS_WAS_LOCKED";
     case Status::kGuardPageViolation:
@@ -122,6 +124,8 @@ std::string_view name(Status status) {
       return "STATUS_WORKING_SET_QUOTA";
     case Status::kNotSupported:
       return "STATUS_NOT_SUPPORTED";
+    case Status::kNotSameDevice:
+      return "STATUS_NOT_SAME_DEVICE";
     case Status::kInvalidParameter1:
       return "STATUS_INVALID_PARAMETER_1";
     case Status::kInvalidParameter2:
@@ -150,14 +154,22 @@ std::string_view name(Status status) {
       return "STATUS_STACK_OVERFLOW";
     case Status::kProcessIsTerminating:
       return "STATUS_PROCESS_IS_TERMINATING";
+    case Status::kInvalidImageNeFormat:
+      return "STATUS_INVALID_IMAGE_NE_FORMAT";
     case Status::kMappedFileSizeZero:
       return "STATUS_MAPPED_FILE_SIZE_ZERO";
     case Status::kPagefileQuotaExceeded:
       return "STATUS_PAGEFILE_QUOTA_EXCEEDED";
     case Status::kCommitmentLimit:
       return "STATUS_COMMITMENT_LIMIT";
+    case Status::kInvalidImageLeFormat:
+      return "STATUS_INVALID_IMAGE_LE_FORMAT";
     case Status::kInvalidImageNotMz:
       return "STATUS_INVALID_IMAGE_NOT_MZ";
+    case Status::kInvalidImageProtect:
+      return "STATUS_INVALID_IMAGE_PROTECT";
+    case Status::kInvalidImageWin16:
+      return "STATUS_INVALID_IMAGE_WIN_16";
     case Status::kInvalidAddress:
       return "STATUS_INVALID_ADDRESS";
     case Status::kNoPagefile:
@@ -172,6 +184,8 @@ std::string_view name(Status status) {
       return "STATUS_USER_MAPPED_FILE";
     case Status::kCommitmentMinimum:
       return "STATUS_COMMITMENT_MINIMUM";
+    case Status::kInvalidImageWin64:
+      return "STATUS_INVALID_IMAGE_WIN_64";
   }
   return "";
 }

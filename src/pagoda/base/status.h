@@ -25,6 +25,7 @@ enum class [[nodiscard]] Status : std::uint32_t {
   kObjectNameExists = 0x40000000,
   kWorkingSetLimitRange = 0x40000002,
   kImageNotAtBase = 0x40000003,
+  kImageMachineTypeMismatch = 0x4000000E,
   kWasLocked = 0x40000019,
   kGuardPageViolation = 0x80000001,
   kBufferOverflow = 0x80000005,
@@ -72,6 +73,7 @@ enum class [[nodiscard]] Status : std::uint32_t {
   kMemoryNotAllocated = 0xC00000A0,
   kWorkingSetQuota = 0xC00000A1,
   kNotSupported = 0xC00000BB,
+  kNotSameDevice = 0xC00000D4,
   kInvalidParameter1 = 0xC00000EF,
   kInvalidParameter2 = 0xC00000F0,
   kInvalidParameter3 = 0xC00000F1,
@@ -86,10 +88,14 @@ enum class [[nodiscard]] Status : std::uint32_t {
   kInvalidParameter12 = 0xC00000FA,
   kStackOverflow = 0xC00000FD,
   kProcessIsTerminating = 0xC000010A,
+  kInvalidImageNeFormat = 0xC000011B,
   kMappedFileSizeZero = 0xC000011E,
   kPagefileQuotaExceeded = 0xC000012C,
   kCommitmentLimit = 0xC000012D,
+  kInvalidImageLeFormat = 0xC000012E,
   kInvalidImageNotMz = 0xC000012F,
+  kInvalidImageProtect = 0xC0000130,
+  kInvalidImageWin16 = 0xC0000131,
   kInvalidAddress = 0xC0000141,
   kNoPagefile = 0xC0000147,
   kFloppyVolume = 0xC0000164,
@@ -97,6 +103,7 @@ enum class [[nodiscard]] Status : std::uint32_t {
   kMappedAlignment = 0xC0000220,
   kUserMappedFile = 0xC0000243,
   kCommitmentMinimum = 0xC00002C8,
+  kInvalidImageWin64 = 0xC000035A,
 };
 
 // NT's name for the status ("STATUS_COMMITMENT_LIMIT"), or its value in hex.

@@ -13,11 +13,13 @@ struct Known {
   std::string_view name;
 };
 
-// reference/nt.md section 1; STATUS_PENDING and STATUS_IO_DEVICE_ERROR from Microsoft's list of NTSTATUS values.
+// reference/nt.md section 1; STATUS_PENDING, STATUS_IO_DEVICE_ERROR, STATUS_NOT_SAME_DEVICE and those of programs that
+// are no images of the machine from Microsoft's list of NTSTATUS values.
 constexpr std::array kKnown{
     Known{Status::kSuccess, 0x00000000, "STATUS_SUCCESS"},
     Known{Status::kPending, 0x00000103, "STATUS_PENDING"},
     Known{Status::kWorkingSetLimitRange, 0x40000002, "STATUS_WORKING_SET_LIMIT_RANGE"},
+    Known{Status::kImageMachineTypeMismatch, 0x4000000E, "STATUS_IMAGE_MACHINE_TYPE_MISMATCH"},
     Known{Status::kWasLocked, 0x40000019, "STATUS_WAS_LOCKED"},
     Known{Status::kGuardPageViolation, 0x80000001, "STATUS_GUARD_PAGE_VIOLATION"},
     Known{Status::kInvalidInfoClass, 0xC0000003, "STATUS_INVALID_INFO_CLASS"},
@@ -45,15 +47,21 @@ constexpr std::array kKnown{
     Known{Status::kFreeVmNotAtBase, 0xC000009F, "STATUS_FREE_VM_NOT_AT_BASE"},
     Known{Status::kMemoryNotAllocated, 0xC00000A0, "STATUS_MEMORY_NOT_ALLOCATED"},
     Known{Status::kWorkingSetQuota, 0xC00000A1, "STATUS_WORKING_SET_QUOTA"},
+    Known{Status::kNotSameDevice, 0xC00000D4, "STATUS_NOT_SAME_DEVICE"},
     Known{Status::kInvalidParameter1, 0xC00000EF, "STATUS_INVALID_PARAMETER_1"},
     Known{Status::kInvalidParameter2, 0xC00000F0, "STATUS_INVALID_PARAMETER_2"},
     Known{Status::kInvalidParameter3, 0xC00000F1, "STATUS_INVALID_PARAMETER_3"},
     Known{Status::kInvalidParameter4, 0xC00000F2, "STATUS_INVALID_PARAMETER_4"},
     Known{Status::kInvalidParameter5, 0xC00000F3, "STATUS_INVALID_PARAMETER_5"},
     Known{Status::kInvalidParameter6, 0xC00000F4, "STATUS_INVALID_PARAMETER_6"},
+    Known{Status::kInvalidImageNeFormat, 0xC000011B, "STATUS_INVALID_IMAGE_NE_FORMAT"},
     Known{Status::kCommitmentLimit, 0xC000012D, "STATUS_COMMITMENT_LIMIT"},
+    Known{Status::kInvalidImageLeFormat, 0xC000012E, "STATUS_INVALID_IMAGE_LE_FORMAT"},
+    Known{Status::kInvalidImageProtect, 0xC0000130, "STATUS_INVALID_IMAGE_PROTECT"},
+    Known{Status::kInvalidImageWin16, 0xC0000131, "STATUS_INVALID_IMAGE_WIN_16"},
     Known{Status::kNoPagefile, 0xC0000147, "STATUS_NO_PAGEFILE"},
     Known{Status::kIoDeviceError, 0xC0000185, "STATUS_IO_DEVICE_ERROR"},
+    Known{Status::kInvalidImageWin64, 0xC000035A, "STATUS_INVALID_IMAGE_WIN_64"},
 };
 
 TEST(Status, HasNtsValuesAndNames) {

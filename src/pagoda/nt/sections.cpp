@@ -31,16 +31,18 @@ Result<> check_flags(const SectionCreation& request) {
   const ULONG flags = request.flags;
   PAGODA_TRY(require((flags & ~kAttributes) == 0, kBad));  // SEC_FILE, too: it is told, never asked for.
   PAGODA_TRY(require(std::has_single_bit(flags & kTypes), kBad));
-  PAGODA_TRY(require(!has(flags, SEC_IMAGE) || (flags & ~(SEC_IMAGE | SEC_BASED)) == 0, kBad));
+  PAGODA_TRY(require(!has(flags, SEC_IMAGE) || flags == SEC_IMAGE_NO_EXECUTE || (flags & ~(SEC_IMAGE | SEC_BASED)) == 0,
+                     kBad));
   PAGODA_TRY(require(!has(flags, SEC_LARGE_PAGES) || (has(flags, SEC_COMMIT) && request.file == nullptr), kBad));
   return {};
 }
 
-// What a section may be protected with: rights alone, and some.
-Result<mm::Protection> section_protection(ULONG protect) {
-  auto protection = mm::protection_from_page(protect);
-  if (protection && (mm::base_of(*protection) != *protection || protect == PAGE_NOACCESS))
-    return fail(Status::kInvalidPageProtection);
+// What a section may be protected with: rights alone, and some. An image that is not to be executed is to be read.
+Result<mm::Protection> section_protection(ULONG flags, ULONG protect) {
+  const auto protection = PAGODA_TRY(mm::protection_from_page(protect));
+  const bool is_bad = mm::base_of(protection) != protection || protect == PAGE_NOACCESS ||
+                      (flags == SEC_IMAGE_NO_EXECUTE && protect != PAGE_READONLY);
+  PAGODA_TRY(require(!is_bad, Status::kInvalidPageProtection));
   return protection;
 }
 
@@ -71,7 +73,7 @@ Result<> create_section(const SectionCreation& request) {
   auto* const called_by = PAGODA_TRY(calling());
   const Caller& caller = *called_by;
   PAGODA_TRY(check_flags(request));
-  const auto protection = PAGODA_TRY(section_protection(request.protect));
+  const auto protection = PAGODA_TRY(section_protection(request.flags, request.protect));
   PAGODA_TRY(probe(request.out));
   mm::SectionRequest section{.protection = protection};
   if (request.maximum_size != nullptr)
@@ -105,9 +107,10 @@ Result<> create_section(const SectionCreation& request) {
   section.flags = {.reserve = has(request.flags, SEC_RESERVE) && request.file == nullptr,
                    .based = has(request.flags, SEC_BASED),
                    .no_change = has(request.flags, SEC_NO_CHANGE),
-                   .no_cache = has(request.flags, SEC_NOCACHE),
+                   .no_cache = has(request.flags, SEC_NOCACHE) && !is_image,
                    .write_combine = has(request.flags, SEC_WRITECOMBINE),
-                   .large_pages = has(request.flags, SEC_LARGE_PAGES)};
+                   .large_pages = has(request.flags, SEC_LARGE_PAGES),
+                   .no_execute = request.flags == SEC_IMAGE_NO_EXECUTE};
   auto* const created = PAGODA_TRY(kernel.manager().sections().create(caller.cpu(), section));
   const ObjectUse made(std::make_shared<SectionObject>(kernel, *created));
   if (name) {
@@ -142,7 +145,7 @@ ULONG attributes_of(const mm::Section& section) {
       out = SEC_FILE;
       break;
     case mm::SectionKind::kImage:
-      out = SEC_FILE | SEC_IMAGE;
+      out = SEC_FILE | (flags.no_execute ? SEC_IMAGE_NO_EXECUTE : SEC_IMAGE);
       break;
   }
   if (flags.based) out |= SEC_BASED;
@@ -166,7 +169,7 @@ SECTION_IMAGE_INFORMATION image_information(const mm::Section& section) {
   info.DllCharacteristics = image.dll_characteristics;
   info.Machine = static_cast<USHORT>(image.machine);
   info.ImageContainsCode = image.contains_code ? 1 : 0;
-  info.LoaderFlags = image.loader_flags;
+  info.LoaderFlags = image.has_com_descriptor ? 1 : 0;
   info.ImageFileSize = static_cast<ULONG>(section.control_area().file()->size().value());
   info.CheckSum = image.checksum;
   return info;
@@ -198,7 +201,7 @@ Result<> query_section(const SectionQuery& request, SECTION_INFORMATION_CLASS wh
   SECTION_BASIC_INFORMATION info{};
   if (section.based_at()) info.BaseAddress = pointer_to(*section.based_at());
   info.AllocationAttributes = attributes_of(section);
-  info.MaximumSize.QuadPart = static_cast<LONGLONG>(section.size().value());
+  info.MaximumSize.QuadPart = static_cast<LONGLONG>(section.maximum_size().value());
   std::memcpy(request.out, &info, sizeof info);
   if (request.written != nullptr) *request.written = sizeof info;
   return {};

@@ -1,5 +1,5 @@
-// NtMapViewOfSection(Ex), NtUnmapViewOfSection(Ex), NtFlushVirtualMemory. Checks stand in the order of reference/nt.md
-// 6.2 and 7.6; those that need the section are mm's.
+// NtMapViewOfSection(Ex), NtUnmapViewOfSection(Ex), NtAreMappedFilesTheSame, NtFlushVirtualMemory. Checks stand in the
+// order of reference/nt.md 6.2 and 7.6; those that need the section are mm's.
 #include <array>
 
 #include "pagoda/mm/section/pe_image.h"
@@ -11,8 +11,13 @@ namespace pagoda::nt {
 
 namespace {
 
-constexpr ULONG kViewTypes = MEM_TOP_DOWN | MEM_LARGE_PAGES | MEM_DOS_LIM | SEC_NO_CHANGE | MEM_RESERVE;
-constexpr ULONG kExtendedViewTypes = kViewTypes | MEM_REPLACE_PLACEHOLDER;
+bool is_64_bit(Kernel& kernel) { return kernel.machine().paging().format == machine::PteFormat::kAmd64; }
+
+// MEM_DOS_LIM is for programs of 32-bit systems.
+ULONG view_types(Kernel& kernel) {
+  constexpr ULONG kAll = MEM_TOP_DOWN | MEM_LARGE_PAGES | SEC_NO_CHANGE | MEM_RESERVE;
+  return is_64_bit(kernel) ? kAll : kAll | MEM_DOS_LIM;
+}
 
 // What a view of the protection needs of the section's handle. NT: MmMakeSectionAccess, by the five-bit rights.
 AccessMask section_access(mm::Protection protection) {
@@ -39,12 +44,24 @@ struct Mapping {
   ULONG protect = 0;
 };
 
+// What is told of a view that was mapped, beside that it was: its image is for another machine, or not where it wants
+// to be.
+Result<> placed(Kernel& kernel, const mm::Section& section, VirtualAddress view, ByteCount offset) {
+  const mm::ImageLayout* const image = section.image();
+  if (image == nullptr) return {};
+  const auto native = is_64_bit(kernel) ? mm::PeMachine::kAmd64 : mm::PeMachine::kI386;
+  PAGODA_TRY(require(image->machine == native, Status::kImageMachineTypeMismatch));
+  return require(section.is_at_base(view, offset), Status::kImageNotAtBase);
+}
+
 // After the inheritance and the type: `limit` looks at the base and says where the view may lie.
 template <class Limit>
 Result<> map_view(const Caller& caller, const Mapping& request, const Limit& limit) {
   const auto protection = PAGODA_TRY(mm::protection_from_page(request.protect));
   PAGODA_TRY(probe(request.base, request.size));
-  const VirtualAddress base = address_of(*request.base);
+  const bool on_page = has(request.type, MEM_DOS_LIM);
+  const VirtualAddress given = address_of(*request.base);
+  const VirtualAddress base = on_page ? VirtualAddress(given.vpn()) : given;
   const ByteCount size(*request.size);
   const VirtualAddress highest = highest_vad_address(caller);
   PAGODA_TRY(require(base <= highest && ends_by(base, size, highest), Status::kInvalidParameter3));
@@ -60,7 +77,8 @@ Result<> map_view(const Caller& caller, const Mapping& request, const Limit& lim
       .inherit = static_cast<mm::Inherit>(request.inherit),
       .no_change = has(request.type, SEC_NO_CHANGE),
       .extendable = has(request.type, MEM_RESERVE),
-      .replaces_placeholder = has(request.type, MEM_REPLACE_PLACEHOLDER)};
+      .replaces_placeholder = has(request.type, MEM_REPLACE_PLACEHOLDER),
+      .base_on_page = on_page};
   if (base.value() != 0) {
     view.base = base;
   } else {
@@ -71,14 +89,13 @@ Result<> map_view(const Caller& caller, const Mapping& request, const Limit& lim
   const auto mapped = PAGODA_TRY(target.space().map_view(caller.cpu(), section, view));
   *request.base = pointer_to(page_start(mapped));
   *request.size = byte_size(mapped);
-  const bool is_elsewhere = section.image() != nullptr && !section.is_at_base(page_start(mapped), view.offset);
-  return require(!is_elsewhere, Status::kImageNotAtBase);
+  return placed(caller.kernel(), section, page_start(mapped), view.offset);
 }
 
 Result<> map_plain(const Mapping& request, ULONG_PTR zero_bits) {
   auto* const caller = PAGODA_TRY(calling());
   PAGODA_TRY(require(request.inherit == ViewShare || request.inherit == ViewUnmap, Status::kInvalidParameter8));
-  PAGODA_TRY(require(!has(request.type, ~kViewTypes), Status::kInvalidParameter9));
+  PAGODA_TRY(require(!has(request.type, ~view_types(caller->kernel())), Status::kInvalidParameter9));
   return map_view(*caller, request, [&](VirtualAddress base) -> Result<mm::PlacementWishes> {
     if (zero_bits == 0) return mm::PlacementWishes{};
     const auto ceiling = mm::zero_bits_ceiling(caller->kernel().machine().paging(), zero_bits);
@@ -89,7 +106,8 @@ Result<> map_plain(const Mapping& request, ULONG_PTR zero_bits) {
 
 Result<> map_extended(const Mapping& request, std::span<const MEM_EXTENDED_PARAMETER> parameters) {
   auto* const caller = PAGODA_TRY(calling());
-  PAGODA_TRY(require(!has(request.type, ~kExtendedViewTypes), Status::kInvalidParameter));
+  PAGODA_TRY(require(!has(request.type, ~(view_types(caller->kernel()) | MEM_REPLACE_PLACEHOLDER)),
+                     Status::kInvalidParameter));
   return map_view(*caller, request,
                   [&](VirtualAddress base) { return address_requirements(*caller, parameters, pointer_to(base)); });
 }
@@ -107,6 +125,12 @@ Result<> unmap_extended(HANDLE process, PVOID address, ULONG flags) {
   return unmap(process, address,
                (flags & MEM_PRESERVE_PLACEHOLDER) != 0 ? mm::ProcessSpace::After::kPlaceholder
                                                        : mm::ProcessSpace::After::kNothing);
+}
+
+Result<> compare_files(PVOID image, PVOID file) {
+  auto* const caller = PAGODA_TRY(calling());
+  const bool is_same = PAGODA_TRY(caller->space().maps_same_file(address_of(image), address_of(file)));
+  return require(is_same, Status::kNotSameDevice);
 }
 
 Result<> flush(HANDLE process, PVOID* base_address, SIZE_T* region_size, IO_STATUS_BLOCK* io) {
@@ -165,6 +189,11 @@ NTSTATUS NtUnmapViewOfSection(HANDLE process, PVOID base) {
 NTSTATUS NtUnmapViewOfSectionEx(HANDLE process, PVOID base, ULONG flags) {
   using namespace pagoda::nt;
   return answer(unmap_extended(process, base, flags));
+}
+
+NTSTATUS NtAreMappedFilesTheSame(PVOID image, PVOID file) {
+  using namespace pagoda::nt;
+  return answer(compare_files(image, file));
 }
 
 NTSTATUS NtFlushVirtualMemory(HANDLE process, PVOID* base, PSIZE_T size, PIO_STATUS_BLOCK io) {

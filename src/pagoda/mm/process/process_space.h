@@ -83,6 +83,9 @@ class ProcessSpace final : public RegionSpace {
   Result<VpnRange> flush_view(Processor& cpu, VirtualAddress base, ByteCount size);
   // The file that the address is mapped from. Fails with: kInvalidAddress.
   Result<std::shared_ptr<FileStream>> mapped_file(VirtualAddress address);
+  // Whether one address shows the image of the file that the other shows, as an image or as data; so do two addresses
+  // of one view. Fails with: kInvalidAddress (no region is there), kConflictingAddresses (one that maps no file).
+  Result<bool> maps_same_file(VirtualAddress image, VirtualAddress file);
   // Maps frames in a row that the PFN database does not have (region/device_frames.h). Fails with:
   // kInvalidPageProtection (writable other than by a copy, a guard, or not cached), kInvalidParameter (no frames, or
   // some that the database has or an entry cannot name; wishes of no sense, or besides a base), kMappedAlignment,

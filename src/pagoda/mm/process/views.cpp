@@ -22,6 +22,11 @@ void set_kind(Vad& vad, const Section& section) {
   }
 }
 
+// What a view of an image is mapped with.
+Protection image_protection(const Section& section) {
+  return section.flags().no_execute ? Protection::kWriteCopy : Protection::kExecuteWriteCopy;
+}
+
 }  // namespace
 
 // In the order of reference/nt.md 6.2, from the base on.
@@ -32,12 +37,16 @@ Result<Vad> ProcessSpace::place_view(const Section& section, const ViewRequest& 
     return fail(Status::kInvalidParameter3);
   const bool large = section.flags().large_pages;
   const PageCount granule = large ? pages_of(large_page_size(core_.mode)) : kAllocationGranularityPages;
-  const std::uint64_t granularity = request.replaces_placeholder && !large ? kPageBytes : bytes_of(granule).value();
+  const bool on_page = (request.replaces_placeholder || request.base_on_page) && !large;
+  const std::uint64_t granularity = on_page ? kPageBytes : bytes_of(granule).value();
   if ((request.base && request.base->value() % granularity != 0) ||
       request.offset.value() % bytes_of(granule).value() != 0)
     return fail(Status::kMappedAlignment);
   const bool image = section.kind() == SectionKind::kImage;
-  if (!image && !is_compatible(section.protection(), request.protection)) return fail(Status::kSectionProtection);
+  // Who maps an image may ask for any protection: its sections' count.
+  const bool any_protection = image && !section.flags().no_execute;
+  if (!any_protection && !is_compatible(section.protection(), request.protection))
+    return fail(Status::kSectionProtection);
   if (large && !is_allowed_on_large_view(request.protection)) return fail(Status::kInvalidPageProtection);
   if (request.offset >= section.size()) return fail(Status::kInvalidViewSize);
   if (large && request.size.value() % bytes_of(granule).value() != 0) return fail(Status::kInvalidViewSize);
@@ -55,10 +64,10 @@ Result<Vad> ProcessSpace::place_view(const Section& section, const ViewRequest& 
   vad.range.count = pages_of(size);
   vad.control_area = &section.control_area();
   vad.section_page = pages_of(request.offset);
-  vad.protection = image ? Protection::kExecuteWriteCopy : request.protection;
+  vad.protection = image ? image_protection(section) : request.protection;
   vad.allocation_protection = vad.protection;
   // A program may give an image's pages any rights; writing copies them.
-  vad.section_protection = image ? Protection::kExecuteReadWrite : section.protection();
+  vad.section_protection = image ? unshared(vad.protection) : section.protection();
   if (image) vad.type = VadType::kImage;
   if (large) {
     vad.type = VadType::kLargePageSection;
@@ -147,6 +156,19 @@ Result<std::shared_ptr<FileStream>> ProcessSpace::mapped_file(VirtualAddress add
   if (vad == nullptr || vad->control_area == nullptr || vad->control_area->file() == nullptr)
     return fail(Status::kInvalidAddress);
   return vad->control_area->file();
+}
+
+Result<bool> ProcessSpace::maps_same_file(VirtualAddress image, VirtualAddress file) {
+  const LockGuard guard(lock);
+  const Vad* const first = vads_.find(image.vpn());
+  const Vad* const second = vads_.find(file.vpn());
+  if (first == nullptr || second == nullptr) return fail(Status::kInvalidAddress);
+  for (const Vad* const vad : {first, second})
+    if (vad->control_area == nullptr || vad->control_area->file() == nullptr)
+      return fail(Status::kConflictingAddresses);
+  if (first == second) return true;
+  const ControlArea& area = *first->control_area;
+  return area.kind() == SectionKind::kImage && area.file() == second->control_area->file();
 }
 
 // What this space's entries say about their pages being dirty goes into the PFN database, and a next write says so

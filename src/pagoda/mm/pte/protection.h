@@ -93,6 +93,13 @@ constexpr Protection shared_by_fork(Protection p) {
                         : p;
 }
 constexpr bool is_executable(Protection p) { return (bits(p) & 2) != 0 && base_of(p) != Protection::kNone; }
+// The same without the right to execute. What can only be executed can be read: processors read it, too.
+constexpr Protection without_execute(Protection p) {
+  if (!is_executable(p)) return p;
+  const bool is_written = is_writable(p) || is_write_copy(p);
+  return protection_from_bits(is_written ? bits(p) & ~2U
+                                         : bits(Protection::kReadOnly) | (bits(p) & kProtectionModifiers));
+}
 // Whether a valid PTE can carry it: a page without rights is never mapped, nor one whose guard has not been hit.
 constexpr bool is_mappable(Protection p) { return base_of(p) != Protection::kNone && !is_guard(p); }
 

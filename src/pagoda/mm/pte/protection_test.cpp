@@ -113,6 +113,8 @@ TEST(Protection, ClassesOfAll32) {
     EXPECT_EQ(is_writable(p), base == 4 || base == 6) << bits;
     EXPECT_EQ(is_write_copy(p), base == 5 || base == 7) << bits;
     EXPECT_EQ(is_executable(p), base == 2 || base == 3 || base == 6 || base == 7) << bits;
+    constexpr std::array<unsigned, 8> kWithoutExecute{0, 1, 1, 1, 4, 5, 4, 5};
+    EXPECT_EQ(without_execute(p), protection(kWithoutExecute[base] | (bits & 0x18))) << bits;
     EXPECT_EQ(is_mappable(p), base != 0 && modifier != 0x10) << bits;
     EXPECT_EQ(without_guard(p), modifier == 0x10 ? protection(base) : p) << bits;
   }

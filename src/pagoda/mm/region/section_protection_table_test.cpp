@@ -34,7 +34,7 @@ constexpr std::array kSections{
     SectionRow{kWriteCopy, "yyy....."},         //
     SectionRow{kReadWrite, "yyyy...."},         //
     SectionRow{kExecute, "y...y..."},           //
-    SectionRow{kExecuteRead, "yyy.yy.."},       //
+    SectionRow{kExecuteRead, "yyy.yyy."},       // XWC: Windows takes it (issue 10).
     SectionRow{kExecuteWriteCopy, "yyy.yyy."},  //
     SectionRow{kExecuteReadWrite, "yyyyyyyy"},
 };

@@ -204,7 +204,9 @@ DefaultRun ImageView::rights(const Vad& vad, Vpn page) const {
   const PageCount at = vad.section_page_of(page);
   const Subsection& subsection = vad.control_area->subsection_of(at);
   const PageCount end = std::min(subsection.end(), vad.section_page + vad.range.count);
-  return {page + (end - at), subsection.protection};
+  // Of a SEC_IMAGE_NO_EXECUTE section nothing can be executed.
+  const bool executes = is_executable(vad.allocation_protection);
+  return {page + (end - at), executes ? subsection.protection : without_execute(subsection.protection)};
 }
 
 DefaultRun ImageView::default_run(const RegionSpace& /*space*/, const Processor& /*cpu*/, const Vad& vad,

@@ -4,7 +4,7 @@
 // disk's time, they are found in memory when the call is repeated after a wait, and they are what the views of the data
 // show. All other pages are read from the file when they are touched, so the data was flushed before.
 //
-// Choices: an image section is as large as its image, whatever size was asked for; SEC_BASED is ignored; the pages
+// Choices: views reach all of the image, whatever size the section was asked to have; SEC_BASED is ignored; the pages
 // between the end of a section and the next one are not committed (as in NT, whose prototype PTEs there are zero), so
 // they are reported as reserved; an image with pages that processes share for writing goes with its last user, so that
 // the next one finds them as they are in the file.
@@ -16,7 +16,7 @@ namespace pagoda::mm {
 
 Result<ImageLayout> Sections::read_layout(Processor& cpu, const std::shared_ptr<FileStream>& file) {
   const Use data = PAGODA_TRY(use_data(cpu, file));
-  return parse_pe_image(file->size(), [&](FileOffset at, std::span<std::byte> into) -> Result<> {
+  const auto read = [&](FileOffset at, std::span<std::byte> into) -> Result<> {
     while (!into.empty()) {
       const auto moved = read_in_page(cpu, *data, at, into);
       if (!moved) return fail(moved.error() == Status::kInPageError ? Status::kIoDeviceError : moved.error());
@@ -24,7 +24,9 @@ Result<ImageLayout> Sections::read_layout(Processor& cpu, const std::shared_ptr<
       into = into.subspan(*moved);
     }
     return {};
-  });
+  };
+  const bool wide = core_.mode.format == machine::PteFormat::kAmd64;
+  return parse_pe_image(file->size(), read, wide ? PeFormat::kPe32Plus : PeFormat::kPe32);
 }
 
 Result<Sections::Use> Sections::image_area(Processor& cpu, const std::shared_ptr<FileStream>& file) {
@@ -47,8 +49,6 @@ Result<Sections::Use> Sections::image_area(Processor& cpu, const std::shared_ptr
 
 Result<ControlArea*> Sections::make_image_area(Processor& cpu, const std::shared_ptr<FileStream>& file,
                                                ImageLayout layout) {
-  if (layout.format == PeFormat::kPe32Plus && core_.mode.format != machine::PteFormat::kAmd64)
-    return fail(Status::kInvalidImageFormat);
   PAGODA_TRY(may_add_subsections(2 * layout.subsections.size()));
 
   PageCount shared;

@@ -446,11 +446,11 @@ TEST_P(Images, ThatAreNoneLeaveNothing) {
   EXPECT_EQ(create(file_of(pe_bytes(100, 1))).error(), Status::kInvalidImageNotMz);
   Bytes broken = builder().build();
   PeBuilder::poke(broken, testing::pe_places::kSignature, 0, 4);
-  EXPECT_EQ(create(file_of(broken)).error(), Status::kInvalidImageFormat);
+  EXPECT_EQ(create(file_of(broken)).error(), Status::kInvalidImageProtect);
   // Addresses of 64 bits need the mode that has them; those of 32 bits run everywhere.
   const bool wide = GetParam().paging == machine::PteFormat::kAmd64;
   const auto created = create(file_of(builder(PeFormat::kPe32Plus).build()));
-  EXPECT_EQ(created ? Status::kSuccess : created.error(), wide ? Status::kSuccess : Status::kInvalidImageFormat);
+  EXPECT_EQ(created ? Status::kSuccess : created.error(), wide ? Status::kSuccess : Status::kInvalidImageWin64);
   if (created) close(**created);
   t.finish_io();
   sections().drop_unused(t.cpu());

@@ -14,8 +14,9 @@
 // Source: Microsoft PE/COFF specification (headers and their fields, 64 KB bases, at most 96 sections);
 // reference/nt.md 6 (subsections, write copy) and 6.1 (statuses). Choices where these are silent, after what is known
 // of NT 5.2: offsets of raw data are cut to sectors and their ends rounded to the file's alignment; raw data without an
-// offset is none; a section without size is refused; images aligned to less than a page are mapped flat, executable and
-// write copy.
+// offset is none; a section without size is refused; headers may reach behind the end of the file, and read as zeros
+// there; images aligned to less than a page are mapped flat, executable and write copy, their headers and sections
+// where the file has them, and may have no sections.
 #pragma once
 
 #include <cstdint>
@@ -82,10 +83,12 @@ struct ImageLayout {
   std::uint16_t subsystem_minor = 0;
   std::uint16_t characteristics = 0;
   std::uint16_t dll_characteristics = 0;
-  std::uint32_t loader_flags = 0;
   std::uint32_t checksum = 0;
-  bool contains_code = false;
+  bool contains_code = false;       // The headers say so, or a section can be executed.
+  bool has_com_descriptor = false;  // It is for the common language runtime (.NET).
 
+  // Whether one subsection shows the file, since the sections are aligned to less than a page.
+  [[nodiscard]] bool is_flat() const { return section_alignment < kPageSize; }
   [[nodiscard]] bool is_dll() const { return (characteristics & pe_image_flags::kDll) != 0; }
   [[nodiscard]] bool is_large_address_aware() const {
     return (characteristics & pe_image_flags::kLargeAddressAware) != 0;
@@ -95,11 +98,14 @@ struct ImageLayout {
 // Fills the bytes from the offset, all of which lie in the file. What it fails with, the parser fails with.
 using ReadImageBytes = std::function<Result<>(FileOffset at, std::span<std::byte> into)>;
 
-// The layout of an image. Reads headers only, usually once, at most a page at a time. Fails with kInvalidFileForSection
-// (an empty file), kInvalidImageNotMz, kInvalidImageFormat (all else that is wrong), and as `read` does.
-Result<ImageLayout> parse_pe_image(ByteCount file_size, const ReadImageBytes& read);
+// The layout of an image. Reads headers only, usually once, at most a page at a time. `widest`: PE32 where addresses have
+// 32 bits. Fails with kInvalidFileForSection (an empty file), kInvalidImageNotMz, kInvalidImageNeFormat,
+// kInvalidImageWin16, kInvalidImageLeFormat, kInvalidImageProtect (other programs that begin with one of DOS),
+// kInvalidImageWin64 (wider than `widest`), kInvalidImageFormat (all else that is wrong), and as `read` does.
+Result<ImageLayout> parse_pe_image(ByteCount file_size, const ReadImageBytes& read,
+                                   PeFormat widest = PeFormat::kPe32Plus);
 // Parses a file that is in memory.
-Result<ImageLayout> parse_pe_image(std::span<const std::byte> file);
+Result<ImageLayout> parse_pe_image(std::span<const std::byte> file, PeFormat widest = PeFormat::kPe32Plus);
 
 // The rights of a section's pages by its IMAGE_SCN_MEM_ flags: written pages are copied first unless they are shared.
 // NT: MmImageProtectionArray.

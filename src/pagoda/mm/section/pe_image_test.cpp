@@ -128,6 +128,7 @@ TEST(PeImage, ProtectionsByTheFourFlags) {
       EXPECT_EQ(protection_of_pe_section(row.flags | kShared | other), row.shared) << std::hex << row.flags;
     }
     PeBuilder pe(PeFormat::kPe32);
+    pe.entry_point = 0;  // It would be code.
     pe.add({.name = "a", .flags = row.flags, .bytes = pe_bytes(9, 1)});
     pe.add({.name = "b", .flags = row.flags | kShared, .virtual_size = 9});
     const ImageLayout layout = parse_sound(pe.build());
@@ -218,6 +219,42 @@ TEST(PeImage, AlignedToLessThanAPageIsOneFlatSubsection) {
   }
 }
 
+// What lies where decides; order, gaps, overlaps and borders do not.
+TEST(PeImage, SectionsOfAFlatImageLieWhereTheFileHasThem) {
+  for (const PeFormat format : kFormats) {
+    PeBuilder pe(format);
+    pe.section_alignment = pe.file_alignment = 0x200;
+    pe.add({.name = ".text", .flags = kPeText, .bytes = pe_bytes(0x200, 1)});
+    pe.add({.name = ".data", .flags = kPeData, .bytes = pe_bytes(0x200, 2)});
+    pe.add({.name = ".bss", .flags = kPeBss, .virtual_size = 0x200});
+    const File sound = pe.build();
+    const auto expect_taken = [&](const char* what, const auto& change) {
+      SCOPED_TRACE(what);
+      File file = sound;
+      change(file);
+      const ImageLayout layout = parse_sound(file);
+      ASSERT_EQ(layout.subsections.size(), 1U);
+      EXPECT_EQ(layout.subsections[0].file_bytes, ByteCount(file.size()));
+    };
+    const auto place = [&](File& file, std::size_t section, std::uint64_t where, std::uint64_t size) {
+      const std::size_t header = at::section(format, section);
+      PeBuilder::poke(file, header + at::kVirtualAddress, where, 4);
+      PeBuilder::poke(file, header + at::kVirtualSize, size, 4);
+      PeBuilder::poke(file, header + at::kRawOffset, where, 4);
+      PeBuilder::poke(file, header + at::kRawSize, 10, 4);
+    };
+    expect_taken("not aligned", [&](File& file) { place(file, 0, 0x170, 5); });
+    expect_taken("in the headers", [&](File& file) { place(file, 0, 0x40, 0x100); });
+    expect_taken("out of order", [&](File& file) { place(file, 0, 0x500, 0x80); });
+    expect_taken("one over the other", [&](File& file) { place(file, 1, 0x210, 0x100); });
+    expect_taken("up to the image's end", [&](File& file) { place(file, 1, 0x400, 0x400); });
+    expect_taken("no headers", [&](File& file) { PeBuilder::poke(file, at::kSizeOfHeaders, 0, 4); });
+    expect_taken("no sections", [&](File& file) { PeBuilder::poke(file, at::kSectionCount, 0, 2); });
+    expect_taken("an image larger than its file",
+                 [&](File& file) { PeBuilder::poke(file, at::kSizeOfImage, 0x20'0000, 4); });
+  }
+}
+
 TEST(PeImage, AFlatImageShowsNoMoreThanItsPages) {
   PeBuilder pe(PeFormat::kPe32);
   pe.section_alignment = pe.file_alignment = 0x20;
@@ -226,6 +263,24 @@ TEST(PeImage, AFlatImageShowsNoMoreThanItsPages) {
   file.resize(0x2345);
   const ImageLayout layout = parse_sound(file);
   expect_subsection(layout.subsections[0], 0_pages, 1_pages, 0, 0x1000, Protection::kExecuteWriteCopy);
+}
+
+TEST(PeImage, HeadersMayReachBehindTheEndOfTheFile) {
+  for (const PeFormat format : kFormats) {
+    PeBuilder pe(format);
+    pe.section_alignment = 0x4000;
+    pe.add({.name = ".bss", .flags = kPeBss, .virtual_size = 0x1000});
+    File file = pe.build();
+    ASSERT_EQ(file.size(), 0x200U);
+    for (const std::uint64_t size : {0x1FFU, 0x200U, 0x201U, 0x1000U, 0x3FFFU, 0x4000U}) {
+      PeBuilder::poke(file, at::kSizeOfHeaders, size, 4);
+      const ImageLayout layout = parse_sound(file);
+      expect_subsection(layout.subsections[0], 0_pages, pages_of(ByteCount(size)), 0,
+                        std::min<std::size_t>(size, 0x200), Protection::kReadOnly);
+    }
+    PeBuilder::poke(file, at::kSizeOfHeaders, 0x4001, 4);  // Into the section.
+    EXPECT_FALSE(parse_pe_image(file));
+  }
 }
 
 TEST(PeImage, HeadersMayLieFarIntoTheFile) {

@@ -22,7 +22,7 @@ bool is_compatible(Protection section, Protection view) {
       0,                                    // None: no section has it.
       kReads,                               // RO
       kBit(kNone) | kBit(kExecute),         // X
-      kExecutes,                            // XR
+      kExecutes | kBit(kExecuteWriteCopy),  // XR
       kReads | kBit(kReadWrite),            // RW
       kReads,                               // WC
       0xFF,                                 // XRW: everything.

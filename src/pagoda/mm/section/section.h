@@ -31,12 +31,13 @@ struct SectionFlags {
   bool no_cache = false;
   bool write_combine = false;
   bool large_pages = false;
+  bool no_execute = false;  // SEC_IMAGE_NO_EXECUTE: an image of which no view can be executed.
 };
 
 struct SectionRequest {
   std::shared_ptr<FileStream> file;  // None: paging-file backed.
   SectionKind kind = SectionKind::kPagingFile;
-  ByteCount size;  // Zero for a file: its size. An image has its own, whatever this says.
+  ByteCount size;  // Zero for a file: its size, or its image's. An image may be asked to be smaller, and is told so.
   Protection protection = Protection::kReadWrite;
   SectionFlags flags;
 };
@@ -45,8 +46,10 @@ class Section {
  public:
   [[nodiscard]] ControlArea& control_area() const { return *control_area_; }
   [[nodiscard]] SectionKind kind() const { return kind_; }
-  // A file section's is exact to the byte, others' are whole pages.
-  [[nodiscard]] ByteCount size() const { return size_; }               // Grows; read without a lock.
+  // What views may reach. A file section's is exact to the byte, others' are whole pages.
+  [[nodiscard]] ByteCount size() const { return size_; }  // Grows; read without a lock.
+  // What queries tell: an image section's is the one that it was asked to have, though views reach all of the image.
+  [[nodiscard]] ByteCount maximum_size() const { return asked_size_.value_or(size_); }
   [[nodiscard]] Protection protection() const { return protection_; }  // NT: InitialPageProtection.
   [[nodiscard]] const SectionFlags& flags() const { return flags_; }
   // SEC_BASED; an image wants its own base instead.
@@ -63,6 +66,7 @@ class Section {
   ControlArea* control_area_ = nullptr;
   SectionKind kind_ = SectionKind::kPagingFile;
   std::atomic<ByteCount> size_;
+  std::optional<ByteCount> asked_size_;
   Protection protection_ = Protection::kNoAccess;
   SectionFlags flags_;
   std::optional<VirtualAddress> based_at_;
@@ -71,7 +75,7 @@ class Section {
 };
 
 // Whether a view of the protection may be made of a section of the other, and later be changed to it.
-// Source: reference/nt.md 6.1, the last table.
+// Source: reference/nt.md 6.1, the last table; issue 10 (XWC of XR).
 [[nodiscard]] bool is_compatible(Protection section, Protection view);
 
 }  // namespace pagoda::mm

@@ -219,6 +219,7 @@ Result<Section*> Sections::create_locked(Processor& cpu, const SectionRequest& r
   if (request.flags.large_pages) PAGODA_TRY(may_be_large(core_.mode, request));
   if (image != nullptr) {
     size = bytes_of(image->pages());
+    if (request.size > size) return fail(Status::kSectionTooBig);
   } else if (request.kind == SectionKind::kPagingFile) {
     if (size.is_zero()) return fail(Status::kInvalidParameter4);
     if (size >= kTooBig) return fail(Status::kSectionTooBig);
@@ -253,6 +254,7 @@ Result<Section*> Sections::create_locked(Processor& cpu, const SectionRequest& r
   section->control_area_ = *area;
   section->kind_ = request.kind;
   section->size_ = size;
+  if (image != nullptr && !request.size.is_zero()) section->asked_size_ = request.size;
   section->protection_ = request.protection;
   section->flags_ = request.flags;
   section->based_at_ = based_at;

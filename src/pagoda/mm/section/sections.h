@@ -39,11 +39,10 @@ class Sections {
   // Makes a section with one reference, the caller's. Requires: what depends on parameters alone (bad flags, a handle's
   // rights) was checked before.
   // Fails with: kInvalidParameter4 (no file and no size), kSectionTooBig (more than the format of PTEs can hold, or
-  // than a read-only file has), kMappedFileSizeZero, kInvalidFileForSection, kInvalidImageNotMz,
-  // kInvalidImageFormat (also PE32+ where addresses have 32 bits), kCommitmentLimit, kInsufficientResources,
-  // kInvalidParameter6 (large pages of a file, or not committed), kInvalidParameter4 (a size that is no multiple of
-  // them), kInvalidPageProtection (their caching), kDiskFull (a file that should grow), kNoMemory (also: no room
-  // for a based section), kPending, kIoDeviceError.
+  // than a read-only file or an image has), kMappedFileSizeZero, kInvalidFileForSection, what parse_pe_image says of an
+  // image, kCommitmentLimit, kInsufficientResources, kInvalidParameter6 (large pages of a file, or not committed),
+  // kInvalidParameter4 (a size that is no multiple of them), kInvalidPageProtection (their caching), kDiskFull (a file
+  // that should grow), kNoMemory (also: no room for a based section), kPending, kIoDeviceError.
   Result<Section*> create(Processor& cpu, const SectionRequest& request);
   // Adds a reference.
   void reference(Section& section);

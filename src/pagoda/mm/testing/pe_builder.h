@@ -48,6 +48,7 @@ inline constexpr std::size_t kOptionalHeaderBytes = 84;
 inline constexpr std::size_t kCharacteristics = 86;
 inline constexpr std::size_t kOptionalHeader = 88;
 inline constexpr std::size_t kMagic = kOptionalHeader;
+inline constexpr std::size_t kSizeOfCode = kOptionalHeader + 4;
 inline constexpr std::size_t kEntryPoint = kOptionalHeader + 16;
 inline constexpr std::size_t kImageBase64 = kOptionalHeader + 24;
 inline constexpr std::size_t kImageBase32 = kOptionalHeader + 28;
@@ -63,6 +64,13 @@ inline constexpr std::size_t kRawOffset = 20;
 inline constexpr std::size_t kFlags = 36;
 
 inline constexpr std::size_t optional_header_bytes(PeFormat format) { return format == PeFormat::kPe32 ? 224 : 240; }
+inline constexpr std::size_t directory_count(PeFormat format) {
+  return kOptionalHeader + (format == PeFormat::kPe32 ? 92 : 108);
+}
+// A data directory: an address and a size.
+inline constexpr std::size_t directory(PeFormat format, std::size_t index) {
+  return directory_count(format) + 4 + index * 8;
+}
 inline constexpr std::size_t section(PeFormat format, std::size_t index) {
   return kOptionalHeader + optional_header_bytes(format) + index * 40;
 }
