@@ -7,6 +7,7 @@ pagoda_run_packages=(
   ccache            # The second build, of this tree or another clone, takes seconds.
   libfmt-dev libcli11-dev libtomlplusplus-dev nlohmann-json3-dev
   libxxhash-dev libzstd-dev liblz4-dev
+  libarchive-dev libsnappy-dev zlib1g-dev  # Other people's archives and dumps.
   libjs-chart.js    # Inlined in the report.
 )
 

@@ -43,17 +43,18 @@ Input<std::shared_ptr<const ImageContents>> ImageOpener::from_map(const std::str
   return opened;
 }
 
-Input<std::shared_ptr<const ImageContents>> ImageOpener::open(const std::string& file, const std::string& name) {
+Input<std::shared_ptr<const ImageContents>> ImageOpener::open(const std::string& file, const std::string& name,
+                                                              TakeAs as) {
   if (const auto known = images_.find({file, name}); known != images_.end()) return known->second;
   if (const auto known = maps_.find(file); known != maps_.end()) return from_map(file, known->second, nullptr, name);
-  auto opened = PAGODA_TRY(ImageFile::open(file));
-  if (opened.kind == ImageFileKind::kPageMap) {
+  auto opened = PAGODA_TRY(ImageFile::open(file, as));
+  if (opened.format->use == FormatUse::kPageMap) {
     auto map = PAGODA_TRY(PageMap::read(opened.source));
     const auto shared = std::make_shared<const PageMap>(std::move(map));
     maps_.emplace(file, shared);
     return from_map(file, shared, nullptr, name);
   }
-  ImageReader reader;
+  ImageReader reader(as);
   std::string names;
   const auto wanted = [&](const std::string& member) {
     names += (names.empty() ? "" : ", ") + member;
@@ -61,8 +62,10 @@ Input<std::shared_ptr<const ImageContents>> ImageOpener::open(const std::string&
   };
   PAGODA_TRY(reader.read(opened, wanted));
   if (reader.empty()) return bad_input(fmt::format("{}: no image \"{}\"; there are {}", file, name, names));
+  for (const ImageFacts& facts : reader.facts())
+    warnings_.insert(warnings_.end(), facts.warnings.begin(), facts.warnings.end());
   const auto map = std::make_shared<const PageMap>(reader.take_map());
-  return from_map(file, map, reader.take_contents(), opened.kind == ImageFileKind::kRaw ? "" : name);
+  return from_map(file, map, reader.take_contents(), opened.format->use == FormatUse::kArchive ? name : "");
 }
 
 }  // namespace pagoda::sim

@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "pagoda/base/input_error.h"
 #include "pagoda/base/units.h"
@@ -44,9 +45,12 @@ class ImageContents {
 // Opens images by file and name. What is asked for twice is read once.
 class ImageOpener {
  public:
-  // `name` may be empty where the file holds one image only. Fails with one line: the file cannot be read or is
+  // `name` may be empty where the file holds one image only. Requires: a file is always taken as the same. Fails with one line: the file cannot be read or is
   // damaged, or has no such image.
-  Input<std::shared_ptr<const ImageContents>> open(const std::string& file, const std::string& name);
+  Input<std::shared_ptr<const ImageContents>> open(const std::string& file, const std::string& name,
+                                                   TakeAs as = TakeAs::kWhatItIs);
+  // What the user should know about the images that were opened.
+  [[nodiscard]] const std::vector<std::string>& warnings() const { return warnings_; }
 
  private:
   Input<std::shared_ptr<const ImageContents>> from_map(const std::string& file, std::shared_ptr<const PageMap> map,
@@ -55,6 +59,7 @@ class ImageOpener {
 
   std::map<std::string, std::shared_ptr<const PageMap>> maps_;  // By file.
   std::map<std::pair<std::string, std::string>, std::shared_ptr<const ImageContents>> images_;
+  std::vector<std::string> warnings_;
 };
 
 }  // namespace pagoda::sim
