@@ -17,6 +17,7 @@
 #include "pagoda/base/hash.h"
 #include "pagoda/sim/image/image_statistics.h"
 #include "pagoda/sim/image/tar_header.h"
+#include "pagoda/sim/testing/hex_sample.h"
 #include "pagoda/sim/testing/image_directory.h"
 #include "pagoda/sim/testing/vpm_file.h"
 
@@ -109,6 +110,31 @@ TEST(ImageContents, OfRawFilesAndArchivesAreTheirBytes) {
     for (std::size_t page = 0; page < 3; ++page)
       EXPECT_TRUE(std::ranges::equal(page_of(**image, page), std::span(raw).subspan(page * kPageBytes, kPageBytes)));
   }
+}
+
+TEST(ImageContents, OfDumpsSayWhatTheyLack) {
+  const ImageDirectory directory;
+  directory.write("guest.kdump", hex_sample(samples::kKdump));
+  ImageOpener opener;
+  const auto image = opener.open(directory.file("guest.kdump"), "");
+  ASSERT_TRUE(image) << image.error().message;
+  EXPECT_EQ((*image)->pages(), 2_pages);
+  EXPECT_EQ((*image)->describe(), "guest.kdump of " + directory.file("guest.kdump") + ", which lacks 1 pages");
+  EXPECT_THAT(opener.warnings(), testing::ElementsAre(HasSubstr("left out of the dump")));
+}
+
+// The same file in both ways, by one opener.
+TEST(ImageContents, AreWhatTheFileIsTakenFor) {
+  const ImageDirectory directory;
+  directory.write("guest.lime", hex_sample("@0:454d694c01 @10:ff0f @20:[4096x41] len 4128"));
+  ImageOpener opener;
+  const auto lime = opener.open(directory.file("guest.lime"), "");
+  const auto raw = opener.open(directory.file("guest.lime"), "", TakeAs::kRaw);
+  ASSERT_TRUE(lime) << lime.error().message;
+  ASSERT_TRUE(raw) << raw.error().message;
+  EXPECT_EQ((*lime)->pages(), 1_pages);
+  EXPECT_EQ((*raw)->pages(), 2_pages);
+  EXPECT_EQ(page_of(**raw, 0)[0], std::byte{'E'});
 }
 
 TEST(ImageContents, WhatIsNotThereIsRefusedInOneLine) {

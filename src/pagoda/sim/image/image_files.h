@@ -16,14 +16,9 @@
 #include "pagoda/sim/image/content_table.h"
 #include "pagoda/sim/image/image_format.h"
 #include "pagoda/sim/image/page_map.h"
+#include "pagoda/sim/image/take_as.h"
 
 namespace pagoda::sim {
-
-// What files without a known beginning are, and those with one.
-enum class TakeAs : std::uint8_t {
-  kWhatItIs,
-  kRaw,  // Memory as it is, whatever it begins with; archives and compression around it are opened all the same.
-};
 
 // A file with its compression taken off, and what it is then; what was looked at is read again.
 struct ImageFile {
