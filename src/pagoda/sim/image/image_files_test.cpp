@@ -275,6 +275,12 @@ TEST(ImageFiles, MembersAreReadNamedOrRefusedByTheirType) {
   EXPECT_THAT(read_image(tar_of({{"m.vpm", VpmParts().file()}})).error, HasSubstr("give it by itself"));
 }
 
+TEST(ImageFiles, AnEncryptedMemberIsRefused) {
+  Bytes archive = written({archive_write_set_format_zip, archive_write_add_filter_none}, {{"x.mem", page_of('a')}});
+  archive[6] |= std::byte{1};  // The flags of its header.
+  EXPECT_THAT(read_image(archive).error, HasSubstr("ncrypt"));
+}
+
 TEST(ImageFiles, AHardLinkIsTheSameImageAgain) {
   const Bytes a = page_of('a');
   Bytes link = tar_member({"y.mem", {}, '1'}, "@9d:" + hex_of("x.mem"));

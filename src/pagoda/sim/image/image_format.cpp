@@ -126,7 +126,7 @@ std::vector<ImageFormat> make_formats() {
        .use = FormatUse::kCompressed,
        .magics = {{0, "\x04\x22\x4d\x18"}, {0, "\x02\x21\x4c\x18"}},
        .also = begins_with_lz4_after_frames},
-      {.name = "compressed with bzip2", .use = FormatUse::kCompressed, .magics = {{0, "BZh"}}},
+      {.name = "compressed with bzip2", .use = FormatUse::kCompressed, .magics = {{4, "1AY&SY"}}},
       refused("compressed otherwise (snappy, lzop, 7z, rar)",
               {{0, "\xff\x06\x00\x00sNaPpY"sv},
                {0, "\x89LZO\0\r\n\x1a\n"sv},

@@ -66,6 +66,15 @@ TEST(ElfImage, ReadsTheOtherByteOrder) {
   EXPECT_EQ(read.first_bytes(), "A");
 }
 
+// More than 65,534 segments are counted in the first section header (PN_XNUM).
+TEST(ElfImage, CountsManySegmentsWhereTheyAreCounted) {
+  const ImageRead read = read_sample(samples::kElf64, "@28:0002 @38:ffff @3a:4000 @3c:0100 @22c:02");
+  EXPECT_EQ(read.error, "");
+  EXPECT_EQ(read.first_bytes(), "A");
+  EXPECT_THAT(read_sample(samples::kElf64, "@28:0002 @38:ffff @3a:4000 @3c:0100 @22c:[4xff]").error,
+              HasSubstr("4294967295 segments"));
+}
+
 TEST(ElfImage, WhatIsNotStoredIsAbsentAndNotZero) {
   const ImageRead read = read_sample(samples::kElf64, "@a1:30");  // In memory 0x3000 bytes, in the file 0x1000.
   EXPECT_EQ(read.pages.size(), 1U);
@@ -284,6 +293,9 @@ TEST(KdumpImage, LargeBlocksAreSeveralPages) {
 TEST(KdumpImage, SizesThatCannotBeAreRefused) {
   EXPECT_THAT(read_sample(samples::kKdump, "@1ac:01").error, HasSubstr("no possible sizes"));
   EXPECT_THAT(read_sample(samples::kKdump, "@1060:[8xff]").error, HasSubstr("no room for all"));
+  // 2^34 + 1 pages of 256 KiB: more than can be addressed.
+  EXPECT_THAT(read_sample(samples::kKdump, "@1ac:00000400 @1b4:00200000 @40060:0100000004 len 270336").error,
+              HasSubstr("no room for all"));
   EXPECT_THAT(read_sample(samples::kKdump, "@1b4:[4xff]").error, HasSubstr("bitmap"));
 }
 
