@@ -56,8 +56,8 @@ struct ImageFormat {
 };
 
 // How much of a file's beginning, and of its end, find_format looks at.
-constexpr std::size_t kFirstBytes = 0x11000;
-constexpr std::size_t kLastBytes = 512;
+inline constexpr std::size_t kFirstBytes = 0x11000;
+inline constexpr std::size_t kLastBytes = 512;
 
 // All formats, in the order in which they are tried.
 const std::vector<ImageFormat>& image_formats();

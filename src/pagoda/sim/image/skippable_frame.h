@@ -11,7 +11,7 @@
 
 namespace pagoda::sim {
 
-constexpr std::size_t kFrameHeaderBytes = 8;
+inline constexpr std::size_t kFrameHeaderBytes = 8;
 
 // The size of such a frame with its header; 0 if the bytes do not begin with one.
 inline std::uint64_t skippable_frame_size(std::span<const std::byte> bytes) {

@@ -12,8 +12,8 @@
 
 namespace pagoda::sim {
 
-constexpr std::size_t kTarBlockBytes = 512;
-constexpr std::size_t kTarTypeAt = 156;
+inline constexpr std::size_t kTarBlockBytes = 512;
+inline constexpr std::size_t kTarTypeAt = 156;
 
 inline bool is_tar_header(std::span<const std::byte> bytes) {
   constexpr std::size_t kChecksumAt = 148, kChecksumBytes = 8;

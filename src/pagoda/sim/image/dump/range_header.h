@@ -10,7 +10,7 @@
 
 namespace pagoda::sim {
 
-constexpr std::size_t kRangeHeaderBytes = 32;
+inline constexpr std::size_t kRangeHeaderBytes = 32;
 
 struct RangeHeader {
   std::uint64_t first = 0;
