@@ -107,7 +107,7 @@ std::vector<std::byte> as_format(const pagoda::sim::ImageFormat& format, unsigne
 // One of the samples with bytes changed, and perhaps cut.
 std::vector<std::byte> as_dump(std::span<const std::byte> input) {
   namespace samples = pagoda::sim::samples;
-  static const std::vector<std::vector<std::byte>> kDumps = {
+  static const std::vector<std::vector<std::byte>> dumps = {
       pagoda::sim::hex_sample(samples::kElf64),       pagoda::sim::hex_sample(samples::kElf32),
       pagoda::sim::hex_sample(samples::kKdump),       samples::flat(),
       pagoda::sim::hex_sample(samples::kLime),        pagoda::sim::hex_sample(samples::kAvml),
@@ -115,7 +115,7 @@ std::vector<std::byte> as_dump(std::span<const std::byte> input) {
       pagoda::sim::hex_sample(samples::kWindows32)};
   if (input.size() < 3) return {};
   const auto number = [&](std::size_t at) { return std::to_integer<std::size_t>(input[at]); };
-  std::vector<std::byte> file = kDumps[number(0) % kDumps.size()];
+  std::vector<std::byte> file = dumps[number(0) % dumps.size()];
   for (std::size_t i = 3; i + 3 <= input.size(); i += 3)
     file[(number(i) | number(i + 1) << 8) % file.size()] = input[i + 2];
   if (number(1) % 4 == 0) file.resize(file.size() - std::min(file.size(), number(2) << number(1) % 7));

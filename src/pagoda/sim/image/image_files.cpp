@@ -1,6 +1,7 @@
 #include "pagoda/sim/image/image_files.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -128,7 +129,9 @@ Input<> ImageReader::add_image(const std::string& file, const Origin& origin, Im
     numbers_.push_back(contents_->add(page));
     ++image.pages;
   }
-  if (image.pages.is_zero()) return bad_input(fmt::format("{}: it is empty; give a memory image", file));
+  if (image.pages.is_zero())
+    return bad_input(fmt::format("{}: it is empty{}{}; give a memory image", file, facts.warnings.empty() ? "" : ": ",
+                                 fmt::join(facts.warnings, ", ")));
   images_.push_back(std::move(image));
   origins_.push_back(origin);
   facts_.push_back(std::move(facts));

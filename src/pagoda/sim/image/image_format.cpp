@@ -62,11 +62,11 @@ Input<std::unique_ptr<MemoryImage>> open_flattened(std::shared_ptr<const StoredB
 }
 
 std::vector<ImageFormat> make_formats() {
-  const auto memory = [](std::string_view name, std::vector<Magic> magics, auto* open) {
-    return ImageFormat{.name = name, .use = FormatUse::kMemory, .magics = std::move(magics), .open = open};
+  const auto memory = [](std::string_view name, const std::vector<Magic>& magics, auto* open) {
+    return ImageFormat{.name = name, .use = FormatUse::kMemory, .magics = magics, .open = open};
   };
-  const auto refused = [](std::string_view name, std::vector<Magic> magics, std::string_view advice) {
-    return ImageFormat{.name = name, .use = FormatUse::kRefused, .magics = std::move(magics), .advice = advice};
+  const auto refused = [](std::string_view name, const std::vector<Magic>& magics, std::string_view advice) {
+    return ImageFormat{.name = name, .use = FormatUse::kRefused, .magics = magics, .advice = advice};
   };
   return {
       {.name = "page map (VPM1)", .use = FormatUse::kPageMap, .magics = {{0, PageMap::kMagic}}},
@@ -181,8 +181,8 @@ bool has(std::span<const std::byte> bytes, const Magic& magic) {
 }  // namespace
 
 const std::vector<ImageFormat>& image_formats() {
-  static const std::vector<ImageFormat> kFormats = make_formats();
-  return kFormats;
+  static const std::vector<ImageFormat> formats = make_formats();
+  return formats;
 }
 
 const ImageFormat& find_format(const FileEnds& ends) {

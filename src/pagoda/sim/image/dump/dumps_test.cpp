@@ -90,6 +90,11 @@ TEST(ElfImage, ACutSegmentKeepsWhatIsWhole) {
   EXPECT_THAT(read.warnings(), HasSubstr("the file is cut: 1 pages"));
 }
 
+TEST(ElfImage, OneThatLostAllItsPagesSaysWhy) {
+  EXPECT_THAT(read_image(cut(hex_sample(samples::kElf64), 0x800)).error,
+              HasSubstr("it is empty: the file is cut: 1 pages that its headers name are not in it; "));
+}
+
 TEST(ElfImage, TellsCoresOfProcessesAndOfXenAndProgramsApart) {
   // Notes of a process: program information, auxiliary vector, mapped files.
   for (const char* const type : {"03000000", "06000000", "454c4946"})
