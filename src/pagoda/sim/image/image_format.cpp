@@ -51,14 +51,14 @@ bool ends_as_vhd(const FileEnds& ends) {
 }
 
 // makedumpfile and QEMU flatten kdump files and ELF cores alike.
-Input<std::unique_ptr<MemoryImage>> open_flattened(std::shared_ptr<const StoredBytes> file) {
-  std::shared_ptr<const StoredBytes> flat = PAGODA_TRY(unflatten(std::move(file)));
+Input<std::unique_ptr<MemoryImage>> open_flattened(const std::shared_ptr<const StoredBytes>& file) {
+  std::shared_ptr<const StoredBytes> flat = PAGODA_TRY(unflatten(file));
   std::vector<std::byte> first(kFirstBytes);
   first.resize(PAGODA_TRY(flat->read(0, first)));
   const ImageFormat& format = find_format({.first = first, .last = {}});
   if (format.open != open_elf && format.open != open_kdump)
     return flat->damaged(fmt::format("damaged: what was flattened is no dump ({})", format.name));
-  return format.open(std::move(flat));
+  return format.open(flat);
 }
 
 std::vector<ImageFormat> make_formats() {

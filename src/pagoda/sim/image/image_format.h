@@ -50,9 +50,9 @@ struct ImageFormat {
   std::vector<Magic> magics;  // Any of them.
   // What tells it where bytes at a place do not; may be null.
   bool (*also)(const FileEnds& ends) = nullptr;
-  Input<std::unique_ptr<MemoryImage>> (*open)(std::shared_ptr<const StoredBytes> file) = nullptr;  // kMemory.
-  std::string_view advice;                                                                         // kRefused.
-  Packing packing = Packing::kLibarchive;                                                          // kCompressed.
+  Input<std::unique_ptr<MemoryImage>> (*open)(const std::shared_ptr<const StoredBytes>& file) = nullptr;  // kMemory.
+  std::string_view advice;                                                                                // kRefused.
+  Packing packing = Packing::kLibarchive;  // kCompressed.
 };
 
 // How much of a file's beginning, and of its end, find_format looks at.

@@ -101,8 +101,8 @@ Input<> AvmlImage::read(const StoredRange& range, std::uint64_t at, std::span<st
 
 }  // namespace
 
-Input<std::unique_ptr<MemoryImage>> open_avml(std::shared_ptr<const StoredBytes> file) {
-  auto image = std::make_unique<AvmlImage>(std::move(file));
+Input<std::unique_ptr<MemoryImage>> open_avml(const std::shared_ptr<const StoredBytes>& file) {
+  auto image = std::make_unique<AvmlImage>(file);
   PAGODA_TRY(image->find_ranges());
   return image;
 }

@@ -10,6 +10,6 @@
 namespace pagoda::sim {
 
 // Fails with one line: a header or a chunk is damaged.
-Input<std::unique_ptr<MemoryImage>> open_avml(std::shared_ptr<const StoredBytes> file);
+Input<std::unique_ptr<MemoryImage>> open_avml(const std::shared_ptr<const StoredBytes>& file);
 
 }  // namespace pagoda::sim

@@ -204,7 +204,7 @@ Input<ElfOrigin> origin_of(const ElfFile& elf) {
 
 }  // namespace
 
-Input<std::unique_ptr<MemoryImage>> open_elf(std::shared_ptr<const StoredBytes> file) {
+Input<std::unique_ptr<MemoryImage>> open_elf(const std::shared_ptr<const StoredBytes>& file) {
   const auto elf = PAGODA_TRY(ElfFile::open(file));
   const auto refuse = [&](std::string_view what) { return bad_input(fmt::format("{}: {}", file->name(), what)); };
   if (!elf.is_core())

@@ -12,6 +12,6 @@
 namespace pagoda::sim {
 
 // Fails with one line: it is no core of a machine, or its headers are damaged or cut.
-Input<std::unique_ptr<MemoryImage>> open_elf(std::shared_ptr<const StoredBytes> file);
+Input<std::unique_ptr<MemoryImage>> open_elf(const std::shared_ptr<const StoredBytes>& file);
 
 }  // namespace pagoda::sim

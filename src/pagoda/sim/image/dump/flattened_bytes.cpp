@@ -75,7 +75,7 @@ Input<std::vector<FlatRecord>> read_records(const StoredBytes& file) {
 
 }  // namespace
 
-Input<std::unique_ptr<StoredBytes>> unflatten(std::shared_ptr<const StoredBytes> file) {
+Input<std::unique_ptr<StoredBytes>> unflatten(const std::shared_ptr<const StoredBytes>& file) {
   const auto header = PAGODA_TRY(file->read_all(0, 32, "the header"));
   const ByteFields fields(header, std::endian::big);
   if (fields.u64(16) != 1 || fields.u64(24) != 1)
@@ -89,7 +89,7 @@ Input<std::unique_ptr<StoredBytes>> unflatten(std::shared_ptr<const StoredBytes>
       pieces.push_back({.first = from, .end = to, .place = record.place + (from - record.first)});
     });
   std::ranges::sort(pieces, {}, &FlatRecord::first);
-  return std::make_unique<FlattenedBytes>(std::move(file), std::move(pieces));
+  return std::make_unique<FlattenedBytes>(file, std::move(pieces));
 }
 
 }  // namespace pagoda::sim

@@ -13,6 +13,6 @@
 namespace pagoda::sim {
 
 // The file that the records make. Fails with one line: a record is damaged, or the end is missing.
-Input<std::unique_ptr<StoredBytes>> unflatten(std::shared_ptr<const StoredBytes> file);
+Input<std::unique_ptr<StoredBytes>> unflatten(const std::shared_ptr<const StoredBytes>& file);
 
 }  // namespace pagoda::sim

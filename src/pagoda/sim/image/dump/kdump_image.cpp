@@ -192,9 +192,9 @@ Input<> KdumpImage::read(const StoredRange& range, std::uint64_t at, std::span<s
 
 }  // namespace
 
-Input<std::unique_ptr<MemoryImage>> open_kdump(std::shared_ptr<const StoredBytes> file) {
+Input<std::unique_ptr<MemoryImage>> open_kdump(const std::shared_ptr<const StoredBytes>& file) {
   const auto header = PAGODA_TRY(read_kdump_header(*file));
-  auto image = std::make_unique<KdumpImage>(std::move(file), header);
+  auto image = std::make_unique<KdumpImage>(file, header);
   PAGODA_TRY(image->find_pages());
   return image;
 }

@@ -14,6 +14,6 @@
 namespace pagoda::sim {
 
 // Fails with one line: the header, the bitmaps or a descriptor is damaged or cut.
-Input<std::unique_ptr<MemoryImage>> open_kdump(std::shared_ptr<const StoredBytes> file);
+Input<std::unique_ptr<MemoryImage>> open_kdump(const std::shared_ptr<const StoredBytes>& file);
 
 }  // namespace pagoda::sim

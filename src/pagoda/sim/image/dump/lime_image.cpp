@@ -8,7 +8,7 @@
 
 namespace pagoda::sim {
 
-Input<std::unique_ptr<MemoryImage>> open_lime(std::shared_ptr<const StoredBytes> file) {
+Input<std::unique_ptr<MemoryImage>> open_lime(const std::shared_ptr<const StoredBytes>& file) {
   using namespace std::string_view_literals;
   auto image = std::make_unique<PlainRanges>(file);
   for (std::uint64_t at = 0; at < file->size();) {

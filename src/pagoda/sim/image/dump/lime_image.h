@@ -10,6 +10,6 @@
 namespace pagoda::sim {
 
 // Fails with one line: a header is damaged or cut.
-Input<std::unique_ptr<MemoryImage>> open_lime(std::shared_ptr<const StoredBytes> file);
+Input<std::unique_ptr<MemoryImage>> open_lime(const std::shared_ptr<const StoredBytes>& file);
 
 }  // namespace pagoda::sim

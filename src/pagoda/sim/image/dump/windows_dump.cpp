@@ -104,7 +104,7 @@ Input<> read_bitmap(const StoredBytes& file, const WindowsLayout& layout, PlainR
 
 }  // namespace
 
-Input<std::unique_ptr<MemoryImage>> open_windows_dump(std::shared_ptr<const StoredBytes> file) {
+Input<std::unique_ptr<MemoryImage>> open_windows_dump(const std::shared_ptr<const StoredBytes>& file) {
   const auto magic = PAGODA_TRY(file->read_all(0, 8, "the header"));
   const WindowsLayout& layout = ByteFields(magic).text(0, 8) == "PAGEDU64" ? kWindows64 : kWindows32;
   const auto header = PAGODA_TRY(file->read_all(0, layout.header_bytes, "the header"));

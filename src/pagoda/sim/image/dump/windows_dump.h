@@ -10,6 +10,6 @@
 namespace pagoda::sim {
 
 // Fails with one line: it is a dump of another type, or its header is damaged or cut.
-Input<std::unique_ptr<MemoryImage>> open_windows_dump(std::shared_ptr<const StoredBytes> file);
+Input<std::unique_ptr<MemoryImage>> open_windows_dump(const std::shared_ptr<const StoredBytes>& file);
 
 }  // namespace pagoda::sim
