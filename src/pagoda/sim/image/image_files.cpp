@@ -149,7 +149,7 @@ Input<> ImageReader::read_raw(ByteSource& source, std::optional<std::uint64_t> s
                       "multiple of {} bytes; "
                       "give a memory image, or say --raw if this is one that was cut",
                       source.name(), kPageBytes));
-    facts.warnings.push_back("its size is not a multiple of 4096 bytes: the rest of the last page counts as zeros");
+    facts.warnings.emplace_back("its size is not a multiple of 4096 bytes: the rest of the last page counts as zeros");
     return {};
   };
   if (size) {
