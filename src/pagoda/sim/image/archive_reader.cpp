@@ -190,6 +190,9 @@ Input<std::optional<ArchiveReader::Member>> ArchiveReader::next() {
   if (result != ARCHIVE_OK) return failed();
   Member member{.name = printable(archive_entry_pathname(entry))};
   PAGODA_TRY(check_type(member.name));
+  if (archive_entry_is_encrypted(entry) != 0)
+    return bad_input(fmt::format("{}: \"{}\" is encrypted; unpack the archive with its password", feed_->source->name(),
+                                 member.name));
   if (const char* const link = archive_entry_hardlink(entry); link != nullptr) {
     member.kind = MemberKind::kHardLink;
     member.link = printable(link);
