@@ -1,8 +1,9 @@
 // Any bytes at all: what reads memory images refuses them in one line, or gives images that keep what their headers
 // promise.
 //
-// The first byte chooses how the rest becomes a file: as it is; compressed; as a page map or an archive that is
-// nearly right, so that the fuzzer reaches what follows their headers.
+// The first byte chooses how the rest becomes a file: as it is; as a page map or an archive that is nearly right; with the
+// beginning of one of the formats of the table; or as changes to a small dump of a foreign format, so that the fuzzer
+// reaches what follows headers. A second one chooses what is around that.
 #include <zstd.h>
 
 #include <algorithm>
@@ -19,9 +20,11 @@
 #include "pagoda/base/check.h"
 #include "pagoda/sim/image/image_contents.h"
 #include "pagoda/sim/image/image_files.h"
+#include "pagoda/sim/image/image_format.h"
 #include "pagoda/sim/image/image_statistics.h"
 #include "pagoda/sim/image/page_maker.h"
 #include "pagoda/sim/image/page_map.h"
+#include "pagoda/sim/testing/hex_sample.h"
 
 namespace {
 
@@ -90,14 +93,54 @@ std::vector<std::byte> compressed(std::span<const std::byte> bytes) {
   return file;
 }
 
-std::vector<std::byte> make_file(std::span<const std::byte> input) {
-  if (input.empty()) return {};
+// The input with the magic of the format.
+std::vector<std::byte> as_format(const pagoda::sim::ImageFormat& format, unsigned choice,
+                                 std::span<const std::byte> input) {
+  std::vector<std::byte> file(input.begin(), input.end());
+  if (format.magics.empty()) return file;
+  const pagoda::sim::Magic& magic = format.magics[choice % format.magics.size()];
+  file.resize(std::max(file.size(), magic.at + magic.bytes.size()));
+  std::ranges::copy(std::as_bytes(std::span(magic.bytes)), file.begin() + static_cast<std::ptrdiff_t>(magic.at));
+  return file;
+}
+
+// One of the samples with bytes changed, and perhaps cut.
+std::vector<std::byte> as_dump(std::span<const std::byte> input) {
+  namespace samples = pagoda::sim::samples;
+  static const std::vector<std::vector<std::byte>> dumps = {
+      pagoda::sim::hex_sample(samples::kElf64),       pagoda::sim::hex_sample(samples::kElf32),
+      pagoda::sim::hex_sample(samples::kKdump),       samples::flat(),
+      pagoda::sim::hex_sample(samples::kLime),        pagoda::sim::hex_sample(samples::kAvml),
+      pagoda::sim::hex_sample(samples::kWindowsFull), pagoda::sim::hex_sample(samples::kWindowsBitmap),
+      pagoda::sim::hex_sample(samples::kWindows32)};
+  if (input.size() < 3) return {};
+  const auto number = [&](std::size_t at) { return std::to_integer<std::size_t>(input[at]); };
+  std::vector<std::byte> file = dumps[number(0) % dumps.size()];
+  for (std::size_t i = 3; i + 3 <= input.size(); i += 3)
+    file[(number(i) | number(i + 1) << 8) % file.size()] = input[i + 2];
+  if (number(1) % 4 == 0) file.resize(file.size() - std::min(file.size(), number(2) << number(1) % 7));
+  return file;
+}
+
+struct MadeFile {
+  std::vector<std::byte> bytes;
+  pagoda::sim::TakeAs as = pagoda::sim::TakeAs::kWhatItIs;
+};
+
+MadeFile make_file(std::span<const std::byte> input) {
+  if (input.size() < 2) return {};
   const auto choice = std::to_integer<unsigned>(input[0]);
-  const auto rest = input.subspan(1);
-  std::vector<std::byte> file(rest.begin(), rest.end());
-  if (choice % 3 == 1) file = as_map(rest);
-  if (choice % 3 == 2) file = as_archive(rest);
-  return choice % 2 == 0 ? file : compressed(file);
+  const auto around = std::to_integer<unsigned>(input[1]);
+  const auto rest = input.subspan(2);
+  const auto& formats = pagoda::sim::image_formats();
+  MadeFile file{.bytes = {rest.begin(), rest.end()}};
+  if (choice % 8 == 1) file.bytes = as_map(rest);
+  if (choice % 8 == 2) file.bytes = as_archive(rest);
+  if (choice % 8 == 3 || choice % 8 == 4) file.bytes = as_format(formats[choice / 8 % formats.size()], around, rest);
+  if (choice % 8 > 4) file.bytes = as_dump(rest);
+  if (around % 8 == 1) file.bytes = compressed(file.bytes);
+  if (around % 8 == 2) file.as = pagoda::sim::TakeAs::kRaw;
+  return file;
 }
 
 void check_map(const PageMap& map) {
@@ -129,15 +172,15 @@ void check_contents(const std::shared_ptr<const PageMap>& map,
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  auto source =
-      pagoda::sim::ByteSource::from_bytes("f", make_file(std::as_bytes(std::span(data, size))), kWindowLogMost);
+  MadeFile made = make_file(std::as_bytes(std::span(data, size)));
+  auto source = pagoda::sim::ByteSource::from_bytes("f", std::move(made.bytes), kWindowLogMost);
   PAGODA_CHECK(source.has_value());  // Nothing is read that could fail.
-  auto file = pagoda::sim::ImageFile::from_source(std::move(*source));
+  auto file = pagoda::sim::ImageFile::from_source(std::move(*source), made.as);
   if (!file) {
     check_message(file.error().message);
     return 0;
   }
-  if (file->kind == pagoda::sim::ImageFileKind::kPageMap) {
+  if (file->format->use == pagoda::sim::FormatUse::kPageMap) {
     auto map = PageMap::read(file->source);
     if (!map) {
       check_message(map.error().message);
@@ -147,7 +190,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     check_contents(std::make_shared<const PageMap>(std::move(*map)), nullptr);
     return 0;
   }
-  pagoda::sim::ImageReader reader;
+  pagoda::sim::ImageReader reader(made.as);
   if (const auto read = reader.read(*file, [](const std::string&) { return true; }); !read) {
     check_message(read.error().message);
     return 0;

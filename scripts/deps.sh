@@ -6,7 +6,8 @@ pagoda_run_packages=(
   g++ cmake ninja-build pkg-config
   ccache            # The second build, of this tree or another clone, takes seconds.
   libfmt-dev libcli11-dev libtomlplusplus-dev nlohmann-json3-dev
-  libxxhash-dev libzstd-dev liblz4-dev libarchive-dev
+  libxxhash-dev libzstd-dev liblz4-dev
+  libarchive-dev libsnappy-dev zlib1g-dev  # Other people's archives and dumps.
   libjs-chart.js    # Inlined in the report.
 )
 

@@ -35,9 +35,12 @@ constexpr std::size_t kPartBytes = 1 << 20;
 constexpr const char* kImageHelp =
     "Show and make memory images: all pages of a guest's memory, in order.\n"
     "A page map (.vpm.zst) says which pages were equal and how well they compressed, without their bytes. A whole "
-    "image "
-    "is\n"
-    "a raw file of the bytes; several may come in a tar archive, and zstd may be around either.\n";
+    "image\n"
+    "has the bytes: a raw file, or a dump (ELF, kdump, LiME, AVML, Windows). Several may come in a tar or zip "
+    "archive,\n"
+    "and compression may be around any of them. docs/images.md says how to make them.\n";
+
+constexpr const char* kRawHelp = "Take the files as raw memory, whatever they begin with";
 
 constexpr const char* kImageInfoHelp =
     "Show what is in images: zero pages, distinct contents, their size under LZ4, and what sharing equal pages would "
@@ -57,21 +60,33 @@ struct Group {
   std::string title;
   std::string kind;
   sim::PageMap map;
+  std::vector<sim::ImageFacts> facts;    // Of whole images, by their place in the map.
+  std::vector<std::string> passed_over;  // Of archives.
+
+  // Null for those of a page map.
+  [[nodiscard]] const sim::ImageFacts* facts_of(const std::string& name) const {
+    const auto& images = map.images();
+    const auto image = std::ranges::find(images, name, &sim::PageMap::Image::name);
+    return facts.empty() ? nullptr : &facts[static_cast<std::size_t>(image - images.begin())];
+  }
 };
 
 struct InfoArguments {
   std::vector<std::string> files;
   std::vector<std::string> only;
   std::string json;
+  bool raw = false;
 };
 
-Input<std::vector<Group>> read_groups(const std::vector<std::string>& files) {
+sim::TakeAs take_as(bool raw) { return raw ? sim::TakeAs::kRaw : sim::TakeAs::kWhatItIs; }
+
+Input<std::vector<Group>> read_groups(const std::vector<std::string>& files, sim::TakeAs as) {
   std::vector<Group> groups;
-  sim::ImageReader whole;
+  sim::ImageReader whole(as);
   std::string whole_files;
   for (const std::string& path : files) {
-    auto file = PAGODA_TRY(sim::ImageFile::open(path));
-    if (file.kind == sim::ImageFileKind::kPageMap) {
+    auto file = PAGODA_TRY(sim::ImageFile::open(path, as));
+    if (file.format->use == sim::FormatUse::kPageMap) {
       auto map = PAGODA_TRY(sim::PageMap::read(file.source));
       groups.push_back({.title = path, .kind = "page map", .map = std::move(map)});
       continue;
@@ -79,7 +94,12 @@ Input<std::vector<Group>> read_groups(const std::vector<std::string>& files) {
     PAGODA_TRY(whole.read(file, [](const std::string&) { return true; }));
     whole_files += (whole_files.empty() ? "" : ", ") + path;
   }
-  if (!whole.empty()) groups.push_back({.title = whole_files, .kind = "whole images", .map = whole.take_map()});
+  if (!whole.empty())
+    groups.push_back({.title = whole_files,
+                      .kind = "whole images",
+                      .map = whole.take_map(),
+                      .facts = whole.facts(),
+                      .passed_over = whole.passed_over()});
   if (groups.empty()) return bad_input(fmt::format("{}: no image in it; give memory images", whole_files));
   return groups;
 }
@@ -122,6 +142,15 @@ void print_group(const Group& group, const std::vector<sim::ImageRow>& rows) {
   }
 }
 
+// On standard error, so that the figures stay a table.
+void print_warnings(const Group& group, const std::vector<sim::ImageRow>& rows) {
+  for (const std::string& line : group.passed_over) fmt::print(stderr, "pagoda: warning: {}\n", line);
+  for (const sim::ImageRow& row : rows)
+    if (const sim::ImageFacts* const facts = group.facts_of(row.name); facts != nullptr)
+      for (const std::string& warning : facts->warnings)
+        fmt::print(stderr, "pagoda: warning: {}: {}\n", row.name, warning);
+}
+
 void print_legend() {
   fmt::print(
       "\ndistinct: contents that are not zero. saved: part of all pages that would be free if equal ones were kept "
@@ -137,15 +166,21 @@ report::Json to_json(const sim::ImageFigures& figures) {
 
 report::Json to_json(const Group& group, const std::vector<sim::ImageRow>& rows) {
   report::Json json = {{"files", group.title}, {"kind", group.kind}, {"images", report::Json::array()}};
-  for (const sim::ImageRow& row : rows)
+  for (const sim::ImageRow& row : rows) {
     json["images"].push_back(
         {{"name", row.name}, {"alone", to_json(row.alone)}, {"with_those_above", to_json(row.together)}});
+    const sim::ImageFacts* const facts = group.facts_of(row.name);
+    if (facts == nullptr) continue;
+    json["images"].back()["format"] = facts->format;
+    json["images"].back()["absent_pages"] = facts->absent.value();
+    json["images"].back()["warnings"] = facts->warnings;
+  }
   return json;
 }
 
 Input<> show_info(const InfoArguments& arguments) {
   if (!arguments.json.empty()) PAGODA_TRY(report::check_writable(arguments.json));
-  const auto groups = PAGODA_TRY(read_groups(arguments.files));
+  const auto groups = PAGODA_TRY(read_groups(arguments.files, take_as(arguments.raw)));
   PAGODA_TRY(check_names(groups, arguments.only));
   report::Json json = {{"schema", kSchema}, {"version", kSchemaVersion}, {"groups", report::Json::array()}};
   std::vector<std::pair<const Group*, std::vector<sim::ImageRow>>> shown;
@@ -157,6 +192,7 @@ Input<> show_info(const InfoArguments& arguments) {
   for (const auto& [group, rows] : shown) {
     if (group != shown.front().first) fmt::print("\n");
     print_group(*group, rows);
+    print_warnings(*group, rows);
   }
   print_legend();
   return {};
@@ -168,11 +204,13 @@ struct MakeArguments {
   std::string file;
   std::string name;
   std::string output;
+  bool raw = false;
 };
 
 Input<> make_image(const MakeArguments& arguments) {
   PAGODA_TRY(report::check_writable(arguments.output));
-  const auto image = PAGODA_TRY(sim::ImageOpener().open(arguments.file, arguments.name));
+  sim::ImageOpener opener;
+  const auto image = PAGODA_TRY(opener.open(arguments.file, arguments.name, take_as(arguments.raw)));
   const std::uint64_t pages = image->pages().value();
   std::uint64_t done = 0;
   std::vector<std::byte> part(kPartBytes);
@@ -182,6 +220,8 @@ Input<> make_image(const MakeArguments& arguments) {
       image->fill(done++, sim::PageBytes(&part[size], kPageBytes));
     return std::string_view(reinterpret_cast<const char*>(part.data()), size);
   }));
+  for (const std::string& warning : opener.warnings())
+    fmt::print(stderr, "pagoda: warning: {}: {}\n", arguments.file, warning);
   fmt::print(stderr, "pagoda: {}: {}, {} pages\n", arguments.output, image->describe(), report::grouped(pages));
   return {};
 }
@@ -191,9 +231,10 @@ Input<> make_image(const MakeArguments& arguments) {
 void add_image_info(CLI::App& image, int& exit_code) {
   CLI::App* const command = image.add_subcommand("info", kImageInfoHelp);
   const auto arguments = std::make_shared<InfoArguments>();
-  command->add_option("file", arguments->files, "Page maps (.vpm.zst) and whole images (raw, .tar; also .zst)")
+  command->add_option("file", arguments->files, "Page maps (.vpm.zst), whole images, archives of them")
       ->required()
       ->type_name("FILE");
+  command->add_flag("--raw", arguments->raw, kRawHelp);
   command->add_option("--only", arguments->only, "Only these images, in this order")
       ->delimiter(',')
       ->expected(1)
@@ -210,6 +251,7 @@ void add_make(CLI::App& image, int& exit_code) {
   const auto arguments = std::make_shared<MakeArguments>();
   command->add_option("file", arguments->file, "A page map, or whole images")->required()->type_name("FILE");
   command->add_option("name", arguments->name, "The image in it; not needed if there is one only")->type_name("NAME");
+  command->add_flag("--raw", arguments->raw, kRawHelp);
   command->add_option("-o,--output", arguments->output, "The raw image to write")->required()->type_name("FILE");
   command->callback([arguments, &exit_code] {
     if (const Input<> done = make_image(*arguments); !done) exit_code = refuse(done.error());

@@ -15,6 +15,7 @@
 
 #include "pagoda/base/units.h"
 #include "pagoda/cli/testing/typed_command.h"
+#include "pagoda/sim/testing/hex_sample.h"
 #include "pagoda/sim/testing/image_directory.h"
 #include "pagoda/sim/testing/vpm_file.h"
 
@@ -121,6 +122,60 @@ TEST_F(ImageCommand, MakeTakesAnImageOutOfAnArchive) {
   EXPECT_EQ(std::string(std::istreambuf_iterator<char>(file), {}), std::string(kPageBytes, '\1'));
 }
 
+// What the dump leaves out is said beside the figures, and in the JSON.
+TEST_F(ImageCommand, InfoWarnsOfWhatADumpDoesNotHold) {
+  directory_.write("guest.kdump", sim::hex_sample(sim::samples::kKdump));
+  directory_.write("guest.lime", sim::hex_sample(sim::samples::kLime));
+  const std::string out = directory_.file("out.json");
+  const Ran ran = run({"info", directory_.file("guest.kdump"), directory_.file("guest.lime"), "--json", out});
+  EXPECT_EQ(ran.status, 0) << ran.error;
+  EXPECT_THAT(ran.error, AllOf(HasSubstr("pagoda: warning: guest.kdump: 1 pages were left out of the dump"),
+                               HasSubstr("pagoda: warning: guest.lime: of 2 pages the file holds a part only")));
+  const auto images = parsed(out)["groups"][0]["images"];
+  ASSERT_EQ(images.size(), 2U);
+  EXPECT_EQ(images[0]["format"], "kdump-compressed dump");
+  EXPECT_EQ(images[0]["absent_pages"], 1);
+  EXPECT_EQ(images[0]["alone"]["pages"], 2);
+  EXPECT_EQ(images[0]["alone"]["zero"], 1);
+  EXPECT_EQ(images[1]["format"], "LiME");
+  EXPECT_EQ(images[1]["absent_pages"], 0);
+  EXPECT_EQ(images[1]["warnings"].size(), 1U);
+}
+
+TEST_F(ImageCommand, MakeWritesThePagesThatADumpHas) {
+  directory_.write("guest.dmp", sim::hex_sample(sim::samples::kWindowsBitmap));
+  const Ran ran = run({"make", directory_.file("guest.dmp"), "-o", directory_.file("out")});
+  EXPECT_EQ(ran.status, 0);
+  EXPECT_THAT(ran.error, AllOf(HasSubstr("warning: "), HasSubstr("the kernel's pages"), HasSubstr("2 pages")));
+  std::ifstream file(directory_.file("out"), std::ios::binary);
+  EXPECT_EQ(std::string(std::istreambuf_iterator<char>(file), {}),
+            std::string(kPageBytes, 'A') + std::string(kPageBytes, 'B'));
+}
+
+TEST_F(ImageCommand, RawTakesWhatIsRefusedOtherwise) {
+  auto disk = std::vector<std::byte>(2 * kPageBytes);
+  disk[510] = std::byte{0x55};
+  disk[511] = std::byte{0xaa};
+  directory_.write("disk", disk);
+  EXPECT_EQ(run({"info", directory_.file("disk")}).status, 2);
+  EXPECT_EQ(run({"make", directory_.file("disk"), "-o", directory_.file("out")}).status, 2);
+  EXPECT_EQ(run({"info", "--raw", directory_.file("disk")}).status, 0);
+  EXPECT_EQ(run({"make", "--raw", directory_.file("disk"), "-o", directory_.file("out")}).status, 0);
+  EXPECT_EQ(std::filesystem::file_size(directory_.file("out")), 2 * kPageBytes);
+}
+
+TEST_F(ImageCommand, ImagesOfOneNameInTwoFoldersAreBothShown) {
+  for (const char* const folder : {"vm1", "vm2"}) {
+    std::filesystem::create_directory(directory_.file(folder));
+    directory_.write(std::string(folder) + "/guest.mem", std::vector<std::byte>(kPageBytes));
+  }
+  const std::string first = directory_.file("vm1/guest.mem"), second = directory_.file("vm2/guest.mem");
+  const Ran ran = run({"info", first, second, "--only", "vm2/guest,vm1/guest"});
+  EXPECT_EQ(ran.status, 0) << ran.error;
+  EXPECT_LT(ran.out.find("\nvm2/guest.mem "), ran.out.find("\nvm1/guest.mem "));
+  EXPECT_EQ(run({"info", first, first}).status, 2);
+}
+
 TEST_F(ImageCommand, BadInputIsOneLineAndStatusTwo) {
   directory_.write("odd.mem", std::vector<std::byte>(5000));
   directory_.write("map.vpm", sim::VpmParts().file());
@@ -128,6 +183,10 @@ TEST_F(ImageCommand, BadInputIsOneLineAndStatusTwo) {
   cut.pop_back();
   directory_.write("cut.vpm", cut);
   directory_.write("empty.tar", sim::tar_of({}));
+  directory_.write("disk.qcow2", sim::hex_sample("@0:514649fb len 4096"));
+  directory_.write("core",
+                   sim::hex_sample("@b0:05000000 @b8:06000000 @bc:434f5245", sim::hex_sample(sim::samples::kElf64)));
+  directory_.write("unknown.tar", sim::tar_of({{"x.mem", std::vector<std::byte>(kPageBytes), 'Z'}}));
   const std::string map = directory_.file("map.vpm");
   const std::string out = directory_.file("out");
   for (const std::vector<std::string>& arguments : std::vector<std::vector<std::string>>{
@@ -135,6 +194,10 @@ TEST_F(ImageCommand, BadInputIsOneLineAndStatusTwo) {
            {"info", directory_.file("odd.mem")},
            {"info", directory_.file("cut.vpm")},
            {"info", directory_.file("empty.tar")},
+           {"info", directory_.file("disk.qcow2")},
+           {"info", directory_.file("core")},
+           {"info", directory_.file("unknown.tar"), "--json", out},
+           {"make", directory_.file("core"), "-o", out},
            {"info", map, directory_.file("cut.vpm"), "--json", out},
            {"info", map, "--only", "c"},
            {"info", map, "--only", "a,a"},

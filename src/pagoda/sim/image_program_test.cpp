@@ -18,6 +18,7 @@
 #include "pagoda/sim/generator.h"
 #include "pagoda/sim/scenario/scenario.h"
 #include "pagoda/sim/simulation.h"
+#include "pagoda/sim/testing/hex_sample.h"
 #include "pagoda/sim/testing/image_directory.h"
 #include "pagoda/sim/testing/vpm_file.h"
 
@@ -101,9 +102,23 @@ TEST_F(ImagePrograms, AScenarioNamesThem) {
   EXPECT_EQ(process.fill->from, 3_pages);
 }
 
+// A dump's pages, and the file itself taken as memory.
+TEST_F(ImagePrograms, DumpsAndRawFilesAreTouchedPageByPage) {
+  directory_.write("guest.kdump", hex_sample(samples::kKdump));
+  directory_.write("guest.dmp", hex_sample(samples::kWindowsFull));
+  const RunResult dump = run("program = { kind = 'image', image = 'guest.kdump' }");
+  EXPECT_EQ(dump.processes.at(0).footprint, 2_pages);
+  EXPECT_THAT(dump.processes.at(0).program, HasSubstr("which lacks 1 pages"));
+  EXPECT_EQ(run("program = { kind = 'image', image = 'guest.dmp' }").processes.at(0).footprint, 3_pages);
+  EXPECT_EQ(run("program = { kind = 'image', image = 'guest.dmp', raw = true }").processes.at(0).footprint, 5_pages);
+}
+
 TEST_F(ImagePrograms, WrongOnesAreRefusedInOneLine) {
   const std::string generator = "program = { kind = 'uniform', memory = '4KiB', operations = 1 }\n";
+  directory_.write("disk.qcow2", hex_sample("@0:514649fb len 4096"));
   const std::vector<std::pair<std::string, std::string>> cases{
+      {"program = { kind = 'image', image = 'disk.qcow2' }", "disk.qcow2: virtual disk; it is what a disk holds"},
+      {"program = { kind = 'image', image = 'disk.qcow2', raw = 1 }", "process.program.raw: "},
       {"program = { kind = 'image' }", "process.program.image: is missing"},
       {"program = { kind = 'image', image = 'm.vpm.zst', memory = '4KiB' }", "memory: is not a known key"},
       {"program = { kind = 'image', image = 'm.vpm.zst', then = { operations = 1 } }", "then.kind: is missing"},

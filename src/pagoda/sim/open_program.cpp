@@ -25,7 +25,7 @@ struct Opener {
     return make_generator(config, seed);
   }
   Input<std::unique_ptr<Program>> operator()(const ImageProgramConfig& config) const {
-    auto contents = PAGODA_TRY(images.open(config.image.file, config.image.name));
+    auto contents = PAGODA_TRY(images.open(config.image.file, config.image.name, config.image.as));
     std::unique_ptr<Program> then;
     if (config.then) {
       GeneratorConfig generator = *config.then;
@@ -39,7 +39,7 @@ struct Opener {
     return std::make_unique<ImageProgram>(std::move(contents), config.references, std::move(then));
   }
   Input<std::unique_ptr<Program>> filled(std::unique_ptr<Program> program, const ImageConfig& config) const {
-    auto contents = PAGODA_TRY(images.open(config.file, config.name));
+    auto contents = PAGODA_TRY(images.open(config.file, config.name, config.as));
     if (config.from >= contents->pages())
       return bad_input(fmt::format("fill.from ({}) is behind the end of {} ({}); make it smaller",
                                    to_string(bytes_of(config.from)), contents->describe(),

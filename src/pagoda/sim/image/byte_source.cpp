@@ -1,6 +1,7 @@
 #include "pagoda/sim/image/byte_source.h"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <zstd.h>
 
 #include <algorithm>
@@ -9,12 +10,19 @@
 #include <utility>
 
 #include "pagoda/base/status.h"
+#include "pagoda/sim/image/byte_fields.h"
+#include "pagoda/sim/image/skippable_frame.h"
 
 namespace pagoda::sim {
 
 namespace {
 
 constexpr std::size_t kBufferBytes = 256 << 10;
+
+bool begins_with_zstd_frame(std::span<const std::byte> bytes) {
+  bytes = behind_skippable_frames(bytes);
+  return bytes.size() >= sizeof(std::uint32_t) && ByteFields(bytes).u32(0) == ZSTD_MAGICNUMBER;
+}
 
 }  // namespace
 
@@ -42,17 +50,28 @@ Input<ByteSource> ByteSource::from_bytes(std::string name, std::vector<std::byte
   return source;
 }
 
+Input<ByteSource> ByteSource::from_reader(std::string name, ReadBytes read_bytes, int window_log_most) {
+  ByteSource source(std::move(name), window_log_most);
+  source.read_bytes_ = std::move(read_bytes);
+  source.in_.resize(kBufferBytes);
+  PAGODA_TRY(source.detect());
+  return source;
+}
+
 Input<> ByteSource::detect() {
   PAGODA_TRY(refill());
-  std::uint32_t magic = 0;
-  if (at_hand() >= sizeof magic) std::memcpy(&magic, in_.data(), sizeof magic);
-  compressed_ = magic == ZSTD_MAGICNUMBER;
+  compressed_ = begins_with_zstd_frame(std::span(in_).first(in_size_));
   return {};
 }
 
 Input<> ByteSource::refill() {
-  if (at_hand() != 0 || file_ == nullptr) return {};
+  if (at_hand() != 0 || (file_ == nullptr && read_bytes_ == nullptr)) return {};
   in_at_ = 0;
+  if (read_bytes_ != nullptr) {
+    in_size_ = 0;  // Nothing is at hand if it fails.
+    in_size_ = PAGODA_TRY(read_bytes_(in_));
+    return {};
+  }
   in_size_ = std::fread(in_.data(), 1, in_.size(), file_.get());
   if (std::ferror(file_.get()) != 0)
     return bad_input(fmt::format("{}: cannot be read: {}; name a page map or a memory image", name_, strerror(errno)));
@@ -65,6 +84,20 @@ std::unexpected<InputError> ByteSource::damaged(std::string_view what) const {
 
 void ByteSource::push_back(std::span<const std::byte> bytes) {
   pushed_.insert(pushed_.end(), bytes.rbegin(), bytes.rend());
+}
+
+std::optional<int> ByteSource::plain_file() const {
+  struct stat status{};
+  if (file_ == nullptr || compressed_ || fstat(fileno(file_.get()), &status) != 0 || !S_ISREG(status.st_mode))
+    return {};
+  return fileno(file_.get());
+}
+
+Input<std::vector<std::byte>> ByteSource::peek(std::size_t most) {
+  std::vector<std::byte> bytes(most);
+  bytes.resize(PAGODA_TRY(read(bytes)));
+  push_back(bytes);
+  return bytes;
 }
 
 Input<std::size_t> ByteSource::read(std::span<std::byte> bytes) {

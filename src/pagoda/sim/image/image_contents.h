@@ -6,7 +6,9 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <tuple>
 #include <utility>
+#include <vector>
 
 #include "pagoda/base/input_error.h"
 #include "pagoda/base/units.h"
@@ -22,9 +24,9 @@ class ImageContents {
  public:
   // The bytes of `image`'s pages: those of `contents`, or if it is null what a PageMaker makes of the map.
   ImageContents(std::shared_ptr<const PageMap> map, std::shared_ptr<const ContentTable> contents,
-                const PageMap::Image& image, const std::string& file);
+                const PageMap::Image& image, const std::string& file, PageCount absent = PageCount(0));
 
-  // "nk_idle.mem of data/images/all14.vpm.zst".
+  // "nk_idle.mem of data/images/all14.vpm.zst"; with how many pages the file lacks, if it does.
   [[nodiscard]] const std::string& describe() const { return description_; }
   [[nodiscard]] PageCount pages() const { return PageCount(numbers_.size()); }
   // Needs, as `fill` does: a page below pages().
@@ -44,17 +46,23 @@ class ImageContents {
 // Opens images by file and name. What is asked for twice is read once.
 class ImageOpener {
  public:
-  // `name` may be empty where the file holds one image only. Fails with one line: the file cannot be read or is
-  // damaged, or has no such image.
-  Input<std::shared_ptr<const ImageContents>> open(const std::string& file, const std::string& name);
+  // `name` may be empty where the file holds one image only. Fails with one line: the file cannot be read or is damaged,
+  // or has no such image.
+  Input<std::shared_ptr<const ImageContents>> open(const std::string& file, const std::string& name,
+                                                   TakeAs as = TakeAs::kWhatItIs);
+  // What the user should know about the images that were opened.
+  [[nodiscard]] const std::vector<std::string>& warnings() const { return warnings_; }
 
  private:
-  Input<std::shared_ptr<const ImageContents>> from_map(const std::string& file, std::shared_ptr<const PageMap> map,
-                                                       std::shared_ptr<const ContentTable> contents,
-                                                       const std::string& name);
+  // What an image is found by: file, name, and what the file is taken for.
+  using Key = std::tuple<std::string, std::string, TakeAs>;
+
+  Input<std::shared_ptr<const ImageContents>> read_whole(ImageFile& file, const Key& key);
+  Input<std::shared_ptr<const ImageContents>> from_map(const Key& key, std::shared_ptr<const PageMap> map);
 
   std::map<std::string, std::shared_ptr<const PageMap>> maps_;  // By file.
-  std::map<std::pair<std::string, std::string>, std::shared_ptr<const ImageContents>> images_;
+  std::map<Key, std::shared_ptr<const ImageContents>> images_;
+  std::vector<std::string> warnings_;
 };
 
 }  // namespace pagoda::sim

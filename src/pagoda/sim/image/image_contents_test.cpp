@@ -16,7 +16,8 @@
 
 #include "pagoda/base/hash.h"
 #include "pagoda/sim/image/image_statistics.h"
-#include "pagoda/sim/image/tar_reader.h"
+#include "pagoda/sim/image/tar_header.h"
+#include "pagoda/sim/testing/hex_sample.h"
 #include "pagoda/sim/testing/image_directory.h"
 #include "pagoda/sim/testing/vpm_file.h"
 
@@ -111,6 +112,31 @@ TEST(ImageContents, OfRawFilesAndArchivesAreTheirBytes) {
   }
 }
 
+TEST(ImageContents, OfDumpsSayWhatTheyLack) {
+  const ImageDirectory directory;
+  directory.write("guest.kdump", hex_sample(samples::kKdump));
+  ImageOpener opener;
+  const auto image = opener.open(directory.file("guest.kdump"), "");
+  ASSERT_TRUE(image) << image.error().message;
+  EXPECT_EQ((*image)->pages(), 2_pages);
+  EXPECT_EQ((*image)->describe(), "guest.kdump of " + directory.file("guest.kdump") + ", which lacks 1 pages");
+  EXPECT_THAT(opener.warnings(), testing::ElementsAre(HasSubstr("left out of the dump")));
+}
+
+// The same file in both ways, by one opener.
+TEST(ImageContents, AreWhatTheFileIsTakenFor) {
+  const ImageDirectory directory;
+  directory.write("guest.lime", hex_sample("@0:454d694c01 @10:ff0f @20:[4096x41] len 4128"));
+  ImageOpener opener;
+  const auto lime = opener.open(directory.file("guest.lime"), "");
+  const auto raw = opener.open(directory.file("guest.lime"), "", TakeAs::kRaw);
+  ASSERT_TRUE(lime) << lime.error().message;
+  ASSERT_TRUE(raw) << raw.error().message;
+  EXPECT_EQ((*lime)->pages(), 1_pages);
+  EXPECT_EQ((*raw)->pages(), 2_pages);
+  EXPECT_EQ(page_of(**raw, 0)[0], std::byte{'E'});
+}
+
 TEST(ImageContents, WhatIsNotThereIsRefusedInOneLine) {
   const ImageDirectory directory;
   const std::vector<std::byte> raw(2 * kPageBytes);
@@ -131,14 +157,14 @@ TEST(ImageContents, WhatIsNotThereIsRefusedInOneLine) {
   EXPECT_THAT(error_of(directory.file("twice.tar"), "x"), HasSubstr("there is an image \"x\" already"));
 }
 
-TEST(TarReader, EveryTruncationInsideAMemberIsRefused) {
+TEST(ImageFiles, EveryTruncationInsideAMemberIsRefused) {
   const ImageDirectory directory;
   const std::vector<std::byte> raw(kPageBytes, std::byte{1});
   const auto archive = tar_of({{"x.mem", raw}, {"y.mem", raw}});
   const auto packed = in_zstd_frame(archive);
-  const std::size_t contents = 2 * (TarReader::kBlockBytes + kPageBytes);
+  const std::size_t contents = 2 * (kTarBlockBytes + kPageBytes);
   for (std::size_t size = 1; size < contents; size += 97) {
-    if (size == TarReader::kBlockBytes + kPageBytes) continue;
+    if (size == kTarBlockBytes + kPageBytes) continue;
     directory.write("cut.tar", std::span(archive).first(size));
     EXPECT_NE(error_of(directory.file("cut.tar"), "y"), "") << size;
   }
@@ -146,36 +172,6 @@ TEST(TarReader, EveryTruncationInsideAMemberIsRefused) {
     directory.write("cut.tar.zst", std::span(packed).first(size));
     EXPECT_NE(error_of(directory.file("cut.tar.zst"), "y"), "") << size;
   }
-}
-
-TEST(TarReader, ReadsLongNamesAndPassesOverWhatIsNoFile) {
-  const std::string gnu(150, 'g');
-  const std::string pax(160, 'p');
-  const auto text = [](std::string_view s) {
-    const auto bytes = std::as_bytes(std::span(s));
-    return std::vector<std::byte>(bytes.begin(), bytes.end());
-  };
-  const auto archive = tar_of({{"folder", {}, '5'},
-                               {"././@LongLink", text(gnu + '\0'), 'L'},
-                               {"short", text("1")},
-                               {"PaxHeaders", text("13 mtime=1.5\n170 path=" + pax + "\n"), 'x'},
-                               {"short", text("22")},
-                               {"link", {}, '2'},
-                               {"plain", text("333")}});
-  auto source = ByteSource::from_bytes("t", archive, 27);
-  ASSERT_TRUE(source);
-  TarReader reader(*source);
-  for (const auto& [name, size] :
-       std::vector<std::pair<std::string, std::uint64_t>>{{gnu, 1}, {pax, 2}, {"plain", 3}}) {
-    const auto member = reader.next();
-    ASSERT_TRUE(member) << member.error().message;
-    ASSERT_TRUE(*member);
-    EXPECT_EQ((*member)->name, name);
-    EXPECT_EQ((*member)->size, size);
-  }
-  const auto end = reader.next();
-  ASSERT_TRUE(end);
-  EXPECT_FALSE(*end);
 }
 
 // The whole images that the shipped map was made from, if they are present.

@@ -94,7 +94,10 @@ void read_mapping_generator(TomlTable& p, const SystemDraft& draft, GeneratorCon
 
 ImageConfig read_image(TomlTable& t, const SystemDraft& draft) {
   t.require("image");
-  return {.file = draft.found(t.text("image", "")), .name = t.text("name", ""), .from = {}};
+  return {.file = draft.found(t.text("image", "")),
+          .name = t.text("name", ""),
+          .from = {},
+          .as = t.flag("raw", false) ? TakeAs::kRaw : TakeAs::kWhatItIs};
 }
 
 void read_program(TomlTable& p, const SystemDraft& draft, ProcessConfig& process) {

@@ -7,6 +7,7 @@
 #include <variant>
 
 #include "pagoda/base/units.h"
+#include "pagoda/sim/image/take_as.h"
 
 namespace pagoda::sim {
 
@@ -35,6 +36,7 @@ struct ImageConfig {
   std::string file;
   std::string name;  // May be empty if the file holds one image.
   PageCount from;    // The page of the image that a program's first page begins with.
+  TakeAs as = TakeAs::kWhatItIs;
 };
 
 // A program that touches every page of an image once, in order.

@@ -46,7 +46,7 @@ void read_vm(TomlTable& t, const std::filesystem::path& folder, Scenario& scenar
 void read_machine(TomlTable& t, SystemDraft& draft);
 // `program` of a process.
 void read_program(TomlTable& p, const SystemDraft& draft, ProcessConfig& process);
-// `image` and `name`.
+// `image`, `name` and `raw`.
 ImageConfig read_image(TomlTable& t, const SystemDraft& draft);
 // `working_set`. A limit that is not given has its default, or less or more to make room for the other.
 mm::WorkingSet::Limits read_limits(TomlTable& t, const mm::Tunables& defaults, PageCount maximum);
