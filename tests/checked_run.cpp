@@ -66,6 +66,12 @@ std::uint64_t fault_count(const RunResult& result, mm::FaultKind kind) {
   return result.counters.faults[static_cast<std::size_t>(kind)];
 }
 
+std::vector<std::string> lines(const std::vector<Incident>& incidents) {
+  std::vector<std::string> all;
+  for (const Incident& incident : incidents) all.push_back(to_string(incident));
+  return all;
+}
+
 std::uint64_t in_page_errors(const RunResult& result) {
   std::uint64_t errors = 0;
   for (const ProcessResult& process : result.processes) errors += process.in_page_errors;

@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "pagoda/sim/simulation.h"
 
@@ -74,6 +75,8 @@ struct CheckedRun {
 // Of all frames.
 PageCount sum(const FrameCensus& frames);
 std::uint64_t fault_count(const RunResult& result, mm::FaultKind kind);
+// A line each.
+std::vector<std::string> lines(const std::vector<Incident>& incidents);
 // Of all processes.
 std::uint64_t in_page_errors(const RunResult& result);
 

@@ -130,7 +130,7 @@ TEST(Simulation, AForkOfAProcessThatEndedIsAnIncident) {
                                        "[[process]]\nname = 'late'\nfork_of = 'short'\nstart = '1s'\n"));
   const RunResult& result = run.go();
   ASSERT_EQ(result.incidents.size(), 1U);
-  EXPECT_THAT(result.incidents[0], AllOf(HasSubstr("late: it could not be forked"), HasSubstr("TERMINATING")));
+  EXPECT_THAT(lines(result.incidents)[0], AllOf(HasSubstr("late: it could not be forked"), HasSubstr("TERMINATING")));
   EXPECT_EQ(result.processes[1].operations, 0U);
 }
 

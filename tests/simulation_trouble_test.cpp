@@ -25,8 +25,8 @@ TEST(Simulation, RefusedCommitIsAnIncidentAndOthersGoOn) {
   CheckedRun run(scenario_text({}, process("greedy", "kind = 'uniform', memory = '64MiB', operations = 100") + kThree));
   const RunResult& result = run.go();
   ASSERT_EQ(result.incidents.size(), 1U);
-  EXPECT_THAT(result.incidents[0], AllOf(HasSubstr("greedy: its memory was refused"),
-                                         HasSubstr("STATUS_COMMITMENT_LIMIT"), HasSubstr("64 MiB")));
+  EXPECT_THAT(lines(result.incidents)[0], AllOf(StartsWith("t=0 ns, host: greedy: its memory was refused"),
+                                                HasSubstr("STATUS_COMMITMENT_LIMIT"), HasSubstr("64 MiB")));
   EXPECT_EQ(result.processes[0].operations, 0U);
   EXPECT_EQ(result.processes[0].finished, kNever);
   EXPECT_GT(result.counters.commit_refusals, 0U);
@@ -39,7 +39,7 @@ TEST(Simulation, WithoutAPagingFileWhatFitsRuns) {
                                       process("not", "kind = 'uniform', memory = '1MiB', operations = 3000")));
   const RunResult& result = run.go();
   EXPECT_EQ(result.processes[0].operations, 3000U);
-  EXPECT_THAT(result.incidents, Contains(HasSubstr("STATUS_COMMITMENT_LIMIT")));
+  EXPECT_THAT(lines(result.incidents), Contains(HasSubstr("STATUS_COMMITMENT_LIMIT")));
 }
 
 // Two paging files may grow to 4 MiB each, but their disk holds 5 MiB.
@@ -52,7 +52,7 @@ TEST(Simulation, DiskFullUnderAGrowingPagingFileRefusesCommitAndKeepsPromises) {
               "copies = 4\nworking_set = { minimum = '64KiB' }");
   CheckedRun run(text);
   const RunResult& result = run.go();
-  EXPECT_THAT(result.incidents, Each(HasSubstr("STATUS_COMMITMENT_LIMIT")));
+  EXPECT_THAT(lines(result.incidents), Each(HasSubstr("STATUS_COMMITMENT_LIMIT")));
   EXPECT_EQ(result.incidents.size(), 2U);
   std::size_t finished = 0;
   for (const ProcessResult& process : result.processes) {
@@ -84,7 +84,7 @@ TEST(Simulation, AFailingDiskLosesNothing) {
       EXPECT_EQ(fault_count(result, mm::FaultKind::kInPageError), in_page_errors(result));
       EXPECT_EQ(in_page_errors(result) > 0, reads > 0);
       EXPECT_EQ(result.incidents.empty(), reads == 0);
-      EXPECT_THAT(result.incidents, Each(AllOf(HasSubstr("STATUS_IN_PAGE_ERROR"), HasSubstr("va:0x"))));
+      EXPECT_THAT(lines(result.incidents), Each(AllOf(HasSubstr("STATUS_IN_PAGE_ERROR"), HasSubstr("va:0x"))));
     }
   }
 }

@@ -303,19 +303,23 @@ TEST(VirtualMachinesInScenarios, AHostThatCannotKeepItsPromiseSaysSo) {
   const auto simulation = Simulation::create(*scenario, {});
   ASSERT_FALSE(simulation);
   EXPECT_THAT(simulation.error().message, HasSubstr("test.toml:3: vm \"v\": the host cannot promise it 8 MiB"));
+  EXPECT_THAT(simulation.error().message, HasSubstr("it may promise "));
 }
 
-TEST(VirtualMachinesInScenarios, AVirtualMachineThatTheHostLosesEndsAlone) {
-  // Every read of the host's disk fails: what was paged out is lost.
-  const std::string own = process_in("process", "p", "kind = 'uniform', memory = '64KiB', operations = 2000");
-  std::string text = host("2MiB", 1, vm({}) + own);
-  text.insert(text.find("store = 'memory'"), "read_errors = 1.0\n");
-  CheckedRun run(text);
-  const RunResult& result = run.go();
-  ASSERT_FALSE(result.incidents.empty());
-  EXPECT_THAT(result.incidents.back(), HasSubstr("v: the host cannot bring in guest memory"));
-  EXPECT_EQ(result.processes[0].operations, 2000U);
-  EXPECT_EQ(result.processes[1].finished, kNever);
+TEST(VirtualMachinesInScenarios, EachThingThatAHostLacksIsSaidAsSuch) {
+  const auto refusal = [](const std::string& text) {
+    const auto scenario = parse_scenario(text, "test.toml");
+    EXPECT_TRUE(scenario) << scenario.error().message;
+    const auto simulation = Simulation::create(*scenario, {});
+    return simulation ? "it starts" : simulation.error().message;
+  };
+  EXPECT_THAT(refusal(host("8MiB", 1, vm({.memory = "8MiB", .more = "backing = 'pinned'"}))),
+              HasSubstr("too much would have to stay in its memory"));
+  std::string narrow = host("8MiB", 1, vm({.memory = "3072MiB"}));
+  narrow.insert(narrow.find("processors"), "paging = 'x86'\n");
+  narrow.replace(narrow.find("256MiB"), 6, "8GiB");
+  narrow.replace(narrow.find("64MiB"), 5, "4000MiB");
+  EXPECT_THAT(refusal(narrow), HasSubstr("no process of the host has so many addresses"));
 }
 
 TEST(VirtualMachinesInScenarios, AGuestsOwnDiskMayFail) {

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <cstdio>
+#include <string_view>
 
 #include "pagoda/base/input_error.h"
 
@@ -15,10 +16,19 @@ inline constexpr int kExitFailed = 1;
 // What was asked for makes no sense or cannot be read.
 inline constexpr int kExitBadInput = 2;
 
+// Says something about a failure; if even that cannot be said, the exit status does.
+inline void complain(std::string_view message) { std::fputs(fmt::format("pagoda: {}\n", message).c_str(), stderr); }
+
 // Says what is wrong with the input, and returns the exit status for that.
 inline int refuse(const InputError& error) {
-  fmt::print(stderr, "pagoda: {}\n", error.message);
+  complain(error.message);
   return kExitBadInput;
+}
+
+// Says what went wrong with the work itself, and returns the exit status for that.
+inline int give_up(const InputError& error) {
+  complain(error.message);
+  return kExitFailed;
 }
 
 }  // namespace pagoda::cli

@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <exception>
+#include <new>
 #include <string>
 
 #include "pagoda/base/version.h"
@@ -12,11 +13,14 @@
 #include "pagoda/cli/exit_codes.h"
 #include "pagoda/cli/image_command.h"
 #include "pagoda/cli/run_command.h"
+#include "pagoda/cli/standard_streams.h"
 #include "pagoda/cli/trace_command.h"
 
 namespace pagoda::cli {
 
-int run_program(int argc, char** argv) {
+namespace {
+
+int run_command_line(int argc, char** argv) {
   CLI::App app(
       "Pagoda is a virtual memory manager in user space: the design of the NT memory manager over real page tables, "
       "real\n"
@@ -43,16 +47,31 @@ int run_program(int argc, char** argv) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help and --version.
     if (argc > 1 && argv[1][0] != '-' &&
         app.get_subcommands([&](const CLI::App* command) { return command->get_name() == argv[1]; }).empty()) {
-      fmt::print(stderr, "pagoda: there is no command \"{}\"; see pagoda --help\n", argv[1]);
-    } else {
-      fmt::print(stderr, "pagoda: {}; see pagoda --help\n", error.what());
+      return refuse({fmt::format("there is no command \"{}\"; see pagoda --help", argv[1])});
     }
-    return kExitBadInput;
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "pagoda: {}\n", error.what());
-    return kExitFailed;
+    return refuse({fmt::format("{}; see pagoda --help", error.what())});
   }
   return exit_code;
+}
+
+// Nothing is thrown past this.
+int run_guarded(int argc, char** argv) {
+  try {
+    return run_command_line(argc, argv);
+  } catch (const std::bad_alloc&) {
+    return give_up({"this computer has not enough memory for that; make the machine, its programs or files smaller"});
+  } catch (const std::exception& error) {
+    // What cannot be written to standard output is told once, by who finishes it.
+    return std::ferror(stdout) != 0 ? kExitFailed : give_up({error.what()});
+  }
+}
+
+}  // namespace
+
+int run_program(int argc, char** argv) {
+  prepare_standard_streams();
+  const int exit_code = run_guarded(argc, argv);
+  return finish_standard_output() || exit_code != kExitSuccess ? exit_code : kExitFailed;
 }
 
 }  // namespace pagoda::cli

@@ -10,10 +10,15 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
+#include <system_error>
+#include <utility>
+#include <vector>
 
 #include "pagoda/base/status.h"
 #include "pagoda/cli/exit_codes.h"
+#include "pagoda/cli/outputs.h"
 #include "pagoda/report/html.h"
 #include "pagoda/report/json.h"
 #include "pagoda/report/summary.h"
@@ -28,9 +33,9 @@ namespace {
 
 struct RunArguments {
   std::string scenario;
-  std::string report;
-  std::string json;
-  std::uint64_t seed = 0;
+  std::optional<std::string> report;
+  std::optional<std::string> json;
+  std::optional<std::uint64_t> seed;
   std::uint64_t operations = 0;
   bool verify = false;
   bool quiet = false;
@@ -51,13 +56,15 @@ class ProgressLine {
     const double seconds = std::chrono::duration<double>(wall - began_).count();
     const double rate = static_cast<double>(done) / seconds;
     const double left = rate > 0 ? static_cast<double>(total - done) / rate : 0;
-    fmt::print(stderr, "\r\x1b[K{:5.1f} %  {:.2f} M operations/s  {:.0f} s left  (virtual time {})",
-               total > 0 ? 100.0 * static_cast<double>(done) / static_cast<double>(total) : 100.0, rate / 1e6, left,
-               to_string(now - Time{}));
+    const std::string line =
+        fmt::format("\r\x1b[K{:5.1f} %  {:.2f} M operations/s  {:.0f} s left  (virtual time {})",
+                    total > 0 ? 100.0 * static_cast<double>(done) / static_cast<double>(total) : 100.0, rate / 1e6,
+                    left, to_string(now - Time{}));
+    std::fputs(line.c_str(), stderr);
     std::fflush(stderr);
   }
   void clear() const {
-    if (shown_) fmt::print(stderr, "\r\x1b[K");
+    if (shown_) std::fputs("\r\x1b[K", stderr);
     std::fflush(stderr);
   }
 
@@ -76,66 +83,85 @@ std::string check_whole_number(const std::string& text, std::uint64_t least) {
   return fmt::format("\"{}\" is not a whole number from {} to {}", text, least, kMost);
 }
 
-// A folder that is missing is made; a name that cannot be written is refused before the run, not after it.
-Input<> prepare_output(const std::string& file) {
-  if (file.empty()) return {};
-  std::error_code error;
-  std::filesystem::create_directories(std::filesystem::absolute(file).parent_path(), error);
-  if (error) return bad_input(fmt::format("{}: its folder cannot be made: {}", file, error.message()));
-  return report::check_writable(file);
+// CLI11 takes an option without a name for one that was not given. Returns what is wrong.
+std::string check_file_name(const std::string& name) {
+  return name.empty() ? "name a file, or - for standard output" : "";
 }
 
-// The run that the scenario names to be compared with, asked the same.
-Input<sim::Baseline> run_baseline(const sim::Scenario& scenario, const RunArguments& arguments, bool seed_given) {
-  const auto other = PAGODA_TRY(sim::load_scenario(scenario.compare_with));
-  sim::RunOptions options{.verify = arguments.verify, .progress = {}};
-  if (seed_given) options.seed = arguments.seed;
-  if (arguments.operations > 0) options.operations_most = arguments.operations;
-  const auto result = PAGODA_TRY(sim::run_scenario(other, std::move(options)));
-  return sim::baseline_of(result);
+std::vector<Output> outputs_of(const RunArguments& arguments) {
+  std::vector<Output> outputs;
+  if (arguments.json) outputs.push_back({"--json", *arguments.json});
+  if (arguments.report) outputs.push_back({"--report", *arguments.report});
+  return outputs;
 }
 
-int simulate(const RunArguments& arguments, bool seed_given) {
-  if (!arguments.json.empty() && arguments.json == arguments.report)
-    return refuse({fmt::format("{}: named for --json and for --report; name two files", arguments.json)});
-  const auto scenario = sim::load_scenario(arguments.scenario);
-  if (!scenario) return refuse(scenario.error());
-  ProgressLine progress(!arguments.quiet);
-  sim::RunOptions options{
-      .verify = arguments.verify,
-      .progress = [&](std::uint64_t done, std::uint64_t total, Time now) { progress.update(done, total, now); }};
-  if (seed_given) options.seed = arguments.seed;
+sim::RunOptions options_of(const RunArguments& arguments) {
+  sim::RunOptions options{.verify = arguments.verify, .seed = arguments.seed, .progress = {}};
   if (arguments.operations > 0) options.operations_most = arguments.operations;
-  auto simulation = sim::Simulation::create(*scenario, std::move(options));
-  if (!simulation) return refuse(simulation.error());
-  // Folders are made only for a run that can begin.
-  for (const std::string& file : {arguments.report, arguments.json})
-    if (const auto prepared = prepare_output(file); !prepared) return refuse(prepared.error());
+  return options;
+}
+
+// Runs that can begin: the scenario's, and the one that it is compared with, if any.
+struct Prepared {
+  std::unique_ptr<sim::Simulation> simulation;
+  std::unique_ptr<sim::Simulation> compared;
+};
+
+// Folders are made only for a run that can begin.
+Input<Prepared> prepare(const RunArguments& arguments, ProgressLine& progress) {
+  const std::vector<Output> outputs = outputs_of(arguments);
+  PAGODA_TRY(check_outputs(outputs, std::span(&arguments.scenario, 1)));
+  const auto scenario = PAGODA_TRY(sim::load_scenario(arguments.scenario));
+  PAGODA_TRY(check_outputs(outputs, sim::input_files(scenario)));
+  Prepared prepared;
+  if (!scenario.compare_with.empty()) {
+    const auto compared = PAGODA_TRY(sim::load_scenario(scenario.compare_with));
+    PAGODA_TRY(check_outputs(outputs, sim::input_files(compared)));
+    prepared.compared = PAGODA_TRY(sim::Simulation::create(compared, options_of(arguments)));
+  }
+  sim::RunOptions options = options_of(arguments);
+  options.progress = [&](std::uint64_t done, std::uint64_t total, Time now) { progress.update(done, total, now); };
+  prepared.simulation = PAGODA_TRY(sim::Simulation::create(scenario, std::move(options)));
+  PAGODA_TRY(prepare_outputs(outputs));
+  return prepared;
+}
+
+// The run that the scenario names to be compared with is asked the same.
+Input<sim::RunResult> run_prepared(Prepared& prepared) {
   std::optional<sim::Baseline> baseline;
-  if (!scenario->compare_with.empty()) {
-    auto compared = run_baseline(*scenario, arguments, seed_given);
-    if (!compared) return refuse(compared.error());
-    baseline = std::move(*compared);
+  if (prepared.compared) {
+    baseline = sim::baseline_of(PAGODA_TRY(prepared.compared->run()));
+    prepared.compared.reset();  // What its machine takes is free for the other one.
   }
-  auto result = (*simulation)->run();
-  progress.clear();
-  if (!result) {
-    fmt::print(stderr, "pagoda: {}\n", result.error().message);
-    return kExitFailed;
-  }
+  sim::RunResult result = PAGODA_TRY(prepared.simulation->run());
+  result.baseline = std::move(baseline);
+  return result;
+}
 
-  result->baseline = std::move(baseline);
-  if (!arguments.json.empty()) {
-    if (const auto written = report::write_json(arguments.json, *result); !written) return refuse(written.error());
-  }
-  if (!arguments.report.empty()) {
-    if (const auto written = report::write_html(arguments.report, *result); !written) return refuse(written.error());
-  }
-  if (arguments.quiet) return kExitSuccess;
-  fmt::print("{}", report::summary_text(*result));
+Input<> write_results(const RunArguments& arguments, const sim::RunResult& result) {
+  std::vector<report::NamedContent> files;
+  if (arguments.json) files.push_back({*arguments.json, report::json_text(report::to_json(result))});
+  if (arguments.report) files.push_back({*arguments.report, report::html_page(result)});
+  return report::write_files(files);
+}
+
+void print_summary(const RunArguments& arguments, const sim::RunResult& result) {
+  fmt::print("{}", report::summary_text(result));
   if (arguments.verify) fmt::print("verified   every load returned what was stored there\n");
-  if (!arguments.report.empty())
-    fmt::print("report     {}\n", std::filesystem::absolute(arguments.report).lexically_normal().string());
+  std::error_code error;
+  if (arguments.report)
+    fmt::print("report     {}\n", std::filesystem::absolute(*arguments.report, error).lexically_normal().string());
+}
+
+int simulate(const RunArguments& arguments) {
+  ProgressLine progress(!arguments.quiet);
+  auto prepared = prepare(arguments, progress);
+  if (!prepared) return refuse(prepared.error());
+  const auto result = run_prepared(*prepared);
+  progress.clear();
+  if (!result) return give_up(result.error());
+  if (const auto written = write_results(arguments, *result); !written) return give_up(written.error());
+  if (!arguments.quiet && !take_standard_output(outputs_of(arguments))) print_summary(arguments, *result);
   return kExitSuccess;
 }
 
@@ -152,18 +178,22 @@ void add_run_command(CLI::App& app, int& exit_code) {
       "their pages. In scenarios/guests.toml they run in virtual machines. docs/scenarios.md describes scenario files, "
       "docs/report-json.md what --json writes.");
   command->add_option("scenario", arguments->scenario, "Scenario file (TOML)")->required()->type_name("FILE");
-  command->add_option("--report", arguments->report, "Write one self-contained HTML page")->type_name("FILE.html");
-  command->add_option("--json", arguments->json, "Write everything as JSON")->type_name("FILE.json");
-  const CLI::Option* seed = command->add_option("--seed", arguments->seed, "Instead of the scenario's seed")
-                                ->type_name("N")
-                                ->check([](const std::string& text) { return check_whole_number(text, 0); });
+  command->add_option("--report", arguments->report, "Write one self-contained HTML page; - is standard output")
+      ->type_name("FILE.html")
+      ->check(check_file_name);
+  command->add_option("--json", arguments->json, "Write everything as JSON; - is standard output")
+      ->type_name("FILE.json")
+      ->check(check_file_name);
+  command->add_option("--seed", arguments->seed, "Instead of the scenario's seed")
+      ->type_name("N")
+      ->check([](const std::string& text) { return check_whole_number(text, 0); });
   command->add_option("--operations", arguments->operations, "Only the first so many operations of each process")
       ->type_name("N")
       ->check([](const std::string& text) { return check_whole_number(text, 1); });
   command->add_flag("--verify", arguments->verify,
                     "Compare every load with what was stored there; stop at the first difference");
   command->add_flag("--quiet", arguments->quiet, "No progress, no summary");
-  command->callback([arguments, seed, &exit_code] { exit_code = simulate(*arguments, seed->count() > 0); });
+  command->callback([arguments, &exit_code] { exit_code = simulate(*arguments); });
 }
 
 }  // namespace pagoda::cli

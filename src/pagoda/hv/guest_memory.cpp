@@ -127,7 +127,7 @@ void GuestMemory::make_resident(mm::Processor& host, Vpn page, Access use) {
     const auto touched = host.touch(VirtualAddress(page), use);
     if (touched) return;
     if (tries == kMostRetries)
-      throw GuestMemoryLost(config_.name + ": the host cannot bring in guest memory: " + to_string(touched.error()));
+      throw GuestMemoryLost("the host cannot bring in guest memory: " + to_string(touched.error()));
     host.wait_until(host.now() + kRetryDelay);
   }
 }

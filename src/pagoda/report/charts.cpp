@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "pagoda/mm/base/counters.h"
-#include "pagoda/report/story.h"
+#include "pagoda/report/run_sums.h"
 #include "pagoda/report/text.h"
 
 namespace pagoda::report {

@@ -9,10 +9,10 @@
 
 #include "pagoda/report/charts.h"
 #include "pagoda/report/embedded.h"
+#include "pagoda/report/run_sums.h"
 #include "pagoda/report/story.h"
 #include "pagoda/report/tables.h"
 #include "pagoda/report/text.h"
-#include "pagoda/report/write_file.h"
 
 namespace pagoda::report {
 namespace {
@@ -97,12 +97,17 @@ std::string asked(const sim::RunResult& run) {
 
 std::string told(const sim::RunResult& run) {
   const Story story = tell(run);
-  const std::string guests =
-      story.guests.empty() ? "" : fmt::format("<li class=\"guests\">{}</li>\n", escape_html(story.guests));
-  return fmt::format(
-      "<section aria-labelledby=\"story\"><h2 id=\"story\">What happened</h2>\n<ol class=\"story\">\n<li>{}</li>\n"
-      "<li class=\"faults\">{}</li>\n<li class=\"waiting\">{}</li>\n{}</ol></section>\n",
-      escape_html(story.size), escape_html(story.faults), escape_html(story.waiting), guests);
+  std::string out = "<section aria-labelledby=\"story\"><h2 id=\"story\">What happened</h2>\n<ol class=\"story\">\n";
+  const auto add = [&out](std::string_view kind, const std::string& sentence) {
+    if (!sentence.empty()) out += fmt::format("<li class=\"{}\">{}</li>\n", kind, escape_html(sentence));
+  };
+  for (const std::string& lost : story.losses) add("lost", lost);
+  add("size", story.size);
+  add("faults", story.faults);
+  add("waiting", story.waiting);
+  add("guests", story.guests);
+  for (const std::string& cause : story.causes) add("cause", cause);
+  return out + "</ol></section>\n";
 }
 
 // What the chart tells a reader who cannot see it: the peak of each series.
@@ -210,10 +215,6 @@ std::string html_page(const sim::RunResult& run) {
       {"chart_js", embedded::kChartJs},
   };
   return filled(embedded::kPageHtml, slots);
-}
-
-Input<> write_html(const std::filesystem::path& path, const sim::RunResult& run) {
-  return write_file(path, html_page(run));
 }
 
 }  // namespace pagoda::report

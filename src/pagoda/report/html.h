@@ -6,18 +6,15 @@
 // out (tests/report_browser_test.cpp).
 #pragma once
 
-#include <filesystem>
 #include <string>
 #include <string_view>
 
-#include "pagoda/base/input_error.h"
 #include "pagoda/report/json.h"
 #include "pagoda/sim/run_result.h"
 
 namespace pagoda::report {
 
 std::string html_page(const sim::RunResult& run);
-Input<> write_html(const std::filesystem::path& path, const sim::RunResult& run);
 
 // JSON that may stand inside a <script> element: no text in it can end the element or begin a comment.
 std::string script_safe(const Json& json);

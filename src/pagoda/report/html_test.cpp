@@ -68,7 +68,7 @@ TEST(HtmlReport, HoldsTheStoryTheCommandAndEveryTable) {
     EXPECT_THAT(page, HasSubstr("<h2>" + std::string(title) + "</h2>"));
   }
   for (const auto& field : mm::kCounterFields) EXPECT_THAT(page, HasSubstr(std::string(field.meaning)));
-  EXPECT_THAT(page, HasSubstr(run.incidents[0]));
+  EXPECT_THAT(page, HasSubstr(run.incidents[0].text));
 }
 
 TEST(HtmlReport, HostileNamesStayText) {
@@ -103,7 +103,7 @@ TEST(HtmlReport, ARunTooShortForChartsSaysSo) {
 
 TEST(HtmlReport, ManyIncidentsAreCut) {
   sim::RunResult run;
-  run.incidents.assign(kIncidentsShownMax + 1000, "disk error");
+  run.incidents.assign(kIncidentsShownMax + 1000, {.time = Time(1), .vm = "", .process = "", .text = "disk error"});
   EXPECT_THAT(html_page(run), HasSubstr("And 1,000 more"));
 }
 

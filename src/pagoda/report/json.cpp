@@ -9,8 +9,8 @@
 
 #include "pagoda/base/figures.h"
 #include "pagoda/mm/base/counters.h"
+#include "pagoda/report/run_sums.h"
 #include "pagoda/report/story.h"
-#include "pagoda/report/write_file.h"
 
 namespace pagoda::report {
 namespace {
@@ -45,6 +45,19 @@ Json to_json(const mm::Counters& counters) {
   return with_figures(Json{{"faults", to_json(counters.faults)}}, counters, mm::kCounterFields);
 }
 
+std::string_view name_of(sim::LimitSource source) {
+  return source == sim::LimitSource::kDefault ? "default" : "scenario";
+}
+
+Json to_json(const sim::Incident& incident) {
+  return Json{
+      {"time_ns", incident.time.value()},
+      {"vm", incident.vm.empty() ? Json(nullptr) : Json(incident.vm)},
+      {"process", incident.process.empty() ? Json(nullptr) : Json(incident.process)},
+      {"text", incident.text},
+  };
+}
+
 Json to_json(const sim::ProcessResult& process) {
   return Json{
       {"name", process.name},
@@ -53,6 +66,7 @@ Json to_json(const sim::ProcessResult& process) {
       {"footprint_pages", process.footprint.value()},
       {"working_set_minimum_pages", process.working_set_minimum.value()},
       {"working_set_maximum_pages", process.working_set_maximum.value()},
+      {"working_set_limits_from", name_of(process.limit_source)},
       {"peak_working_set_pages", process.peak_working_set.value()},
       {"end_private_pages", process.end_private.value()},
       {"end_shared_pages", process.end_shared.value()},
@@ -127,7 +141,13 @@ Json to_json(const sim::VmResult& vm) {
       {"processors", vm.processors},
       {"promised_bytes", vm.promised.value()},
       {"fault_cluster_bytes", vm.fault_cluster.value()},
+      {"working_set_maximum_pages", vm.working_set_maximum.value()},
+      {"working_set_limits_from", name_of(vm.limit_source)},
       {"peak_working_set_pages", vm.peak_working_set.value()},
+      {"compression_store_pages", vm.settings.compression_store.value()},
+      {"balance_period_ns", vm.settings.balance_period.value()},
+      {"hint_period_ns", vm.hints ? Json(vm.hints->period.value()) : Json(nullptr)},
+      {"hints_refused", vm.hints ? vm.hints->refused : 0},
       {"memory", with_figures(Json::object(), vm.end.memory, sim::kGuestMemoryFields)},
       {"guest_frames", with_figures(Json::object(), vm.end.frames, sim::kGuestFramesFields)},
       {"tables_pages", vm.end.tables.value()},
@@ -138,6 +158,8 @@ Json to_json(const sim::VmResult& vm) {
       {"page_files", list_of(vm.page_files)},
       {"busy_ns", vm.busy.value()},
       {"waited_ns", vm.waited.value()},
+      {"lost_ns", vm.lost ? Json(vm.lost->time.value()) : Json(nullptr)},
+      {"lost_because", vm.lost ? Json(vm.lost->why) : Json(nullptr)},
   };
 }
 
@@ -209,6 +231,8 @@ Json process_columns(const std::vector<sim::Sample>& samples, std::size_t proces
       {"shared_pages", column(samples, [&](const auto& sample) { return of(sample).shared.value(); })},
       {"demand_pages", column(samples, [&](const auto& sample) { return of(sample).demand.value(); })},
       {"private_commit_pages", column(samples, [&](const auto& sample) { return of(sample).private_commit.value(); })},
+      {"cpu_ns", column(samples, [&](const auto& sample) { return of(sample).cpu_time.value(); })},
+      {"wait_ns", column(samples, [&](const auto& sample) { return of(sample).wait_time.value(); })},
       {"faults", fault_columns(samples, [&](const auto& sample) { return of(sample).faults; })},
   };
 }
@@ -226,6 +250,8 @@ Json vm_columns(const std::vector<sim::Sample>& samples, std::size_t vm) {
       {"hard_faults", column(samples, [&](const auto& sample) { return of(sample).hard_faults; })},
       {"page_file_pages_read", column(samples, [&](const auto& sample) { return of(sample).pages_read; })},
       {"page_file_pages_written", column(samples, [&](const auto& sample) { return of(sample).pages_written; })},
+      {"busy_ns", column(samples, [&](const auto& sample) { return of(sample).busy.value(); })},
+      {"waited_ns", column(samples, [&](const auto& sample) { return of(sample).waited.value(); })},
   };
 }
 
@@ -286,6 +312,9 @@ Json to_json(const sim::RunResult& run) {
       {"verified", run.verified},
       {"end_ns", run.end.value()},
       {"commit_peak_pages", run.commit_peak.value()},
+      {"compression_store_pages", run.settings.compression_store.value()},
+      {"balance_period_ns", run.settings.balance_period.value()},
+      {"sentences", tell(run).sentences()},
       {"state_hash", fmt::format("{:016x}", run.state_hash)},
       {"wall_seconds", run.wall_seconds},
       {"counters", to_json(run.counters)},
@@ -295,7 +324,7 @@ Json to_json(const sim::RunResult& run) {
       {"disks", list_of(run.disks)},
       {"page_files", list_of(run.page_files)},
       {"processors", list_of(run.processors)},
-      {"incidents", run.incidents},
+      {"incidents", list_of(run.incidents)},
       {"samples", samples_to_json(run)},
   };
 }
@@ -304,10 +333,6 @@ std::string json_text(const Json& json) {
   std::string out;
   print(json, 0, out);
   return out + "\n";
-}
-
-Input<> write_json(const std::filesystem::path& path, const sim::RunResult& run) {
-  return write_file(path, json_text(to_json(run)));
 }
 
 }  // namespace pagoda::report

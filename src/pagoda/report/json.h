@@ -3,12 +3,10 @@
 // The same run gives the same text byte for byte, apart from `wall_seconds`.
 #pragma once
 
-#include <filesystem>
 #include <string>
 
 #include <nlohmann/json.hpp>
 
-#include "pagoda/base/input_error.h"
 #include "pagoda/sim/run_result.h"
 
 namespace pagoda::report {
@@ -17,12 +15,11 @@ using Json = nlohmann::ordered_json;  // Keys stay in the order of the documenta
 
 inline constexpr const char* kJsonSchema = "pagoda-run";
 // Grows when a key changes its meaning or is removed; not when one is added.
-inline constexpr int kJsonVersion = 3;
+inline constexpr int kJsonVersion = 4;
 
 Json to_json(const sim::RunResult& run);
 // Indented; an array of scalars stands on one line, so that two runs can be compared with `diff`. Text that is not
 // UTF-8 gets U+FFFD.
 std::string json_text(const Json& json);
-Input<> write_json(const std::filesystem::path& path, const sim::RunResult& run);
 
 }  // namespace pagoda::report

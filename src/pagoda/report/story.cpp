@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "pagoda/report/causes.h"
+#include "pagoda/report/run_sums.h"
 #include "pagoda/report/text.h"
 
 namespace pagoda::report {
@@ -33,19 +35,27 @@ std::uint64_t count_of(const mm::FaultCounts& faults, mm::FaultKind kind) {
   return faults[static_cast<std::size_t>(kind)];
 }
 
-std::string joined(const std::vector<std::string>& parts) {
-  std::string out;
-  for (std::size_t i = 0; i < parts.size(); ++i) {
-    if (i > 0) out += i + 1 == parts.size() ? " and " : ", ";
-    out += parts[i];
-  }
-  return out;
-}
-
 // What follows a statement, each part after a semicolon.
 std::string sentence(std::string statement, const std::vector<std::string>& more) {
   for (const std::string& part : more) statement += "; " + part;
   return statement + ".";
+}
+
+bool is_in_guest(const sim::ProcessResult& process) { return !process.vm.empty(); }
+
+// Where the programs ran, behind how many they are; nothing where there is only the host.
+std::string tell_places(const sim::RunResult& run) {
+  if (run.vms.empty()) return {};
+  const auto inside = static_cast<std::size_t>(std::ranges::count_if(run.processes, is_in_guest));
+  if (inside == 0) return " on the host itself";
+  if (inside == run.processes.size()) return inside == 1 ? " in a guest" : " in guests";
+  return fmt::format(", {} of them in guests,", grouped(inside));
+}
+
+std::string capitalised(std::string text) {
+  if (!text.empty() && text.front() >= 'a' && text.front() <= 'z')
+    text.front() = static_cast<char>(text.front() - 'a' + 'A');
+  return text;
 }
 
 std::string tell_size(const sim::RunResult& run) {
@@ -53,7 +63,7 @@ std::string tell_size(const sim::RunResult& run) {
   const PageCount touched = total_footprint(run);
   const std::string host = fmt::format("{} ({})", counted(frames.value(), "frame"), bytes_text(run.memory));
   if (run.processes.empty()) return fmt::format("No program ran on this host of {}.", host);
-  const std::string who = programs(run.processes.size());
+  const std::string who = programs(run.processes.size()) + tell_places(run);
   if (touched.is_zero()) return fmt::format("{} ran and touched no memory of a host with {}.", who, host);
 
   std::string verdict;
@@ -73,30 +83,28 @@ std::string tell_size(const sim::RunResult& run) {
                      bytes_text(touched), in_all, host, verdict);
 }
 
-std::string tell_faults(const sim::RunResult& run) {
-  const mm::Counters& counters = run.counters;
-  const std::uint64_t total = total_faults(counters.faults);
-  const std::uint64_t hard = hard_faults(counters.faults);
-
-  std::string statement;
-  if (total == 0) {
-    statement = "Not one access faulted";
-  } else if (hard == 0) {
-    statement = total == 1
-                    ? "The one page fault was soft: it needed no read from a disk"
-                    : fmt::format("All {} page faults were soft: none needed a read from a disk", grouped(total));
-  } else if (hard == total) {
-    statement = total == 1 ? "The one page fault was hard: it had to wait for a disk"
-                           : fmt::format("All {} page faults were hard: they had to wait for a disk", grouped(total));
-  } else {
-    statement = fmt::format("{} of {} page faults ({}) were hard, which means that they had to wait for a disk",
-                            grouped(hard), grouped(total), percent_text(hard, total));
-    if (hard == 1) {
-      statement =
-          fmt::format("One of {} page faults was hard, which means that it had to wait for a disk", grouped(total));
-    }
+// How the page faults of a machine, or of several, ended; in the middle of a sentence.
+std::string fault_statement(const mm::FaultCounts& faults) {
+  const std::uint64_t total = total_faults(faults);
+  const std::uint64_t hard = hard_faults(faults);
+  if (total == 0) return "not one access faulted";
+  if (hard == 0) {
+    return total == 1 ? "the one page fault was soft: it needed no read from a disk"
+                      : fmt::format("all {} page faults were soft: none needed a read from a disk", grouped(total));
   }
+  if (hard == total) {
+    return total == 1 ? "the one page fault was hard: it had to wait for a disk"
+                      : fmt::format("all {} page faults were hard: they had to wait for a disk", grouped(total));
+  }
+  if (hard == 1)
+    return fmt::format("one of {} page faults was hard, which means that it had to wait for a disk", grouped(total));
+  return fmt::format("{} of {} page faults ({}) were hard, which means that they had to wait for a disk", grouped(hard),
+                     grouped(total), percent_text(hard, total));
+}
 
+// What paging files, mapped files, disks and limits had to do with them.
+std::vector<std::string> fault_details(const mm::Counters& counters) {
+  const std::uint64_t total = total_faults(counters.faults);
   std::vector<std::string> more;
   const std::uint64_t read = counters.page_file_pages_read;
   const std::uint64_t written = counters.page_file_pages_written;
@@ -116,7 +124,7 @@ std::string tell_faults(const sim::RunResult& run) {
     std::vector<std::string> errors;
     if (counters.read_errors > 0) errors.push_back(counted(counters.read_errors, "read"));
     if (counters.write_errors > 0) errors.push_back(counted(counters.write_errors, "write"));
-    more.push_back(fmt::format("{} failed on a disk", joined(errors)));
+    more.push_back(fmt::format("{} failed on a disk", listed(errors)));
   }
   if (const std::uint64_t lost = count_of(counters.faults, mm::FaultKind::kInPageError); lost > 0) {
     more.push_back(fmt::format("{} ended in an in-page error", counted(lost, "access", "accesses")));
@@ -128,7 +136,26 @@ std::string tell_faults(const sim::RunResult& run) {
     more.push_back(fmt::format("memory was refused {} because the commit limit was reached",
                                counted(counters.commit_refusals, "time")));
   }
-  return sentence(std::move(statement), more);
+  return more;
+}
+
+// Of all guests together.
+mm::Counters guest_counters(const sim::RunResult& run) {
+  mm::Counters sum;
+  for (const sim::VmResult& vm : run.vms) {
+    for (std::size_t kind = 0; kind < mm::kFaultKinds; ++kind) sum.faults[kind] += vm.counters.faults[kind];
+    for (const auto& field : mm::kCounterFields) sum.*field.member += vm.counters.*field.member;
+  }
+  return sum;
+}
+
+std::string tell_faults(const sim::RunResult& run) {
+  const auto tell_of = [](std::string_view where, const mm::Counters& counters) {
+    return sentence(capitalised(std::string(where) + fault_statement(counters.faults)), fault_details(counters));
+  };
+  if (run.vms.empty()) return tell_of("", run.counters);
+  return tell_of("on the host ", run.counters) + " " +
+         tell_of(run.vms.size() == 1 ? "in the guest " : "in the guests ", guest_counters(run));
 }
 
 struct Share {
@@ -163,14 +190,38 @@ std::string tell_sufferer(const sim::RunResult& run) {
   return fmt::format("{} suffered most and waited {} of its time", full_name(*most->process), share_of(*most));
 }
 
+// Whether the program ended with the virtual machine around it.
+bool is_lost(const sim::RunResult& run, const sim::ProcessResult& process) {
+  return !is_finished(process) && is_in_guest(process) &&
+         std::ranges::any_of(run.vms, [&](const sim::VmResult& vm) { return vm.lost && vm.name == process.vm; });
+}
+
+// Nothing if none was lost.
+std::string tell_lost_programs(const sim::RunResult& run) {
+  std::vector<std::string> names;
+  for (const sim::ProcessResult& process : run.processes)
+    if (is_lost(run, process)) names.push_back(full_name(process));
+  if (names.empty()) return {};
+  const std::string_view verb = names.size() == 1 ? "was lost with its machine" : "were lost with their machines";
+  return names.size() > kNamesMax ? fmt::format("{} of them {}", grouped(names.size()), verb)
+                                  : fmt::format("{} {}", listed(names), verb);
+}
+
 std::string tell_ending(const sim::RunResult& run) {
-  const std::uint64_t open = unfinished_processes(run);
+  const auto lost = static_cast<std::uint64_t>(
+      std::ranges::count_if(run.processes, [&](const auto& process) { return is_lost(run, process); }));
+  const std::uint64_t open = unfinished_processes(run) - lost;
   const std::string end = duration_text(run.end - Time(0));
   if (open == 0) {
     Time last;
-    for (const sim::ProcessResult& process : run.processes) last = std::max(last, process.finished);
+    for (const sim::ProcessResult& process : run.processes)
+      if (is_finished(process)) last = std::max(last, process.finished);
+    if (lost == run.processes.size()) return fmt::format("the run ended at {}", end);
     return fmt::format("{} after {} of virtual time",
-                       run.processes.size() == 1 ? "it finished" : "all of them finished, the last", time_text(last));
+                       run.processes.size() == 1 ? "it finished"
+                       : lost > 0                ? "the others finished, the last"
+                                                 : "all of them finished, the last",
+                       time_text(last));
   }
   const std::string when = fmt::format("finished when the run was ended at {}", end);
   if (run.processes.size() == 1) return "it had not " + when;
@@ -178,9 +229,9 @@ std::string tell_ending(const sim::RunResult& run) {
   if (open > kNamesMax) return fmt::format("{} of them had not {}", grouped(open), when);
   std::vector<std::string> names;
   for (const sim::ProcessResult& process : run.processes) {
-    if (!is_finished(process)) names.push_back(full_name(process));
+    if (!is_finished(process) && !is_lost(run, process)) names.push_back(full_name(process));
   }
-  return fmt::format("{} had not {}", joined(names), when);
+  return fmt::format("{} had not {}", listed(names), when);
 }
 
 std::string tell_waiting(const sim::RunResult& run) {
@@ -195,6 +246,8 @@ std::string tell_waiting(const sim::RunResult& run) {
   }
   const bool one = run.processes.size() == 1;
   std::string statement = one ? "The program" : "The programs";
+  if (std::ranges::any_of(run.processes, is_in_guest) && !std::ranges::all_of(run.processes, is_in_guest))
+    statement += ", on the host and in guests,";
   std::vector<std::string> more;
   if (cpu.is_zero() && wait.is_zero()) {
     statement += " spent no time at all";
@@ -206,6 +259,7 @@ std::string tell_waiting(const sim::RunResult& run) {
                     duration_text(wait), percent_text(wait.value(), (cpu + wait).value()), one ? "its" : "their");
     if (std::string sufferer = tell_sufferer(run); !sufferer.empty()) more.push_back(std::move(sufferer));
   }
+  if (std::string lost = tell_lost_programs(run); !lost.empty()) more.push_back(std::move(lost));
   more.push_back(tell_ending(run));
   return sentence(std::move(statement), more);
 }
@@ -240,7 +294,7 @@ std::string tell_guests(const sim::RunResult& run) {
       frames == 0 || promised <= frames
           ? percent_text(promised, frames) + " of what the host has"
           : fmt::format("{:.2f} times what the host has", static_cast<double>(promised) / static_cast<double>(frames));
-  std::vector<std::string> more{"at the end the host had " + joined(places)};
+  std::vector<std::string> more{"at the end the host had " + listed(places)};
   const std::uint64_t twice = double_paged(run);
   const std::uint64_t written = guest_pages_written(run);
   if (twice > 0) {
@@ -261,61 +315,24 @@ std::string tell_guests(const sim::RunResult& run) {
 
 }  // namespace
 
-std::uint64_t double_paged(const sim::RunResult& run) {
-  std::uint64_t sum = 0;
-  for (const sim::VmResult& vm : run.vms) sum += vm.end.counters.double_paged;
-  return sum;
-}
-
-std::uint64_t guest_pages_written(const sim::RunResult& run) {
-  std::uint64_t sum = 0;
-  for (const sim::VmResult& vm : run.vms) sum += vm.counters.page_file_pages_written;
-  return sum;
-}
-
-PageCount promised_memory(const sim::RunResult& run) {
-  PageCount sum;
-  for (const sim::VmResult& vm : run.vms) sum += pages_of(vm.promised);
-  return sum;
-}
-
-std::string full_name(const sim::ProcessResult& process) {
-  return process.vm.empty() ? process.name : process.vm + ": " + process.name;
-}
-
 std::vector<std::string> Story::sentences() const {
-  std::vector<std::string> all{size, faults, waiting, guests};
-  std::erase(all, "");
+  std::vector<std::string> all = losses;
+  for (const std::string& sentence : {size, faults, waiting, guests})
+    if (!sentence.empty()) all.push_back(sentence);
+  all.insert(all.end(), causes.begin(), causes.end());
   return all;
 }
 
-PageCount host_frames(const sim::RunResult& run) { return PageCount(run.memory / kPageSize); }
-
-PageCount total_footprint(const sim::RunResult& run) {
-  PageCount sum;
-  for (const sim::ProcessResult& process : run.processes) sum += process.footprint;
-  return sum;
-}
-
-std::string overcommit_text(const sim::RunResult& run) {
-  const std::uint64_t frames = host_frames(run).value();
-  const std::uint64_t touched = total_footprint(run).value();
-  if (frames == 0) return "an unknown part";
-  if (touched < frames) return percent_text(touched, frames);
-  const double ratio = static_cast<double>(touched) / static_cast<double>(frames);
-  if (touched > frames && ratio < 1.005) return "slightly more than 1 time";
-  return ratio >= 100 ? decimal_text(ratio) + " times" : fmt::format("{:.{}f} times", ratio, ratio < 10 ? 2 : 1);
-}
-
-bool is_finished(const sim::ProcessResult& process) { return process.finished != kNever; }
-
-std::uint64_t unfinished_processes(const sim::RunResult& run) {
-  return static_cast<std::uint64_t>(
-      std::count_if(run.processes.begin(), run.processes.end(), [](const auto& p) { return !is_finished(p); }));
-}
-
 Story tell(const sim::RunResult& run) {
-  return {.size = tell_size(run), .faults = tell_faults(run), .waiting = tell_waiting(run), .guests = tell_guests(run)};
+  Story story{.losses = tell_losses(run),
+              .size = tell_size(run),
+              .faults = tell_faults(run),
+              .waiting = tell_waiting(run),
+              .guests = tell_guests(run),
+              .causes = tell_limits(run)};
+  for (std::string& sentence : tell_time_constants(run)) story.causes.push_back(std::move(sentence));
+  for (std::string& sentence : tell_without_effect(run)) story.causes.push_back(std::move(sentence));
+  return story;
 }
 
 std::string command_to_repeat(const sim::RunResult& run) {

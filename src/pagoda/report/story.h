@@ -1,47 +1,26 @@
-// What happened in a run, in a few sentences that a person understands; and the sums that more than one part of a
-// report shows.
+// What happened in a run, in a few sentences that a person understands.
 //
 // Pure functions of a RunResult. Every sentence is true of every run: without processes, without faults, with errors,
 // cut short.
 #pragma once
 
-#include <cstdint>
 #include <string>
 #include <vector>
 
-#include "pagoda/mm/base/counters.h"
 #include "pagoda/sim/run_result.h"
 
 namespace pagoda::report {
 
-using mm::hard_faults;
-using mm::soft_faults;
-using mm::total_faults;
-
-PageCount host_frames(const sim::RunResult& run);
-PageCount total_footprint(const sim::RunResult& run);
-// The sum of the footprints against the host's memory: "2.0 times", "41%".
-std::string overcommit_text(const sim::RunResult& run);
-
-// Disk transfers for each page that both levels paged: the host's read for the guest's write, and the host's write
-// before it (reference/virtualization.md section 3).
-inline constexpr std::uint64_t kTransfersPerDoublePaged = 2;
-// Pages that the host had paged out before a guest did, in all virtual machines.
-std::uint64_t double_paged(const sim::RunResult& run);
-std::uint64_t guest_pages_written(const sim::RunResult& run);  // To their paging files.
-PageCount promised_memory(const sim::RunResult& run);
-
-// The name with the virtual machine that it runs in: "web: sqlite".
-std::string full_name(const sim::ProcessResult& process);
-bool is_finished(const sim::ProcessResult& process);
-std::uint64_t unfinished_processes(const sim::RunResult& run);
-
 // Plain text, not escaped: names of processes stand in it as the scenario wrote them.
 struct Story {
-  std::string size;     // What the programs touched, against what the host has.
-  std::string faults;   // How many faults, how many of them hard, what the page file saw, what went wrong.
+  std::vector<std::string> losses;  // Virtual machines that were lost (causes.h): the first thing to know.
+  std::string size;                 // What the programs touched, against what the host has.
+  // How many faults, how many of them hard, what the page file saw, what went wrong; with virtual machines on the host
+  // and in the guests, each by itself.
+  std::string faults;
   std::string waiting;  // Computing against waiting, which process suffered most, which did not finish.
   std::string guests;   // What virtual machines were promised and have, and what was paged twice; empty without any.
+  std::vector<std::string> causes;  // Limits, time constants, what had no effect (causes.h).
 
   // Those that are not empty.
   [[nodiscard]] std::vector<std::string> sentences() const;

@@ -13,6 +13,7 @@ using ::testing::AllOf;
 using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::Not;
+using ::testing::StartsWith;
 
 sim::ProcessResult process(const char* name, PageCount footprint, Duration cpu, Duration wait, Time finished) {
   sim::ProcessResult result;
@@ -91,6 +92,32 @@ TEST(Story, VirtualMachinesAndWhatWasPagedTwice) {
   EXPECT_THAT(tell(run).guests, EndsWith("; that is as many as in \"uncured\"."));
   run.baseline->double_paged = 0;
   EXPECT_THAT(tell(run).guests, EndsWith("; there were none in \"uncured\"."));
+}
+
+TEST(Story, SentencesSayWhoseTheyAre) {
+  sim::RunResult run =
+      run_of({process("own", 100_pages, 1_s, 0_s, kAtTheEnd), process("inside", 100_pages, 1_s, 1_s, kAtTheEnd)});
+  testing::count_of(run.counters.faults, mm::FaultKind::kDemandZero) = 30;
+  testing::count_of(run.counters.faults, mm::FaultKind::kPageFile) = 10;
+  run.counters.page_file_pages_read = 11;
+  run.vms.resize(2);
+  run.vms[0].name = "a";
+  run.processes[1].vm = "a";
+  for (sim::VmResult& vm : run.vms) {
+    testing::count_of(vm.counters.faults, mm::FaultKind::kDemandZero) = 100;
+    vm.counters.page_file_pages_written = 7;
+  }
+  const Story story = tell(run);
+  EXPECT_THAT(story.size, StartsWith("Two programs, 1 of them in guests, touched 200 pages"));
+  EXPECT_EQ(story.faults,
+            "On the host 10 of 40 page faults (25%) were hard, which means that they had to wait for a disk; 11 pages "
+            "came back from the page files. In the guests all 200 page faults were soft: none needed a read from a "
+            "disk; 14 pages went to the page files and none came back.");
+  EXPECT_THAT(story.waiting, StartsWith("The programs, on the host and in guests, computed for 2 s and waited 1 s"));
+  run.processes[0].vm = "a";
+  EXPECT_THAT(tell(run).size, StartsWith("Two programs in guests touched"));
+  run.processes[0].vm = run.processes[1].vm = "";
+  EXPECT_THAT(tell(run).size, StartsWith("Two programs on the host itself touched"));
 }
 
 TEST(Story, SizesAgainstTheHost) {

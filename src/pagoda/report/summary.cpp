@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "pagoda/report/run_sums.h"
 #include "pagoda/report/story.h"
 #include "pagoda/report/text.h"
 
@@ -173,8 +174,9 @@ std::string summary_text(const sim::RunResult& run) {
   out += line("commit", fmt::format("peak {}{}", bytes_text(run.commit_peak),
                                     limit.is_zero() ? "" : fmt::format(" of {}", bytes_text(limit))));
   if (!run.incidents.empty()) {
-    out += line("incidents", fmt::format("{}, the first: {}", grouped(run.incidents.size()),
-                                         shortened(escape_terminal(run.incidents.front()), 2 * kSummaryWidth)));
+    out +=
+        line("incidents", fmt::format("{}, the first: {}", grouped(run.incidents.size()),
+                                      shortened(escape_terminal(to_string(run.incidents.front())), 2 * kSummaryWidth)));
   }
   out += line("run", fmt::format("{} of virtual time in {}, seed {}, state {:016x}", duration_text(run.end - Time(0)),
                                  seconds_text(run.wall_seconds), run.seed, run.state_hash));

@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "pagoda/report/story.h"
+#include "pagoda/report/run_sums.h"
 #include "pagoda/report/text.h"
 
 namespace pagoda::report {
@@ -249,7 +249,7 @@ std::string incidents_list(const sim::RunResult& run) {
   if (run.incidents.empty()) return nothing("None: no disk failed and nothing was refused.");
   std::string out = "<ol class=\"incidents\" tabindex=\"0\">\n";
   for (std::size_t i = 0; i < run.incidents.size() && i < kIncidentsShownMax; ++i) {
-    out += fmt::format("<li>{}</li>\n", escape_html(run.incidents[i]));
+    out += fmt::format("<li>{}</li>\n", escape_html(to_string(run.incidents[i])));
   }
   out += "</ol>\n";
   if (run.incidents.size() > kIncidentsShownMax) {

@@ -113,6 +113,15 @@ std::string counted(std::uint64_t value, std::string_view noun, std::string_view
   return plural.empty() ? fmt::format("{} {}s", grouped(value), noun) : fmt::format("{} {}", grouped(value), plural);
 }
 
+std::string listed(const std::vector<std::string>& parts) {
+  std::string out;
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    if (i > 0) out += i + 1 == parts.size() ? " and " : ", ";
+    out += parts[i];
+  }
+  return out;
+}
+
 std::string decimal_text(double value) {
   if (value >= 100) return grouped(static_cast<std::uint64_t>(std::llround(value)));
   return trimmed(value >= 10 ? fmt::format("{:.1f}", value) : fmt::format("{:.2f}", value));

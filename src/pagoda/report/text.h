@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "pagoda/base/units.h"
 
@@ -16,12 +17,13 @@ namespace pagoda::report {
 std::string grouped(std::uint64_t value);  // "1,234,567"
 // "1 page", "12,345 pages"; `plural` if it is not `noun` + "s".
 std::string counted(std::uint64_t value, std::string_view noun, std::string_view plural = {});
-std::string bytes_text(ByteCount bytes);       // "48.2 MiB": three digits, binary units.
-std::string bytes_text(PageCount pages);       // The same of that many pages.
-std::string duration_text(Duration duration);  // "1.25 ms"
-std::string time_text(Time time);              // The same since the start; "never" for kNever.
-std::string seconds_text(double seconds);      // The wall clock's.
-std::string decimal_text(double value);        // "3.8", "12,345": three digits, more only before the point.
+std::string listed(const std::vector<std::string>& parts);  // "a, b and c"
+std::string bytes_text(ByteCount bytes);                    // "48.2 MiB": three digits, binary units.
+std::string bytes_text(PageCount pages);                    // The same of that many pages.
+std::string duration_text(Duration duration);               // "1.25 ms"
+std::string time_text(Time time);                           // The same since the start; "never" for kNever.
+std::string seconds_text(double seconds);                   // The wall clock's.
+std::string decimal_text(double value);  // "3.8", "12,345": three digits, more only before the point.
 // `part` of `whole` in percent: "6.9%". 0% and 100% stand for exactly none and all; next to them "under 0.1%" and
 // "over 99.9%".
 std::string percent_text(std::uint64_t part, std::uint64_t whole);

@@ -64,22 +64,26 @@ class Uniform : public Generator {
 
 class Zipf : public Generator {
  public:
-  Zipf(const GeneratorConfig& config, std::uint64_t seed)
-      : Generator(config, seed), page_of_rank_(config.memory.value()) {
+  using Generator::Generator;
+  [[nodiscard]] std::string describe() const override { return fmt::format("zipf {}{}", config_.theta, over_memory()); }
+
+ private:
+  std::uint64_t next_page() override {
+    if (cumulative_.empty()) rank_pages();
+    const auto rank = std::ranges::lower_bound(cumulative_, random_.unit() * cumulative_.back()) - cumulative_.begin();
+    return page_of_rank_[static_cast<std::size_t>(rank)];
+  }
+
+  // At its first page: the host may not let it begin at all, and the ranks of a large memory take some themselves.
+  void rank_pages() {
+    page_of_rank_.resize(config_.memory.value());
     std::iota(page_of_rank_.begin(), page_of_rank_.end(), 0U);
     for (std::size_t i = page_of_rank_.size(); i > 1; --i)
       std::swap(page_of_rank_[i - 1], page_of_rank_[random_.below(i)]);
     double sum = 0;
     cumulative_.reserve(page_of_rank_.size());
     for (std::size_t rank = 1; rank <= page_of_rank_.size(); ++rank)
-      cumulative_.push_back(sum += std::pow(static_cast<double>(rank), -config.theta));
-  }
-  [[nodiscard]] std::string describe() const override { return fmt::format("zipf {}{}", config_.theta, over_memory()); }
-
- private:
-  std::uint64_t next_page() override {
-    const auto rank = std::ranges::lower_bound(cumulative_, random_.unit() * cumulative_.back()) - cumulative_.begin();
-    return page_of_rank_[static_cast<std::size_t>(rank)];
+      cumulative_.push_back(sum += std::pow(static_cast<double>(rank), -config_.theta));
   }
 
   std::vector<double> cumulative_;  // Up to and with each rank.

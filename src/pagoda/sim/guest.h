@@ -13,6 +13,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -42,14 +43,17 @@ class VirtualCpu final : public Task {
   [[nodiscard]] std::uint64_t accesses() const override { return accesses_; }
 
   [[nodiscard]] Duration busy() const { return busy_; }
-  [[nodiscard]] Duration waited() const { return waited_; }
+  // Until then: what it waits for beyond has not happened yet.
+  [[nodiscard]] Duration waited(Time now) const;
+  // The host gives the guest up at that time: until then nothing in it can go on.
+  void wait_for_loss(Time time);
 
  private:
   enum class Next : std::uint8_t { kGoesOn, kWaits, kHalts };
   // What the guest does with the time until `horizon`.
   Input<Next> run_guest(Time horizon);
-  // How long its waits for disks of the host took, since the beginning.
-  [[nodiscard]] Duration waits() const;
+  // How long the host kept it waiting, since the beginning.
+  [[nodiscard]] Duration host_waits() const;
 
   Guest& guest_;
   const unsigned number_;
@@ -73,18 +77,22 @@ class Guest {
   [[nodiscard]] const System& system() const { return *system_; }
   // When a halted virtual processor has something to do; kNever if another one that is halted will do it.
   [[nodiscard]] Time wake_time(const VirtualCpu& cpu) const;
-  // The host lost the guest's memory: nothing in it runs any more.
-  void lose(const std::string& why, Time now);
-  [[nodiscard]] bool is_lost() const { return lost_; }
+  // The host cannot bring in the guest's memory: it tries from `since` until that time, and the guest stands still. Then
+  // it is lost, and nothing in it runs any more.
+  void doom(const std::string& why, Time since, Time time);
+  // From when it stands still on: it stopped in the middle of something.
+  [[nodiscard]] bool is_lost() const { return loss_.has_value(); }
 
-  [[nodiscard]] VmSample sample();
-  [[nodiscard]] VmResult result();
+  [[nodiscard]] VmSample sample(Time now);
+  [[nodiscard]] VmResult result(Time now);
   // A fingerprint of what the guest did, beside its memory, which is the host's.
   [[nodiscard]] std::uint64_t state_hash() const;
 
  private:
   friend class VirtualCpu;
   Guest(const VmConfig& config, Scheduler& cores, RunLog& log) : config_(config), cores_(cores), log_(log) {}
+  // The time has come.
+  void lose();
   // Tells the host's scheduler that other virtual processors may have something to do, or no more.
   void update_cpus();
 
@@ -95,7 +103,8 @@ class Guest {
   std::unique_ptr<System> system_;                         // Destroyed before the partition.
   std::unique_ptr<guest::Enlightenments> enlightenments_;  // A Windows guest's whose host takes hints.
   std::vector<std::unique_ptr<VirtualCpu>> cpus_;
-  bool lost_ = false;
+  std::optional<VmLoss> loss_;
+  bool given_up_ = false;  // The host no longer tries.
 };
 
 }  // namespace pagoda::sim

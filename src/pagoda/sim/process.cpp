@@ -33,6 +33,20 @@ std::string described(const ProcessConfig& config, const Program& program, const
                      config.view->kind == FileViewConfig::Kind::kShared ? "shared" : "copied", file->stream()->name());
 }
 
+// Adds the time that passes on a processor while this lives, also when an exception ends it.
+class ComputingTime {
+ public:
+  ComputingTime(const machine::SimProcessor& cpu, Duration& sum) : cpu_(cpu), sum_(sum), began_(cpu.now()) {}
+  ComputingTime(const ComputingTime&) = delete;
+  ComputingTime& operator=(const ComputingTime&) = delete;
+  ~ComputingTime() { sum_ += cpu_.now() - began_; }
+
+ private:
+  const machine::SimProcessor& cpu_;
+  Duration& sum_;
+  const Time began_;
+};
+
 }  // namespace
 
 Process::Process(const ProcessConfig& config, std::unique_ptr<Program> program, const Surroundings& surroundings,
@@ -50,6 +64,12 @@ Process::Process(const ProcessConfig& config, std::unique_ptr<Program> program, 
   result_.vm = options.vm;
   result_.program = described(config, *program_, surroundings.file, parent_ != nullptr ? parent_->name() : "");
   result_.finished = kNever;
+  result_.limit_source = config.limits ? LimitSource::kScenario : LimitSource::kDefault;
+}
+
+void Process::log(Time time, std::string text) {
+  surroundings_.log->incidents.push_back(
+      {.time = time, .vm = options_.vm, .process = config_.name, .text = std::move(text)});
 }
 
 Result<> Process::make_space(machine::SimProcessor& cpu) {
@@ -87,10 +107,9 @@ bool Process::start(machine::SimProcessor& cpu) {
       set_ready_at(cpu.take_blocked_until());
       return false;
     }
-    surroundings_.log->incidents.push_back(
-        fmt::format("{}: {}: {} ({}) for {}", to_string(cpu.now()), config_.name,
-                    parent_ != nullptr ? "it could not be forked" : "its memory was refused", to_string(made.error()),
-                    to_string(bytes_of(memory_.committed()))));
+    log(cpu.now(),
+        fmt::format("{} ({}) for {}", parent_ != nullptr ? "it could not be forked" : "its memory was refused",
+                    to_string(made.error()), to_string(bytes_of(memory_.committed()))));
     set_state(State::kDone);
     return false;
   }
@@ -166,10 +185,18 @@ void Process::wait_until(const machine::SimProcessor& cpu, Time time) {
   if (time > cpu.now()) result_.wait_time += time - cpu.now();
 }
 
+void Process::stand_still(Time since, Time until) {
+  if (state() == State::kNotStarted || state() == State::kDone) return;
+  if (state() == State::kWaiting) since = std::max(since, ready_at());
+  if (until <= since) return;
+  result_.wait_time += until - since;
+  set_state(State::kWaiting);
+  set_ready_at(until);
+}
+
 Input<> Process::run(machine::SimProcessor& cpu, Time horizon) {
-  const Time began = cpu.now();
+  const ComputingTime computing(cpu, result_.cpu_time);
   const PageHistory* const history = surroundings_.history;
-  std::vector<std::string>& incidents = surroundings_.log->incidents;
   const machine::CostModel& costs = cpu.machine().costs();
   // In a guest any operation may have waited for a disk of the host, and then another task must run.
   const std::size_t clock_stride = cpu.machine().hypercalls() == nullptr ? kClockStride : 1;
@@ -201,8 +228,7 @@ Input<> Process::run(machine::SimProcessor& cpu, Time horizon) {
       // The access failed for good: the program is told, and continues with its next operation.
       filling_ = false;
       if (++result_.in_page_errors <= kIncidentsTold)
-        incidents.push_back(fmt::format("{}: {}: {} at {}", to_string(cpu.now()), config_.name, to_string(status),
-                                        to_string(memory_.address(operation.page))));
+        log(cpu.now(), fmt::format("{} at {}", to_string(status), to_string(memory_.address(operation.page))));
       const Time told_at = cpu.take_blocked_until();
       if (told_at > cpu.now()) wait_until(cpu, told_at);
     }
@@ -211,7 +237,6 @@ Input<> Process::run(machine::SimProcessor& cpu, Time horizon) {
     ++batch_at_;
     if (state() == State::kWaiting || (step % clock_stride == 0 && cpu.now() >= horizon)) break;
   }
-  result_.cpu_time += cpu.now() - began;
   return {};
 }
 
@@ -222,13 +247,20 @@ void Process::finish(machine::SimProcessor& cpu) {
   space_ = nullptr;
 }
 
-ProcessSample Process::sample() {
+Duration Process::waited_until(Time now) const {
+  const Time until = state() == State::kWaiting ? ready_at() : now;
+  return until > now ? result_.wait_time - std::min(until - now, result_.wait_time) : result_.wait_time;
+}
+
+ProcessSample Process::sample(Time at) {
   const mm::ProcessSpace::Statistics now = space_ != nullptr ? space_->statistics() : last_;
   ProcessSample sample{.working_set = now.working_set,
                        .shared = now.shared,
                        .demand = memory_.take_touched(),
                        .private_commit = now.commit,
-                       .faults = now.faults};
+                       .faults = now.faults,
+                       .cpu_time = result_.cpu_time,
+                       .wait_time = waited_until(at)};
   if (space_ == nullptr) {
     sample.working_set = 0_pages;
     sample.shared = 0_pages;
@@ -237,8 +269,9 @@ ProcessSample Process::sample() {
   return sample;
 }
 
-ProcessResult Process::result() const {
+ProcessResult Process::result(Time now) const {
   ProcessResult result = result_;
+  result.wait_time = waited_until(now);
   const mm::ProcessSpace::Statistics statistics = space_ != nullptr ? space_->statistics() : last_;
   result.peak_working_set = statistics.peak_working_set;
   result.end_private = statistics.working_set - statistics.shared;

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "pagoda/machine/sim/host_failure.h"
 #include "pagoda/mm/memory_manager.h"
 #include "pagoda/sim/page_history.h"
 #include "pagoda/sim/program.h"
@@ -21,8 +22,9 @@ namespace pagoda::sim {
 
 // What all processes of a run write into.
 struct RunLog {
-  std::vector<std::string> incidents;
-  std::uint32_t interval = 1;  // Between which two samples; Sampler::interval_number.
+  std::vector<Incident> incidents;
+  std::uint32_t interval = 1;           // Between which two samples; Sampler::interval_number.
+  machine::HostFailures host_failures;  // Of all disks: what they really lie on.
 };
 
 // A load that did not return what was stored there: a bug of ours. The run stops.
@@ -60,6 +62,9 @@ class Process : public Task {
     result_.wait_time += time;
   }
 
+  // The machine around it stands still from `since` until then; what it waits for anyway is part of that.
+  void stand_still(Time since, Time until);
+
   [[nodiscard]] mm::ProcessSpace* space() const { return space_; }
   [[nodiscard]] const std::string& name() const { return config_.name; }
   [[nodiscard]] std::uint64_t length() const { return std::min(program_->length(), options_.operations_most); }
@@ -67,10 +72,13 @@ class Process : public Task {
   [[nodiscard]] std::uint64_t accesses() const override { return accesses_; }
   [[nodiscard]] std::uint64_t checksum() const { return checksum_; }
 
-  [[nodiscard]] ProcessSample sample();
-  [[nodiscard]] ProcessResult result() const;
+  // At that time: what it waits for beyond it has not happened yet.
+  [[nodiscard]] ProcessSample sample(Time now);
+  [[nodiscard]] ProcessResult result(Time now) const;
 
  private:
+  void log(Time time, std::string text);
+  [[nodiscard]] Duration waited_until(Time now) const;
   bool start(machine::SimProcessor& cpu);
   void finish(machine::SimProcessor& cpu);
   // The address space with all that is in it.

@@ -28,10 +28,6 @@ std::vector<VpnRange> granules(const std::vector<VpnRange>& pages) {
 }  // namespace
 
 ProgramMemory::ProgramMemory(const std::vector<VpnRange>& pages) : own_pages_(pages) {
-  std::size_t count = 0;
-  for (const VpnRange& run : pages) count += run.count.value();
-  page_.reserve(count);
-  last_interval_.assign(count, kNever);
   for (const VpnRange& region : granules(pages)) committed_ += region.count;
 }
 
@@ -41,9 +37,6 @@ ProgramMemory::ProgramMemory(const std::vector<VpnRange>& pages, SharedFile& fil
   // The view takes addresses that the rest might want, so the rest is placed too.
   const VpnRange own{Vpn(0), run.count - file.pages()};
   if (!own.count.is_zero()) own_pages_ = {own};
-  page_.reserve(run.count.value());
-  last_interval_.assign(run.count.value(), kNever);
-  std::fill_n(last_interval_.begin(), file_pages_, kGiven);
   for (const VpnRange& region : granules(own_pages_)) committed_ += region.count;
 }
 
@@ -65,7 +58,10 @@ ProgramMemory ProgramMemory::fork() const {
 Result<> ProgramMemory::make(mm::MemoryManager& manager, machine::Processor& cpu, mm::ProcessSpace& space) {
   page_.clear();
   if (file_ != nullptr) PAGODA_TRY(map(manager, cpu, space));
-  return reserve(space, cpu.machine().paging());
+  PAGODA_TRY(reserve(space, cpu.machine().paging()));
+  last_interval_.assign(page_.size(), kNever);
+  std::fill_n(last_interval_.begin(), file_pages_, kGiven);
+  return {};
 }
 
 Result<> ProgramMemory::map(mm::MemoryManager& manager, machine::Processor& cpu, mm::ProcessSpace& space) {
@@ -80,6 +76,7 @@ Result<> ProgramMemory::map(mm::MemoryManager& manager, machine::Processor& cpu,
       {.protection = copies ? mm::Protection::kWriteCopy : mm::Protection::kReadWrite, .inherit = mm::Inherit::kShare});
   manager.sections().dereference(cpu, *section);  // The view keeps what it needs.
   if (!view) return std::unexpected(view.error());
+  page_.reserve(view->count.value());
   for (PageCount i; i < view->count; ++i) page_.push_back(view->first + i);
   return {};
 }

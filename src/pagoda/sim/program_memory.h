@@ -31,6 +31,7 @@ class ProgramMemory {
   // Private pages that `make` commits.
   [[nodiscard]] PageCount committed() const { return committed_; }
 
+  // The functions below: requires that `make` succeeded, which is what makes it cost memory of the computer's.
   [[nodiscard]] std::size_t size() const { return page_.size(); }
   [[nodiscard]] VirtualAddress address(std::uint32_t page) const { return VirtualAddress(page_[page]); }
 

@@ -104,7 +104,9 @@ TEST_P(ProgramMemoryLayout, EveryPageHasAnAddressOfItsOwnAndWorks) {
 }
 
 TEST(ProgramMemory, TouchIsTheFirstOnlyOnceAndCountsDistinctPages) {
+  TestMachine t;
   ProgramMemory memory({{Vpn(0x10), 4_pages}});
+  ASSERT_TRUE(memory.make(t.manager(), t.cpu(), t.space()));
   using enum ProgramMemory::Touch;
   EXPECT_EQ(memory.touch(0, 1), kFirstOfAll);
   EXPECT_EQ(memory.touch(0, 1), kAgain);
@@ -138,7 +140,7 @@ class FileViews : public testing::Test {
     for (std::uint64_t word = 0; word < kPages * kPageWords + 5; ++word)
       file.write(reinterpret_cast<const char*>(&word), sizeof word);
     file.close();
-    file_ = std::move(*SharedFile::open(config_, t_.machine().sim_disk(), {}, SharedFile::Contents::kModelled));
+    file_ = std::move(*SharedFile::open(config_, t_.machine().sim_disk(), {}));
   }
   ~FileViews() override { std::filesystem::remove(config_.file); }
 
@@ -243,12 +245,30 @@ TEST_F(FileViews, TheRealFileStaysAsItIs) {
 
 TEST_F(FileViews, AFileThatShrankOrWentIsRefused) {
   config_.pages = PageCount(kPages + 1);
-  const auto shorter = SharedFile::open(config_, t_.machine().sim_disk(), {}, SharedFile::Contents::kOnDisk);
+  const auto shorter = SharedFile::open(config_, t_.machine().sim_disk(), {});
   ASSERT_FALSE(shorter);
   EXPECT_NE(shorter.error().message.find("shorter than it was"), std::string::npos);
   FileViewConfig gone = config_;
   gone.file += ".gone";
-  EXPECT_FALSE(SharedFile::open(gone, t_.machine().sim_disk(), {}, SharedFile::Contents::kOnDisk));
+  EXPECT_FALSE(SharedFile::open(gone, t_.machine().sim_disk(), {}));
+}
+
+// Copied as far as it is data, and held nowhere: 100 GiB of nothing take no time and no memory.
+TEST_F(FileViews, ASparseFileStaysSparse) {
+  constexpr ByteCount kHuge = 100_GiB;
+  {
+    std::fstream file(config_.file, std::ios::binary | std::ios::in | std::ios::out);
+    file.seekp(static_cast<std::streamoff>(kHuge.value() - sizeof(std::uint64_t)));
+    const std::uint64_t last = 42;
+    file.write(reinterpret_cast<const char*>(&last), sizeof last);
+  }
+  config_.pages = pages_of(kHuge);
+  const auto huge = SharedFile::open(config_, t_.machine().sim_disk(), {});
+  ASSERT_TRUE(huge) << huge.error().message;
+  EXPECT_EQ((*huge)->stream()->file().size(), kHuge);
+  EXPECT_EQ((*huge)->model(1)[0], kPageWords);
+  EXPECT_EQ((*huge)->model(static_cast<std::uint32_t>(config_.pages.value() - 1))[kPageWords - 1], 42U);
+  EXPECT_EQ((*huge)->model(1000)[7], 0U);
 }
 
 TEST(ProgramMemory, NoPagesNeedNothing) {

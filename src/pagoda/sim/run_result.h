@@ -13,6 +13,7 @@
 #include "pagoda/base/figures.h"
 #include "pagoda/base/units.h"
 #include "pagoda/mm/base/counters.h"
+#include "pagoda/sim/incident.h"
 #include "pagoda/sim/vm_result.h"
 
 namespace pagoda::sim {
@@ -47,7 +48,9 @@ struct ProcessSample {
   PageCount shared;  // Pages of the working set that others may have in theirs. The rest is private.
   PageCount demand;  // Distinct pages touched during the last interval: what the program wanted.
   PageCount private_commit;
-  mm::FaultCounts faults{};  // Since the start.
+  mm::FaultCounts faults{};  // Since the start, and so below.
+  Duration cpu_time{};
+  Duration wait_time{};
 };
 
 struct Sample {
@@ -79,11 +82,12 @@ struct ProcessResult {
   std::uint64_t references = 0;  // Raw references of the program that they stand for.
   Duration cpu_time;             // Computing, faults included.
   Duration wait_time;            // Waiting for a disk or for memory.
-  Time finished;                 // kNever: the run ended first.
+  Time finished;                 // kNever: the run ended first, or it was refused or lost with its machine.
   mm::FaultCounts faults{};
   std::uint64_t in_page_errors = 0;
   std::uint64_t loads_verified = 0;  // With --verify.
   std::uint64_t checksum = 0;        // Covers all values that it loaded, in order: the same on every machine.
+  LimitSource limit_source = LimitSource::kDefault;  // Of its working set's limits.
 };
 
 struct ProcessorResult {
@@ -118,9 +122,10 @@ struct RunResult {
   std::vector<Sample> samples;  // In time order, at even distances, the first at 0 and the last at the end.
   mm::Counters counters;
   PageCount commit_peak;
-  std::vector<std::string> incidents;  // I/O errors, refusals: a line each, in order.
-  std::uint64_t state_hash = 0;        // The whole machine's at the end; equal for equal seeds.
-  double wall_seconds = 0;             // The only figure here that is not deterministic.
+  std::vector<Incident> incidents;  // I/O errors, refusals, machines that were lost, in order.
+  std::uint64_t state_hash = 0;     // The whole machine's at the end; equal for equal seeds.
+  double wall_seconds = 0;          // The only figure here that is not deterministic.
+  ManagerSettings settings{};       // The host's.
 };
 
 }  // namespace pagoda::sim

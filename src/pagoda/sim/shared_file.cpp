@@ -1,66 +1,82 @@
 #include "pagoda/sim/shared_file.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <span>
 #include <utility>
 
+#include "pagoda/base/check.h"
 #include "pagoda/base/status.h"
+#include "pagoda/sim/copy_file.h"
 
 namespace pagoda::sim {
 
 namespace {
 
-Input<std::vector<PageModel>> read_pages(const std::string& path, PageCount pages) {
-  std::vector<PageModel> contents(pages.value());
-  std::ifstream file(path, std::ios::binary);
-  for (PageModel& page : contents) {
-    std::array<char, kPageBytes> bytes{};
-    if (!file.read(bytes.data(), bytes.size()))
-      return bad_input(fmt::format("{}: cannot be read, or is shorter than it was", path));
-    std::memcpy(page.data(), bytes.data(), bytes.size());
-  }
-  return contents;
+namespace fs = std::filesystem;
+
+// A new file with the first bytes of another one. It still has a name, for opening it once more.
+struct Copy {
+  Descriptor file;
+  fs::path path;
+};
+
+std::unexpected<InputError> no_copy(const std::string& file, const fs::path& folder, int error) {
+  return bad_input(
+      fmt::format("{}: a copy cannot be written to \"{}\": {}; make room there, or name another folder with disk.store",
+                  file, folder.string(), std::strerror(error)));
 }
 
-// A new file with these bytes. Its name is for opening it once.
-Input<std::filesystem::path> make_copy(const std::vector<PageModel>& contents, std::filesystem::path folder) {
-  std::error_code error;
-  if (folder.empty()) folder = std::filesystem::temp_directory_path(error);
+Input<Copy> make_copy(const FileViewConfig& config, fs::path folder) {
+  const Descriptor source(::open(config.file.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!source.is_open()) return bad_input(fmt::format("{}: cannot be read: {}", config.file, std::strerror(errno)));
+  std::error_code no_folder;
+  if (folder.empty()) folder = fs::temp_directory_path(no_folder);
+  if (no_folder) return no_copy(config.file, folder, no_folder.value());
   std::string name = (folder / "pagoda-file-XXXXXX").string();
-  const int fd = mkstemp(name.data());
-  bool written = fd >= 0;
-  for (std::span<const std::byte> left = std::as_bytes(std::span(contents)); written && !left.empty();) {
-    const ssize_t n = write(fd, left.data(), left.size());
-    written = n > 0;
-    if (written) left = left.subspan(static_cast<std::size_t>(n));
-  }
-  if (fd >= 0) close(fd);
-  if (written) return std::filesystem::path(name);
-  if (fd >= 0) std::filesystem::remove(name, error);
-  return bad_input(fmt::format("a copy cannot be written to \"{}\"", folder.string()));
+  Copy copy{.file = Descriptor(mkostemp(name.data(), O_CLOEXEC)), .path = {}};
+  if (!copy.file.is_open()) return no_copy(config.file, folder, errno);
+  copy.path = name;
+  const CopyOutcome outcome = copy_file(source.get(), copy.file.get(), bytes_of(config.pages));
+  if (outcome.failed == CopyOutcome::Side::kNone) return copy;
+  ::unlink(name.c_str());
+  if (outcome.failed == CopyOutcome::Side::kTarget) return no_copy(config.file, folder, outcome.error);
+  return bad_input(fmt::format("{}: cannot be read: {}", config.file,
+                               outcome.error == 0 ? "it is shorter than it was" : std::strerror(outcome.error)));
 }
 
 }  // namespace
 
 Input<std::unique_ptr<SharedFile>> SharedFile::open(const FileViewConfig& config, machine::Disk& disk,
-                                                    const std::filesystem::path& folder, Contents contents) {
-  auto pages = PAGODA_TRY(read_pages(config.file, config.pages));
-  const auto copy = make_copy(pages, folder);
-  if (!copy) return bad_input(fmt::format("{}: {}", config.file, copy.error().message));
-  auto file = disk.open(*copy, machine::FileAccess::kReadWrite, machine::FileCreation::kOpenExisting);
-  std::error_code none;
-  std::filesystem::remove(*copy, none);  // Its bytes stay as long as it is open.
+                                                    const fs::path& folder) {
+  Copy copy = PAGODA_TRY(make_copy(config, folder));
+  auto file = disk.open(copy.path, machine::FileAccess::kReadWrite, machine::FileCreation::kOpenExisting);
+  ::unlink(copy.path.c_str());  // Its bytes stay as long as it is open.
   if (!file) return bad_input(fmt::format("{}: its copy cannot be opened ({})", config.file, to_string(file.error())));
-  const std::string name = std::filesystem::path(config.file).filename().string();
-  if (contents == Contents::kOnDisk) pages.clear();
+  const std::string name = fs::path(config.file).filename().string();
   return std::unique_ptr<SharedFile>(
-      new SharedFile(std::make_shared<mm::FileStream>(name, std::move(*file)), config.pages, std::move(pages)));
+      new SharedFile(std::make_shared<mm::FileStream>(name, std::move(*file)), config.pages, std::move(copy.file)));
+}
+
+PageModel& SharedFile::model(std::uint32_t page) {
+  const auto [model, is_new] = models_.try_emplace(page);
+  if (!is_new) return model->second;
+  std::span<std::byte> left = std::as_writable_bytes(std::span(model->second));
+  auto at = static_cast<off_t>(std::uint64_t{page} * kPageBytes);
+  while (!left.empty()) {
+    const ssize_t n = pread(copy_.get(), left.data(), left.size(), at);
+    if (n < 0 && errno == EINTR) continue;
+    PAGODA_CHECK_GT(n, 0);  // It was written whole, and nobody else can cut it.
+    left = left.subspan(static_cast<std::size_t>(n));
+    at += n;
+  }
+  return model->second;
 }
 
 }  // namespace pagoda::sim

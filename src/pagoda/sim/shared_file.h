@@ -8,8 +8,10 @@
 #include <filesystem>
 #include <memory>
 #include <string>
-#include <vector>
+#include <unordered_map>
+#include <utility>
 
+#include "pagoda/base/descriptor.h"
 #include "pagoda/base/input_error.h"
 #include "pagoda/base/units.h"
 #include "pagoda/machine/disk.h"
@@ -24,25 +26,26 @@ using PageModel = std::array<std::uint64_t, kPageWords>;
 
 class SharedFile {
  public:
-  enum class Contents : std::uint8_t { kOnDisk, kModelled };
-
-  // Copies the file into the folder, where the disk keeps its bytes; empty: where temporary files go. Fails with one
-  // line: it cannot be read any more, is shorter than it was, or the copy cannot be made.
+  // Copies the file into the folder, where the disk keeps its bytes; empty: where temporary files go. Where it has holes
+  // the copy has them too. Fails with one line: it cannot be read any more, is shorter than it was, or the copy cannot
+  // be made.
   static Input<std::unique_ptr<SharedFile>> open(const FileViewConfig& config, machine::Disk& disk,
-                                                 const std::filesystem::path& folder, Contents contents);
+                                                 const std::filesystem::path& folder);
 
   [[nodiscard]] const std::shared_ptr<mm::FileStream>& stream() const { return stream_; }
   [[nodiscard]] PageCount pages() const { return pages_; }
-  // What a shared view of the page shows; kModelled only.
-  [[nodiscard]] PageModel& model(std::uint32_t page) { return model_[page]; }
+  // What a shared view of the page shows. Requires: the first call for a page comes before a store to it is written to
+  // the file.
+  [[nodiscard]] PageModel& model(std::uint32_t page);
 
  private:
-  SharedFile(std::shared_ptr<mm::FileStream> stream, PageCount pages, std::vector<PageModel> model)
-      : stream_(std::move(stream)), pages_(pages), model_(std::move(model)) {}
+  SharedFile(std::shared_ptr<mm::FileStream> stream, PageCount pages, Descriptor copy)
+      : stream_(std::move(stream)), pages_(pages), copy_(std::move(copy)) {}
 
   std::shared_ptr<mm::FileStream> stream_;
   PageCount pages_;
-  std::vector<PageModel> model_;
+  Descriptor copy_;  // The file on the disk, for contents that no model has yet.
+  std::unordered_map<std::uint32_t, PageModel> models_;
 };
 
 }  // namespace pagoda::sim

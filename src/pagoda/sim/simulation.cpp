@@ -30,29 +30,42 @@ void inject(machine::SimDisk& disk, const DiskInjection& wanted, std::uint64_t s
 
 Input<std::unique_ptr<Simulation>> Simulation::create(const Scenario& scenario, RunOptions options) {
   std::unique_ptr<Simulation> simulation(new Simulation(scenario, std::move(options)));
-  const std::uint64_t seed = simulation->seed_;
-  ImageOpener images;
-  Programs programs = PAGODA_TRY(Programs::open(scenario, seed, images));
+  const Input<> built = simulation->build();
+  PAGODA_TRY(simulation->host_holds());  // The cause of what failed after it.
+  if (!built) return std::unexpected(built.error());
+  return simulation;
+}
 
-  auto machine = machine::SimMachine::create(scenario.machine);
+Input<> Simulation::build() {
+  ImageOpener images;
+  Programs programs = PAGODA_TRY(Programs::open(scenario_, seed_, images));
+  auto machine = machine::SimMachine::create(scenario_.machine);
   if (!machine)
-    return bad_input(fmt::format("{}: host: {} cannot be had here ({})", scenario.file,
-                                 to_string(bytes_of(scenario.machine.frames)), to_string(machine.error())));
-  simulation->machine_ = std::move(*machine);
-  for (unsigned disk = 0; disk < scenario.injections.size(); ++disk)
-    inject(simulation->machine_->sim_disk(disk), scenario.injections[disk], Random::mix(seed ^ (disk + 1)));
-  const System::Options system_options{.verify = simulation->options_.verify,
-                                       .operations_most = simulation->options_.operations_most,
+    return bad_input(fmt::format("{}: host.memory: {} cannot be had here ({}); use less", scenario_.file,
+                                 to_string(bytes_of(scenario_.machine.frames)), to_string(machine.error())));
+  machine_ = std::move(*machine);
+  for (unsigned disk = 0; disk < scenario_.injections.size(); ++disk) {
+    machine_->sim_disk(disk).report_to(log_.host_failures);
+    inject(machine_->sim_disk(disk), scenario_.injections[disk], Random::mix(seed_ ^ (disk + 1)));
+  }
+  const System::Options system_options{.verify = options_.verify,
+                                       .operations_most = options_.operations_most,
                                        .depth = 0,
-                                       .seed = Random::mix(seed),
+                                       .seed = Random::mix(seed_),
                                        .name = "the host",
                                        .vm = "",
-                                       .file = scenario.file,
-                                       .disks = scenario.machine.disks};
-  simulation->host_ = PAGODA_TRY(System::create(scenario, *simulation->machine_, simulation->machine_->sim_processors(),
-                                                std::move(programs), simulation->log_, system_options));
-  PAGODA_TRY(simulation->make_guests(images));
-  return simulation;
+                                       .file = scenario_.file,
+                                       .disks = scenario_.machine.disks};
+  host_ = PAGODA_TRY(
+      System::create(scenario_, *machine_, machine_->sim_processors(), std::move(programs), log_, system_options));
+  return make_guests(images);
+}
+
+Input<> Simulation::host_holds() const {
+  if (!log_.host_failures.any()) return {};
+  const machine::HostFailure& failure = log_.host_failures.first();
+  return bad_input(fmt::format("{}: {}; make room there, or name another folder with disk.store", scenario_.file,
+                               to_string(failure)));
 }
 
 Input<> Simulation::make_guests(ImageOpener& images) {
@@ -80,23 +93,26 @@ bool Simulation::is_finished() {
 Simulation::Simulation(const Scenario& scenario, RunOptions options)
     : scenario_(scenario), options_(std::move(options)), seed_(options_.seed.value_or(scenario.seed)) {}
 
-std::vector<ProcessSample> Simulation::sample_processes() {
+std::vector<ProcessSample> Simulation::sample_processes(Time now) {
   std::vector<ProcessSample> samples;
   for_each_system([&](const System& system) {
-    for (const auto& process : system.processes()) samples.push_back(process->sample());
+    for (const auto& process : system.processes()) samples.push_back(process->sample(now));
   });
   return samples;
 }
 
-std::vector<VmSample> Simulation::sample_vms() {
+std::vector<VmSample> Simulation::sample_vms(Time now) {
   std::vector<VmSample> samples;
   samples.reserve(guests_.size());
-  for (const auto& guest : guests_) samples.push_back(guest->sample());
+  for (const auto& guest : guests_) samples.push_back(guest->sample(now));
   return samples;
 }
 
 void Simulation::sample_until(Time time) {
-  while (sampler_.due() <= time) sampler_.take(host_->manager(), sample_processes(), sample_vms());
+  while (sampler_.due() <= time) {
+    const Time now = sampler_.due();
+    sampler_.take(host_->manager(), sample_processes(now), sample_vms(now));
+  }
   log_.interval = sampler_.interval_number();
 }
 
@@ -114,6 +130,7 @@ void Simulation::report_progress(Time now) {
 Input<> Simulation::loop() {
   Scheduler& scheduler = host_->scheduler();
   while (!is_finished()) {
+    PAGODA_TRY(host_holds());
     Scheduler::Cpu* const busy = scheduler.next_busy();
     Scheduler::Cpu* const idle = scheduler.next_idle();
     Task* const waiting = scheduler.next_waiting();
@@ -150,6 +167,7 @@ Input<> Simulation::loop() {
 Input<RunResult> Simulation::run() {
   const auto began = std::chrono::steady_clock::now();
   PAGODA_TRY(loop());
+  PAGODA_TRY(host_holds());
   Time end;
   for (const Scheduler::Cpu& cpu : host_->scheduler().cpus()) end = std::max(end, cpu.processor->now());
   if (scenario_.until != kNever && !is_finished()) end = std::max(end, scenario_.until);
@@ -179,16 +197,17 @@ RunResult Simulation::result(Time end) {
   hash.add(manager.state_hash(*host_->scheduler().cpus().front().processor));
   for_each_system([&](const System& system) {
     for (const auto& process : system.processes()) {
-      run.processes.push_back(process->result());
+      run.processes.push_back(process->result(end));
       hash.add(process->checksum());
       hash.add(process->operations());
     }
   });
   for (const auto& guest : guests_) {
-    run.vms.push_back(guest->result());
+    run.vms.push_back(guest->result(end));
     hash.add(guest->state_hash());
   }
-  sampler_.finish(end, manager, sample_processes(), sample_vms());
+  sampler_.finish(end, manager, sample_processes(end), sample_vms(end));
+  run.settings = host_->settings();
   run.samples = sampler_.samples();
   for (const Scheduler::Cpu& cpu : host_->scheduler().cpus()) {
     const machine::SimProcessor::Counts& counts = cpu.processor->counts();

@@ -34,11 +34,12 @@ struct RunOptions {
 
 class Simulation {
  public:
-  // Opens programs, builds the host and boots the guests. Fails with one line that says what is wrong.
+  // Opens programs, builds the host and boots the guests. Fails with one line that says what is wrong, also where it is
+  // this computer that has no room for a disk.
   static Input<std::unique_ptr<Simulation>> create(const Scenario& scenario, RunOptions options);
 
-  // To the end: all programs done, or the scenario's time is up. Fails if a program's input does, or on wrong contents
-  // (--verify).
+  // To the end: all programs done, or the scenario's time is up. Fails if a program's input does, if the real file
+  // system under a disk does, or on wrong contents (--verify).
   Input<RunResult> run();
 
   [[nodiscard]] mm::MemoryManager& manager() { return host_->manager(); }
@@ -48,7 +49,10 @@ class Simulation {
  private:
   Simulation(const Scenario& scenario, RunOptions options);
 
+  Input<> build();
   Input<> loop();
+  // Whether this computer still carries the disks.
+  [[nodiscard]] Input<> host_holds() const;
   Input<> make_guests(ImageOpener& images);
   [[nodiscard]] bool is_finished();
   // The host, then the guests.
@@ -57,8 +61,8 @@ class Simulation {
     visit(*host_);
     for (const auto& guest : guests_) visit(guest->system());
   }
-  [[nodiscard]] std::vector<ProcessSample> sample_processes();
-  [[nodiscard]] std::vector<VmSample> sample_vms();
+  [[nodiscard]] std::vector<ProcessSample> sample_processes(Time now);
+  [[nodiscard]] std::vector<VmSample> sample_vms(Time now);
   void sample_until(Time time);
   void report_progress(Time now);
   RunResult result(Time end);

@@ -27,8 +27,7 @@ Input<std::unique_ptr<System>> System::create(const SystemConfig& config, machin
   for (const ProcessConfig& process : config.processes) {
     if (!process.view || system->files_.contains(process.view->file)) continue;
     const unsigned disk = process.view->disk;
-    auto file = SharedFile::open(*process.view, *machine.disks()[disk], options.disks[disk].directory,
-                                 options.verify ? SharedFile::Contents::kModelled : SharedFile::Contents::kOnDisk);
+    auto file = SharedFile::open(*process.view, *machine.disks()[disk], options.disks[disk].directory);
     if (!file)
       return bad_input(fmt::format("{}: process \"{}\": {}", process.where, process.name, file.error().message));
     system->files_.emplace(process.view->file, std::move(*file));
@@ -75,6 +74,11 @@ std::uint64_t System::length() const {
   std::uint64_t all = 0;
   for (const auto& process : processes_) all += process->length();
   return all;
+}
+
+ManagerSettings System::settings() const {
+  const mm::Tunables& tunables = manager_->tunables();
+  return {.compression_store = tunables.compression_budget, .balance_period = tunables.balance_period};
 }
 
 std::vector<DiskResult> System::disk_results() {

@@ -62,6 +62,7 @@ class System {
   // Operations of all processes, as far as is known before they have run.
   [[nodiscard]] std::uint64_t length() const;
 
+  [[nodiscard]] ManagerSettings settings() const;
   // What its parts did, for the run's result.
   [[nodiscard]] std::vector<DiskResult> disk_results();
   [[nodiscard]] std::vector<PageFileResult> page_file_results() const;

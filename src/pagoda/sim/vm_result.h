@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -50,6 +51,29 @@ struct VmSample {
   std::uint64_t hard_faults = 0;  // In the guest, since the start.
   std::uint64_t pages_read = 0;   // From the guest's paging files, since the start.
   std::uint64_t pages_written = 0;
+  Duration busy{};  // As VmResult's, since the start.
+  Duration waited{};
+};
+
+// Who chose the limits of a working set.
+enum class LimitSource : std::uint8_t { kDefault, kScenario };
+
+// What a memory manager was told about itself, as far as it explains what it did.
+struct ManagerSettings {
+  PageCount compression_store;  // Zero: none.
+  Duration balance_period;
+};
+
+// A virtual machine that the host could not feed any more.
+struct VmLoss {
+  Time time;        // When the host gave up.
+  std::string why;  // "the host cannot bring in guest memory: STATUS_COMMITMENT_LIMIT".
+};
+
+// What a guest does to tell its host which memory it needs.
+struct VmHints {
+  Duration period;            // How often it looks.
+  std::uint64_t refused = 0;  // By the host.
 };
 
 struct DiskResult {
@@ -90,7 +114,12 @@ struct VmResult {
   std::vector<DiskResult> disks;
   std::vector<PageFileResult> page_files;
   Duration busy;    // Its virtual processors computed, what the host did for them included.
-  Duration waited;  // They waited for disks of the host.
+  Duration waited;  // They waited for disks or memory of the host.
+  std::optional<VmLoss> lost{};
+  std::optional<VmHints> hints{};   // None: it gives none, or the host takes none.
+  PageCount working_set_maximum{};  // Its host process's.
+  LimitSource limit_source = LimitSource::kDefault;
+  ManagerSettings settings{};  // The guest's.
 };
 
 // Another run that this one is compared with.

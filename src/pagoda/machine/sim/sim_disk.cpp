@@ -23,9 +23,9 @@ namespace pagoda::machine {
 // Bytes in a host file: one without a name, deleted with the process, whatever ends it; or one that was there already.
 class SimDiskFile : public DiskFile {
  public:
-  // Takes `fd`, a file of `size` bytes, over.
-  SimDiskFile(SimDisk& disk, int fd, FileAccess access, ByteCount size)
-      : disk_(disk), fd_(fd), access_(access), size_when_opened_(size), size_(size) {}
+  // Takes `fd`, a file of `size` bytes in the folder, over.
+  SimDiskFile(SimDisk& disk, int fd, std::filesystem::path folder, FileAccess access, ByteCount size)
+      : disk_(disk), fd_(fd), folder_(std::move(folder)), access_(access), size_when_opened_(size), size_(size) {}
   SimDiskFile(const SimDiskFile&) = delete;
   SimDiskFile& operator=(const SimDiskFile&) = delete;
   ~SimDiskFile() override {
@@ -48,6 +48,7 @@ class SimDiskFile : public DiskFile {
     const ByteCount after = space_of(size);
     if (after > before) PAGODA_TRY(disk_.take_space(after - before));
     if (ftruncate(fd_, static_cast<off_t>(size.value())) != 0) {
+      disk_.report(HostFailure::Operation::kResize, folder_, errno);
       if (after > before) disk_.give_space(after - before);
       return fail(Status::kDiskFull);
     }
@@ -146,7 +147,11 @@ class SimDiskFile : public DiskFile {
       const auto count = static_cast<int>(left.size());
       const ssize_t n = reads ? preadv(fd_, left.data(), count, offset) : pwritev(fd_, left.data(), count, offset);
       if (n < 0 && errno == EINTR) continue;
-      if (n <= 0) return false;
+      if (n <= 0) {
+        disk_.report(reads ? HostFailure::Operation::kRead : HostFailure::Operation::kWrite, folder_,
+                     n < 0 ? errno : EIO);
+        return false;
+      }
       offset += static_cast<off_t>(n);
       left = skip(left, static_cast<std::size_t>(n));
     }
@@ -176,6 +181,7 @@ class SimDiskFile : public DiskFile {
 
   SimDisk& disk_;
   const int fd_;
+  const std::filesystem::path folder_;  // Empty: in memory.
   const FileAccess access_;
   const ByteCount size_when_opened_;
   std::atomic<ByteCount> size_;  // Changes under the disk's lock.
@@ -232,8 +238,11 @@ SimDisk::SimDisk(DiskModel model) : model_(std::move(model)), slot_free_(std::ma
 Result<std::unique_ptr<DiskFile>> SimDisk::create(const std::string& file_name) {
   const int fd =
       model_.directory.empty() ? memfd_create(file_name.c_str(), MFD_CLOEXEC) : open_nameless(model_.directory);
-  if (fd < 0) return fail(Status::kInsufficientResources);
-  return std::make_unique<SimDiskFile>(*this, fd, FileAccess::kReadWrite, ByteCount());
+  if (fd < 0) {
+    report(HostFailure::Operation::kMake, model_.directory, errno);
+    return fail(Status::kInsufficientResources);
+  }
+  return std::make_unique<SimDiskFile>(*this, fd, model_.directory, FileAccess::kReadWrite, ByteCount());
 }
 
 Result<std::unique_ptr<DiskFile>> SimDisk::open(const std::filesystem::path& path, FileAccess access,
@@ -246,7 +255,8 @@ Result<std::unique_ptr<DiskFile>> SimDisk::open(const std::filesystem::path& pat
     close(fd);
     return fail(Status::kInvalidFileForSection);
   }
-  return std::make_unique<SimDiskFile>(*this, fd, access, ByteCount(static_cast<std::uint64_t>(facts.st_size)));
+  return std::make_unique<SimDiskFile>(*this, fd, path.has_parent_path() ? path.parent_path() : ".", access,
+                                       ByteCount(static_cast<std::uint64_t>(facts.st_size)));
 }
 
 Result<> SimDisk::take_space(ByteCount bytes) {
@@ -262,6 +272,11 @@ SimDisk::Queued SimDisk::queue(Time now, ByteCount bytes, FaultInjection::Direct
   (reads ? counts_.bytes_read : counts_.bytes_written) += bytes;
   const Time completes = schedule(now, bytes);
   return {.completes = completes, .fails = injection_.next_fails(direction)};
+}
+
+void SimDisk::report(HostFailure::Operation operation, const std::filesystem::path& folder, int error) {
+  if (host_failures_ == nullptr) return;
+  host_failures_->report({.operation = operation, .disk = name(), .folder = folder, .error = error});
 }
 
 void SimDisk::count_error() {

@@ -16,6 +16,7 @@
 #include "pagoda/base/lock.h"
 #include "pagoda/machine/disk.h"
 #include "pagoda/machine/sim/fault_injection.h"
+#include "pagoda/machine/sim/host_failure.h"
 
 namespace pagoda::machine {
 
@@ -44,6 +45,9 @@ class SimDisk : public Disk {
   Result<std::unique_ptr<DiskFile>> open(const std::filesystem::path& path, FileAccess access,
                                          FileCreation creation) override;
 
+  // Where it says from now on what the host refuses it; outlives this. Without, the requester of a transfer that failed
+  // hears of it only. Requires: as `counts`.
+  void report_to(HostFailures& failures) { host_failures_ = &failures; }
   // Requires: as `counts`.
   FaultInjection& injection() PAGODA_NO_THREAD_SAFETY { return injection_; }
 
@@ -61,8 +65,11 @@ class SimDisk : public Disk {
   Queued queue(Time now, ByteCount bytes, FaultInjection::Direction direction);
   Time schedule(Time now, ByteCount bytes) PAGODA_REQUIRES(lock_);
   void count_error();
+  // `folder`: of the file.
+  void report(HostFailure::Operation operation, const std::filesystem::path& folder, int error);
 
   const DiskModel model_;
+  HostFailures* host_failures_ = nullptr;
   // A leaf. Guests' disks have a host's rank as well: their transfers take it below everything that they hold.
   mutable Lock lock_{LockRank(LockClass::kLeaf, 0)};
   FaultInjection injection_ PAGODA_GUARDED_BY(lock_);

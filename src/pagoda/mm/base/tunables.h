@@ -54,13 +54,15 @@ struct Tunables {
   enum class Victim : std::uint8_t { kClock, kRandom } victim = Victim::kClock;
   std::uint64_t victim_seed = 1;
 
-  // The same proportions on a host of any size. NT's figures are for tens of megabytes and more; below that they shrink
-  // with memory.
+  // The same proportions on a host of any size. NT's figures are for tens of megabytes: below that they shrink with
+  // memory, and from some hundreds of megabytes on they grow with it, if slower (the shares are choices). A working
+  // set's maximum, 345 pages, is 1/32 of some forty megabytes, and stays that share of more.
   static Tunables for_memory(PageCount frames) {
     Tunables t;
-    t.minimum_free = std::clamp(frames / 128, PageCount(16), t.minimum_free);
-    t.plenty_free = std::clamp(frames / 32, PageCount(32), t.plenty_free);
-    t.modified_maximum = std::clamp(frames / 32, PageCount(32), t.modified_maximum);
+    t.minimum_free = std::max(std::clamp(frames / 128, PageCount(16), t.minimum_free), frames / 4096);
+    t.plenty_free = std::max(std::clamp(frames / 32, PageCount(32), t.plenty_free), frames / 256);
+    t.modified_maximum = std::max(std::clamp(frames / 32, PageCount(32), t.modified_maximum), frames / 128);
+    t.working_set_maximum = std::max(t.working_set_maximum, frames / 32);
     t.commit_reserve = std::clamp(frames / 16, kFaultReserve + kTablesOfFaults + 1_pages, t.commit_reserve);
     t.working_set_minimum = std::min(frames / 2, t.working_set_minimum);
     return t;

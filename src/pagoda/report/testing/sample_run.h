@@ -183,7 +183,8 @@ inline sim::RunResult overcommitted_run() {
                      run.samples.back().page_file_used + 900_pages}};
   run.processors = {{41'200_ms, 18'800_ms, 812'000'123, 3'912'345, 9'012'345, 812},
                     {38'900_ms, 21'100_ms, 745'100'001, 3'500'210, 8'412'045, 790}};
-  run.incidents = {"t=28.095 s: pagefile.sys on ssd0 grew from 256 MiB to 1 GiB"};
+  run.incidents = {
+      {.time = Time(28'095'000'000), .vm = "", .process = "sort", .text = "STATUS_IN_PAGE_ERROR at va:0x1000"}};
   return run;
 }
 

@@ -154,7 +154,8 @@ inline sim::RunResult hostile_run() {
   run.disks[1].name = kHostileNames[1];
   run.page_files[0].name = kHostileNames[2];
   run.page_files[0].disk = kHostileNames[3];
-  for (const char* name : kHostileNames) run.incidents.emplace_back(name);
+  for (const char* name : kHostileNames)
+    run.incidents.push_back({.time = Time(1), .vm = name, .process = name, .text = name});
   return run;
 }
 

@@ -15,6 +15,27 @@ constexpr Duration kLatencyMost = 10_s;
 constexpr ByteCount kBandwidthLeast = 1_KiB;
 constexpr unsigned kDepthMost = 1024;
 
+// Where the disk's bytes lie: `store`.
+std::filesystem::path read_store(TomlTable& t, const SystemDraft& draft) {
+  const std::string store = t.text("store", "file");
+  if (store == "memory") return {};
+  std::error_code error;
+  if (store == "file") {
+    const std::filesystem::path folder = std::filesystem::temp_directory_path(error);
+    if (error)
+      t.wrong("store", fmt::format("there is no folder for temporary files: {}; set TMPDIR to one, or name one here",
+                                   error.message()));
+    return folder;
+  }
+  const std::filesystem::path folder = draft.folder / store;
+  if (!std::filesystem::is_directory(folder, error)) {
+    const bool missing = !error || error == std::errc::no_such_file_or_directory;
+    t.wrong("store", fmt::format("\"{}\" is not a folder{}; name one, or \"file\" or \"memory\"", store,
+                                 missing ? "" : fmt::format(" that can be used ({})", error.message())));
+  }
+  return folder;
+}
+
 }  // namespace
 
 void read_disk(TomlTable& t, SystemDraft& draft) {
@@ -30,15 +51,7 @@ void read_disk(TomlTable& t, SystemDraft& draft) {
   disk.bandwidth_per_second = t.size("bandwidth", disk.bandwidth_per_second);
   if (disk.bandwidth_per_second < kBandwidthLeast) t.wrong("bandwidth", "must be at least 1KiB (a second)");
   disk.depth = static_cast<unsigned>(t.number("depth", disk.depth, 1, kDepthMost));
-  const std::string store = t.text("store", "file");
-  if (store == "file") {
-    std::error_code none;
-    disk.directory = std::filesystem::temp_directory_path(none);
-  } else if (store != "memory") {
-    disk.directory = draft.folder / store;
-    if (!std::filesystem::is_directory(disk.directory))
-      t.wrong("store", fmt::format("\"{}\" is not a folder; name one, or \"file\" or \"memory\"", store));
-  }
+  disk.directory = read_store(t, draft);
   DiskInjection injection;
   injection.read_errors = t.real("read_errors", 0, 0, 1);
   injection.write_errors = t.real("write_errors", 0, 0, 1);

@@ -1,10 +1,13 @@
 // `program` of a [[process]].
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <filesystem>
+#include <optional>
 #include <string_view>
 
+#include "pagoda/machine/paging_mode.h"
 #include "pagoda/sim/scenario/names.h"
 #include "pagoda/sim/scenario/sections.h"
 
@@ -15,6 +18,12 @@ namespace {
 constexpr std::uint64_t kOperationsMost = std::uint64_t{1} << 40;
 // A generator keeps a few bytes for each page; this much memory is more than any run here can page through.
 constexpr ByteCount kGeneratorMost = 1_TiB;
+// A generator's pages lie side by side: no more than a process of the machine can name.
+ByteCount most_memory(const SystemDraft& draft) {
+  const machine::PagingMode& mode = machine::paging_mode(draft.paging);
+  return std::min(kGeneratorMost,
+                  ByteCount(mode.highest_user.value() / kAllocationGranularity * kAllocationGranularity));
+}
 // References that one operation stands for, at most: a third of a millisecond.
 constexpr std::uint64_t kReferencesMost = 1'000'000;
 constexpr std::uint64_t kRepeatMost = 1'000'000;
@@ -57,13 +66,18 @@ FileViewConfig read_view(TomlTable& p, const SystemDraft& draft) {
   FileViewConfig view;
   view.file = draft.found(p.text("file", ""));
   view.kind = p.choice("view", kViewNames, view.kind);
-  view.disk = read_disk_name(p, draft).value_or(view.disk);
+  const std::optional<unsigned> disk = read_disk_name(p, draft);
+  view.disk = disk.value_or(view.disk);
   std::error_code error;
   const std::uintmax_t size = std::filesystem::file_size(view.file, error);
   if (error) {
     p.wrong("file", fmt::format("cannot read \"{}\" (paths are relative to this file)", view.file));
-  } else if (size < kPageBytes || ByteCount(size) > kGeneratorMost) {
-    p.wrong("file", fmt::format("\"{}\" must have from 4KiB to {}", view.file, to_string(kGeneratorMost)));
+  } else if (size < kPageBytes || ByteCount(size) > most_memory(draft)) {
+    p.wrong("file", fmt::format("\"{}\" must have from 4KiB to {}", view.file, to_string(most_memory(draft))));
+  } else if (disk && ByteCount(size) > draft.disks[*disk].capacity) {
+    p.wrong("file",
+            fmt::format("\"{}\" ({}) is more than its disk \"{}\" holds ({}); give the disk more capacity", view.file,
+                        to_string(ByteCount(size)), draft.disks[*disk].name, to_string(draft.disks[*disk].capacity)));
   } else {
     view.pages = PageCount(size / kPageBytes);
   }
@@ -84,8 +98,13 @@ void read_mapping_generator(TomlTable& p, const SystemDraft& draft, GeneratorCon
     p.require("memory");
   }
   generator.memory = p.pages("memory", process.view ? 0_pages : 1_pages);
-  if ((generator.memory.is_zero() && !process.view) || bytes_of(generator.memory) > kGeneratorMost)
-    p.wrong("memory", fmt::format("must be from 4KiB to {}", to_string(kGeneratorMost)));
+  const ByteCount most = most_memory(draft);
+  if ((generator.memory.is_zero() && !process.view) || bytes_of(generator.memory) > most) {
+    const std::string_view mode = machine::paging_mode(draft.paging).name;
+    p.wrong("memory",
+            fmt::format("must be from 4KiB to {}{}", to_string(most),
+                        most < kGeneratorMost ? fmt::format(", what a process has with {} paging", mode) : ""));
+  }
   if (process.view) generator.memory += process.view->pages;
   read_generator(p, generator);
 }

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <utility>
@@ -17,11 +19,15 @@ namespace pagoda::sim {
 
 namespace {
 
+// Far more than anybody writes; what goes on without end (/dev/zero) must come to an end here.
+constexpr std::size_t kFileMost = std::size_t{16} << 20;
+
 // What is left of the file when its sections are read.
 void read_file_keys(TomlTable& root, const std::filesystem::path& path, Scenario& scenario) {
   if (root.has("compare_with")) {
     scenario.compare_with = (path.parent_path() / root.text("compare_with", "")).lexically_normal().string();
-    if (!std::filesystem::is_regular_file(scenario.compare_with)) {
+    std::error_code none;
+    if (!std::filesystem::is_regular_file(scenario.compare_with, none)) {
       root.wrong("compare_with",
                  fmt::format("no such scenario: \"{}\" (paths are relative to this file)", scenario.compare_with));
     }
@@ -88,12 +94,17 @@ Input<Scenario> parse_scenario(const std::string& text, const std::string& path)
 
 Input<Scenario> load_scenario(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
-  if (!file)
-    return bad_input(fmt::format("{}: cannot be read; name a scenario file, such as scenarios/host.toml", path));
+  if (!file) {
+    return bad_input(fmt::format("{}: cannot be read: {}; name a scenario file, such as scenarios/host.toml", path,
+                                 std::strerror(errno)));
+  }
   std::string text;
   std::array<char, 4096> part{};
-  while (file.read(part.data(), part.size()), file.gcount() > 0)
+  while (file.read(part.data(), part.size()), file.gcount() > 0) {
     text.append(part.data(), static_cast<std::size_t>(file.gcount()));
+    if (text.size() > kFileMost)
+      return bad_input(fmt::format("{}: is larger than a scenario can be (16 MiB); name a scenario file", path));
+  }
   if (file.bad()) return bad_input(fmt::format("{}: cannot be read; name a file, not a folder", path));
   return parse_scenario(text, path);
 }

@@ -30,4 +30,7 @@ struct Scenario : SystemConfig {
 Input<Scenario> load_scenario(const std::string& path);
 Input<Scenario> parse_scenario(const std::string& text, const std::string& path);
 
+// The files that a run of it reads, itself and the one it is compared with first.
+std::vector<std::string> input_files(const Scenario& scenario);
+
 }  // namespace pagoda::sim

@@ -6,6 +6,7 @@
 #include <rapidcheck/gtest.h>
 
 #include <filesystem>
+#include <fstream>
 #include <iterator>
 #include <string>
 #include <string_view>
@@ -55,6 +56,41 @@ TEST(Scenario, TheLeastIsAHostAndAProcess) {
   EXPECT_FALSE(scenario->processes[0].limits);
 }
 
+TEST(Scenario, DefaultsScaleWithTheMachine) {
+  const auto defaults = [](std::string_view memory) {
+    const auto scenario = parse_scenario(replaced(std::string(kSmall), "4MiB", memory), "s.toml");
+    EXPECT_TRUE(scenario) << scenario.error().message;
+    return *scenario->manager.tunables;
+  };
+  // NT's figures, from tens of megabytes on.
+  for (const char* memory : {"64MiB", "256MiB"}) {
+    EXPECT_EQ(defaults(memory).minimum_free, 26_pages);
+    EXPECT_EQ(defaults(memory).plenty_free, 400_pages);
+  }
+  EXPECT_EQ(defaults("32MiB").working_set_maximum, 345_pages);
+  EXPECT_EQ(defaults("64GiB").working_set_maximum, pages_of(2_GiB));
+  EXPECT_EQ(defaults("64GiB").minimum_free, pages_of(16_MiB));
+  EXPECT_EQ(defaults("64GiB").plenty_free, pages_of(256_MiB));
+  EXPECT_EQ(defaults("64GiB").modified_maximum, pages_of(512_MiB));
+}
+
+TEST(Scenario, NamesTheFilesThatARunReads) {
+  const std::string trace = std::string(PAGODA_SOURCE_DIR) + "/data/traces/sort.vmpt.zst";
+  const std::string text =
+      "compare_with = \"" + trace + "\"\n" +
+      with_vm(
+          fmt::format("[[vm.disk]]\nname = \"d\"\ncapacity = \"1GiB\"\n"
+                      "[[vm.process]]\nname = \"t\"\nprogram = {{ kind = \"trace\", file = \"inside.zst\" }}\n"
+                      "[[vm.process]]\nname = \"m\"\nprogram = {{ kind = \"uniform\", file = \"{0}\", disk = \"d\", "
+                      "operations = 1 }}\nfill = {{ image = \"fill.mem\" }}\n"
+                      "[[vm.process]]\nname = \"i\"\nprogram = {{ kind = \"image\", image = \"image.mem\" }}\n",
+                      trace));
+  const auto scenario = parse_scenario(text, "dir/s.toml");
+  ASSERT_TRUE(scenario) << scenario.error().message;
+  EXPECT_THAT(input_files(*scenario),
+              ::testing::ElementsAre("dir/s.toml", trace, "dir/inside.zst", "dir/fill.mem", trace, "dir/image.mem"));
+}
+
 TEST(Scenario, WhatItIsComparedWithIsFoundFromItsFolder) {
   const auto scenario = parse_scenario("compare_with = \"../scenarios/host.toml\"\n" + std::string(kSmall),
                                        std::string(PAGODA_SOURCE_DIR) + "/docs/s.toml");
@@ -99,8 +135,41 @@ TEST(BadScenario, NoProcess) {
 TEST(BadScenario, MissingFile) {
   const auto scenario = load_scenario("/no/such/scenario.toml");
   ASSERT_FALSE(scenario);
-  EXPECT_THAT(scenario.error().message, StartsWith("/no/such/scenario.toml: cannot be read; name a scenario file"));
+  EXPECT_THAT(scenario.error().message,
+              StartsWith("/no/such/scenario.toml: cannot be read: No such file or directory; name a scenario file"));
   EXPECT_FALSE(load_scenario("/"));  // A folder.
+}
+
+TEST(BadScenario, SizesThatCannotBe) {
+  const std::string sparse = ::testing::TempDir() + "pagoda_scenario_sparse";
+  std::ofstream(sparse).put('x');
+  std::filesystem::resize_file(sparse, std::uintmax_t{100} << 30);
+  const std::string mapping =
+      fmt::format(R"({{ kind = "uniform", file = "{}", disk = "ssd", operations = 1 }})", sparse);
+  EXPECT_THAT(refusal(with_program(mapping)),
+              ::testing::AllOf(StartsWith("bad.toml:20: process.program.file: "),
+                               HasSubstr("(100 GiB) is more than its disk \"ssd\" holds (16 MiB)")));
+  for (const char* paging : {"x86", "pae"}) {
+    const std::string narrow = replaced(std::string(kSmall), "\"amd64\"", fmt::format("\"{}\"", paging));
+    EXPECT_THAT(refusal(replaced(narrow, "\"uniform\", memory = \"1MiB\"", "\"uniform\", memory = \"2GiB\"")),
+                HasSubstr("bad.toml:20: process.program.memory: must be from 4KiB to "));
+  }
+  std::filesystem::remove(sparse);
+}
+
+TEST(BadScenario, AFileWithoutAnEnd) {
+  const auto endless = load_scenario("/dev/zero");
+  ASSERT_FALSE(endless);
+  EXPECT_THAT(endless.error().message, StartsWith("/dev/zero: is larger than a scenario can be (16 MiB)"));
+}
+
+TEST(BadScenario, NamesThatNoFileCanHave) {
+  EXPECT_THAT(refusal(replaced(std::string(kSmall), "capacity", "store = \"a\\u0000b\"\ncapacity")),
+              HasSubstr("bad.toml:9: disk.store: holds a character U+0000"));
+  const std::string endless(5000, 'x');
+  EXPECT_THAT(refusal(replaced(std::string(kSmall), "capacity", "store = \"" + endless + "\"\ncapacity")),
+              HasSubstr("File name too long"));
+  EXPECT_THAT(refusal("compare_with = \"" + endless + "\"\n" + std::string(kSmall)), HasSubstr("compare_with"));
 }
 
 // One of a few ways to damage a text.

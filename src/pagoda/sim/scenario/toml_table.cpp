@@ -54,8 +54,14 @@ bool TomlTable::has(std::string_view key) {
 std::string TomlTable::text(std::string_view key, std::string fallback) {
   const toml::node* const node = node_->find(key, known_);
   if (node == nullptr) return fallback;
-  if (const auto value = node->value_exact<std::string>()) return *value;
-  wrong(key, "must be text in quotes");
+  const auto value = node->value_exact<std::string>();
+  if (!value) {
+    wrong(key, "must be text in quotes");
+  } else if (value->contains('\0')) {
+    wrong(key, "holds a character U+0000, which no name can");
+  } else {
+    return *value;
+  }
   return fallback;
 }
 

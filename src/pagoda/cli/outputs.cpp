@@ -1,0 +1,47 @@
+#include "pagoda/cli/outputs.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <system_error>
+
+#include "pagoda/report/write_file.h"
+
+namespace pagoda::cli {
+
+Input<> check_outputs(std::span<const Output> outputs, std::span<const std::string> inputs) {
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    const Output& output = outputs[i];
+    if (report::is_same_file(output.file, "/dev/null")) continue;
+    for (const Output& other : outputs.first(i)) {
+      if (report::is_same_file(output.file, other.file))
+        return bad_input(
+            fmt::format("{}: named for {} and for {}; name two files", output.file, other.option, output.option));
+    }
+    for (const std::string& input : inputs) {
+      if (report::is_same_file(output.file, input))
+        return bad_input(fmt::format("{}: {} would overwrite \"{}\", which is read; name another file", output.file,
+                                     output.option, input));
+    }
+  }
+  return {};
+}
+
+Input<> prepare_outputs(std::span<const Output> outputs) {
+  for (const Output& output : outputs) {
+    if (!report::is_standard_output(output.file)) {
+      std::error_code error;
+      std::filesystem::create_directories(std::filesystem::absolute(output.file, error).parent_path(), error);
+      if (error) return bad_input(fmt::format("{}: its folder cannot be made: {}", output.file, error.message()));
+    }
+    PAGODA_TRY(report::check_writable(output.file));
+  }
+  return {};
+}
+
+bool take_standard_output(std::span<const Output> outputs) {
+  return std::ranges::any_of(outputs, [](const Output& output) { return report::is_standard_output(output.file); });
+}
+
+}  // namespace pagoda::cli
