@@ -14,6 +14,12 @@ namespace {
 constexpr ULONG kViewTypes = MEM_TOP_DOWN | MEM_LARGE_PAGES | MEM_DOS_LIM | SEC_NO_CHANGE | MEM_RESERVE;
 constexpr ULONG kExtendedViewTypes = kViewTypes | MEM_REPLACE_PLACEHOLDER;
 
+// MEM_DOS_LIM, by which a base need not be on 64 KB, is of 32-bit systems.
+bool are_view_types(const Caller& caller, ULONG type, ULONG allowed) {
+  const bool is_64_bit = caller.kernel().machine().paging().format == machine::PteFormat::kAmd64;
+  return !has(type, ~allowed) && !(is_64_bit && has(type, MEM_DOS_LIM));
+}
+
 // What a view of the protection needs of the section's handle. NT: MmMakeSectionAccess, by the five-bit rights.
 AccessMask section_access(mm::Protection protection) {
   constexpr std::array<AccessMask, 8> kAccess{SECTION_MAP_READ,
@@ -63,6 +69,7 @@ Result<> map_view(const Caller& caller, const Mapping& request, const Limit& lim
       .replaces_placeholder = has(request.type, MEM_REPLACE_PLACEHOLDER)};
   if (base.value() != 0) {
     view.base = base;
+    view.base_on_page = has(request.type, MEM_DOS_LIM);
   } else {
     view.wishes = wishes;
   }
@@ -78,7 +85,7 @@ Result<> map_view(const Caller& caller, const Mapping& request, const Limit& lim
 Result<> map_plain(const Mapping& request, ULONG_PTR zero_bits) {
   auto* const caller = PAGODA_TRY(calling());
   PAGODA_TRY(require(request.inherit == ViewShare || request.inherit == ViewUnmap, Status::kInvalidParameter8));
-  PAGODA_TRY(require(!has(request.type, ~kViewTypes), Status::kInvalidParameter9));
+  PAGODA_TRY(require(are_view_types(*caller, request.type, kViewTypes), Status::kInvalidParameter9));
   return map_view(*caller, request, [&](VirtualAddress base) -> Result<mm::PlacementWishes> {
     if (zero_bits == 0) return mm::PlacementWishes{};
     const auto ceiling = mm::zero_bits_ceiling(caller->kernel().machine().paging(), zero_bits);
@@ -89,7 +96,7 @@ Result<> map_plain(const Mapping& request, ULONG_PTR zero_bits) {
 
 Result<> map_extended(const Mapping& request, std::span<const MEM_EXTENDED_PARAMETER> parameters) {
   auto* const caller = PAGODA_TRY(calling());
-  PAGODA_TRY(require(!has(request.type, ~kExtendedViewTypes), Status::kInvalidParameter));
+  PAGODA_TRY(require(are_view_types(*caller, request.type, kExtendedViewTypes), Status::kInvalidParameter));
   return map_view(*caller, request,
                   [&](VirtualAddress base) { return address_requirements(*caller, parameters, pointer_to(base)); });
 }
