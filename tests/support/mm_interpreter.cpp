@@ -108,7 +108,7 @@ std::string Interpreter::compare(const Operation& operation, std::string_view wh
 }
 
 std::string Interpreter::compare_file(const Operation& operation, const ModelSegment& segment, Pages pages) {
-  for (std::uint64_t page = pages.first; page < pages.end() && !segment.is_behind_end(page); ++page) {
+  for (std::uint64_t page = pages.first; page < std::min(pages.end(), segment.pages); ++page) {
     for (unsigned word = 0; word < kWords; ++word) {
       std::uint64_t got = 0;
       const std::uint64_t at = page * kPageBytes + word * kWordStride;
@@ -182,9 +182,7 @@ std::string Interpreter::read_everything_back() {
     std::vector<std::uint64_t> committed;
     for (const auto& [page, model] : space.pages) {
       const auto region = space.region_at(page);
-      const bool is_behind_end = region->second.is_view() && !model.is_private &&
-                                 region->second.segment->is_behind_end(ModelSpace::section_page(region, page));
-      if (space.rights(region, page) != Protection::kNone && !is_behind_end) committed.push_back(page);
+      if (space.rights(region, page) != Protection::kNone) committed.push_back(page);
     }
     const op::By by{.space = number};
     for (const std::uint64_t page : committed) {

@@ -11,9 +11,12 @@ std::optional<Pages> Pages::covering(std::uint64_t address, std::uint64_t size) 
   return Pages{first, ((address + size - 1) >> kPageShift) - first + 1};
 }
 
+bool is_page_protection(Protection protection) {
+  return base_of(protection) != Protection::kNone || protection == Protection::kNoAccess;
+}
+
 bool is_allowed_on_private_page(Protection protection) {
-  return (base_of(protection) != Protection::kNone || protection == Protection::kNoAccess) &&
-         !is_write_copy(protection);
+  return is_page_protection(protection) && !is_write_copy(protection);
 }
 
 // --- Segments ---
@@ -36,7 +39,7 @@ void ModelSegment::resize(std::uint64_t size) {
   for (auto entry = words.lower_bound(file_size / kPageBytes); entry != words.end(); ++entry)
     for (unsigned word = 0; word < kWords; ++word) entry->second[word] &= low_bytes(known(entry->first, word));
   if (size > file_size) file_size = bigger;
-  pages = std::max(pages, pages_in(size));
+  pages = pages_in(size);
 }
 
 // --- Regions ---
@@ -44,12 +47,11 @@ void ModelSegment::resize(std::uint64_t size) {
 Status ModelRegion::may_protect(Protection wanted) const {
   if (!is_view()) return is_allowed_on_private_page(wanted) ? Status::kSuccess : Status::kInvalidParameter4;
   if (is_no_cache(wanted) || is_write_combine(wanted)) return Status::kInvalidParameter4;
-  return is_compatible(section_protection, wanted) ? Status::kSuccess : Status::kSectionProtection;
+  return is_compatible(protection, wanted) ? Status::kSuccess : Status::kSectionProtection;
 }
 
 Protection ModelRegion::for_page(const ModelPage& page, Protection wanted) const {
-  if (!is_view() || page.is_private) return unshared(wanted);
-  return is_write_copy(protection) ? shared_by_fork(wanted) : wanted;
+  return !is_view() || page.is_private ? unshared(wanted) : wanted;
 }
 
 ModelSpace::RegionPlace ModelSpace::region_at(std::uint64_t page) {
@@ -177,7 +179,6 @@ Status ModelSpace::access(std::uint64_t number, machine::Access access, bool has
   if (!region->second.is_view() || page.is_private) return Status::kSuccess;
   const ModelSegment& segment = *region->second.segment;
   const std::uint64_t at = section_page(region, number);
-  if (segment.is_behind_end(at)) return Status::kInPageError;
   if (access != machine::Access::kWrite || !is_write_copy(protection)) return Status::kSuccess;
   page.is_private = true;
   page.protection = unshared(protection);

@@ -65,15 +65,13 @@ struct ModelSegment {
   std::uint64_t pages = 0;           // That views may show.
   std::uint64_t prototypes = 0;      // Pages of prototype PTEs that are charged.
   bool reserve = false;
+  std::uint64_t sections = 0;  // Open ones.
   std::uint64_t views = 0;
   std::map<std::uint64_t, Words> words;  // Zero where there are none.
   std::map<std::uint64_t, bool> committed;
 
   [[nodiscard]] bool is_committed(std::uint64_t page) const {
     return page < pages && (!reserve || committed.contains(page));
-  }
-  [[nodiscard]] bool is_behind_end(std::uint64_t page) const {
-    return file != nullptr && page * kPageBytes >= file_size;
   }
   [[nodiscard]] std::uint64_t charge() const {
     return file != nullptr ? 0 : prototypes + (reserve ? committed.size() : pages);
@@ -96,7 +94,7 @@ struct ModelRegion {
   Protection protection = Protection::kNone;  // As reserved or mapped.
   std::shared_ptr<ModelSegment> segment;      // A view's.
   std::uint64_t section_page = 0;
-  Protection section_protection = Protection::kNone;
+  bool extendable = false;
 
   [[nodiscard]] bool is_view() const { return segment != nullptr; }
   // What it would fail to be changed to, if anything.
@@ -105,6 +103,8 @@ struct ModelRegion {
   [[nodiscard]] Protection for_page(const ModelPage& page, Protection wanted) const;
 };
 
+// Whether it says what a page may be used for.
+bool is_page_protection(Protection protection);
 bool is_allowed_on_private_page(Protection protection);
 
 class ModelSpace {

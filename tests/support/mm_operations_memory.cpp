@@ -77,11 +77,12 @@ std::string commit_view(Interpreter& in, const Commit& o, ModelSpace::RegionPlac
   ModelSegment& segment = *region.segment;
   std::uint64_t promised = 0;
   const std::uint64_t at = ModelSpace::section_page(place, pages.first);
-  for (std::uint64_t page = at; page < at + pages.count; ++page) promised += segment.is_committed(page) ? 0 : 1;
+  if (segment.reserve)
+    for (std::uint64_t page = at; page < at + pages.count; ++page) promised += segment.is_committed(page) ? 0 : 1;
   const std::uint64_t before = space.charge_of(pages);
   const std::uint64_t after = space.charge_after_protect(region, pages, o.protection);
   Status expected = region.may_protect(o.protection);
-  if (!segment.reserve) {
+  if (segment.file != nullptr && !region.extendable) {
     expected = Status::kAlreadyCommitted;
   } else if (expected == Status::kSuccess && in.is_refused(promised + (after > before ? after - before : 0))) {
     expected = Status::kCommitmentLimit;
@@ -91,7 +92,12 @@ std::string commit_view(Interpreter& in, const Commit& o, ModelSpace::RegionPlac
   });
   if (!result || in.is_broken_promise(status_of(*result))) return "";
   if (*result) {
-    for (std::uint64_t page = at; page < at + pages.count; ++page) segment.committed[page] = true;
+    if (segment.reserve) {
+      for (std::uint64_t page = at; page < at + pages.count; ++page) segment.committed[page] = true;
+    } else if (const std::uint64_t end = (at + pages.count) * kPageBytes;
+               segment.file != nullptr && end > segment.file_size) {
+      segment.resize(end);
+    }
     for (std::uint64_t page = pages.first; page < pages.end(); ++page) {
       ModelPage& model = space.pages.at(page);
       space.set_protection(model, region.for_page(model, o.protection));
@@ -108,7 +114,7 @@ std::string Commit::perform(Interpreter& in) const {
   Status expected = Status::kSuccess;
   const auto pages = Pages::covering(range.address, range.size);
   std::uint64_t promised = 0;
-  if (!is_allowed_on_private_page(protection)) {
+  if (!is_page_protection(protection)) {
     expected = Status::kInvalidPageProtection;
   } else if (range.address >> kPageShift > in.highest_user()) {
     expected = Status::kInvalidParameter2;
@@ -118,6 +124,8 @@ std::string Commit::perform(Interpreter& in) const {
     expected = Status::kConflictingAddresses;
   } else if (region->second.is_view()) {
     return commit_view(in, *this, region, *pages);
+  } else if (!is_allowed_on_private_page(protection)) {
+    expected = Status::kInvalidPageProtection;
   } else {
     for (std::uint64_t page = pages->first; page < pages->end(); ++page)
       if (!space.pages.at(page).is_committed()) ++promised;
@@ -218,7 +226,7 @@ std::string Protect::perform(Interpreter& in) const {
   ModelSpace::RegionPlace region = space.regions.end();
   std::uint64_t before = 0;
   std::uint64_t after = 0;
-  if (base_of(protection) == Protection::kNone && protection != Protection::kNoAccess) {
+  if (!is_page_protection(protection)) {
     expected = Status::kInvalidPageProtection;
   } else if (range.address >> kPageShift > in.highest_user()) {
     expected = Status::kInvalidParameter2;
@@ -227,9 +235,12 @@ std::string Protect::perform(Interpreter& in) const {
   } else if (region = space.region_of(*pages); region == space.regions.end()) {
     expected = Status::kConflictingAddresses;
   } else {
+    // A view asks for the rights before it asks whether the pages are committed, private memory behind that.
     expected = region->second.may_protect(protection);
-    for (std::uint64_t page = pages->first; page < pages->end(); ++page)
-      if (space.rights(region, page) == Protection::kNone) expected = Status::kNotCommitted;
+    for (std::uint64_t page = pages->first; page < pages->end(); ++page) {
+      const bool decided = region->second.is_view() && expected != Status::kSuccess;
+      if (!decided && space.rights(region, page) == Protection::kNone) expected = Status::kNotCommitted;
+    }
     if (region->second.is_view()) {
       before = space.charge_of(*pages);
       after = space.charge_after_protect(region->second, *pages, protection);

@@ -62,11 +62,9 @@ std::string CreateSection::perform(Interpreter& in) const {
   open = {.section = *result, .segment = file, .size = bytes, .protection = protection};
   if (of_file) {
     if (bytes > file->file_size) file->resize(bytes);
-    // What the file had in an earlier use may still be there.
     const LockGuard guard(in.manager().core().pfns.lock);
-    const std::uint64_t pages = (*result)->control_area().pages().value();
-    if (pages < pages_in(file->file_size)) return to_string(*this) + ": the segment is smaller than its file";
-    file->pages = pages;
+    if ((*result)->control_area().pages().value() != file->pages)
+      return to_string(*this) + ": the segment does not end where its file does";
   } else {
     open.segment = std::make_shared<ModelSegment>();
     open.segment->pages = pages_in(bytes);
@@ -74,6 +72,7 @@ std::string CreateSection::perform(Interpreter& in) const {
     open.segment->reserve = reserves;
     in.add_segment(open.segment);
   }
+  ++open.segment->sections;
   return (*result)->size().value() == bytes ? "" : to_string(*this) + ": not of the size that was asked for";
 }
 
@@ -81,6 +80,7 @@ std::string CloseSection::perform(Interpreter& in) const {
   ModelSection& open = in.section(section);
   if (open.section == nullptr) return "";
   in.manager().sections().dereference(in.cpu(by), *open.section);
+  --open.segment->sections;
   open = {};
   return "";
 }
@@ -99,7 +99,6 @@ std::string Extend::perform(Interpreter& in) const {
   if (!result) return "";
   if (bytes > open.size) {
     if (bytes > open.segment->file_size) open.segment->resize(bytes);
-    open.segment->pages = std::max(open.segment->pages, pages_in(bytes));
     open.size = bytes;
   }
   return result->value() == open.size ? "" : to_string(*this) + ": another size than was asked for";
@@ -129,10 +128,12 @@ std::string MapView::perform(Interpreter& in) const {
     expected = Status::kMappedAlignment;
   } else if (!is_compatible(open.protection, protection)) {
     expected = Status::kSectionProtection;
-  } else if (rest == 0 || (pages.count > pages_in(rest) && !(extendable && of_file))) {
+  } else if (rest == 0 || (range.size > rest && !(extendable && of_file))) {
     expected = Status::kInvalidViewSize;
-  } else if (extendable && (!of_file || !is_writable(open.protection))) {
+  } else if (extendable && !of_file) {
     expected = Status::kInvalidParameter9;
+  } else if (extendable && !is_writable(open.protection)) {
+    expected = Status::kSectionProtection;
   } else if (anywhere) {
     const auto gap = pages.count > in.highest_user() + 1 - in.lowest_user()
                          ? std::nullopt
@@ -172,7 +173,7 @@ std::string MapView::perform(Interpreter& in) const {
                                 .protection = protection,
                                 .segment = open.segment,
                                 .section_page = offset / kPageBytes,
-                                .section_protection = open.protection};
+                                .extendable = extendable};
   ++open.segment->views;
   space.tables = tables;
   space.committed += charge;
@@ -310,7 +311,8 @@ std::string WriteFile::perform(Interpreter& in) const {
 std::string ResizeFile::perform(Interpreter& in) const {
   ModelSegment& segment = *in.file(file);
   const std::uint64_t bytes = size % kMostSectionBytes;
-  const Status expected = bytes < segment.file_size && segment.views > 0 ? Status::kUserMappedFile : Status::kSuccess;
+  const bool is_used = segment.views > 0 || segment.sections > 0;
+  const Status expected = bytes < segment.file_size && is_used ? Status::kUserMappedFile : Status::kSuccess;
   const auto result =
       in.insist(by, [&] { return in.manager().sections().set_file_size(in.cpu(by), *segment.file, ByteCount(bytes)); });
   if (in.is_broken_promise(status_of(result))) return "";

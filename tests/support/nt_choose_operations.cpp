@@ -139,6 +139,7 @@ CreateSection CreateSection::choose(Chooser& c) {
                   .attributes = c.chance(2) ? SEC_COMMIT : SEC_RESERVE,
                   .file = c.chance(20) ? c.any_place() : Handles::kNull};
   if (c.chance(8)) o.attributes |= SEC_NO_CHANGE;
+  if (c.chance(8)) o.attributes |= SEC_NOCACHE;
   if (c.chance(12)) o.attributes |= c.any_bit();
   if (!c.chance(10)) o.protect &= 0xFF;
   if (c.chance(2)) o.protect = PAGE_EXECUTE_READWRITE;

@@ -18,14 +18,15 @@ Pages Pages::covering(std::uint64_t base, std::uint64_t size) {
 NTSTATUS ModelRegion::may_protect(Protection wanted) const {
   if (!is_view()) return is_write_copy(wanted) ? STATUS_INVALID_PARAMETER_4 : STATUS_SUCCESS;
   if (is_no_cache(wanted) || is_write_combine(wanted)) return STATUS_INVALID_PARAMETER_4;
-  if (!is_compatible(section->protection, wanted)) return STATUS_SECTION_PROTECTION;
+  if (!is_compatible(protection, wanted)) return STATUS_SECTION_PROTECTION;
   return no_change ? STATUS_INVALID_PAGE_PROTECTION : STATUS_SUCCESS;
 }
 
-// reference/nt.md 7.3: writable means by a copy in a view of a write-copy kind.
 Protection ModelRegion::for_page(const ModelPage& page, Protection wanted) const {
-  if (!is_view() || page.is_private) return unshared(wanted);
-  return is_write_copy(protection) ? shared_by_fork(wanted) : wanted;
+  if (!is_view()) return unshared(wanted);
+  // A view says once how it is cached.
+  const Protection in_view = cached_as(wanted, cache_attribute(protection));
+  return page.is_private ? unshared(in_view) : in_view;
 }
 
 // --- Handles ---

@@ -44,6 +44,7 @@ using ModelContents = std::map<std::uint64_t, ModelBytes>;  // By page; zeros wh
 struct ModelSection {
   bool reserve = false;
   bool no_change = false;
+  bool no_cache = false;
   std::uint64_t pages = 0;
   mm::Protection protection = mm::Protection::kNone;
   std::u16string name;

@@ -33,9 +33,13 @@ std::string ProtectVirtualMemory::perform(Interpreter& in) const {
     pages = Pages::covering(range.base, range.size);
     region = whose->region_of(pages);
     if (region == whose->regions.end()) return STATUS_CONFLICTING_ADDRESSES;
+    // A view asks what it was mapped with before it asks whether the pages are committed, and SEC_NO_CHANGE last.
+    const NTSTATUS status_of_rights = region->second.may_protect(*protection);
+    const bool is_refused = status_of_rights != STATUS_SUCCESS && status_of_rights != STATUS_INVALID_PAGE_PROTECTION;
+    if (region->second.is_view() && is_refused) return status_of_rights;
     for (std::uint64_t page = pages.first; page < pages.end(); ++page)
       if (whose->rights(region, page) == Protection::kNone) return STATUS_NOT_COMMITTED;
-    return region->second.may_protect(*protection);
+    return status_of_rights;
   }();
   InOut in_out(range);
   ULONG old = kUntouched;

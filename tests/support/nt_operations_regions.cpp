@@ -36,7 +36,9 @@ class Allocation {
   [[nodiscard]] NTSTATUS expect_constants(bool extended) const {
     if (!extended && has_unknown_type(type_) && in_.has(Difference::kPlainUnknownType)) return STATUS_INVALID_PARAMETER;
     if (!is_allocation_type(type_, extended)) return STATUS_INVALID_PARAMETER_5;
-    return !protection_ || is_write_copy(*protection_) ? STATUS_INVALID_PAGE_PROTECTION : STATUS_SUCCESS;
+    if (!protection_) return STATUS_INVALID_PAGE_PROTECTION;
+    const bool commits_only = has(type_, MEM_COMMIT) && !has(type_, MEM_RESERVE);
+    return is_write_copy(*protection_) && !commits_only ? STATUS_INVALID_PAGE_PROTECTION : STATUS_SUCCESS;
   }
   // And with all else, once the call has read its range.
   NTSTATUS expect_pages();
@@ -72,6 +74,7 @@ NTSTATUS Allocation::expect_pages() {
   if (range_.size == 0 || range_.size - 1 > in_.highest_vad() - range_.base) return STATUS_INVALID_PARAMETER_4;
   const NTSTATUS status = in_.find_space(process_handle_, PROCESS_VM_OPERATION, process_);
   if (status != STATUS_SUCCESS) return status;
+  if (reserves_ && is_write_copy(*protection_)) return STATUS_INVALID_PAGE_PROTECTION;
   pages_ = Pages::covering(range_.base, range_.size);
   return reserves_ ? expect_reserve() : expect_commit();
 }
@@ -80,9 +83,10 @@ NTSTATUS Allocation::expect_commit() {
   region_ = process_->region_of(pages_);
   if (region_ == process_->regions.end()) return STATUS_CONFLICTING_ADDRESSES;
   if (region_->second.is_view()) {
-    if (!region_->second.section->reserve) return STATUS_ALREADY_COMMITTED;
     const NTSTATUS status = region_->second.may_protect(*protection_);
     if (status != STATUS_SUCCESS) return status;
+  } else if (is_write_copy(*protection_)) {
+    return STATUS_INVALID_PAGE_PROTECTION;
   }
   promised_ = pages_.count;
   return STATUS_SUCCESS;
@@ -127,7 +131,8 @@ void Allocation::commit() {
   const ModelRegion& region = region_->second;
   for (std::uint64_t page = pages_.first; page < pages_.end(); ++page) {
     ModelPage& model = process_->pages.at(page);
-    if (region.is_view()) region.section->committed.insert(ModelProcess::section_page(region_, page));
+    if (region.is_view() && region.section->reserve)
+      region.section->committed.insert(ModelProcess::section_page(region_, page));
     process_->set_protection(model, region.for_page(model, *protection_));
   }
 }

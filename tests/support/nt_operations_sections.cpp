@@ -63,7 +63,7 @@ AccessMask section_access(Protection protection) {
 // --- Sections ---
 
 void CreateSection::keep_to_model() {
-  if (is_section_type(attributes)) attributes &= SEC_COMMIT | SEC_RESERVE | SEC_IMAGE | SEC_NO_CHANGE;
+  if (is_section_type(attributes)) attributes &= SEC_COMMIT | SEC_RESERVE | SEC_IMAGE | SEC_NO_CHANGE | SEC_NOCACHE;
 }
 
 std::string CreateSection::perform(Interpreter& in) const {
@@ -103,6 +103,7 @@ std::string CreateSection::perform(Interpreter& in) const {
     section = std::make_shared<ModelSection>();
     section->reserve = reserve;
     section->no_change = has(attributes, SEC_NO_CHANGE);
+    section->no_cache = has(attributes, SEC_NOCACHE);
     section->pages = pages;
     section->protection = *protection;
     section->name = named_by.text;
@@ -149,7 +150,8 @@ std::string QuerySection::perform(Interpreter& in) const {
   SECTION_BASIC_INFORMATION info{};
   std::memcpy(&info, buffer.data(), sizeof info);
   const ModelSection& model = *entry.section;
-  const ULONG attributes = (model.reserve ? SEC_RESERVE : SEC_COMMIT) | (model.no_change ? SEC_NO_CHANGE : 0);
+  const ULONG attributes = (model.reserve ? SEC_RESERVE : SEC_COMMIT) | (model.no_change ? SEC_NO_CHANGE : 0) |
+                           (model.no_cache ? SEC_NOCACHE : 0);
   const bool same = info.BaseAddress == nullptr && info.AllocationAttributes == attributes &&
                     static_cast<std::uint64_t>(info.MaximumSize.QuadPart) == model.pages * kPageBytes;
   return same ? "" : to_string(*this) + ": another section";
@@ -189,7 +191,7 @@ NTSTATUS expect_view(const MapViewOfSection& o, const ModelSection& section, Pro
   const std::uint64_t rest = section.pages - offset / kPageBytes;
   pages.count = range.size == 0 ? rest : Pages::covering(0, range.size).count;
   if (pages.count > rest) return STATUS_INVALID_VIEW_SIZE;
-  if (o.commit > pages.count * kPageBytes) return STATUS_INVALID_PARAMETER_5;
+  if (o.commit > (range.size == 0 ? rest * kPageBytes : range.size)) return STATUS_INVALID_PARAMETER_5;
   if (has(o.type, MEM_RESERVE)) return STATUS_INVALID_PARAMETER_9;
   if (is_write_combine(protection)) return STATUS_INVALID_PARAMETER_10;
   if (range.base == 0) {
@@ -199,15 +201,11 @@ NTSTATUS expect_view(const MapViewOfSection& o, const ModelSection& section, Pro
     return STATUS_SUCCESS;
   }
   pages.first = range.base >> kPageShift;
-  if (pages.end() - 1 > last_page) return STATUS_INVALID_PARAMETER_3;
+  if (pages.first < limits.first || pages.end() - 1 > last_page) return STATUS_INVALID_PARAMETER_3;
   return whose.overlaps(pages) ? STATUS_CONFLICTING_ADDRESSES : STATUS_SUCCESS;
 }
 
 }  // namespace
-
-void MapViewOfSection::keep_to_model() {
-  if (protection_of(protect)) protect &= ~PAGE_NOCACHE;
-}
 
 std::string MapViewOfSection::perform(Interpreter& in) const {
   const auto protection = protection_of(protect);
@@ -246,13 +244,15 @@ std::string MapViewOfSection::perform(Interpreter& in) const {
   if (auto difference = in.compare(*this, expected, got, 2 * pages.count); !difference.empty()) return difference;
   if (auto difference = in_out.compare(*this, got == STATUS_SUCCESS, pages); !difference.empty()) return difference;
   if (got != STATUS_SUCCESS) return "";
+  const bool as_section = entry.section->no_cache && cache_attribute(*protection) == mm::CacheAttribute::kCached;
+  const Protection rights = as_section ? cached_as(*protection, mm::CacheAttribute::kNotCached) : *protection;
   whose->regions[pages.first] = {.count = pages.count,
-                                 .protection = *protection,
+                                 .protection = rights,
                                  .section = entry.section,
                                  .section_page = from / kPageBytes,
                                  .no_change = entry.section->no_change || has(type, SEC_NO_CHANGE)};
   for (std::uint64_t page = pages.first; page < pages.end(); ++page)
-    whose->pages[page] = {.protection = *protection, .is_private = false, .locked = {}};
+    whose->pages[page] = {.protection = rights, .is_private = false, .locked = {}};
   for (std::uint64_t i = 0; entry.section->reserve && i < pages_in(commit); ++i)
     entry.section->committed.insert(from / kPageBytes + i);
   return "";

@@ -89,7 +89,6 @@ struct MapViewOfSection {
   static constexpr std::string_view kName = "MapViewOfSection";
   static constexpr unsigned kWeight = 8;
   static MapViewOfSection choose(Chooser& chooser);
-  void keep_to_model();
   std::string perform(Interpreter& in) const;
   static void fields(auto& self, auto&& visit) {
     each(visit, "section", self.section, "process", self.process, "range", self.range, "zero_bits", self.zero_bits,

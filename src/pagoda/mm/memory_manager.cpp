@@ -43,7 +43,7 @@ Result<std::unique_ptr<MemoryManager>> MemoryManager::create(machine::Machine& m
 MemoryManager::MemoryManager(machine::Machine& machine, const Tunables& tunables, unsigned depth)
     : core_(machine, tunables, depth),
       spaces_(depth),
-      sections_(core_, *this),
+      sections_(core_, *this, *this),
       modified_writer_(core_),
       mapped_writer_(core_),
       balance_set_manager_(core_, spaces_),
@@ -263,6 +263,15 @@ ShortageRelief::Outcome MemoryManager::relieve(Processor& cpu, PageCount pages) 
   if (cpu.is_blocked()) return Outcome::kYield;
   complete_io(cpu);
   return Outcome::kTryAgain;
+}
+
+void MemoryManager::collect_writes(Processor& cpu, const ControlArea& area) {
+  {
+    const LockGuard guard(core_.pfns.lock);
+    if (area.mapped_views == 0) return;
+  }
+  const LockGuard guard(spaces_.lock);
+  for (const auto& space : spaces_.spaces) space->collect_writes(cpu, area);
 }
 
 void MemoryManager::complete_io(const Processor& cpu) {

@@ -71,7 +71,7 @@ struct PagingFileInfo {
 // The most pages that a paging file may have where PTEs have the mode's form (reference/nt.md section 8).
 PageCount largest_paging_file(const machine::PagingMode& mode);
 
-class MemoryManager : public machine::FaultHandler, public ShortageRelief {
+class MemoryManager : public machine::FaultHandler, public ShortageRelief, public AllViews {
  public:
   // Takes the machine's frames and its processors' faults; the machine must outlive it. Fails with
   // kInsufficientResources (fewer than kSmallestMachine frames), or what `add_paging_file` says.
@@ -105,6 +105,7 @@ class MemoryManager : public machine::FaultHandler, public ShortageRelief {
   machine::FaultOutcome refill(Processor& cpu, VirtualAddress va, machine::Access access,
                                machine::Privilege privilege) override;
   ShortageRelief::Outcome relieve(Processor& cpu, PageCount pages) override;
+  void collect_writes(Processor& cpu, const ControlArea& area) override;
 
   // --- Its own threads ---
   // In order of priority; the zero-page thread is last.

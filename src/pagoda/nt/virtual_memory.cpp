@@ -30,10 +30,11 @@ Result<> check_allocation_type(ULONG type) {
   return {};
 }
 
-// The third row of 7.1: what private memory may be protected with.
-Result<mm::Protection> private_protection(ULONG protect) {
+// The third row of 7.1. A region that is only committed may be a view, which allows more: its kind decides then.
+Result<mm::Protection> allocation_protection(ULONG type, ULONG protect) {
   auto protection = mm::protection_from_page(protect);
-  if (protection && mm::is_write_copy(*protection)) return fail(Status::kInvalidPageProtection);
+  const bool commits_only = has(type, MEM_COMMIT) && !has(type, MEM_RESERVE);
+  if (protection && mm::is_write_copy(*protection) && !commits_only) return fail(Status::kInvalidPageProtection);
   return protection;
 }
 
@@ -90,6 +91,7 @@ Result<> allocate(const Caller& caller, const Allocation& request, mm::Protectio
 
   const bool reserves =
       has(request.type, MEM_RESERVE) || (base.value() == 0 && !has(request.type, MEM_RESET | MEM_RESET_UNDO));
+  PAGODA_TRY(require(!reserves || !mm::is_write_copy(protection), Status::kInvalidPageProtection));
   // Large pages cannot be committed later.
   PAGODA_TRY(require(reserves || !has(request.type, MEM_LARGE_PAGES), Status::kInvalidParameter5));
   if (!reserves) return change_existing(caller, request, target, *mm::pages_covering(base, size), protection);
@@ -115,7 +117,7 @@ Result<> allocate_plain(Allocation request, ULONG_PTR zero_bits) {
                                                                 ? Status::kInvalidParameter
                                                                 : Status::kInvalidParameter5));
   PAGODA_TRY(check_allocation_type(request.type));
-  const auto protection = PAGODA_TRY(private_protection(request.protect));
+  const auto protection = PAGODA_TRY(allocation_protection(request.type, request.protect));
   PAGODA_TRY(
       require(!has(request.type, MEM_PHYSICAL) || request.protect == PAGE_READWRITE, Status::kInvalidParameter6));
   PAGODA_TRY(probe(request.base));
@@ -133,7 +135,7 @@ Result<> allocate_extended(Allocation request, std::span<const MEM_EXTENDED_PARA
   const bool is_placeholder = has(request.type, MEM_RESERVE_PLACEHOLDER);
   PAGODA_TRY(require(!is_placeholder || request.type == (MEM_RESERVE | MEM_RESERVE_PLACEHOLDER), kBad));
   PAGODA_TRY(require(!has(request.type, MEM_REPLACE_PLACEHOLDER) || has(request.type, MEM_RESERVE), kBad));
-  const auto protection = PAGODA_TRY(private_protection(request.protect));
+  const auto protection = PAGODA_TRY(allocation_protection(request.type, request.protect));
   PAGODA_TRY(require(!is_placeholder || request.protect == PAGE_NOACCESS, kBad));
   PAGODA_TRY(require(!has(request.type, MEM_PHYSICAL) || request.protect == PAGE_READWRITE, kBad));
   PAGODA_TRY(probe(request.base));

@@ -191,6 +191,7 @@ void check_valid(Context& c, const Leaf& leaf, ProcessSpace& space) PAGODA_REQUI
     protection = slot == WorkingSet::kNoSlot ? Protection::kNone : space.working_set()[slot].protection();
     if (c.is_used(e.containing_page()) && c.core.prototypes.is_clone(e.pte()))
       c.clone_names.push_back(c.core.prototypes.address_of(e.pte()));
+    protection = cached_as(protection, e.cache);  // As its segment, whatever the view says.
   }
   if (shared != (e.prototype_pte != 0))
     c.find("PF2"_rule, fmt::format("{} maps {}, of which one is shared", c.text_of(leaf), c.text_of(*frame)));

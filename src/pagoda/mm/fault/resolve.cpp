@@ -207,7 +207,10 @@ void map(Context& c, Pfn frame, PteCodec::Dirty dirty) {
 }
 
 void map_shared(Context& c, Pfn frame, PteCodec::Dirty dirty) {
-  const RawPte pte = c.core.codec.valid(frame, c.protection, c.space.owner(), dirty) | soft_bits::kPrototype;
+  // A page of a segment is cached as the segment is, whatever the view says.
+  const Protection rights =
+      c.control_area == nullptr ? c.protection : cached_as(c.protection, c.control_area->flags().cache());
+  const RawPte pte = c.core.codec.valid(frame, rights, c.space.owner(), dirty) | soft_bits::kPrototype;
   c.space.tables().store(c.cpu, c.pte, pte);
   c.space.working_set().insert_shared(c.page, c.pte, c.protection);
 }

@@ -1,11 +1,19 @@
 // Committing, decommitting and protecting pages of a region: what depends on the call. The region's kind does the rest.
 #include "pagoda/mm/process/process_space.h"
-#include "pagoda/mm/region/private_region.h"
 
 namespace pagoda::mm {
 
+namespace {
+
+// Whether it says what a page may be used for: what a program may ask for.
+bool is_protection(Protection protection) {
+  return base_of(protection) != Protection::kNone || protection == Protection::kNoAccess;
+}
+
+}  // namespace
+
 Result<> ProcessSpace::commit(Processor& cpu, VirtualAddress base, ByteCount size, Protection protection) {
-  if (!is_allowed_on_private(protection)) return fail(Status::kInvalidPageProtection);
+  if (!is_protection(protection)) return fail(Status::kInvalidPageProtection);
   if (base.vpn() > user_range().last()) return fail(Status::kInvalidParameter2);
   const auto pages = pages_covering(base, size);
   if (!pages) return fail(Status::kInvalidParameter4);
@@ -27,8 +35,7 @@ Result<VpnRange> ProcessSpace::decommit(Processor& cpu, VirtualAddress base, Byt
 
 // In the order of reference/nt.md 7.3.
 Result<Protection> ProcessSpace::protect(Processor& cpu, VirtualAddress base, ByteCount size, Protection protection) {
-  if (base_of(protection) == Protection::kNone && protection != Protection::kNoAccess)
-    return fail(Status::kInvalidPageProtection);
+  if (!is_protection(protection)) return fail(Status::kInvalidPageProtection);
   if (base.vpn() > user_range().last()) return fail(Status::kInvalidParameter2);
   const auto pages = pages_covering(base, size);
   if (!pages) return fail(Status::kInvalidParameter3);

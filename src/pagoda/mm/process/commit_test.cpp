@@ -36,7 +36,6 @@ TEST(Commit, CommitAndProtectRefuseInNtsOrder) {
     Status protect;
   };
   const std::vector<Row> rows{
-      {"write-copy", beyond, 0_B, Protection::kWriteCopy, Status::kInvalidPageProtection, Status::kInvalidParameter2},
       {"no protection", beyond, 0_B, Protection::kNone, Status::kInvalidPageProtection, Status::kInvalidPageProtection},
       {"base out of reach", beyond, 0_B, Protection::kReadWrite, Status::kInvalidParameter2,
        Status::kInvalidParameter2},
@@ -46,6 +45,7 @@ TEST(Commit, CommitAndProtectRefuseInNtsOrder) {
        Status::kConflictingAddresses},
       {"leaves the region", base, 64_KiB + 1_B, Protection::kReadWrite, Status::kConflictingAddresses,
        Status::kConflictingAddresses},
+      {"write-copy", base, 4_KiB, Protection::kWriteCopy, Status::kInvalidPageProtection, Status::kInvalidParameter4},
   };
   for (const Row& row : rows) {
     EXPECT_EQ(status_of(t.space().protect(t.cpu(), row.base, row.size, row.protection)), row.protect) << row.mistake;
@@ -172,13 +172,13 @@ TEST(Commit, OfASectionsPagesIsChargedAsAWholeOrNotAtAll) {
     Section& section = **t.manager().sections().create(t.cpu(), {.size = bytes_of(kPages), .flags = {.reserve = true}});
     const VirtualAddress base(t.space().map_view(t.cpu(), section, {.protection = Protection::kWriteCopy})->first);
     // Half of it is committed and copies nothing.
-    ASSERT_TRUE(t.space().commit(t.cpu(), base, bytes_of(kHalf), Protection::kReadWrite));
+    ASSERT_TRUE(t.space().commit(t.cpu(), base, bytes_of(kHalf), Protection::kWriteCopy));
     ASSERT_TRUE(t.space().protect(t.cpu(), base, bytes_of(kHalf), Protection::kReadOnly));
     EXPECT_EQ(t.space().allocation(base)->commit_charge, kHalf);
     while_only_committable(t, PageCount(room), [&] {
       const PageCount charged = t.manager().commit().charged;
       const PageCount tables = t.manager().frame_counts().page_tables;
-      const auto committed = t.space().commit(t.cpu(), base, bytes_of(kPages), Protection::kReadWrite);
+      const auto committed = t.space().commit(t.cpu(), base, bytes_of(kPages), Protection::kWriteCopy);
       ASSERT_EQ(committed.has_value(), room == 16) << room;
       if (committed) {
         EXPECT_EQ(t.manager().commit().charged, charged + kPages);

@@ -81,6 +81,9 @@ class ProcessSpace final : public RegionSpace {
   // Writes the modified pages of a view of a file's data, and waits; size zero: to the end of the view. Returns the
   // pages. Fails with: kNotMappedView, kNotMappedData (not a data file's), kInvalidParameter, kIoDeviceError.
   Result<VpnRange> flush_view(Processor& cpu, VirtualAddress base, ByteCount size);
+  // What this space's views of the control area wrote, which only their entries say, becomes known to the pages; a next
+  // write says so again.
+  void collect_writes(Processor& cpu, const ControlArea& area);
   // The file that the address is mapped from. Fails with: kInvalidAddress.
   Result<std::shared_ptr<FileStream>> mapped_file(VirtualAddress address);
   // Whether one address shows the image of the file that the other shows, as an image or as data; so do two addresses
@@ -235,6 +238,8 @@ class ProcessSpace final : public RegionSpace {
   Result<> release_pages(Processor& cpu, const RegionPages& freed) PAGODA_REQUIRES(lock);
   Result<> preserve_placeholder(Processor& cpu, const RegionPages& freed) PAGODA_REQUIRES(lock);
   Result<> coalesce_placeholders(VpnRange pages) PAGODA_REQUIRES(lock);
+  // The same of pages of a view.
+  void collect_writes(Processor& cpu, VpnRange pages) PAGODA_REQUIRES(lock);
   // The range and the rights of a view that is asked for.
   Result<Vad> place_view(const Section& section, const ViewRequest& request) PAGODA_REQUIRES(lock);
   // Addresses for a region on 64 KB: at `base`, or in the first gap within the limits.

@@ -143,7 +143,7 @@ TEST_P(ProtectWhole, AViewIsChargedForWhatItCopiesNow) {
   EXPECT_EQ(t_.check(), "");
 }
 
-// A view that was made to copy goes on to copy, whatever it is protected with in between.
+// A view that was made to copy shows no write to others, whatever it is protected with in between.
 TEST_P(ProtectWhole, AViewOfAWriteCopyKindStaysOne) {
   Section& section = **t_.manager().sections().create(t_.cpu(), {.size = bytes_of(kPages)});
   const VirtualAddress copies = view_of(section, Protection::kWriteCopy);
@@ -151,7 +151,9 @@ TEST_P(ProtectWhole, AViewOfAWriteCopyKindStaysOne) {
   const PageCount tables = page_tables();
   protect(copies, Protection::kReadOnly, Protection::kWriteCopy);
   EXPECT_EQ(charge_of(copies), 0_pages);
-  protect(copies, Protection::kReadWrite, Protection::kReadOnly);
+  EXPECT_EQ(t_.space().protect(t_.cpu(), copies, bytes_of(kPages), Protection::kReadWrite).error(),
+            Status::kSectionProtection);
+  protect(copies, Protection::kWriteCopy, Protection::kReadOnly);
   EXPECT_EQ(charge_of(copies), kPages);
   EXPECT_EQ(page_tables(), tables);
   t_.must_put(copies, 3, 3);

@@ -54,6 +54,7 @@ struct ReserveRequest {
 // A view of a section. NT: NtMapViewOfSection's parameters.
 struct ViewRequest {
   std::optional<VirtualAddress> base;  // 64 KB aligned; none: the manager chooses.
+  bool base_on_page = false;           // MEM_DOS_LIM: the base is rounded down to a page, which is alignment enough.
   PlacementWishes wishes;              // For a view that the manager places; those of based sections have their place.
   ByteCount offset;                    // Into the section; 64 KB aligned, or 4 KB where it replaces a placeholder.
   ByteCount size;                      // Zero: to the end of the section.

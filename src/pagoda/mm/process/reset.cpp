@@ -8,7 +8,8 @@
 // The same happens to the shared pages of a paging-file section through their prototype PTEs, for everybody: they are
 // ordinary again as soon as somebody writes to them. A shared page keeps its contents where somebody else may want
 // them: if another view maps it (its entry may be dirty), if it is being read, or if this view does not let the program
-// write to it. Files' views and images are not reset. All this is a choice; reference/nt.md 7.1 does not say.
+// write to it. What a file backs, its views and images, is not reset (kUserMappedFile). All this is a choice;
+// reference/nt.md 7.1 says no more than that.
 #include "pagoda/mm/process/process_space.h"
 #include "pagoda/mm/space/flush_batch.h"
 
@@ -66,9 +67,8 @@ Result<> ProcessSpace::reset(Processor& cpu, VirtualAddress base, ByteCount size
   const auto pages = pages_covering(base, size);
   if (!pages) return fail(Status::kInvalidParameter4);
   const ChangeGuard guard(*this);
-  const auto region = region_of(*pages);
-  if (!region || !(*region)->kind->may_reset(**region)) return fail(Status::kConflictingAddresses);
-  const Vad& vad = **region;
+  const Vad& vad = *PAGODA_TRY(region_of(*pages));
+  PAGODA_TRY(vad.kind->may_reset(vad));
 
   FlushBatchOf<kRangeBatch> batch(*this, cpu);
   const auto reset_page = [&](Vpn page, PhysicalAddress pte, RawPte raw) {
@@ -122,12 +122,11 @@ Result<> ProcessSpace::undo_reset(const Processor& cpu, VirtualAddress base, Byt
   const auto pages = pages_covering(base, size);
   if (!pages) return fail(Status::kInvalidParameter4);
   const LockGuard guard(lock);
-  const auto region = region_of(*pages);
-  if (!region || !(*region)->kind->may_reset(**region)) return fail(Status::kConflictingAddresses);
+  const Vad& vad = *PAGODA_TRY(region_of(*pages));
+  PAGODA_TRY(vad.kind->may_reset(vad));
 
   // No processor may repurpose a page between the count and the rest.
   const LockGuard pfn_guard(core_.pfns.lock);
-  const Vad& vad = **region;
   // Wherever their page tables are: nothing is brought in.
   for (Vpn page = pages->first; page < pages->end(); ++page) {
     const RawPte raw = owner_of(core_, cpu, vad, page, tables_.peek(cpu, page));

@@ -6,6 +6,7 @@
 
 #include "pagoda/base/random.h"
 #include "pagoda/mm/section/sections.h"
+#include "pagoda/mm/testing/pe_images.h"
 #include "pagoda/mm/testing/test_machine.h"
 
 namespace pagoda::mm {
@@ -273,9 +274,24 @@ TEST_P(ResetViews, FilesAndImagesAreNotReset) {
   auto stream = std::make_shared<FileStream>("data", std::move(disk_file));
   Section& data = **t.manager().sections().create(t.cpu(), {.file = stream, .kind = SectionKind::kData});
   const VirtualAddress view(t.space().map_view(t.cpu(), data, {})->first);
-  EXPECT_EQ(reset(view, 0, 1_pages), Status::kConflictingAddresses);
-  EXPECT_EQ(undo(view, 0, 1_pages), Status::kConflictingAddresses);
+  t.must_put(view, 0, 5);
+  EXPECT_EQ(reset(view, 0, 1_pages), Status::kUserMappedFile);
+  EXPECT_EQ(undo(view, 0, 1_pages), Status::kUserMappedFile);
+  EXPECT_EQ(t.get(view, 0), 5U);
+  const VirtualAddress copy(t.space().map_view(t.cpu(), data, {.protection = Protection::kWriteCopy})->first);
+  t.must_put(copy, 0, 6);  // Its own page by now, and no less refused.
+  EXPECT_EQ(reset(copy, 0, 1_pages), Status::kUserMappedFile);
+  EXPECT_EQ(t.get(copy, 0), 6U);
+
+  auto image_file = std::make_shared<FileStream>("image", *t.machine().sim_disk(0).create("image"));
+  ASSERT_TRUE(t.manager().sections().write(t.cpu(), image_file, {}, testing::small_image(PeFormat::kPe32).build()));
+  Section& image = **t.manager().sections().create(t.cpu(), {.file = image_file, .kind = SectionKind::kImage});
+  const VirtualAddress of_image(t.space().map_view(t.cpu(), image, {})->first);
+  EXPECT_EQ(reset(of_image, 0, 1_pages), Status::kUserMappedFile);
+  EXPECT_EQ(undo(of_image, 0, 1_pages), Status::kUserMappedFile);
+  // What leaves a view is in no region.
   EXPECT_EQ(reset(here, 0, 17_pages), Status::kConflictingAddresses);
+  EXPECT_EQ(reset(view, 0, 17_pages), Status::kConflictingAddresses);
   EXPECT_EQ(t.check(), "");
 }
 

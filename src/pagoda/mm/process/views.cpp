@@ -54,10 +54,11 @@ Result<Vad> ProcessSpace::place_view(const Section& section, const ViewRequest& 
   const ByteCount rest = section.size() - request.offset;
   const ByteCount size = request.size.is_zero() ? rest : request.size;
   const bool extendable = request.extendable && section.kind() == SectionKind::kData;
-  if (pages_of(size) > pages_of(rest) && !extendable) return fail(Status::kInvalidViewSize);
-  if (request.commit > bytes_of(pages_of(size))) return fail(Status::kInvalidParameter5);
-  if (request.extendable && (section.kind() != SectionKind::kData || !is_writable(section.protection())))
-    return fail(Status::kInvalidParameter9);
+  // A file's section is as large as it was asked to be, to the byte, and so are its views; others' sizes are whole pages.
+  if (size > rest && !extendable) return fail(Status::kInvalidViewSize);
+  if (request.commit > size) return fail(Status::kInvalidParameter5);
+  if (request.extendable && section.kind() != SectionKind::kData) return fail(Status::kInvalidParameter9);
+  if (extendable && !is_writable(section.protection())) return fail(Status::kSectionProtection);
   if (section.kind() == SectionKind::kPagingFile && is_write_combine(request.protection))
     return fail(Status::kInvalidParameter10);
 
@@ -66,9 +67,10 @@ Result<Vad> ProcessSpace::place_view(const Section& section, const ViewRequest& 
   vad.control_area = &section.control_area();
   vad.section_page = pages_of(request.offset);
   vad.protection = image ? image_protection(section) : request.protection;
+  // Unless the caller says how its view is cached, it is as its section.
+  if (!image && cache_attribute(request.protection) == CacheAttribute::kCached)
+    vad.protection = cached_as(request.protection, section.flags().cache());
   vad.allocation_protection = vad.protection;
-  // A program may give an image's pages any rights; writing copies them.
-  vad.section_protection = image ? unshared(vad.protection) : section.protection();
   if (image) vad.type = VadType::kImage;
   if (large) {
     vad.type = VadType::kLargePageSection;
@@ -172,9 +174,24 @@ Result<bool> ProcessSpace::maps_same_file(VirtualAddress image, VirtualAddress f
   return area.kind() == SectionKind::kImage && area.file() == second->control_area->file();
 }
 
-// What this space's entries say about their pages being dirty goes into the PFN database, and a next write says so
-// again; then the file's pages are written. Other spaces' entries keep what they say, as in NT: their pages are written
-// once more later.
+void ProcessSpace::collect_writes(Processor& cpu, VpnRange pages) {
+  FlushBatchOf<kRangeBatch> cleaned(*this, cpu);
+  tables_.for_each_in_memory(cpu, pages, [&](Vpn page, PhysicalAddress pte, RawPte raw) {
+    lock.assert_held();
+    if (!PteCodec::is_valid(raw) || !PteCodec::is_shared(raw) || !PteCodec::is_dirty(raw)) return;
+    machine::clear_entry_bits(cpu.physical(), core_.mode, pte, machine::pte_bits::kWrite | machine::pte_bits::kDirty);
+    cleaned.add({.page = page, .pte = pte, .was = raw}, release_cleaned);
+  });
+  cleaned.flush();
+}
+
+void ProcessSpace::collect_writes(Processor& cpu, const ControlArea& area) {
+  const LockGuard guard(lock);
+  for (const Vad* vad = vads_.first(); vad != nullptr; vad = VadTree::next(vad))
+    if (vad->control_area == &area) collect_writes(cpu, vad->range);
+}
+
+// This space's entries alone tell what they know, as in NT: what others know is written once more later.
 Result<VpnRange> ProcessSpace::flush_view(Processor& cpu, VirtualAddress base, ByteCount size) {
   std::shared_ptr<FileStream> file;
   VpnRange pages;
@@ -193,14 +210,7 @@ Result<VpnRange> ProcessSpace::flush_view(Processor& cpu, VirtualAddress base, B
     }
     file = vad->control_area->file();
     offset = FileOffset(bytes_of(vad->section_page_of(pages.first)).value());
-    FlushBatchOf<kRangeBatch> cleaned(*this, cpu);
-    tables_.for_each_in_memory(cpu, pages, [&](Vpn page, PhysicalAddress pte, RawPte raw) {
-      lock.assert_held();
-      if (!PteCodec::is_valid(raw) || !PteCodec::is_shared(raw) || !PteCodec::is_dirty(raw)) return;
-      machine::clear_entry_bits(cpu.physical(), core_.mode, pte, machine::pte_bits::kWrite | machine::pte_bits::kDirty);
-      cleaned.add({.page = page, .pte = pte, .was = raw}, release_cleaned);
-    });
-    cleaned.flush();
+    collect_writes(cpu, pages);
   }
   PAGODA_TRY(sections().flush(cpu, *file, offset, bytes_of(pages.count)));
   return pages;

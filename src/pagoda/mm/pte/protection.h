@@ -60,6 +60,20 @@ constexpr CacheAttribute cache_attribute(Protection p) {
   if (is_no_cache(p)) return CacheAttribute::kNotCached;
   return is_write_combine(p) ? CacheAttribute::kWriteCombined : CacheAttribute::kCached;
 }
+// The same rights by way of the attribute. No rights have none, and a guard's page is not mapped.
+constexpr Protection cached_as(Protection p, CacheAttribute attribute) {
+  if (base_of(p) == Protection::kNone || is_guard(p)) return p;
+  switch (attribute) {
+    case CacheAttribute::kNotCached:
+      return with_modifier(p, kProtectionNoCache);
+    case CacheAttribute::kWriteCombined:
+      return with_modifier(p, kProtectionWriteCombine);
+    case CacheAttribute::kNotMapped:
+    case CacheAttribute::kCached:
+      break;
+  }
+  return base_of(p);
+}
 constexpr Protection without_guard(Protection p) { return is_guard(p) ? base_of(p) : p; }
 
 // Whether the rights allow the access, once a guard is out of the way. A write to a write-copy page is allowed: it

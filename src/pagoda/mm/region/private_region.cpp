@@ -99,6 +99,7 @@ Result<> PrivateRegion::protect(RegionSpace& space, Processor& cpu, Vad& vad, Vp
 Result<> PrivateRegion::commit(RegionSpace& space, Processor& cpu, Vad& vad, VpnRange pages,
                                Protection protection) const {
   space.lock.assert_held();
+  if (!is_allowed_on_private(protection)) return fail(Status::kInvalidPageProtection);
   if ((vad.no_change && protection != vad.protection) || !secured_allow(vad, pages, protection))
     return fail(Status::kInvalidPageProtection);
   PAGODA_TRY(make_private(space, cpu, pages));
@@ -162,7 +163,7 @@ Result<> PrivateRegion::discard(RegionSpace& space, Processor& cpu, Vad& vad, Vp
   return {};
 }
 
-bool PrivateRegion::may_reset(const Vad& /*vad*/) const { return true; }
+Result<> PrivateRegion::may_reset(const Vad& /*vad*/) const { return {}; }
 
 // The child's memory is not watched (reference/nt.md 7.7).
 Vad PrivateRegion::child_of(const Vad& vad) const {

@@ -25,7 +25,7 @@ class PrivateRegion : public RegionKind {
   Result<> commit(RegionSpace& space, Processor& cpu, Vad& vad, VpnRange pages, Protection protection) const override;
   Result<> decommit(RegionSpace& space, Processor& cpu, Vad& vad, VpnRange pages) const override;
   Result<> discard(RegionSpace& space, Processor& cpu, Vad& vad, VpnRange pages) const override;
-  [[nodiscard]] bool may_reset(const Vad& vad) const override;
+  [[nodiscard]] Result<> may_reset(const Vad& vad) const override;
   [[nodiscard]] Vad child_of(const Vad& vad) const override;
 };
 

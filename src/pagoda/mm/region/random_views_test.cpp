@@ -53,7 +53,7 @@ class RandomViews : public ::testing::TestWithParam<machine::PteFormat> {
     std::map<std::uint64_t, std::uint64_t> copies;  // Private pages.
     std::vector<Protection> protection;             // By page.
     bool image = false;
-    bool copying = false;
+    Protection mapped_with = Protection::kNoAccess;
   };
 
   std::shared_ptr<FileStream> file(const char* name, const Bytes& bytes) {
@@ -118,7 +118,7 @@ class RandomViews : public ::testing::TestWithParam<machine::PteFormat> {
     }
     View view{.space = space, .base = VirtualAddress(mapped->first), .words = from.words, .copies = {}};
     view.protection.assign(from.words->size(), protection);
-    view.copying = is_write_copy(protection);
+    view.mapped_with = protection;
     view.image = from.section->image() != nullptr;
     if (view.image) {
       for (const ImageSubsection& part : from.section->image()->subsections)
@@ -168,6 +168,10 @@ class RandomViews : public ::testing::TestWithParam<machine::PteFormat> {
     const Protection protection = any_protection();
     const auto changed = spaces[view.space]->protect(t.cpu(), TestMachine::page(view.base, first),
                                                      bytes_of(PageCount(count)), protection);
+    if (!view.image && !is_compatible(view.mapped_with, protection)) {
+      ASSERT_EQ(changed, fail(Status::kSectionProtection));
+      return;
+    }
     if (!changed) {
       ASSERT_EQ(changed.error(), Status::kCommitmentLimit);
       return;
@@ -176,7 +180,7 @@ class RandomViews : public ::testing::TestWithParam<machine::PteFormat> {
     for (std::uint64_t page = first; page < first + count; ++page) {
       Protection& now = view.protection[page];
       now = protection;
-      const bool copying = view.image ? page < shared_from : view.copying;
+      const bool copying = view.image && page < shared_from;
       if (view.copies.contains(page))
         now = unshared(protection);
       else if (copying)

@@ -55,7 +55,7 @@ Result<> RegionKind::discard(RegionSpace& /*space*/, Processor& /*cpu*/, Vad& /*
   return fail(Status::kConflictingAddresses);
 }
 
-bool RegionKind::may_reset(const Vad& /*vad*/) const { return false; }
+Result<> RegionKind::may_reset(const Vad& /*vad*/) const { return fail(Status::kConflictingAddresses); }
 
 fault::Outcome RegionKind::fault(fault::Context& /*context*/, Vad& /*vad*/) const {
   return {Status::kAccessViolation, FaultKind::kAccessViolation};

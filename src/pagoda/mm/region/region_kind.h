@@ -79,8 +79,8 @@ class RegionKind {
   virtual Result<> decommit(RegionSpace& space, Processor& cpu, Vad& vad, VpnRange pages) const;
   // The contents are gone, the promise stays. By default fails with kConflictingAddresses.
   virtual Result<> discard(RegionSpace& space, Processor& cpu, Vad& vad, VpnRange pages) const;
-  // Whether the pages may be reset (process/reset.cpp).
-  [[nodiscard]] virtual bool may_reset(const Vad& vad) const;
+  // Whether pages may be reset (process/reset.cpp). Fails with: kConflictingAddresses (by default), kUserMappedFile.
+  [[nodiscard]] virtual Result<> may_reset(const Vad& vad) const;
 
   // --- Life ---
   // Brings a page of a PageSource::kKind region whose entry is zero: see RegionSource::fault.

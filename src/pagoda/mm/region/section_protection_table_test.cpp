@@ -1,5 +1,6 @@
 // The protections of sections, of their views and of the views' pages later on, as reference/nt.md 6.1 and 7.3 lay them
-// out: who may become what, what it may then be used for, and where a write lands.
+// out: who may become what, what it may then be used for, and where a write lands. What a view's pages may become
+// depends on what the view was mapped with, not on its section (issue 10, which corrects 7.3).
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -24,10 +25,10 @@ constexpr std::array kColumns{kNoAccess, kReadOnly,    kWriteCopy,        kReadW
                               kExecute,  kExecuteRead, kExecuteWriteCopy, kExecuteReadWrite};
 
 struct SectionRow {
-  Protection section;
+  Protection section;  // Or a view.
   std::string_view views;
 };
-// 6.1: section protection -> what views may have, and (7.3) what their pages may be changed to; else
+// 6.1: a section's protection -> what views may have; a view's -> what its pages may be changed to; else
 // SECTION_PROTECTION. "NOACCESS RO WC RW X XR XWC XRW".
 constexpr std::array kSections{
     SectionRow{kReadOnly, "yyy....."},          //
@@ -63,11 +64,9 @@ bool is_listed(std::string_view row, Protection protection) {
 bool has(Protection protection, char right) {
   return std::ranges::find(kRights, protection, &RightsRow::protection)->rights.contains(right);
 }
-// 7.3: "RW on a view of a WC kind stays WC until written; then RW."
-Protection until_written(Protection view, Protection later) {
-  if (view != kWriteCopy && view != kExecuteWriteCopy) return later;
-  if (later == kReadWrite) return kWriteCopy;
-  return later == kExecuteReadWrite ? kExecuteWriteCopy : later;
+bool may_become(Protection view, Protection later) {
+  if (view == kNoAccess) return later == kNoAccess;
+  return is_listed(std::ranges::find(kSections, view, &SectionRow::section)->views, later);
 }
 template <class T>
 Status status_of(const Result<T>& result) {
@@ -137,8 +136,7 @@ class SectionProtections : public ::testing::TestWithParam<Case> {
     expect_write(va, shown, protection, is_private);
   }
 
-  void expect_change(Section& section, std::string_view row, VirtualAddress shown, Protection view, Protection later,
-                     Before before) {
+  void expect_change(Section& section, VirtualAddress shown, Protection view, Protection later, Before before) {
     SCOPED_TRACE("section " + to_string(section.protection()) + ", view " + to_string(view) + ", later " +
                  to_string(later) + ", before " + std::to_string(static_cast<int>(before)));
     const VirtualAddress base(map(section, view)->first);
@@ -151,9 +149,9 @@ class SectionProtections : public ::testing::TestWithParam<Case> {
       if (is_private) now = once_written(view);
     }
     const auto old = t.space().protect(t.cpu(), base, kPageSize, later);
-    if (is_listed(row, later)) {
+    if (may_become(view, later)) {
       EXPECT_EQ(old, now);
-      now = is_private ? once_written(later) : until_written(view, later);
+      now = is_private ? once_written(later) : later;
     } else {
       EXPECT_EQ(status_of(old), Status::kSectionProtection);
     }
@@ -200,7 +198,7 @@ TEST_P(SectionProtections, DecideAboutLaterChanges) {
       if (!is_listed(row.views, view)) continue;
       for (const Protection later : kColumns) {
         for (const Before before : {Before::kUntouched, Before::kRead, Before::kWritten})
-          expect_change(section, row.views, shown, view, later, before);
+          expect_change(section, shown, view, later, before);
       }
       EXPECT_EQ(t.check(), "");
     }
@@ -211,6 +209,32 @@ TEST_P(SectionProtections, DecideAboutLaterChanges) {
   t.finish_io();
   t.manager().sections().drop_unused(t.cpu());
   EXPECT_EQ(t.manager().frame_counts().prototypes, 0_pages);
+  EXPECT_EQ(t.check(), "");
+}
+
+// What the view refuses it refuses before the question whether the page is committed.
+TEST_P(SectionProtections, LimitPagesThatAreNotCommitted) {
+  const bool of_file = GetParam().kind == SectionKind::kData;
+  Section& section = of_file
+                         ? make(kExecuteReadWrite)
+                         : **t.manager().sections().create(
+                               t.cpu(), {.size = 64_KiB, .protection = kExecuteReadWrite, .flags = {.reserve = true}});
+  for (const Protection view : kColumns) {
+    // Of a file: behind its end, where the view may grow to.
+    const auto mapped = t.space().map_view(
+        t.cpu(), section, {.size = of_file ? 128_KiB : 64_KiB, .protection = view, .extendable = of_file});
+    ASSERT_TRUE(mapped);
+    const VirtualAddress base(mapped->first);
+    const VirtualAddress page = of_file ? base + 64_KiB : base;
+    for (const Protection later : kColumns) {
+      SCOPED_TRACE("view " + to_string(view) + ", later " + to_string(later));
+      EXPECT_EQ(t.space().protect(t.cpu(), page, kPageSize, later).error(),
+                may_become(view, later) ? Status::kNotCommitted : Status::kSectionProtection);
+    }
+    EXPECT_EQ(t.space().protect(t.cpu(), page, kPageSize, with_modifier(kReadOnly, kProtectionNoCache)).error(),
+              Status::kInvalidParameter4);
+    EXPECT_TRUE(t.space().unmap_view(t.cpu(), base));
+  }
   EXPECT_EQ(t.check(), "");
 }
 

@@ -4,16 +4,12 @@
 
 #include "pagoda/mm/region/clone_entries.h"
 #include "pagoda/mm/region/region_space.h"
+#include "pagoda/mm/region/vad_extra.h"
 #include "pagoda/mm/space/flush_batch.h"
 
 namespace pagoda::mm {
 
 namespace {
-
-Result<> view_allows(const Vad& vad, Protection protection) {
-  if (is_no_cache(protection) || is_write_combine(protection)) return fail(Status::kInvalidParameter4);
-  return is_compatible(vad.section_protection, protection) ? Result<>{} : fail(Status::kSectionProtection);
-}
 
 void protect_shared_entry(RegionSpace& space, FlushBatch& batch, const Vad& vad, Vpn page, PhysicalAddress pte,
                           RawPte raw, Protection protection) PAGODA_REQUIRES(space.lock) {
@@ -32,8 +28,9 @@ void protect_shared_entry(RegionSpace& space, FlushBatch& batch, const Vad& vad,
   core.note(cpu, EventKind::kProtected, pte, frame, raw);
   if (is_mappable(protection)) {
     working_set.set_protection(slot, protection);
+    const Protection rights = cached_as(protection, PteCodec::cache_attribute(raw));  // The page's.
     tables.replace(cpu, pte,
-                   core.codec.valid(frame, protection, space.owner(), PteCodec::Dirty::kNo) | soft_bits::kPrototype);
+                   core.codec.valid(frame, rights, space.owner(), PteCodec::Dirty::kNo) | soft_bits::kPrototype);
     batch.add({.page = page, .pte = pte, .was = raw}, PteCodec::is_dirty(raw) ? release_cleaned : nullptr);
     return;
   }
@@ -65,8 +62,13 @@ Protection SectionView::segment_rights(const Vad& vad, Vpn page) const {
 
 Result<> SectionView::may_protect(RegionSpace& space, Processor& cpu, const Vad& vad, VpnRange pages,
                                   Protection protection) const {
-  if (PAGODA_TRY(committed(space, cpu, vad, pages)) != pages.count) return fail(Status::kNotCommitted);
-  return view_allows(vad, protection);
+  PAGODA_TRY(allows(vad, protection));
+  return PAGODA_TRY(committed(space, cpu, vad, pages)) == pages.count ? Result<>{} : fail(Status::kNotCommitted);
+}
+
+Result<> SectionView::allows(const Vad& vad, Protection protection) const {
+  if (is_no_cache(protection) || is_write_combine(protection)) return fail(Status::kInvalidParameter4);
+  return is_compatible(limit(vad), protection) ? Result<>{} : fail(Status::kSectionProtection);
 }
 
 bool SectionView::is_forked(const Vad& vad) const { return vad.inherit == Inherit::kShare; }
@@ -99,17 +101,16 @@ DefaultRun DataView::default_run(const RegionSpace& space, const Processor& /*cp
              same.committed ? vad.protection : Protection::kNone);
 }
 
-// Writable means: by a copy, in a view of a write-copy kind (reference/nt.md 7.3).
+// Cached as the view is, which no later call changes.
 Protection DataView::in_view(const Vad& vad, Vpn /*page*/, Protection protection) const {
-  return is_write_copy(vad.allocation_protection) ? shared_by_fork(protection) : protection;
+  return cached_as(protection, cache_attribute(vad.allocation_protection));
 }
 
 Result<> DataView::commit(RegionSpace& space, Processor& cpu, Vad& vad, VpnRange pages, Protection protection) const {
   space.lock.assert_held();
-  ControlArea& area = *vad.control_area;
-  if (!area.flags().reserve) return fail(Status::kAlreadyCommitted);
-  PAGODA_TRY(view_allows(vad, protection));
-  if (vad.no_change) return fail(Status::kInvalidPageProtection);
+  if (vad.control_area->file() != nullptr && !vad.extendable) return fail(Status::kAlreadyCommitted);
+  PAGODA_TRY(allows(vad, protection));
+  if (vad.no_change || !secured_allow(vad, pages, protection)) return fail(Status::kInvalidPageProtection);
   PAGODA_TRY(make_private(space, cpu, pages));
   // What the protection will cost is taken first and given back for `protect` to take: then nothing is refused once the
   // pages are committed.
@@ -117,10 +118,19 @@ Result<> DataView::commit(RegionSpace& space, Processor& cpu, Vad& vad, VpnRange
   const bool copies = is_write_copy(in_view(vad, pages.first, protection));
   const PageCount more = copies && pages.count > private_now ? pages.count - private_now : 0_pages;
   PAGODA_TRY(space.charge_commit(more));
-  const auto committed = space.sections().commit(cpu, area, vad.section_page_of(pages.first), pages.count);
+  const auto promised = promise(space, cpu, vad, pages);
   space.give_back_commit(more);
-  PAGODA_TRY(committed);
+  PAGODA_TRY(promised);
   return protect(space, cpu, vad, pages, protection);
+}
+
+Result<> DataView::promise(RegionSpace& space, Processor& cpu, const Vad& vad, VpnRange pages) {
+  ControlArea& area = *vad.control_area;
+  const PageCount first = vad.section_page_of(pages.first);
+  if (area.flags().reserve) return space.sections().commit(cpu, area, first, pages.count);
+  if (vad.extendable)
+    PAGODA_TRY(space.sections().make_room(cpu, *area.file(), FileOffset(), bytes_of(first + pages.count)));
+  return {};
 }
 
 // Table by table, as private memory; the charge is taken before.
@@ -186,7 +196,7 @@ Status DataView::protect_entries(RegionSpace& space, Processor& cpu, const Vad& 
         const Protection now = space.current_protection(cpu, vad, page, raw);
         const Protection rights = in_view(vad, page, protection);
         if (space.is_private_entry(raw)) {
-          if (now != unshared(protection)) space.protect_entry(batch, page, pte, raw, unshared(protection));
+          if (now != unshared(rights)) space.protect_entry(batch, page, pte, raw, unshared(rights));
         } else if (now != rights) {
           protect_shared_entry(space, batch, vad, page, pte, raw, rights);
         }
@@ -197,7 +207,9 @@ Status DataView::protect_entries(RegionSpace& space, Processor& cpu, const Vad& 
       });
 }
 
-bool DataView::may_reset(const Vad& vad) const { return vad.control_area->kind() == SectionKind::kPagingFile; }
+Result<> DataView::may_reset(const Vad& vad) const {
+  return vad.control_area->file() == nullptr ? Result<>{} : fail(Status::kUserMappedFile);
+}
 
 DefaultRun ImageView::rights(const Vad& vad, Vpn page) const {
   // Images do not grow.
@@ -213,8 +225,6 @@ DefaultRun ImageView::default_run(const RegionSpace& /*space*/, const Processor&
                                   VpnRange pages) const {
   return rights(vad, pages.first);
 }
-
-bool ImageView::may_reset(const Vad& /*vad*/) const { return false; }
 
 // Writable means: by a copy, unless the page is in a section that all processes share.
 Protection ImageView::in_view(const Vad& vad, Vpn page, Protection protection) const {

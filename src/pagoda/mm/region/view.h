@@ -18,12 +18,19 @@ class SectionView : public RegionKind {
  public:
   using RegionKind::RegionKind;
   [[nodiscard]] Protection segment_rights(const Vad& vad, Vpn page) const override;
+  // Asks what the view was mapped with before whether the pages are committed.
   [[nodiscard]] Result<> may_protect(RegionSpace& space, Processor& cpu, const Vad& vad, VpnRange pages,
                                      Protection protection) const override;
   [[nodiscard]] bool is_forked(const Vad& vad) const override;
   Result<> fork(RegionSpace& child, RegionSpace& parent, Processor& cpu, const Vad& of_parent, Vad& of_child,
                 CloneEntries& entries) const override;
   void removed(RegionSpace& space, Processor& cpu, const Vad& was) const override;
+
+ protected:
+  // What the view was mapped with, as far as its pages' later rights go: they are compatible with it (`is_compatible`).
+  [[nodiscard]] virtual Protection limit(const Vad& vad) const { return vad.allocation_protection; }
+  // Whether any page of the view may get the protection. Fails with: kInvalidParameter4, kSectionProtection.
+  [[nodiscard]] Result<> allows(const Vad& vad, Protection protection) const;
 };
 
 // A view of a paging-file section or of a file's data.
@@ -34,10 +41,12 @@ class DataView : public SectionView {
   [[nodiscard]] DefaultRun default_run(const RegionSpace& space, const Processor& cpu, const Vad& vad,
                                        VpnRange pages) const override;
   Result<> protect(RegionSpace& space, Processor& cpu, Vad& vad, VpnRange pages, Protection protection) const override;
-  // Commits the pages for all views of the section; this view's get the protection. Fails with: kAlreadyCommitted (not
-  // a SEC_RESERVE section's), kSectionProtection, kInvalidPageProtection, kCommitmentLimit, kNoMemory (try again).
+  // Gives the protection to the pages, which are committed for all views of the section: those of a SEC_RESERVE section
+  // now; those of an extendable view by making its file as long as they reach. Fails with: kAlreadyCommitted (any other
+  // file's, and an image's), kSectionProtection, kInvalidPageProtection, kCommitmentLimit, kDiskFull,
+  // kInsufficientResources, kNoMemory (try again).
   Result<> commit(RegionSpace& space, Processor& cpu, Vad& vad, VpnRange pages, Protection protection) const override;
-  [[nodiscard]] bool may_reset(const Vad& vad) const override;
+  [[nodiscard]] Result<> may_reset(const Vad& vad) const override;
 
  protected:
   // Whether the view's rights are its VAD's for all of its pages, so that protecting it as a whole changes the VAD.
@@ -49,6 +58,8 @@ class DataView : public SectionView {
   // What of the range is charged once its pages have the protection.
   [[nodiscard]] Result<PageCount> charged_afterwards(RegionSpace& space, Processor& cpu, const Vad& vad, VpnRange pages,
                                                      Protection protection) const;
+  // Has the section have the pages, for all its views, as `commit` says.
+  static Result<> promise(RegionSpace& space, Processor& cpu, const Vad& vad, VpnRange pages);
   // Gives the protection to the pages that have entries.
   Status protect_entries(RegionSpace& space, Processor& cpu, const Vad& vad, VpnRange pages,
                          Protection protection) const;
@@ -60,9 +71,10 @@ class ImageView final : public DataView {
   [[nodiscard]] DefaultRun rights(const Vad& vad, Vpn page) const override;
   [[nodiscard]] DefaultRun default_run(const RegionSpace& space, const Processor& cpu, const Vad& vad,
                                        VpnRange pages) const override;
-  [[nodiscard]] bool may_reset(const Vad& vad) const override;
 
  protected:
+  // A program may give an image's pages any rights; writing copies them.
+  [[nodiscard]] Protection limit(const Vad& vad) const override { return unshared(vad.allocation_protection); }
   [[nodiscard]] bool has_one_protection() const override { return false; }
   [[nodiscard]] Protection in_view(const Vad& vad, Vpn page, Protection protection) const override;
 };

@@ -1,6 +1,7 @@
 #include "pagoda/mm/section/control_area.h"
 
 #include <algorithm>
+#include <ranges>
 
 namespace pagoda::mm {
 
@@ -25,6 +26,17 @@ PageCount ControlArea::page_of(const PteCodec& codec, VirtualAddress prototype) 
   }
   PAGODA_CHECK(false);
   return {};
+}
+
+void ControlArea::set_end(PageCount pages) {
+  const PageCount same = std::min(pages_, pages);
+  pages_ = pages;
+  PageCount end = pages;
+  for (const auto& part : subsections_ | std::views::reverse) {
+    part->pages = end - std::min(part->first, end);
+    if (part->first <= same) return;  // Those before reach as far as they did.
+    end = std::min(part->first, end);
+  }
 }
 
 RawPte ControlArea::template_of(const PteCodec& codec, PageCount page) const {

@@ -105,6 +105,10 @@ class ControlArea : public PrototypeOwner {
   friend class Sections;
   friend struct Corruptor;
 
+  // Where the segment of a file's data ends from now on. Its subsections, one for each run, reach as far: those behind
+  // are empty.
+  void set_end(PageCount pages);
+
   const SectionKind kind_;
   const SectionFlags flags_;
   std::shared_ptr<FileStream> file_;

@@ -107,14 +107,15 @@ Result<> Sections::may_truncate(FileStream& file, ByteCount size) {
 Result<> Sections::may_truncate_locked(const FileStream& file, ByteCount size) const {
   if (size >= file.size()) return {};
   const LockGuard guard(core_.pfns.lock);
-  const bool mapped = file.data_ != nullptr && file.data_->mapped_views > 0;
-  // An image can be mapped at any time as long as there is a section of it. NT: MmFlushImageSection.
+  // Who has a section can map it at any time. NT: NumberOfUserReferences; of an image, MmFlushImageSection.
+  const ControlArea* const data = file.data_;
+  const bool mapped = data != nullptr && (data->mapped_views > 0 || data->section_references > 0);
   const bool image = file.image_ != nullptr && file.image_->is_used();
   return mapped || image ? fail(Status::kUserMappedFile) : Result<>{};
 }
 
-// Pages beyond the new end lose their contents, whether or not somebody has a section of them. Nothing does before the
-// last page that stays is in memory and all transfers have ended.
+// Pages beyond the new end lose their contents. Nothing does before the last page that stays is in memory and all
+// transfers have ended.
 Result<> Sections::cut(Processor& cpu, ControlArea& area, ByteCount size) {
   const std::uint64_t tail = size.value() & kPageOffsetMask;
   Pfn last = kNoPfn;
@@ -165,30 +166,56 @@ bool Sections::drop_pages(const Processor& cpu, ControlArea& area, PageCount fir
   return true;
 }
 
+// Entries behind the new end say nothing from then on, as those of a page that is made later.
+bool Sections::shrink(const Processor& cpu, ControlArea& area, PageCount pages) {
+  if (pages >= area.pages_) return true;
+  if (!drop_pages(cpu, area, pages)) return false;
+  for (PageCount page = pages; page < area.pages_;) {
+    const VirtualAddress prototype = area.prototype_of(core_.codec, page);
+    const PhysicalAddress pte = core_.prototypes.find(prototype);
+    if (pte == PrototypePool::kNone) {
+      page += core_.prototypes.entries_left(prototype);
+      continue;
+    }
+    machine::store_entry(cpu.physical(), core_.mode, pte, 0);
+    ++page;
+  }
+  area.set_end(pages);
+  return true;
+}
+
 Result<> Sections::set_file_size(Processor& cpu, FileStream& file, ByteCount size) {
   return with_memory(relief_, cpu, [&]() -> Result<> {
     const FileChange change(*this, file);
-    PAGODA_TRY(may_truncate(file, size));
-    if (size < file.size()) {
-      if (const Use data = use_data_if_any(cpu, file); data.get() != nullptr) PAGODA_TRY(cut(cpu, *data, size));
+    for (;;) {
+      PAGODA_TRY(may_truncate(file, size));
+      if (size < file.size()) {
+        if (const Use data = use_data_if_any(cpu, file); data.get() != nullptr) PAGODA_TRY(cut(cpu, *data, size));
+      }
+      const LockGuard guard(lock);
+      PAGODA_TRY(may_truncate_locked(file, size));
+      if (size >= file.size()) return lengthen(cpu, file, size);
+      if (file.data_ != nullptr) {
+        const LockGuard pfn_guard(core_.pfns.lock);
+        if (!shrink(cpu, *file.data_, pages_of(size))) continue;  // Somebody reads or writes behind the end again.
+      }
+      if (file.image_ != nullptr) destroy(cpu, *file.image_);
+      return file.file_->resize(size);
     }
-    const LockGuard guard(lock);
-    PAGODA_TRY(may_truncate_locked(file, size));
-    if (size < file.size() && file.image_ != nullptr) destroy(cpu, *file.image_);
-    PAGODA_TRY(resize_file(cpu, file, size));
-    if (file.data_ != nullptr && pages_of(size) > file.data_->pages()) return grow(cpu, *file.data_, pages_of(size));
-    return {};
   });
+}
+
+Result<> Sections::lengthen(Processor& cpu, FileStream& file, ByteCount size) {
+  if (size > file.size()) PAGODA_TRY(resize_file(cpu, file, size));
+  const PageCount pages = pages_of(file.size());
+  return file.data_ != nullptr && pages > file.data_->pages() ? grow(cpu, *file.data_, pages) : Result<>{};
 }
 
 Result<FileOffset> Sections::make_room(Processor& cpu, FileStream& file, std::optional<FileOffset> at,
                                        ByteCount bytes) {
   const LockGuard guard(lock);
   const FileOffset first = at.value_or(FileOffset(file.size().value()));
-  const ByteCount size = ByteCount(first.value()) + bytes;
-  if (size <= file.size()) return first;
-  PAGODA_TRY(resize_file(cpu, file, size));
-  if (file.data_ != nullptr && pages_of(size) > file.data_->pages()) PAGODA_TRY(grow(cpu, *file.data_, pages_of(size)));
+  PAGODA_TRY(lengthen(cpu, file, ByteCount(first.value()) + bytes));
   return first;
 }
 
@@ -212,7 +239,7 @@ Result<Pfn> Sections::hold(Processor& cpu, ControlArea& area, PageCount page) {
       const LockGuard guard(core_.pfns.lock);
       core_.transfers.complete(cpu.now(), core_.pfns);
       if (core_.pfns.available() < kFaultReserve) return fail(Status::kNoMemory);
-      if (page >= area.pages()) return fail(Status::kInPageError);
+      if (page >= area.pages()) return fail(Status::kEndOfFile);
       const RawPte raw = core_.load_prototype(cpu, area.prototype_of(core_.codec, page));
       if (PteCodec::is_valid(raw) || PteCodec::is_transition(raw)) {
         const Pfn frame = core_.codec.frame(raw);
@@ -285,8 +312,9 @@ Result<ByteCount> Sections::transfer(Processor& cpu, const std::shared_ptr<FileS
                                           [&](std::byte* page, std::size_t length) { move(page, done, length); }));
       return {};
     });
-    // Begun anew, pages that were there may have left meanwhile: what is done is done.
-    if (!result && result.error() == Status::kPending && done > 0) break;
+    // Begun anew, pages that were there may have left meanwhile, or the file was cut: what is done is done.
+    const bool ends = !result && (result.error() == Status::kPending || result.error() == Status::kEndOfFile);
+    if (ends && done > 0) break;
     if (!result) return std::unexpected(result.error());
   }
   return ByteCount(done);
@@ -306,10 +334,13 @@ Result<ByteCount> Sections::read(Processor& cpu, const std::shared_ptr<FileStrea
 Result<ByteCount> Sections::write(Processor& cpu, const std::shared_ptr<FileStream>& file, FileOffset offset,
                                   std::span<const std::byte> from) {
   if (from.empty()) return ByteCount{};
-  PAGODA_TRY(make_room(cpu, *file, offset, ByteCount(from.size())));
-  return transfer(
-      cpu, file, offset, from.size(), PteCodec::Dirty::kYes,
-      [&](std::byte* page, std::size_t done, std::size_t length) { std::memcpy(page, from.data() + done, length); });
+  for (;;) {
+    PAGODA_TRY(make_room(cpu, *file, offset, ByteCount(from.size())));
+    const auto written = transfer(
+        cpu, file, offset, from.size(), PteCodec::Dirty::kYes,
+        [&](std::byte* page, std::size_t done, std::size_t length) { std::memcpy(page, from.data() + done, length); });
+    if (written || written.error() != Status::kEndOfFile) return written;  // Else the file was cut meanwhile.
+  }
 }
 
 }  // namespace pagoda::mm

@@ -140,7 +140,8 @@ TEST_P(LargeSections, LastReferenceAndLastViewGiveEverythingBack) {
 TEST_P(LargeSections, ProtectTakesTheWholeViewAndNoOther) {
   Section& section = make(2, Protection::kExecuteReadWrite);
   const VirtualAddress here = map(t.space(), section);
-  const VirtualAddress there = map(other, section, {.protection = Protection::kReadOnly});
+  const VirtualAddress there = map(other, section, {.protection = Protection::kExecuteReadWrite});
+  ASSERT_TRUE(other.protect(t.cpu(1), there, large * 2, Protection::kReadOnly));
   t.must_put(here, 5, 1);
   EXPECT_EQ(t.put(there, 5, 2, 1), Status::kAccessViolation);
   EXPECT_EQ(t.get(there, 5, 1), 1U);
@@ -169,11 +170,13 @@ TEST_P(LargeSections, ProtectTakesTheWholeViewAndNoOther) {
   EXPECT_EQ(t.check(), "");
 }
 
-TEST_P(LargeSections, ProtectKeepsToTheSection) {
+TEST_P(LargeSections, ProtectKeepsToTheView) {
   Section& section = make(1, Protection::kReadOnly);
   EXPECT_EQ(status_of(t.space().map_view(t.cpu(), section, {})), Status::kSectionProtection);
   const VirtualAddress here = map(t.space(), section, {.protection = Protection::kReadOnly});
   EXPECT_EQ(status_of(t.space().protect(t.cpu(), here, large, Protection::kReadWrite)), Status::kSectionProtection);
+  const VirtualAddress reader = map(t.space(), make(1), {.protection = Protection::kReadOnly});
+  EXPECT_EQ(status_of(t.space().protect(t.cpu(), reader, large, Protection::kReadWrite)), Status::kSectionProtection);
   EXPECT_EQ(t.check(), "");
 }
 

@@ -19,7 +19,7 @@ bool is_compatible(Protection section, Protection view) {
   constexpr unsigned kReads = kBit(kNone) | kBit(kReadOnly) | kBit(kWriteCopy);
   constexpr unsigned kExecutes = kReads | kBit(kExecute) | kBit(kExecuteRead);
   constexpr std::array<unsigned, 8> kAllowed{
-      0,                                    // None: no section has it.
+      kBit(kNone),                          // None: no section has it, but views do.
       kReads,                               // RO
       kBit(kNone) | kBit(kExecute),         // X
       kExecutes | kBit(kExecuteWriteCopy),  // XR

@@ -28,10 +28,16 @@ struct SectionFlags {
   bool reserve = false;  // SEC_RESERVE: pages are committed one by one, for all views; only of paging-file sections.
   bool based = false;    // SEC_BASED: the same address in every process.
   bool no_change = false;
-  bool no_cache = false;
+  bool no_cache = false;  // Of a file: its first section since nothing of it was in memory decides.
   bool write_combine = false;
   bool large_pages = false;
   bool no_execute = false;  // SEC_IMAGE_NO_EXECUTE: an image of which no view can be executed.
+
+  // How the pages are cached: those of large pages as all memory, a choice.
+  [[nodiscard]] CacheAttribute cache() const {
+    if (large_pages || (!no_cache && !write_combine)) return CacheAttribute::kCached;
+    return no_cache ? CacheAttribute::kNotCached : CacheAttribute::kWriteCombined;
+  }
 };
 
 struct SectionRequest {
@@ -74,8 +80,9 @@ class Section {
   std::list<std::unique_ptr<Section>>::iterator place_;  // Among all sections.
 };
 
-// Whether a view of the protection may be made of a section of the other, and later be changed to it.
-// Source: reference/nt.md 6.1, the last table; issue 10 (XWC of XR).
+// Whether a view of the protection may be made of a section of the other, or a page of a view that was mapped with the
+// other be changed to it. Source: reference/nt.md 6.1, the last table; issue 10 (XWC of XR). NT:
+// MmCompatibleProtectionMask.
 [[nodiscard]] bool is_compatible(Protection section, Protection view);
 
 }  // namespace pagoda::mm

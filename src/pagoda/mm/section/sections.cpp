@@ -34,8 +34,8 @@ Result<> may_be_large(const machine::PagingMode& mode, const SectionRequest& req
 
 }  // namespace
 
-Sections::Sections(Core& core, ShortageRelief& relief)
-    : lock(LockRank(LockClass::kSection, core.depth)), core_(core), relief_(relief) {}
+Sections::Sections(Core& core, ShortageRelief& relief, AllViews& views)
+    : lock(LockRank(LockClass::kSection, core.depth)), core_(core), relief_(relief), views_(views) {}
 
 Sections::~Sections() = default;
 
@@ -121,20 +121,22 @@ Result<> Sections::grow(Processor& cpu, ControlArea& area, PageCount pages) {
     area.runs_.push_back({end, PageCount(pool_pages.value() * pool.entries_per_page()), *at});
   }
   const PageCount old = area.pages_;
-  area.pages_ = pages;
-  if (old.is_zero()) return {};
+  if (area.subsections_.empty()) {
+    area.pages_ = pages;
+    return {};
+  }
   // Only a file's data grows: one place, one after the other.
-  Subsection& last = *area.subsections_.back();
-  last.pages = std::min(pages, end) - last.first;
-  if (pages > end) {
+  if (pages > end && !end.is_zero()) {
     lock.assert_held();
+    const Subsection& last = *area.subsections_.back();
     add_subsection(area, {.first = end,
-                          .pages = pages - end,
+                          .pages = {},
                           .file_offset = last.file_offset + bytes_of(end - last.first),
                           .file_bytes = {},
                           .protection = last.protection,
                           .address = {}});
   }
+  area.set_end(pages);
   for (PageCount page = old; page < std::min(pages, end); ++page) {
     const PhysicalAddress pte = pool.find(area.prototype_of(core_.codec, page));
     if (pte != PrototypePool::kNone)
@@ -157,7 +159,9 @@ Result<ControlArea*> Sections::area_for(Processor& cpu, const SectionRequest& re
     FileStream& file = *request.file;
     const PageCount whole = pages_of(file.size());
     if (file.data_ == nullptr) {
-      ControlArea& area = new_area(SectionKind::kData, {.no_cache = request.flags.no_cache}, request.file);
+      ControlArea& area =
+          new_area(SectionKind::kData,
+                   {.no_cache = request.flags.no_cache, .write_combine = request.flags.write_combine}, request.file);
       if (const auto grown = grow(cpu, area, whole); !grown) {
         destroy(cpu, area);
         return std::unexpected(grown.error());
@@ -167,7 +171,7 @@ Result<ControlArea*> Sections::area_for(Processor& cpu, const SectionRequest& re
                             .pages = whole,
                             .file_offset = {},
                             .file_bytes = {},
-                            .protection = Protection::kExecuteReadWrite,
+                            .protection = cached_as(Protection::kExecuteReadWrite, area.flags().cache()),
                             .address = {}});
       file.data_ = &area;
     } else if (whole > file.data_->pages()) {
@@ -186,7 +190,7 @@ Result<ControlArea*> Sections::area_for(Processor& cpu, const SectionRequest& re
                         .pages = pages,
                         .file_offset = {},
                         .file_bytes = {},
-                        .protection = request.protection,
+                        .protection = cached_as(request.protection, area.flags().cache()),
                         .address = {}});
   if (request.flags.large_pages) {
     if (const auto taken = take_large_pages(cpu, area); !taken) {
@@ -205,6 +209,7 @@ Result<Section*> Sections::create(Processor& cpu, const SectionRequest& request)
     return create_locked(cpu, request, nullptr);
   }
   // What the image's pages are read from is the file. NT: MiFlushDataSection.
+  if (const Use data = use_data_if_any(cpu, *request.file); data.get() != nullptr) views_.collect_writes(cpu, *data);
   PAGODA_TRY(flush(cpu, *request.file, FileOffset{}, ByteCount{}));
   return with_memory(relief_, cpu, [&]() -> Result<Section*> {
     const FileChange change(*this, *request.file);
@@ -384,10 +389,7 @@ Result<ByteCount> Sections::extend(Processor& cpu, Section& section, ByteCount s
   wait_for_change(*section.control_area_->file_);
   if (size <= section.size_) return section.size_;
   if (size >= kTooBig) return fail(Status::kSectionTooBig);
-  ControlArea& area = *section.control_area_;
-  FileStream& file = *area.file_;
-  if (size > file.size()) PAGODA_TRY(resize_file(cpu, file, size));
-  if (pages_of(size) > area.pages()) PAGODA_TRY(grow(cpu, area, pages_of(size)));
+  PAGODA_TRY(lengthen(cpu, *section.control_area_->file_, size));
   section.size_ = size;
   return size;
 }

@@ -29,9 +29,18 @@
 
 namespace pagoda::mm {
 
+// What the views of a control area know and it does not: the manager, which knows all spaces.
+class AllViews {
+ public:
+  virtual ~AllViews() = default;
+  // What was written through views, which only their entries say, becomes known to the pages. Requires: the control area
+  // stays; the caller holds no lock.
+  virtual void collect_writes(Processor& cpu, const ControlArea& area) = 0;
+};
+
 class Sections {
  public:
-  Sections(Core& core, ShortageRelief& relief);
+  Sections(Core& core, ShortageRelief& relief, AllViews& views);
   ~Sections();
   Sections(const Sections&) = delete;
   Sections& operator=(const Sections&) = delete;
@@ -56,11 +65,11 @@ class Sections {
   // Writes the modified pages of the range of the file's data (size zero: to its end) and waits. Fails with
   // kIoDeviceError; what was not written stays modified.
   Result<> flush(Processor& cpu, FileStream& file, FileOffset offset, ByteCount size);
-  // Whether the file may be cut to the size: not into a page that a view maps (NT: MmCanFileBeTruncated). Fails with
-  // kUserMappedFile.
+  // Whether the file may have the size: it does not become shorter while there is a section or a view of it (NT:
+  // MmCanFileBeTruncated). Fails with kUserMappedFile.
   Result<> may_truncate(FileStream& file, ByteCount size);
-  // Sets the file's size: pages beyond the new end go, the tail of the last one becomes zeros. Fails with
-  // kUserMappedFile, kDiskFull, kInPageError.
+  // Sets the file's size: pages beyond the new end go, the tail of the last one becomes zeros, and later sections end
+  // where the file does. Fails with kUserMappedFile, kDiskFull, kInPageError.
   Result<> set_file_size(Processor& cpu, FileStream& file, ByteCount size);
   // Makes the file long enough for so many bytes at `at`, or behind its end, and never shorter. Returns where they go.
   // Fails with kDiskFull.
@@ -90,8 +99,8 @@ class Sections {
   // Commits pages of a SEC_RESERVE segment for all its views. Fails with kCommitmentLimit.
   Result<> commit(const Processor& cpu, ControlArea& area, PageCount first, PageCount count);
   // A page of a file's data in memory and held there (one reference) until `let_go`. Requires: the area stays, and no
-  // lock is held. Fails with kInPageError, kNoMemory, kPending, kInsufficientResources (more hold it than can be
-  // counted).
+  // lock is held. Fails with kEndOfFile (the file has no such page, or not any more), kInPageError, kNoMemory, kPending,
+  // kInsufficientResources (more hold it than can be counted).
   Result<Pfn> hold(Processor& cpu, ControlArea& area, PageCount page);
   void let_go(Pfn frame, PteCodec::Dirty dirty);
 
@@ -159,12 +168,18 @@ class Sections {
       PAGODA_REQUIRES(lock);
   // Adds pages at the end of the segment, from `subsection`'s place. Fails with kInsufficientResources.
   Result<> grow(Processor& cpu, ControlArea& area, PageCount pages) PAGODA_REQUIRES(lock);
+  // The segment of a file's data ends at `pages` from now on, unless it does already. False: a page behind is being read
+  // or written, and nothing has changed. Requires: no view.
+  bool shrink(const Processor& cpu, ControlArea& area, PageCount pages) PAGODA_REQUIRES(lock, core_.pfns.lock);
   Result<> charge(ControlArea& area, PageCount pages, PageCount prototypes) PAGODA_REQUIRES(lock);
   Subsection& add_subsection(ControlArea& area, const Subsection& what) PAGODA_REQUIRES(lock);
   void end_if_unused(Processor& cpu, ControlArea& area) PAGODA_REQUIRES(lock);
   void destroy(Processor& cpu, ControlArea& area) PAGODA_REQUIRES(lock);
   Result<> may_truncate_locked(const FileStream& file, ByteCount size) const PAGODA_REQUIRES(lock);
   Result<> cut(Processor& cpu, ControlArea& area, ByteCount size) PAGODA_EXCLUDES(lock);
+  // Makes the file so long, unless it is longer, and its segment as long as it is. Fails with kDiskFull,
+  // kInsufficientResources.
+  Result<> lengthen(Processor& cpu, FileStream& file, ByteCount size) PAGODA_REQUIRES(lock);
   Result<> resize_file(const Processor& cpu, FileStream& file, ByteCount size) PAGODA_REQUIRES(lock);
   bool drop_pages(const Processor& cpu, ControlArea& area, PageCount first) PAGODA_REQUIRES(core_.pfns.lock);
   // The control area of the file's data, made if there is none.
@@ -188,6 +203,7 @@ class Sections {
 
   Core& core_;
   ShortageRelief& relief_;
+  AllViews& views_;
   WaitQueue changed_;  // A FileChange has ended.
   // In the order in which they were made; each knows its place.
   std::list<std::unique_ptr<ControlArea>> areas_ PAGODA_GUARDED_BY(lock);

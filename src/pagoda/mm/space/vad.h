@@ -76,7 +76,6 @@ struct alignas(64) Vad {
   // What pages with a zero PTE allow; an image's view has its section's. To protect a whole region changes it.
   Protection protection = Protection::kNoAccess;
   Protection allocation_protection = Protection::kNoAccess;  // As the region was made: what queries tell.
-  Protection section_protection = Protection::kNoAccess;     // A view's new protection must be compatible with it.
   Protection large_protection = Protection::kNone;           // What the entries of large pages carry now.
   MemCommit mem_commit = MemCommit::kNo;                     // Zero PTEs mean demand zero; otherwise only reserved.
   VadType type = VadType::kNone;
