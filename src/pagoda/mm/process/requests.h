@@ -65,7 +65,6 @@ struct ViewRequest {
   bool no_change = false;             // SEC_NO_CHANGE: protect fails from now on.
   bool extendable = false;            // MEM_RESERVE: may exceed the section, which may grow into it.
   bool replaces_placeholder = false;  // MEM_REPLACE_PLACEHOLDER: exactly one placeholder, which it replaces.
-  bool base_on_page = false;          // MEM_DOS_LIM: the base need be on a page alone.
 };
 
 // Device frames in a row (region/device_frames.h).
