@@ -70,6 +70,7 @@ Result<> map_view(const Caller& caller, const Mapping& request, const Limit& lim
   const auto object = PAGODA_TRY(object_from<SectionObject>(caller, request.section, section_access(protection)));
 
   mm::ViewRequest view{
+      .base_on_page = on_page,
       .size = size,
       .commit = ByteCount(request.commit),
       .protection = protection,
@@ -77,8 +78,7 @@ Result<> map_view(const Caller& caller, const Mapping& request, const Limit& lim
       .inherit = static_cast<mm::Inherit>(request.inherit),
       .no_change = has(request.type, SEC_NO_CHANGE),
       .extendable = has(request.type, MEM_RESERVE),
-      .replaces_placeholder = has(request.type, MEM_REPLACE_PLACEHOLDER),
-      .base_on_page = on_page};
+      .replaces_placeholder = has(request.type, MEM_REPLACE_PLACEHOLDER)};
   if (base.value() != 0) {
     view.base = base;
   } else {

@@ -8,6 +8,7 @@
 
 #include "pagoda/report/charts.h"
 #include "pagoda/report/embedded.h"
+#include "pagoda/report/run_sums.h"
 #include "pagoda/report/story.h"
 #include "pagoda/report/tables.h"
 #include "pagoda/report/testing/sample_run.h"

@@ -7,6 +7,7 @@
 #include <sstream>
 #include <string>
 
+#include "pagoda/report/run_sums.h"
 #include "pagoda/report/story.h"
 #include "pagoda/report/testing/sample_run.h"
 #include "pagoda/report/testing/variant_runs.h"
