@@ -29,8 +29,8 @@ std::array<std::uint8_t, kSealBytes> make_seal(std::uint64_t hash) {
 }
 
 std::unexpected<InputError> not_a_trace(const std::string& name, std::string_view what) {
-  return bad_input(
-      fmt::format("{}: not a page trace ({}); give a .vmpt.zst file made by `pagoda trace record` or `import`", name, what));
+  return bad_input(fmt::format(
+      "{}: not a page trace ({}); give a .vmpt.zst file made by `pagoda trace record` or `import`", name, what));
 }
 
 std::unexpected<InputError> bad_header(const std::string& name, std::string_view what) {
