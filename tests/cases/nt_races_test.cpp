@@ -206,12 +206,12 @@ class Chaos {
     PVOID const where = base;
     const SIZE_T asked = whole ? 0 : some_bytes();
     SIZE_T size = asked;
-    if (NtFreeVirtualMemory(NtCurrentProcess(), &base, &size, random_.chance(0.7) ? MEM_RELEASE : MEM_DECOMMIT) !=
-        STATUS_SUCCESS)
-      return;
+    const ULONG how = random_.chance(0.7) ? MEM_RELEASE : MEM_DECOMMIT;
+    if (NtFreeVirtualMemory(NtCurrentProcess(), &base, &size, how) != STATUS_SUCCESS) return;
     expect(base == where, "freed elsewhere");
-    expect(asked == 0 ? size != 0 && size <= kMostPages * kPageBytes : size == asked,
-           "freed a size that no region had");
+    const bool tells_size = asked != 0 || how == MEM_RELEASE;  // Decommitting a whole region does not (nt/version.h).
+    expect((size != 0) == tells_size, "told the size of what it freed, or did not");
+    expect(asked == 0 ? size <= kMostPages * kPageBytes : size == asked, "freed a size that no region had");
   }
   void protect() {
     PVOID base = random_.chance(0.3) ? place() : page();

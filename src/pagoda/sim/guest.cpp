@@ -36,9 +36,10 @@ std::string lack_of(Status status, mm::MemoryManager& host) {
       return fmt::format(
           "too much would have to stay in its memory, where {} may and {} does; give it less, or the host more memory",
           to_string(bytes_of(resident.limit)), to_string(bytes_of(resident.charged)));
+    case Status::kInvalidParameter4:
+      return "no process of the host has so many addresses; give it less, or the host another paging mode";
     case Status::kNoMemory:
-      return "no process of the host has so many addresses, or it has no frames left; give it less, or the host "
-             "another paging mode or more memory";
+      return "it has no frames left, or its processes have no addresses; give it less, or the host more memory";
     default:
       return to_string(status);
   }
