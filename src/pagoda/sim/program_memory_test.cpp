@@ -2,6 +2,7 @@
 #include "pagoda/sim/program_memory.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -146,7 +147,8 @@ class FileViews : public testing::Test {
 
   ProgramMemory memory(FileViewConfig::Kind kind) { return {{{Vpn(0), PageCount(kPages + 20)}}, *file_, kind}; }
 
-  FileViewConfig config_{.file = testing::TempDir() + "pagoda_program_memory_test", .pages = PageCount(kPages)};
+  FileViewConfig config_{.file = testing::TempDir() + "pagoda_program_memory_test_" + std::to_string(getpid()),
+                         .pages = PageCount(kPages)};
   TestMachine t_;
   std::unique_ptr<SharedFile> file_;  // On a disk of the machine.
 };

@@ -1,7 +1,9 @@
 #include "pagoda/sim/trace_program.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <string>
@@ -18,7 +20,8 @@ using testing::Not;
 
 // A trace of one page, whose page numbers number `space`.
 std::string write_trace(std::string_view space) {
-  std::string path = (std::filesystem::temp_directory_path() / "pagoda-trace-program.vmpt.zst").string();
+  std::string path =
+      (std::filesystem::temp_directory_path() / fmt::format("pagoda-trace-program-{}.vmpt.zst", getpid())).string();
   auto writer = TraceWriter::create(path, {.space = std::string(space)});
   EXPECT_TRUE(writer.has_value());
   (*writer)->append({Vpn(1), 1, kTraceRead});

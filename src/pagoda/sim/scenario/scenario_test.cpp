@@ -1,9 +1,11 @@
 // The file as a whole: what is read, what is refused and how.
 #include "pagoda/sim/scenario/scenario.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -141,7 +143,7 @@ TEST(BadScenario, MissingFile) {
 }
 
 TEST(BadScenario, SizesThatCannotBe) {
-  const std::string sparse = ::testing::TempDir() + "pagoda_scenario_sparse";
+  const std::string sparse = ::testing::TempDir() + "pagoda_scenario_sparse_" + std::to_string(getpid());
   std::ofstream(sparse).put('x');
   std::filesystem::resize_file(sparse, std::uintmax_t{100} << 30);
   const std::string mapping =

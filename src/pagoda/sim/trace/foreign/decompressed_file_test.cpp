@@ -2,8 +2,10 @@
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -114,7 +116,8 @@ TEST(DecompressedFile, LooksAtTheFrontWithoutTakingIt) {
 }
 
 TEST(DecompressedFile, OpensFiles) {
-  const std::string path = (std::filesystem::temp_directory_path() / "pagoda-decompressed-file.gz").string();
+  const std::string path =
+      (std::filesystem::temp_directory_path() / fmt::format("pagoda-decompressed-file-{}.gz", getpid())).string();
   const std::string text = random_text(100'000);
   const std::vector<char> file = compressed(text, "gzip");
   std::ofstream(path, std::ios::binary).write(file.data(), static_cast<std::streamsize>(file.size()));

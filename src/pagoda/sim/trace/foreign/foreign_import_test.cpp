@@ -1,8 +1,10 @@
 // What holds for every format: pages, bad lines, ends that are cut, remarks, long lines. Lackey's lines stand for all.
 #include "pagoda/sim/trace/foreign/foreign_import.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstdint>
 #include <filesystem>
@@ -117,7 +119,8 @@ TEST(ForeignImport, AnEndlessLineIsOneBadLine) {
 }
 
 TEST(ForeignImport, MakesATraceThatSaysWhatItIsOf) {
-  const std::string path = (std::filesystem::temp_directory_path() / "pagoda-foreign-import.vmpt.zst").string();
+  const std::string path =
+      (std::filesystem::temp_directory_path() / fmt::format("pagoda-foreign-import-{}.vmpt.zst", getpid())).string();
   DecompressedFile file = foreign_file("1,usr,0,Write,8192,4096,1\n2,usr,0,Read,0,512,1\n");
   const auto written = write_foreign(file, *find_foreign_format("msr"), path, {.window = 8}, BadRecords::kRefuse);
   ASSERT_TRUE(written.has_value()) << written.error().message;
@@ -149,7 +152,8 @@ TEST(ForeignImport, StringsOfObjectsServeTheOracles) {
     text += "object-" + std::to_string(id) + "\n";
     requests.push_back(numbers.try_emplace(id, static_cast<std::uint32_t>(numbers.size())).first->second);
   }
-  const std::string path = (std::filesystem::temp_directory_path() / "pagoda-foreign-oracles.vmpt.zst").string();
+  const std::string path =
+      (std::filesystem::temp_directory_path() / fmt::format("pagoda-foreign-oracles-{}.vmpt.zst", getpid())).string();
   DecompressedFile file = foreign_file(text);
   ASSERT_TRUE(write_foreign(file, *find_foreign_format("csv-objects"), path, {.window = kWindow}, BadRecords::kRefuse));
   const auto trace = Trace::load(path);
