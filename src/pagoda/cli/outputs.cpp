@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <system_error>
 
+#include "pagoda/base/status.h"
 #include "pagoda/report/write_file.h"
 
 namespace pagoda::cli {

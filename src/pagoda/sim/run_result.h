@@ -49,8 +49,8 @@ struct ProcessSample {
   PageCount demand;  // Distinct pages touched during the last interval: what the program wanted.
   PageCount private_commit;
   mm::FaultCounts faults{};  // Since the start, and so below.
-  Duration cpu_time{};
-  Duration wait_time{};
+  Duration cpu_time;
+  Duration wait_time;
 };
 
 struct Sample {

@@ -51,8 +51,8 @@ struct VmSample {
   std::uint64_t hard_faults = 0;  // In the guest, since the start.
   std::uint64_t pages_read = 0;   // From the guest's paging files, since the start.
   std::uint64_t pages_written = 0;
-  Duration busy{};  // As VmResult's, since the start.
-  Duration waited{};
+  Duration busy;  // As VmResult's, since the start.
+  Duration waited;
 };
 
 // Who chose the limits of a working set.
@@ -115,9 +115,9 @@ struct VmResult {
   std::vector<PageFileResult> page_files;
   Duration busy;    // Its virtual processors computed, what the host did for them included.
   Duration waited;  // They waited for disks or memory of the host.
-  std::optional<VmLoss> lost{};
-  std::optional<VmHints> hints{};   // None: it gives none, or the host takes none.
-  PageCount working_set_maximum{};  // Its host process's.
+  std::optional<VmLoss> lost;
+  std::optional<VmHints> hints;   // None: it gives none, or the host takes none.
+  PageCount working_set_maximum;  // Its host process's.
   LimitSource limit_source = LimitSource::kDefault;
   ManagerSettings settings{};  // The guest's.
 };
