@@ -13,7 +13,12 @@
 namespace pagoda::nt {
 
 // As _WIN32_WINNT, and as PAGODA_VERSION_... in pagoda/nt.h.
-enum class Version : std::uint16_t { k5_0 = 0x0500, k5_2 = 0x0502, k6_1 = 0x0601, k10_0 = 0x0A00 };
+enum class Version : std::uint16_t {
+  kWindows2000 = 0x0500,
+  kServer2003 = 0x0502,
+  kWindows7 = 0x0601,
+  kWindows10 = 0x0A00
+};
 
 // What newer versions do. To add one: a row here and in kDifferences, and a test in version_test.cpp.
 enum class Difference : std::uint8_t {
@@ -29,10 +34,10 @@ struct DifferenceRow {
 };
 
 inline constexpr auto kDifferences = std::to_array<DifferenceRow>({
-    {Difference::kLimitedQueries, Version::k6_1},           // Vista.
-    {Difference::kPagePriorities, Version::k6_1},           // Vista.
-    {Difference::kPlainUnknownType, Version::k10_0},        // 10 1803.
-    {Difference::kDecommitOfAllTellsNone, Version::k10_0},  // 10 1809.
+    {Difference::kLimitedQueries, Version::kWindows7},           // Vista.
+    {Difference::kPagePriorities, Version::kWindows7},           // Vista.
+    {Difference::kPlainUnknownType, Version::kWindows10},        // 10 1803.
+    {Difference::kDecommitOfAllTellsNone, Version::kWindows10},  // 10 1809.
 });
 
 constexpr bool has(Version version, Difference difference) {
@@ -42,12 +47,12 @@ constexpr bool has(Version version, Difference difference) {
 }
 
 constexpr Version default_version(machine::PteFormat format) {
-  return format == machine::PteFormat::kAmd64 ? Version::k10_0 : Version::k5_2;
+  return format == machine::PteFormat::kAmd64 ? Version::kWindows10 : Version::kServer2003;
 }
 
 // Nothing for a number that is none of the versions.
 constexpr std::optional<Version> version_of(std::uint32_t number) {
-  for (const Version version : {Version::k5_0, Version::k5_2, Version::k6_1, Version::k10_0})
+  for (const Version version : {Version::kWindows2000, Version::kServer2003, Version::kWindows7, Version::kWindows10})
     if (number == static_cast<std::uint32_t>(version)) return version;
   return std::nullopt;
 }

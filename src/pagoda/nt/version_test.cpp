@@ -15,7 +15,7 @@ using enum Version;
 
 constexpr std::uint64_t kPage = 0x1000;
 constexpr std::uint64_t kRegion = 0x60000000;
-constexpr std::array kVersions{k5_0, k5_2, k6_1, k10_0};
+constexpr std::array kVersions{kWindows2000, kServer2003, kWindows7, kWindows10};
 
 class Versions : public ::testing::TestWithParam<Version> {
  protected:
@@ -64,7 +64,7 @@ TEST(Version, AKernelHasOneAndADefault) {
 TEST_P(Versions, LimitedQueriesAreEnoughForLimitsAndCountersFromVistaOn) {
   const HANDLE limited = m.with_access(NtCurrentProcess(), PROCESS_QUERY_LIMITED_INFORMATION);
   const HANDLE full = m.with_access(NtCurrentProcess(), PROCESS_QUERY_INFORMATION);
-  const NTSTATUS expected = GetParam() >= k6_1 ? STATUS_SUCCESS : STATUS_ACCESS_DENIED;
+  const NTSTATUS expected = GetParam() >= kWindows7 ? STATUS_SUCCESS : STATUS_ACCESS_DENIED;
   VM_COUNTERS counters{};
   QUOTA_LIMITS limits{};
   EXPECT_EQ(NtQueryInformationProcess(limited, ProcessVmCounters, &counters, sizeof counters, nullptr), expected);
@@ -85,7 +85,7 @@ TEST_P(Versions, PagesHavePrioritiesFromVistaOn) {
       NtQueryVirtualMemory(NtCurrentProcess(), nullptr, MemoryWorkingSetExInformation, &record, sizeof record, nullptr),
       STATUS_SUCCESS);
   EXPECT_EQ(record.u1.VirtualAttributes.Valid, 1U);
-  EXPECT_EQ(record.u1.VirtualAttributes.Priority, GetParam() >= k6_1 ? mm::kNormalPriority : 0);
+  EXPECT_EQ(record.u1.VirtualAttributes.Priority, GetParam() >= kWindows7 ? mm::kNormalPriority : 0);
 }
 
 // reference/nt.md 7.1 and 15; cases/nt/placeholder_status.c.
@@ -95,7 +95,7 @@ TEST_P(Versions, AnUnknownAllocationTypeHasAPlainStatusFromWindows10On) {
     SIZE_T size = kPage;
     return NtAllocateVirtualMemory(NtCurrentProcess(), &base, 0, &size, type, protect);
   };
-  const NTSTATUS expected = GetParam() >= k10_0 ? STATUS_INVALID_PARAMETER : STATUS_INVALID_PARAMETER_5;
+  const NTSTATUS expected = GetParam() >= kWindows10 ? STATUS_INVALID_PARAMETER : STATUS_INVALID_PARAMETER_5;
   for (const ULONG unknown : {0x10U, MEM_RESERVE_PLACEHOLDER, MEM_REPLACE_PLACEHOLDER, MEM_DOS_LIM})
     EXPECT_EQ(allocate(MEM_RESERVE | unknown, PAGE_NOACCESS), expected);
   // Types that are known, and do not go together, have their number in all versions.
@@ -109,7 +109,7 @@ TEST_P(Versions, DecommittingAWholeRegionTellsNoSizeFromWindows10On) {
   SIZE_T size = 0;
   ASSERT_EQ(NtFreeVirtualMemory(NtCurrentProcess(), &base, &size, MEM_DECOMMIT), STATUS_SUCCESS);
   EXPECT_EQ(bits_of(base), kRegion);
-  EXPECT_EQ(size, GetParam() >= k10_0 ? 0 : 16 * kPage);
+  EXPECT_EQ(size, GetParam() >= kWindows10 ? 0 : 16 * kPage);
   size = 2 * kPage;
   ASSERT_EQ(NtFreeVirtualMemory(NtCurrentProcess(), &base, &size, MEM_DECOMMIT), STATUS_SUCCESS);
   EXPECT_EQ(size, 2 * kPage);
