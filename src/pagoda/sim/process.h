@@ -73,7 +73,7 @@ class Process : public Task {
   [[nodiscard]] std::uint64_t checksum() const { return checksum_; }
 
   // At that time: what it waits for beyond it has not happened yet.
-  [[nodiscard]] ProcessSample sample(Time now);
+  [[nodiscard]] ProcessSample sample(Time at);
   [[nodiscard]] ProcessResult result(Time now) const;
 
  private:

@@ -57,7 +57,7 @@ class ImageOpener {
   // What an image is found by: file, name, and what the file is taken for.
   using Key = std::tuple<std::string, std::string, TakeAs>;
 
-  Input<std::shared_ptr<const ImageContents>> read_whole(ImageFile& file, const Key& key);
+  Input<std::shared_ptr<const ImageContents>> read_whole(ImageFile& opened, const Key& key);
   Input<std::shared_ptr<const ImageContents>> from_map(const Key& key, std::shared_ptr<const PageMap> map);
 
   std::map<std::string, std::shared_ptr<const PageMap>> maps_;  // By file.

@@ -10,7 +10,7 @@
 #include "pagoda/base/input_error.h"
 #include "pagoda/sim/image/byte_source.h"
 
-struct z_stream_s;
+struct z_stream_s;  // NOLINT(readability-identifier-naming): zlib's.
 
 namespace pagoda::sim {
 

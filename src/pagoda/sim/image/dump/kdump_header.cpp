@@ -13,7 +13,6 @@ namespace pagoda::sim {
 namespace {
 
 constexpr std::uint32_t kBlockLeast = 4096, kBlockMost = 262144;
-constexpr std::uint64_t kBytesMost = std::uint64_t{1} << 52;  // No processor has more bits of physical addresses.
 constexpr std::size_t kMainHeaderBytes = 0x1d0;
 constexpr std::size_t kSubHeaderBytes = 0x70;
 constexpr std::size_t kVersionAt = 8;

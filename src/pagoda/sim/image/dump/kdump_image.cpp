@@ -54,7 +54,7 @@ class KdumpImage : public MemoryImage {
   Input<> add_run(std::uint64_t first, std::uint64_t count, Missing& missing);
   Input<> check(const PageDescriptor& descriptor, std::uint64_t page) const;
   Input<> warn_of(const Missing& missing, std::uint64_t stored);
-  Input<> load_block(std::uint64_t descriptor);
+  Input<> load_block(std::uint64_t number);
   [[nodiscard]] PageDescriptor descriptor_in(std::span<const std::byte> bytes) const;
   [[nodiscard]] PageCount pages_of_blocks(std::uint64_t blocks) const {
     return PageCount(blocks) * (header_.block_bytes / kPageBytes);
