@@ -394,7 +394,7 @@ TEST_P(ShadowMmus, WithoutWriteProtectionASupervisorWritesWhatUsersMayOnlyRead) 
 }
 
 TEST_P(ShadowMmus, ExecutingNeedsTheRight) {
-  if (!g.mode().has_no_execute) GTEST_SKIP();
+  if (!g.mode().has_no_execute) GTEST_SKIP() << "x86 entries have no right to execute";
   page(root, kVa, 7, kRights | kNoExecute);
   page(root, kNext, 7);
   g.load_root(root, kOne);

@@ -86,7 +86,7 @@ Outcome guard(Context& c) PAGODA_REQUIRES(c.space.lock) {
 
 // Where the page's prototype PTE is, if it has one.
 bool locate_prototype(Context& c, const Vad& vad) PAGODA_REQUIRES(c.space.lock) {
-  const bool points = c.core.codec.kind(c.raw) == PteKind::kPrototype && !c.core.codec.is_lookup_needed(c.raw);
+  const bool points = c.core.codec.points_to_prototype(c.raw);
   if (vad.source != PageSource::kPrototype && !points) return false;
   const LockGuard guard(c.core.pfns.lock);
   if (points && c.core.prototypes.is_clone(c.core.codec.prototype_address(c.raw))) {

@@ -54,8 +54,7 @@ RawPte owner_of(const Core& core, const Processor& cpu, const Vad& vad, Vpn page
     PAGODA_REQUIRES(core.pfns.lock) {
   const PteKind kind = core.codec.kind(raw);
   if (kind != PteKind::kZero && kind != PteKind::kPrototype) return raw;
-  if (kind == PteKind::kPrototype && !core.codec.is_lookup_needed(raw))
-    return peek_prototype(core, cpu, core.codec.prototype_address(raw));
+  if (core.codec.points_to_prototype(raw)) return peek_prototype(core, cpu, core.codec.prototype_address(raw));
   if (vad.source != PageSource::kPrototype) return 0;
   return peek_prototype(core, cpu, vad.control_area->prototype_of(core.codec, vad.section_page_of(page)));
 }

@@ -30,8 +30,6 @@ class Reset : public ::testing::TestWithParam<PteFormat> {
   Status undo(std::uint64_t first, std::uint64_t count) {
     return status_of(t_.space().undo_reset(t_.cpu(), at(first), bytes_of(PageCount(count))));
   }
-  // All frames on standby get a new owner.
-  void repurpose_standby() { t_.reuse_standby(); }
 };
 
 TEST_P(Reset, DirtyPagesAreOldUntilRepurposedAndThenZero) {
@@ -45,7 +43,7 @@ TEST_P(Reset, DirtyPagesAreOldUntilRepurposedAndThenZero) {
   EXPECT_EQ(t_.differences(base_, 8_pages), 0U);
   t_.space().empty_working_set(t_.cpu());
   EXPECT_EQ(t_.check(), "");
-  repurpose_standby();
+  t_.reuse_standby();
   EXPECT_EQ(t_.check(), "");
   for (std::uint64_t i = 0; i < 16; ++i) EXPECT_EQ(t_.get(base_, i), 0U);
   EXPECT_EQ(t_.slots_used(), 0_pages);

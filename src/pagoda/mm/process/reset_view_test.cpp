@@ -45,8 +45,6 @@ class ResetViews : public ::testing::TestWithParam<machine::PteFormat> {
     t.space().empty_working_set(t.cpu());
     other.empty_working_set(t.cpu(1));
   }
-  // All frames on standby get a new owner.
-  void repurpose_standby() { t.reuse_standby(); }
 
   TestMachine t;
   ProcessSpace& other;
@@ -72,7 +70,7 @@ TEST_P(ResetViews, PagesThatNobodyElseMapsAreOldUntilRepurposedAndThenZero) {
   EXPECT_EQ(t.check(), "");
   empty_both();
   EXPECT_EQ(t.count(PageState::kModified), 0_pages);  // There is nothing to write.
-  repurpose_standby();
+  t.reuse_standby();
   EXPECT_EQ(t.check(), "");
   for (std::uint64_t i = 0; i < kPages.value(); ++i) EXPECT_EQ(t.get(there, i, 1), 0U);
   EXPECT_EQ(t.manager().counters().page_file_writes, 0U);
@@ -199,7 +197,7 @@ TEST_P(ResetViews, WhoMayNotWriteCannotReset) {
   ASSERT_TRUE(t.space().protect(t.cpu(), here, bytes_of(4_pages), Protection::kReadOnly));
   t.page_out();
   EXPECT_EQ(reset(here), Status::kSuccess);
-  repurpose_standby();
+  t.reuse_standby();
   for (std::uint64_t i = 0; i < 16; ++i) EXPECT_EQ(t.get(here, i), i < 4 ? i + 1 : 0U);
   EXPECT_EQ(t.check(), "");
 }
@@ -348,7 +346,7 @@ TEST_P(ResetViews, AgreeWithAModelOverManyOperations) {
         if (random.below(2) == 0) t.finish_io();
         break;
       default:
-        repurpose_standby();
+        t.reuse_standby();
         break;
     }
     if (HasFatalFailure()) FAIL() << "operation " << n;

@@ -195,6 +195,10 @@ class PteCodec {
     return (pte & (machine::pte_bits::kValid | soft_bits::kPrototype)) == soft_bits::kPrototype &&
            pte >> slot_shift_ == (is_x86() ? 0xFFFFF : 0xFFFFFFFF);
   }
+  // Whether the entry, a process's, has a `prototype_address`.
+  [[nodiscard]] bool points_to_prototype(RawPte pte) const {
+    return kind(pte) == PteKind::kPrototype && !is_lookup_needed(pte);
+  }
   // The address is a multiple of 8, on x86 less than 128 MB above the start of nonpaged pool or up to 128 MB below its
   // end.
   [[nodiscard]] RawPte subsection(VirtualAddress subsection, Protection protection) const;

@@ -290,6 +290,7 @@ RC_GTEST_PROP(PteCodec, PrototypeRoundTrip, ()) {
   const RawPte pte = codec.prototype(address, p, read_only);
   RC_ASSERT(codec.kind(pte) == PteKind::kPrototype);
   RC_ASSERT(!codec.is_lookup_needed(pte) && !codec.has_slot(pte) && !PteCodec::is_transition(pte));
+  RC_ASSERT(codec.points_to_prototype(pte));
   RC_ASSERT(codec.prototype_address(pte) == address);
   RC_ASSERT(codec.protection(pte) == (is_x86(codec) ? Protection::kNone : p));
   check_with_protection(codec, pte,
@@ -322,6 +323,7 @@ TEST(PteCodec, SmallFormsRoundTripInEveryProtection) {
       const RawPte lookup = codec->lookup_needed(p);
       EXPECT_EQ(codec->kind(lookup), PteKind::kPrototype);
       EXPECT_TRUE(codec->is_lookup_needed(lookup));
+      EXPECT_FALSE(codec->points_to_prototype(lookup));
       EXPECT_EQ(codec->protection(lookup), p);
       EXPECT_EQ(codec->with_protection(codec->lookup_needed(Protection::kReadOnly), p), lookup);
       EXPECT_FALSE(codec->is_lookup_needed(lookup | 1));

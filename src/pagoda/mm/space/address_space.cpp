@@ -76,7 +76,7 @@ bool AddressSpace::is_clone(RawPte raw) const {
     const LockGuard guard(core_.pfns.lock);
     return core_.prototypes.is_clone(core_.pfns.entry(core_.codec.frame(raw)).pte());
   }
-  if (core_.codec.kind(raw) != PteKind::kPrototype || core_.codec.is_lookup_needed(raw)) return false;
+  if (!core_.codec.points_to_prototype(raw)) return false;
   const LockGuard guard(core_.pfns.lock);
   return core_.prototypes.is_clone(core_.codec.prototype_address(raw));
 }
@@ -156,7 +156,7 @@ void AddressSpace::protect_entry(FlushBatch& batch, Vpn page, PhysicalAddress pt
       return;
     }
     // What a fork shares was made private before.
-    PAGODA_CHECK(core_.codec.kind(raw) != PteKind::kPrototype || core_.codec.is_lookup_needed(raw) ||
+    PAGODA_CHECK(!core_.codec.points_to_prototype(raw) ||
                  !core_.prototypes.is_clone(core_.codec.prototype_address(raw)));
     tables_.replace(cpu, pte, core_.codec.with_protection(raw, protection));
     if (PteCodec::is_transition(raw)) core_.pfns.set_protection(core_.codec.frame(raw), protection);

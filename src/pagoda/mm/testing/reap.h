@@ -7,8 +7,9 @@
 
 namespace pagoda::mm::testing {
 
-inline constexpr int kMostReaps = 1000;  // It ends.
+inline constexpr int kMostReaps = 1000;  // Dies after so many: it does not end.
 
+// Moves the processor's clock. Requires: no lock of the manager.
 inline void reap(MemoryManager& manager, Processor& cpu) {
   SystemThread& reaper = *manager.system_threads().front();
   PAGODA_CHECK(reaper.name() == "segment reaper");
