@@ -75,6 +75,51 @@ TEST_F(Cli, OutputsOntoEachOtherAreRefused) {
   EXPECT_EQ(run("run s.toml --json /dev/null --report /dev/null").status, 0);
 }
 
+TEST_F(Cli, EveryCommandTakesADashForStandardOutput) {
+  write("raw", std::string(3 << 12, 'x') + std::string(1 << 12, '\0'));
+  const Ran info = run("image info --raw raw --json -");
+  EXPECT_EQ(info.status, 0) << info.error;
+  EXPECT_EQ(nlohmann::json::parse(info.out)["groups"][0]["images"][0]["alone"]["pages"], 4);  // And nothing else.
+  EXPECT_EQ(shell("\"$PAGODA\" image make --raw raw -o - | cmp - raw").status, 0);
+  write("lines", "0x1000 R\n0x2000 W\n0x1000 R\n");
+  for (const char* name : {"-", "/dev/stdout"}) {
+    EXPECT_EQ(shell(fmt::format("\"$PAGODA\" trace import lines -o {} > t.zst", name)).status, 0) << name;
+    const Ran shown = run("trace info --json t.zst");
+    EXPECT_EQ(nlohmann::json::parse(shown.out)["references"], 3) << name << shown.error;
+  }
+  EXPECT_EQ(shell("cat lines | \"$PAGODA\" trace import - -o - | cmp - t.zst").status, 0);
+  expect_refused("trace record -o - -- true", {"-: ", "give -o the name of a file"});
+  EXPECT_EQ(files(), (std::set<std::string>{"desk/raw", "desk/lines", "desk/t.zst"}));
+}
+
+TEST_F(Cli, EveryCommandSparesWhatItReads) {
+  write("raw", std::string(1 << 12, 'x'));
+  write("lines", "0x1000 R\n0x2000 W\n");
+  std::filesystem::create_hard_link(file("raw"), file("hard"));
+  std::filesystem::create_symlink("lines", file("link"));
+  expect_refused("image info --raw raw --json hard", {"hard", "--json", "name another file"});
+  expect_refused("image make --raw raw -o ./raw", {"./raw", "--output", "name another file"});
+  expect_refused("trace import lines -o link", {"link", "--output", "name another file"});
+  expect_ended("\"$PAGODA\" trace import - -o lines <lines", 2, {"lines", "--output", "name another file"});
+  expect_refused("image info --raw raw --json ''", {"--json", "name a file"});
+  EXPECT_EQ(slurp(file("raw")), std::string(1 << 12, 'x'));
+  EXPECT_EQ(slurp(file("lines")), "0x1000 R\n0x2000 W\n");
+}
+
+// Its input was right: what fails is the work.
+TEST_F(Cli, AnOutputThatDoesNotFitIsStatus1) {
+  write("raw", std::string(1 << 20, 'x'));
+  write("old", "old");
+  std::string lines;
+  for (int i = 0; i < 200'000; ++i) lines += fmt::format("{:#x} R\n", (i * 2'654'435'761U % 1'000'003U) << 12U);
+  write("lines", lines);
+  expect_ended("ulimit -f 64; \"$PAGODA\" image make --raw raw -o old", 1, {"old: cannot write", "File too large"});
+  expect_ended("ulimit -f 64; \"$PAGODA\" trace import lines -o old", 1, {"old: cannot write", "File too large"});
+  for (const char* command : {"image info --raw raw --json -", "image make --raw raw -o -", "trace import lines -o -"})
+    expect_ended(fmt::format("\"$PAGODA\" {} >/dev/full", command), 1, {"standard output: cannot write"});
+  EXPECT_EQ(slurp(file("old")), "old");
+}
+
 TEST_F(Cli, AFailedWriteOfStandardOutputIsStatus1) {
   write("s.toml", kSmall);
   for (const char* arguments : {"--help", "--version", "run --help", "run s.toml", "run s.toml --json -"})

@@ -495,11 +495,13 @@ typedef struct _SECTION_IMAGE_INFORMATION {
   USHORT DllCharacteristics;
   USHORT Machine;
   BOOLEAN ImageContainsCode;
-  UCHAR ImageFlags;
+  UCHAR ImageFlags; /* SECTION_IMAGE_MAPPED_FLAT, or zero. */
   ULONG LoaderFlags;
   ULONG ImageFileSize;
   ULONG CheckSum;
 } SECTION_IMAGE_INFORMATION, *PSECTION_IMAGE_INFORMATION;
+/* The bit field ImageMappedFlat: aligned to less than a page. */
+#define SECTION_IMAGE_MAPPED_FLAT 0x8U
 
 NTSTATUS NtCreateSection(PHANDLE SectionHandle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes,
                          PLARGE_INTEGER MaximumSize, ULONG SectionPageProtection, ULONG AllocationAttributes,

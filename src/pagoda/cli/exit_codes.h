@@ -19,10 +19,10 @@ inline constexpr int kExitBadInput = 2;
 // Says something about a failure; if even that cannot be said, the exit status does.
 inline void complain(std::string_view message) { std::fputs(fmt::format("pagoda: {}\n", message).c_str(), stderr); }
 
-// Says what is wrong with the input, and returns the exit status for that.
+// Says what is wrong with the input, or what failed, and returns the exit status for that.
 inline int refuse(const InputError& error) {
   complain(error.message);
-  return kExitBadInput;
+  return error.failed ? kExitFailed : kExitBadInput;
 }
 
 // Says what went wrong with the work itself, and returns the exit status for that.

@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <cstdio>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -16,6 +18,7 @@
 #include "pagoda/base/status.h"
 #include "pagoda/base/units.h"
 #include "pagoda/cli/exit_codes.h"
+#include "pagoda/cli/outputs.h"
 #include "pagoda/report/json.h"
 #include "pagoda/report/text.h"
 #include "pagoda/report/write_file.h"
@@ -74,7 +77,7 @@ struct Group {
 struct InfoArguments {
   std::vector<std::string> files;
   std::vector<std::string> only;
-  std::string json;
+  std::optional<std::string> json;
   bool raw = false;
 };
 
@@ -179,7 +182,10 @@ report::Json to_json(const Group& group, const std::vector<sim::ImageRow>& rows)
 }
 
 Input<> show_info(const InfoArguments& arguments) {
-  if (!arguments.json.empty()) PAGODA_TRY(report::check_writable(arguments.json));
+  std::vector<Output> outputs;
+  if (arguments.json) outputs.push_back({"--json", *arguments.json});
+  PAGODA_TRY(check_outputs(outputs, arguments.files));
+  PAGODA_TRY(prepare_outputs(outputs));
   const auto groups = PAGODA_TRY(read_groups(arguments.files, take_as(arguments.raw)));
   PAGODA_TRY(check_names(groups, arguments.only));
   report::Json json = {{"schema", kSchema}, {"version", kSchemaVersion}, {"groups", report::Json::array()}};
@@ -188,11 +194,12 @@ Input<> show_info(const InfoArguments& arguments) {
     shown.emplace_back(&group, sim::image_figures(group.map, chosen(group.map, arguments.only)));
     json["groups"].push_back(to_json(group, shown.back().second));
   }
-  if (!arguments.json.empty()) PAGODA_TRY(report::write_file(arguments.json, report::json_text(json)));
+  for (const auto& [group, rows] : shown) print_warnings(*group, rows);
+  if (arguments.json) PAGODA_TRY(report::write_file(*arguments.json, report::json_text(json)));
+  if (take_standard_output(outputs)) return {};
   for (const auto& [group, rows] : shown) {
     if (group != shown.front().first) fmt::print("\n");
     print_group(*group, rows);
-    print_warnings(*group, rows);
   }
   print_legend();
   return {};
@@ -208,7 +215,9 @@ struct MakeArguments {
 };
 
 Input<> make_image(const MakeArguments& arguments) {
-  PAGODA_TRY(report::check_writable(arguments.output));
+  const Output output{"--output", arguments.output};
+  PAGODA_TRY(check_outputs(std::span(&output, 1), std::span(&arguments.file, 1)));
+  PAGODA_TRY(prepare_outputs(std::span(&output, 1)));
   sim::ImageOpener opener;
   const auto image = PAGODA_TRY(opener.open(arguments.file, arguments.name, take_as(arguments.raw)));
   const std::uint64_t pages = image->pages().value();
@@ -240,7 +249,9 @@ void add_image_info(CLI::App& image, int& exit_code) {
       ->expected(1)
       ->take_all()
       ->type_name("NAME,...");
-  command->add_option("--json", arguments->json, "Write the figures as JSON, too")->type_name("FILE.json");
+  command->add_option("--json", arguments->json, "Write the figures as JSON; - is standard output")
+      ->type_name("FILE.json")
+      ->check(check_file_name);
   command->callback([arguments, &exit_code] {
     if (const Input<> done = show_info(*arguments); !done) exit_code = refuse(done.error());
   });
@@ -252,7 +263,10 @@ void add_make(CLI::App& image, int& exit_code) {
   command->add_option("file", arguments->file, "A page map, or whole images")->required()->type_name("FILE");
   command->add_option("name", arguments->name, "The image in it; not needed if there is one only")->type_name("NAME");
   command->add_flag("--raw", arguments->raw, kRawHelp);
-  command->add_option("-o,--output", arguments->output, "The raw image to write")->required()->type_name("FILE");
+  command->add_option("-o,--output", arguments->output, "The raw image to write; - is standard output")
+      ->required()
+      ->type_name("FILE")
+      ->check(check_file_name);
   command->callback([arguments, &exit_code] {
     if (const Input<> done = make_image(*arguments); !done) exit_code = refuse(done.error());
   });

@@ -11,6 +11,10 @@
 
 namespace pagoda::cli {
 
+std::string check_file_name(const std::string& name) {
+  return name.empty() ? "name a file, or - for standard output" : "";
+}
+
 Input<> check_outputs(std::span<const Output> outputs, std::span<const std::string> inputs) {
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     const Output& output = outputs[i];
@@ -21,7 +25,9 @@ Input<> check_outputs(std::span<const Output> outputs, std::span<const std::stri
             fmt::format("{}: named for {} and for {}; name two files", output.file, other.option, output.option));
     }
     for (const std::string& input : inputs) {
-      if (report::is_same_file(output.file, input))
+      // A dash is standard input here, which may be the terminal that standard output is.
+      if (input == "-" && report::is_standard_output(output.file)) continue;
+      if (report::is_same_file(output.file, input == "-" ? "/dev/stdin" : input))
         return bad_input(fmt::format("{}: {} would overwrite \"{}\", which is read; name another file", output.file,
                                      output.option, input));
     }

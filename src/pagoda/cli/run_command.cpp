@@ -83,11 +83,6 @@ std::string check_whole_number(const std::string& text, std::uint64_t least) {
   return fmt::format("\"{}\" is not a whole number from {} to {}", text, least, kMost);
 }
 
-// CLI11 takes an option without a name for one that was not given. Returns what is wrong.
-std::string check_file_name(const std::string& name) {
-  return name.empty() ? "name a file, or - for standard output" : "";
-}
-
 std::vector<Output> outputs_of(const RunArguments& arguments) {
   std::vector<Output> outputs;
   if (arguments.json) outputs.push_back({"--json", *arguments.json});

@@ -13,10 +13,13 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <iterator>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -25,7 +28,9 @@
 #include "pagoda/base/status.h"
 #include "pagoda/base/units.h"
 #include "pagoda/cli/exit_codes.h"
+#include "pagoda/cli/outputs.h"
 #include "pagoda/report/text.h"
+#include "pagoda/report/write_file.h"
 #include "pagoda/sim/trace/foreign/decompressed_file.h"
 #include "pagoda/sim/trace/foreign/foreign_formats.h"
 #include "pagoda/sim/trace/foreign/foreign_import.h"
@@ -41,6 +46,7 @@ namespace pagoda::cli {
 
 namespace {
 
+constexpr std::size_t kCopiedAtOnce = 1 << 20;
 constexpr std::size_t kRangesShown = 8;
 constexpr std::size_t kBarWidth = 40;
 
@@ -79,9 +85,36 @@ std::string in_short(const sim::TraceInfo& info) {
                      report::grouped(info.records), report::grouped(info.pages.value()), mebibytes(info.pages));
 }
 
+// A trace for as long as it is looked at or copied.
+class TemporaryTrace {
+ public:
+  static Input<TemporaryTrace> create() {
+    std::string name = (std::filesystem::temp_directory_path() / "pagoda-trace-XXXXXX").string();
+    if (mkdtemp(name.data()) == nullptr)
+      return bad_input(
+          fmt::format("{}: cannot be made: {}; set TMPDIR to a folder with room", name, std::strerror(errno)));
+    return TemporaryTrace(std::move(name));
+  }
+  ~TemporaryTrace() {
+    std::error_code left_there;
+    if (!folder_.empty()) std::filesystem::remove_all(folder_, left_there);
+  }
+  TemporaryTrace(TemporaryTrace&& other) noexcept : folder_(std::exchange(other.folder_, {})) {}
+  TemporaryTrace& operator=(TemporaryTrace&&) = delete;
+
+  [[nodiscard]] std::string path() const { return folder_ + "/trace.vmpt.zst"; }
+
+ private:
+  explicit TemporaryTrace(std::string folder) : folder_(std::move(folder)) {}
+
+  std::string folder_;
+};
+
 // --- record ---
 
 int run_record(const sim::RecordOptions& options) {
+  if (report::is_standard_output(options.output))
+    return refuse({fmt::format("{}: is where the program writes; give -o the name of a file", options.output)});
   const Input<sim::RecordOutcome> outcome = sim::record_program(options);
   if (!outcome) return refuse(outcome.error());
   fmt::print(stderr, "pagoda: {}: {}; {} ended with status {}\n", options.output, in_short(outcome->info),
@@ -141,25 +174,43 @@ Input<sim::TraceInfo> import_foreign(sim::DecompressedFile& file, const std::str
   return std::move(trace->info);
 }
 
-Input<sim::TraceInfo> rewrite(const ImportOptions& options) {
+Input<sim::TraceInfo> rewrite(const ImportOptions& options, const std::string& path) {
   if (options.input == "-")
     return bad_input("standard input: is a page trace, which is written again from a file only; give its name");
   sim::TraceReader reader = PAGODA_TRY(sim::TraceReader::open(options.input));
   sim::TraceWriterOptions writer_options{.program = options.program, .level = options.level};
   writer_options.window = std::max<std::uint64_t>(options.window, 1);
-  return sim::rewrite_trace(reader, options.output, writer_options);
+  return sim::rewrite_trace(reader, path, writer_options);
 }
 
-Input<sim::TraceInfo> import_any(const ImportOptions& options) {
+// Writes the trace to `path`, a regular file.
+Input<sim::TraceInfo> import_to(const std::string& path, const ImportOptions& options) {
   sim::DecompressedFile file = PAGODA_TRY(sim::DecompressedFile::open(options.input));
-  if (sim::is_page_trace(file) && options.foreign.format.empty()) return rewrite(options);
-  std::error_code not_there;
-  if (std::filesystem::equivalent(options.input, options.output, not_there))
-    return bad_input(
-        fmt::format("{}: would be overwritten with what is made of it; give -o another name", file.name()));
+  if (sim::is_page_trace(file) && options.foreign.format.empty()) return rewrite(options, path);
+  const Output output{"--output", options.output};
+  PAGODA_TRY(check_outputs(std::span(&output, 1), std::span(&options.input, 1)));
   sim::TraceWriterOptions writer_options{.program = options.program, .level = options.level};
   writer_options.window = options.window == 0 ? sim::RecordOptions().window : options.window;
-  return import_foreign(file, options.output, writer_options, options.foreign);
+  return import_foreign(file, path, writer_options, options.foreign);
+}
+
+Input<> copy_trace(const std::string& from, const std::string& to) {
+  std::ifstream file(from, std::ios::binary);
+  std::string part(kCopiedAtOnce, '\0');
+  return report::write_file_in_parts(to, [&] {
+    file.read(part.data(), static_cast<std::streamsize>(part.size()));
+    return std::string_view(part).substr(0, static_cast<std::size_t>(file.gcount()));
+  });
+}
+
+// The beginning of a trace is known when its end is: what flows away gets a copy.
+Input<sim::TraceInfo> import_any(const ImportOptions& options) {
+  if (!report::is_standard_output(options.output)) return import_to(options.output, options);
+  PAGODA_TRY(report::check_writable(options.output));
+  const TemporaryTrace made = PAGODA_TRY(TemporaryTrace::create());
+  auto info = PAGODA_TRY(import_to(made.path(), options));
+  PAGODA_TRY(copy_trace(made.path(), options.output));
+  return info;
 }
 
 int run_import(const ImportOptions& options) {
@@ -255,31 +306,6 @@ void print_json(const std::string& path, const sim::TraceInfo& info, const std::
   fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
 }
 
-// A trace that was made of another tool's, for as long as it is looked at.
-class TemporaryTrace {
- public:
-  static Input<TemporaryTrace> create() {
-    std::string name = (std::filesystem::temp_directory_path() / "pagoda-trace-XXXXXX").string();
-    if (mkdtemp(name.data()) == nullptr)
-      return bad_input(
-          fmt::format("{}: cannot be made: {}; set TMPDIR to a folder with room", name, std::strerror(errno)));
-    return TemporaryTrace(std::move(name));
-  }
-  ~TemporaryTrace() {
-    std::error_code left_there;
-    if (!folder_.empty()) std::filesystem::remove_all(folder_, left_there);
-  }
-  TemporaryTrace(TemporaryTrace&& other) noexcept : folder_(std::exchange(other.folder_, {})) {}
-  TemporaryTrace& operator=(TemporaryTrace&&) = delete;
-
-  [[nodiscard]] std::string path() const { return folder_ + "/trace.vmpt.zst"; }
-
- private:
-  explicit TemporaryTrace(std::string folder) : folder_(std::move(folder)) {}
-
-  std::string folder_;
-};
-
 struct OpenedTrace {
   sim::TraceReader reader;
   const char* form;
@@ -345,7 +371,10 @@ void add_import(CLI::App& trace, int& exit_code) {
   const auto options = std::make_shared<ImportOptions>();
   command->add_option("input", options->input, "What a tool recorded, or a trace; - is standard input")
       ->capture_default_str();
-  command->add_option("-o,--output", options->output, "The trace to write")->required()->type_name("FILE");
+  command->add_option("-o,--output", options->output, "The trace to write; - is standard output")
+      ->required()
+      ->type_name("FILE")
+      ->check(check_file_name);
   command->add_option("-k,--window", options->window, "Exact for memories of at least so many frames (new: 64)")
       ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{sim::TraceReducer::kWindowMax}))
       ->type_name("PAGES");

@@ -206,6 +206,7 @@ TEST_P(ImageSections, QueriesTellWhetherThereIsCodeAndWhetherItIsForDotNet) {
   data.section_alignment = data.file_alignment = 0x200;
   const HANDLE flat = section(open(data.build(), "flat"));
   EXPECT_EQ(image(flat).ImageContainsCode, 1U);
+  EXPECT_EQ(image(of_plain).ImageFlags, 0U);
   EXPECT_EQ(m.check(), "");
 }
 

@@ -156,7 +156,7 @@ ULONG attributes_of(const mm::Section& section) {
   return out;
 }
 
-SECTION_IMAGE_INFORMATION image_information(const mm::Section& section) {
+SECTION_IMAGE_INFORMATION image_information(const Kernel& kernel, const mm::Section& section) {
   const mm::ImageLayout& image = *section.image();
   SECTION_IMAGE_INFORMATION info{};
   info.TransferAddress = pointer_to(image.base + image.entry_point);
@@ -169,6 +169,7 @@ SECTION_IMAGE_INFORMATION image_information(const mm::Section& section) {
   info.DllCharacteristics = image.dll_characteristics;
   info.Machine = static_cast<USHORT>(image.machine);
   info.ImageContainsCode = image.contains_code ? 1 : 0;
+  if (kernel.has(Difference::kImageFlags) && image.is_flat()) info.ImageFlags = SECTION_IMAGE_MAPPED_FLAT;
   info.LoaderFlags = image.has_com_descriptor ? 1 : 0;
   info.ImageFileSize = static_cast<ULONG>(section.control_area().file()->size().value());
   info.CheckSum = image.checksum;
@@ -193,7 +194,7 @@ Result<> query_section(const SectionQuery& request, SECTION_INFORMATION_CLASS wh
   const mm::Section& section = object->section();
   if (what == SectionImageInformation) {
     PAGODA_TRY(require(section.image() != nullptr, Status::kSectionNotImage));
-    const SECTION_IMAGE_INFORMATION info = image_information(section);
+    const SECTION_IMAGE_INFORMATION info = image_information(caller->kernel(), section);
     std::memcpy(request.out, &info, sizeof info);
     if (request.written != nullptr) *request.written = sizeof info;
     return {};

@@ -24,6 +24,7 @@ enum class Version : std::uint16_t {
 enum class Difference : std::uint8_t {
   kLimitedQueries,          // PROCESS_QUERY_LIMITED_INFORMATION is enough to ask for limits and counters.
   kPagePriorities,          // Pages have priorities, and queries tell them.
+  kImageFlags,              // SECTION_IMAGE_INFORMATION has ImageFlags.
   kPlainUnknownType,        // A type that NtAllocateVirtualMemory does not know is INVALID_PARAMETER, not _5.
   kDecommitOfAllTellsNone,  // Decommitting a whole region by size 0 gives back size 0, not the region's.
 };
@@ -36,6 +37,7 @@ struct DifferenceRow {
 inline constexpr auto kDifferences = std::to_array<DifferenceRow>({
     {Difference::kLimitedQueries, Version::kWindows7},           // Vista.
     {Difference::kPagePriorities, Version::kWindows7},           // Vista.
+    {Difference::kImageFlags, Version::kWindows7},               // Vista.
     {Difference::kPlainUnknownType, Version::kWindows10},        // 10 1803.
     {Difference::kDecommitOfAllTellsNone, Version::kWindows10},  // 10 1809.
 });

@@ -5,6 +5,8 @@
 
 #include <array>
 
+#include "pagoda/mm/testing/pe_builder.h"
+#include "pagoda/nt/testing/nt_directory.h"
 #include "pagoda/nt/testing/nt_machine.h"
 
 namespace pagoda::nt {
@@ -19,7 +21,8 @@ constexpr std::array kVersions{kWindows2000, kServer2003, kWindows7, kWindows10}
 
 class Versions : public ::testing::TestWithParam<Version> {
  protected:
-  NtMachine m{{.version = GetParam()}};
+  const testing::NtDirectory directory_;  // Outlives the machine.
+  NtMachine m{{.directory = directory_.path(), .version = GetParam()}};
 };
 INSTANTIATE_TEST_SUITE_P(All, Versions, ::testing::ValuesIn(kVersions));
 
@@ -86,6 +89,23 @@ TEST_P(Versions, PagesHavePrioritiesFromVistaOn) {
       STATUS_SUCCESS);
   EXPECT_EQ(record.u1.VirtualAttributes.Valid, 1U);
   EXPECT_EQ(record.u1.VirtualAttributes.Priority, GetParam() >= kWindows7 ? mm::kNormalPriority : 0);
+}
+
+// The public record: ImageFlags stands where older ones have a byte of padding.
+TEST_P(Versions, ImageFlagsAreToldFromVistaOn) {
+  mm::testing::PeBuilder pe(mm::PeFormat::kPe32Plus);
+  pe.section_alignment = pe.file_alignment = 0x200;
+  pe.add({.name = ".data", .flags = mm::testing::kPeData, .bytes = mm::testing::pe_bytes(0x200, 1)});
+  directory_.write("flat", pe.build());
+  HANDLE file = nullptr;
+  ASSERT_EQ(testing::open_file(file, u"\\flat", FILE_READ_DATA | FILE_EXECUTE), STATUS_SUCCESS);
+  HANDLE section = nullptr;
+  ASSERT_EQ(NtCreateSection(&section, SECTION_ALL_ACCESS, nullptr, nullptr, PAGE_READONLY, SEC_IMAGE, file),
+            STATUS_SUCCESS);
+  SECTION_IMAGE_INFORMATION info{};
+  ASSERT_EQ(NtQuerySection(section, SectionImageInformation, &info, sizeof info, nullptr), STATUS_SUCCESS);
+  EXPECT_EQ(info.ImageFlags, GetParam() >= kWindows7 ? SECTION_IMAGE_MAPPED_FLAT : 0);
+  EXPECT_EQ(m.check(), "");
 }
 
 // reference/nt.md 7.1 and 15; cases/nt/placeholder_status.c.

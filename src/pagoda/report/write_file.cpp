@@ -23,10 +23,13 @@ namespace {
 namespace fs = std::filesystem;
 using NextPart = std::function<std::string_view()>;
 
-std::unexpected<InputError> failed(const fs::path& path, int error) {
+std::string cannot_write(const fs::path& path, int error) {
   const std::string name = is_standard_output(path) ? "standard output" : path.string();
-  return bad_input(fmt::format("{}: cannot write: {}", name, std::strerror(error)));
+  return fmt::format("{}: cannot write: {}", name, std::strerror(error));
 }
+
+std::unexpected<InputError> failed(const fs::path& path, int error) { return failed_work(cannot_write(path, error)); }
+std::unexpected<InputError> refused(const fs::path& path, int error) { return bad_input(cannot_write(path, error)); }
 
 // Gives 0 or an errno.
 int write_all(int descriptor, const NextPart& next_part) {
@@ -183,19 +186,19 @@ bool is_same_file(const fs::path& one, const fs::path& other) {
 Input<> check_writable(const fs::path& path) {
   if (is_standard_output(path)) {
     const int flags = ::fcntl(STDOUT_FILENO, F_GETFL);
-    if (flags < 0) return failed(path, errno);
-    return (flags & O_ACCMODE) == O_RDONLY ? failed(path, EBADF) : Input<>{};
+    if (flags < 0) return refused(path, errno);
+    return (flags & O_ACCMODE) == O_RDONLY ? refused(path, EBADF) : Input<>{};
   }
   const fs::path target = target_of(path);
   if (is_special(target)) {
     std::error_code error;
-    if (fs::is_directory(target, error)) return failed(path, EISDIR);
-    return ::access(target.c_str(), W_OK) == 0 ? Input<>{} : failed(path, errno);
+    if (fs::is_directory(target, error)) return refused(path, EISDIR);
+    return ::access(target.c_str(), W_OK) == 0 ? Input<>{} : refused(path, errno);
   }
-  if (!target.has_filename()) return failed(path, EISDIR);
+  if (!target.has_filename()) return refused(path, EISDIR);
   fs::path temporary = temporary_beside(target);
   const int descriptor = open_temporary(temporary);
-  if (descriptor < 0) return failed(path, errno);
+  if (descriptor < 0) return refused(path, errno);
   const OpenFile probe(descriptor, std::move(temporary));
   return {};
 }

@@ -208,7 +208,7 @@ Input<RecordOutcome> record_program(const RecordOptions& options) {
     return std::unexpected(reader.error());
   }
   if (std::rename(unfinished.path().c_str(), output.c_str()) != 0) {
-    return bad_input(fmt::format("{}: cannot write: {}; give another place", options.output, std::strerror(errno)));
+    return failed_work(fmt::format("{}: cannot write: {}; give another place", options.output, std::strerror(errno)));
   }
   return RecordOutcome{WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status), reader->info()};
 }

@@ -29,6 +29,13 @@ InputError io_error(const std::string& path, std::string_view what) {
   return {fmt::format("{}: {}: {}; give a place that can be written", path, what, std::strerror(errno))};
 }
 
+// The place could be written before.
+InputError write_error(const std::string& path, std::string_view what) {
+  InputError error = io_error(path, what);
+  error.failed = true;
+  return error;
+}
+
 // A new file beside `path`; its name goes to `name`. Ordinary permissions, unlike mkstemp's.
 int open_temporary(const std::string& path, std::string& name) {
   for (int attempt = 0; attempt < 100; ++attempt) {
@@ -105,7 +112,7 @@ struct TraceWriter::Spool {
         return;
       }
       if (!write_all(fd, std::span(out).first(to.pos))) {
-        error = io_error(path, "cannot write the records");
+        error = write_error(path, "cannot write the records");
         return;
       }
       if (directive == ZSTD_e_continue ? in.pos == in.size : left == 0) return;
@@ -189,25 +196,25 @@ Input<TraceInfo> TraceWriter::publish(std::string ending) {
   frame.resize(length);
 
   TemporaryFile file(path_);
-  if (file.fd() < 0) return std::unexpected(io_error(path_, "cannot create a file there"));
+  if (file.fd() < 0) return std::unexpected(write_error(path_, "cannot create a file there"));
   format::SealHasher hasher;
   const auto put = [&](std::span<const std::uint8_t> bytes) {
     hasher.update(bytes);
     return write_all(file.fd(), bytes);
   };
-  if (!put(as_bytes(frame))) return std::unexpected(io_error(path_, "cannot write"));
+  if (!put(as_bytes(frame))) return std::unexpected(write_error(path_, "cannot write"));
   for (off_t at = 0;;) {
     const ssize_t n = pread(spool_->fd, spool_->out.data(), spool_->out.size(), at);
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return std::unexpected(io_error(path_, "cannot read the records back"));
+    if (n < 0) return std::unexpected(write_error(path_, "cannot read the records back"));
     if (n == 0) break;
     at += n;
     if (!put(std::span(spool_->out).first(static_cast<std::size_t>(n)))) {
-      return std::unexpected(io_error(path_, "cannot write"));
+      return std::unexpected(write_error(path_, "cannot write"));
     }
   }
   if (!write_all(file.fd(), hasher.seal()) || !file.rename_to(path_)) {
-    return std::unexpected(io_error(path_, "cannot write"));
+    return std::unexpected(write_error(path_, "cannot write"));
   }
   return info;
 }

@@ -17,12 +17,12 @@ namespace pagoda::sim {
 // in parts. Memory: a buffer. Fails with one line: the bitmap is cut.
 template <class Visit>
 Input<> for_each_bit_run(const StoredBytes& file, std::uint64_t at, std::uint64_t bits, const Visit& visit) {
-  constexpr std::uint64_t kPartBytes = 1 << 20;
+  constexpr std::uint64_t kBitmapPartBytes = 1 << 20;
   const std::uint64_t size = parts_of(bits, 8);
   if (sum_or_most(at, size) > file.size()) return file.damaged("cut: the bitmap of its pages is not all in it");
-  for (std::uint64_t done = 0; done < size; done += kPartBytes) {
+  for (std::uint64_t done = 0; done < size; done += kBitmapPartBytes) {
     const auto part =
-        PAGODA_TRY(file.read_all(at + done, std::min(kPartBytes, size - done), "the bitmap of its pages"));
+        PAGODA_TRY(file.read_all(at + done, std::min(kBitmapPartBytes, size - done), "the bitmap of its pages"));
     std::uint64_t first = 0, count = 0;
     const std::uint64_t end = std::min<std::uint64_t>(part.size() * 8, bits - done * 8);
     for (std::uint64_t bit = 0; bit < end; ++bit) {
