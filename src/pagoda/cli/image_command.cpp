@@ -185,7 +185,7 @@ Input<> show_info(const InfoArguments& arguments) {
   std::vector<Output> outputs;
   if (arguments.json) outputs.push_back({"--json", *arguments.json});
   PAGODA_TRY(check_outputs(outputs, arguments.files));
-  PAGODA_TRY(prepare_outputs(outputs));
+  for (const Output& output : outputs) PAGODA_TRY(report::check_writable(output.file));
   const auto groups = PAGODA_TRY(read_groups(arguments.files, take_as(arguments.raw)));
   PAGODA_TRY(check_names(groups, arguments.only));
   report::Json json = {{"schema", kSchema}, {"version", kSchemaVersion}, {"groups", report::Json::array()}};
@@ -217,7 +217,7 @@ struct MakeArguments {
 Input<> make_image(const MakeArguments& arguments) {
   const Output output{"--output", arguments.output};
   PAGODA_TRY(check_outputs(std::span(&output, 1), std::span(&arguments.file, 1)));
-  PAGODA_TRY(prepare_outputs(std::span(&output, 1)));
+  PAGODA_TRY(report::check_writable(output.file));
   sim::ImageOpener opener;
   const auto image = PAGODA_TRY(opener.open(arguments.file, arguments.name, take_as(arguments.raw)));
   const std::uint64_t pages = image->pages().value();
@@ -231,7 +231,8 @@ Input<> make_image(const MakeArguments& arguments) {
   }));
   for (const std::string& warning : opener.warnings())
     fmt::print(stderr, "pagoda: warning: {}: {}\n", arguments.file, warning);
-  fmt::print(stderr, "pagoda: {}: {}, {} pages\n", arguments.output, image->describe(), report::grouped(pages));
+  fmt::print(stderr, "pagoda: {}: {}, {} pages\n", shown_name(arguments.output), image->describe(),
+             report::grouped(pages));
   return {};
 }
 

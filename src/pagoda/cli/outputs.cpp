@@ -15,6 +15,8 @@ std::string check_file_name(const std::string& name) {
   return name.empty() ? "name a file, or - for standard output" : "";
 }
 
+std::string shown_name(const std::string& file) { return report::is_standard_output(file) ? "standard output" : file; }
+
 Input<> check_outputs(std::span<const Output> outputs, std::span<const std::string> inputs) {
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     const Output& output = outputs[i];

@@ -17,6 +17,9 @@ struct Output {
 // CLI11 takes an option without a name for one that was not given. Returns what is wrong, if anything is.
 std::string check_file_name(const std::string& name);
 
+// How messages call the file.
+std::string shown_name(const std::string& file);
+
 // Refuses outputs that are one file, or one of those that the command reads, by whatever names. /dev/null may be any
 // number of them.
 Input<> check_outputs(std::span<const Output> outputs, std::span<const std::string> inputs);

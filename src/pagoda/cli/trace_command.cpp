@@ -216,7 +216,7 @@ Input<sim::TraceInfo> import_any(const ImportOptions& options) {
 int run_import(const ImportOptions& options) {
   const Input<sim::TraceInfo> info = import_any(options);
   if (!info) return refuse(info.error());
-  fmt::print(stderr, "pagoda: {}: {}\n", options.output, in_short(*info));
+  fmt::print(stderr, "pagoda: {}: {}\n", shown_name(options.output), in_short(*info));
   return 0;
 }
 

@@ -101,7 +101,7 @@ TEST_F(TraceCommand, ImportDoesNotOverwriteItsInput) {
   for (const char* output : {"in.txt", "link.txt"}) {
     const Ran refused = run({"trace", "import", file("in.txt"), "-o", file(output)});
     EXPECT_EQ(refused.status, 2);
-    EXPECT_THAT(refused.error, HasSubstr("give -o another name"));
+    EXPECT_THAT(refused.error, HasSubstr("name another file"));
   }
   std::ifstream in(file("in.txt"));
   std::string line;
