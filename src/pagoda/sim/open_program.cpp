@@ -6,6 +6,7 @@
 #include <variant>
 
 #include "pagoda/base/status.h"
+#include "pagoda/sim/demand_program.h"
 #include "pagoda/sim/generator.h"
 #include "pagoda/sim/image_program.h"
 #include "pagoda/sim/trace_program.h"
@@ -23,6 +24,9 @@ struct Opener {
   }
   Input<std::unique_ptr<Program>> operator()(const GeneratorConfig& config) const {
     return make_generator(config, seed);
+  }
+  Input<std::unique_ptr<Program>> operator()(const DemandConfig& config) const {
+    return make_demand_program(config, seed);
   }
   Input<std::unique_ptr<Program>> operator()(const ImageProgramConfig& config) const {
     auto contents = PAGODA_TRY(images.open(config.image.file, config.image.name, config.image.as));

@@ -118,6 +118,7 @@ bool Process::start(machine::SimProcessor& cpu) {
     result_.working_set_minimum = space_->working_set().limits().minimum;
     result_.working_set_maximum = space_->working_set().limits().maximum;
   }
+  started_ = cpu.now();
   return true;
 }
 
@@ -154,6 +155,7 @@ Status Process::fill(machine::SimProcessor& cpu, std::uint32_t page) {
 }
 
 Status Process::execute(machine::SimProcessor& cpu, const Operation& operation) {
+  if (operation.kind == Operation::Kind::kFree) return give_back(cpu, operation.page);
   if (filling_) {
     if (const Status status = fill(cpu, operation.page); status != Status::kSuccess) return status;
     filling_ = false;
@@ -179,6 +181,21 @@ Status Process::execute(machine::SimProcessor& cpu, const Operation& operation) 
   return Status::kSuccess;
 }
 
+// Its contents are gone, and its next touch is a first one again.
+Status Process::give_back(machine::SimProcessor& cpu, std::uint32_t page) {
+  if (const auto gone = space_->discard(cpu, {memory_.address(page).vpn(), 1_pages}); !gone) return gone.error();
+  memory_.forget(page);
+  return Status::kSuccess;
+}
+
+bool Process::sleeps(const machine::SimProcessor& cpu, const Operation& operation) {
+  if (operation.at.is_zero() || started_ + operation.at <= cpu.now()) return false;
+  set_state(State::kWaiting);
+  set_ready_at(started_ + operation.at);
+  is_asleep_ = true;
+  return true;
+}
+
 void Process::wait_until(const machine::SimProcessor& cpu, Time time) {
   set_state(State::kWaiting);
   set_ready_at(time);
@@ -196,6 +213,7 @@ void Process::stand_still(Time since, Time until) {
 
 Input<> Process::run(machine::SimProcessor& cpu, Time horizon) {
   const ComputingTime computing(cpu, result_.cpu_time);
+  is_asleep_ = false;
   const PageHistory* const history = surroundings_.history;
   const machine::CostModel& costs = cpu.machine().costs();
   // In a guest any operation may have waited for a disk of the host, and then another task must run.
@@ -207,9 +225,13 @@ Input<> Process::run(machine::SimProcessor& cpu, Time horizon) {
       break;
     }
     const Operation& operation = batch_[batch_at_];
-    const ProgramMemory::Touch touch = memory_.touch(operation.page, surroundings_.log->interval);
-    if (touch != ProgramMemory::Touch::kAgain) ++result_.footprint;
-    if (touch == ProgramMemory::Touch::kFirstOfAll) filling_ = true;
+    if (sleeps(cpu, operation)) break;
+    if (operation.kind == Operation::Kind::kAccess) {
+      const ProgramMemory::Touch touch = memory_.touch(operation.page, surroundings_.log->interval);
+      using Touch = ProgramMemory::Touch;
+      if (touch == Touch::kFirst || touch == Touch::kFirstOfAll) ++result_.footprint;
+      if (touch == Touch::kFirstOfAll || touch == Touch::kAnew) filling_ = true;
+    }
     const Status status = execute(cpu, operation);
     if (mismatch_) {
       std::string text = "wrong contents: " + mismatch_->second + "\n";
@@ -248,7 +270,7 @@ void Process::finish(machine::SimProcessor& cpu) {
 }
 
 Duration Process::waited_until(Time now) const {
-  const Time until = state() == State::kWaiting ? ready_at() : now;
+  const Time until = state() == State::kWaiting && !is_asleep_ ? ready_at() : now;
   return until > now ? result_.wait_time - std::min(until - now, result_.wait_time) : result_.wait_time;
 }
 

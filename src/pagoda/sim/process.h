@@ -87,6 +87,9 @@ class Process : public Task {
   // One operation. kPending: repeat it later.
   Status execute(machine::SimProcessor& cpu, const Operation& operation);
   Status fill(machine::SimProcessor& cpu, std::uint32_t page);
+  Status give_back(machine::SimProcessor& cpu, std::uint32_t page);
+  // Whether it does nothing yet, and then waits for that.
+  bool sleeps(const machine::SimProcessor& cpu, const Operation& operation);
   bool compare(std::uint32_t page, std::size_t word, std::uint64_t value);
   Input<bool> fetch_next();
 
@@ -101,6 +104,8 @@ class Process : public Task {
   std::vector<Operation> batch_;
   std::size_t batch_at_ = 0;
   std::size_t batch_size_ = 0;
+  Time started_;
+  bool is_asleep_ = false;      // It waits because it wants to.
   bool filling_ = false;        // The current operation's page still lacks its first contents.
   std::uint64_t accesses_ = 0;  // Loads, stores and fetches done.
   std::uint64_t checksum_ = 0;  // Covers all values loaded.

@@ -15,11 +15,13 @@
 
 namespace pagoda::sim {
 
-// One access to one page, which stands for `references` raw references of the program.
+// One access to one page, which stands for `references` raw references of the program; or it gives a page back.
 struct Operation {
+  enum class Kind : std::uint8_t { kAccess, kFree } kind = Kind::kAccess;
   std::uint32_t page = 0;  // By its dense number: its place among the pages of Program::pages().
   TraceAccess access;
   std::uint64_t references = 1;
+  Duration at;  // From the program's beginning: it sleeps until then.
 };
 
 class Program {

@@ -47,8 +47,7 @@ ProgramMemory ProgramMemory::fork() const {
   child.file_pages_ = file_pages_;
   child.page_ = page_;
   child.last_interval_ = last_interval_;
-  for (std::uint32_t& last : child.last_interval_)
-    if (last != kNever) last = kGiven;
+  for (std::uint32_t& last : child.last_interval_) last = last == kNever || last == kForgotten ? kNever : kGiven;
   child.model_.resize(model_.size());
   for (std::size_t page = 0; page < model_.size(); ++page)
     if (model_[page]) child.model_[page] = std::make_unique<PageModel>(*model_[page]);

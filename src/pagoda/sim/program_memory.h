@@ -39,6 +39,7 @@ class ProgramMemory {
     kAgain,
     kFirst,       // By this program; the page has contents.
     kFirstOfAll,  // The page has no contents yet.
+    kAnew,        // It had some, which `forget` took.
   };
   // Notes a touch in the interval.
   Touch touch(std::uint32_t page, std::uint32_t interval) {
@@ -47,7 +48,13 @@ class ProgramMemory {
     const std::uint32_t before = std::exchange(last, interval);
     ++touched_;
     if (before == kNever) return Touch::kFirstOfAll;
+    if (before == kForgotten) return Touch::kAnew;
     return before == kGiven ? Touch::kFirst : Touch::kAgain;
+  }
+  // The page has no contents any more. Requires: a private page.
+  void forget(std::uint32_t page) {
+    if (last_interval_[page] != kNever) last_interval_[page] = kForgotten;
+    if (!model_.empty()) model_[page].reset();
   }
   // Distinct pages touched since the last call.
   PageCount take_touched() {
@@ -72,7 +79,8 @@ class ProgramMemory {
 
  private:
   static constexpr std::uint32_t kNever = 0;
-  static constexpr std::uint32_t kGiven = ~std::uint32_t{0};  // Never by this program, and it has contents.
+  static constexpr std::uint32_t kGiven = ~std::uint32_t{0};      // Never by this program, and it has contents.
+  static constexpr std::uint32_t kForgotten = ~std::uint32_t{1};  // It has none any more.
 
   [[nodiscard]] bool shows_file(std::uint32_t page) const {
     return page < file_pages_ && (model_.empty() || !model_[page]);

@@ -47,9 +47,9 @@ Keys documented_keys(const std::string& document) {
       EXPECT_EQ(cells.size(), 4U) << line;
       keys[section].insert(key);
     } else if (cells.size() == 5) {
-      for (const std::string& kind :
-           cells[1] == "all" ? std::vector<std::string>{"sequential", "uniform", "zipf", "phases", "trace", "image"}
-                             : split(cells[1], ", "))
+      for (const std::string& kind : cells[1] == "all" ? std::vector<std::string>{"sequential", "uniform", "zipf",
+                                                                                  "phases", "trace", "image", "demand"}
+                                                       : split(cells[1], ", "))
         keys[fmt::format("process.program({})", kind)].insert(key);
     }
   }
@@ -77,6 +77,8 @@ TEST(ScenarioDocument, ListsEveryKeyAndNoOther) {
       {"memory_manager", known_keys(replaced(small, "read_cluster", "zzz"))},
       {"process", known_keys(replaced(small, "name = \"a\"", "name = \"a\"\nzzz = 1"))},
       {"process.fill", known_keys(replaced(small, "name = \"a\"", "name = \"a\"\nfill = { image = 'x', zzz = 1 }"))},
+      {"process.steps", known_keys(replaced(small, "kind = \"uniform\", memory = \"1MiB\", operations = 100",
+                                            "kind = 'demand', length = '1s', steps = [{ zzz = 1 }]"))},
       {"process.working_set", known_keys(replaced(small, "minimum = \"64KiB\"", "zzz = 1"))},
       {"run", known_keys(replaced(small, "until", "zzz"))},
       {"vm", known_keys(with_vm("zzz = 1"))},
@@ -89,6 +91,7 @@ TEST(ScenarioDocument, ListsEveryKeyAndNoOther) {
       {"phases", "memory = '4KiB', operations = 1, window = '4KiB', phase_operations = 1"},
       {"trace", "file = 'x'"},
       {"image", "image = 'x'"},
+      {"demand", "length = '1s', steps = [{ at = '0s', used = '4KiB', active = '4KiB' }]"},
   };
   for (const auto& [kind, keys] : programs)
     known[fmt::format("process.program({})", kind)] =

@@ -11,6 +11,8 @@ void add_files(const SystemConfig& system, std::vector<std::string>& files) {
   for (const ProcessConfig& process : system.processes) {
     if (const auto* trace = std::get_if<TraceConfig>(&process.program)) files.push_back(trace->file);
     if (const auto* image = std::get_if<ImageProgramConfig>(&process.program)) files.push_back(image->image.file);
+    if (const auto* demand = std::get_if<DemandConfig>(&process.program); demand != nullptr && !demand->file.empty())
+      files.push_back(demand->file);
     if (process.fill) files.push_back(process.fill->file);
     if (process.view) files.push_back(process.view->file);
   }

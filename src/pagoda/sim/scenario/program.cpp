@@ -29,8 +29,9 @@ constexpr std::uint64_t kReferencesMost = 1'000'000;
 constexpr std::uint64_t kRepeatMost = 1'000'000;
 
 // `kind`: the generators, in the order of GeneratorConfig::Kind, and the others.
-constexpr std::array<std::string_view, 6> kProgramNames{"sequential", "uniform", "zipf", "phases", "trace", "image"};
-enum ProgramName : std::uint8_t { kTrace = 4, kImage = 5 };
+constexpr std::array<std::string_view, 7> kProgramNames{"sequential", "uniform", "zipf",  "phases",
+                                                        "trace",      "image",   "demand"};
+enum ProgramName : std::uint8_t { kTrace = 4, kImage = 5, kDemand = 6 };
 
 // What all generators are told, but for their memory, which may not be known yet.
 void read_generator(TomlTable& p, GeneratorConfig& generator) {
@@ -109,6 +110,52 @@ void read_mapping_generator(TomlTable& p, const SystemDraft& draft, GeneratorCon
   read_generator(p, generator);
 }
 
+// One of [[process.program.steps]].
+DemandStep read_step(TomlTable& t) {
+  for (const char* key : {"at", "used", "active"}) t.require(key);
+  return {.at = t.duration("at", 0_ns), .used = t.pages("used", 0_pages), .active = t.pages("active", 0_pages)};
+}
+
+DemandCurve read_curve(TomlTable& p, const SystemDraft& draft, std::string& file) {
+  DemandCurve curve;
+  if (p.has("file") == p.has("steps")) {
+    p.wrong("kind", "is demand, which needs either file or steps");
+    return curve;
+  }
+  if (p.has("file")) {
+    file = draft.found(p.text("file", ""));
+    auto read = read_demand_csv(file);
+    if (!read) {
+      p.wrong("file", read.error().message);
+      return curve;
+    }
+    curve = std::move(*read);
+    if (p.has("length")) curve.length = p.duration("length", curve.length, 1_ns);
+  } else {
+    p.tables("steps", [&](TomlTable& step) { curve.steps.push_back(read_step(step)); });
+    p.require("length");
+    curve.length = p.duration("length", 1_s, 1_ns);
+  }
+  if (const auto checked = check_demand(curve); !checked)
+    p.wrong(file.empty() ? "steps" : "length", checked.error().message);
+  return curve;
+}
+
+DemandConfig read_demand(TomlTable& p, const SystemDraft& draft) {
+  DemandConfig demand;
+  demand.curve = read_curve(p, draft, demand.file);
+  if (bytes_of(demand.curve.most_used()) > most_memory(draft))
+    p.wrong(demand.file.empty() ? "steps" : "file",
+            fmt::format("uses {}, and a process has {}", to_string(bytes_of(demand.curve.most_used())),
+                        to_string(most_memory(draft))));
+  demand.period = p.duration("period", demand.period, 1_ms);
+  demand.intensity = p.real("intensity", demand.intensity, 1, 1e6);
+  demand.writes = p.real("writes", demand.writes, 0, 1);
+  demand.theta = p.real("theta", demand.theta, 0, 0.99);
+  demand.references = p.number("references", demand.references, 1, kReferencesMost);
+  return demand;
+}
+
 }  // namespace
 
 ImageConfig read_image(TomlTable& t, const SystemDraft& draft) {
@@ -128,6 +175,8 @@ void read_program(TomlTable& p, const SystemDraft& draft, ProcessConfig& process
         TraceConfig{.file = draft.found(p.text("file", "")), .repeat = p.number("repeat", 1, 1, kRepeatMost)};
   } else if (kind == kImage) {
     process.program = read_image_program(p, draft);
+  } else if (kind == kDemand) {
+    process.program = read_demand(p, draft);
   } else {
     GeneratorConfig generator{.kind = static_cast<GeneratorConfig::Kind>(kind)};
     read_mapping_generator(p, draft, generator, process);

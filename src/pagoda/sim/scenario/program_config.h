@@ -7,6 +7,7 @@
 #include <variant>
 
 #include "pagoda/base/units.h"
+#include "pagoda/sim/demand_curve.h"
 #include "pagoda/sim/image/take_as.h"
 
 namespace pagoda::sim {
@@ -57,6 +58,17 @@ struct FileViewConfig {
   PageCount pages;  // Whole pages of the file; the bytes after the last of them are not mapped.
 };
 
-using ProgramConfig = std::variant<TraceConfig, GeneratorConfig, ImageProgramConfig>;
+// A program whose memory follows a curve (demand_program.h). Defaults: its sources.
+struct DemandConfig {
+  DemandCurve curve;
+  std::string file;  // Where the curve is from; empty: the scenario.
+  Duration period = 60_s;
+  double intensity = 4;
+  double writes = 0.3;
+  double theta = 0.8;
+  std::uint64_t references = 1000;  // Raw references that one touch stands for.
+};
+
+using ProgramConfig = std::variant<TraceConfig, GeneratorConfig, ImageProgramConfig, DemandConfig>;
 
 }  // namespace pagoda::sim
