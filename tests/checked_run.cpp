@@ -48,7 +48,7 @@ const RunResult& CheckedRun::go() {
 std::string CheckedRun::check() {
   std::string all = to_string(mm::check(simulation->manager(), simulation->machine().processor()));
   for (const auto& guest : simulation->guests()) {
-    if (guest->is_lost()) continue;  // It stopped in the middle of something.
+    if (!guest->is_running() || guest->is_lost()) continue;  // A lost one stopped in the middle of something.
     const hv::WorldSwitch::Visit look(guest->partition().processor(0).world(), simulation->machine().processor());
     all += hv::to_string(hv::check(guest->partition()));
     all += to_string(mm::check(guest->system().manager(), guest->partition().machine().processor()));

@@ -23,7 +23,7 @@ constexpr double kSecondsMost = 1e9;
 constexpr double kBytesMost = 0x1p50;
 
 std::string_view trimmed(std::string_view text) {
-  constexpr std::string_view kBlanks = " \t\r\"";
+  constexpr std::string_view kBlanks = " \t\r\n\"";
   const std::size_t first = text.find_first_not_of(kBlanks);
   if (first == std::string_view::npos) return {};
   return text.substr(first, text.find_last_not_of(kBlanks) - first + 1);

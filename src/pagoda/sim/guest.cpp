@@ -6,6 +6,8 @@
 #include <utility>
 
 #include "pagoda/base/hash.h"
+#include "pagoda/machine/paging_mode.h"
+#include "pagoda/sim/disk_injection.h"
 #include "pagoda/sim/guest_memory.h"
 #include "pagoda/sim/scenario/names.h"
 
@@ -150,44 +152,60 @@ Input<VirtualCpu::Next> VirtualCpu::run_guest(Time horizon) {
 
 // --- Guest ---
 
+Guest::Guest(const VmConfig& config, System& host, Programs programs, RunLog& log, const System::Options& options)
+    : config_(config),
+      host_(host),
+      cores_(host.scheduler()),
+      log_(log),
+      programs_(std::move(programs)),
+      length_(programs_.length()),
+      options_(options) {
+  options_.depth = 1;
+  options_.name = fmt::format("the guest of vm \"{}\"", name());
+  options_.vm = name();
+  options_.disks = config_.partition.disks;
+}
+
 Input<std::unique_ptr<Guest>> Guest::create(const VmConfig& config, System& host, Programs programs, RunLog& log,
                                             System::Options options) {
-  std::unique_ptr<Guest> guest(new Guest(config, host.scheduler(), log));
-  machine::SimProcessor& cpu = *host.scheduler().cpus().front().processor;
-  auto partition = hv::Partition::create(host.manager(), cpu, config.partition);
-  if (!partition) {
-    return bad_input(fmt::format("{}: vm \"{}\": the host cannot promise it {} ({}): {}", config.where, guest->name(),
-                                 to_string(bytes_of(config.partition.memory)), to_string(partition.error()),
-                                 lack_of(partition.error(), host.manager())));
-  }
-  guest->partition_ = std::move(*partition);
-  hv::VirtualMachine& machine = guest->partition_->machine();
-  for (unsigned disk = 0; disk < config.partition.disks.size(); ++disk)
-    machine.sim_disk(disk).report_to(log.host_failures);
-  const hv::WorldSwitch::Visit boot(guest->partition_->processor(0).world(), cpu);
-  options.depth = 1;
-  options.name = fmt::format("the guest of vm \"{}\"", guest->name());
-  options.vm = guest->name();
-  options.disks = config.partition.disks;
-  try {
-    guest->system_ =
-        PAGODA_TRY(System::create(config, machine, machine.sim_processors(), std::move(programs), log, options));
-  } catch (const hv::GuestMemoryLost& lost) {
-    return bad_input(fmt::format("{}: vm \"{}\" does not start: {}", config.where, guest->name(), lost.what()));
-  }
-  if (config.guest == VmConfig::GuestKind::kWindows) {
-    auto settings = guest::EnlightenmentSettings::for_memory(config.partition.memory);
-    settings.period = config.hint_period;
-    guest->enlightenments_ = guest::Enlightenments::create(guest->system_->manager(), machine.processor(), settings);
-    if (guest->enlightenments_ != nullptr) guest->system_->scheduler().add_thread(*guest->enlightenments_);
-  }
-  for (unsigned number = 0; number < config.partition.processors; ++number) {
-    guest->cpus_.push_back(std::make_unique<VirtualCpu>(*guest, number));
-    host.scheduler().add(*guest->cpus_.back());
-  }
+  std::unique_ptr<Guest> guest(new Guest(config, host, std::move(programs), log, options));
+  if (config.start == Time{}) PAGODA_TRY(guest->boot(*host.scheduler().cpus().front().processor));
   return guest;
 }
 
+Input<> Guest::boot(machine::SimProcessor& cpu) {
+  auto partition = hv::Partition::create(host_.manager(), cpu, config_.partition);
+  if (!partition) {
+    return bad_input(fmt::format("{}: vm \"{}\": the host cannot promise it {} ({}): {}", config_.where, name(),
+                                 to_string(bytes_of(config_.partition.memory)), to_string(partition.error()),
+                                 lack_of(partition.error(), host_.manager())));
+  }
+  partition_ = std::move(*partition);
+  hv::VirtualMachine& machine = partition_->machine();
+  for (unsigned disk = 0; disk < config_.partition.disks.size(); ++disk) {
+    machine.sim_disk(disk).report_to(log_.host_failures);
+    inject(machine.sim_disk(disk), config_.injections[disk], options_.disk_seed, disk);
+  }
+  const hv::WorldSwitch::Visit visit(partition_->processor(0).world(), cpu);
+  try {
+    system_ =
+        PAGODA_TRY(System::create(config_, machine, machine.sim_processors(), std::move(programs_), log_, options_));
+  } catch (const hv::GuestMemoryLost& lost) {
+    return bad_input(fmt::format("{}: vm \"{}\" does not start: {}", config_.where, name(), lost.what()));
+  }
+  if (config_.guest == VmConfig::GuestKind::kWindows) {
+    auto settings = guest::EnlightenmentSettings::for_memory(config_.partition.memory);
+    settings.period = config_.hint_period;
+    enlightenments_ = guest::Enlightenments::create(system_->manager(), machine.processor(), settings);
+    if (enlightenments_ != nullptr) system_->scheduler().add_thread(*enlightenments_);
+  }
+  for (unsigned number = 0; number < config_.partition.processors; ++number) {
+    cpus_.push_back(std::make_unique<VirtualCpu>(*this, number));
+    cores_.add(*cpus_.back());
+  }
+  started_ = cpu.now();
+  return {};
+}
 void Guest::update_cpus() {
   for (const auto& cpu : cpus_) cores_.update(*cpu);
 }
@@ -209,15 +227,84 @@ void Guest::doom(const std::string& why, Time since, Time time) {
     if (cpu->waits()) cpu->wait_for_loss(time);
 }
 
+std::optional<Time> Guest::start(machine::SimProcessor& cpu) {
+  const auto booted = boot(cpu);
+  if (booted) return std::nullopt;
+  partition_.reset();
+  if (const Time later = cpu.take_blocked_until(); later > cpu.now()) return later;
+  log_.incidents.push_back({.time = cpu.now(), .vm = name(), .process = "", .text = booted.error().message});
+  Ended ended{.result = described(), .processes = {}, .state_hash = 0};
+  add_results(cpu.now(), ended.processes);
+  ended_ = std::move(ended);
+  return std::nullopt;
+}
+
+void Guest::end(Time now) {
+  for (const auto& cpu : cpus_) {
+    cores_.take_off(*cpu);
+    cpu->set_state(Task::State::kDone);
+  }
+  update_cpus();
+  Ended ended{.result = result(now), .processes = {}, .state_hash = state_hash()};
+  add_results(now, ended.processes);
+  ended.result.ended = now;
+  ended.result.end.memory = {};
+  ended.result.end.frames = {};
+  ended.result.end.tables = {};
+  ended_ = std::move(ended);
+  enlightenments_.reset();
+  system_.reset();
+  partition_.reset();
+}
+
 void Guest::lose() {
-  given_up_ = true;
+  log_.given_up.push_back(this);
   log_.incidents.push_back({.time = loss_->time, .vm = name(), .process = "", .text = "it was lost: " + loss_->why});
   for (const auto& cpu : cpus_) cpu->set_state(Task::State::kDone);
   update_cpus();
   for (const auto& process : system_->processes()) process->set_state(Task::State::kDone);
 }
 
+std::uint64_t Guest::operations() const {
+  if (is_running()) return system_->operations();
+  std::uint64_t done = 0;
+  if (ended_)
+    for (const ProcessResult& process : ended_->processes) done += process.operations;
+  return done;
+}
+
+std::uint64_t Guest::length() const { return is_running() ? system_->length() : length_; }
+
+void Guest::add_samples(Time now, std::vector<ProcessSample>& samples) {
+  if (is_running()) {
+    for (const auto& process : system_->processes()) samples.push_back(process->sample(now));
+  } else if (ended_) {
+    for (const ProcessResult& process : ended_->processes)
+      samples.push_back({.working_set = {},
+                         .shared = {},
+                         .demand = {},
+                         .private_commit = {},
+                         .faults = process.faults,
+                         .cpu_time = process.cpu_time,
+                         .wait_time = process.wait_time});
+  } else {
+    samples.resize(samples.size() + config_.processes.size());
+  }
+}
+
+void Guest::add_results(Time now, std::vector<ProcessResult>& results) const {
+  if (is_running()) {
+    for (const auto& process : system_->processes()) results.push_back(process->result(now));
+  } else if (ended_) {
+    results.insert(results.end(), ended_->processes.begin(), ended_->processes.end());
+  } else {
+    for (const ProcessConfig& process : config_.processes)
+      results.push_back({.name = process.name, .vm = name(), .program = "", .finished = kNever});
+  }
+}
+
 VmSample Guest::sample(Time now) {
+  if (!is_running()) return ended_ ? ended_->result.end : VmSample{};
   const mm::Counters guest = system_->manager().counters();
   Duration busy;
   Duration waited;
@@ -236,38 +323,45 @@ VmSample Guest::sample(Time now) {
           .waited = waited};
 }
 
-VmResult Guest::result(Time now) {
+VmResult Guest::described() const {
   const hv::PartitionConfig& config = config_.partition;
   VmResult result{.name = config.name,
-                  .paging = std::string(partition_->machine().paging().name),
+                  .paging = std::string(machine::paging_mode(config.paging).name),
                   .mmu = name_in(kMmuNames, config.mmu),
                   .backing = name_in(kBackingNames, config.backing),
                   .guest = name_in(kGuestNames, config_.guest),
                   .processors = config.processors,
+                  .started = started_,
                   .promised = bytes_of(config.memory),
-                  .fault_cluster = bytes_of(config.fault_cluster),
-                  .peak_working_set = partition_->vmmem().statistics().peak_working_set,
-                  .end = sample(now),
-                  .counters = system_->manager().counters(),
-                  .commit_peak = system_->manager().commit().peak,
-                  .disks = system_->disk_results(),
-                  .page_files = system_->page_file_results(),
-                  .busy = {},
-                  .waited = {}};
+                  .fault_cluster = bytes_of(config.fault_cluster)};
+  if (config.limits) result.limit_source = LimitSource::kScenario;
+  return result;
+}
+
+VmResult Guest::result(Time now) {
+  if (!is_running()) return ended_ ? ended_->result : described();
+  const hv::PartitionConfig& config = config_.partition;
+  VmResult result = described();
+  result.peak_working_set = partition_->vmmem().statistics().peak_working_set;
+  result.end = sample(now);
+  result.counters = system_->manager().counters();
+  result.commit_peak = system_->manager().commit().peak;
+  result.disks = system_->disk_results();
+  result.page_files = system_->page_file_results();
   result.busy = result.end.busy;
   result.waited = result.end.waited;
-  if (given_up_) result.lost = loss_;
+  if (loss_ && now >= loss_->time) result.lost = loss_;
   if (enlightenments_ != nullptr && (config.cold_hints || config.hot_hints || config.cold_discard_hints))
     result.hints = VmHints{.period = config_.hint_period, .refused = enlightenments_->counts().refused};
   mm::ProcessSpace& vmmem = partition_->vmmem();
   const LockGuard guard(vmmem.lock);
   result.working_set_maximum = vmmem.working_set().limits().maximum;
-  if (config.limits) result.limit_source = LimitSource::kScenario;
   result.settings = system_->settings();
   return result;
 }
 
 std::uint64_t Guest::state_hash() const {
+  if (!is_running()) return ended_ ? ended_->state_hash : 0;
   StateHash hash;
   const hv::PartitionCounts& counts = partition_->counts();
   hash.add(counts.exits);

@@ -65,13 +65,25 @@ class VirtualCpu final : public Task {
 
 class Guest {
  public:
-  // Makes the partition and boots the guest in it, before time begins for the host; its virtual processors become tasks
-  // of the host. All that is named outlives this. `options` need no depth, names and disks. Fails with: one line; the
-  // host cannot promise the memory, or the guest does not start.
+  // A machine that boots when it starts: here, if that is before time begins for the host. All that is named outlives
+  // this. `options` need no depth, names and disks. Fails with: one line; what `start` makes an incident.
   static Input<std::unique_ptr<Guest>> create(const VmConfig& config, System& host, Programs programs, RunLog& log,
                                               System::Options options);
 
+  // Makes the partition and boots the guest in it, on a processor of the host that no task has; its virtual processors
+  // become tasks of the host. If the host cannot promise the memory, or the guest does not start, that is an incident,
+  // and the machine never runs. Gives a time if the host waits for a disk: try again then.
+  std::optional<Time> start(machine::SimProcessor& cpu);
+  // Its power is cut, or it was lost: the host has everything back.
+  void end(Time now);
+  [[nodiscard]] bool is_running() const { return system_ != nullptr; }
+  // Whether its programs will do nothing more.
+  [[nodiscard]] bool is_finished() const { return is_running() ? system_->is_finished() : ended_.has_value(); }
+  // Or was not let.
+  [[nodiscard]] bool is_started() const { return is_running() || ended_.has_value(); }
+
   [[nodiscard]] const std::string& name() const { return config_.partition.name; }
+  // The next four: requires that it runs.
   [[nodiscard]] hv::Partition& partition() { return *partition_; }
   [[nodiscard]] System& system() { return *system_; }
   [[nodiscard]] const System& system() const { return *system_; }
@@ -82,29 +94,52 @@ class Guest {
   void doom(const std::string& why, Time since, Time time);
   // From when it stands still on: it stopped in the middle of something.
   [[nodiscard]] bool is_lost() const { return loss_.has_value(); }
+  // When the host gives up. Requires: is_lost.
+  [[nodiscard]] Time lost_at() const { return loss_->time; }
 
+  [[nodiscard]] std::uint64_t operations() const;
+  [[nodiscard]] std::uint64_t length() const;
   [[nodiscard]] VmSample sample(Time now);
   [[nodiscard]] VmResult result(Time now);
+  // A process each, whether or not it ran.
+  void add_samples(Time now, std::vector<ProcessSample>& samples);
+  void add_results(Time now, std::vector<ProcessResult>& results) const;
   // A fingerprint of what the guest did, beside its memory, which is the host's.
   [[nodiscard]] std::uint64_t state_hash() const;
 
  private:
   friend class VirtualCpu;
-  Guest(const VmConfig& config, Scheduler& cores, RunLog& log) : config_(config), cores_(cores), log_(log) {}
+
+  // What is left of a machine that ran, or was not let.
+  struct Ended {
+    VmResult result;
+    std::vector<ProcessResult> processes;
+    std::uint64_t state_hash = 0;
+  };
+
+  Guest(const VmConfig& config, System& host, Programs programs, RunLog& log, const System::Options& options);
+  Input<> boot(machine::SimProcessor& cpu);
+  // What the scenario says.
+  [[nodiscard]] VmResult described() const;
   // The time has come.
   void lose();
   // Tells the host's scheduler that other virtual processors may have something to do, or no more.
   void update_cpus();
 
   const VmConfig config_;
+  System& host_;
   Scheduler& cores_;
   RunLog& log_;
+  Programs programs_;  // Until it starts.
+  const std::uint64_t length_;
+  System::Options options_;
   std::unique_ptr<hv::Partition> partition_;
   std::unique_ptr<System> system_;                         // Destroyed before the partition.
   std::unique_ptr<guest::Enlightenments> enlightenments_;  // A Windows guest's whose host takes hints.
   std::vector<std::unique_ptr<VirtualCpu>> cpus_;
   std::optional<VmLoss> loss_;
-  bool given_up_ = false;  // The host no longer tries.
+  Time started_ = kNever;
+  std::optional<Ended> ended_;
 };
 
 }  // namespace pagoda::sim

@@ -20,11 +20,14 @@
 
 namespace pagoda::sim {
 
+class Guest;
+
 // What all processes of a run write into.
 struct RunLog {
   std::vector<Incident> incidents;
   std::uint32_t interval = 1;           // Between which two samples; Sampler::interval_number.
   machine::HostFailures host_failures;  // Of all disks: what they really lie on.
+  std::vector<Guest*> given_up;         // Machines that the host could not feed: to be ended.
 };
 
 // A load that did not return what was stored there: a bug of ours. The run stops.

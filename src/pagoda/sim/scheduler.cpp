@@ -99,6 +99,26 @@ void Scheduler::put_down(Cpu& cpu) {
   update(task);
 }
 
+void Scheduler::preempt(Cpu& cpu) {
+  if (cpu.running->state() == Task::State::kRunning) {
+    cpu.running->set_state(Task::State::kReady);
+    cpu.running->set_ready_at(cpu.processor->now());
+  }
+  put_down(cpu);
+}
+
+Scheduler::Cpu& Scheduler::vacate() {
+  if (Cpu* const idle = next_idle(); idle != nullptr) return *idle;
+  Cpu& cpu = *next_busy();
+  preempt(cpu);
+  return cpu;
+}
+
+void Scheduler::take_off(Task& task) {
+  for (Cpu& cpu : cpus_)
+    if (cpu.running == &task) preempt(cpu);
+}
+
 Input<> Scheduler::run_slice(Cpu& cpu, Time until) {
   machine::SimProcessor& processor = *cpu.processor;
   Task& task = *cpu.running;
@@ -113,9 +133,7 @@ Input<> Scheduler::run_slice(Cpu& cpu, Time until) {
   } else if (processor.now() >= cpu.quantum_end) {
     const Task* const waiting = next_waiting();
     if (waiting != nullptr && waiting->ready_at() <= processor.now()) {
-      task.set_state(Task::State::kReady);
-      task.set_ready_at(processor.now());
-      put_down(cpu);
+      preempt(cpu);
     } else {
       cpu.quantum_end = processor.now() + kQuantum;
     }

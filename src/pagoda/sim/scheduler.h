@@ -48,6 +48,10 @@ class Scheduler {
 
   // Gives an idle processor, brought up to that time, to a task that waits. It may not take it.
   void assign(Cpu& cpu, Task& task);
+  // A processor without a task, the one furthest behind; if all have one, that processor's goes back to those that wait.
+  Cpu& vacate();
+  // Takes the task off its processor, if it has one.
+  void take_off(Task& task);
   // Runs the processor's task for a slice, at most until `until`; then it may have lost the processor.
   Input<> run_slice(Cpu& cpu, Time until);
   // Ends transfers that are complete and runs the threads that are due, but for the zero-page thread.
@@ -61,6 +65,7 @@ class Scheduler {
 
  private:
   void put_down(Cpu& cpu);
+  void preempt(Cpu& cpu);
 
   mm::MemoryManager& manager_;
   unsigned task_count_ = 0;

@@ -9,6 +9,7 @@
 #include "pagoda/base/hash.h"
 #include "pagoda/base/random.h"
 #include "pagoda/base/status.h"
+#include "pagoda/sim/disk_injection.h"
 #include "pagoda/sim/scenario/names.h"
 
 namespace pagoda::sim {
@@ -17,14 +18,6 @@ namespace {
 
 // Slices between two progress reports.
 constexpr std::uint64_t kProgressStride = 512;
-
-void inject(machine::SimDisk& disk, const DiskInjection& wanted, std::uint64_t seed) {
-  machine::FaultInjection injection(seed);
-  injection.read_error_rate = wanted.read_errors;
-  injection.write_error_rate = wanted.write_errors;
-  injection.fail_operation = wanted.fail_operation;
-  disk.injection() = injection;
-}
 
 }  // namespace
 
@@ -46,7 +39,7 @@ Input<> Simulation::build() {
   machine_ = std::move(*machine);
   for (unsigned disk = 0; disk < scenario_.injections.size(); ++disk) {
     machine_->sim_disk(disk).report_to(log_.host_failures);
-    inject(machine_->sim_disk(disk), scenario_.injections[disk], Random::mix(seed_ ^ (disk + 1)));
+    inject(machine_->sim_disk(disk), scenario_.injections[disk], seed_, disk);
   }
   const System::Options system_options{.verify = options_.verify,
                                        .operations_most = options_.operations_most,
@@ -76,17 +69,31 @@ Input<> Simulation::make_guests(ImageOpener& images) {
     const System::Options system_options{.verify = options_.verify,
                                          .operations_most = options_.operations_most,
                                          .seed = Random::mix(seed),
+                                         .disk_seed = seed,
                                          .file = scenario_.file};
-    std::unique_ptr<Guest> guest = PAGODA_TRY(Guest::create(vm, *host_, std::move(programs), log_, system_options));
-    for (unsigned disk = 0; disk < vm.injections.size(); ++disk)
-      inject(guest->partition().machine().sim_disk(disk), vm.injections[disk], Random::mix(seed ^ (disk + 1)));
-    guests_.push_back(std::move(guest));
+    guests_.push_back(PAGODA_TRY(Guest::create(vm, *host_, std::move(programs), log_, system_options)));
+    if (vm.start != Time{}) changes_.emplace(vm.start, guests_.back().get());
+    if (vm.stop != kNever) changes_.emplace(vm.stop, guests_.back().get());
   }
   return {};
 }
 
+void Simulation::change_machines() {
+  Scheduler& scheduler = host_->scheduler();
+  Scheduler::Cpu& cpu = scheduler.vacate();
+  const auto [time, guest] = *changes_.begin();
+  changes_.erase(changes_.begin());
+  scheduler.idle_until(cpu, time);
+  scheduler.run_system_threads(*cpu.processor);
+  if (!guest->is_started()) {
+    if (const auto later = guest->start(*cpu.processor)) changes_.emplace(*later, guest);
+  } else if (guest->is_running()) {
+    guest->end(cpu.processor->now());
+  }
+}
+
 bool Simulation::is_finished() {
-  while (first_unfinished_ < guests_.size() && guests_[first_unfinished_]->system().is_finished()) ++first_unfinished_;
+  while (first_unfinished_ < guests_.size() && guests_[first_unfinished_]->is_finished()) ++first_unfinished_;
   return first_unfinished_ == guests_.size() && host_->is_finished();
 }
 
@@ -95,9 +102,8 @@ Simulation::Simulation(const Scenario& scenario, RunOptions options)
 
 std::vector<ProcessSample> Simulation::sample_processes(Time now) {
   std::vector<ProcessSample> samples;
-  for_each_system([&](const System& system) {
-    for (const auto& process : system.processes()) samples.push_back(process->sample(now));
-  });
+  for (const auto& process : host_->processes()) samples.push_back(process->sample(now));
+  for (const auto& guest : guests_) guest->add_samples(now, samples);
   return samples;
 }
 
@@ -118,12 +124,12 @@ void Simulation::sample_until(Time time) {
 
 void Simulation::report_progress(Time now) {
   if (!options_.progress) return;
-  std::uint64_t done = 0;
-  std::uint64_t all = 0;
-  for_each_system([&](const System& system) {
-    done += system.operations();
-    all += system.length();
-  });
+  std::uint64_t done = host_->operations();
+  std::uint64_t all = host_->length();
+  for (const auto& guest : guests_) {
+    done += guest->operations();
+    all += guest->length();
+  }
   options_.progress(done, all, now);
 }
 
@@ -131,18 +137,22 @@ Input<> Simulation::loop() {
   Scheduler& scheduler = host_->scheduler();
   while (!is_finished()) {
     PAGODA_TRY(host_holds());
+    for (Guest* const guest : std::exchange(log_.given_up, {})) changes_.emplace(guest->lost_at(), guest);
     Scheduler::Cpu* const busy = scheduler.next_busy();
     Scheduler::Cpu* const idle = scheduler.next_idle();
     Task* const waiting = scheduler.next_waiting();
     const Time busy_now = busy != nullptr ? busy->processor->now() : kNever;
 
-    // What happens first: a waiting task gets an idle processor, the system has something to do while all wait, or
-    // the busy processor that is furthest behind goes on.
-    const Time ready_at = waiting != nullptr ? waiting->ready_at() : kNever;
-    if (waiting != nullptr && idle != nullptr && ready_at <= busy_now) {
+    // What happens first: a machine starts or ends, a waiting task gets an idle processor, the system has something to
+    // do while all wait, or the busy processor that is furthest behind goes on.
+    const Time change = next_change();
+    const bool may_assign = waiting != nullptr && idle != nullptr;
+    const Time ready_at = may_assign ? waiting->ready_at() : kNever;
+    const Time next = std::min(ready_at, change);
+    if ((may_assign || change != kNever) && next <= busy_now) {
       if (busy == nullptr) {
         const Time event = scheduler.next_system_event(idle->processor->now());
-        if (event < ready_at) {
+        if (event < next) {
           if (event >= scenario_.until) return {};
           sample_until(event);
           scheduler.idle_until(*idle, event);
@@ -150,10 +160,14 @@ Input<> Simulation::loop() {
           continue;
         }
       }
-      if (ready_at >= scenario_.until) return {};
-      if (busy == nullptr) sample_until(ready_at);
-      scheduler.idle_until(*idle, ready_at);
-      scheduler.assign(*idle, *waiting);
+      if (next >= scenario_.until) return {};
+      if (busy == nullptr) sample_until(next);
+      if (change <= ready_at) {
+        change_machines();
+      } else {
+        scheduler.idle_until(*idle, ready_at);
+        scheduler.assign(*idle, *waiting);
+      }
       continue;
     }
     if (busy == nullptr || busy_now >= scenario_.until) return {};
@@ -195,13 +209,12 @@ RunResult Simulation::result(Time end) {
                 .incidents = log_.incidents};
   StateHash hash;
   hash.add(manager.state_hash(*host_->scheduler().cpus().front().processor));
-  for_each_system([&](const System& system) {
-    for (const auto& process : system.processes()) {
-      run.processes.push_back(process->result(end));
-      hash.add(process->checksum());
-      hash.add(process->operations());
-    }
-  });
+  for (const auto& process : host_->processes()) run.processes.push_back(process->result(end));
+  for (const auto& guest : guests_) guest->add_results(end, run.processes);
+  for (const ProcessResult& process : run.processes) {
+    hash.add(process.checksum);
+    hash.add(process.operations);
+  }
   for (const auto& guest : guests_) {
     run.vms.push_back(guest->result(end));
     hash.add(guest->state_hash());

@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -55,12 +56,10 @@ class Simulation {
   [[nodiscard]] Input<> host_holds() const;
   Input<> make_guests(ImageOpener& images);
   [[nodiscard]] bool is_finished();
-  // The host, then the guests.
-  template <class Visit>
-  void for_each_system(Visit&& visit) const {
-    visit(*host_);
-    for (const auto& guest : guests_) visit(guest->system());
-  }
+  // When the next machine starts or ends; kNever: none does.
+  [[nodiscard]] Time next_change() const { return changes_.empty() ? kNever : changes_.begin()->first; }
+  // What is next then.
+  void change_machines();
   [[nodiscard]] std::vector<ProcessSample> sample_processes(Time now);
   [[nodiscard]] std::vector<VmSample> sample_vms(Time now);
   void sample_until(Time time);
@@ -74,7 +73,8 @@ class Simulation {
   std::unique_ptr<machine::SimMachine> machine_;
   std::unique_ptr<System> host_;
   std::vector<std::unique_ptr<Guest>> guests_;
-  std::size_t first_unfinished_ = 0;  // All guests before it are finished, for good.
+  std::multimap<Time, Guest*> changes_;  // Machines that start, or whose power is cut.
+  std::size_t first_unfinished_ = 0;     // All guests before it are finished, for good.
   Sampler sampler_;
   std::uint64_t slices_ = 0;
 };

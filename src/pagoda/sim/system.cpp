@@ -20,6 +20,12 @@ Input<Programs> Programs::open(const SystemConfig& config, std::uint64_t seed, I
   return all;
 }
 
+std::uint64_t Programs::length() const {
+  std::uint64_t all = 0;
+  for (const auto& program : programs_) all += program->length();
+  return all;
+}
+
 Input<std::unique_ptr<System>> System::create(const SystemConfig& config, machine::Machine& machine,
                                               std::span<machine::SimProcessor* const> processors, Programs programs,
                                               RunLog& log, const Options& options) {

@@ -27,6 +27,10 @@ class Programs {
   // Fails with one line: a trace or an image that cannot be read.
   static Input<Programs> open(const SystemConfig& config, std::uint64_t seed, ImageOpener& images);
 
+  // Operations of all of them.
+  [[nodiscard]] std::uint64_t length() const;
+  [[nodiscard]] std::string describe(std::size_t number) const { return programs_[number]->describe(); }
+
  private:
   friend class System;
   std::vector<std::unique_ptr<Program>> programs_;
@@ -40,6 +44,7 @@ class System {
     std::uint64_t operations_most = ~std::uint64_t{0};  // Each process's.
     unsigned depth = 0;                                 // Its memory manager's.
     std::uint64_t seed = 1;                             // For its choices at random.
+    std::uint64_t disk_seed = 1;                        // For errors of its disks.
     std::string name;                                   // "the host", for messages.
     std::string vm;                                     // The virtual machine that it is the guest of; empty: the host.
     std::string file;                                   // The scenario's.

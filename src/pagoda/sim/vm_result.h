@@ -105,6 +105,8 @@ struct VmResult {
   std::string backing;  // "va", "pinned".
   std::string guest;    // "windows", "plain".
   unsigned processors = 0;
+  Time started;         // kNever: it was not, or not let.
+  Time ended = kNever;  // Its power was cut, or it was lost. kNever: it ran to the end.
   ByteCount promised;
   ByteCount fault_cluster;
   PageCount peak_working_set;  // Its host process's.

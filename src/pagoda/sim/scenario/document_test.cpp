@@ -77,8 +77,10 @@ TEST(ScenarioDocument, ListsEveryKeyAndNoOther) {
       {"memory_manager", known_keys(replaced(small, "read_cluster", "zzz"))},
       {"process", known_keys(replaced(small, "name = \"a\"", "name = \"a\"\nzzz = 1"))},
       {"process.fill", known_keys(replaced(small, "name = \"a\"", "name = \"a\"\nfill = { image = 'x', zzz = 1 }"))},
-      {"process.steps", known_keys(replaced(small, "kind = \"uniform\", memory = \"1MiB\", operations = 100",
-                                            "kind = 'demand', length = '1s', steps = [{ zzz = 1 }]"))},
+      {"process.steps",
+       known_keys(
+           replaced(small, "kind = \"uniform\", memory = \"1MiB\", operations = 100",
+                    "kind = 'demand', length = '1s', steps = [{ at = '0s', used = '4KiB', active = '0B', zzz = 1 }]"))},
       {"process.working_set", known_keys(replaced(small, "minimum = \"64KiB\"", "zzz = 1"))},
       {"run", known_keys(replaced(small, "until", "zzz"))},
       {"vm", known_keys(with_vm("zzz = 1"))},

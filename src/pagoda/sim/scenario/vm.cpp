@@ -3,6 +3,9 @@
 
 #include <algorithm>
 #include <bit>
+#include <functional>
+#include <set>
+#include <string>
 #include <utility>
 
 #include "pagoda/sim/scenario/names.h"
@@ -17,6 +20,7 @@ constexpr PageCount kGuestGranule = pages_of(2_MiB);
 // Less, and shadow tables of a few spaces push each other out all the time.
 constexpr PageCount kShadowLeast{64};
 constexpr Duration kHintPeriodLeast = 100_us;
+constexpr std::uint64_t kCopiesMost = 1000;
 
 void read_partition(TomlTable& t, hv::PartitionConfig& partition) {
   if (partition.memory.is_zero() || partition.memory.value() % kGuestGranule.value() != 0)
@@ -31,6 +35,27 @@ void read_partition(TomlTable& t, hv::PartitionConfig& partition) {
     t.wrong("shadow_memory", fmt::format("must be at least {}", to_string(bytes_of(kShadowLeast))));
 }
 
+// When it runs, and how many there are.
+void read_lives(TomlTable& t, const VmConfig& vm, Scenario& scenario) {
+  const Time start = Time{} + t.duration("start", 0_ns);
+  const bool stops = t.has("stop");
+  const Time stop = stops ? Time{} + t.duration("stop", 0_ns) : kNever;
+  const std::uint64_t copies = t.number("copies", 1, 1, kCopiesMost);
+  const Duration every = t.duration("every", 0_ns);
+  if (stop <= start) t.wrong("stop", "is not after it starts");
+  std::set<std::string, std::less<>> names;
+  for (const VmConfig& other : scenario.vms) names.insert(other.partition.name);
+  for (std::uint64_t copy = 1; copy <= copies; ++copy) {
+    VmConfig one = vm;
+    if (copies > 1) one.partition.name = fmt::format("{}-{}", vm.partition.name, copy);
+    one.start = start + every * (copy - 1);
+    one.stop = stops ? stop + every * (copy - 1) : kNever;
+    if (names.contains(one.partition.name))
+      t.wrong("name", fmt::format("there is a virtual machine \"{}\" already", one.partition.name));
+    scenario.vms.push_back(std::move(one));
+  }
+}
+
 }  // namespace
 
 void read_vm(TomlTable& t, const std::filesystem::path& folder, Scenario& scenario) {
@@ -39,10 +64,6 @@ void read_vm(TomlTable& t, const std::filesystem::path& folder, Scenario& scenar
   t.require("name");
   partition.name = t.text("name", "");
   vm.where = t.where();
-  for (const VmConfig& other : scenario.vms) {
-    if (other.partition.name == partition.name)
-      t.wrong("name", fmt::format("there is a virtual machine \"{}\" already", partition.name));
-  }
   SystemDraft draft(vm, folder);
   read_machine(t, draft);
   read_partition(t, partition);
@@ -60,7 +81,7 @@ void read_vm(TomlTable& t, const std::filesystem::path& folder, Scenario& scenar
   vm.manager.tunables->find_zero_pages = false;  // It would bring in what the host has paged out.
   t.table("memory_manager", [&](TomlTable& tunables) { read_memory_manager(tunables, draft); });
   t.tables("process", [&](TomlTable& process) { read_process(process, draft); });
-  scenario.vms.push_back(std::move(vm));
+  read_lives(t, vm, scenario);
 }
 
 }  // namespace pagoda::sim

@@ -18,6 +18,8 @@ struct VmConfig : SystemConfig {
 
   hv::PartitionConfig partition;  // Its machine.
   GuestKind guest = GuestKind::kWindows;
+  Time start;
+  Time stop = kNever;          // Its power is cut.
   Duration hint_period = 1_s;  // How often the guest looks for memory to hint.
   std::string where;           // "scenarios/guests.toml:40", for messages about it.
 };
