@@ -139,6 +139,8 @@ Json to_json(const sim::VmResult& vm) {
       {"backing", vm.backing},
       {"guest", vm.guest},
       {"processors", vm.processors},
+      {"started_ns", vm.started == kNever ? Json(nullptr) : Json(vm.started.value())},
+      {"ended_ns", vm.ended == kNever ? Json(nullptr) : Json(vm.ended.value())},
       {"promised_bytes", vm.promised.value()},
       {"fault_cluster_bytes", vm.fault_cluster.value()},
       {"working_set_maximum_pages", vm.working_set_maximum.value()},

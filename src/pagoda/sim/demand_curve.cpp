@@ -19,7 +19,8 @@ namespace {
 
 // A month of values each second is less; what goes on without end must come to an end here.
 constexpr std::size_t kFileMost = std::size_t{256} << 20;
-constexpr double kSecondsMost = 1e9;
+constexpr double kSecondsMost = 1e11;  // Since whenever its times count from.
+constexpr double kLengthMost = 1e9;    // Seconds.
 constexpr double kBytesMost = 0x1p50;
 
 std::string_view trimmed(std::string_view text) {
@@ -80,8 +81,10 @@ class CsvReader {
       return wrong(fmt::format("has {} fields where the header has {}", fields.size(), width_));
     const auto time = PAGODA_TRY(number(fields, kTime, kSecondsMost));
     if (!time) return wrong("has no time");
-    if (first_ && *time < *first_) return wrong("goes back in time");
+    if (last_ && *time < *last_) return wrong("goes back in time");
+    last_ = time;
     first_ = first_.value_or(*time);
+    if (*time - *first_ > kLengthMost) return wrong("is more than 30 years after the first");
     const auto used = PAGODA_TRY(number(fields, kUsed, kBytesMost));
     const auto active = PAGODA_TRY(number(fields, kActive, kBytesMost));
     if (curve_.steps.empty() && (!used || !active)) return wrong("has no value in its first line");
@@ -113,6 +116,7 @@ class CsvReader {
   std::array<std::size_t, kColumns.size()> places_{};
   std::size_t width_ = 0;
   std::optional<double> first_;
+  std::optional<double> last_;
   DemandCurve curve_;
 };
 

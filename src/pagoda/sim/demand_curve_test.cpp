@@ -66,7 +66,8 @@ TEST(DemandCurve, BadFilesAreRefusedByTheirLine) {
   EXPECT_THAT(line("0,1e300,1\n"), HasSubstr("is no number of bytes"));
   EXPECT_THAT(line("x,1,1\n"), HasSubstr("\"x\" is no time in seconds"));
   EXPECT_THAT(line("5,1,1\n4,1,1\n"), HasSubstr("d.csv:3: goes back in time"));
-  EXPECT_THAT(line("5,1,1\n9,1,1\n8,1,1\n"), HasSubstr("does not come after"));
+  EXPECT_THAT(line("5,1,1\n9,1,1\n8,1,1\n"), HasSubstr("d.csv:4: goes back in time"));
+  EXPECT_THAT(line("0,1,1\n1e10,1,1\n"), HasSubstr("30 years"));
   EXPECT_THAT(line("0,0,0\n"), HasSubstr("uses no memory"));
 }
 

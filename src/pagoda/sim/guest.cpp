@@ -63,6 +63,7 @@ bool VirtualCpu::take(machine::SimProcessor& core) {
     }
     return false;
   }
+  if (is_blocked(core.now())) return false;
   guest_.partition_->processor(number_).world().enter(core);
   guest_.update_cpus();
   return true;
@@ -78,6 +79,16 @@ void VirtualCpu::wait_for_loss(Time time) {
   set_ready_at(time);
 }
 
+bool VirtualCpu::is_blocked(Time now) {
+  const Time until = guest_.blocked_until_;
+  if (now >= until) return false;
+  halted_ = false;
+  set_state(State::kWaiting);
+  set_ready_at(until);
+  waited_ += until - now;
+  return true;
+}
+
 Duration VirtualCpu::waited(Time now) const {
   const bool is_waiting = state() == State::kWaiting && !halted_ && ready_at() > now;
   return is_waiting ? waited_ - std::min(ready_at() - now, waited_) : waited_;
@@ -88,6 +99,7 @@ Input<> VirtualCpu::run(machine::SimProcessor& core, Time horizon) {
     wait_for_loss(guest_.loss_->time);
     return {};
   }
+  if (is_blocked(core.now())) return {};
   machine::SimProcessor& processor = guest_.partition_->machine().processor(number_);
   const Time began = core.now();
   const Duration waits_before = host_waits();
@@ -303,15 +315,27 @@ void Guest::add_results(Time now, std::vector<ProcessResult>& results) const {
   }
 }
 
+Duration Guest::busy() const {
+  Duration sum;
+  for (const auto& cpu : cpus_) sum += cpu->busy();
+  return sum;
+}
+
+Duration Guest::waited(Time now) const {
+  Duration sum;
+  for (const auto& cpu : cpus_) sum += cpu->waited(now);
+  return sum;
+}
+
+Duration Guest::waited_for_memory(Time now) const {
+  Duration sum;
+  for (const auto& process : system_->processes()) sum += process->waited(now);
+  return sum;
+}
+
 VmSample Guest::sample(Time now) {
   if (!is_running()) return ended_ ? ended_->result.end : VmSample{};
   const mm::Counters guest = system_->manager().counters();
-  Duration busy;
-  Duration waited;
-  for (const auto& cpu : cpus_) {
-    busy += cpu->busy();
-    waited += cpu->waited(now);
-  }
   return {.memory = guest_memory(*partition_),
           .frames = guest_frames(system_->manager()),
           .tables = partition_->table_frames().owned(),
@@ -319,8 +343,8 @@ VmSample Guest::sample(Time now) {
           .hard_faults = mm::hard_faults(guest.faults),
           .pages_read = guest.page_file_pages_read,
           .pages_written = guest.page_file_pages_written,
-          .busy = busy,
-          .waited = waited};
+          .busy = busy(),
+          .waited = waited(now)};
 }
 
 VmResult Guest::described() const {

@@ -47,6 +47,8 @@ class VirtualCpu final : public Task {
   [[nodiscard]] Duration waited(Time now) const;
   // The host gives the guest up at that time: until then nothing in it can go on.
   void wait_for_loss(Time time);
+  // Whether the host does not let it run; then it waits for that.
+  bool is_blocked(Time now);
 
  private:
   enum class Next : std::uint8_t { kGoesOn, kWaits, kHalts };
@@ -83,6 +85,16 @@ class Guest {
   [[nodiscard]] bool is_started() const { return is_running() || ended_.has_value(); }
 
   [[nodiscard]] const std::string& name() const { return config_.partition.name; }
+  [[nodiscard]] const VmConfig& config() const { return config_; }
+  [[nodiscard]] Time started() const { return started_; }
+  // The host lets it do nothing until then.
+  void block(Time until) { blocked_until_ = until; }
+  // Of its virtual processors, together: what they computed, and waited for the host.
+  [[nodiscard]] Duration busy() const;
+  [[nodiscard]] Duration waited(Time now) const;
+  // Of its programs, together: what they waited for disks, its own and the host's. Requires that it runs.
+  [[nodiscard]] Duration waited_for_memory(Time now) const;
+
   // The next four: requires that it runs.
   [[nodiscard]] hv::Partition& partition() { return *partition_; }
   [[nodiscard]] System& system() { return *system_; }
@@ -139,6 +151,7 @@ class Guest {
   std::vector<std::unique_ptr<VirtualCpu>> cpus_;
   std::optional<VmLoss> loss_;
   Time started_ = kNever;
+  Time blocked_until_;
   std::optional<Ended> ended_;
 };
 

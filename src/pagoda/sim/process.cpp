@@ -269,7 +269,7 @@ void Process::finish(machine::SimProcessor& cpu) {
   space_ = nullptr;
 }
 
-Duration Process::waited_until(Time now) const {
+Duration Process::waited(Time now) const {
   const Time until = state() == State::kWaiting && !is_asleep_ ? ready_at() : now;
   return until > now ? result_.wait_time - std::min(until - now, result_.wait_time) : result_.wait_time;
 }
@@ -282,7 +282,7 @@ ProcessSample Process::sample(Time at) {
                        .private_commit = now.commit,
                        .faults = now.faults,
                        .cpu_time = result_.cpu_time,
-                       .wait_time = waited_until(at)};
+                       .wait_time = waited(at)};
   if (space_ == nullptr) {
     sample.working_set = 0_pages;
     sample.shared = 0_pages;
@@ -293,7 +293,7 @@ ProcessSample Process::sample(Time at) {
 
 ProcessResult Process::result(Time now) const {
   ProcessResult result = result_;
-  result.wait_time = waited_until(now);
+  result.wait_time = waited(now);
   const mm::ProcessSpace::Statistics statistics = space_ != nullptr ? space_->statistics() : last_;
   result.peak_working_set = statistics.peak_working_set;
   result.end_private = statistics.working_set - statistics.shared;
