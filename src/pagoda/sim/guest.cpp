@@ -186,6 +186,7 @@ Input<std::unique_ptr<Guest>> Guest::create(const VmConfig& config, System& host
 }
 
 Input<> Guest::boot(machine::SimProcessor& cpu) {
+  const Time began = cpu.now();
   auto partition = hv::Partition::create(host_.manager(), cpu, config_.partition);
   if (!partition) {
     return bad_input(fmt::format("{}: vm \"{}\": the host cannot promise it {} ({}): {}", config_.where, name(),
@@ -215,7 +216,7 @@ Input<> Guest::boot(machine::SimProcessor& cpu) {
     cpus_.push_back(std::make_unique<VirtualCpu>(*this, number));
     cores_.add(*cpus_.back());
   }
-  started_ = cpu.now();
+  started_ = began;
   return {};
 }
 void Guest::update_cpus() {
