@@ -19,7 +19,7 @@ using mm::torture::World;
 using mm::torture::WorldConfig;
 
 // The manager's threads, by their place in MemoryManager::system_threads.
-enum Thread : unsigned { kReaper, kModifiedWriter, kMappedWriter, kBalance, kZeroer };
+enum Thread : unsigned { kReaper, kModifiedWriter, kMappedWriter, kBalance, kCombiner, kZeroer };
 
 struct Choice {
   Operation operation;

@@ -83,7 +83,7 @@ struct WorldConfig {
   double write_error_rate = 0;
   Weights weights = all_operations();
   // Which of the manager's threads run, by their place in MemoryManager::system_threads.
-  std::vector<unsigned> keepers{0, 1, 2, 3, 4};
+  std::vector<unsigned> keepers{0, 1, 2, 3, 4, 5};
 };
 
 struct Page {

@@ -28,6 +28,7 @@ ProcessSpace::ProcessSpace(Core& core, ShortageRelief& relief, Sections& section
                    .range = usable(highest_user_address(core.mode, creation.range)),
                    .highest = highest_user_address(core.mode, creation.range)},
                   creation.limits),
+      domain_(creation.domain.value_or(own_domain(creation.id))),
       user_pages_(*this) {}
 
 PageCount ProcessSpace::total_charge() const { return commit_charge() + table_charge() + user_pages_.frames().count(); }
