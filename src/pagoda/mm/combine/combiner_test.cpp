@@ -472,6 +472,39 @@ TEST_P(CombinerOptions, WithoutHintsAPageIsMadeReadOnlyAtOnce) {
   EXPECT_EQ(machine.check(), "");
 }
 
+// Reference virtualization.md 6.2 and section 9, row 5: a deliberately weak hash, and no wrong merge.
+class CombinerHashes : public ::testing::TestWithParam<unsigned> {};
+
+TEST_P(CombinerHashes, MergeNothingThatIsNotEqualHoweverWeak) {
+  constexpr unsigned kContents = 700;  // Two pages of each.
+  TestMachineConfig with = config(machine::PteFormat::kAmd64, PageCount(2048));
+  with.limits = WorkingSet::Limits{PageCount(50), PageCount(2000)};
+  with.tunables.sharing.hash_bits = GetParam();
+  TestMachine machine(with);
+  Combiner& combine = machine.manager().combiner();
+  ASSERT_TRUE(combine.allow(machine.space()));
+  const VirtualAddress base = machine.commit(PageCount(2 * kContents));
+  for (unsigned i = 0; i < 2 * kContents; ++i) machine.must_put(base, i, Random::mix(i % kContents + 1));
+  for (int pass = 0; pass < 4; ++pass) {
+    combine.scan(machine.cpu(), {PageCount(10'000), PageCount(10'000)});
+    ASSERT_EQ(machine.check(), "");
+  }
+  for (unsigned i = 0; i < 2 * kContents; ++i) ASSERT_EQ(*machine.get(base, i), Random::mix(i % kContents + 1));
+  const Counters counters = machine.manager().counters();
+  EXPECT_LE(combine.statistics().saved, PageCount(kContents));
+  EXPECT_EQ(combine.statistics().saved.value(), counters.sharing_merged);
+  if (GetParam() == 8) {
+    EXPECT_GT(counters.sharing_false_matches, 500U) << "256 keys for 700 contents";
+  } else if (GetParam() == 16) {
+    EXPECT_GT(counters.sharing_false_matches, 0U) << "four collisions are likely";
+  }
+  if (GetParam() >= 24) {
+    EXPECT_EQ(combine.statistics().saved, PageCount(kContents));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Bits, CombinerHashes, ::testing::Values(8U, 16U, 24U, 64U));
+
 INSTANTIATE_TEST_SUITE_P(Modes, CombinerTest,
                          ::testing::Values(machine::PteFormat::kX86, machine::PteFormat::kPae,
                                            machine::PteFormat::kAmd64),
