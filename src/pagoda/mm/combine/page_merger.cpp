@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "pagoda/base/interleave.h"
 #include "pagoda/base/zero_scan.h"
 #include "pagoda/mm/region/clone_entries.h"
 
@@ -9,6 +10,8 @@ namespace pagoda::mm {
 
 std::optional<PageMerger::Candidate> PageMerger::candidate(ProcessSpace& space, const Processor& cpu,
                                                            std::uint32_t slot) {
+  // A change that has let the lock go relies on the pages that it has made private.
+  if (space.is_paused() && !PAGODA_FAULT_SWITCH(merges_during_changes)) return std::nullopt;
   const Wsle& wsle = space.working_set()[slot];
   if (!wsle.is_valid() || wsle.is_locked()) return std::nullopt;
   const Vad* const vad = space.region_at(wsle.page());
@@ -47,12 +50,14 @@ RawPte PageMerger::shared_form(const ProcessSpace& space, const Candidate& of, P
 
 void PageMerger::hide(ProcessSpace& space, Processor& cpu, const Candidate& of) {
   space.tables().replace(cpu, of.pte, core_.codec.transition(of.frame, of.protection));
+  if (PAGODA_FAULT_SWITCH(merged_before_the_shoot_down)) return;
   space.invalidate(cpu, {{of.page, 1_pages}, of.frame});
 }
 
 void PageMerger::protect(ProcessSpace& space, Processor& cpu, const Candidate& of) {
   if ((of.raw & machine::pte_bits::kWrite) == 0) return;
   space.tables().replace(cpu, of.pte, of.raw & ~machine::pte_bits::kWrite);
+  if (PAGODA_FAULT_SWITCH(published_before_the_shoot_down)) return;
   space.invalidate(cpu, {{of.page, 1_pages}, of.frame});
 }
 

@@ -15,6 +15,7 @@
 // every change of its PTE needs, and no TLB and no observer has the page writable. A published page cannot be written in
 // place: its last owner takes it back under the PFN lock, under which a merge finds it and compares.
 //
+// While a change of a space has let its lock go, nothing of the space is merged.
 // What is not merged: a page that is locked, that a transfer or a pin holds, that a program has reset (MEM_RESET); one of
 // a view, of a large page, of an AWE window, of a device. Protections are equal, or pages are not.
 // Locking: the lock of one space at a time, and the PFN lock inside. Source: reference/virtualization.md 1.5 and 6.2.
