@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "pagoda/base/hash.h"
+#include "pagoda/mm/combine/combiner.h"
 #include "pagoda/sim/guest_memory.h"
 #include "pagoda/sim/scenario/names.h"
 
@@ -161,6 +162,15 @@ Input<std::unique_ptr<Guest>> Guest::create(const VmConfig& config, System& host
                                  lack_of(partition.error(), host.manager())));
   }
   guest->partition_ = std::move(*partition);
+  if (config.shares) {
+    mm::ProcessSpace& vmmem = guest->partition_->vmmem();
+    mm::Combiner& combiner = host.manager().combiner();
+    const auto allowed = config.domain ? combiner.allow(vmmem, *config.domain) : combiner.allow(vmmem);
+    if (!allowed) {
+      return bad_input(fmt::format("{}: vm \"{}\": it cannot share pages ({}): too many machines do", config.where,
+                                   guest->name(), to_string(allowed.error())));
+    }
+  }
   hv::VirtualMachine& machine = guest->partition_->machine();
   for (unsigned disk = 0; disk < config.partition.disks.size(); ++disk)
     machine.sim_disk(disk).report_to(log.host_failures);
@@ -227,6 +237,7 @@ VmSample Guest::sample(Time now) {
   }
   return {.memory = guest_memory(*partition_),
           .frames = guest_frames(system_->manager()),
+          .shared = partition_->vmmem().statistics().shared,
           .tables = partition_->table_frames().owned(),
           .counters = partition_->counts(),
           .hard_faults = mm::hard_faults(guest.faults),

@@ -74,6 +74,17 @@ Result<> Combiner::allow(ProcessSpace& space) {
   return {};
 }
 
+Result<> Combiner::allow(ProcessSpace& space, SharingDomain domain) {
+  const LockGuard guard(spaces_.lock);
+  if (!number_of_space_.contains(space.id())) {
+    PAGODA_TRY(space.set_sharing_domain(domain));
+  } else if (space.sharing_domain() != domain) {
+    return fail(Status::kInvalidParameter);
+  }
+  member_of(PAGODA_TRY(enter(space))).is_allowed = true;
+  return {};
+}
+
 void Combiner::forbid(ProcessSpace& space) {
   const LockGuard guard(spaces_.lock);
   if (const auto found = number_of_space_.find(space.id()); found != number_of_space_.end())

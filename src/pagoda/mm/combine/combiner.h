@@ -40,6 +40,9 @@ class Combiner {
   // From now on private pages of the space may be made one with equal pages of its domain.
   // Fails with: kInsufficientResources (as many spaces do as an entry can name).
   Result<> allow(ProcessSpace& space);
+  // The same, and from now on the space is in the domain. Fails with, besides: kInvalidParameter (it is in another, and takes
+  // part already, or a fork shares its pages).
+  Result<> allow(ProcessSpace& space, SharingDomain domain);
   // No more of its pages are. What is shared stays so until it is written.
   void forbid(ProcessSpace& space);
   [[nodiscard]] bool is_allowed(const ProcessSpace& space) const;

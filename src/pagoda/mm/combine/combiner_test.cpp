@@ -244,6 +244,26 @@ TEST_P(CombinerTest, SpacesOfANamedDomainShareWithEachOtherAndNobodyElse) {
   EXPECT_EQ(t.check(), "");
 }
 
+TEST_P(CombinerTest, ADomainIsNamedBeforeAnythingIsShared) {
+  ASSERT_TRUE(combiner().allow(t.space(), named_domain(3)));
+  EXPECT_EQ(t.space().sharing_domain(), named_domain(3));
+  ASSERT_TRUE(combiner().allow(t.space(), named_domain(3))) << "again";
+  EXPECT_EQ(combiner().allow(t.space(), named_domain(4)).error(), Status::kInvalidParameter);
+  ProcessSpace& other = **t.manager().create_space(t.cpu(), {.limits = kLimits});
+  ProcessSpace& child = **t.manager().clone_space(t.cpu(), other);
+  EXPECT_EQ(combiner().allow(other, named_domain(3)).error(), Status::kInvalidParameter) << "its fork is in another";
+  EXPECT_EQ(combiner().allow(child, named_domain(3)).error(), Status::kInvalidParameter);
+  EXPECT_TRUE(combiner().allow(child));
+  EXPECT_EQ(child.sharing_domain(), other.sharing_domain());
+  const VirtualAddress base = fill(t.space(), 0, {7});
+  ProcessSpace& friendly = add_space(1, named_domain(3));
+  static_cast<void>(fill(friendly, 1, {7}));
+  scan(3);
+  EXPECT_EQ(saved(), 1_pages);
+  EXPECT_EQ(*t.get(base, 0), 7U);
+  EXPECT_EQ(t.check(), "");
+}
+
 TEST_P(CombinerTest, WhoEndsOrNoLongerTakesPartLeavesNothingBehind) {
   const PageCount available = t.available();
   ProcessSpace& one = add_space(1, named_domain(5));

@@ -31,6 +31,13 @@ ProcessSpace::ProcessSpace(Core& core, ShortageRelief& relief, Sections& section
       domain_(creation.domain.value_or(own_domain(creation.id))),
       user_pages_(*this) {}
 
+Result<> ProcessSpace::set_sharing_domain(SharingDomain domain) {
+  const LockGuard guard(lock);
+  if (is_forked_ && domain != domain_) return fail(Status::kInvalidParameter);
+  domain_ = domain;
+  return {};
+}
+
 PageCount ProcessSpace::total_charge() const { return commit_charge() + table_charge() + user_pages_.frames().count(); }
 
 void ProcessSpace::tear_down(Processor& cpu) {

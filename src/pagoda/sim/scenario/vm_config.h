@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "pagoda/base/units.h"
@@ -18,8 +19,10 @@ struct VmConfig : SystemConfig {
 
   hv::PartitionConfig partition;  // Its machine.
   GuestKind guest = GuestKind::kWindows;
-  Duration hint_period = 1_s;  // How often the guest looks for memory to hint.
-  std::string where;           // "scenarios/guests.toml:40", for messages about it.
+  bool shares = false;                      // By contents, on a host that does.
+  std::optional<mm::SharingDomain> domain;  // None: its own.
+  Duration hint_period = 1_s;               // How often the guest looks for memory to hint.
+  std::string where;                        // "scenarios/guests.toml:40", for messages about it.
 };
 
 }  // namespace pagoda::sim
