@@ -11,7 +11,7 @@ namespace pagoda::mm {
 namespace {
 
 // Pages of one space that are looked at before its lock is let go: some 20 microseconds. A choice.
-constexpr std::uint32_t kPagesOfTurn = 32;
+constexpr std::uint64_t kPagesOfTurn = 32;
 // Slots of a working set that are passed over for each page that may be looked at: what is shared already, or locked,
 // costs a look at its entry.
 constexpr std::uint32_t kSlotsOfPage = 16;
@@ -19,6 +19,13 @@ constexpr std::uint32_t kSlotsOfPage = 16;
 constexpr std::uint32_t kSweptOfPage = 4;
 // Passes of a member after which a hint that was not confirmed is stale.
 constexpr std::uint32_t kStaleAfter = 2;
+
+// Most pages are in no cache, and lie anywhere: the next one is on its way while this one is hashed.
+void prefetch(const Processor& cpu, Pfn frame) {
+  if (!cpu.physical().is_contiguous()) return;  // A guest's would have to be brought in.
+  const std::byte* const bytes = cpu.physical().bytes(frame, machine::Access::kRead).data();
+  for (std::uint64_t line = 0; line < kPageBytes; line += 64) __builtin_prefetch(bytes + line);
+}
 
 PageCount entries_of(const Core& core) {
   const PageCount wanted = core.tunables.sharing.table_entries;
@@ -175,6 +182,21 @@ PageCount Combiner::scan(Processor& cpu, const Budget& budget) {
   return looked;
 }
 
+std::uint64_t Combiner::choose(ProcessSpace& space, const Processor& cpu, MemberNumber number, PageCount most,
+                               std::uint64_t slots) {
+  const std::uint32_t end = space.working_set().end_slot();
+  turn_.clear();
+  if (end == 0) return 0;
+  Member& member = member_of(number);
+  for (slots = std::min<std::uint64_t>(slots, end); slots > 0 && turn_.size() < std::min(kPagesOfTurn, most.value());
+       --slots) {
+    const Order::Step step = member.order.next(end, random_);
+    if (step.begins_pass) member.pass = (member.pass + 1) % ContentTable::kPasses;
+    if (const auto page = merger_.candidate(space, cpu, step.slot)) turn_.push_back(*page);
+  }
+  return slots;
+}
+
 PageCount Combiner::scan_member(Processor& cpu, MemberNumber number, PageCount most) {
   ProcessSpace& space = *member_of(number).space;
   PageCount looked;
@@ -182,17 +204,13 @@ PageCount Combiner::scan_member(Processor& cpu, MemberNumber number, PageCount m
   while (looked < most && slots > 0) {
     {
       const LockGuard guard(space.lock);
-      const std::uint32_t end = space.working_set().end_slot();
-      if (end == 0) return looked;
-      slots = std::min<std::uint64_t>(slots, end);  // No page twice.
-      for (std::uint32_t turn = 0; turn < kPagesOfTurn && looked < most && slots > 0; --slots) {
-        Member& member = member_of(number);
-        const Order::Step step = member.order.next(end, random_);
-        if (step.begins_pass) member.pass = (member.pass + 1) % ContentTable::kPasses;
-        if (!look_at(space, cpu, number, step.slot)) continue;
-        ++looked;
-        ++turn;
+      slots = choose(space, cpu, number, most - looked, slots);
+      for (std::size_t i = 0; i < turn_.size(); ++i) {
+        if (i + 1 < turn_.size()) prefetch(cpu, turn_[i + 1].frame);
+        // What was chosen twice, where one pass ends and the next begins, has changed since.
+        if (core_.load(cpu, turn_[i].pte) == turn_[i].raw) look_at(space, cpu, number, turn_[i]);
       }
+      looked += PageCount(turn_.size());
     }
     for (const Match& match : matches_) settle(cpu, match);
     matches_.clear();
@@ -224,40 +242,37 @@ Combiner::Found Combiner::find(const Member& member, MemberNumber number, Vpn pa
   return found;
 }
 
-bool Combiner::look_at(ProcessSpace& space, Processor& cpu, MemberNumber number, std::uint32_t slot) {
-  const auto candidate = merger_.candidate(space, cpu, slot);
-  if (!candidate) return false;
+void Combiner::look_at(ProcessSpace& space, Processor& cpu, MemberNumber number, const PageMerger::Candidate& page) {
   const Member& member = member_of(number);
-  const machine::FrameView view = cpu.physical().bytes(candidate->frame, machine::Access::kRead);
+  const machine::FrameView view = cpu.physical().bytes(page.frame, machine::Access::kRead);
   const PageBytes bytes = read(view);
   if (core_.tunables.sharing.zeros == SharingTunables::Zeros::kDemandZero && is_zero(bytes)) {
-    const PageMerger::Outcome outcome = merger_.forget_zeros(space, cpu, *candidate);
+    const PageMerger::Outcome outcome = merger_.forget_zeros(space, cpu, page);
     const LockGuard guard(core_.pfns.lock);
     count_outcome(outcome);
-    return true;
+    return;
   }
   cpu.charge(core_.machine.costs().hash_page);
-  const ContentTable::Key key = table_.key(bytes, member.salt, candidate->protection);
+  const ContentTable::Key key = table_.key(bytes, member.salt, page.protection);
   Found found;
   {
     const LockGuard guard(core_.pfns.lock);
-    found = find(member, number, candidate->page, key);
+    found = find(member, number, page.page, key);
     if (found.own != ContentTable::kNone) table_.confirm(found.own, member.pass);
   }
   for (std::size_t i = 0; i < found.shared_count; ++i) {
-    const PageMerger::Outcome outcome = merger_.merge(space, cpu, *candidate, found.shared[i]);
+    const PageMerger::Outcome outcome = merger_.merge(space, cpu, page, found.shared[i]);
     const LockGuard guard(core_.pfns.lock);
     count_outcome(outcome);
     if (outcome == PageMerger::Outcome::kDiffers) continue;
     if (outcome == PageMerger::Outcome::kDone && found.own != ContentTable::kNone) table_.drop_hint(found.own);
-    return true;
+    return;
   }
   if (found.hint != ContentTable::kNone) {
-    matches_.push_back({number, candidate->page, found.hint});
+    matches_.push_back({number, page.page, found.hint});
   } else if (found.own == ContentTable::kNone && found.shared_count == 0) {
-    remember(space, cpu, number, *candidate, key);
+    remember(space, cpu, number, page, key);
   }
-  return true;
 }
 
 void Combiner::remember(ProcessSpace& space, Processor& cpu, MemberNumber number, const PageMerger::Candidate& page,
@@ -291,16 +306,18 @@ void Combiner::settle(Processor& cpu, const Match& match) {
   ProcessSpace& space = *member_of(match.member).space;
   const Member& member = member_of(match.member);
   ContentTable::Key key;
+  Protection protection{};
   {
     const LockGuard guard(space.lock);
     const auto page = merger_.candidate_at(space, cpu, match.page);
     if (!page) return;
+    protection = page->protection;
     const machine::FrameView view = cpu.physical().bytes(page->frame, machine::Access::kRead);
     machine::copy_shared(copy_.data(), view.data(), kPageBytes);
     cpu.charge(core_.machine.costs().copy_page);
-    key = table_.key(copy_, member.salt, page->protection);
+    key = table_.key(copy_, member.salt, protection);
   }
-  if (!publish(cpu, match.entry, key)) return;
+  if (!publish(cpu, match.entry, key, protection)) return;
   const LockGuard guard(space.lock);
   const auto page = merger_.candidate_at(space, cpu, match.page);
   if (!page) return;
@@ -309,7 +326,7 @@ void Combiner::settle(Processor& cpu, const Match& match) {
   count_outcome(outcome);
 }
 
-bool Combiner::publish(Processor& cpu, std::uint32_t entry, ContentTable::Key key) {
+bool Combiner::publish(Processor& cpu, std::uint32_t entry, ContentTable::Key key, Protection protection) {
   ContentTable::Hint hint;
   {
     const LockGuard guard(core_.pfns.lock);
@@ -325,12 +342,15 @@ bool Combiner::publish(Processor& cpu, std::uint32_t entry, ContentTable::Key ke
   if (page) {
     const machine::FrameView view = cpu.physical().bytes(page->frame, machine::Access::kRead);
     const PageBytes bytes = read(view);
-    cpu.charge(core_.machine.costs().hash_page);
-    is_stale = table_.key(bytes, member.salt, page->protection) != key;
-    if (!is_stale && std::memcmp(bytes.data(), copy_.data(), kPageBytes) != 0) {
-      const LockGuard pfn_guard(core_.pfns.lock);
-      count_outcome(PageMerger::Outcome::kDiffers);
-      return false;
+    cpu.charge(core_.machine.costs().compare_page);
+    if (page->protection != protection || std::memcmp(bytes.data(), copy_.data(), kPageBytes) != 0) {
+      cpu.charge(core_.machine.costs().hash_page);
+      is_stale = table_.key(bytes, member.salt, page->protection) != key;
+      if (!is_stale) {
+        const LockGuard pfn_guard(core_.pfns.lock);
+        count_outcome(PageMerger::Outcome::kDiffers);
+        return false;
+      }
     }
   }
   if (is_stale) {

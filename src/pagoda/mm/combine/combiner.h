@@ -132,8 +132,10 @@ class Combiner {
   void leave_domain(DomainNumber number) PAGODA_REQUIRES(spaces_.lock);
   // Looks at pages of the member, at most so many; returns how many.
   PageCount scan_member(Processor& cpu, MemberNumber number, PageCount most) PAGODA_REQUIRES(spaces_.lock);
-  // Looks at the page of the slot. False: it is none that can be shared, or is already.
-  bool look_at(ProcessSpace& space, Processor& cpu, MemberNumber number, std::uint32_t slot)
+  // Chooses the pages of a turn, at most so many, passing over at most `slots`. Returns how many slots are left.
+  std::uint64_t choose(ProcessSpace& space, const Processor& cpu, MemberNumber number, PageCount most,
+                       std::uint64_t slots) PAGODA_REQUIRES(spaces_.lock, space.lock);
+  void look_at(ProcessSpace& space, Processor& cpu, MemberNumber number, const PageMerger::Candidate& page)
       PAGODA_REQUIRES(spaces_.lock, space.lock);
   [[nodiscard]] Found find(const Member& member, MemberNumber number, Vpn page, ContentTable::Key key)
       PAGODA_REQUIRES(spaces_.lock, core_.pfns.lock);
@@ -141,8 +143,10 @@ class Combiner {
   void remember(ProcessSpace& space, Processor& cpu, MemberNumber number, const PageMerger::Candidate& page,
                 ContentTable::Key key) PAGODA_REQUIRES(spaces_.lock, space.lock);
   void settle(Processor& cpu, const Match& match) PAGODA_REQUIRES(spaces_.lock);
-  // The page of a hint is published if it holds the bytes that are in `copy_`. Whether the entry is a shared one.
-  bool publish(Processor& cpu, std::uint32_t entry, ContentTable::Key key) PAGODA_REQUIRES(spaces_.lock);
+  // The page of a hint is published if it holds the bytes that are in `copy_`, whose key this is with the protection.
+  // Whether the entry is a shared one.
+  bool publish(Processor& cpu, std::uint32_t entry, ContentTable::Key key, Protection protection)
+      PAGODA_REQUIRES(spaces_.lock);
   // The bytes of a page, which a program may be writing: good for a hash, and for a first comparison.
   [[nodiscard]] PageBytes read(const machine::FrameView& view) PAGODA_REQUIRES(spaces_.lock);
   void count_outcome(PageMerger::Outcome outcome) PAGODA_REQUIRES(core_.pfns.lock);
@@ -156,6 +160,7 @@ class Combiner {
   std::map<std::uint32_t, MemberNumber> number_of_space_ PAGODA_GUARDED_BY(spaces_.lock);  // By the space's id.
   std::map<SharingDomain, DomainNumber> number_of_domain_ PAGODA_GUARDED_BY(spaces_.lock);
   std::size_t next_member_ PAGODA_GUARDED_BY(spaces_.lock) = 0;
+  std::vector<PageMerger::Candidate> turn_ PAGODA_GUARDED_BY(spaces_.lock);
   std::vector<Match> matches_ PAGODA_GUARDED_BY(spaces_.lock);
   Random random_ PAGODA_GUARDED_BY(spaces_.lock);
   alignas(64) std::array<std::byte, kPageBytes> copy_ PAGODA_GUARDED_BY(spaces_.lock){};
