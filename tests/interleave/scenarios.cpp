@@ -19,7 +19,7 @@ using mm::torture::World;
 using mm::torture::WorldConfig;
 
 // The manager's threads, by their place in MemoryManager::system_threads.
-enum Thread : unsigned { kReaper, kModifiedWriter, kMappedWriter, kBalance, kZeroer };
+enum Thread : unsigned { kReaper, kModifiedWriter, kMappedWriter, kBalance, kCombiner, kZeroer };
 
 struct Choice {
   Operation operation;
@@ -328,6 +328,30 @@ WorldConfig failed_clusters(Random& random) {
   return config;
 }
 
+// Few contents, looked at and made one while they are written; also with hashes that say next to nothing.
+WorldConfig merges_against_writes(Random& random) {
+  WorldConfig config = small(random,
+                             {{Operation::kReadOwn, 4},
+                              {Operation::kWriteOwn, 6},
+                              {Operation::kReadOther, 2},
+                              {Operation::kDecommit, 1},
+                              {Operation::kCommit, 2},
+                              {Operation::kProtect, 1},
+                              {Operation::kFork, 1},
+                              {Operation::kEmptyWorkingSet, 1}},
+                             {kCombiner, kModifiedWriter});
+  config.twins = true;
+  config.processes = 1 + static_cast<unsigned>(random.below(2));
+  config.frames += PageCount(24);
+  config.tunables->sharing.period = 2_us;
+  config.tunables->sharing.scan_of_space = config.tunables->sharing.scan_in_all = PageCount(1'000'000);
+  if (random.below(2) == 0) config.tunables->sharing.hash_bits = 8;
+  if (random.below(4) == 0) config.tunables->sharing.hints = mm::SharingTunables::Hints::kNo;
+  if (random.below(4) == 0) config.tunables->compression_budget = PageCount(8);
+  few_slots(random, config);
+  return config;
+}
+
 // A page table for each region, which leaves memory with its pages.
 WorldConfig tables_that_leave(Random& random) {
   WorldConfig config = small(random,
@@ -400,6 +424,7 @@ constexpr std::array kScenarios{
     Scenario{"SoftwareRefills", 500, software_refills, 40},
     Scenario{"FailedClusters", 500, failed_clusters, 40},
     Scenario{"TablesThatLeave", 600, tables_that_leave, 40},
+    Scenario{"MergesAgainstWrites", 600, merges_against_writes, 40},
     Scenario{"Anything", 600, anything, 40},
 };
 

@@ -45,6 +45,12 @@ WorldConfig world_of_seed(std::uint64_t seed) {
   Tunables tunables = Tunables::for_memory(config.frames);
   tunables.balance_period = 10_ms;
   if (random.below(3) == 0) tunables.compression_budget = config.frames / 8;
+  config.twins = seed % 4 == 0;
+  if (config.twins) {
+    tunables.sharing.period = 20_us;  // A page every other microsecond, of all.
+    tunables.sharing.scan_of_space = tunables.sharing.scan_in_all = PageCount(500'000);
+    if (seed % 8 == 0) tunables.sharing.hash_bits = 8;
+  }
   config.tunables = tunables;
   config.limits = WorkingSet::Limits{.minimum = PageCount(50), .maximum = config.frames / 2};
   if (random.below(2) == 0) {

@@ -228,7 +228,7 @@ void Worker::write_own(unsigned region, std::size_t page) {
   OwnPage& own = regions_[region].pages[page];
   History& history = place.pages[page].history;
   const VirtualAddress at = place.base + bytes_of(PageCount(page));
-  const std::uint32_t version = next_version_++;
+  const std::uint32_t version = next_version();
   const bool allowed = own.committed && own.protection == Protection::kReadWrite;
   if (allowed) history.begin({.accessible = true, .version = version});
   const Status status = write(at, place.pages[page].number, version);
@@ -300,7 +300,7 @@ void Worker::write_shared(unsigned section, std::size_t page) {
   if (shared.writer_of(page, world_.config().workers) != number_ || !map(section)) return;
   History& history = shared.pages[page].history;
   const VirtualAddress at = *views_[section] + bytes_of(PageCount(page));
-  const std::uint32_t version = next_version_++;
+  const std::uint32_t version = next_version();
   history.begin({.accessible = true, .version = version});
   const Status status = write(at, shared.pages[page].number, version);
   if (status == Status::kSuccess) return history.finish();
@@ -327,7 +327,7 @@ void Worker::write_copy() {
   CopyView& copy = copies_[section];
   const std::size_t page = random_.below(copy.versions.size());
   const VirtualAddress at = *copy.base + bytes_of(PageCount(page));
-  const std::uint32_t version = next_version_++;
+  const std::uint32_t version = next_version();
   const Status status = write(at, copy.first_number + static_cast<std::uint32_t>(page), version);
   if (status == Status::kSuccess) {
     copy.versions[page] = version;

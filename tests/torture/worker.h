@@ -110,6 +110,11 @@ class Worker {
   std::vector<CopyView> copies_;                      // By section.
   const std::uint32_t child_number_;                  // Of every page that a child of a fork writes.
   std::uint64_t operations_ = 0;
+  // Of twins there are few versions, so that equal ones meet.
+  std::uint32_t next_version() {
+    const std::uint32_t version = next_version_++;
+    return world_.config().twins ? 1 + version % 3 : version;
+  }
   std::uint32_t next_version_ = 1;
   Operation operation_ = Operation::kQuery;
   PageWords words_{};

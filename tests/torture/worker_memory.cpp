@@ -213,7 +213,7 @@ void Worker::fork() {
     expect_within(found, look.at, *look.page, {look.first, look.last});
     if (found.status != Status::kSuccess) continue;
     // It may be that the page is only read, or that the disk fails.
-    const std::uint32_t version = next_version_++;
+    const std::uint32_t version = next_version();
     const Status status = write(look.at, child_number_, version);
     if (status == Status::kSuccess)
       expect_exactly(read(look.at), look.at, child_number_, {.accessible = true, .version = version});

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "pagoda/mm/check/check.h"
+#include "pagoda/mm/combine/combiner.h"
 #include "pagoda/mm/testing/reap.h"
 #include "tests/torture/keeper.h"
 #include "tests/torture/worker.h"
@@ -75,17 +76,17 @@ World::World(const WorldConfig& config)
       machine_(*machine::SimMachine::create(machine_config(config))),
       manager_(*MemoryManager::create(*machine_, {.tunables = config.tunables})) {
   add_paging_file();
-  for (unsigned process = 0; process < config.processes; ++process)
-    spaces_.push_back(*manager_->create_space(cpu(0), {.limits = config.limits}));
+  for (unsigned process = 0; process < config.processes; ++process) spaces_.push_back(add_space());
   make_sections();
   regions_.resize(config.workers);
+  const std::uint32_t twin = number_pages(1);
   ByteCount stride = config.region_stride;
   if (stride.is_zero()) stride = kGranularity * ((bytes_of(config.region_pages) + kGranularity - 1_B) / kGranularity);
   for (unsigned worker = 0; worker < config.workers; ++worker) {
     for (unsigned region = 0; region < config.regions; ++region) {
       RegionPlace place{.base = kFirstRegion + stride * (worker * config.regions + region),
                         .pages = std::vector<Page>(config.region_pages.value())};
-      for (Page& page : place.pages) page.number = number_pages(1);
+      for (Page& page : place.pages) page.number = config.twins ? twin : number_pages(1);
       regions_[worker].push_back(std::move(place));
     }
     manager_->attach(cpu(worker), space(process_of(worker)));
@@ -101,6 +102,13 @@ World::World(const WorldConfig& config)
     injection.read_error_rate = config.read_error_rate;
     injection.write_error_rate = config.write_error_rate;
   }
+}
+
+ProcessSpace* World::add_space() {
+  ProcessSpace* const space = *manager_->create_space(
+      cpu(0), {.limits = config_.limits, .domain = config_.twins ? std::optional(named_domain(1)) : std::nullopt});
+  if (config_.twins) PAGODA_CHECK(manager_->combiner().allow(*space).has_value());
+  return space;
 }
 
 World::~World() {

@@ -81,9 +81,11 @@ struct WorldConfig {
   Duration disk_latency = 65_us;
   double read_error_rate = 0;
   double write_error_rate = 0;
+  // Private pages of all processes hold few different contents, and are shared by contents.
+  bool twins = false;
   Weights weights = all_operations();
   // Which of the manager's threads run, by their place in MemoryManager::system_threads.
-  std::vector<unsigned> keepers{0, 1, 2, 3, 4};
+  std::vector<unsigned> keepers{0, 1, 2, 3, 4, 5};
 };
 
 struct Page {
@@ -163,6 +165,7 @@ class World {
 
  private:
   void add_paging_file();
+  [[nodiscard]] ProcessSpace* add_space();
   void make_sections();
 
   WorldConfig config_;

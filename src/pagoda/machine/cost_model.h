@@ -29,6 +29,10 @@ struct CostModel {
   Cycles copy_page{1200};
   // 4096 bytes read and found to be zeros. Measured: bench/zero_detect, 100 ns where pages are not in the cache.
   Cycles scan_page{300};
+  // 4096 bytes hashed, and compared with 4096 others. reference/virtualization.md 6.1: 232 ns, and 380 to 460 ns where they are not
+  // in the cache, of 3 GHz.
+  Cycles hash_page{700};
+  Cycles compare_page{1260};
   // 4096 bytes through LZ4 and back. Its own benchmark: 780 MB/s and 4970 MB/s a core (LZ4 1.9, README), of 3 GHz.
   Cycles compress_page{15700};
   Cycles decompress_page{2500};

@@ -5,7 +5,9 @@
 #include <utility>
 
 #include "pagoda/base/hash.h"
+#include "pagoda/mm/combine/combiner.h"
 #include "pagoda/mm/fault/fault.h"
+#include "pagoda/mm/threads/combine_thread.h"
 
 namespace pagoda::mm {
 
@@ -49,7 +51,10 @@ MemoryManager::MemoryManager(machine::Machine& machine, const Tunables& tunables
       balance_set_manager_(core_, spaces_),
       zero_page_thread_(core_.pfns, core_.counters, core_.tunables, core_.machine.costs()),
       segment_reaper_(core_, sections_),
-      threads_{&segment_reaper_, &modified_writer_, &mapped_writer_, &balance_set_manager_, &zero_page_thread_},
+      combiner_(std::make_unique<Combiner>(core_, spaces_)),
+      combine_thread_(std::make_unique<CombineThread>(*combiner_, core_.tunables.sharing)),
+      threads_{&segment_reaper_,      &modified_writer_,     &mapped_writer_,
+               &balance_set_manager_, combine_thread_.get(), &zero_page_thread_},
       attached_(machine.processors().size()),
       asids_(machine::kAsidCount) {
   asids_.set(static_cast<std::size_t>(machine::kUntagged));
@@ -102,10 +107,13 @@ Result<ProcessSpace*> MemoryManager::create_space(Processor& cpu, const SpaceCon
     }
     if (!root.zeroed) cpu.physical().zero(root.frame);
     const LockGuard guard(spaces_.lock);
-    spaces_.spaces.push_back(std::make_unique<ProcessSpace>(
-        core_, *this, sections_,
-        ProcessSpace::Creation{
-            .id = next_space_id_++, .root = root.frame, .asid = take_asid(), .range = config.range, .limits = limits}));
+    spaces_.spaces.push_back(std::make_unique<ProcessSpace>(core_, *this, sections_,
+                                                            ProcessSpace::Creation{.id = next_space_id_++,
+                                                                                   .root = root.frame,
+                                                                                   .asid = take_asid(),
+                                                                                   .range = config.range,
+                                                                                   .limits = limits,
+                                                                                   .domain = config.domain}));
     ProcessSpace& space = *spaces_.spaces.back();
     const LockGuard space_guard(space.lock);
     spaces_.to_trim.watch(space);
@@ -122,9 +130,11 @@ Result<ProcessSpace*> MemoryManager::clone_space(Processor& cpu, ProcessSpace& p
   const bool is_large = parent.highest_user() != highest_user_address(core_.mode, UserRange::kNormal);
   const UserRange range = is_large ? UserRange::kLarge : UserRange::kNormal;
   return with_memory(*this, cpu, [&]() -> Result<ProcessSpace*> {
-    auto child = create_space(cpu, {.limits = limits, .range = range});
+    auto child = create_space(cpu, {.limits = limits, .range = range, .domain = parent.sharing_domain()});
     if (!child) return child;
-    if (const auto cloned = (*child)->clone_from(cpu, parent); !cloned) {
+    auto cloned = combiner_->allow_as(**child, parent);
+    if (cloned) cloned = (*child)->clone_from(cpu, parent);
+    if (!cloned) {
       destroy_space(cpu, **child);
       return std::unexpected(cloned.error());
     }
@@ -136,6 +146,7 @@ void MemoryManager::destroy_space(Processor& cpu, ProcessSpace& space) {
   for (const auto& other : attached_) PAGODA_CHECK(other.load(std::memory_order_relaxed) != &space);
   space.tear_down(cpu);
   const LockGuard guard(spaces_.lock);
+  combiner_->forget(space);
   {
     const LockGuard pfn_guard(core_.pfns.lock);
     core_.pfns.free_page_table(space.root());
@@ -412,6 +423,7 @@ std::uint64_t MemoryManager::state_hash(const Processor& cpu) const {
       if (paging_file.slots().test(slot)) hash.add(slot);
   }
   core_.store.add_to(hash);
+  combiner_->add_to(hash);
   hash.add(core_.commit.charged().value());
   hash.add(core_.transfers.next().value());
   return hash.digest();

@@ -25,6 +25,7 @@
 #include "pagoda/mm/memory_manager_config.h"
 #include "pagoda/mm/pfn/hinted_frames.h"
 #include "pagoda/mm/process/process_space.h"
+#include "pagoda/mm/process/space_list.h"
 #include "pagoda/mm/section/sections.h"
 #include "pagoda/mm/threads/balance_set_manager.h"
 #include "pagoda/mm/threads/mapped_writer.h"
@@ -35,9 +36,12 @@
 
 namespace pagoda::mm {
 
+class Combiner;
+
 struct SpaceConfig {
   std::optional<WorkingSet::Limits> limits;  // None: the tunables' defaults.
   UserRange range = UserRange::kNormal;
+  std::optional<SharingDomain> domain;  // None: its own (base/sharing.h).
 };
 
 // Where every frame is.
@@ -82,7 +86,7 @@ class MemoryManager : public machine::FaultHandler, public ShortageRelief, publi
   // Fails with kCommitmentLimit, kNoMemory, kPending, kBadWorkingSetLimit, kInsufficientResources (no frame where the
   // mode has its roots: PAE's lie below 4 GB; or too little may stay in memory for one more).
   Result<ProcessSpace*> create_space(Processor& cpu, const SpaceConfig& config);
-  // A copy of the space, whose pages both share until one writes; views are there if they are to be inherited, AWE and
+  // A copy of the space, in its domain and with its part in sharing, whose pages both share until one writes; views are there if they are to be inherited, AWE and
   // large-page regions are not. NT: the address space of NtCreateProcess without a section. Fails as create_space does,
   // and with kInsufficientResources.
   Result<ProcessSpace*> clone_space(Processor& cpu, ProcessSpace& parent);
@@ -114,6 +118,9 @@ class MemoryManager : public machine::FaultHandler, public ShortageRelief, publi
   [[nodiscard]] MappedWriter& mapped_writer() { return mapped_writer_; }
   [[nodiscard]] BalanceSetManager& balance_set_manager() { return balance_set_manager_; }
   [[nodiscard]] ZeroPageThread& zero_page_thread() { return zero_page_thread_; }
+  // Sharing by contents: which spaces take part, and what was found (combine/combiner.h).
+  [[nodiscard]] Combiner& combiner() { return *combiner_; }
+  [[nodiscard]] const Combiner& combiner() const { return *combiner_; }
   // Ends transfers that completed by the processor's time. Time of the next one: `next_completion`.
   void complete_io(const Processor& cpu);
   [[nodiscard]] Time next_completion() const;
@@ -181,7 +188,9 @@ class MemoryManager : public machine::FaultHandler, public ShortageRelief, publi
   BalanceSetManager balance_set_manager_;
   ZeroPageThread zero_page_thread_;
   SegmentReaper segment_reaper_;
-  std::array<SystemThread*, 5> threads_;
+  std::unique_ptr<Combiner> combiner_;
+  std::unique_ptr<SystemThread> combine_thread_;
+  std::array<SystemThread*, 6> threads_;
   unsigned fruitless_ PAGODA_GUARDED_BY(core_.pfns.lock) = 0;  // Shortages in a row that nothing could relieve.
   std::uint64_t progress_ PAGODA_GUARDED_BY(core_.pfns.lock) =
       0;  // Pages written and repurposed, at the last shortage.

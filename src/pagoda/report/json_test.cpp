@@ -60,6 +60,14 @@ TEST(ReportJson, EveryFieldGoesToItsOwnKey) {
   run.counters.pages_decompressed = 323;
   run.counters.pages_incompressible = 324;
   run.counters.pages_evicted = 325;
+  run.counters.sharing_scanned = 341;
+  run.counters.sharing_merged = 342;
+  run.counters.sharing_zeros = 343;
+  run.counters.sharing_hints = 344;
+  run.counters.sharing_stale_hints = 345;
+  run.counters.sharing_false_matches = 346;
+  run.counters.sharing_put_off = 347;
+  run.counters.sharing_table_full = 348;
   run.counters.pages_repurposed = 309;
   run.counters.pages_replaced = 310;
   run.counters.pages_trimmed = 311;
@@ -94,6 +102,8 @@ TEST(ReportJson, EveryFieldGoesToItsOwnKey) {
   sample.commit_limit = 922_pages;
   sample.resident_charge = 925_pages;
   sample.resident_limit = 926_pages;
+  sample.shared_contents = 927_pages;
+  sample.shared_saved = 928_pages;
   sample.page_file_used = 923_pages;
   sample.page_file_size = 924_pages;
   sample.counters = run.counters;
@@ -114,7 +124,10 @@ TEST(ReportJson, EveryFieldGoesToItsOwnKey) {
       "mapped_file_pages_written": 319, "read_errors": 305, "write_errors": 306, "pages_zeroed_in_fault": 307, "pages_zeroed_by_thread": 308,
       "zero_pages_found": 320, "zero_pages_by_writer": 326, "zero_pages_by_trim": 327,
       "zero_pages_by_hint": 328, "pages_compressed": 321, "bytes_compressed": 322, "pages_decompressed": 323,
-      "pages_incompressible": 324, "pages_evicted": 325, "pages_repurposed": 309, "pages_replaced": 310, "pages_trimmed": 311, "shortages": 312, "commit_refusals": 313,
+      "pages_incompressible": 324, "pages_evicted": 325,
+      "sharing_scanned": 341, "sharing_merged": 342, "sharing_zeros": 343, "sharing_hints": 344,
+      "sharing_stale_hints": 345, "sharing_false_matches": 346, "sharing_put_off": 347, "sharing_table_full": 348,
+      "pages_repurposed": 309, "pages_replaced": 310, "pages_trimmed": 311, "shortages": 312, "commit_refusals": 313,
       "resident_refusals": 333, "page_tables_made": 314, "page_tables_freed": 315, "page_tables_paged_out": 329, "page_tables_paged_in": 330,
       "prototype_pages_paged_out": 331, "prototype_pages_paged_in": 332},
     "processes": [{"name": "p", "vm": "v", "program": "program", "footprint_pages": 501, "working_set_minimum_pages": 502,
@@ -144,7 +157,8 @@ TEST(ReportJson, EveryFieldGoesToItsOwnKey) {
         "active_compression_store_pages": [894],
         "standby_pages": [[910], [911], [912], [913], [914], [915], [916], [917]]},
       "commit_charge_pages": [921], "commit_limit_pages": [922],
-      "resident_charge_pages": [925], "resident_limit_pages": [926], "page_file_used_pages": [923],
+      "resident_charge_pages": [925], "resident_limit_pages": [926],
+      "shared_contents_pages": [927], "shared_saved_pages": [928], "page_file_used_pages": [923],
       "page_file_size_pages": [924],
       "counters": {
         "faults": {"demand_zero": [200], "transition_standby": [201], "transition_modified": [202], "collided": [203], "compressed": [204],
@@ -157,6 +171,8 @@ TEST(ReportJson, EveryFieldGoesToItsOwnKey) {
         "pages_zeroed_by_thread": [308], "zero_pages_found": [320], "zero_pages_by_writer": [326],
         "zero_pages_by_trim": [327], "zero_pages_by_hint": [328], "pages_compressed": [321],
         "bytes_compressed": [322], "pages_decompressed": [323], "pages_incompressible": [324], "pages_evicted": [325],
+        "sharing_scanned": [341], "sharing_merged": [342], "sharing_zeros": [343], "sharing_hints": [344],
+        "sharing_stale_hints": [345], "sharing_false_matches": [346], "sharing_put_off": [347], "sharing_table_full": [348],
         "pages_repurposed": [309], "pages_replaced": [310], "pages_trimmed": [311],
         "shortages": [312], "commit_refusals": [313], "resident_refusals": [333],
         "page_tables_made": [314], "page_tables_freed": [315],
@@ -178,6 +194,7 @@ TEST(ReportJson, EveryFieldGoesToItsOwnKey) {
 TEST(ReportJson, EveryFieldOfAVirtualMachineGoesToItsOwnKey) {
   sim::VmSample sample{.memory = {1_pages, 2_pages, 3_pages, 4_pages, 5_pages, 6_pages},
                        .frames = {11_pages, 12_pages, 13_pages, 14_pages},
+                       .shared = 16_pages,
                        .tables = 15_pages,
                        .counters = {21, 36, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35},
                        .hard_faults = 41,
@@ -227,7 +244,7 @@ TEST(ReportJson, EveryFieldOfAVirtualMachineGoesToItsOwnKey) {
     "memory": {"active_pages": 1, "modified_pages": 2, "standby_pages": 3, "compressed_pages": 4, "page_file_pages": 5,
       "nothing_pages": 6},
     "guest_frames": {"active_pages": 11, "modified_pages": 12, "standby_pages": 13, "unused_pages": 14},
-    "tables_pages": 15,
+    "shared_pages": 16, "tables_pages": 15,
     "exits": {"exits": 21, "dispatches": 36, "violations": 22, "write_violations": 23, "page_ins": 24, "invalidations": 25,
       "hidden_faults": 26, "true_faults": 27, "table_writes": 28, "page_invalidations": 29, "root_loads": 30,
       "hypercalls": 31, "cold_pages": 32, "hot_pages": 33, "discarded_pages": 34, "double_paged": 35,
@@ -238,7 +255,7 @@ TEST(ReportJson, EveryFieldOfAVirtualMachineGoesToItsOwnKey) {
     "memory": {"active_pages": [1], "modified_pages": [2], "standby_pages": [3], "compressed_pages": [4],
       "page_file_pages": [5], "nothing_pages": [6]},
     "guest_frames": {"active_pages": [11], "modified_pages": [12], "standby_pages": [13], "unused_pages": [14]},
-    "tables_pages": [15],
+    "shared_pages": [16], "tables_pages": [15],
     "exits": {"exits": [21], "dispatches": [36], "violations": [22], "write_violations": [23], "page_ins": [24], "invalidations": [25],
       "hidden_faults": [26], "true_faults": [27], "table_writes": [28], "page_invalidations": [29],
       "root_loads": [30], "hypercalls": [31], "cold_pages": [32], "hot_pages": [33], "discarded_pages": [34],

@@ -7,6 +7,7 @@
 
 #include "pagoda/base/hash.h"
 #include "pagoda/machine/paging_mode.h"
+#include "pagoda/mm/combine/combiner.h"
 #include "pagoda/sim/disk_injection.h"
 #include "pagoda/sim/guest_memory.h"
 #include "pagoda/sim/scenario/names.h"
@@ -194,6 +195,7 @@ Input<> Guest::boot(machine::SimProcessor& cpu) {
                                  lack_of(partition.error(), host_.manager())));
   }
   partition_ = std::move(*partition);
+  PAGODA_TRY(allow_sharing());
   hv::VirtualMachine& machine = partition_->machine();
   for (unsigned disk = 0; disk < config_.partition.disks.size(); ++disk) {
     machine.sim_disk(disk).report_to(log_.host_failures);
@@ -240,6 +242,16 @@ void Guest::doom(const std::string& why, Time since, Time time) {
     if (cpu->waits()) cpu->wait_for_loss(time);
 }
 
+Input<> Guest::allow_sharing() {
+  if (!config_.shares) return {};
+  mm::ProcessSpace& vmmem = partition_->vmmem();
+  mm::Combiner& combiner = host_.manager().combiner();
+  const auto allowed = config_.domain ? combiner.allow(vmmem, *config_.domain) : combiner.allow(vmmem);
+  if (allowed) return {};
+  return bad_input(fmt::format("{}: vm \"{}\": it cannot share pages ({}): too many machines do", config_.where, name(),
+                               to_string(allowed.error())));
+}
+
 std::optional<Time> Guest::start(machine::SimProcessor& cpu) {
   const auto booted = boot(cpu);
   if (booted) return std::nullopt;
@@ -264,6 +276,7 @@ void Guest::end(Time now) {
   ended.result.end.memory = {};
   ended.result.end.frames = {};
   ended.result.end.tables = {};
+  ended.result.end.shared = {};
   ended_ = std::move(ended);
   enlightenments_.reset();
   system_.reset();
@@ -339,6 +352,7 @@ VmSample Guest::sample(Time now) {
   const mm::Counters guest = system_->manager().counters();
   return {.memory = guest_memory(*partition_),
           .frames = guest_frames(system_->manager()),
+          .shared = partition_->vmmem().statistics().shared,
           .tables = partition_->table_frames().owned(),
           .counters = partition_->counts(),
           .hard_faults = mm::hard_faults(guest.faults),

@@ -131,6 +131,8 @@ class Guest {
 
   Guest(const VmConfig& config, System& host, Programs programs, RunLog& log, const System::Options& options);
   Input<> boot(machine::SimProcessor& cpu);
+  // By contents, as the scenario says.
+  Input<> allow_sharing();
   // What the scenario says.
   [[nodiscard]] VmResult described() const;
   // The time has come.

@@ -62,6 +62,8 @@ struct Sample {
   PageCount resident_limit;
   PageCount page_file_used;
   PageCount page_file_size;
+  PageCount shared_contents;             // Through which equal pages are shared (mm/combine).
+  PageCount shared_saved;                // Pages that are nowhere because of that.
   mm::Counters counters;                 // Since the start.
   std::vector<ProcessSample> processes;  // As in RunResult::processes.
   std::vector<VmSample> vms;             // As in RunResult::vms.

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "pagoda/mm/combine/combiner.h"
+
 namespace pagoda::sim {
 
 void Sampler::add(Time time, const mm::MemoryManager& manager, std::vector<ProcessSample> processes,
@@ -10,6 +12,7 @@ void Sampler::add(Time time, const mm::MemoryManager& manager, std::vector<Proce
   const mm::FrameCounts frames = manager.frame_counts();
   const mm::MemoryManager::CommitInfo commit = manager.commit();
   const mm::MemoryManager::ResidentInfo resident = manager.resident();
+  const mm::Combiner::Statistics sharing = manager.combiner().statistics();
   Sample sample{.time = time,
                 .frames = {.active_private = frames.active - frames.page_tables - frames.prototypes -
                                              frames.shared_file - frames.shared_page_file - frames.compression_store,
@@ -31,6 +34,8 @@ void Sampler::add(Time time, const mm::MemoryManager& manager, std::vector<Proce
                 .resident_limit = resident.limit,
                 .page_file_used = {},
                 .page_file_size = {},
+                .shared_contents = sharing.shared,
+                .shared_saved = sharing.saved,
                 .counters = manager.counters(),
                 .processes = std::move(processes),
                 .vms = std::move(vms)};

@@ -46,6 +46,7 @@ inline constexpr auto kGuestFramesFields = PAGODA_FIGURE_FIELDS(GuestFrames, PAG
 struct VmSample {
   GuestMemory memory;
   GuestFrames frames;
+  PageCount shared;               // Pages in vmmem's working set that others have too, by their contents.
   PageCount tables;               // Frames of the host for its second-level or shadow tables.
   hv::PartitionCounts counters;   // Since the start.
   std::uint64_t hard_faults = 0;  // In the guest, since the start.

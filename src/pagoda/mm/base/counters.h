@@ -111,6 +111,14 @@ constexpr void add(FaultCounts& sum, const FaultCounts& more) {
   X(pages_decompressed, "Decompressed", "pages that faults brought back")                                              \
   X(pages_incompressible, "Incompressible", "pages that were tried and did not become small enough")                   \
   X(pages_evicted, "Evicted", "pages that went on from the compression store to a page file")                          \
+  X(sharing_scanned, "Scanned for sharing", "pages whose contents were looked at")                                     \
+  X(sharing_merged, "Merged", "pages that became one with an equal page")                                              \
+  X(sharing_zeros, "Zero pages, by sharing", "pages of zeros that became demand zero")                                 \
+  X(sharing_hints, "Sharing hints", "pages that were remembered, for an equal one to come")                            \
+  X(sharing_stale_hints, "Stale sharing hints", "that led to a page that was another by then")                         \
+  X(sharing_false_matches, "False matches", "pages whose hashes were equal and whose bytes were not")                  \
+  X(sharing_put_off, "Merges put off", "somebody held the page, or its equal was out, or memory was short")            \
+  X(sharing_table_full, "Sharing table full", "pages that could not be remembered")                                    \
   X(pages_repurposed, "Repurposed", "standby pages that got a new owner")                                              \
   X(pages_replaced, "Replaced", "pages that left a working set because it was full")                                   \
   X(pages_trimmed, "Trimmed", "pages that the balance set manager took from a working set")                            \

@@ -34,6 +34,8 @@ std::string_view name(EventKind kind) {
       return "decompressed";
     case EventKind::kZeroFound:
       return "zero found";
+    case EventKind::kMerged:
+      return "merged";
   }
   return "";
 }

@@ -23,7 +23,8 @@ enum class EventKind : std::uint8_t {
   kProtected,
   kCompressed,    // Into the compression store; clean now.
   kDecompressed,  // From there into the frame.
-  kZeroFound,     // Modified, and nothing but zeros: demand zero again.
+  kZeroFound,     // Nothing but zeros: demand zero again.
+  kMerged,        // Equal to the page in the frame, and mapped there now.
 };
 std::string_view name(EventKind kind);
 

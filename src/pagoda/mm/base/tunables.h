@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "pagoda/base/units.h"
+#include "pagoda/mm/base/sharing.h"
 
 namespace pagoda::mm {
 
@@ -53,6 +54,8 @@ struct Tunables {
   // step with its guests (reference/virtualization.md section 3, "random host victim").
   enum class Victim : std::uint8_t { kClock, kRandom } victim = Victim::kClock;
   std::uint64_t victim_seed = 1;
+  // Sharing by contents, of spaces that allow it.
+  SharingTunables sharing{};
 
   // The same proportions on a host of any size. NT's figures are for tens of megabytes: below that they shrink with
   // memory, and from some hundreds of megabytes on they grow with it, if slower (the shares are choices). A working

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "pagoda/mm/check/check_context.h"
+#include "pagoda/mm/combine/combiner.h"
 
 namespace pagoda::mm {
 
@@ -35,6 +36,7 @@ std::vector<Finding> check(MemoryManager& manager, const Processor& cpu) {
   }
   {
     const LockGuard guard(c.core.pfns.lock);
+    check_combine(c, manager.combiner());
     check_compression(c);
     check_frames(c);
     check_contents(c);

@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,7 +25,7 @@
 namespace pagoda::mm::checking {
 
 // Every rule, in the order in which the headers state them. A rule that is not here does not compile.
-inline constexpr std::array<std::string_view, 70> kRules{
+inline constexpr std::array<std::string_view, 75> kRules{
     "PL1",  "PL2", "PL3", "PL4",                                                             // pfn/page_lists.h
     "PF1",  "PF2", "PF3", "PF4", "PF5", "PF6", "PF7", "PF8", "PF9", "PF10", "PF11", "PF12",  // pfn/pfn_database.h
     "PF13",                                                                                  // pfn/available_blocks.h
@@ -42,6 +43,7 @@ inline constexpr std::array<std::string_view, 70> kRules{
     "RA1",  "RA2",                       // backing/resident.h
     "CS1",  "CS2", "CS3", "CS4", "CS5",  // backing/compression_store.h
     "IO1",                               // backing/transfers.h
+    "CT1",  "CT2", "CT3", "CT4", "CT5",  // combine/content_table.h
     "TL1",                               // check/check.h
 };
 
@@ -114,12 +116,20 @@ class Context {
   std::uint64_t page_tables = 0;
   std::uint64_t idle_tables = 0;  // Of those, the ones that could go out.
   std::uint64_t prototype_pages = 0;
-  std::uint64_t pool_tables = 0;                      // Of pages of prototype PTEs that are out.
-  bool store_is_sound = true;                         // The compression store's frames and chains may be followed.
-  std::vector<VirtualAddress> clone_names;            // Prototype PTEs of clones, once for each entry that names one.
-  std::map<const ControlArea*, std::uint32_t> views;  // VADs that name it.
-  std::map<PhysicalAddress, Pfn> device_entries;      // Those that rightly map a device frame.
+  std::uint64_t pool_tables = 0;            // Of pages of prototype PTEs that are out.
+  bool store_is_sound = true;               // The compression store's frames and chains may be followed.
+  std::vector<VirtualAddress> clone_names;  // Prototype PTEs of clones, once for each entry that names one.
+  SharingDomain domain{};                   // Of the space that is being checked.
+  std::map<VirtualAddress, SharingDomain> clone_domains;  // Of the spaces that name a clone; the first one's,
+  std::set<VirtualAddress> mixed_clones;                  // and where others are of another.
+  std::map<const ControlArea*, std::uint32_t> views;      // VADs that name it.
+  std::map<PhysicalAddress, Pfn> device_entries;          // Those that rightly map a device frame.
 
+  // An entry of the space that is being checked names a clone.
+  void name_clone(VirtualAddress clone) {
+    clone_names.push_back(clone);
+    if (clone_domains.emplace(clone, domain).first->second != domain) mixed_clones.insert(clone);
+  }
   void find(Rule rule, std::string text);
   std::vector<Finding> take_findings() { return std::move(findings_); }
 
@@ -176,6 +186,9 @@ void check_working_set(Context& c, ProcessSpace& space) PAGODA_REQUIRES(space.lo
 void check_trim_candidates(Context& c, const SpaceList& spaces) PAGODA_REQUIRES(spaces.lock);
 // Takes the PFN lock.
 void check_sections(Context& c, Sections& sections) PAGODA_REQUIRES(sections.lock);
+void check_combine(Context& c, const Combiner& combiner) PAGODA_REQUIRES(c.core.pfns.lock);
+// CT2 from a clone entry's side.
+void check_tag(Context& c, const Combiner& combiner, VirtualAddress clone) PAGODA_REQUIRES(c.core.pfns.lock);
 void check_compression(Context& c) PAGODA_REQUIRES(c.core.pfns.lock);  // Before the frames.
 void check_frames(Context& c) PAGODA_REQUIRES(c.core.pfns.lock);
 void check_contents(Context& c) PAGODA_REQUIRES(c.core.pfns.lock);

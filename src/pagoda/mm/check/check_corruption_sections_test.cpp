@@ -106,7 +106,7 @@ class Scene : public TestMachine {
     const LockGuard guard(core().pfns.lock);
     PAGODA_CHECK(core().commit.charge(1_pages).has_value());
     clone_ = *core().prototypes.make_clone_page(cpu());
-    if (in_use) core().prototypes.use_clone_entry(clone_, Protection::kReadWrite);
+    if (in_use) core().prototypes.use_clone_entry(clone_, Protection::kReadWrite, 2);
   }
   [[nodiscard]] VirtualAddress clone() const { return clone_; }
 

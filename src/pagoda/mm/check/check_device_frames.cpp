@@ -75,7 +75,7 @@ std::size_t check_device_entries(Context& c, ProcessSpace& space, const Vad& vad
         (kind == PteKind::kPrototype && c.core.codec.is_lookup_needed(leaf.raw))) {
       c.find("DF2"_rule, fmt::format("{} has {}", name_of(space, vad), c.text_of(leaf)));
     } else if (kind == PteKind::kPrototype) {
-      c.clone_names.push_back(c.core.codec.prototype_address(leaf.raw));
+      c.name_clone(c.core.codec.prototype_address(leaf.raw));
     }
     if (!is_write_copy(device.rights(leaf.page))) ++charged;
   }

@@ -142,6 +142,7 @@ std::uint32_t check_prototypes(Context& c, std::span<const std::byte, kPageBytes
     if (area != nullptr && area->flags().reserve && p.raw != 0 && !area->committed.contains(p.page))
       ++segments[area].uncommitted;
     if (clone) {
+      check_tag(c, c.manager.combiner(), p.address);
       const std::uint32_t names = names_of_clone(c, p.address);
       const std::uint32_t references = pool.clone_references(p.address);
       const bool is_used = p.raw != 0 && !(given_up && names == 0);

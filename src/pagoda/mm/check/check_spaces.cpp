@@ -11,7 +11,7 @@ namespace {
 
 // PP3 for one entry that names a clone: nobody may write to a page that a fork shares.
 void name_clone(Context& c, const ProcessSpace& space, const Leaf& leaf) {
-  c.clone_names.push_back(c.core.codec.prototype_address(leaf.raw));
+  c.name_clone(c.core.codec.prototype_address(leaf.raw));
   const Protection rights = c.core.codec.protection(leaf.raw);
   if (is_writable(rights) && !is_write_copy(rights))
     c.find("PP3"_rule, fmt::format("space {}: {} has the right to write to a clone", space.id(), c.text_of(leaf)));
@@ -259,6 +259,7 @@ void keep_large_pages(Context& c) {
 }  // namespace
 
 void check_space(Context& c, ProcessSpace& space) {
+  c.domain = space.sharing_domain();
   c.resident += c.core.tables_that_stay();
   const PageCount commit = space.statistics().commit;
   const LockGuard guard(space.lock);

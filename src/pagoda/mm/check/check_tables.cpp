@@ -190,7 +190,7 @@ void check_valid(Context& c, const Leaf& leaf, ProcessSpace& space) PAGODA_REQUI
     const std::uint32_t slot = space.working_set().find_shared(leaf.page);
     protection = slot == WorkingSet::kNoSlot ? Protection::kNone : space.working_set()[slot].protection();
     if (c.is_used(e.containing_page()) && c.core.prototypes.is_clone(e.pte()))
-      c.clone_names.push_back(c.core.prototypes.address_of(e.pte()));
+      c.name_clone(c.core.prototypes.address_of(e.pte()));
     protection = cached_as(protection, e.cache);  // As its segment, whatever the view says.
   }
   if (shared != (e.prototype_pte != 0))

@@ -259,20 +259,47 @@ std::optional<VirtualAddress> PrototypePool::find_clone_entry() const {
   return page.address + ByteCount(std::uint64_t{page.free.back()} * codec_.mode().entry_bytes);
 }
 
-void PrototypePool::use_clone_entry(VirtualAddress prototype, Protection protection) {
+void PrototypePool::use_clone_entry(VirtualAddress prototype, Protection protection, std::uint32_t references) {
   ClonePage& page = clone_page(prototype);
   const std::size_t entry = entry_of(prototype);
   PAGODA_DCHECK_EQ(std::size_t{page.free.back()}, entry);
   page.free.pop_back();
   if (page.free.empty()) remove_partial(clone_number(prototype));
-  page.references[entry] = 2;
+  page.references[entry] = references;
   page.protections[entry] = protection;
 }
 
 void PrototypePool::add_clone_reference(VirtualAddress prototype) {
-  std::uint32_t& count = clone_page(prototype).references[entry_of(prototype)];
+  ClonePage& page = clone_page(prototype);
+  std::uint32_t& count = page.references[entry_of(prototype)];
   PAGODA_DCHECK_GT(count, 0U);
   ++count;
+  if (!page.tags.empty() && page.tags[entry_of(prototype)] != 0) ++tagged_references_;
+}
+
+void PrototypePool::set_clone_tag(VirtualAddress prototype, std::uint32_t tag) {
+  ClonePage& page = clone_page(prototype);
+  const std::size_t entry = entry_of(prototype);
+  PAGODA_DCHECK_GT(page.references[entry], 0U);
+  if (page.tags.empty()) page.tags.resize(entries_per_page());
+  PAGODA_DCHECK_EQ(page.tags[entry], 0U);
+  page.tags[entry] = tag;
+  tagged_references_ += page.references[entry];
+}
+
+std::uint32_t PrototypePool::clone_tag(VirtualAddress prototype) const {
+  const ClonePage& page = *clones_[clone_number(prototype)];
+  return page.tags.empty() ? 0 : page.tags[entry_of(prototype)];
+}
+
+void PrototypePool::note_dropped(const ClonePage& page, std::size_t entry) {
+  if (!page.tags.empty() && page.tags[entry] != 0) --tagged_references_;
+}
+
+void PrototypePool::end_tag(ClonePage& page, std::size_t entry) {
+  if (page.tags.empty() || page.tags[entry] == 0) return;
+  clone_watch_->clone_ended(page.tags[entry]);
+  page.tags[entry] = 0;
 }
 
 std::uint32_t PrototypePool::clone_references(VirtualAddress prototype) const {
@@ -281,14 +308,18 @@ std::uint32_t PrototypePool::clone_references(VirtualAddress prototype) const {
 
 PageCount PrototypePool::drop_clone_reference(const machine::Processor& cpu, VirtualAddress prototype) {
   pfns_.lock.assert_held();
-  std::uint32_t& count = clone_page(prototype).references[entry_of(prototype)];
+  ClonePage& page = clone_page(prototype);
+  std::uint32_t& count = page.references[entry_of(prototype)];
   PAGODA_DCHECK_GT(count, 0U);
   if (count > 1) {
     --count;
+    note_dropped(page, entry_of(prototype));
     return {};
   }
   if (is_out(prototype)) {
     count = 0;
+    note_dropped(page, entry_of(prototype));
+    end_tag(page, entry_of(prototype));
     pages_.given_up().insert(pages_.number_of(prototype));
     return {};
   }
@@ -303,6 +334,8 @@ PageCount PrototypePool::drop_moved_clone(VirtualAddress prototype) {
   std::uint32_t& count = page.references[entry_of(prototype)];
   PAGODA_DCHECK_EQ(count, 1U);
   count = 0;
+  note_dropped(page, entry_of(prototype));
+  end_tag(page, entry_of(prototype));
   if (page.free.empty()) add_partial(number);
   page.free.push_back(static_cast<std::uint16_t>(entry_of(prototype)));
   return page.free.size() == page.references.size() ? free_clone_page(number) : 0_pages;

@@ -9,7 +9,8 @@
 //
 // A clone page has no owner: each entry holds a private page of a process that was forked, and counts the PTEs that
 // name it (NT: CLONE_BLOCK). Forks share clone pages: a new entry comes from a page that has free ones. The page is freed
-// with its last entry.
+// with its last entry. Equal pages that are made one (mm/combine) lead to a clone entry too, which has a *tag*: the number
+// that the table of contents knows it by.
 //
 // Invariants (mm::check):
 //   [PP1] Every page in use has a frame that says so, and the frame's number leads back here.
@@ -37,6 +38,7 @@
 #include <vector>
 
 #include "pagoda/base/status.h"
+#include "pagoda/mm/pfn/clone_watch.h"
 #include "pagoda/mm/pfn/pfn_database.h"
 #include "pagoda/mm/pfn/prototype_owner.h"
 #include "pagoda/mm/pfn/prototype_pages.h"
@@ -73,6 +75,13 @@ class PrototypePool {
   [[nodiscard]] PhysicalAddress find(VirtualAddress prototype) const {
     const Pfn frame = frame_of(prototype);
     return frame == kNoPfn ? kNone : PhysicalAddress(PhysicalAddress(frame).value() + prototype.page_offset());
+  }
+  // Entries of the pool by their place in it.
+  [[nodiscard]] std::uint64_t place_of(VirtualAddress prototype) const {
+    return (prototype - first_page()).value() / codec_.mode().entry_bytes;
+  }
+  [[nodiscard]] VirtualAddress entry_at(std::uint64_t place) const {
+    return first_page() + ByteCount(place * codec_.mode().entry_bytes);
   }
   // --- Pages that are out ---
   // Whether the prototype PTE's page exists and is not in memory.
@@ -126,8 +135,8 @@ class PrototypePool {
   Result<VirtualAddress> make_clone_page(machine::Processor& cpu);
   // An entry that is not in use before it is referenced; none: every page is full.
   [[nodiscard]] std::optional<VirtualAddress> find_clone_entry() const;
-  // The entry comes into use, named by the PTEs of two spaces, which allow this.
-  void use_clone_entry(VirtualAddress prototype, Protection protection);
+  // The entry comes into use, named by so many PTEs, all of whose spaces allow this: two of a fork.
+  void use_clone_entry(VirtualAddress prototype, Protection protection, std::uint32_t references);
   // One more PTE names the entry, which is in use.
   void add_clone_reference(VirtualAddress prototype);
   // One PTE fewer names the entry. The last reference removes the entry's page and slot; the last entry in use frees
@@ -159,6 +168,14 @@ class PrototypePool {
     const std::uint64_t number = owner_word(prototype) & ~PrototypePages::kClone;
     return number < clones_.size() && clones_[number] != nullptr && clones_[number]->address.vpn() == prototype.vpn();
   }
+  // --- Tags of clone entries in use (pfn/clone_watch.h); 0: none ---
+  // At most one; null: none. Stays the caller's.
+  void set_clone_watch(CloneWatch* watch) { clone_watch_ = watch; }
+  void set_clone_tag(VirtualAddress prototype, std::uint32_t tag);
+  [[nodiscard]] std::uint32_t clone_tag(VirtualAddress prototype) const;
+  // PTEs that name entries with a tag.
+  [[nodiscard]] std::uint64_t tagged_references() const { return tagged_references_; }
+
   // What is wrong with the pages of clone entries [PP4].
   void check_clones(const std::function<void(const std::string&)>& finding) const;
   // Each of them is charged.
@@ -190,6 +207,7 @@ class PrototypePool {
     VirtualAddress address;
     std::vector<std::uint32_t> references;  // By entry.
     std::vector<Protection> protections;    // By entry in use.
+    std::vector<std::uint32_t> tags;        // By entry in use; empty: none has one.
     std::vector<std::uint16_t> free;        // Entries that nothing references; the last is taken next.
     std::size_t place = 0;                  // In `partial_`, if any is free.
   };
@@ -220,6 +238,9 @@ class PrototypePool {
     return static_cast<std::size_t>(prototype.page_offset() / codec_.mode().entry_bytes);
   }
   void release_run(std::uint64_t start, std::uint64_t size);
+  // The entry of the page has one reference fewer, or has ended.
+  void note_dropped(const ClonePage& page, std::size_t entry);
+  void end_tag(ClonePage& page, std::size_t entry);
   void add_partial(std::uint32_t number);
   void remove_partial(std::uint32_t number);
 
@@ -235,6 +256,8 @@ class PrototypePool {
   std::vector<std::uint32_t> free_clones_;
   std::vector<std::uint32_t> partial_;  // Clone pages with free entries; the last one's are taken next.
   PageCount clone_pages_;
+  CloneWatch* clone_watch_ = nullptr;
+  std::uint64_t tagged_references_ = 0;
 };
 
 }  // namespace pagoda::mm

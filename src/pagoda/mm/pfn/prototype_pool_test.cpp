@@ -138,9 +138,9 @@ TEST_P(PrototypePoolTest, ClonesGoWithTheirLastReference) {
   EXPECT_TRUE(pool().has_clone(pool().find(*page)));
   EXPECT_EQ(pool().owner_of(pool().find(*page)), nullptr);
   EXPECT_EQ(pool().find_clone_entry(), *page);
-  pool().use_clone_entry(*page, Protection::kReadOnly);
+  pool().use_clone_entry(*page, Protection::kReadOnly, 2);
   EXPECT_EQ(pool().find_clone_entry(), second);
-  pool().use_clone_entry(second, Protection::kReadWrite);
+  pool().use_clone_entry(second, Protection::kReadWrite, 2);
   EXPECT_EQ(pool().clone_protection(*page), Protection::kReadOnly);
   pool().add_clone_reference(*page);
   EXPECT_EQ(pool().clone_references(*page), 3U);

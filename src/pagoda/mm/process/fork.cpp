@@ -8,6 +8,8 @@ namespace pagoda::mm {
 Result<> ProcessSpace::clone_from(Processor& cpu, ProcessSpace& parent) {
   const ChangeGuard guard(parent);
   const NextLockGuard child_guard(lock);
+  is_forked_ = true;
+  parent.is_forked_ = true;
   // All its pages become shared ones.
   WorkingSet& pages = parent.working_set();
   if (!pages.has_room_for_shared((pages.size() - pages.shared()).value())) return fail(Status::kInsufficientResources);

@@ -28,7 +28,15 @@ ProcessSpace::ProcessSpace(Core& core, ShortageRelief& relief, Sections& section
                    .range = usable(highest_user_address(core.mode, creation.range)),
                    .highest = highest_user_address(core.mode, creation.range)},
                   creation.limits),
+      domain_(creation.domain.value_or(own_domain(creation.id))),
       user_pages_(*this) {}
+
+Result<> ProcessSpace::set_sharing_domain(SharingDomain domain) {
+  const LockGuard guard(lock);
+  if (is_forked_ && domain != domain_) return fail(Status::kInvalidParameter);
+  domain_ = domain;
+  return {};
+}
 
 PageCount ProcessSpace::total_charge() const { return commit_charge() + table_charge() + user_pages_.frames().count(); }
 

@@ -34,11 +34,16 @@ class ProcessSpace final : public RegionSpace {
     machine::Asid asid = machine::kUntagged;
     UserRange range = UserRange::kNormal;
     WorkingSet::Limits limits;
+    std::optional<SharingDomain> domain;  // None: its own.
   };
   ProcessSpace(Core& core, ShortageRelief& relief, Sections& sections, const Creation& creation);
 
   [[nodiscard]] VirtualAddress highest_user() const { return highest(); }  // NT: MmHighestUserAddress.
   [[nodiscard]] VpnRange user_range() const { return range(); }
+  // With whose pages its pages may be made one (mm/combine). Fixed once the space shares anything.
+  [[nodiscard]] SharingDomain sharing_domain() const { return domain_; }
+  // Fails with: kInvalidParameter, having changed nothing: a fork shares pages of it, maybe.
+  Result<> set_sharing_domain(SharingDomain domain);
 
   // --- Promises (reserve.cpp, commit.cpp) ---
   // A new region on 64 KB, or in the place of a placeholder of its exact pages (else kConflictingAddresses).
@@ -259,6 +264,8 @@ class ProcessSpace final : public RegionSpace {
   // Whether it has: one page that is not locked keeps all others locked.
   bool unlock_if_all_locked(Processor& cpu, VpnRange pages, LockKind kind);
 
+  SharingDomain domain_;
+  bool is_forked_ PAGODA_GUARDED_BY(lock) = false;  // Or the child of a fork.
   Stacks stacks_ PAGODA_GUARDED_BY(lock);
   UserPages user_pages_;
 };

@@ -16,13 +16,8 @@ Result<VirtualAddress> CloneEntries::next() {
 
 namespace {
 
-// Where a private page of the parent is after it has moved.
-struct ClonedPage {
-  VirtualAddress prototype;
-  Protection protection = Protection::kNone;  // What both spaces that share it allow.
-};
-
-enum class Locked : std::uint8_t { kNo, kYes };
+// The PTEs of parent and child.
+constexpr std::uint32_t kReferencesOfFork = 2;
 
 // Moves the page of an entry that is not valid, and may have changed since it was read.
 Result<ClonedPage> move_unmapped(Core& core, const Processor& cpu, PhysicalAddress pte, RawPte raw,
@@ -32,7 +27,7 @@ Result<ClonedPage> move_unmapped(Core& core, const Processor& cpu, PhysicalAddre
   const PteCodec& codec = core.codec;
   const Protection protection = shared_by_fork(codec.protection(raw));
   const PhysicalAddress to = core.prototypes.find(prototype);
-  core.prototypes.use_clone_entry(prototype, protection);
+  core.prototypes.use_clone_entry(prototype, protection, kReferencesOfFork);
   machine::store_entry(cpu.physical(), core.mode, to, codec.with_protection(raw, protection, PteHome::kSegment));
   if (codec.has_slot(raw)) core.backings.moved(codec.file(raw), codec.slot(raw), to);
   if (PteCodec::is_transition(raw)) {
@@ -52,8 +47,10 @@ Result<VirtualAddress> next_for(Core& core, Locked locked, CloneEntries& entries
   return prototype;
 }
 
-Result<ClonedPage> move_mapped(Core& core, const Processor& cpu, RawPte raw, Locked locked, CloneEntries& entries)
-    PAGODA_REQUIRES(core.pfns.lock) {
+}  // namespace
+
+Result<ClonedPage> move_mapped(Core& core, const Processor& cpu, RawPte raw, Locked locked, std::uint32_t references,
+                               CloneEntries& entries) {
   const VirtualAddress prototype = PAGODA_TRY(next_for(core, locked, entries));
   const PteCodec& codec = core.codec;
   const Pfn frame = codec.frame(raw);
@@ -61,7 +58,7 @@ Result<ClonedPage> move_mapped(Core& core, const Processor& cpu, RawPte raw, Loc
   if (PteCodec::is_dirty(raw)) core.pfns.make_dirty(frame);
   const RawPte original = core.pfns.entry(frame).original_pte;
   const Protection protection = shared_by_fork(codec.protection(original));
-  core.prototypes.use_clone_entry(prototype, protection);
+  core.prototypes.use_clone_entry(prototype, protection, references);
   core.pfns.move_to_prototype(frame, to, codec.with_protection(original, protection, PteHome::kSegment));
   machine::store_entry(cpu.physical(), core.mode, to,
                        codec.valid(frame, protection, PteCodec::Owner::kKernel, PteCodec::Dirty::kNo));
@@ -71,8 +68,6 @@ Result<ClonedPage> move_mapped(Core& core, const Processor& cpu, RawPte raw, Loc
   }
   return ClonedPage{prototype, protection};
 }
-
-}  // namespace
 
 // Analysed by hand: the locks are let go in the middle.
 Result<> clone_entries(RegionSpace& child, RegionSpace& parent, Processor& cpu, VpnRange pages,
@@ -134,8 +129,8 @@ Result<> clone_entries(RegionSpace& child, RegionSpace& parent, Processor& cpu, 
     {
       const LockGuard guard(core.pfns.lock);
       const auto locked = mapped && parent.working_set()[slot].is_locked() ? Locked::kYes : Locked::kNo;
-      const auto result =
-          mapped ? move_mapped(core, cpu, raw, locked, entries) : move_unmapped(core, cpu, pte, raw, entries);
+      const auto result = mapped ? move_mapped(core, cpu, raw, locked, kReferencesOfFork, entries)
+                                 : move_unmapped(core, cpu, pte, raw, entries);
       if (!result) {
         status = result.error();
         return false;

@@ -34,6 +34,18 @@ class CloneEntries {
   Processor& cpu_;
 };
 
+// Where a page is that has moved into a clone entry.
+struct ClonedPage {
+  VirtualAddress prototype;
+  Protection protection = Protection::kNone;  // What all spaces that share it allow.
+};
+enum class Locked : std::uint8_t { kNo, kYes };
+// Moves the page of a valid entry, which is private, into a clone entry that so many PTEs name; the caller sets them. The
+// page of entries of one that is locked stays. Requires: the caller takes Write away from the PTE and the TLBs
+// before anybody relies on the contents. Fails with: as `CloneEntries::next`.
+Result<ClonedPage> move_mapped(Core& core, const Processor& cpu, RawPte raw, Locked locked, std::uint32_t references,
+                               CloneEntries& entries) PAGODA_REQUIRES(core.pfns.lock);
+
 // Fills the child's entries of the range, which are zero, from the parent's. Device frames stay unmapped in the child,
 // which finds them by its region. Fails with: kNoMemory, kCommitmentLimit, kInsufficientResources (more forks than an
 // entry can count).

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <map>
+#include <span>
 #include <string_view>
 #include <vector>
 
 #include "pagoda/base/random.h"
+#include "pagoda/mm/combine/combiner.h"
 #include "pagoda/mm/memory_manager.h"
 #include "pagoda/mm/region/device_frames.h"
 
@@ -72,6 +74,42 @@ struct Corruptor {
   static std::vector<std::uint32_t>& hash(WorkingSet& ws) { return ws.hash_; }
   static std::vector<std::uint32_t>& partial_clones(PrototypePool& pool) { return pool.partial_; }
   static void take_free_clone_entry(PrototypePool& pool) { pool.clones_[pool.partial_.back()]->free.pop_back(); }
+  static std::uint32_t& clone_references(PrototypePool& pool, VirtualAddress prototype) {
+    return pool.clone_page(prototype).references[pool.entry_of(prototype)];
+  }
+  static std::uint32_t& clone_tag(PrototypePool& pool, VirtualAddress prototype) {
+    return pool.clone_page(prototype).tags[pool.entry_of(prototype)];
+  }
+  static std::uint64_t& tagged_references(PrototypePool& pool) { return pool.tagged_references_; }
+  static ContentTable& table(Combiner& combiner) { return combiner.table_; }
+  static PageCount& hints(ContentTable& table) { return table.hints_; }
+  static PageCount& shared(ContentTable& table) { return table.shared_; }
+  static std::span<std::uint64_t, 2> words(ContentTable& table, std::uint32_t number) {
+    return std::span<std::uint64_t, 2>(reinterpret_cast<std::uint64_t*>(&table.entry(number)), 2);
+  }
+  static void set_next(ContentTable& table, std::uint32_t number, std::uint32_t next) {
+    table.entry(number).next = next;
+  }
+  static void set_end(ContentTable& table, std::uint32_t number, std::uint32_t bucket) {
+    table.entry(number).next = ContentTable::kEnd | bucket;
+  }
+  static void set_used(ContentTable& table, std::uint32_t number, bool used) {
+    table.entry(number).is_used = used ? 1 : 0;
+  }
+  static void set_where(ContentTable& table, std::uint32_t number, std::uint32_t where) {
+    table.entry(number).where = where;
+  }
+  static void set_owner(ContentTable& table, std::uint32_t number, std::uint32_t owner) {
+    table.entry(number).owner = owner & (ContentTable::kMostOwners - 1);
+  }
+  static void set_tag(ContentTable& table, std::uint32_t number, std::uint32_t tag) {
+    table.entry(number).tag = tag & ContentTable::kMostTag;
+  }
+  // The entry is in no chain any more, and nobody counts it differently.
+  static void lose(ContentTable& table, std::uint32_t number) {
+    for (std::size_t bucket = 0; bucket < table.buckets_.size(); ++bucket)
+      if (table.buckets_[bucket] == number) table.buckets_[bucket] = table.follow(number);
+  }
   static std::vector<ControlArea::Run>& runs(ControlArea& area) { return area.runs_; }
   static PageCount& pages(ControlArea& area) { return area.pages_; }
   static VpnRange& pages(DeviceFrames& device) { return device.pages_; }
@@ -89,6 +127,8 @@ std::vector<std::string_view> rules_broken_with_sections();
 std::vector<std::string_view> rules_broken_with_device_frames();
 // Those that check_corruption_compression_test.cpp sees broken.
 std::vector<std::string_view> rules_broken_with_compression();
+// Those that check_corruption_combine_test.cpp sees broken.
+std::vector<std::string_view> rules_broken_with_sharing();
 
 }  // namespace testing
 // Does something while a word has a wild value: random, one bit off, small, or zero.

@@ -10,20 +10,10 @@
 #include <vector>
 
 #include "pagoda/mm/backing/core.h"
-#include "pagoda/mm/process/process_space.h"
+#include "pagoda/mm/process/space_list.h"
 #include "pagoda/mm/threads/system_thread.h"
-#include "pagoda/mm/ws/trim_candidates.h"
 
 namespace pagoda::mm {
-
-// The spaces of a manager, which only grow and shrink under its lock. Ranks above every space's lock.
-struct SpaceList {
-  explicit SpaceList(unsigned depth) : lock(LockRank(LockClass::kProcessList, depth)), to_trim(depth) {}
-  mutable Lock lock;
-  TrimCandidates to_trim;  // Has a lock of its own.
-  // In the order of their ids.
-  std::vector<std::unique_ptr<ProcessSpace>> spaces PAGODA_GUARDED_BY(lock);
-};
 
 class BalanceSetManager : public SystemThread {
  public:

@@ -84,6 +84,10 @@ TEST(ScenarioDocument, ListsEveryKeyAndNoOther) {
       {"process.working_set", known_keys(replaced(small, "minimum = \"64KiB\"", "zzz = 1"))},
       {"run", known_keys(replaced(small, "until", "zzz"))},
       {"vm", known_keys(with_vm("zzz = 1"))},
+      {"host.sharing", known_keys(replaced(small, "processors = 1", "sharing = { zzz = 1 }"))},
+      {"host.sharing.domain",
+       known_keys(replaced(small, "processors = 1", "sharing = { domain = [{ name = 'x', zzz = 1 }] }"))},
+      {"vm.sharing", known_keys(with_vm("sharing = { zzz = 1 }"))},
       {"vm.hints", known_keys(with_vm("hints = { zzz = 1 }"))},
   };
   const std::pair<const char*, const char*> programs[] = {

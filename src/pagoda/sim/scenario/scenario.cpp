@@ -53,10 +53,14 @@ void read_scenario(TomlTable& root, const std::filesystem::path& path, Scenario&
   scenario.description = root.text("description", "");
   scenario.seed = root.number("seed", 1);
   root.require("host");
-  root.table("host", [&](TomlTable& t) { read_host(t, host); });
+  root.table("host", [&](TomlTable& t) {
+    read_host(t, host);
+    t.table("sharing", [&](TomlTable& sharing) { read_sharing(sharing, scenario); });
+  });
   root.tables("disk", [&](TomlTable& t) { read_disk(t, host); });
   root.tables("page_file", [&](TomlTable& t) { read_page_file(t, host); });
   scenario.manager.tunables = mm::Tunables::for_memory(scenario.machine.frames);
+  if (scenario.sharing) scenario.manager.tunables->sharing = scenario.sharing->tunables;
   root.table("memory_manager", [&](TomlTable& t) { read_memory_manager(t, host); });
   if (!root.has("vm")) root.require("process");
   root.tables("process", [&](TomlTable& t) { read_process(t, host); });

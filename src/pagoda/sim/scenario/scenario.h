@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,12 @@
 
 namespace pagoda::sim {
 
+// How a host shares pages by contents.
+struct SharingConfig {
+  mm::SharingTunables tunables;
+  std::vector<std::string> domains;  // Named ones, by number.
+};
+
 // The host, the virtual machines on it, and the run.
 struct Scenario : SystemConfig {
   machine::SimMachineConfig machine;
@@ -20,6 +27,7 @@ struct Scenario : SystemConfig {
   std::string title;
   std::string description;
   std::uint64_t seed = 1;
+  std::optional<SharingConfig> sharing;  // None: it does not.
   std::vector<VmConfig> vms;
   std::string compare_with;  // The file of another scenario, as found; empty: none.
   Time until = kNever;

@@ -33,11 +33,13 @@ struct SystemDraft {
   [[nodiscard]] std::string found(const std::string& name) const { return (folder / name).lexically_normal().string(); }
 };
 
-void read_host(TomlTable& t, SystemDraft& draft);            // [host]
-void read_disk(TomlTable& t, SystemDraft& draft);            // [[disk]], [[vm.disk]]
-void read_page_file(TomlTable& t, SystemDraft& draft);       // [[page_file]], [[vm.page_file]]
-void read_memory_manager(TomlTable& t, SystemDraft& draft);  // [memory_manager], [vm.memory_manager]
-void read_process(TomlTable& t, SystemDraft& draft);         // [[process]], [[vm.process]]
+void read_host(TomlTable& t, SystemDraft& draft);                            // [host]
+void read_disk(TomlTable& t, SystemDraft& draft);                            // [[disk]], [[vm.disk]]
+void read_page_file(TomlTable& t, SystemDraft& draft);                       // [[page_file]], [[vm.page_file]]
+void read_memory_manager(TomlTable& t, SystemDraft& draft);                  // [memory_manager], [vm.memory_manager]
+void read_process(TomlTable& t, SystemDraft& draft);                         // [[process]], [[vm.process]]
+void read_sharing(TomlTable& t, Scenario& scenario);                         // [host.sharing]
+void read_vm_sharing(TomlTable& t, const Scenario& scenario, VmConfig& vm);  // [vm.sharing]
 void read_vm(TomlTable& t, const std::filesystem::path& folder, Scenario& scenario);  // [[vm]]
 
 // --- Parts of sections ---

@@ -68,6 +68,8 @@ void read_vm(TomlTable& t, const std::filesystem::path& folder, Scenario& scenar
   read_machine(t, draft);
   read_partition(t, partition);
   vm.guest = t.choice("guest", kGuestNames, vm.guest);
+  vm.shares = scenario.sharing.has_value();
+  t.table("sharing", [&](TomlTable& sharing) { read_vm_sharing(sharing, scenario, vm); });
   t.table("hints", [&](TomlTable& hints) {
     partition.cold_hints = hints.flag("cold", partition.cold_hints);
     partition.hot_hints = hints.flag("hot", partition.hot_hints);

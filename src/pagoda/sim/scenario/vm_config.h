@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "pagoda/base/units.h"
@@ -19,9 +20,11 @@ struct VmConfig : SystemConfig {
   hv::PartitionConfig partition;  // Its machine.
   GuestKind guest = GuestKind::kWindows;
   Time start;
-  Time stop = kNever;          // Its power is cut.
-  Duration hint_period = 1_s;  // How often the guest looks for memory to hint.
-  std::string where;           // "scenarios/guests.toml:40", for messages about it.
+  Time stop = kNever;                       // Its power is cut.
+  bool shares = false;                      // By contents, on a host that does.
+  std::optional<mm::SharingDomain> domain;  // None: its own.
+  Duration hint_period = 1_s;               // How often the guest looks for memory to hint.
+  std::string where;                        // "scenarios/guests.toml:40", for messages about it.
 };
 
 }  // namespace pagoda::sim

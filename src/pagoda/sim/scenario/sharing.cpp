@@ -1,0 +1,56 @@
+// [host.sharing] and [vm.sharing].
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "pagoda/sim/scenario/names.h"
+#include "pagoda/sim/scenario/sections.h"
+
+namespace pagoda::sim {
+
+namespace {
+
+constexpr std::uint64_t kFewestHashBits = 8;
+constexpr std::uint64_t kMostHashBits = 64;
+// A page every microsecond: more than a processor can look at.
+constexpr std::uint64_t kMostPages = 1'000'000;
+
+}  // namespace
+
+void read_sharing(TomlTable& t, Scenario& scenario) {
+  SharingConfig sharing;
+  mm::SharingTunables& tunables = sharing.tunables;
+  const bool on = t.flag("on", true);
+  tunables.scan_in_all = PageCount(t.number("rate", tunables.scan_in_all.value(), 1, kMostPages));
+  tunables.scan_of_space = PageCount(t.number("vm_rate", tunables.scan_of_space.value(), 1, kMostPages));
+  tunables.hash_bits = static_cast<unsigned>(t.number("hash_bits", tunables.hash_bits, kFewestHashBits, kMostHashBits));
+  tunables.zeros = t.choice("zeros", kZerosNames, tunables.zeros);
+  tunables.hints = t.flag("hints", true) ? mm::SharingTunables::Hints::kYes : mm::SharingTunables::Hints::kNo;
+  t.tables("domain", [&](TomlTable& domain) {
+    domain.require("name");
+    const std::string name = domain.text("name", "");
+    if (std::ranges::find(sharing.domains, name) != sharing.domains.end())
+      domain.wrong("name", fmt::format("there is a domain \"{}\" already", name));
+    sharing.domains.push_back(name);
+  });
+  if (on) scenario.sharing = std::move(sharing);
+}
+
+void read_vm_sharing(TomlTable& t, const Scenario& scenario, VmConfig& vm) {
+  const bool on = t.flag("on", vm.shares);
+  if (on && !scenario.sharing) t.wrong("on", "the host does not share pages; give it a [host.sharing]");
+  vm.shares = on;
+  if (!t.has("domain")) return;
+  const std::string name = t.text("domain", "");
+  if (!on)
+    t.wrong("domain", "is of no use to a machine that does not share; take it out, or give the host a [host.sharing]");
+  if (!scenario.sharing) return;
+  const auto found = std::ranges::find(scenario.sharing->domains, name);
+  if (found == scenario.sharing->domains.end()) {
+    t.wrong("domain", fmt::format("there is no domain \"{}\"; declare it with [[host.sharing.domain]]", name));
+    return;
+  }
+  vm.domain = mm::named_domain(static_cast<std::uint32_t>(found - scenario.sharing->domains.begin()));
+}
+
+}  // namespace pagoda::sim
