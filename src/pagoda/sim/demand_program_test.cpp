@@ -12,6 +12,7 @@
 
 #include "pagoda/sim/simulation.h"
 #include "pagoda/sim/testing/small_scenario.h"
+#include "pagoda/sim/trace/trace_reader.h"
 
 namespace pagoda::sim::testing {
 namespace {
@@ -151,6 +152,18 @@ TEST(DemandProgram, TheSeedDecidesAndTheBatchDoesNot) {
   const std::string one = text(play(config(), 7));
   EXPECT_EQ(one, text(play(config(), 7, 1)));
   EXPECT_NE(one, text(play(config(), 8)));
+}
+
+TEST(DemandProgram, StoresAsOftenAsTheShippedTracesDo) {
+  std::vector<double> shares;
+  for (const char* name : {"boot_phys", "cc1", "gzip", "sort", "sqlite"}) {
+    const auto trace = TraceReader::open(fmt::format("{}/data/traces/{}.vmpt.zst", PAGODA_SOURCE_DIR, name));
+    ASSERT_TRUE(trace) << trace.error().message;
+    const TraceInfo& info = trace->info();
+    shares.push_back(static_cast<double>(info.records_writing) / static_cast<double>(info.records));
+  }
+  std::ranges::sort(shares);
+  EXPECT_NEAR(DemandConfig().writes, shares[2], 0.005);
 }
 
 // --- On a machine ---

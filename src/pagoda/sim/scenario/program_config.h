@@ -58,14 +58,15 @@ struct FileViewConfig {
   PageCount pages;  // Whole pages of the file; the bytes after the last of them are not mapped.
 };
 
-// A program whose memory follows a curve (demand_program.h). Defaults: its sources.
+// A program whose memory follows a curve (demand_program.h). No monitoring tells how often, how unevenly and for what
+// active pages are touched.
 struct DemandConfig {
   DemandCurve curve;
-  std::string file;  // Where the curve is from; empty: the scenario.
-  Duration period = 60_s;
-  double intensity = 4;
-  double writes = 0.3;
-  double theta = 0.8;
+  std::string file;                 // Where the curve is from; empty: the scenario.
+  Duration period = 60_s;           // vSphere's, of its "active".
+  double intensity = 4;             // A choice.
+  double writes = 0.44;             // The median of the shipped traces (demand_program_test.cpp).
+  double theta = 0.8;               // A choice.
   std::uint64_t references = 1000;  // Raw references that one touch stands for.
 };
 
