@@ -29,6 +29,8 @@ struct SharingTunables {
   std::uint64_t salt_seed = 0x5A17;
   // Entries that the table may have; zero: one for each frame, which are 0.45 % of memory.
   PageCount table_entries;
+  // In which order a space's pages are looked at (combine/scan_order.h).
+  enum class Order : std::uint8_t { kRandom, kByYield } order = Order::kRandom;
   // What becomes of a page of zeros: nothing is kept of it, or it is shared as any other, which is what ESX did
   // (reference/virtualization.md 1.5).
   enum class Zeros : std::uint8_t { kDemandZero, kOnePage } zeros = Zeros::kDemandZero;

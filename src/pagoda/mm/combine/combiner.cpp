@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <numeric>
 
 #include "pagoda/base/zero_scan.h"
 
@@ -17,8 +16,10 @@ constexpr std::uint64_t kPagesOfTurn = 32;
 constexpr std::uint32_t kSlotsOfPage = 16;
 // Hints that a sweep looks at for each page that was looked at: it is around while a pass is.
 constexpr std::uint32_t kSweptOfPage = 4;
-// Passes of a member after which a hint that was not confirmed is stale.
+// Passes of a member after which a hint that was not confirmed is stale; by yield, a page may be looked at in one round of
+// sixteen.
 constexpr std::uint32_t kStaleAfter = 2;
+constexpr std::uint32_t kStaleAfterByYield = 2 * 16;
 
 // Most pages are in no cache, and lie anywhere: the next one is on its way while this one is hashed.
 void prefetch(const Processor& cpu, Pfn frame) {
@@ -147,21 +148,6 @@ Combiner::Statistics Combiner::statistics() const {
 
 // --- Looking for equal pages ---
 
-Combiner::Order::Step Combiner::Order::next(std::uint32_t slots, Random& random) {
-  const bool begins = taken_ >= slots_ || slots_ > slots;
-  if (begins) {
-    slots_ = slots;
-    taken_ = 0;
-    slot_ = static_cast<std::uint32_t>(random.below(slots));
-    do stride_ = 1 + static_cast<std::uint32_t>(random.below(slots));
-    while (std::gcd(stride_, slots) != 1);
-  } else {
-    slot_ = static_cast<std::uint32_t>((std::uint64_t{slot_} + stride_) % slots_);
-  }
-  ++taken_;
-  return {slot_, begins};
-}
-
 PageCount Combiner::scan(Processor& cpu, const Budget& budget) {
   const LockGuard guard(spaces_.lock);
   PageCount looked;
@@ -173,28 +159,38 @@ PageCount Combiner::scan(Processor& cpu, const Budget& budget) {
   }
   const LockGuard pfn_guard(core_.pfns.lock);
   core_.counters.sharing_scanned += looked.value();
-  table_.sweep(static_cast<std::uint32_t>(std::min<std::uint64_t>(looked.value() * kSweptOfPage, table_.end())),
-               [&](const ContentTable::Hint& hint, std::uint32_t pass) {
-                 spaces_.lock.assert_held();
-                 const std::uint32_t now = member_of(hint.member).pass;
-                 return (now - pass) % ContentTable::kPasses >= kStaleAfter;
-               });
+  table_.sweep(
+      static_cast<std::uint32_t>(std::min<std::uint64_t>(looked.value() * kSweptOfPage, table_.end())),
+      [&](const ContentTable::Hint& hint, std::uint32_t pass) {
+        spaces_.lock.assert_held();
+        const std::uint32_t now = member_of(hint.member).pass;
+        return (now - pass) % ContentTable::kPasses >=
+               (core_.tunables.sharing.order == SharingTunables::Order::kRandom ? kStaleAfter : kStaleAfterByYield);
+      });
   return looked;
 }
 
 std::uint64_t Combiner::choose(ProcessSpace& space, const Processor& cpu, MemberNumber number, PageCount most,
                                std::uint64_t slots) {
-  const std::uint32_t end = space.working_set().end_slot();
   turn_.clear();
-  if (end == 0) return 0;
+  const WorkingSet& ws = space.working_set();
+  if (ws.end_slot() == 0) return 0;
   Member& member = member_of(number);
-  for (slots = std::min<std::uint64_t>(slots, end); slots > 0 && turn_.size() < std::min(kPagesOfTurn, most.value());
-       --slots) {
-    const Order::Step step = member.order.next(end, random_);
+  slots = std::min<std::uint64_t>(slots, ws.end_slot());  // No page twice.
+  for (; slots > 0 && turn_.size() < std::min(kPagesOfTurn, most.value()); --slots) {
+    const ScanOrder::Step step = member.order.next(ws.end_slot(), core_.tunables.sharing.order, random_);
     if (step.begins_pass) member.pass = (member.pass + 1) % ContentTable::kPasses;
+    member.order.note(step.slot, ws[step.slot].is_valid() && ws[step.slot].is_shared());
     if (const auto page = merger_.candidate(space, cpu, step.slot)) turn_.push_back(*page);
   }
   return slots;
+}
+
+void Combiner::note_merged(ProcessSpace& space, MemberNumber number) {
+  const LockGuard guard(space.lock);
+  const WorkingSet& ws = space.working_set();
+  for (const PageMerger::Candidate& page : turn_)
+    member_of(number).order.note(page.slot, ws[page.slot].is_valid() && ws[page.slot].is_shared());
 }
 
 PageCount Combiner::scan_member(Processor& cpu, MemberNumber number, PageCount most) {
@@ -214,6 +210,7 @@ PageCount Combiner::scan_member(Processor& cpu, MemberNumber number, PageCount m
     }
     for (const Match& match : matches_) settle(cpu, match);
     matches_.clear();
+    if (core_.tunables.sharing.order == SharingTunables::Order::kByYield) note_merged(space, number);
   }
   return looked;
 }
@@ -257,6 +254,10 @@ void Combiner::look_at(ProcessSpace& space, Processor& cpu, MemberNumber number,
   Found found;
   {
     const LockGuard guard(core_.pfns.lock);
+    if (!merger_.is_free_to_go(page)) {
+      count_outcome(PageMerger::Outcome::kCannot);
+      return;
+    }
     found = find(member, number, page.page, key);
     if (found.own != ContentTable::kNone) table_.confirm(found.own, member.pass);
   }
@@ -364,7 +365,12 @@ bool Combiner::publish(Processor& cpu, std::uint32_t entry, ContentTable::Key ke
     table_.make_shared(entry, prototype, member.domain);
     return true;
   });
-  return outcome == PageMerger::Outcome::kDone;
+  if (outcome == PageMerger::Outcome::kDone) return true;
+  // Its next twin is remembered in its place.
+  const LockGuard pfn_guard(core_.pfns.lock);
+  table_.drop_hint(entry);
+  count_outcome(PageMerger::Outcome::kCannot);
+  return false;
 }
 
 void Combiner::count_outcome(PageMerger::Outcome outcome) {

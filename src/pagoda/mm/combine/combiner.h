@@ -7,9 +7,8 @@
 //                                          ├─ shared entry ── PageMerger::merge
 //                                          └─ hint of a page ── that page is published, then merged with
 //
-// A member's pages are looked at in a random order, each once in a pass (ESX picks at random; a permutation finds the
-// same without looking at some pages twice and at others not at all). Pages that are on their way out of memory, or out,
-// are not looked at. Only pages of one domain meet: the hash is salted with the domain, and what the table says of
+// A member's pages are looked at at random, or by what their region has yielded (scan_order.h). Pages that are on their
+// way out of memory, or out, are not looked at. Only pages of one domain meet: the hash is salted with the domain, and what the table says of
 // another domain is passed over.
 //
 // A page whose hash fits and whose bytes do not (a false match) is left alone: it gets no hint, so that a weak hash makes
@@ -28,6 +27,7 @@
 #include "pagoda/base/random.h"
 #include "pagoda/mm/combine/content_table.h"
 #include "pagoda/mm/combine/page_merger.h"
+#include "pagoda/mm/combine/scan_order.h"
 #include "pagoda/mm/process/space_list.h"
 
 namespace pagoda::mm {
@@ -81,30 +81,13 @@ class Combiner {
  private:
   friend struct Corruptor;
 
-  // Slots of a working set in a random order, each once a pass: a walk by a stride that shares no divisor with their
-  // number, from a random one on.
-  class Order {
-   public:
-    // The next slot of so many; whether a pass begins with it.
-    struct Step {
-      std::uint32_t slot = 0;
-      bool begins_pass = false;
-    };
-    Step next(std::uint32_t slots, Random& random);
-
-   private:
-    std::uint32_t slots_ = 0;  // In this pass; what comes beyond waits for the next.
-    std::uint32_t taken_ = 0;
-    std::uint32_t slot_ = 0;
-    std::uint32_t stride_ = 1;
-  };
   struct Member {
     ProcessSpace* space = nullptr;
     bool is_allowed = false;
     DomainNumber domain{};
     std::uint64_t salt = 0;
     std::uint32_t pass = 0;
-    Order order;
+    ScanOrder order;
   };
   struct Domain {
     SharingDomain domain{};
@@ -135,6 +118,8 @@ class Combiner {
   // Chooses the pages of a turn, at most so many, passing over at most `slots`. Returns how many slots are left.
   std::uint64_t choose(ProcessSpace& space, const Processor& cpu, MemberNumber number, PageCount most,
                        std::uint64_t slots) PAGODA_REQUIRES(spaces_.lock, space.lock);
+  // Tells the order what has become of the pages of the turn.
+  void note_merged(ProcessSpace& space, MemberNumber number) PAGODA_REQUIRES(spaces_.lock);
   void look_at(ProcessSpace& space, Processor& cpu, MemberNumber number, const PageMerger::Candidate& page)
       PAGODA_REQUIRES(spaces_.lock, space.lock);
   [[nodiscard]] Found find(const Member& member, MemberNumber number, Vpn page, ContentTable::Key key)

@@ -68,6 +68,7 @@ bool PageMerger::holds(Processor& cpu, Pfn frame, PageBytes expected) const {
 }
 
 bool PageMerger::is_free_to_go(const Candidate& of) const {
+  core_.pfns.lock.assert_held();
   if (of.clone) return true;  // The page stays; this PTE leaves it.
   const PfnEntry& entry = core_.pfns.entry(of.frame);
   return entry.reference_count == 1 && entry.reset == 0;

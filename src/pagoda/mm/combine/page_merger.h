@@ -53,6 +53,9 @@ class PageMerger {
   [[nodiscard]] std::optional<Candidate> candidate_at(ProcessSpace& space, const Processor& cpu, Vpn page)
       PAGODA_REQUIRES(space.lock);
 
+  // Whether nobody holds the candidate's page: no transfer, no pin, no MEM_RESET. Requires: the PFN lock.
+  [[nodiscard]] bool is_free_to_go(const Candidate& of) const;
+
   enum class Outcome : std::uint8_t {
     kDone,
     kDiffers,  // The bytes are not the same.
@@ -73,8 +76,6 @@ class PageMerger {
   [[nodiscard]] RawPte shared_form(const ProcessSpace& space, const Candidate& of, Pfn frame) const;
   // Nobody reaches the page, by its PTE, a TLB or an observer, until the PTE is valid again.
   void hide(ProcessSpace& space, Processor& cpu, const Candidate& of) PAGODA_REQUIRES(space.lock);
-  // Whether nobody but its PTE refers to the candidate's page.
-  [[nodiscard]] bool is_free_to_go(const Candidate& of) const PAGODA_REQUIRES(core_.pfns.lock);
   Outcome join(ProcessSpace& space, Processor& cpu, const Candidate& of, std::uint32_t entry, RawPte& now)
       PAGODA_REQUIRES(space.lock, core_.pfns.lock);
   // The candidate's page, private until now and read-only, enters a clone entry that it alone names.

@@ -1,0 +1,111 @@
+#include "pagoda/mm/combine/scan_order.h"
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <set>
+#include <vector>
+
+namespace pagoda::mm {
+namespace {
+
+using Order = SharingTunables::Order;
+
+constexpr std::uint32_t kSlots = 1000;  // Of 16 regions, the last of which is not full.
+
+// The slots of a pass, or round, each as often as it was given. `note(slot)` is called for each.
+template <class Note>
+std::vector<unsigned> pass(ScanOrder& order, Order kind, Random& random, ScanOrder::Step& first, Note&& note) {
+  std::vector<unsigned> seen(kSlots);
+  ScanOrder::Step step = first;
+  do {
+    ++seen[step.slot];
+    note(step.slot);
+    step = order.next(kSlots, kind, random);
+  } while (!step.begins_pass);
+  first = step;
+  return seen;
+}
+
+std::size_t looks(const std::vector<unsigned>& seen, std::uint32_t region) {
+  std::size_t count = 0;
+  for (std::uint32_t slot = region * ScanOrder::kSlotsOfRegion;
+       slot < std::min(kSlots, (region + 1) * ScanOrder::kSlotsOfRegion); ++slot)
+    count += seen[slot];
+  return count;
+}
+
+TEST(ScanOrder, AtRandomGivesEachSlotOnceAPassInAnotherOrder) {
+  ScanOrder order;
+  Random random(1);
+  ScanOrder::Step step = order.next(kSlots, Order::kRandom, random);
+  EXPECT_TRUE(step.begins_pass);
+  std::set<std::vector<std::uint32_t>> orders;
+  for (int round = 0; round < 5; ++round) {
+    std::vector<std::uint32_t> given;
+    const std::vector<unsigned> seen =
+        pass(order, Order::kRandom, random, step, [&](std::uint32_t slot) { given.push_back(slot); });
+    EXPECT_EQ(seen, std::vector<unsigned>(kSlots, 1));
+    orders.insert(given);
+  }
+  EXPECT_EQ(orders.size(), 5U);
+}
+
+TEST(ScanOrder, SlotsThatComeLaterWaitForTheNextPass) {
+  ScanOrder order;
+  Random random(1);
+  std::set<std::uint32_t> seen;
+  for (int i = 0; i < 10; ++i) seen.insert(order.next(10, Order::kRandom, random).slot);
+  EXPECT_EQ(seen.size(), 10U);
+  EXPECT_EQ(*seen.rbegin(), 9U);
+  seen.clear();
+  for (int i = 0; i < 20; ++i) seen.insert(order.next(20, Order::kRandom, random).slot);
+  EXPECT_EQ(seen.size(), 20U);
+}
+
+TEST(ScanOrder, ByYieldBeginsWithAWholePassAndSamplesWhatYieldsNothing) {
+  ScanOrder order;
+  Random random(1);
+  ScanOrder::Step step = order.next(kSlots, Order::kByYield, random);
+  const auto nothing = [](std::uint32_t) {};
+  EXPECT_EQ(pass(order, Order::kByYield, random, step, nothing), std::vector<unsigned>(kSlots, 1));
+  std::vector<unsigned> seen = pass(order, Order::kByYield, random, step, nothing);
+  EXPECT_EQ(looks(seen, 3), 16U);
+  seen = pass(order, Order::kByYield, random, step, nothing);
+  EXPECT_EQ(looks(seen, 3), 4U);
+  // In time each is looked at.
+  std::vector<unsigned> all(kSlots);
+  for (int round = 0; round < 16; ++round) {
+    seen = pass(order, Order::kByYield, random, step, nothing);
+    for (std::uint32_t slot = 0; slot < kSlots; ++slot) all[slot] += seen[slot];
+  }
+  EXPECT_EQ(all, std::vector<unsigned>(kSlots, 1));
+}
+
+TEST(ScanOrder, ByYieldARegionRisesWithWhatLastsAndSinksWithWhatIsWrittenAgain) {
+  ScanOrder order;
+  Random random(2);
+  ScanOrder::Step step = order.next(kSlots, Order::kByYield, random);
+  // Region 2 becomes shared, and is written again from visit to visit; region 5 yields a slot more each time.
+  unsigned round = 0;
+  const auto note = [&](std::uint32_t slot) {
+    const std::uint32_t region = slot / ScanOrder::kSlotsOfRegion;
+    if (region == 2) {
+      order.note(slot, false);
+      order.note(slot, true);
+    }
+    if (region == 5 && slot % ScanOrder::kSlotsOfRegion == round) order.note(slot, true);
+  };
+  std::array<std::size_t, 16> looked{};
+  for (round = 0; round < 24; ++round) {
+    const std::vector<unsigned> seen = pass(order, Order::kByYield, random, step, note);
+    for (std::uint32_t region = 0; round >= 8 && region < looked.size(); ++region)
+      looked[region] += looks(seen, region);
+  }
+  EXPECT_EQ(looked[5], std::size_t{ScanOrder::kSlotsOfRegion} * 16) << "all of them, each round";
+  EXPECT_EQ(looked[7], std::size_t{ScanOrder::kSlotsOfRegion}) << "a sixteenth";
+  EXPECT_LT(looked[2], looked[5] / 8);
+}
+
+}  // namespace
+}  // namespace pagoda::mm
