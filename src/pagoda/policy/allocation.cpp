@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <limits>
-#include <numeric>
 #include <queue>
 #include <tuple>
 
@@ -47,9 +47,9 @@ double level_for(std::span<const Claim> claims, double available, double tax) {
     const double steep = claim.shares;
     const double taxed = claim.shares * (1 - tax);
     if (first < kink) bends.push_back({first, steep});
-    if (first < kink) bends.push_back({kink, -steep});
-    if (kink < last) bends.push_back({kink, taxed});
-    if (kink < last) bends.push_back({last, -taxed});
+    if (first < kink && kink < last) bends.push_back({kink, taxed - steep});
+    if (first == kink && kink < last) bends.push_back({kink, taxed});
+    if (first < last) bends.push_back({last, kink < last ? -taxed : -steep});
     sum += real(claim.minimum);
   }
   std::ranges::sort(bends, {}, &Bend::level);
@@ -65,33 +65,47 @@ double level_for(std::span<const Claim> claims, double available, double tax) {
   return level;
 }
 
-// Whole pages: the fractions that were cut off are given to the largest of them. Ties go by what machines are, not by
-// where they stand.
+// Who gets a page before whom when pages are rounded. Ties go by what machines are, not by where they stand.
+struct Remainder {
+  double fraction;
+  double shares;
+  PageCount active;
+  PageCount maximum;
+  PageCount minimum;
+  std::size_t machine;
+
+  [[nodiscard]] bool goes_before(const Remainder& other) const {
+    return std::tie(fraction, shares, active, maximum, minimum) >
+           std::tie(other.fraction, other.shares, other.active, other.maximum, other.minimum);
+  }
+};
+
+// Whole pages: the fractions that were cut off are given to the largest of them.
 std::vector<PageCount> rounded(std::span<const Claim> claims, const std::vector<double>& pages, PageCount available) {
   std::vector<PageCount> whole(pages.size());
   PageCount sum;
-  for (std::size_t i = 0; i < pages.size(); ++i) sum += whole[i] = whole_pages(pages[i]);
-  std::vector<std::size_t> order(pages.size());
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  const auto rank = [&](std::size_t i) {
+  std::vector<Remainder> remainders;
+  remainders.reserve(pages.size());
+  for (std::size_t i = 0; i < pages.size(); ++i) {
     const Claim& claim = claims[i];
-    return std::tuple(pages[i] - std::floor(pages[i]), claim.shares, claim.active, claim.maximum, claim.minimum);
-  };
-  std::ranges::sort(order, std::ranges::greater{}, rank);
-  // Once is enough but for what adding up reals has lost.
-  for (bool moved = true; sum < available && moved;) {
-    moved = false;
-    for (const std::size_t i : order) {
-      if (sum == available) break;
-      if (whole[i] == claims[i].maximum) continue;
-      ++whole[i];
-      ++sum;
-      moved = true;
-    }
+    sum += whole[i] = whole_pages(pages[i]);
+    remainders.push_back(
+        {pages[i] - std::floor(pages[i]), claim.shares, claim.active, claim.maximum, claim.minimum, i});
   }
-  for (auto i = order.rbegin(); i != order.rend() && sum > available; ++i) {
-    if (whole[*i] == claims[*i].minimum) continue;
-    --whole[*i];
+  // Once is enough, but for what adding up reals has lost.
+  while (sum < available) {
+    std::erase_if(remainders, [&](const Remainder& one) { return whole[one.machine] == one.maximum; });
+    if (remainders.empty()) break;
+    const auto count =
+        static_cast<std::ptrdiff_t>(std::min<std::uint64_t>((available - sum).value(), remainders.size()));
+    std::ranges::nth_element(remainders, remainders.begin() + count - 1,
+                             [](const Remainder& a, const Remainder& b) { return a.goes_before(b); });
+    for (std::ptrdiff_t i = 0; i < count; ++i) ++whole[remainders[static_cast<std::size_t>(i)].machine];
+    sum += PageCount(static_cast<std::uint64_t>(count));
+  }
+  for (std::size_t i = 0; i < whole.size() && sum > available; ++i) {
+    if (whole[i] == claims[i].minimum) continue;
+    --whole[i];
     --sum;
   }
   return whole;

@@ -11,7 +11,7 @@ namespace {
 struct Piece {
   PageCount below;
   PageCount base;
-  std::uint64_t divisor;
+  std::uint64_t divisor = 1;
 };
 constexpr std::array<Piece, 4> kCurve = {
     Piece{pages_of(128_MiB), pages_of(8_MiB), 2}, Piece{pages_of(512_MiB), pages_of(40_MiB), 4},

@@ -13,13 +13,13 @@ std::string_view name(PolicyOption option) {
 }
 
 const std::vector<PolicyEntry>& policies() {
-  static const std::vector<PolicyEntry> kPolicies = {
+  static const std::vector<PolicyEntry> all = {
       pagoda_entry(),       none_entry(),   fixed_entry(),       paging_entry(),
       esx_entry(),          mom_entry(),    proxmox_entry(),     hyperv_entry(),
       selfballoon_entry(),  senpai_entry(), hypeman_entry(),     crosvm_available_entry(),
       crosvm_cache_entry(), vm0_entry(),    lima_entry(),        wsl_drop_entry(),
       wsl_gradual_entry(),  avf_entry(),    report_only_entry(), kubevirt_ksm_entry()};
-  return kPolicies;
+  return all;
 }
 
 const PolicyEntry* find_policy(std::string_view name) {

@@ -72,8 +72,7 @@ PolicyEntry crosvm_available_entry() {
                          "overcommit-facts.md 5.3"},
                         {"largest balloon", percent_text(kMostBalloon), "overcommit-facts.md 5.3"},
                         {"poll", seconds_text(kPeriod), "ours; the reference gives no figure"}},
-          .rules = {"the balloon moves by half of (guest free + caches above critical - bias) - (host available above "
-                    "critical)",
+          .rules = {"the balloon moves by half of what the guest has above critical - bias - the same of the host",
                     "not so far that either side is more than 10 MiB below critical",
                     "moves below 1 % are left undone unless a side is within 1 MiB of critical"},
           .source = "overcommit-facts.md 5.3 (crosvm BalanceAvailable)",

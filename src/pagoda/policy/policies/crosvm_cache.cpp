@@ -55,12 +55,12 @@ class CrosvmCache final : public Policy {
     }
     const std::int64_t balloon = to_signed(vm.balloon->actual);
     const std::int64_t bucket = std::max<std::int64_t>(1, to_signed(vm.maximum) / kBuckets);
-    if (!is_bounded && !is_low) return keep(vm, {.why = Why::kEnough, .available = *guest->free});
+    if (!is_bounded && !is_low) return keep(vm, {.why = Why::kEnough, .available = guest->free});
     if (!is_low && (balloon + delta) / bucket == balloon / bucket)
-      return keep(vm, {.why = Why::kEnough, .available = *guest->free});
+      return keep(vm, {.why = Why::kEnough, .available = guest->free});
     const PageCount next = std::min(from_signed(balloon + delta), vm.maximum);
     return set_limit(vm, vm.maximum - next,
-                     {.why = delta > 0 ? Why::kGuestIdle : Why::kGuestShort, .available = *guest->free});
+                     {.why = delta > 0 ? Why::kGuestIdle : Why::kGuestShort, .available = guest->free});
   }
 
   Duration period_;
@@ -78,8 +78,7 @@ PolicyEntry crosvm_cache_entry() {
                     {"guest's low watermark", percent_text(kLowWater) + " of it", "ours; virtio has no such statistic"},
                     {"host margins", "2, 6, 12 %, with caches of 5, 10, 20 %", "ours; the reference gives no figures"},
                     {"buckets", fmt::format("{} of a machine", kBuckets), "ours; the reference gives no figure"}},
-      .rules = {"for each margin (reclaim, critical, moderate): target free = guest's watermark + host free - "
-                "margin, at least the least free",
+      .rules = {"for each margin: target free = guest's watermark + host free - margin, at least the least free",
                 "the balloon moves by what is free above that, or the cache above its bound if that is less",
                 "suppressed unless the guest is low or the balloon enters another bucket"},
       .source = "overcommit-facts.md 5.4 (crosvm LimitCache)",

@@ -148,8 +148,8 @@ PolicyEntry esx_entry() {
                     {"states", "esx2002: 6, 4, 2, 1 %; esx6: of minFree", "virtualization.md 1.2"},
                     {"hysteresis", percent_text(kHysteresis), "ours; not published"}},
       .rules = {"the state follows free memory, with hysteresis",
-                "every balance period, and when the state changes: targets by shares, tax, minimum and maximum, so "
-                "that free memory would be above high",
+                "every balance period, and when the state changes: targets by shares, tax, minimum and maximum",
+                "targets are such that free memory would be above high",
                 "high, clear: nothing is taken; balloons may shrink to their targets",
                 "soft: balloons; what a balloon cannot take, or a machine without one, is paged",
                 "hard: what is above the target is paged (esx6: compressed first)",

@@ -83,22 +83,22 @@ class Hypeman final : public Policy {
 }  // namespace
 
 PolicyEntry hypeman_entry() {
-  return {.name = "hypeman",
-          .what = "hypeman: below 10 % available, machines give by headroom until 15 % are (it stops half way)",
-          .takes = {PolicyOption::kPeriod},
-          .constants = {{"poll", seconds_text(kPeriod), "overcommit-facts.md 5.10"},
-                        {"pressure below", percent_text(kEnter), "overcommit-facts.md 5.10"},
-                        {"healthy from", percent_text(kLeave), "overcommit-facts.md 5.10"},
-                        {"floor", text_of(kFloor) + " or half of the machine", "overcommit-facts.md 5.10"},
-                        {"smallest move", text_of(kLeastMove), "overcommit-facts.md 5.10"},
-                        {"largest step", text_of(kMostStep), "overcommit-facts.md 5.10"},
-                        {"cooldown", seconds_text(kCooldown), "overcommit-facts.md 5.10"}},
-          .rules = {"pressure begins below 10 % available or with any stall of the host, and ends at 15 % without one",
-                    "under pressure: all give 15 % of memory - available, by headroom above their floors; an absolute "
-                    "amount, not a change",
-                    "moves below 64 MiB, or within 5 s of the last, are left undone; 256 MiB a step"},
-          .source = "overcommit-facts.md 5.10 (kernel/hypeman lib/guestmemory)",
-          .make = make_policy<Hypeman>};
+  return {
+      .name = "hypeman",
+      .what = "below 10 % available, machines give by headroom until 15 % are (it stops half way)",
+      .takes = {PolicyOption::kPeriod},
+      .constants = {{"poll", seconds_text(kPeriod), "overcommit-facts.md 5.10"},
+                    {"pressure below", percent_text(kEnter), "overcommit-facts.md 5.10"},
+                    {"healthy from", percent_text(kLeave), "overcommit-facts.md 5.10"},
+                    {"floor", text_of(kFloor) + " or half of the machine", "overcommit-facts.md 5.10"},
+                    {"smallest move", text_of(kLeastMove), "overcommit-facts.md 5.10"},
+                    {"largest step", text_of(kMostStep), "overcommit-facts.md 5.10"},
+                    {"cooldown", seconds_text(kCooldown), "overcommit-facts.md 5.10"}},
+      .rules = {"pressure begins below 10 % available or with any stall of the host, and ends at 15 % without one",
+                "under pressure: all give 15 % of memory - available, by headroom; an absolute amount, not a change",
+                "moves below 64 MiB, or within 5 s of the last, are left undone; 256 MiB a step"},
+      .source = "overcommit-facts.md 5.10 (kernel/hypeman lib/guestmemory)",
+      .make = make_policy<Hypeman>};
 }
 
 }  // namespace pagoda::policy

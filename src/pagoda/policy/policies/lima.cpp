@@ -96,7 +96,7 @@ class Lima final : public Policy {
 
 PolicyEntry lima_entry() {
   return {.name = "lima",
-          .what = "lima: descends to a third while the guest does not stall, with a floor learned from running out",
+          .what = "descends to a third while the guest does not stall, with a floor learned from running out",
           .takes = {PolicyOption::kPeriod},
           .constants = {{"least", percent_text(kLeast), "overcommit-facts.md 5.6"},
                         {"idle target", percent_text(kIdleTarget), "overcommit-facts.md 5.6"},

@@ -83,8 +83,8 @@ PolicyEntry mom_entry() {
                         {"period", seconds_text(kPeriod), "ours; the reference says \"policy interval\""},
                         {"average over", fmt::format("{} rounds", kHistory), "ours; the reference says \"avg\""}},
           .rules = {"used is the average of current less free, as the guest says",
-                    "host free < 20 %: shrink to used + free share of the host, not below the minimum, 5 % at most; at "
-                    "5 % and less free, below what is used",
+                    "host free < 20 %: shrink to used + free share of the host, not below the minimum, 5 % at most",
+                    "host free <= 5 %: below what is used, so that guests page",
                     "else grow to used + 20 %, 5 % at least, up to the maximum", "changes below 0.25 % are left undone",
                     "KSM runs while the host is short: +300 / -50 pages"},
           .source = "virtualization.md 7.2 (oVirt/mom)",

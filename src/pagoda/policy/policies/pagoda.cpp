@@ -327,12 +327,10 @@ PolicyEntry pagoda_entry() {
                     {"idle tax", percent_text(kDefaultIdleTax), "virtualization.md 1.6"},
                     {"round", seconds_text(kPeriod), "virtualization.md 1.3: the balloon polls each second"},
                     {"turn", fmt::format("{} rounds", kRoundsOfTurn),
-                     "ours: a stuck balloon is seen within 5 s "
-                     "(overcommit-facts.md 9)"},
+                     "ours; overcommit-facts.md 9: a stuck balloon is seen in 5 s"},
                     {"states", "esx2002: 6, 4, 2, 1 %", "virtualization.md 1.2"},
                     {"step by balloon", percent_text(kStep) + " of a machine a second",
-                     "ours; virtio does 630 MB/s "
-                     "(virtualization.md 4.2)"},
+                     "ours; virtio: 630 MB/s, virtualization.md 4.2"},
                     {"step by paging", percent_text(kPagingStep) + " of a machine a second", "ours"},
                     {"guest is short below", percent_text(kGuestLow) + " available",
                      "ours; overcommit-facts.md 8.6, item 6"},
@@ -341,11 +339,10 @@ PolicyEntry pagoda_entry() {
                     {"memory of stalls", percent_text(kSoreDecay) + " a second is left", "ours"},
                     {"memory of charges", percent_text(kChargeDecay) + " a second is left", "ours"}},
       .rules =
-          {"the state follows free memory; targets by shares, tax, floor and maximum, so that free memory would be "
-           "above high",
+          {"the state follows free memory; targets by shares, tax, floor and maximum leave more than high free",
            "a machine that stalls more than is acceptable stops giving and keeps what its shares give it",
-           "soft: machines above their targets give by balloon, in steps, less the more they stall, and never "
-           "what the guest needs; a machine whose balloon is dead, missing or used up is paged a little",
+           "soft: machines above their targets give by balloon, less the more they stall, never what the guest needs",
+           "soft: a machine whose balloon is dead, missing or used up is paged a little",
            "hard: what the balloon does not bring is paged; low: a machine above its target does not run",
            "machines that are short get back first, up to their targets; in high all get back",
            "no machine gives and gets within one turn; one move at a time",

@@ -72,7 +72,7 @@ class Vm0 final : public Policy {
 
 PolicyEntry vm0_entry() {
   return {.name = "vm0",
-          .what = "vm0: free memory above 384 MiB goes into the balloon, below 192 MiB available all comes back",
+          .what = "free memory above 384 MiB goes into the balloon, below 192 MiB available all comes back",
           .takes = {PolicyOption::kPeriod},
           .constants = {{"poll", seconds_text(kPeriod), "overcommit-facts.md 5.5"},
                         {"inflate above", text_of(kInflateAbove) + " free", "overcommit-facts.md 5.5"},

@@ -1,7 +1,6 @@
 #include "pagoda/policy/steps/plant.h"
 
 #include <algorithm>
-#include <utility>
 
 #include "pagoda/policy/pages.h"
 
@@ -26,11 +25,11 @@ PageCount pages(double amount) { return whole_pages(amount + 0.5); }
 
 }  // namespace
 
-Plant::Plant(PageCount total, std::vector<PlantMachine> machines, bool reports_free)
+Plant::Plant(PageCount total, const std::vector<PlantMachine>& machines, bool reports_free)
     : total_(real_pages(total)), reports_free_(reports_free) {
-  for (PlantMachine& machine : machines) {
+  for (const PlantMachine& machine : machines) {
     State& state = states_.emplace_back();
-    state.is = std::move(machine);
+    state.is = machine;
     state.touched = used(state) + cache(state);
   }
 }
@@ -69,7 +68,7 @@ void Plant::page_out(State& state, double pages) {
   state.out_idle += pages - of_active;
 }
 
-void Plant::move_balloon(State& state) {
+void Plant::move_balloon(State& state) const {
   if (state.is.balloon == BalloonKind::kNone || state.is.balloon == BalloonKind::kDead) return;
   const double rate = kBalloonRate * (state.is.balloon == BalloonKind::kSlow ? kSlowBalloon : 1);
   const double before = state.actual;

@@ -45,7 +45,7 @@ struct PlantMachine {
 class Plant {
  public:
   // Requires: machines have different ids. `reports_free`: guests report free pages, and the host takes them.
-  Plant(PageCount total, std::vector<PlantMachine> machines, bool reports_free);
+  Plant(PageCount total, const std::vector<PlantMachine>& machines, bool reports_free);
 
   void set_demand(std::size_t machine, const Demand& demand) { states_[machine].is.demand = demand; }
   void set_balloon(std::size_t machine, BalloonKind kind) { states_[machine].is.balloon = kind; }
@@ -92,7 +92,7 @@ class Plant {
   static double active_held(const State& state);
   static void page_out(State& state, double pages);
 
-  void move_balloon(State& state);
+  void move_balloon(State& state) const;
   void run_programs(State& state);
   void page_by_itself();
 

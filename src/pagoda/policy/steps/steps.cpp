@@ -145,34 +145,34 @@ class Observer {
 bool StepResult::cycles() const { return turns >= kCycle; }
 
 const std::vector<Step>& steps() {
-  static const std::vector<Step> kSteps = {{.name = "demand",
-                                            .what = "two machines want 6.6 GiB more together",
-                                            .prepare = as_they_are,
-                                            .put = two_want_memory},
-                                           {.name = "idle",
-                                            .what = "a busy machine goes idle, another gets busy",
-                                            .prepare = first_is_busy,
-                                            .put = another_gets_busy},
-                                           {.name = "shrink",
-                                            .what = "the host loses a fifth of its memory",
-                                            .prepare = as_they_are,
-                                            .put = the_host_shrinks},
-                                           {.name = "dead",
-                                            .what = "as demand, and five balloons die",
-                                            .prepare = as_they_are,
-                                            .put = balloons_die,
-                                            .kills_balloons = true},
-                                           {.name = "liar",
-                                            .what = "as demand, and a guest touches what it gave",
-                                            .prepare = last_lies,
-                                            .put = two_want_memory}};
-  return kSteps;
+  static const std::vector<Step> all = {{.name = "demand",
+                                         .what = "two machines want 6.6 GiB more together",
+                                         .prepare = as_they_are,
+                                         .put = two_want_memory},
+                                        {.name = "idle",
+                                         .what = "a busy machine goes idle, another gets busy",
+                                         .prepare = first_is_busy,
+                                         .put = another_gets_busy},
+                                        {.name = "shrink",
+                                         .what = "the host loses a fifth of its memory",
+                                         .prepare = as_they_are,
+                                         .put = the_host_shrinks},
+                                        {.name = "dead",
+                                         .what = "as demand, and five balloons die",
+                                         .prepare = as_they_are,
+                                         .put = balloons_die,
+                                         .kills_balloons = true},
+                                        {.name = "liar",
+                                         .what = "as demand, and a guest touches what it gave",
+                                         .prepare = last_lies,
+                                         .put = two_want_memory}};
+  return all;
 }
 
 StepResult run_step(const PolicyEntry& entry, const PolicyOptions& options, const Step& step) {
   std::vector<PlantMachine> machines = machines_at_rest();
   step.prepare(machines);
-  Plant plant(kStepHost, std::move(machines), entry.needs_reporting);
+  Plant plant(kStepHost, machines, entry.needs_reporting);
   const std::unique_ptr<Policy> policy = entry.make(options);
   StepResult result{.step = step.name, .least_free = 1};
   if (const auto goal = policy->free_goal(kStepHost)) result.goal = share_of(*goal, kStepHost);
