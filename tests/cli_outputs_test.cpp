@@ -12,6 +12,8 @@
 #include <utility>
 #include <vector>
 
+#include "pagoda/base/random.h"
+#include "pagoda/base/units.h"
 #include "tests/cli_run.h"
 
 namespace pagoda::cli {
@@ -111,7 +113,8 @@ TEST_F(Cli, AnOutputThatDoesNotFitIsStatus1) {
   write("raw", std::string(1 << 20, 'x'));
   write("old", "old");
   std::string lines;
-  for (int i = 0; i < 200'000; ++i) lines += fmt::format("{:#x} R\n", (i * 2'654'435'761U % 1'000'003U) << 12U);
+  Random random(1);
+  for (int i = 0; i < 200'000; ++i) lines += fmt::format("{:#x} R\n", random.below(1'000'000) << kPageShift);
   write("lines", lines);
   expect_ended("ulimit -f 64; \"$PAGODA\" image make --raw raw -o old", 1, {"old: cannot write", "File too large"});
   expect_ended("ulimit -f 64; \"$PAGODA\" trace import lines -o old", 1, {"old: cannot write", "File too large"});

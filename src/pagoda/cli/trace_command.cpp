@@ -149,16 +149,23 @@ Input<const sim::ForeignFormat*> choose_format(const sim::DecompressedFile& file
   return bad_input(fmt::format("--format: {} is unknown; give one of {}", name, sim::foreign_format_names()));
 }
 
-// Says what was left out.
-void print_left_out(const std::string& name, const sim::ForeignTotals& totals) {
+struct Imported {
+  sim::TraceInfo info;
+  std::string notes;  // Lines to say when all is done.
+};
+
+// What was left out.
+std::string left_out(const std::string& name, const sim::ForeignTotals& totals) {
+  std::string lines;
   if (totals.bad_records != 0)
-    fmt::print(stderr, "pagoda: {} of {} lines were left out, the first is {}\n", report::grouped(totals.bad_records),
-               report::grouped(totals.records), totals.first_bad);
-  if (totals.end_is_cut) fmt::print(stderr, "pagoda: {}: the last line is cut and was left out\n", name);
+    lines += fmt::format("pagoda: {} of {} lines were left out, the first is {}\n", report::grouped(totals.bad_records),
+                         report::grouped(totals.records), totals.first_bad);
+  if (totals.end_is_cut) lines += fmt::format("pagoda: {}: the last line is cut and was left out\n", name);
+  return lines;
 }
 
-Input<sim::TraceInfo> import_foreign(sim::DecompressedFile& file, const std::string& output,
-                                     const sim::TraceWriterOptions& writer_options, const ForeignOptions& options) {
+Input<Imported> import_foreign(sim::DecompressedFile& file, const std::string& output,
+                               const sim::TraceWriterOptions& writer_options, const ForeignOptions& options) {
   const sim::ForeignFormat* const format = PAGODA_TRY(choose_format(file, options.format));
   const bool terminal = isatty(STDERR_FILENO) != 0;
   const auto show = [](std::uint64_t bytes, std::uint64_t records) {
@@ -169,22 +176,22 @@ Input<sim::TraceInfo> import_foreign(sim::DecompressedFile& file, const std::str
                                   terminal ? sim::ForeignProgress(show) : nullptr);
   if (terminal) fmt::print(stderr, "\r\033[K");
   if (!trace) return std::unexpected(trace.error());
-  fmt::print(stderr, "pagoda: {}: read as {}\n", file.name(), format->name);
-  print_left_out(file.name(), trace->totals);
-  return std::move(trace->info);
+  return Imported{.info = std::move(trace->info),
+                  .notes = fmt::format("pagoda: {}: read as {}\n", file.name(), format->name) +
+                           left_out(file.name(), trace->totals)};
 }
 
-Input<sim::TraceInfo> rewrite(const ImportOptions& options, const std::string& path) {
+Input<Imported> rewrite(const ImportOptions& options, const std::string& path) {
   if (options.input == "-")
     return bad_input("standard input: is a page trace, which is written again from a file only; give its name");
   sim::TraceReader reader = PAGODA_TRY(sim::TraceReader::open(options.input));
   sim::TraceWriterOptions writer_options{.program = options.program, .level = options.level};
   writer_options.window = std::max<std::uint64_t>(options.window, 1);
-  return sim::rewrite_trace(reader, path, writer_options);
+  return Imported{.info = PAGODA_TRY(sim::rewrite_trace(reader, path, writer_options)), .notes = ""};
 }
 
 // Writes the trace to `path`, a regular file.
-Input<sim::TraceInfo> import_to(const std::string& path, const ImportOptions& options) {
+Input<Imported> import_to(const std::string& path, const ImportOptions& options) {
   sim::DecompressedFile file = PAGODA_TRY(sim::DecompressedFile::open(options.input));
   if (sim::is_page_trace(file) && options.foreign.format.empty()) return rewrite(options, path);
   const Output output{"--output", options.output};
@@ -204,19 +211,19 @@ Input<> copy_trace(const std::string& from, const std::string& to) {
 }
 
 // The beginning of a trace is known when its end is: what flows away gets a copy.
-Input<sim::TraceInfo> import_any(const ImportOptions& options) {
+Input<Imported> import_any(const ImportOptions& options) {
   if (!report::is_standard_output(options.output)) return import_to(options.output, options);
   PAGODA_TRY(report::check_writable(options.output));
   const TemporaryTrace made = PAGODA_TRY(TemporaryTrace::create());
-  auto info = PAGODA_TRY(import_to(made.path(), options));
+  auto imported = PAGODA_TRY(import_to(made.path(), options));
   PAGODA_TRY(copy_trace(made.path(), options.output));
-  return info;
+  return imported;
 }
 
 int run_import(const ImportOptions& options) {
-  const Input<sim::TraceInfo> info = import_any(options);
-  if (!info) return refuse(info.error());
-  fmt::print(stderr, "pagoda: {}: {}\n", shown_name(options.output), in_short(*info));
+  const Input<Imported> imported = import_any(options);
+  if (!imported) return refuse(imported.error());
+  fmt::print(stderr, "{}pagoda: {}: {}\n", imported->notes, shown_name(options.output), in_short(imported->info));
   return 0;
 }
 
@@ -319,7 +326,9 @@ Input<OpenedTrace> open_any(const std::string& path, const ForeignOptions& optio
     return OpenedTrace{std::move(reader), form};
   }
   const TemporaryTrace made = PAGODA_TRY(TemporaryTrace::create());
-  PAGODA_TRY(import_foreign(file, made.path(), {.window = sim::RecordOptions().window, .level = 1}, options));
+  const Imported imported =
+      PAGODA_TRY(import_foreign(file, made.path(), {.window = sim::RecordOptions().window, .level = 1}, options));
+  fmt::print(stderr, "{}", imported.notes);
   return OpenedTrace{PAGODA_TRY(sim::TraceReader::open(made.path())), "another tool's, as import reads it"};
 }
 
