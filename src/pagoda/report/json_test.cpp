@@ -209,6 +209,8 @@ TEST(ReportJson, EveryFieldOfAVirtualMachineGoesToItsOwnKey) {
               .backing = "va",
               .guest = "plain",
               .processors = 51,
+              .started = Time(77),
+              .ended = Time(78),
               .promised = 52_B,
               .fault_cluster = 53_B,
               .peak_working_set = 54_pages,
@@ -238,7 +240,7 @@ TEST(ReportJson, EveryFieldOfAVirtualMachineGoesToItsOwnKey) {
   EXPECT_EQ(vm["counters"]["page_file_reads"], 58);
   vm.erase("counters");
   EXPECT_EQ(vm, Json::parse(R"({"name": "v", "paging": "pae", "mmu": "nested", "backing": "va", "guest": "plain",
-    "processors": 51, "promised_bytes": 52, "fault_cluster_bytes": 53,
+    "processors": 51, "started_ns": 77, "ended_ns": 78, "promised_bytes": 52, "fault_cluster_bytes": 53,
     "working_set_maximum_pages": 74, "working_set_limits_from": "default", "peak_working_set_pages": 54,
     "compression_store_pages": 75, "balance_period_ns": 76, "hint_period_ns": 72, "hints_refused": 73,
     "memory": {"active_pages": 1, "modified_pages": 2, "standby_pages": 3, "compressed_pages": 4, "page_file_pages": 5,
