@@ -12,6 +12,7 @@
 #include "pagoda/cli/bench_command.h"
 #include "pagoda/cli/exit_codes.h"
 #include "pagoda/cli/image_command.h"
+#include "pagoda/cli/policy_command.h"
 #include "pagoda/cli/run_command.h"
 #include "pagoda/cli/standard_streams.h"
 #include "pagoda/cli/trace_command.h"
@@ -40,6 +41,7 @@ int run_command_line(int argc, char** argv) {
   add_run_command(app, exit_code);
   add_trace_command(app, exit_code);
   add_image_command(app, exit_code);
+  add_policy_command(app, exit_code);
   add_bench_command(app, exit_code);
   try {
     app.parse(argc, argv);

@@ -5,6 +5,8 @@
 // edge of out-of-memory. Source: reference/virtualization.md 4.3, 4.2 trap f.
 #pragma once
 
+#include <algorithm>
+
 #include "pagoda/base/units.h"
 #include "pagoda/policy/measure.h"
 
