@@ -67,7 +67,10 @@ void ScanOrder::note(std::uint32_t slot, bool is_shared) {
   if (slot / kSlotsOfRegion >= regions_.size()) return;  // At random, or since this round began.
   Region& region = regions_[slot / kSlotsOfRegion];
   const std::uint64_t bit = std::uint64_t{1} << slot % kSlotsOfRegion;
-  if (((region.shared & bit) != 0) == is_shared) return;
+  if (((region.shared & bit) != 0) == is_shared) {
+    if (is_shared) ++region.gained;
+    return;
+  }
   region.shared ^= bit;
   region.gained += is_shared ? 1 : -1;
 }

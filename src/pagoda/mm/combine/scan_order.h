@@ -10,9 +10,11 @@
 //   level 2: all   ── on balance yielded no more than was written again ──> 1: a quarter ──> 0: a sixteenth
 //   any level      ── yielded more ──> 2
 //
-// What a region *yielded* are slots that became shared, what was *written again* those that were shared when they were
-// last visited and are not; visits count a quarter as much from one to the next. So pages that are merged and written in turns sink, as pages do that are alone in what they
-// hold; both are sampled, and rise when that changes. A new region begins at level 2: the first round is a whole pass.
+// What a region *yields* are slots that became shared, or still are; what was *written again* those that were shared when
+// they were last visited and are not. Visits count a quarter as much from one to the next. So pages that are merged and
+// written in turns sink, as pages do that are alone in what they hold; both are sampled, and rise when that changes. What
+// stays shared is passed over at no cost, and whoever leaves it is found soon. A new region begins at level 2: the first
+// round is a whole pass.
 //
 // Locking: the caller's. Source: reference/overcommit-facts.md 3, "UKSM (FAST'18)"; virtualization.md 1.5.
 #pragma once
@@ -45,7 +47,7 @@ class ScanOrder {
  private:
   struct Region {
     std::uint64_t shared = 0;  // By slot: shared when it was seen last.
-    std::int32_t gained = 0;   // In this visit: slots that became shared, less those that are no more.
+    std::int32_t gained = 0;   // In this visit: slots that are shared, less those that are no more.
     std::int32_t balance = 0;  // Of the visits before, each a quarter of the next.
     std::uint8_t level = 2;
     std::uint8_t turn = 0;  // Which part of the slots the next visit begins with.
