@@ -1,6 +1,5 @@
 #include "pagoda/mm/combine/scan_order.h"
 
-#include <algorithm>
 #include <array>
 #include <numeric>
 
@@ -46,7 +45,7 @@ void ScanOrder::end_visit(Region& region) {
 ScanOrder::Step ScanOrder::next_by_yield(std::uint32_t slots, Random& random) {
   bool begins = false;
   for (;;) {
-    if (step_ != 0 && at_ < std::min(slots, (region_ + 1) * kSlotsOfRegion)) {
+    if (step_ != 0 && !is_visit_over(slots)) {
       const std::uint32_t slot = at_;
       at_ += step_;
       return {slot, begins};

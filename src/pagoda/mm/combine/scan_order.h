@@ -19,6 +19,7 @@
 // Locking: the caller's. Source: reference/overcommit-facts.md 3, "UKSM (FAST'18)"; virtualization.md 1.5.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -38,6 +39,10 @@ class ScanOrder {
   };
   [[nodiscard]] Step next(std::uint32_t slots, SharingTunables::Order order, Random& random) {
     return order == SharingTunables::Order::kRandom ? next_at_random(slots, random) : next_by_yield(slots, random);
+  }
+  // By yield: whether the next step leaves the region. What became of its pages is noted before.
+  [[nodiscard]] bool is_visit_over(std::uint32_t slots) const {
+    return step_ != 0 && at_ >= std::min(slots, (region_ + 1) * kSlotsOfRegion);
   }
   // What the slot has, seen on a visit or after its page was looked at.
   void note(std::uint32_t slot, bool is_shared);
