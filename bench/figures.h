@@ -22,6 +22,7 @@ Input<> zero_detect(const BenchOptions& options, BenchOutput& out);
 Input<> compress(const BenchOptions& options, BenchOutput& out);
 Input<> share_scan(const BenchOptions& options, BenchOutput& out);
 Input<> share_found(const BenchOptions& options, BenchOutput& out);
+Input<> share_yield(const BenchOptions& options, BenchOutput& out);
 Input<> share_hints(const BenchOptions& options, BenchOutput& out);
 Input<> trace_replay(const BenchOptions& options, BenchOutput& out);
 Input<> slat_fault(const BenchOptions& options, BenchOutput& out);

@@ -16,6 +16,7 @@
 #include "bench/host.h"
 #include "bench/linux_ksm.h"
 #include "bench/traces.h"
+#include "pagoda/base/random.h"
 #include "pagoda/mm/combine/combiner.h"
 #include "pagoda/sim/image/page_maker.h"
 #include "pagoda/sim/image/page_map.h"
@@ -124,7 +125,58 @@ std::optional<double> linux_scan(const Contents& contents, BenchOutput& out) {
   return std::nullopt;
 }
 
+// --- share_yield: pages of which most are written again before the scan comes by ---
+constexpr PageCount kChanging{16384};
+constexpr std::uint64_t kLasting = 8;    // One region in so many keeps what it holds for a while.
+constexpr std::uint64_t kContents = 64;  // Different ones.
+constexpr std::uint64_t kStepsOfContent = 24;
+constexpr int kSteps = 320;
+constexpr int kWarmUp = 128;
+constexpr PageCount kPagesOfStep{192};  // That the scan may look at.
+
+// Pages that are saved at the time when programs have run, for each second that the scan took.
+double yield_of(mm::SharingTunables::Order order) {
+  HostConfig config = HostConfig::quiet(kChanging + PageCount(4096));
+  config.tunables.sharing.order = order;
+  Host host(config);
+  const VirtualAddress base = host.commit(kChanging);
+  must(host.manager().combiner().allow(host.space()), "sharing");
+  Random random(7);
+  const auto write = [&](std::uint64_t page) {
+    must(host.cpu().store<std::uint64_t>(base + bytes_of(PageCount(page)), 1 + random.below(kContents)), "store");
+  };
+  for (std::uint64_t page = 0; page < kChanging.value(); ++page) write(page);
+  Stopwatch watch;
+  double saved = 0;
+  for (int step = 0; step < kSteps; ++step) {
+    for (std::uint64_t page = 0; page < kChanging.value(); ++page) {
+      const bool lasts = page / 512 % kLasting == 0;
+      if (!lasts || random.below(kStepsOfContent) == 0) write(page);
+    }
+    // Both orders begin with a whole pass.
+    if (step >= kWarmUp) saved += static_cast<double>(host.manager().combiner().statistics().saved.value());
+    if (step >= kWarmUp) watch.start();
+    host.manager().combiner().scan(host.cpu(), {kPagesOfStep, kPagesOfStep});
+    if (step >= kWarmUp) watch.stop();
+  }
+  return saved / (kSteps - kWarmUp) / (watch.nanoseconds_per(1) / 1e9);
+}
+
 }  // namespace
+
+Input<> share_yield(const BenchOptions&, BenchOutput& out) {
+  const double ours = yield_of(mm::SharingTunables::Order::kByYield);
+  const double peer = yield_of(mm::SharingTunables::Order::kRandom);
+  out.row({.name = "share_yield",
+           .unit = "pages/s",
+           .ours = ours,
+           .peer = peer,
+           .peer_name = "the same pages in random order",
+           .ratio = ours / peer,
+           .floor = 2,
+           .more = {}});
+  return {};
+}
 
 Input<> share_scan(const BenchOptions& options, BenchOutput& out) {
   const Contents contents = PAGODA_TRY(Contents::load(options));

@@ -182,6 +182,7 @@ std::uint64_t Combiner::choose(ProcessSpace& space, const Processor& cpu, Member
     if (step.begins_pass) member.pass = (member.pass + 1) % ContentTable::kPasses;
     member.order.note(step.slot, ws[step.slot].is_valid() && ws[step.slot].is_shared());
     if (const auto page = merger_.candidate(space, cpu, step.slot)) turn_.push_back(*page);
+    if (!turn_.empty() && member.order.is_visit_over(ws.end_slot())) return slots - 1;
   }
   return slots;
 }

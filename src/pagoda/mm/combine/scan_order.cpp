@@ -1,6 +1,5 @@
 #include "pagoda/mm/combine/scan_order.h"
 
-#include <algorithm>
 #include <array>
 #include <numeric>
 
@@ -46,7 +45,7 @@ void ScanOrder::end_visit(Region& region) {
 ScanOrder::Step ScanOrder::next_by_yield(std::uint32_t slots, Random& random) {
   bool begins = false;
   for (;;) {
-    if (step_ != 0 && at_ < std::min(slots, (region_ + 1) * kSlotsOfRegion)) {
+    if (step_ != 0 && !is_visit_over(slots)) {
       const std::uint32_t slot = at_;
       at_ += step_;
       return {slot, begins};
@@ -67,7 +66,10 @@ void ScanOrder::note(std::uint32_t slot, bool is_shared) {
   if (slot / kSlotsOfRegion >= regions_.size()) return;  // At random, or since this round began.
   Region& region = regions_[slot / kSlotsOfRegion];
   const std::uint64_t bit = std::uint64_t{1} << slot % kSlotsOfRegion;
-  if (((region.shared & bit) != 0) == is_shared) return;
+  if (((region.shared & bit) != 0) == is_shared) {
+    if (is_shared) ++region.gained;
+    return;
+  }
   region.shared ^= bit;
   region.gained += is_shared ? 1 : -1;
 }

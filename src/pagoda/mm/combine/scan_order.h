@@ -10,13 +10,16 @@
 //   level 2: all   ── on balance yielded no more than was written again ──> 1: a quarter ──> 0: a sixteenth
 //   any level      ── yielded more ──> 2
 //
-// What a region *yielded* are slots that became shared, what was *written again* those that were shared when they were
-// last visited and are not; visits count a quarter as much from one to the next. So pages that are merged and written in turns sink, as pages do that are alone in what they
-// hold; both are sampled, and rise when that changes. A new region begins at level 2: the first round is a whole pass.
+// What a region *yields* are slots that became shared, or still are; what was *written again* those that were shared when
+// they were last visited and are not. Visits count a quarter as much from one to the next. So pages that are merged and
+// written in turns sink, as pages do that are alone in what they hold; both are sampled, and rise when that changes. What
+// stays shared is passed over at no cost, and whoever leaves it is found soon. A new region begins at level 2: the first
+// round is a whole pass.
 //
 // Locking: the caller's. Source: reference/overcommit-facts.md 3, "UKSM (FAST'18)"; virtualization.md 1.5.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -37,6 +40,10 @@ class ScanOrder {
   [[nodiscard]] Step next(std::uint32_t slots, SharingTunables::Order order, Random& random) {
     return order == SharingTunables::Order::kRandom ? next_at_random(slots, random) : next_by_yield(slots, random);
   }
+  // By yield: whether the next step leaves the region. What became of its pages is noted before.
+  [[nodiscard]] bool is_visit_over(std::uint32_t slots) const {
+    return step_ != 0 && at_ >= std::min(slots, (region_ + 1) * kSlotsOfRegion);
+  }
   // What the slot has, seen on a visit or after its page was looked at.
   void note(std::uint32_t slot, bool is_shared);
   // Of the slot's region; for tests.
@@ -45,7 +52,7 @@ class ScanOrder {
  private:
   struct Region {
     std::uint64_t shared = 0;  // By slot: shared when it was seen last.
-    std::int32_t gained = 0;   // In this visit: slots that became shared, less those that are no more.
+    std::int32_t gained = 0;   // In this visit: slots that are shared, less those that are no more.
     std::int32_t balance = 0;  // Of the visits before, each a quarter of the next.
     std::uint8_t level = 2;
     std::uint8_t turn = 0;  // Which part of the slots the next visit begins with.
