@@ -226,12 +226,6 @@ Duration Guest::waited(Time now) const {
   return sum;
 }
 
-Duration Guest::waited_for_memory(Time now) const {
-  Duration sum;
-  for (const auto& process : system_->processes()) sum += process->waited(now);
-  return sum;
-}
-
 VmSample Guest::sample(Time now) {
   if (!is_running()) return ended_ ? ended_->result.end : VmSample{};
   const mm::Counters guest = system_->manager().counters();

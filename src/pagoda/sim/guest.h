@@ -43,15 +43,9 @@ class Guest {
   [[nodiscard]] bool is_started() const { return is_running() || ended_.has_value(); }
 
   [[nodiscard]] const std::string& name() const { return config_.partition.name; }
-  [[nodiscard]] const VmConfig& config() const { return config_; }
-  [[nodiscard]] Time started() const { return started_; }
-  // The host lets it do nothing until then.
-  void block(Time until) { blocked_until_ = until; }
   // Of its virtual processors, together: what they computed, and waited for the host.
   [[nodiscard]] Duration busy() const;
   [[nodiscard]] Duration waited(Time now) const;
-  // Of its programs, together: what they waited for disks, its own and the host's. Requires that it runs.
-  [[nodiscard]] Duration waited_for_memory(Time now) const;
 
   // The next four: requires that it runs.
   [[nodiscard]] hv::Partition& partition() { return *partition_; }
@@ -111,7 +105,6 @@ class Guest {
   std::vector<std::unique_ptr<VirtualCpu>> cpus_;
   std::optional<VmLoss> loss_;
   Time started_ = kNever;
-  Time blocked_until_;
   std::optional<Ended> ended_;
 };
 

@@ -76,13 +76,13 @@ class Process : public Task {
   [[nodiscard]] std::uint64_t checksum() const { return checksum_; }
 
   // At that time: what it waits for beyond it has not happened yet.
-  // For a disk or for memory.
-  [[nodiscard]] Duration waited(Time now) const;
   [[nodiscard]] ProcessSample sample(Time at);
   [[nodiscard]] ProcessResult result(Time now) const;
 
  private:
   void log(Time time, std::string text);
+  // For a disk or for memory.
+  [[nodiscard]] Duration waited(Time now) const;
   bool start(machine::SimProcessor& cpu);
   void finish(machine::SimProcessor& cpu);
   // The address space with all that is in it.

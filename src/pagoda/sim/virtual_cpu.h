@@ -35,8 +35,6 @@ class VirtualCpu final : public Task {
   [[nodiscard]] Duration waited(Time now) const;
   // The host gives the guest up at that time: until then nothing in it can go on.
   void wait_for_loss(Time time);
-  // Whether the host does not let it run; then it waits for that.
-  bool is_blocked(Time now);
 
  private:
   enum class Next : std::uint8_t { kGoesOn, kWaits, kHalts };
