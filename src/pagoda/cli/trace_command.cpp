@@ -204,10 +204,12 @@ Input<Imported> import_to(const std::string& path, const ImportOptions& options)
 Input<> copy_trace(const std::string& from, const std::string& to) {
   std::ifstream file(from, std::ios::binary);
   std::string part(kCopiedAtOnce, '\0');
-  return report::write_file_in_parts(to, [&] {
+  PAGODA_TRY(report::write_file_in_parts(to, [&] {
     file.read(part.data(), static_cast<std::streamsize>(part.size()));
     return std::string_view(part).substr(0, static_cast<std::size_t>(file.gcount()));
-  });
+  }));
+  // What cannot be opened or read ends early, too.
+  return file.eof() && !file.bad() ? Input<>{} : failed_work(fmt::format("{}: cannot be read back", from));
 }
 
 // The beginning of a trace is known when its end is: what flows away gets a copy.

@@ -12,7 +12,8 @@ namespace {
 
 using namespace std::string_view_literals;
 
-constexpr double kShareLeast = 0.9;  // Reference formats.md 5: a grammar must fit that much, and lead.
+constexpr double kShareLeast = 0.9;    // Reference formats.md 5: a grammar must fit that much, and lead.
+constexpr std::size_t kFitsLeast = 2;  // With so many, one record may be bad however short the file is.
 
 // What is known and cannot be read here: which bytes are where, what it is, and what to do instead.
 struct UnreadableFile {
@@ -67,6 +68,7 @@ struct FittingFormat {
   std::size_t fits = 0;
   std::size_t of = 0;  // Records of the sample.
   [[nodiscard]] double share() const { return of == 0 ? 0 : static_cast<double>(fits) / static_cast<double>(of); }
+  [[nodiscard]] bool is_enough() const { return share() >= kShareLeast || (fits >= kFitsLeast && fits + 1 == of); }
 };
 
 // Those that fit best: several if they fit alike; none if none fits at all.
@@ -93,7 +95,7 @@ bool is_page_trace(const DecompressedFile& file) {
 Input<const ForeignFormat*> recognise(const DecompressedFile& file) {
   if (file.front().empty()) return bad_input(fmt::format("{}: is empty; give a trace", file.name()));
   const std::vector<FittingFormat> leaders = find_leaders(file);
-  const bool fits = !leaders.empty() && leaders.front().share() >= kShareLeast;
+  const bool fits = !leaders.empty() && leaders.front().is_enough();
   if (fits && leaders.size() == 1) return leaders.front().format;
   if (fits) {
     std::string names;

@@ -32,6 +32,13 @@ TEST(Recognise, NineLinesInTenAreEnough) {
                     HasSubstr("lackey, "), Not(HasSubstr("\n"))));
 }
 
+TEST(Recognise, OneOfFewLinesMayBeBad) {
+  EXPECT_EQ(recognised("I  04001000,4\nhello\n S 1ffefff008,8\n"), "lackey");
+  EXPECT_EQ(recognised("0x1000 R\n0x2000 W\nhello\n"), "hexaddr");
+  EXPECT_THAT(recognised("0x1000 R\nhello\n"), HasSubstr("nearest is hexaddr, with 1 of the first 2"));
+  EXPECT_THAT(recognised("0x1000 R\n0x2000 W\nhello\nhello\n"), HasSubstr("with 2 of the first 4"));
+}
+
 TEST(Recognise, RemarksDoNotCount) {
   EXPECT_EQ(recognised(lines("==1== valgrind\n# x\n\n--1-- y\n", 100) + " L 0041f7a0,1\n"), "lackey");
   EXPECT_THAT(recognised(lines("# x\n", 100)), HasSubstr("no line is one of theirs"));
