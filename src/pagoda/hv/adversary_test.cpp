@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "pagoda/base/random.h"
+#include "pagoda/hv/activity_sampler.h"
 #include "pagoda/hv/testing/test_vm.h"
 #include "pagoda/mm/ws/replacement.h"
 
@@ -143,11 +144,15 @@ class Day {
   std::uint64_t seen_ = 0;
 };
 
-// The host, against its guest: takes random pages of guest memory away, in every way that it has.
+// The host, against its guest: takes random pages of guest memory away, in every way that it has, and samples its
+// activity all the time.
 class Adversary final : public VirtualProcessor::Interruption {
  public:
   Adversary(TestHost& host, Partition& partition, std::uint64_t seed)
-      : host_(host), partition_(partition), random_(seed) {}
+      : host_(host),
+        partition_(partition),
+        random_(seed),
+        sampler_(partition, {.frames = PageCount(50), .period = 1_s}) {}
 
   // Also inside the guest's kernel, now and then.
   void before_access() override {
@@ -177,6 +182,10 @@ class Adversary final : public VirtualProcessor::Interruption {
       case 5:
         host_.manager().complete_io(host_.cpu());
         break;
+      case 6:
+        executed_ += 1_s;
+        sampler_.advance(host_.cpu(), executed_);
+        break;
       default:
         break;
     }
@@ -186,6 +195,8 @@ class Adversary final : public VirtualProcessor::Interruption {
   TestHost& host_;
   Partition& partition_;
   Random random_;
+  ActivitySampler sampler_;
+  Duration executed_ = 1_s;
 };
 
 constexpr std::uint64_t kSteps = 6000;

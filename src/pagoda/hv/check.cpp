@@ -26,7 +26,12 @@ class Checker {
         partition_.vmmem().lock.assert_held();
         check_entry(first, level, raw);
       });
+      partition_.memory().ballooned().for_each([&](Gfn frame) {
+        partition_.vmmem().lock.assert_held();
+        check_ballooned(frame);
+      });
     }
+    check_balloon_counts();
     for (std::size_t number = 0; number < partition_.processor_count(); ++number)
       check_processor(partition_.processor(static_cast<unsigned>(number)));
     if (partition_.shadow() != nullptr) check_shadow(partition_, findings_);
@@ -58,6 +63,32 @@ class Checker {
         report("SL2-1", fmt::format("guest frame {:#x} is writable, the host's page {:#x} is not, or is clean",
                                     guest.value(), page.value()));
     }
+  }
+
+  // [BL1]
+  void check_ballooned(Gfn frame) PAGODA_REQUIRES(partition_.vmmem().lock) {
+    const GpaRange* const range = partition_.map().find(frame);
+    if (range == nullptr || range->kind != GpaKind::kMemory) {
+      report("BL1", fmt::format("guest frame {:#x} is in the balloon and is no memory of the guest's", frame.value()));
+      return;
+    }
+    const Vpn page = range->page_of(frame);
+    if (partition_.vmmem().page_info_locked(cpu_, page).place != mm::PagePlace::kNowhere)
+      report("BL1", fmt::format("guest frame {:#x} is in the balloon, and the host has its page {:#x} somewhere",
+                                frame.value(), page.value()));
+    if (partition_.slat().entry(frame) != 0)
+      report("BL1",
+             fmt::format("guest frame {:#x} is in the balloon, and the second level has an entry", frame.value()));
+  }
+
+  // [BL2]
+  void check_balloon_counts() {
+    const PartitionCounts& counts = partition_.counts();
+    const std::uint64_t left = counts.deflated_pages + counts.popped_pages + counts.balloon_voided;
+    const std::uint64_t in = partition_.memory().ballooned().count().value();
+    if (counts.inflated_pages != left + in)
+      report("BL2",
+             fmt::format("{} frames are in the balloon; {} went in and {} left it", in, counts.inflated_pages, left));
   }
 
   void check_processor(VirtualProcessor& vcpu) {

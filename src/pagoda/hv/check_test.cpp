@@ -114,6 +114,40 @@ TEST_F(HvCheck, AFrameThatStaysPinned) {
   EXPECT_EQ(rules(), Rules{"VP3"});
 }
 
+// --- The balloon ---
+
+TEST_F(HvCheck, ABalloonWithSomethingBehindIt) {
+  // In the balloon on paper alone: its page is where it was, and the second level leads there.
+  Corruptor::ballooned(partition()).add(guest_frame_);
+  ++partition().counts().inflated_pages;
+  EXPECT_EQ(rules(), Rules{"BL1"});
+  partition().vmmem().empty_working_set(host_.cpu());
+  EXPECT_EQ(rules(), Rules{"BL1"}) << "modified";
+  ASSERT_TRUE(host_.manager().flush_modified(host_.cpu()));
+  host_.reuse_standby();
+  EXPECT_EQ(rules(), Rules{"BL1"}) << "in a paging file";
+  Corruptor::ballooned(partition()).remove(guest_frame_);
+  ++partition().counts().deflated_pages;
+  EXPECT_EQ(rules(), Rules{});
+}
+
+TEST_F(HvCheck, ABalloonedFrameThatIsNoMemory) {
+  BalloonedFrames& balloon = Corruptor::ballooned(partition());
+  balloon = BalloonedFrames(partition().config().memory + 8_pages);
+  balloon.add(Gfn(static_cast<std::uint32_t>(partition().config().memory.value())));
+  ++partition().counts().inflated_pages;
+  EXPECT_EQ(rules(), Rules{"BL1"});
+}
+
+TEST_F(HvCheck, ABalloonThatLostAFrame) {
+  ++partition().counts().inflated_pages;
+  EXPECT_EQ(rules(), Rules{"BL2"});
+  ++partition().counts().popped_pages;
+  EXPECT_EQ(rules(), Rules{});
+  ++partition().counts().balloon_voided;
+  EXPECT_EQ(rules(), Rules{"BL2"});
+}
+
 // The one mistake that must never go unseen: the host takes a page, and a cache above it is not told.
 TEST_F(HvCheck, AMissedInvalidation) {
   Corruptor::make_deaf(partition());

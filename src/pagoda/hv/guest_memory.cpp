@@ -25,7 +25,7 @@ Gfn align_up(Gfn frame, PageCount alignment) {
 
 GuestMemory::GuestMemory(mm::MemoryManager& host, mm::ProcessSpace& vmmem, const PartitionConfig& config,
                          PartitionCounts& counts)
-    : config_(config), host_(host), vmmem_(vmmem), counts_(counts) {}
+    : config_(config), host_(host), vmmem_(vmmem), counts_(counts), ballooned_(config.memory) {}
 
 Result<std::unique_ptr<GuestMemory>> GuestMemory::create(mm::MemoryManager& host, mm::Processor& cpu,
                                                          const PartitionConfig& config, PartitionCounts& counts) {
@@ -132,9 +132,10 @@ void GuestMemory::make_resident(mm::Processor& host, Vpn page, Access use) {
   }
 }
 
-void GuestMemory::touch_cluster(mm::Processor& host, VpnRange cluster, Vpn wanted, Access use) {
-  for (Vpn page = cluster.first; page < cluster.end(); ++page) {
-    if (page == wanted) continue;
+void GuestMemory::touch_cluster(mm::Processor& host, const GpaRange& range, GfnRange cluster, Gfn wanted, Access use) {
+  for (Gfn frame = cluster.first; frame < cluster.end(); ++frame) {
+    if (frame == wanted || ballooned_.contains(frame)) continue;
+    const Vpn page = range.page_of(frame);
     // Neighbours are a guess: they must not cost others their pages, nor a transfer.
     auto cost = mm::PrefetchCost::kOthers;
     {
@@ -161,14 +162,67 @@ void GuestMemory::hint(mm::Processor& host, HeatHint hint, const GpaRange& range
       break;
     case HeatHint::kHot: {
       counts_.hot_pages += frames.count.value();
+      for (Gfn frame = frames.first; frame < frames.end(); ++frame) pop(frame);  // It is going to be touched.
       [[maybe_unused]] const auto resident = vmmem_.make_resident(host, pages);  // As far as memory allows.
       break;
     }
     case HeatHint::kColdDiscard:
       counts_.discarded_pages += frames.count.value();
-      if (config_.backing == Backing::kPinned) break;
-      PAGODA_CHECK(vmmem_.discard(host, pages).has_value());
+      drop_contents(host, range, frames);
       break;
+  }
+}
+
+void GuestMemory::drop_contents(mm::Processor& host, const GpaRange& range, GfnRange frames) {
+  if (config_.backing == Backing::kPinned) return;
+  PAGODA_CHECK(vmmem_.discard(host, range.pages_of(frames)).has_value());
+  const LockGuard guard(vmmem_.lock);
+  cache_->contents_lost(frames);
+}
+
+// --- Balloon ---
+
+void GuestMemory::put_in_balloon(mm::Processor& host, std::vector<Gfn> frames) {
+  const std::size_t named = frames.size();
+  std::ranges::sort(frames);
+  const auto repeated = std::ranges::unique(frames);
+  frames.erase(repeated.begin(), repeated.end());
+  std::erase_if(frames, [&](Gfn frame) { return !map_.is_memory({frame, 1_pages}) || ballooned_.contains(frame); });
+  counts_.balloon_refused += named - frames.size();
+  if (config_.backing == Backing::kPinned) {
+    counts_.balloon_useless += frames.size();
+    return;
+  }
+  for (std::size_t at = 0; at < frames.size();) {
+    const GpaRange& range = *map_.find(frames[at]);
+    GfnRange run{frames[at], 1_pages};
+    while (at + run.count.value() < frames.size() && frames[at + run.count.value()] == run.end() &&
+           run.end() < range.frames.end())
+      ++run.count;
+    drop_contents(host, range, run);
+    for (Gfn frame = run.first; frame < run.end(); ++frame) ballooned_.add(frame);
+    counts_.inflated_pages += run.count.value();
+    at += run.count.value();
+  }
+}
+
+void GuestMemory::take_from_balloon(std::span<const Gfn> frames) {
+  for (const Gfn frame : frames) ++(ballooned_.remove(frame) ? counts_.deflated_pages : counts_.balloon_refused);
+}
+
+void GuestMemory::void_balloon() {
+  counts_.balloon_voided += ballooned_.count().value();
+  ballooned_.clear();
+}
+
+void GuestMemory::take_free(mm::Processor& host, GfnRange frames) {
+  counts_.reported_pages += frames.count.value();
+  while (!frames.empty()) {
+    const GpaRange& range = *map_.find(frames.first);
+    const GfnRange piece{frames.first,
+                         std::min(frames.count, range.frames.count - (frames.first - range.frames.first))};
+    drop_contents(host, range, piece);
+    frames = {piece.end(), frames.count - piece.count};
   }
 }
 

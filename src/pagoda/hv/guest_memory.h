@@ -25,6 +25,7 @@
 #include <string>
 #include <vector>
 
+#include "pagoda/hv/ballooned_frames.h"
 #include "pagoda/hv/gpa_map.h"
 #include "pagoda/hv/partition_config.h"
 #include "pagoda/hv/partition_counts.h"
@@ -49,6 +50,8 @@ class GuestFrameCache {
   virtual void forget(Gfn frame) = 0;
   // Whether the frame was used through this cache since the last call; its next use counts again.
   virtual bool test_and_clear_accessed(Gfn frame) = 0;
+  // The frames lost their contents without a write: what was derived from these must go. None is in a cache by now.
+  virtual void contents_lost(GfnRange frames) = 0;
   // Drops all entries, so that their tables can serve others.
   virtual void forget_all() = 0;
 };
@@ -88,14 +91,15 @@ class GuestMemory final : private mm::SecondaryMmu {
   // The range of the frame, if the guest may use it so. Null, and counted: nothing is behind it, or it cannot be
   // written.
   const GpaRange* admit(Gfn frame, machine::Access use);
-  // The host's part of a violation: makes the frame's page resident for the use, its neighbours in the fault cluster
-  // too as far as that costs no transfer, dirties none that is clean, and memory is plentiful, and calls
-  // `fill(cluster)`; again, while that answers that the host took the page away in between. Throws GuestMemoryLost.
+  // The host's part of a violation: takes the frame out of the balloon, makes its page resident for the use, its
+  // neighbours in the fault cluster too as far as they are in no balloon and that costs no transfer, dirties none that
+  // is clean, and memory is plentiful, and calls `fill(cluster)`; again, while that answers that the host took the page away in between. Throws GuestMemoryLost.
   template <class Fill>
   void handle_violation(mm::Processor& host, const GpaRange& range, Gfn frame, machine::Access use, Fill&& fill) {
+    pop(frame);
     const GfnRange cluster = cluster_of(range, frame);
     do {
-      if (cluster.count > 1_pages) touch_cluster(host, range.pages_of(cluster), range.page_of(frame), use);
+      if (cluster.count > 1_pages) touch_cluster(host, range, cluster, frame, use);
       make_resident(host, range.page_of(frame), use);
     } while (!fill(cluster));
   }
@@ -117,6 +121,19 @@ class GuestMemory final : private mm::SecondaryMmu {
   // What the guest last said about its memory.
   void report(const machine::Hypercalls::MemoryReport& report) { report_ = report; }
   [[nodiscard]] const machine::Hypercalls::MemoryReport& last_report() const { return report_; }
+
+  // --- Balloon ---
+  [[nodiscard]] const BalloonedFrames& ballooned() const { return ballooned_; }
+  // The host gets the memory of the frames until the guest touches them or takes them back. Those that are not the
+  // guest's own memory, or are in the balloon, are passed over and counted; so are all where memory is pinned.
+  void put_in_balloon(mm::Processor& host, std::vector<Gfn> frames);
+  // Those that are not in the balloon are passed over and counted.
+  void take_from_balloon(std::span<const Gfn> frames);
+  // Nothing is in the balloon any more.
+  void void_balloon();
+  // The host gets the memory of frames that the guest does not use, until it touches them.
+  // Requires: the frames are the guest's own memory.
+  void take_free(mm::Processor& host, GfnRange frames);
 
   // While a guest's disk reads guest memory: page-ins count as double paging.
   class GuestWrite {
@@ -152,7 +169,15 @@ class GuestMemory final : private mm::SecondaryMmu {
   // For what is nobody's time.
   [[nodiscard]] mm::Processor& any_processor() const { return *host_.machine().processors().front(); }
   [[nodiscard]] GfnRange cluster_of(const GpaRange& range, Gfn frame) const;
-  void touch_cluster(mm::Processor& host, VpnRange cluster, Vpn wanted, machine::Access use);
+  void touch_cluster(mm::Processor& host, const GpaRange& range, GfnRange cluster, Gfn wanted, machine::Access use);
+  // The guest touches the frame: it is not in the balloon any more.
+  void pop(Gfn frame) {
+    if (ballooned_.remove(frame)) [[unlikely]]
+      ++counts_.popped_pages;
+  }
+  // The frames lose their contents, and the host has their memory. Not pinned memory, which stays.
+  // Requires: the frames are inside the range.
+  void drop_contents(mm::Processor& host, const GpaRange& range, GfnRange frames);
   void make_resident(mm::Processor& host, Vpn page, machine::Access use);
   // mm::SecondaryMmu.
   void invalidate(VpnRange pages) override;
@@ -164,6 +189,7 @@ class GuestMemory final : private mm::SecondaryMmu {
   PartitionCounts& counts_;
   GpaMap map_;
   std::vector<DirectMap> direct_maps_;
+  BalloonedFrames ballooned_;
   GuestFrameCache* cache_ = nullptr;
   machine::Hypercalls::MemoryReport report_;
   unsigned guest_writes_ = 0;

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "pagoda/hv/testing/raw_guest.h"
 #include "pagoda/hv/testing/test_vm.h"
 
 namespace pagoda::hv::testing {
@@ -100,6 +101,45 @@ TEST_P(Hints, MistakesChangeNothing) {
   }
   for (Pfn frame = kSome.first; frame < kSome.first + kSome.count; ++frame) EXPECT_EQ(read(frame), frame.value() + 1);
   EXPECT_EQ(vm_.partition().counts().discarded_pages, 0U);
+}
+
+// A discard changes a frame's contents without a write: what shadow tables derived from it goes too, at every level, and
+// what the guest discards by its balloon is no other.
+TEST(Hypercalls, ADiscardedPageTableIsEmptyToShadowPagingToo) {
+  enum class By : std::uint8_t { kHint, kBalloon, kReport };
+  for (const By by : {By::kHint, By::kBalloon, By::kReport}) {
+    for (unsigned level = 1; level <= 4; ++level) {
+      TestHost host;
+      RawGuest guest(host, {.memory = pages_of(4_MiB), .balloon = machine::BalloonFeatures::all()});
+      const Gfn root = guest.new_root();
+      const VirtualAddress va(0x40000);
+      const Gfn page = guest.page(root, va, 77);
+      guest.load_root(root, machine::Asid{1});
+      EXPECT_EQ(guest.value(va), 77U);
+      const PfnRange table{to_guest_pfn(guest.table(root, va, level)), 1_pages};
+      BalloonDevice& balloon = *guest.partition().machine().balloon();
+      ASSERT_TRUE(balloon.start(guest.cpu(), machine::BalloonFeatures::all(), 0));
+      switch (by) {
+        case By::kHint:
+          ASSERT_TRUE(guest.partition().machine().hypercalls()->heat_hint(guest.cpu(), HeatHint::kColdDiscard,
+                                                                          std::span(&table, 1)));
+          break;
+        case By::kBalloon:
+          ASSERT_TRUE(balloon.inflate(guest.cpu(), std::span(&table.first, 1)));
+          break;
+        case By::kReport:
+          ASSERT_TRUE(balloon.report_free(guest.cpu(), std::span(&table, 1)));
+          break;
+      }
+      EXPECT_EQ(guest.check(), "") << "level " << level;
+      guest.cpu().invalidate_page(va, machine::Asid{1});  // Until then its TLB may know the page.
+      EXPECT_FALSE(guest.read(va)) << "level " << level;
+      // The page itself is where it was.
+      guest.map(root, va, page);
+      EXPECT_EQ(guest.value(va), 77U) << "level " << level;
+      EXPECT_EQ(guest.check(), "") << "level " << level;
+    }
+  }
 }
 
 TEST(Hypercalls, ASwitchedOffHintIsNotSupported) {

@@ -45,6 +45,7 @@ class Partition final {
   [[nodiscard]] mm::ProcessSpace& vmmem() { return memory_->vmmem(); }
   [[nodiscard]] GuestMemory& memory() { return *memory_; }
   [[nodiscard]] const GpaMap& map() const { return memory_->map(); }
+  [[nodiscard]] SecondLevel& second_level() { return *second_level_; }
   [[nodiscard]] const Slat& slat() const { return second_level_->slat(); }
   [[nodiscard]] ShadowMmu* shadow() { return shadow_.get(); }
   [[nodiscard]] TableFrames& table_frames() { return *frames_; }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "pagoda/base/units.h"
+#include "pagoda/machine/balloon.h"
 #include "pagoda/machine/machine.h"
 #include "pagoda/machine/paging_mode.h"
 #include "pagoda/machine/sim/sim_disk.h"
@@ -51,6 +52,7 @@ struct PartitionConfig {
   bool cold_hints = true;
   bool hot_hints = true;
   bool cold_discard_hints = true;
+  std::optional<machine::BalloonFeatures> balloon;  // What its balloon offers. None: it has none.
   std::vector<machine::DiskModel> disks;
   std::vector<DirectMapConfig> direct_maps;
   std::optional<mm::WorkingSet::Limits> limits;  // vmmem's. None: up to all of its memory.

@@ -26,6 +26,12 @@ namespace pagoda::hv {
   X(cold_pages, "Cold", "pages hinted as cold")                                                             \
   X(hot_pages, "Hot", "pages hinted as hot")                                                                \
   X(discarded_pages, "Discarded", "pages hinted as cold, contents worth nothing")                           \
+  X(inflated_pages, "Inflated", "pages that the guest's driver gave to the balloon")                        \
+  X(deflated_pages, "Deflated", "pages that the driver took back from the balloon")                         \
+  X(popped_pages, "Popped", "pages that the guest touched while they were in the balloon")                  \
+  X(reported_pages, "Reported free", "pages that the driver said are free, and the host took")              \
+  X(sampled_pages, "Watched", "pages that were taken out of all caches to see whether they are in use")     \
+  X(sampled_used, "Seen in use", "watched pages that were used within their period")                        \
   X(double_paged, "Paged twice", "pages that the guest wrote to a disk while the host had them in a page file")
 
 struct PartitionCounts {
@@ -42,6 +48,10 @@ struct PartitionCounts {
   std::uint64_t root_hits = 0;       // Root loads that found a tree.
   std::uint64_t shadow_evictions = 0;
   std::uint64_t refill_exits = 0;  // Writes of a software-managed TLB.
+  // Frames that a balloon's driver named,
+  std::uint64_t balloon_refused = 0;  // and that could not go into the balloon, or were not in it;
+  std::uint64_t balloon_useless = 0;  // and whose memory is pinned;
+  std::uint64_t balloon_voided = 0;   // and that were in it when it was voided.
 };
 // Those in the list.
 inline constexpr auto kPartitionCountFields = PAGODA_FIGURE_FIELDS(PartitionCounts, PAGODA_PARTITION_COUNTERS);

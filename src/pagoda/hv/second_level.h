@@ -15,6 +15,17 @@
 
 namespace pagoda::hv {
 
+// Who wants to know of the next use of some frames, which no cache leads to until then.
+class WatchedFrames {
+ public:
+  virtual ~WatchedFrames() = default;
+  // Whether it waits for the frame's next use, which `note_use` tells.
+  virtual bool is_watched(Gfn frame) = 0;
+  virtual void note_use(Gfn frame) = 0;
+  // What `forget_cached` returned of the frame; once.
+  virtual bool take_accessed(Gfn frame) = 0;
+};
+
 class SecondLevel final : private GuestFrameCache {
  public:
   // Takes a frame for the root. All that is named outlives this.
@@ -32,6 +43,9 @@ class SecondLevel final : private GuestFrameCache {
   void detach(const GuestTlb& tlb) { std::erase(tlbs_, &tlb); }
   void attach(GuestFrameCache* shadow) { shadow_ = shadow; }
 
+  // At most one; null: nobody. Stays the caller's.
+  void watch(WatchedFrames* watched) { watched_ = watched; }
+
   // A violation: makes the frame's page resident in the host, with the right, and fills the second level. False:
   // nothing is behind the frame, or it cannot be written. Throws GuestMemoryLost.
   bool handle_violation(WorldSwitch& world, Gfn frame, machine::Access use);
@@ -42,6 +56,9 @@ class SecondLevel final : private GuestFrameCache {
   // --- With vmmem's lock held ---
   // Drops all entries of the second level and of the caches above, so that their tables can serve others.
   void forget_all() override;
+  // No cache leads to the frame any more, while its page stays where it is. Whether it was used through one since the
+  // host last asked.
+  bool forget_cached(Gfn frame);
   // No TLB leads to the frame any more.
   void forget_in_tlbs(Gfn frame);
 
@@ -51,9 +68,13 @@ class SecondLevel final : private GuestFrameCache {
   // GuestFrameCache.
   void forget(Gfn frame) override;
   bool test_and_clear_accessed(Gfn frame) override;
+  void contents_lost(GfnRange frames) override;
 
-  // Fills entries for the frames of the cluster, which is in one table, that the host has resident; whether the wanted
-  // frame's allows the use.
+  // Clears the frame's entry, and with it all entries above; how many guest frames it translated.
+  PageCount clear(Gfn frame);
+  bool is_watched(Gfn frame) const { return watched_ != nullptr && watched_->is_watched(frame); }
+  // Fills entries for the frames of the cluster, which is in one table, that the host has resident, and that are not
+  // watched; whether the wanted frame's allows the use. `wanted`: kNoGfn if none is.
   bool fill(mm::Processor& host, const GpaRange& range, GfnRange cluster, Gfn wanted, machine::Access use);
   Slat::FillResult fill_large(const GpaRange& range, Gfn frame, const mm::ResidentPage& page);
 
@@ -64,6 +85,7 @@ class SecondLevel final : private GuestFrameCache {
   Slat slat_;
   GuestFrameCache* shadow_ = nullptr;
   std::vector<GuestTlb*> tlbs_;
+  WatchedFrames* watched_ = nullptr;
 };
 
 }  // namespace pagoda::hv

@@ -233,6 +233,11 @@ bool ShadowMmu::test_and_clear_accessed(Gfn frame) {
   return accessed;
 }
 
+void ShadowMmu::contents_lost(GfnRange frames) {
+  vmmem_.lock.assert_held();
+  for (Gfn frame = frames.first; frame < frames.end(); ++frame) unshadow(frame);
+}
+
 void ShadowMmu::forget_all() {
   vmmem_.lock.assert_held();
   while (!trees_.empty()) evict(trees_.begin());

@@ -19,6 +19,7 @@
 //   a leaf table        lets it get out of sync: entries stay as they were until INVLPG, CR3 load or flush, as in a TLB
 //   a table above       drops what derives from the entries that changed, after the write
 //   much of any table, or to one above too often without use in between: it is data now, everything derived is dropped
+// A table whose contents the host dropped, since the guest said that they are worth nothing, is data now too.
 // A program's write (a page that is data and a table) lets a leaf table get out of sync and makes others data.
 //
 // Invalidations: one of a page drops the entries of that address; one of a space, and the load of a root, bring the
@@ -100,6 +101,7 @@ class ShadowMmu final : public machine::GuestMmu, private GuestFrameCache {
   // --- GuestFrameCache: with vmmem's lock held ---
   void forget(Gfn frame) override;
   bool test_and_clear_accessed(Gfn frame) override;
+  void contents_lost(GfnRange frames) override;
   void forget_all() override;
 
   // --- For the checker and for tests ---

@@ -24,6 +24,7 @@ VirtualMachine::VirtualMachine(const PartitionConfig& config, SecondLevel& secon
     disks_.push_back(std::make_unique<VirtualDisk>(memory, *sim_disks_.back()));
     disk_pointers_.push_back(disks_.back().get());
   }
+  if (config.balloon) balloon_.emplace(*this, memory, counts, *config.balloon);
   for (const GuestMemory::DirectMap& file : memory.direct_maps())
     direct_maps_.push_back({.name = file.name, .frames = to_guest_pfns(file.frames), .size = file.size});
 }

@@ -9,9 +9,11 @@
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
+#include "pagoda/hv/balloon_device.h"
 #include "pagoda/hv/virtual_processor.h"
 #include "pagoda/machine/hypercalls.h"
 #include "pagoda/machine/machine.h"
@@ -33,6 +35,8 @@ class VirtualMachine final : public machine::Machine, private machine::Hypercall
   [[nodiscard]] std::span<machine::Processor* const> processors() override { return processors_.interfaces(); }
   [[nodiscard]] std::span<machine::Disk* const> disks() override { return disk_pointers_; }
   [[nodiscard]] machine::Hypercalls* hypercalls() override { return this; }
+  // The device, for the guest's driver and for the host. Null: it has none.
+  [[nodiscard]] BalloonDevice* balloon() override { return balloon_ ? &*balloon_ : nullptr; }
   void shoot_down(machine::Processor& initiator, const machine::CachedSpace& space,
                   std::span<const machine::StaleRun> runs) override;
 
@@ -70,6 +74,7 @@ class VirtualMachine final : public machine::Machine, private machine::Hypercall
   std::vector<std::unique_ptr<machine::Disk>> disks_;  // The guest's way to them.
   std::vector<machine::Disk*> disk_pointers_;
   std::vector<DirectMap> direct_maps_;
+  std::optional<BalloonDevice> balloon_;
 };
 
 }  // namespace pagoda::hv

@@ -19,6 +19,7 @@
 namespace pagoda::machine {
 
 class Processor;
+class Balloon;
 class Disk;
 class Hypercalls;
 
@@ -59,6 +60,8 @@ class Machine {
   [[nodiscard]] virtual std::span<Disk* const> disks() = 0;
   // Null on bare hardware; on a virtual machine, the way to its hypervisor.
   [[nodiscard]] virtual Hypercalls* hypercalls() = 0;
+  // Null where no device is.
+  [[nodiscard]] virtual Balloon* balloon() { return nullptr; }
 
   // Frames can be given back to the host that this machine's memory comes from in runs of so many, aligned to as many.
   // Zero: they cannot.

@@ -227,6 +227,18 @@ machine::FaultOutcome MemoryManager::refill(Processor& cpu, VirtualAddress va, m
 }
 
 ShortageRelief::Outcome MemoryManager::relieve(Processor& cpu, PageCount pages) {
+  const Outcome outcome = relieve_by_paging(cpu, pages);
+  if (outcome != Outcome::kHopeless) return outcome;
+  LastResort* const resort = last_resort_.load(std::memory_order_acquire);
+  return resort != nullptr && resort->release(cpu) ? Outcome::kTryAgain : outcome;
+}
+
+bool MemoryManager::relieve_commit(Processor& cpu) {
+  LastResort* const resort = last_resort_.load(std::memory_order_acquire);
+  return resort != nullptr && resort->release(cpu);
+}
+
+ShortageRelief::Outcome MemoryManager::relieve_by_paging(Processor& cpu, PageCount pages) {
   std::uint64_t listings = 0;
   const auto enough = [&]() PAGODA_REQUIRES(core_.pfns.lock) {
     core_.transfers.complete(cpu.now(), core_.pfns);
@@ -343,6 +355,7 @@ FrameCounts MemoryManager::frame_counts() const {
                      .shared_file = {},
                      .shared_page_file = {},
                      .compression_store = core_.store.frames(),
+                     .drivers = {},
                      .transition = {},
                      .standby = {},
                      .modified = core_.pfns.count(PageState::kModified),
@@ -364,6 +377,7 @@ FrameCounts MemoryManager::frame_counts() const {
   counts.page_tables = PageCount(core_.counters.page_tables_made - core_.counters.page_tables_freed -
                                  core_.counters.page_tables_paged_out + core_.counters.page_tables_paged_in);
   counts.prototypes = core_.prototypes.pages() + core_.prototypes.pool_tables();
+  counts.drivers = core_.driver_frames.count_locked();
   counts.shared_file = core_.pfns.active_shared().file;
   counts.shared_page_file = core_.pfns.active_shared().page_file;
   counts.active = core_.pfns.frames() - elsewhere - counts.transition;

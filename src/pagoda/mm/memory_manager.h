@@ -22,6 +22,7 @@
 #include "pagoda/machine/machine.h"
 #include "pagoda/machine/processor.h"
 #include "pagoda/mm/backing/core.h"
+#include "pagoda/mm/backing/last_resort.h"
 #include "pagoda/mm/memory_manager_config.h"
 #include "pagoda/mm/pfn/hinted_frames.h"
 #include "pagoda/mm/process/process_space.h"
@@ -52,6 +53,7 @@ struct FrameCounts {
   PageCount shared_file;        // Active pages that prototype PTEs own and that come from files.
   PageCount shared_page_file;   // The same, of paging-file sections and of clones.
   PageCount compression_store;  // Active frames that hold compressed pages.
+  PageCount drivers;            // Active frames that drivers hold.
   PageCount transition;
   std::array<PageCount, kPagePriorities> standby;
   PageCount modified;
@@ -109,6 +111,7 @@ class MemoryManager : public machine::FaultHandler, public ShortageRelief, publi
   machine::FaultOutcome refill(Processor& cpu, VirtualAddress va, machine::Access access,
                                machine::Privilege privilege) override;
   ShortageRelief::Outcome relieve(Processor& cpu, PageCount pages) override;
+  bool relieve_commit(Processor& cpu) override;
   void collect_writes(Processor& cpu, const ControlArea& area) override;
 
   // --- Its own threads ---
@@ -127,6 +130,11 @@ class MemoryManager : public machine::FaultHandler, public ShortageRelief, publi
   // Writes every modified page, to paging files and to its file, and waits for all transfers. False: some pages are
   // still modified, for want of slots or of a disk that takes them.
   bool flush_modified(Processor& cpu);
+
+  // --- For drivers ---
+  [[nodiscard]] DriverFrames& driver_frames() { return core_.driver_frames; }
+  // Who is asked before memory, or charge, is said to have run out. At most one; null: nobody. Stays the caller's.
+  void set_last_resort(LastResort* resort) { last_resort_.store(resort, std::memory_order_release); }
 
   // --- For hypervisors, above and below ---
   // The marks of a guest's hints. Requires: the manager outlives them and has no others. `granule`: see HintedFrames.
@@ -174,6 +182,8 @@ class MemoryManager : public machine::FaultHandler, public ShortageRelief, publi
   friend struct Corruptor;
 
   MemoryManager(machine::Machine& machine, const Tunables& tunables, unsigned depth);
+  // `relieve` without the last resort.
+  ShortageRelief::Outcome relieve_by_paging(Processor& cpu, PageCount pages);
   machine::Asid take_asid() PAGODA_REQUIRES(spaces_.lock);
   Result<PfnDatabase::TakenFrame> take_root(Processor& cpu) PAGODA_REQUIRES(core_.pfns.lock);
   Result<PfnDatabase::TakenFrame> take_charged_root(Processor& cpu) PAGODA_REQUIRES(core_.pfns.lock);
@@ -196,6 +206,7 @@ class MemoryManager : public machine::FaultHandler, public ShortageRelief, publi
       0;  // Pages written and repurposed, at the last shortage.
   // Each written by its processor's thread; read by others only to refuse a space that is in use.
   std::vector<std::atomic<ProcessSpace*>> attached_;  // By processor.
+  std::atomic<LastResort*> last_resort_ = nullptr;
   Bitmap asids_ PAGODA_GUARDED_BY(spaces_.lock);
   std::uint32_t next_space_id_ PAGODA_GUARDED_BY(spaces_.lock) = 1;
   FaultCounts faults_of_the_dead_ PAGODA_GUARDED_BY(spaces_.lock){};

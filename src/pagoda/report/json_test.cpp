@@ -192,16 +192,17 @@ TEST(ReportJson, EveryFieldGoesToItsOwnKey) {
 }
 
 TEST(ReportJson, EveryFieldOfAVirtualMachineGoesToItsOwnKey) {
-  sim::VmSample sample{.memory = {1_pages, 2_pages, 3_pages, 4_pages, 5_pages, 6_pages},
-                       .frames = {11_pages, 12_pages, 13_pages, 14_pages},
-                       .shared = 16_pages,
-                       .tables = 15_pages,
-                       .counters = {21, 36, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35},
-                       .hard_faults = 41,
-                       .pages_read = 42,
-                       .pages_written = 43,
-                       .busy = Duration(44),
-                       .waited = Duration(45)};
+  sim::VmSample sample{
+      .memory = {1_pages, 2_pages, 3_pages, 4_pages, 5_pages, 6_pages},
+      .frames = {11_pages, 12_pages, 13_pages, 14_pages},
+      .shared = 17_pages,
+      .tables = 15_pages,
+      .counters = {21, 36, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 101, 102, 103, 104, 105, 106, 35},
+      .hard_faults = 41,
+      .pages_read = 42,
+      .pages_written = 43,
+      .busy = Duration(44),
+      .waited = Duration(45)};
   sim::RunResult run;
   run.vms = {{.name = "v",
               .paging = "pae",
@@ -246,10 +247,12 @@ TEST(ReportJson, EveryFieldOfAVirtualMachineGoesToItsOwnKey) {
     "memory": {"active_pages": 1, "modified_pages": 2, "standby_pages": 3, "compressed_pages": 4, "page_file_pages": 5,
       "nothing_pages": 6},
     "guest_frames": {"active_pages": 11, "modified_pages": 12, "standby_pages": 13, "unused_pages": 14},
-    "shared_pages": 16, "tables_pages": 15,
+    "shared_pages": 17, "tables_pages": 15,
     "exits": {"exits": 21, "dispatches": 36, "violations": 22, "write_violations": 23, "page_ins": 24, "invalidations": 25,
       "hidden_faults": 26, "true_faults": 27, "table_writes": 28, "page_invalidations": 29, "root_loads": 30,
-      "hypercalls": 31, "cold_pages": 32, "hot_pages": 33, "discarded_pages": 34, "double_paged": 35,
+      "hypercalls": 31, "cold_pages": 32, "hot_pages": 33, "discarded_pages": 34, "inflated_pages": 101,
+      "deflated_pages": 102, "popped_pages": 103, "reported_pages": 104, "sampled_pages": 105, "sampled_used": 106,
+      "double_paged": 35,
       "double_paging_transfers": 70},
     "commit_peak_pages": 55, "disks": [], "page_files": [], "busy_ns": 56, "waited_ns": 57,
     "lost_ns": 71, "lost_because": "because"})"));
@@ -257,11 +260,12 @@ TEST(ReportJson, EveryFieldOfAVirtualMachineGoesToItsOwnKey) {
     "memory": {"active_pages": [1], "modified_pages": [2], "standby_pages": [3], "compressed_pages": [4],
       "page_file_pages": [5], "nothing_pages": [6]},
     "guest_frames": {"active_pages": [11], "modified_pages": [12], "standby_pages": [13], "unused_pages": [14]},
-    "shared_pages": [16], "tables_pages": [15],
+    "shared_pages": [17], "tables_pages": [15],
     "exits": {"exits": [21], "dispatches": [36], "violations": [22], "write_violations": [23], "page_ins": [24], "invalidations": [25],
       "hidden_faults": [26], "true_faults": [27], "table_writes": [28], "page_invalidations": [29],
       "root_loads": [30], "hypercalls": [31], "cold_pages": [32], "hot_pages": [33], "discarded_pages": [34],
-      "double_paged": [35]},
+      "inflated_pages": [101], "deflated_pages": [102], "popped_pages": [103], "reported_pages": [104],
+      "sampled_pages": [105], "sampled_used": [106], "double_paged": [35]},
     "hard_faults": [41], "page_file_pages_read": [42], "page_file_pages_written": [43],
     "busy_ns": [44], "waited_ns": [45]}])"));
   Json baseline = json["baseline"];

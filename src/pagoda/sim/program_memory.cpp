@@ -57,7 +57,7 @@ ProgramMemory ProgramMemory::fork() const {
 Result<> ProgramMemory::make(mm::MemoryManager& manager, machine::Processor& cpu, mm::ProcessSpace& space) {
   page_.clear();
   if (file_ != nullptr) PAGODA_TRY(map(manager, cpu, space));
-  PAGODA_TRY(reserve(space, cpu.machine().paging()));
+  PAGODA_TRY(reserve(space, cpu));
   last_interval_.assign(page_.size(), kNever);
   std::fill_n(last_interval_.begin(), file_pages_, kGiven);
   return {};
@@ -80,17 +80,17 @@ Result<> ProgramMemory::map(mm::MemoryManager& manager, machine::Processor& cpu,
   return {};
 }
 
-Result<> ProgramMemory::reserve(mm::ProcessSpace& space, const machine::PagingMode& mode) {
+Result<> ProgramMemory::reserve(mm::ProcessSpace& space, machine::Processor& cpu) {
   const std::vector<VpnRange> regions = granules(own_pages_);
   if (regions.empty()) return {};
-  const Vpn highest = (mode.highest_user - ByteCount(kAllocationGranularity)).vpn();
+  const Vpn highest = (cpu.machine().paging().highest_user - ByteCount(kAllocationGranularity)).vpn();
   const bool own_addresses = regions.front().first.value() >= kGranulePages && regions.back().last() <= highest;
   std::size_t run = 0;
   for (const VpnRange& region : regions) {
     mm::ReserveRequest request{
         .size = bytes_of(region.count), .protection = mm::Protection::kExecuteReadWrite, .commit = mm::MemCommit::kYes};
     if (own_addresses) request.base = VirtualAddress(region.first);
-    const auto reserved = PAGODA_TRY(space.reserve(request));
+    const auto reserved = PAGODA_TRY(space.reserve(cpu, request));
     for (; run < own_pages_.size() && own_pages_[run].first < region.end(); ++run) {
       for (PageCount i; i < own_pages_[run].count; ++i)
         page_.push_back(reserved.first + (own_pages_[run].first - region.first) + i);

@@ -91,7 +91,7 @@ class ProgramMemory {
     return *model_[page];
   }
   Result<> map(mm::MemoryManager& manager, machine::Processor& cpu, mm::ProcessSpace& space);
-  Result<> reserve(mm::ProcessSpace& space, const machine::PagingMode& mode);
+  Result<> reserve(mm::ProcessSpace& space, machine::Processor& cpu);
 
   SharedFile* file_ = nullptr;
   FileViewConfig::Kind view_ = FileViewConfig::Kind::kShared;

@@ -7,6 +7,7 @@ namespace pagoda::hv {
 
 struct Corruptor {
   static Slat& slat(Partition& partition) { return partition.second_level_->slat_; }
+  static BalloonedFrames& ballooned(Partition& partition) { return partition.memory_->ballooned_; }
   static machine::Tlb& nested_tlb(VirtualProcessor& vcpu) { return vcpu.tlb().nested_; }
   // What hears of the pages that the host takes.
   static mm::SecondaryMmu& observer(Partition& partition) { return *partition.memory_; }

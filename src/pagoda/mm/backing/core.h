@@ -8,6 +8,7 @@
 #include "pagoda/machine/processor.h"
 #include "pagoda/mm/backing/commit.h"
 #include "pagoda/mm/backing/compression_store.h"
+#include "pagoda/mm/backing/driver_frames.h"
 #include "pagoda/mm/backing/paging_file.h"
 #include "pagoda/mm/backing/resident.h"
 #include "pagoda/mm/backing/transfers.h"
@@ -34,7 +35,8 @@ struct Core {
         store(pfns, backings, the_machine, tunables),
         prototypes(pfns, codec),
         commit(the_machine.frame_count() - the_tunables.commit_reserve, paging_files),
-        resident(the_machine.frame_count() - std::min(the_machine.frame_count(), kept_pageable())) {}
+        resident(the_machine.frame_count() - std::min(the_machine.frame_count(), kept_pageable())),
+        driver_frames(pfns, commit, resident, left_by_drivers()) {}
 
   machine::Machine& machine;
   const machine::PagingMode& mode;
@@ -48,6 +50,7 @@ struct Core {
   PrototypePool prototypes;
   CommitLedger commit PAGODA_GUARDED_BY(pfns.lock);
   ResidentLedger resident;
+  DriverFrames driver_frames;
   Transfers transfers PAGODA_GUARDED_BY(pfns.lock);
   Counters counters PAGODA_GUARDED_BY(pfns.lock);  // Faults are counted by their spaces.
   EventSink* events = nullptr;
@@ -60,6 +63,9 @@ struct Core {
   // Frames that are never nonpageable, and stay available when nonpageable memory is given out, which no trimming brings
   // back: those that are never promised, and a fault's reserve.
   [[nodiscard]] PageCount kept_pageable() const { return tunables.commit_reserve + kFaultReserve; }
+
+  // Available frames that drivers leave: a fault's reserve, and as many as the balance set manager would trim for.
+  [[nodiscard]] PageCount left_by_drivers() const { return std::max(kFaultReserve, tunables.minimum_free); }
 
   // A space's tables that never leave memory: its root, and PAE's directories, all of which count as if they were there.
   [[nodiscard]] PageCount tables_that_stay() const {

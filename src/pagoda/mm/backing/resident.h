@@ -10,6 +10,7 @@
 //                                      space, however often it is locked
 //   a frame of a large page            map_large_region, take_large_page   the region, or the section, is there
 //   an AWE frame                       UserPages::allocate                 the program owns it
+//   a driver's frame                   DriverFrames::allocate              the driver holds it
 //   second-level and shadow tables     the same: AWE frames of vmmem       hv::TableFrames owns them, spare or in use
 //   a root; PAE: its directories too   MemoryManager::create_space         the space is there
 //   tables on the way to any of those  backing/kept.h                      they lead to one: each is charged once

@@ -25,14 +25,17 @@ class ShortageRelief {
   // Tries to make `pages` frames available: trims, writes, waits for transfers.
   // Requires: the caller holds no lock.
   virtual Outcome relieve(Processor& cpu, PageCount pages) = 0;
+  // A charge was refused by the commit limit: whether something gave a charge of its own back for it.
+  // Requires: the caller holds no lock.
+  virtual bool relieve_commit(Processor& cpu) = 0;
 };
 
 // Rounds of relief in a row, each of which gained something, after which there is nevertheless not enough: what is gained
 // is what the operation itself brings in again, such as its page tables. A choice.
 inline constexpr unsigned kMostReliefs = 1000;
 
-// Repeats an operation that changed nothing for want of frames until it succeeds, fails otherwise, or has to wait under
-// an event loop (kPending). What it needs is not known here, a fork's need least of all, so more is asked for each time
+// Repeats an operation that changed nothing for want of frames, or of charge, until it succeeds, fails otherwise, or has
+// to wait under an event loop (kPending). What it needs is not known here, a fork's need least of all, so more is asked for each time
 // that enough was said to be available: it gets what it needs, or there is no more to be had. Requires: the caller holds
 // no lock.
 template <class Operation>
@@ -40,6 +43,7 @@ auto with_memory(ShortageRelief& relief, Processor& cpu, Operation&& operation) 
   PageCount wanted = kFaultReserve;
   for (unsigned reliefs = 0;;) {
     auto result = operation();
+    if (!result && result.error() == Status::kCommitmentLimit && relief.relieve_commit(cpu)) continue;
     if (result || result.error() != Status::kNoMemory) return result;
     switch (relief.relieve(cpu, wanted)) {
       case ShortageRelief::Outcome::kAvailable:

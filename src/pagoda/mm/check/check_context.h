@@ -25,7 +25,7 @@
 namespace pagoda::mm::checking {
 
 // Every rule, in the order in which the headers state them. A rule that is not here does not compile.
-inline constexpr std::array<std::string_view, 75> kRules{
+inline constexpr std::array<std::string_view, 76> kRules{
     "PL1",  "PL2", "PL3", "PL4",                                                             // pfn/page_lists.h
     "PF1",  "PF2", "PF3", "PF4", "PF5", "PF6", "PF7", "PF8", "PF9", "PF10", "PF11", "PF12",  // pfn/pfn_database.h
     "PF13",                                                                                  // pfn/available_blocks.h
@@ -42,6 +42,7 @@ inline constexpr std::array<std::string_view, 75> kRules{
     "SL1",  "SL2", "SL3", "CM1", "CM2",  // backing/paging_file.h, backing/commit.h
     "RA1",  "RA2",                       // backing/resident.h
     "CS1",  "CS2", "CS3", "CS4", "CS5",  // backing/compression_store.h
+    "DR1",                               // backing/driver_frames.h
     "IO1",                               // backing/transfers.h
     "CT1",  "CT2", "CT3", "CT4", "CT5",  // combine/content_table.h
     "TL1",                               // check/check.h

@@ -83,7 +83,7 @@ const Corruption kCorruptions[] = {
     {"CS2", "FrameOfAnother", [](Scene& s) { Corruptor::frames(s.store())[0] = s.frame(s.resident()); }},
     {"CS2", "FrameTwice", [](Scene& s) { Corruptor::frames(s.store())[1] = Corruptor::frames(s.store())[0]; }},
     {"CS2", "FrameNeverUsed", [](Scene& s) { Corruptor::frames(s.store())[0] = Pfn(99999); }},
-    {"CS2", "NonpagedOfNobody", [](Scene& s) { Corruptor::entry(s.core(), s.frame(s.resident())).nonpaged = 1; }},
+    {"CS2", "NonpagedAndMapped", [](Scene& s) { Corruptor::entry(s.core(), s.frame(s.resident())).nonpaged = 1; }},
     {"CS2", "MoreThanTheBudget", [](Scene& s) { Corruptor::held(s.store()) = PageCount(17); }},
     {"CS2", "AnEmptyFrame", [](Scene& s) { Corruptor::free_chunks(s.store())[0] = ~0U; }},
     {"CS3", "AnotherOwner", [](Scene& s) { s.give_another_owner(s.slot()); }},

@@ -102,6 +102,9 @@ class Scene : public TestMachine {
     return frames[0];
   }
   [[nodiscard]] VirtualAddress window() const { return window_; }
+  [[nodiscard]] DriverFrames& drivers() { return manager().driver_frames(); }
+  // A driver's; no driver has the one before it.
+  Pfn driver_frame() { return drivers().allocate(cpu(), 1_pages)->front(); }
   // The frame of a page table that is out; its first entry is the only one.
   Pfn table_out() {
     const VirtualAddress base = reserve(PageCount(2048));
@@ -418,6 +421,13 @@ const Corruption kCorruptions[] = {
        --s.table_entry(s.window()).kept_entries;
      }},
     {"RA2", "ChargedAndNotKept", [](Scene& s) { s.table_entry(s.dirty()).kept_charge = 1; }},
+    {"DR1", "NonpagedOfNobody", [](Scene& s) { Corruptor::held(s.drivers()).clear(s.driver_frame().value()); }},
+    {"DR1", "NotNonpaged", [](Scene& s) { Corruptor::held(s.drivers()).set(s.driver_frame().value() - 1); }},
+    {"DR1", "NeverTaken",
+     [](Scene& s) {
+       s.driver_frame();
+       Corruptor::held(s.drivers()).set(0);
+     }},
     {"CM2", "MoreSlotsThanFile", [](Scene& s) { Corruptor::slots(s.file()).resize(s.file().slots().size() + 100); }},
     {"CM2", "MoreRetiredThanSlots", [](Scene& s) { Corruptor::retired(s.file()) = PageCount(1 << 20); }},
 

@@ -45,8 +45,12 @@ void check_active(Context& c, Pfn frame) PAGODA_REQUIRES(c.core.pfns.lock) {
     return;
   }
   if (e.nonpaged != 0) {
-    if (!facts.in_store || facts.valid != 0 || e.share_count != 0)
-      c.find("CS2"_rule, c.text_of(frame) + " is nonpaged, and not the compression store's, or mapped");
+    if (facts.valid != 0 || e.share_count != 0) c.find("CS2"_rule, c.text_of(frame) + " is nonpaged, and mapped");
+    const bool is_drivers = c.core.driver_frames.holds(frame);
+    if (facts.in_store == is_drivers)
+      c.find("DR1"_rule, c.text_of(frame) + " is nonpaged, and " +
+                             (is_drivers ? "both a driver's and the compression store's"
+                                         : "neither a driver's nor the compression store's"));
     return;
   }
   if (e.share_count == 0 || facts.valid != e.share_count || !facts.owner_is_valid) {
@@ -155,11 +159,16 @@ void check_state_counts(Context& c, const StateCounts& counts) PAGODA_REQUIRES(c
 void check_frames(Context& c) {
   StateCounts counts{};
   PfnDatabase::ActiveShared shared;
+  PageCount of_drivers;
   for (std::uint32_t number = 1; number < c.frames.size(); ++number) {
     const Pfn frame(number);
     const PfnEntry& e = c.entry(frame);
     ++counts[static_cast<std::size_t>(e.state)];
     if (!is_listed(e.state)) check_counts(c, frame);
+    if (c.core.driver_frames.holds(frame)) {
+      ++of_drivers;
+      if (e.nonpaged == 0) c.find("DR1"_rule, c.text_of(frame) + " is said to be a driver's, and is not nonpaged");
+    }
     const bool has_attribute = e.cache != CacheAttribute::kNotMapped;
     if (has_attribute != (e.state == PageState::kActive && e.page_table == 0 && e.share_count > 0))
       c.find("PF11"_rule, c.text_of(frame) + " has a cache attribute and is not mapped, or the other way round");
@@ -171,6 +180,10 @@ void check_frames(Context& c) {
     }
     if (is_page(e) && c.core.codec.has_slot(e.original_pte))
       c.slots.push_back({c.core.codec.file(e.original_pte), c.core.codec.slot(e.original_pte), e.pte(), frame});
+  }
+  if (of_drivers != c.core.driver_frames.count_locked()) {
+    c.find("DR1"_rule, fmt::format("drivers have {} of the frames ever used, and are said to have {}",
+                                   to_string(of_drivers), to_string(c.core.driver_frames.count_locked())));
   }
   check_state_counts(c, counts);
   check_blocks(c);

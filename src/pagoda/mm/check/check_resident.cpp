@@ -23,6 +23,7 @@ void Context::keep(Pfn table) {
 }
 
 void check_resident(Context& c) {
+  c.resident += c.core.driver_frames.count_locked();
   for (std::uint32_t number = 1; number < c.frames.size(); ++number) {
     const PfnEntry& e = c.entry(Pfn(number));
     if (e.state != PageState::kActive || e.page_table == 0) continue;

@@ -82,6 +82,7 @@ void check_slots(Context& c) {
 }
 
 void check_commit(Context& c) {
+  c.charge += c.core.driver_frames.count_locked();
   const PageCount charged = c.core.commit.charged();
   const PageCount peak = c.core.commit.peak();
   if (charged != c.charge) {

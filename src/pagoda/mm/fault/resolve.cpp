@@ -256,12 +256,18 @@ Status resolve_fault(AddressSpace& space, Processor& cpu, const machine::PageFau
       outcome = fault::dispatch(context);
       if (context.must_wait()) {
         fault::count(context.space, outcome);
-      } else if (outcome.status != Status::kNoMemory) {
+      } else if (outcome.status != Status::kNoMemory && outcome.status != Status::kCommitmentLimit) {
         fault::count(context.space, outcome);
         return outcome.status;
       }
     }
     if (context.must_wait()) return fault::wait(context, outcome);
+    if (outcome.status == Status::kCommitmentLimit) {
+      if (space.relief().relieve_commit(cpu)) continue;
+      const LockGuard guard(context.space.lock);
+      fault::count(context.space, outcome);
+      return outcome.status;
+    }
     switch (space.relief().relieve(cpu, kFaultReserve)) {
       case ShortageRelief::Outcome::kAvailable:
       case ShortageRelief::Outcome::kTryAgain:

@@ -22,6 +22,12 @@ void set_kind(Vad& vad, const ReserveRequest& request) {
   }
 }
 
+// Whether so much could be promised if nothing else were.
+bool could_be_promised(const Core& core, ByteCount size) {
+  const LockGuard guard(core.pfns.lock);
+  return pages_of(size) <= core.commit.limit();
+}
+
 }  // namespace
 
 Result<VpnRange> ProcessSpace::reserve(const ReserveRequest& request) {
@@ -31,7 +37,13 @@ Result<VpnRange> ProcessSpace::reserve(const ReserveRequest& request) {
 }
 
 Result<VpnRange> ProcessSpace::reserve(Processor& cpu, const ReserveRequest& request) {
-  if (request.type != VadType::kLargePages) return reserve(request);
+  if (request.type != VadType::kLargePages) {
+    for (;;) {
+      auto reserved = reserve(request);
+      const bool lacks_charge = !reserved && reserved.error() == Status::kCommitmentLimit;
+      if (!lacks_charge || !could_be_promised(core_, request.size) || !relief().relieve_commit(cpu)) return reserved;
+    }
+  }
   const ByteCount large = large_page_size(core_.mode);
   if (request.commit != MemCommit::kYes) return fail(Status::kInvalidParameter5);
   if (!is_allowed_on_large(request.protection)) return fail(Status::kInvalidPageProtection);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "pagoda/mm/backing/kept.h"
+#include "pagoda/mm/backing/nonpageable.h"
 #include "pagoda/mm/region/private_region.h"
 
 namespace pagoda::mm {
@@ -40,21 +41,11 @@ PageCount UserPages::charge(PageCount wanted) {
   Core& core = space_.core();
   const LockGuard guard(core.pfns.lock);
   space_.core().pfns.lock.assert_held();  // The analysis does not know that it is the same.
-  PageCount count = std::min({wanted, room(), core.resident.available()});
-  if (count.is_zero() || !core.resident.charge(count)) return 0_pages;
-  if (core.commit.charge(count)) return count;
-  const PageCount room_in_limit =
-      core.commit.limit() > core.commit.charged() ? core.commit.limit() - core.commit.charged() : 0_pages;
-  const PageCount less = std::min(count, room_in_limit);
-  core.resident.give_back(count - less);
-  if (core.commit.charge(less)) return less;
-  core.resident.give_back(less);
-  return 0_pages;
+  return charge_nonpageable(core.resident, core.commit, std::min(wanted, room()));
 }
 
 void UserPages::give_back(PageCount pages) {
-  space_.core().commit.give_back(pages);
-  space_.core().resident.give_back(pages);
+  give_back_nonpageable(space_.core().resident, space_.core().commit, pages);
 }
 
 Result<std::vector<Pfn>> UserPages::allocate(Processor& cpu, PageCount count) {

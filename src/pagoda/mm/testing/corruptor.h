@@ -25,6 +25,7 @@ struct Corruptor {
   static FlagTree& broken(AvailableBlocks& blocks) { return blocks.broken_; }
   static Pfn& never_used(Core& core) PAGODA_NO_THREAD_SAFETY { return core.pfns.never_used_; }
   static std::atomic<std::uint64_t>& charged(ResidentLedger& ledger) { return ledger.charged_; }
+  static Bitmap& held(DriverFrames& frames) PAGODA_NO_THREAD_SAFETY { return frames.held_; }
   static PageCount& commit(ProcessSpace& space) PAGODA_NO_THREAD_SAFETY { return space.commit_; }
   static PageCount& table_charge(ProcessSpace& space) PAGODA_NO_THREAD_SAFETY { return space.table_charge_; }
   static WorkingSet& working_set(ProcessSpace& space) PAGODA_NO_THREAD_SAFETY { return space.working_set_; }
