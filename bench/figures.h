@@ -17,6 +17,7 @@ Input<> tlb_hit_load(const BenchOptions& options, BenchOutput& out);
 Input<> fault_scale_memory(const BenchOptions& options, BenchOutput& out);
 Input<> vad_place(const BenchOptions& options, BenchOutput& out);
 Input<> vad_scale(const BenchOptions& options, BenchOutput& out);
+Input<> balloon(const BenchOptions& options, BenchOutput& out);
 Input<> write_watch_scan(const BenchOptions& options, BenchOutput& out);
 Input<> zero_detect(const BenchOptions& options, BenchOutput& out);
 Input<> compress(const BenchOptions& options, BenchOutput& out);

@@ -43,7 +43,8 @@ void Guest::restart() {
                                            .mmu = config_.mmu,
                                            .backing = config_.backing,
                                            .fault_cluster = config_.fault_cluster,
-                                           .shadow_limit = config_.shadow_limit}),
+                                           .shadow_limit = config_.shadow_limit,
+                                           .balloon = config_.balloon}),
                     "partition");
   partition_->processor(0).world().enter(host_->machine().processor(1));
   const HostConfig quiet = HostConfig::quiet(config_.frames);

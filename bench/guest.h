@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "bench/host.h"
 #include "pagoda/hv/partition.h"
@@ -17,6 +18,7 @@ struct GuestConfig {
   machine::TlbGeometry tlb = machine::TlbGeometry::kLarge;
   PageCount fault_cluster{16};
   PageCount shadow_limit{1024};
+  std::optional<machine::BalloonFeatures> balloon;
 
   // Nothing but what is asked for happens on either side, and everything fits.
   static GuestConfig quiet(PageCount frames);

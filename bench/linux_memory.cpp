@@ -134,6 +134,28 @@ double ForkableMemory::fork_and_exit() const {
   return watch.nanoseconds_per(1) + of_child;
 }
 
+DiscardableMemory::DiscardableMemory(PageCount pages)
+    : bytes_(bytes_of(pages).value()),
+      base_(mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)) {
+  if (base_ == MAP_FAILED) give_up("mmap", Status::kInsufficientResources);
+  madvise(base_, bytes_, MADV_NOHUGEPAGE);
+  write_each_page(base_, bytes_);
+}
+
+DiscardableMemory::~DiscardableMemory() { munmap(base_, bytes_); }
+
+double DiscardableMemory::discard_and_write_each() const {
+  Stopwatch watch;
+  watch.start();
+  for (std::size_t at = 0; at < bytes_; at += kPageBytes) {
+    auto* const page = static_cast<std::byte*>(base_) + at;
+    madvise(page, kPageBytes, MADV_DONTNEED);
+    *reinterpret_cast<volatile std::uint64_t*>(page) = at;
+  }
+  watch.stop();
+  return watch.nanoseconds_per(bytes_ / kPageBytes);
+}
+
 ManyMappings::ManyMappings(std::size_t count) : count_(count) {
   void* const arena = mmap(nullptr, count * kStride, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (arena == MAP_FAILED) give_up("mmap", Status::kInsufficientResources);

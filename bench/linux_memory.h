@@ -63,6 +63,22 @@ class ForkableMemory {
   void* base_;
 };
 
+// Private anonymous memory of 4 KB pages, all of them resident, whose pages are given back one by one.
+class DiscardableMemory {
+ public:
+  explicit DiscardableMemory(PageCount pages);
+  DiscardableMemory(const DiscardableMemory&) = delete;
+  DiscardableMemory& operator=(const DiscardableMemory&) = delete;
+  ~DiscardableMemory();
+
+  // Nanoseconds a page for a madvise(MADV_DONTNEED) of it alone, and its next write.
+  [[nodiscard]] double discard_and_write_each() const;
+
+ private:
+  std::size_t bytes_;
+  void* base_;
+};
+
 // Many private anonymous mappings of 64 KB with a page of nothing between them, so that no two become one.
 class ManyMappings {
  public:

@@ -117,9 +117,9 @@ TEST(VirtualMachinesInScenarios, FiguresAddUp) {
   for (std::size_t number = 0; number < 2; ++number) {
     const VmResult& vm = result.vms[number];
     const GuestMemory& memory = vm.end.memory;
-    EXPECT_EQ(memory.in_memory() + memory.compressed + memory.page_file + memory.nothing, 512_pages);
+    EXPECT_EQ(memory.in_memory() + memory.compressed + memory.page_file + memory.ballooned + memory.nothing, 512_pages);
     const GuestFrames& frames = vm.end.frames;
-    EXPECT_EQ(frames.active + frames.modified + frames.standby + frames.unused, 512_pages);
+    EXPECT_EQ(frames.active + frames.modified + frames.standby + frames.ballooned + frames.unused, 512_pages);
     EXPECT_GT(vm.end.tables, 3_pages);
     EXPECT_GT(vm.waited, 0_ns);
     of_guests += vm.busy;

@@ -238,7 +238,7 @@ Chart vm_chart(const sim::RunResult& run, const Shown& shown, std::size_t index)
               .stacked = true,
               .top = pages_of(vm.promised).value()};
   static constexpr std::array<std::string_view, sim::kGuestMemoryFields.size()> kTones{
-      "active", "modified", "standby4", "prototypes", "hard", "zeroed"};
+      "active", "modified", "standby4", "prototypes", "hard", "transition", "zeroed"};
   for (std::size_t field = 0; field < sim::kGuestMemoryFields.size(); ++field) {
     add(chart, {.label = std::string(sim::kGuestMemoryFields[field].label),
                 .tone = std::string(kTones[field]),

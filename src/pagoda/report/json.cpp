@@ -131,6 +131,17 @@ Json to_json(const hv::PartitionCounts& counts) {
   return out;
 }
 
+Json to_json(const std::optional<sim::VmBalloon>& balloon) {
+  if (!balloon) return nullptr;
+  return Json{
+      {"driver", balloon->driver},
+      {"target_pages", balloon->target.value()},
+      {"actual_pages", balloon->actual ? Json(balloon->actual->value()) : Json(nullptr)},
+      {"out_of_puff", balloon->out_of_puff},
+      {"deflated_on_oom_pages", balloon->deflated_on_oom},
+  };
+}
+
 Json to_json(const sim::VmResult& vm) {
   return Json{
       {"name", vm.name},
@@ -150,6 +161,7 @@ Json to_json(const sim::VmResult& vm) {
       {"balance_period_ns", vm.settings.balance_period.value()},
       {"hint_period_ns", vm.hints ? Json(vm.hints->period.value()) : Json(nullptr)},
       {"hints_refused", vm.hints ? vm.hints->refused : 0},
+      {"balloon", to_json(vm.balloon)},
       {"memory", with_figures(Json::object(), vm.end.memory, sim::kGuestMemoryFields)},
       {"guest_frames", with_figures(Json::object(), vm.end.frames, sim::kGuestFramesFields)},
       {"shared_pages", vm.end.shared.value()},

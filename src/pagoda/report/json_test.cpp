@@ -193,8 +193,8 @@ TEST(ReportJson, EveryFieldGoesToItsOwnKey) {
 
 TEST(ReportJson, EveryFieldOfAVirtualMachineGoesToItsOwnKey) {
   sim::VmSample sample{
-      .memory = {1_pages, 2_pages, 3_pages, 4_pages, 5_pages, 6_pages},
-      .frames = {11_pages, 12_pages, 13_pages, 14_pages},
+      .memory = {1_pages, 2_pages, 3_pages, 4_pages, 5_pages, 7_pages, 6_pages},
+      .frames = {11_pages, 12_pages, 13_pages, 16_pages, 14_pages},
       .shared = 17_pages,
       .tables = 15_pages,
       .counters = {21, 36, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 101, 102, 103, 104, 105, 106, 35},
@@ -204,29 +204,33 @@ TEST(ReportJson, EveryFieldOfAVirtualMachineGoesToItsOwnKey) {
       .busy = Duration(44),
       .waited = Duration(45)};
   sim::RunResult run;
-  run.vms = {{.name = "v",
-              .paging = "pae",
-              .mmu = "nested",
-              .backing = "va",
-              .guest = "plain",
-              .processors = 51,
-              .started = Time(77),
-              .ended = Time(78),
-              .promised = 52_B,
-              .fault_cluster = 53_B,
-              .peak_working_set = 54_pages,
-              .end = sample,
-              .counters = {},
-              .commit_peak = 55_pages,
-              .disks = {},
-              .page_files = {},
-              .busy = Duration(56),
-              .waited = Duration(57),
-              .lost = sim::VmLoss{.time = Time(71), .why = "because"},
-              .hints = sim::VmHints{.period = Duration(72), .refused = 73},
-              .working_set_maximum = 74_pages,
-              .limit_source = sim::LimitSource::kDefault,
-              .settings = {.compression_store = 75_pages, .balance_period = Duration(76)}}};
+  run.vms = {
+      {.name = "v",
+       .paging = "pae",
+       .mmu = "nested",
+       .backing = "va",
+       .guest = "plain",
+       .processors = 51,
+       .started = Time(77),
+       .ended = Time(78),
+       .promised = 52_B,
+       .fault_cluster = 53_B,
+       .peak_working_set = 54_pages,
+       .end = sample,
+       .counters = {},
+       .commit_peak = 55_pages,
+       .disks = {},
+       .page_files = {},
+       .busy = Duration(56),
+       .waited = Duration(57),
+       .lost = sim::VmLoss{.time = Time(71), .why = "because"},
+       .hints = sim::VmHints{.period = Duration(72), .refused = 73},
+       .balloon =
+           sim::VmBalloon{
+               .driver = "stuck", .target = 81_pages, .actual = 82_pages, .out_of_puff = 83, .deflated_on_oom = 84},
+       .working_set_maximum = 74_pages,
+       .limit_source = sim::LimitSource::kDefault,
+       .settings = {.compression_store = 75_pages, .balance_period = Duration(76)}}};
   run.vms[0].counters.page_file_reads = 58;
   run.samples.resize(1);
   run.samples[0].vms = {sample};
@@ -244,9 +248,11 @@ TEST(ReportJson, EveryFieldOfAVirtualMachineGoesToItsOwnKey) {
     "processors": 51, "started_ns": 77, "ended_ns": 78, "promised_bytes": 52, "fault_cluster_bytes": 53,
     "working_set_maximum_pages": 74, "working_set_limits_from": "default", "peak_working_set_pages": 54,
     "compression_store_pages": 75, "balance_period_ns": 76, "hint_period_ns": 72, "hints_refused": 73,
+    "balloon": {"driver": "stuck", "target_pages": 81, "actual_pages": 82, "out_of_puff": 83, "deflated_on_oom_pages": 84},
     "memory": {"active_pages": 1, "modified_pages": 2, "standby_pages": 3, "compressed_pages": 4, "page_file_pages": 5,
-      "nothing_pages": 6},
-    "guest_frames": {"active_pages": 11, "modified_pages": 12, "standby_pages": 13, "unused_pages": 14},
+      "ballooned_pages": 7, "nothing_pages": 6},
+    "guest_frames": {"active_pages": 11, "modified_pages": 12, "standby_pages": 13, "ballooned_pages": 16,
+      "unused_pages": 14},
     "shared_pages": 17, "tables_pages": 15,
     "exits": {"exits": 21, "dispatches": 36, "violations": 22, "write_violations": 23, "page_ins": 24, "invalidations": 25,
       "hidden_faults": 26, "true_faults": 27, "table_writes": 28, "page_invalidations": 29, "root_loads": 30,
@@ -258,8 +264,9 @@ TEST(ReportJson, EveryFieldOfAVirtualMachineGoesToItsOwnKey) {
     "lost_ns": 71, "lost_because": "because"})"));
   EXPECT_EQ(json["samples"]["vms"], Json::parse(R"([{
     "memory": {"active_pages": [1], "modified_pages": [2], "standby_pages": [3], "compressed_pages": [4],
-      "page_file_pages": [5], "nothing_pages": [6]},
-    "guest_frames": {"active_pages": [11], "modified_pages": [12], "standby_pages": [13], "unused_pages": [14]},
+      "page_file_pages": [5], "ballooned_pages": [7], "nothing_pages": [6]},
+    "guest_frames": {"active_pages": [11], "modified_pages": [12], "standby_pages": [13], "ballooned_pages": [16],
+      "unused_pages": [14]},
     "shared_pages": [17], "tables_pages": [15],
     "exits": {"exits": [21], "dispatches": [36], "violations": [22], "write_violations": [23], "page_ins": [24], "invalidations": [25],
       "hidden_faults": [26], "true_faults": [27], "table_writes": [28], "page_invalidations": [29],

@@ -18,9 +18,10 @@ namespace {
 
 GuestFrames guest_frames(const mm::MemoryManager& manager) {
   const mm::FrameCounts frames = manager.frame_counts();
-  GuestFrames result{.active = frames.active + frames.system + frames.bad,
+  GuestFrames result{.active = frames.active - frames.drivers + frames.system + frames.bad,
                      .modified = frames.modified + frames.modified_no_write + frames.transition,
                      .standby = {},
+                     .ballooned = frames.drivers,
                      .unused = frames.free + frames.zeroed};
   for (const PageCount standby : frames.standby) result.standby += standby;
   return result;
@@ -93,12 +94,7 @@ Input<> Guest::boot(machine::SimProcessor& cpu) {
   } catch (const hv::GuestMemoryLost& lost) {
     return bad_input(fmt::format("{}: vm \"{}\" does not start: {}", config_.where, name(), lost.what()));
   }
-  if (config_.guest == VmConfig::GuestKind::kWindows) {
-    auto settings = guest::EnlightenmentSettings::for_memory(config_.partition.memory);
-    settings.period = config_.hint_period;
-    enlightenments_ = guest::Enlightenments::create(system_->manager(), machine.processor(), settings);
-    if (enlightenments_ != nullptr) system_->scheduler().add_thread(*enlightenments_);
-  }
+  add_threads();
   for (unsigned number = 0; number < config_.partition.processors; ++number) {
     cpus_.push_back(std::make_unique<VirtualCpu>(*this, number));
     cores_.add(*cpus_.back());
@@ -106,6 +102,22 @@ Input<> Guest::boot(machine::SimProcessor& cpu) {
   started_ = began;
   return {};
 }
+
+void Guest::add_threads() {
+  hv::VirtualMachine& machine = partition_->machine();
+  if (config_.guest == VmConfig::GuestKind::kWindows) {
+    auto settings = guest::EnlightenmentSettings::for_memory(config_.partition.memory);
+    settings.period = config_.hint_period;
+    enlightenments_ = guest::Enlightenments::create(system_->manager(), machine.processor(), settings);
+    if (enlightenments_ != nullptr) system_->scheduler().add_thread(*enlightenments_);
+  }
+  if (!config_.balloon) return;
+  machine.balloon()->set_target(config_.balloon->target);
+  if (config_.balloon->driver == BalloonConfig::Driver::kAbsent) return;
+  balloon_driver_ = guest::BalloonDriver::create(system_->manager(), config_.balloon->settings);
+  system_->scheduler().add_thread(*balloon_driver_);
+}
+
 void Guest::update_cpus() {
   for (const auto& cpu : cpus_) cores_.update(*cpu);
 }
@@ -163,6 +175,7 @@ void Guest::end(Time now) {
   ended.result.end.tables = {};
   ended.result.end.shared = {};
   ended_ = std::move(ended);
+  balloon_driver_.reset();
   enlightenments_.reset();
   system_.reset();
   partition_.reset();
@@ -271,6 +284,16 @@ VmResult Guest::result(Time now) {
   if (loss_ && now >= loss_->time) result.lost = loss_;
   if (enlightenments_ != nullptr && (config.cold_hints || config.hot_hints || config.cold_discard_hints))
     result.hints = VmHints{.period = config_.hint_period, .refused = enlightenments_->counts().refused};
+  if (config_.balloon) {
+    const hv::BalloonDevice& device = *partition_->machine().balloon();
+    result.balloon = VmBalloon{.driver = name_in(kBalloonDriverNames, config_.balloon->driver),
+                               .target = device.target(),
+                               .actual = device.actual()};
+    if (balloon_driver_ != nullptr) {
+      result.balloon->out_of_puff = balloon_driver_->counts().out_of_puff;
+      result.balloon->deflated_on_oom = balloon_driver_->counts().deflated_on_oom;
+    }
+  }
   mm::ProcessSpace& vmmem = partition_->vmmem();
   const LockGuard guard(vmmem.lock);
   result.working_set_maximum = vmmem.working_set().limits().maximum;
@@ -287,6 +310,8 @@ std::uint64_t Guest::state_hash() const {
   hash.add(counts.page_ins);
   hash.add(counts.double_paged);
   hash.add(counts.slat_loads);
+  hash.add(counts.inflated_pages);
+  hash.add(counts.popped_pages);
   const mm::Counters counters = system_->manager().counters();
   for (const std::uint64_t faults : counters.faults) hash.add(faults);
   hash.add(counters.page_file_pages_written);

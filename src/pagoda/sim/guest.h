@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "pagoda/base/input_error.h"
+#include "pagoda/guest/balloon_driver.h"
 #include "pagoda/guest/enlightenments.h"
 #include "pagoda/hv/partition.h"
 #include "pagoda/sim/run_result.h"
@@ -87,6 +88,8 @@ class Guest {
   Input<> allow_sharing();
   // What the scenario says.
   [[nodiscard]] VmResult described() const;
+  // The drivers and the like that its guest has, beside its memory manager.
+  void add_threads();
   // The time has come.
   void lose();
   // Tells the host's scheduler that other virtual processors may have something to do, or no more.
@@ -102,6 +105,7 @@ class Guest {
   std::unique_ptr<hv::Partition> partition_;
   std::unique_ptr<System> system_;                         // Destroyed before the partition.
   std::unique_ptr<guest::Enlightenments> enlightenments_;  // A Windows guest's whose host takes hints.
+  std::unique_ptr<guest::BalloonDriver> balloon_driver_;   // Null: none.
   std::vector<std::unique_ptr<VirtualCpu>> cpus_;
   std::optional<VmLoss> loss_;
   Time started_ = kNever;

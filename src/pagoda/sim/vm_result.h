@@ -20,6 +20,7 @@ namespace pagoda::sim {
   X(standby, "Standby", "in the host's memory, and the frame can be reused at once")              \
   X(compressed, "Compressed", "in the host's compression store")                                  \
   X(page_file, "In a page file", "of the host only")                                              \
+  X(ballooned, "In the balloon", "given to the host by the guest's driver")                       \
   X(nothing, "Zero, kept nowhere", "never touched, zero when it was written out, or discarded")
 
 // The memory that a guest was promised, by where the host has its contents. The parts add up to all of it.
@@ -35,6 +36,7 @@ inline constexpr auto kGuestMemoryFields = PAGODA_FIGURE_FIELDS(GuestMemory, PAG
   X(active, "Active", "in working sets of the guest, page tables and what the guest keeps for itself included") \
   X(modified, "Modified", "to be written by the guest, being written included")                                 \
   X(standby, "Standby", "reusable by the guest, contents still there")                                          \
+  X(ballooned, "In the balloon", "held by the guest's driver, whether the host still has it or not")            \
   X(unused, "Free and zeroed", "in the guest")
 
 // The same memory, by what the guest uses it for.
@@ -75,6 +77,15 @@ struct VmLoss {
 struct VmHints {
   Duration period;            // How often it looks.
   std::uint64_t refused = 0;  // By the host.
+};
+
+// What the balloon of a guest came to.
+struct VmBalloon {
+  std::string driver;                 // "normal", "absent", ...
+  PageCount target;                   // What the host wants in it.
+  std::optional<PageCount> actual;    // What the driver says is in it, at the end. None: there is no driver.
+  std::uint64_t out_of_puff = 0;      // Times that the driver found no frame.
+  std::uint64_t deflated_on_oom = 0;  // Pages that came back because the guest was out of memory.
 };
 
 struct DiskResult {
@@ -119,7 +130,8 @@ struct VmResult {
   Duration busy;    // Its virtual processors computed, what the host did for them included.
   Duration waited;  // They waited for disks or memory of the host.
   std::optional<VmLoss> lost;
-  std::optional<VmHints> hints;   // None: it gives none, or the host takes none.
+  std::optional<VmHints> hints;  // None: it gives none, or the host takes none.
+  std::optional<VmBalloon> balloon;
   PageCount working_set_maximum;  // Its host process's.
   LimitSource limit_source = LimitSource::kDefault;
   ManagerSettings settings{};  // The guest's.

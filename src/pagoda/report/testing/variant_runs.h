@@ -67,7 +67,8 @@ inline sim::RunResult virtual_run() {
       one.memory.compressed = PageCount(at * 2);
       one.memory.page_file = PageCount(at * 40);
       one.memory.nothing = kPromised - one.memory.in_memory() - one.memory.compressed - one.memory.page_file;
-      one.frames = {.active = kPromised / 2, .modified = 300_pages, .standby = PageCount(at), .unused = {}};
+      one.frames = {
+          .active = kPromised / 2, .modified = 300_pages, .standby = PageCount(at), .ballooned = {}, .unused = {}};
       one.frames.unused = kPromised - one.frames.active - one.frames.modified - one.frames.standby;
       one.tables = PageCount(100 + at / 4);
       one.counters.exits = at * 900;
@@ -110,6 +111,7 @@ inline sim::RunResult virtual_run() {
     return vm;
   };
   run.vms = {result("files", "nested", 0), result("build", "shadow", 1)};
+  run.vms[1].balloon = sim::VmBalloon{.driver = "normal", .target = 500_pages, .actual = 400_pages};
   run.baseline = sim::Baseline{.scenario = "scenarios/uncured.toml",
                                .title = "The same without cures",
                                .end = run.end + 3_s,

@@ -88,6 +88,7 @@ TEST(ScenarioDocument, ListsEveryKeyAndNoOther) {
       {"host.sharing.domain",
        known_keys(replaced(small, "processors = 1", "sharing = { domain = [{ name = 'x', zzz = 1 }] }"))},
       {"vm.sharing", known_keys(with_vm("sharing = { zzz = 1 }"))},
+      {"vm.balloon", known_keys(with_vm("balloon = { zzz = 1 }"))},
       {"vm.hints", known_keys(with_vm("hints = { zzz = 1 }"))},
   };
   const std::pair<const char*, const char*> programs[] = {

@@ -42,6 +42,8 @@ void read_sharing(TomlTable& t, Scenario& scenario);                         // 
 void read_vm_sharing(TomlTable& t, const Scenario& scenario, VmConfig& vm);  // [vm.sharing]
 void read_vm(TomlTable& t, const std::filesystem::path& folder, Scenario& scenario);  // [[vm]]
 
+void read_balloon(TomlTable& t, VmConfig& vm);  // [vm.balloon]
+
 // --- Parts of sections ---
 
 // The machine's keys in [host] and [[vm]].

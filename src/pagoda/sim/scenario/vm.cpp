@@ -76,6 +76,7 @@ void read_vm(TomlTable& t, const std::filesystem::path& folder, Scenario& scenar
     partition.cold_discard_hints = hints.flag("cold_discard", partition.cold_discard_hints);
     vm.hint_period = hints.duration("period", vm.hint_period, kHintPeriodLeast);
   });
+  t.table("balloon", [&](TomlTable& balloon) { read_balloon(balloon, vm); });
   if (t.has("working_set")) partition.limits = read_limits(t, *scenario.manager.tunables, partition.memory);
   t.tables("disk", [&](TomlTable& disk) { read_disk(disk, draft); });
   t.tables("page_file", [&](TomlTable& file) { read_page_file(file, draft); });

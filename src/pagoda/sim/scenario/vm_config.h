@@ -6,10 +6,26 @@
 #include <string>
 
 #include "pagoda/base/units.h"
+#include "pagoda/guest/balloon_driver.h"
 #include "pagoda/hv/partition_config.h"
 #include "pagoda/sim/scenario/system_config.h"
 
 namespace pagoda::sim {
+
+// A balloon: the device, and the driver in the guest.
+struct BalloonConfig {
+  enum class Driver : std::uint8_t {
+    kNormal,
+    kAbsent,  // The device alone.
+    kLate,    // Loads at a time.
+    kStuck,   // Polls and reports, but moves no more from a time on.
+    kDies,    // Does nothing from a time on.
+    kLies,    // Touches what it gave away.
+  };
+  Driver driver = Driver::kNormal;
+  PageCount target;  // What the host wants in it.
+  guest::BalloonDriverSettings settings;
+};
 
 struct VmConfig : SystemConfig {
   enum class GuestKind : std::uint8_t {
@@ -24,7 +40,8 @@ struct VmConfig : SystemConfig {
   bool shares = false;                      // By contents, on a host that does.
   std::optional<mm::SharingDomain> domain;  // None: its own.
   Duration hint_period = 1_s;               // How often the guest looks for memory to hint.
-  std::string where;                        // "scenarios/guests.toml:40", for messages about it.
+  std::optional<BalloonConfig> balloon;
+  std::string where;  // "scenarios/guests.toml:40", for messages about it.
 };
 
 }  // namespace pagoda::sim
