@@ -66,7 +66,7 @@ Guest::Guest(const VmConfig& config, System& host, Programs programs, RunLog& lo
 }
 
 Input<std::unique_ptr<Guest>> Guest::create(const VmConfig& config, System& host, Programs programs, RunLog& log,
-                                            System::Options options) {
+                                            const System::Options& options) {
   std::unique_ptr<Guest> guest(new Guest(config, host, std::move(programs), log, options));
   if (config.start == Time{}) PAGODA_TRY(guest->boot(*host.scheduler().cpus().front().processor));
   return guest;

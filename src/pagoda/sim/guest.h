@@ -29,7 +29,7 @@ class Guest {
   // A machine that boots when it starts: here, if that is before time begins for the host. All that is named outlives
   // this. `options` need no depth, names and disks. Fails with: one line; what `start` makes an incident.
   static Input<std::unique_ptr<Guest>> create(const VmConfig& config, System& host, Programs programs, RunLog& log,
-                                              System::Options options);
+                                              const System::Options& options);
 
   // Makes the partition and boots the guest in it, on a processor of the host that no task has; its virtual processors
   // become tasks of the host. If the host cannot promise the memory, or the guest does not start, that is an incident,
