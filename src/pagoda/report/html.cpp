@@ -106,6 +106,7 @@ std::string told(const sim::RunResult& run) {
   add("faults", story.faults);
   add("waiting", story.waiting);
   add("guests", story.guests);
+  for (const std::string& sentence : story.policy) add("guests", sentence);
   for (const std::string& cause : story.causes) add("cause", cause);
   return out + "</ol></section>\n";
 }

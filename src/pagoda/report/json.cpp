@@ -9,6 +9,7 @@
 
 #include "pagoda/base/figures.h"
 #include "pagoda/mm/base/counters.h"
+#include "pagoda/report/policy_json.h"
 #include "pagoda/report/run_sums.h"
 #include "pagoda/report/story.h"
 
@@ -338,6 +339,7 @@ Json to_json(const sim::RunResult& run) {
       {"counters", to_json(run.counters)},
       {"processes", list_of(run.processes)},
       {"vms", list_of(run.vms)},
+      {"policy", policy_to_json(run)},
       {"baseline", to_json(run.baseline)},
       {"disks", list_of(run.disks)},
       {"page_files", list_of(run.page_files)},

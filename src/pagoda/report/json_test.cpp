@@ -139,7 +139,7 @@ TEST(ReportJson, EveryFieldGoesToItsOwnKey) {
         "first_write": 409, "guard": 410, "spurious": 411, "access_violation": 412,
         "in_page_error": 413},
       "in_page_errors": 511, "loads_verified": 512}],
-    "vms": [], "baseline": null,
+    "vms": [], "policy": null, "baseline": null,
     "disks": [{"name": "d", "capacity_bytes": 601, "used_bytes": 602, "reads": 603, "writes": 604, "read_bytes": 605,
       "written_bytes": 606, "errors": 607, "busy_ns": 608}],
     "page_files": [{"name": "f", "disk": "d", "minimum_bytes": 701, "maximum_bytes": 702, "size_bytes": 703,
@@ -189,6 +189,67 @@ TEST(ReportJson, EveryFieldGoesToItsOwnKey) {
   EXPECT_EQ(json["sentences"], Json(tell(run).sentences()));
   json.erase("sentences");
   EXPECT_EQ(json, expected) << Json::diff(json, expected).dump(1);
+}
+
+TEST(ReportJson, EveryFieldOfAPolicyGoesToItsOwnKey) {
+  sim::RunResult run;
+  run.vms.resize(2);
+  run.vms[0].name = "a";
+  run.vms[1].name = "b";
+  const policy::Decision decision{.machine = policy::MachineId(1),
+                                  .previous = 1_pages,
+                                  .target = 2_pages,
+                                  .balloon = 3_pages,
+                                  .compress = 4_pages,
+                                  .page_out = 5_pages,
+                                  .reclaim_cache = 6_pages,
+                                  .execution = policy::Execution::kBlock,
+                                  .reason = {.why = policy::Why::kPrice,
+                                             .host_free = 0.25,
+                                             .active = 0.5,
+                                             .price = 0.75,
+                                             .stall = 0.125,
+                                             .available = 7_pages,
+                                             .charged_to = 8_pages}};
+  const sim::PolicyAccount account{.shares = 11,
+                                   .minimum = 12_pages,
+                                   .asked_by_balloon = 13_pages,
+                                   .taken_by_paging = 14_pages,
+                                   .given_back = 15_pages,
+                                   .blocked = Duration(16),
+                                   .held = 17_pages,
+                                   .fair = 18_pages,
+                                   .active = 19_pages,
+                                   .waited = Duration(20),
+                                   .made_others_wait = Duration(21)};
+  run.policy =
+      sim::PolicyResult{.name = "p",
+                        .period = Duration(31),
+                        .rounds = 32,
+                        .in_state = {Duration(33), Duration(34), Duration(35), Duration(36), Duration(37)},
+                        .told = {{.time = Time(38), .state = policy::FreeState::kHard, .decisions = {decision}},
+                                 {.time = Time(39), .state = policy::FreeState::kHard, .decisions = {}}},
+                        .decisions = 40,
+                        .accounts = {account, {}},
+                        .charges = {{.payer = 1, .taker = 0, .waited = Duration(41)}},
+                        .fairness = 0.5,
+                        .distance_to_fair = 0.25};
+  Json policy = to_json(run)["policy"];
+  EXPECT_EQ(policy["decisions"][0]["sentence"], policy::sentence(decision, "b"));
+  policy["decisions"][0].erase("sentence");
+  policy["machines"].erase(1);
+  EXPECT_EQ(policy, Json::parse(R"({"name": "p", "period_ns": 31, "rounds": 32,
+    "in_state_ns": {"high": 33, "clear": 34, "soft": 35, "hard": 36, "low": 37},
+    "state_changes": [{"time_ns": 38, "state": "hard"}], "fairness": 0.5, "distance_to_fair": 0.25,
+    "machines": [{"vm": "a", "shares": 11, "minimum_pages": 12, "held_pages": 17, "owed_pages": 18, "active_pages": 19,
+      "asked_by_balloon_pages": 13, "taken_by_paging_pages": 14, "given_back_pages": 15, "blocked_ns": 16,
+      "waited_ns": 20, "made_others_wait_ns": 21}],
+    "charges": [{"payer": "b", "taker": "a", "waited_ns": 41}],
+    "decisions_made": 40,
+    "decisions": [{"time_ns": 38, "state": "hard", "vm": "b", "previous_pages": 1, "target_pages": 2,
+      "balloon_pages": 3, "compress_pages": 4, "page_out_pages": 5, "reclaim_cache_pages": 6, "blocked": true,
+      "why": "price", "host_free": 0.25, "active": 0.5, "price": 0.75, "stall": 0.125, "available_pages": 7,
+      "charged_to_pages": 8}]})"));
 }
 
 TEST(ReportJson, EveryFieldOfAVirtualMachineGoesToItsOwnKey) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "pagoda/report/causes.h"
+#include "pagoda/report/policy_story.h"
 #include "pagoda/report/run_sums.h"
 #include "pagoda/report/text.h"
 
@@ -319,6 +320,7 @@ std::vector<std::string> Story::sentences() const {
   std::vector<std::string> all = losses;
   for (const std::string& sentence : {size, faults, waiting, guests})
     if (!sentence.empty()) all.push_back(sentence);
+  all.insert(all.end(), policy.begin(), policy.end());
   all.insert(all.end(), causes.begin(), causes.end());
   return all;
 }
@@ -329,6 +331,7 @@ Story tell(const sim::RunResult& run) {
               .faults = tell_faults(run),
               .waiting = tell_waiting(run),
               .guests = tell_guests(run),
+              .policy = tell_policy(run),
               .causes = tell_limits(run)};
   for (std::string& sentence : tell_time_constants(run)) story.causes.push_back(std::move(sentence));
   for (std::string& sentence : tell_without_effect(run)) story.causes.push_back(std::move(sentence));

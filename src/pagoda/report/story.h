@@ -20,6 +20,7 @@ struct Story {
   std::string faults;
   std::string waiting;  // Computing against waiting, which process suffered most, which did not finish.
   std::string guests;   // What virtual machines were promised and have, and what was paged twice; empty without any.
+  std::vector<std::string> policy;  // Who paid, for whom and why (policy_story.h).
   std::vector<std::string> causes;  // Limits, time constants, what had no effect (causes.h).
 
   // Those that are not empty.

@@ -6,6 +6,8 @@
 #include <utility>
 #include <vector>
 
+#include "pagoda/report/html_table.h"
+#include "pagoda/report/policy_tables.h"
 #include "pagoda/report/run_sums.h"
 #include "pagoda/report/text.h"
 
@@ -13,43 +15,6 @@ namespace pagoda::report {
 namespace {
 
 using ExitField = FigureField<hv::PartitionCounts, std::uint64_t>;
-
-// A table whose first column names its rows; all cells are HTML.
-class Table {
- public:
-  Table(std::string_view caption, std::vector<std::string_view> columns) : columns_(columns.size()) {
-    out_ = fmt::format("<div class=\"scroll\" tabindex=\"0\"><table><caption>{}</caption>\n<thead><tr>", caption);
-    for (std::size_t i = 0; i < columns.size(); ++i) {
-      out_ += fmt::format("<th scope=\"col\"{}>{}</th>", i == 0 ? "" : " class=\"n\"", columns[i]);
-    }
-    out_ += "</tr></thead>\n<tbody>\n";
-  }
-
-  void row(std::string_view name, const std::vector<std::string>& cells) {
-    PAGODA_CHECK_EQ(cells.size() + 1, columns_);
-    out_ += fmt::format("<tr><th scope=\"row\">{}</th>", name);
-    for (const std::string& cell : cells) out_ += fmt::format("<td class=\"n\">{}</td>", cell);
-    out_ += "</tr>\n";
-  }
-
-  std::string html() && { return std::move(out_) + "</tbody></table></div>\n"; }
-
- private:
-  std::size_t columns_;
-  std::string out_;
-};
-
-std::string heading(std::string_view title) { return fmt::format("<h2>{}</h2>\n", title); }
-std::string nothing(std::string_view text) { return fmt::format("<p class=\"nothing\">{}</p>\n", text); }
-
-std::string size_cell(PageCount pages) {
-  return fmt::format("{}<small>{}</small>", bytes_text(pages), counted(pages.value(), "page"));
-}
-
-std::string with_note(std::string_view name, std::string_view note) {
-  const std::string small = note.empty() ? "" : fmt::format("<small>{}</small>", escape_html(note));
-  return escape_html(name) + small;
-}
 
 // A count of what should not happen: strong when it did.
 std::string alarm_cell(std::uint64_t count) {
@@ -262,7 +227,7 @@ std::string incidents_list(const sim::RunResult& run) {
 }  // namespace
 
 std::string tables_html(const sim::RunResult& run) {
-  return vms_tables(run) + baseline_table(run) + heading("Processes") + processes_table(run) +
+  return policy_tables_html(run) + vms_tables(run) + baseline_table(run) + heading("Processes") + processes_table(run) +
          process_faults_table(run) + heading("Disks") + disks_table(run) + heading("Page files at the end") +
          page_files_table(run) + heading("Processors") + processors_table(run) + heading("Counters") +
          counters_tables(run) + heading("Incidents") + incidents_list(run);

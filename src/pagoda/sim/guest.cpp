@@ -58,7 +58,8 @@ Guest::Guest(const VmConfig& config, System& host, Programs programs, RunLog& lo
       log_(log),
       programs_(std::move(programs)),
       length_(programs_.length()),
-      options_(options) {
+      options_(options),
+      allocation_(config.allocation) {
   options_.depth = 1;
   options_.name = fmt::format("the guest of vm \"{}\"", name());
   options_.vm = name();
@@ -140,7 +141,7 @@ void Guest::doom(const std::string& why, Time since, Time time) {
 }
 
 Input<> Guest::allow_sharing() {
-  if (!config_.shares) return {};
+  if (!config_.is_shared) return {};
   mm::ProcessSpace& vmmem = partition_->vmmem();
   mm::Combiner& combiner = host_.manager().combiner();
   const auto allowed = config_.domain ? combiner.allow(vmmem, *config_.domain) : combiner.allow(vmmem);
@@ -175,6 +176,7 @@ void Guest::end(Time now) {
   ended.result.end.tables = {};
   ended.result.end.shared = {};
   ended_ = std::move(ended);
+  watch_.reset();
   balloon_driver_.reset();
   enlightenments_.reset();
   system_.reset();
@@ -237,6 +239,17 @@ Duration Guest::waited(Time now) const {
   Duration sum;
   for (const auto& cpu : cpus_) sum += cpu->waited(now);
   return sum;
+}
+
+Duration Guest::waited_for_memory(Time now) const {
+  Duration sum;
+  for (const auto& process : system_->processes()) sum += process->waited(now);
+  return sum;
+}
+
+MachineWatch& Guest::watch(std::size_t number, std::uint64_t seed) {
+  if (watch_ == nullptr) watch_ = std::make_unique<MachineWatch>(*this, number, seed);
+  return *watch_;
 }
 
 VmSample Guest::sample(Time now) {

@@ -16,6 +16,7 @@
 #include "pagoda/guest/balloon_driver.h"
 #include "pagoda/guest/enlightenments.h"
 #include "pagoda/hv/partition.h"
+#include "pagoda/sim/machine_watch.h"
 #include "pagoda/sim/run_result.h"
 #include "pagoda/sim/scenario/vm_config.h"
 #include "pagoda/sim/scheduler.h"
@@ -44,14 +45,25 @@ class Guest {
   [[nodiscard]] bool is_started() const { return is_running() || ended_.has_value(); }
 
   [[nodiscard]] const std::string& name() const { return config_.partition.name; }
+  // When its present life began. Requires that it runs.
+  [[nodiscard]] Time started() const { return started_; }
+  // What its host owes it.
+  [[nodiscard]] const AllocationConfig& allocation() const { return allocation_; }
+  // The host lets nothing in it go on until then.
+  void block(Time until) { blocked_until_ = until; }
   // Of its virtual processors, together: what they computed, and waited for the host.
   [[nodiscard]] Duration busy() const;
   [[nodiscard]] Duration waited(Time now) const;
 
-  // The next four: requires that it runs.
+  // Of its programs, together: what they waited for memory and disks, its own and the host's. Requires that it runs.
+  [[nodiscard]] Duration waited_for_memory(Time now) const;
+
+  // The next five: requires that it runs.
   [[nodiscard]] hv::Partition& partition() { return *partition_; }
   [[nodiscard]] System& system() { return *system_; }
   [[nodiscard]] const System& system() const { return *system_; }
+  // Makes it when it is asked for first. `number`: the machine's.
+  [[nodiscard]] MachineWatch& watch(std::size_t number, std::uint64_t seed);
   // When a halted virtual processor has something to do; kNever if another one that is halted will do it.
   [[nodiscard]] Time wake_time(const VirtualCpu& cpu) const;
   // The host cannot bring in the guest's memory: it tries from `since` until that time, and the guest stands still. Then
@@ -107,6 +119,10 @@ class Guest {
   std::unique_ptr<guest::Enlightenments> enlightenments_;  // A Windows guest's whose host takes hints.
   std::unique_ptr<guest::BalloonDriver> balloon_driver_;   // Null: none.
   std::vector<std::unique_ptr<VirtualCpu>> cpus_;
+  std::unique_ptr<MachineWatch>
+      watch_;  // By the host's policy, from its first round on; destroyed before the partition.
+  AllocationConfig allocation_;
+  Time blocked_until_;
   std::optional<VmLoss> loss_;
   Time started_ = kNever;
   std::optional<Ended> ended_;

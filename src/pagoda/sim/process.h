@@ -74,6 +74,8 @@ class Process : public Task {
   [[nodiscard]] std::uint64_t operations() const { return result_.operations; }
   [[nodiscard]] std::uint64_t accesses() const override { return accesses_; }
   [[nodiscard]] std::uint64_t checksum() const { return checksum_; }
+  // For disks or for memory, until then.
+  [[nodiscard]] Duration waited(Time now) const;
 
   // At that time: what it waits for beyond it has not happened yet.
   [[nodiscard]] ProcessSample sample(Time at);
@@ -81,8 +83,6 @@ class Process : public Task {
 
  private:
   void log(Time time, std::string text);
-  // For a disk or for memory.
-  [[nodiscard]] Duration waited(Time now) const;
   bool start(machine::SimProcessor& cpu);
   void finish(machine::SimProcessor& cpu);
   // The address space with all that is in it.

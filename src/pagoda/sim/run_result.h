@@ -14,6 +14,7 @@
 #include "pagoda/base/units.h"
 #include "pagoda/mm/base/counters.h"
 #include "pagoda/sim/incident.h"
+#include "pagoda/sim/policy_result.h"
 #include "pagoda/sim/vm_result.h"
 
 namespace pagoda::sim {
@@ -117,6 +118,7 @@ struct RunResult {
   Time end;
   std::vector<ProcessResult> processes;  // The host's, then each guest's.
   std::vector<VmResult> vms;
+  std::optional<PolicyResult> policy;  // None: the host has none.
   std::optional<Baseline> baseline;
   std::vector<DiskResult> disks;  // The host's, and so below.
   std::vector<PageFileResult> page_files;

@@ -51,7 +51,12 @@ Input<> Simulation::build() {
                                        .disks = scenario_.machine.disks};
   host_ = PAGODA_TRY(
       System::create(scenario_, *machine_, machine_->sim_processors(), std::move(programs), log_, system_options));
-  return make_guests(images);
+  PAGODA_TRY(make_guests(images));
+  if (scenario_.policy) {
+    policy_ = std::make_unique<HostPolicy>(*scenario_.policy, Random::mix(~seed_), host_->manager(), guests_);
+    host_->scheduler().add_thread(*policy_);
+  }
+  return {};
 }
 
 Input<> Simulation::host_holds() const {
@@ -219,6 +224,7 @@ RunResult Simulation::result(Time end) {
     run.vms.push_back(guest->result(end));
     hash.add(guest->state_hash());
   }
+  if (policy_ != nullptr) run.policy = policy_->result(end);
   sampler_.finish(end, manager, sample_processes(end), sample_vms(end));
   run.settings = host_->settings();
   run.samples = sampler_.samples();

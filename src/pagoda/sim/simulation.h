@@ -18,6 +18,7 @@
 #include "pagoda/machine/sim/sim_machine.h"
 #include "pagoda/mm/memory_manager.h"
 #include "pagoda/sim/guest.h"
+#include "pagoda/sim/host_policy.h"
 #include "pagoda/sim/run_result.h"
 #include "pagoda/sim/sampler.h"
 #include "pagoda/sim/scenario/scenario.h"
@@ -73,6 +74,7 @@ class Simulation {
   std::unique_ptr<machine::SimMachine> machine_;
   std::unique_ptr<System> host_;
   std::vector<std::unique_ptr<Guest>> guests_;
+  std::unique_ptr<HostPolicy> policy_;   // Null: none.
   std::multimap<Time, Guest*> changes_;  // Machines that start, or whose power is cut.
   std::size_t first_unfinished_ = 0;     // All guests before it are finished, for good.
   Sampler sampler_;

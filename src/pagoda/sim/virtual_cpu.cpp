@@ -18,6 +18,7 @@ bool VirtualCpu::take(machine::SimProcessor& core) {
     }
     return false;
   }
+  if (is_blocked(core.now())) return false;
   guest_.partition_->processor(number_).world().enter(core);
   guest_.update_cpus();
   return true;
@@ -33,6 +34,15 @@ void VirtualCpu::wait_for_loss(Time time) {
   set_ready_at(time);
 }
 
+bool VirtualCpu::is_blocked(Time now) {
+  const Time until = guest_.blocked_until_;
+  if (now >= until) return false;
+  set_state(State::kWaiting);
+  set_ready_at(until);
+  waited_ += until - now;
+  return true;
+}
+
 Duration VirtualCpu::waited(Time now) const {
   const bool is_waiting = state() == State::kWaiting && !halted_ && ready_at() > now;
   return is_waiting ? waited_ - std::min(ready_at() - now, waited_) : waited_;
@@ -43,6 +53,7 @@ Input<> VirtualCpu::run(machine::SimProcessor& core, Time horizon) {
     wait_for_loss(guest_.loss_->time);
     return {};
   }
+  if (is_blocked(core.now())) return {};
   machine::SimProcessor& processor = guest_.partition_->machine().processor(number_);
   const Time began = core.now();
   const Duration waits_before = host_waits();

@@ -40,6 +40,8 @@ class VirtualCpu final : public Task {
   enum class Next : std::uint8_t { kGoesOn, kWaits, kHalts };
   // What the guest does with the time until `horizon`.
   Input<Next> run_guest(Time horizon);
+  // Whether the host does not let it run; then it waits for that.
+  bool is_blocked(Time now);
   // How long the host kept it waiting, since the beginning.
   [[nodiscard]] Duration host_waits() const;
 

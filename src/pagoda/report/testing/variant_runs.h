@@ -112,6 +112,41 @@ inline sim::RunResult virtual_run() {
   };
   run.vms = {result("files", "nested", 0), result("build", "shadow", 1)};
   run.vms[1].balloon = sim::VmBalloon{.driver = "normal", .target = 500_pages, .actual = 400_pages};
+  run.policy =
+      sim::PolicyResult{.name = "esx",
+                        .period = 1_s,
+                        .rounds = 12,
+                        .in_state = {6_s, 0_s, 4_s, 2_s, 0_s},
+                        .told = {{.time = Time{} + 3_s,
+                                  .state = policy::FreeState::kSoft,
+                                  .decisions = {{.machine = policy::MachineId(1),
+                                                 .previous = 600_pages,
+                                                 .target = 500_pages,
+                                                 .balloon = 100_pages,
+                                                 .reason = {.why = policy::Why::kPrice,
+                                                            .state = policy::FreeState::kSoft,
+                                                            .active = 0.25,
+                                                            .price = 0.5}}}}},
+                        .decisions = 1,
+                        .accounts = {{.shares = 2000,
+                                      .minimum = 50_pages,
+                                      .held = 700_pages,
+                                      .fair = 600_pages,
+                                      .active = 300_pages,
+                                      .waited = 1_s,
+                                      .made_others_wait = 2_s},
+                                     {.shares = 1000,
+                                      .asked_by_balloon = 100_pages,
+                                      .taken_by_paging = 20_pages,
+                                      .given_back = 10_pages,
+                                      .blocked = 1_s,
+                                      .held = 400_pages,
+                                      .fair = 500_pages,
+                                      .active = 100_pages,
+                                      .waited = 2_s}},
+                        .charges = {{.payer = 1, .taker = 0, .waited = 2_s}, {.payer = 0, .taker = 0, .waited = 1_s}},
+                        .fairness = 0.9,
+                        .distance_to_fair = 0.1};
   run.baseline = sim::Baseline{.scenario = "scenarios/uncured.toml",
                                .title = "The same without cures",
                                .end = run.end + 3_s,
@@ -145,6 +180,7 @@ inline sim::RunResult hostile_run() {
   }
   const sim::RunResult virtual_one = virtual_run();
   run.vms = virtual_one.vms;
+  run.policy = virtual_one.policy;
   run.baseline = virtual_one.baseline;
   for (std::size_t i = 0; i < run.samples.size(); ++i) run.samples[i].vms = virtual_one.samples[i].vms;
   run.vms[0].name = kHostileNames[0];

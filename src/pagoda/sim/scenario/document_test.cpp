@@ -84,6 +84,8 @@ TEST(ScenarioDocument, ListsEveryKeyAndNoOther) {
       {"process.working_set", known_keys(replaced(small, "minimum = \"64KiB\"", "zzz = 1"))},
       {"run", known_keys(replaced(small, "until", "zzz"))},
       {"vm", known_keys(with_vm("zzz = 1"))},
+      {"host.policy", known_keys(replaced(small, "processors = 1", "policy = { zzz = 1 }"))},
+      {"vm.allocation", known_keys(with_vm("allocation = { zzz = 1 }"))},
       {"host.sharing", known_keys(replaced(small, "processors = 1", "sharing = { zzz = 1 }"))},
       {"host.sharing.domain",
        known_keys(replaced(small, "processors = 1", "sharing = { domain = [{ name = 'x', zzz = 1 }] }"))},

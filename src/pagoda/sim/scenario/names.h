@@ -20,6 +20,7 @@ inline constexpr std::array<std::string_view, 2> kVictimNames{"clock", "random"}
 inline constexpr std::array<std::string_view, 2> kZerosNames{"demand_zero", "one_page"};     // SharingTunables::Zeros
 inline constexpr std::array<std::string_view, 6> kBalloonDriverNames{"normal", "absent", "late", "stuck",
                                                                      "dies",   "lies"};  // BalloonConfig::Driver
+inline constexpr std::array<std::string_view, 2> kStatesNames{"esx2002", "esx6"};        // policy::StatesPreset
 inline constexpr std::array<std::string_view, 4> kGeneratorNames{"sequential", "uniform", "zipf", "phases"};
 
 template <class Enum>

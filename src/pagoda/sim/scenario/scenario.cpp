@@ -56,6 +56,7 @@ void read_scenario(TomlTable& root, const std::filesystem::path& path, Scenario&
   root.table("host", [&](TomlTable& t) {
     read_host(t, host);
     t.table("sharing", [&](TomlTable& sharing) { read_sharing(sharing, scenario); });
+    t.table("policy", [&](TomlTable& policy) { read_policy(policy, scenario); });
   });
   root.tables("disk", [&](TomlTable& t) { read_disk(t, host); });
   root.tables("page_file", [&](TomlTable& t) { read_page_file(t, host); });

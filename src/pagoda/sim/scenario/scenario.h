@@ -9,6 +9,7 @@
 #include "pagoda/base/input_error.h"
 #include "pagoda/base/units.h"
 #include "pagoda/machine/sim/sim_machine.h"
+#include "pagoda/policy/policy.h"
 #include "pagoda/sim/scenario/system_config.h"
 #include "pagoda/sim/scenario/vm_config.h"
 
@@ -20,6 +21,12 @@ struct SharingConfig {
   std::vector<std::string> domains;  // Named ones, by number.
 };
 
+// What moves the memory of a host's machines.
+struct PolicyConfig {
+  std::string name = "pagoda";
+  policy::PolicyOptions options;
+};
+
 // The host, the virtual machines on it, and the run.
 struct Scenario : SystemConfig {
   machine::SimMachineConfig machine;
@@ -28,6 +35,7 @@ struct Scenario : SystemConfig {
   std::string description;
   std::uint64_t seed = 1;
   std::optional<SharingConfig> sharing;  // None: it does not.
+  std::optional<PolicyConfig> policy;    // None: nobody moves any.
   std::vector<VmConfig> vms;
   std::string compare_with;  // The file of another scenario, as found; empty: none.
   Time until = kNever;

@@ -40,9 +40,10 @@ void read_memory_manager(TomlTable& t, SystemDraft& draft);                  // 
 void read_process(TomlTable& t, SystemDraft& draft);                         // [[process]], [[vm.process]]
 void read_sharing(TomlTable& t, Scenario& scenario);                         // [host.sharing]
 void read_vm_sharing(TomlTable& t, const Scenario& scenario, VmConfig& vm);  // [vm.sharing]
+void read_policy(TomlTable& t, Scenario& scenario);                          // [host.policy]
+void read_balloon(TomlTable& t, VmConfig& vm);                               // [vm.balloon]
+void read_allocation(TomlTable& t, VmConfig& vm);                            // [vm.allocation]
 void read_vm(TomlTable& t, const std::filesystem::path& folder, Scenario& scenario);  // [[vm]]
-
-void read_balloon(TomlTable& t, VmConfig& vm);  // [vm.balloon]
 
 // --- Parts of sections ---
 

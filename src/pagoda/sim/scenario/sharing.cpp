@@ -37,9 +37,9 @@ void read_sharing(TomlTable& t, Scenario& scenario) {
 }
 
 void read_vm_sharing(TomlTable& t, const Scenario& scenario, VmConfig& vm) {
-  const bool on = t.flag("on", vm.shares);
+  const bool on = t.flag("on", vm.is_shared);
   if (on && !scenario.sharing) t.wrong("on", "the host does not share pages; give it a [host.sharing]");
-  vm.shares = on;
+  vm.is_shared = on;
   if (!t.has("domain")) return;
   const std::string name = t.text("domain", "");
   if (!on)

@@ -18,7 +18,7 @@ TEST(ScenarioSharing, IsOffWithoutItsSection) {
   const auto scenario = parse_scenario(with_vm(""), "s.toml");
   ASSERT_TRUE(scenario) << scenario.error().message;
   EXPECT_FALSE(scenario->sharing);
-  EXPECT_FALSE(scenario->vms[0].shares);
+  EXPECT_FALSE(scenario->vms[0].is_shared);
 }
 
 TEST(ScenarioSharing, HasDefaultsAndEachMachineIsADomainOfItsOwn) {
@@ -28,7 +28,7 @@ TEST(ScenarioSharing, HasDefaultsAndEachMachineIsADomainOfItsOwn) {
   EXPECT_EQ(scenario->manager.tunables->sharing.scan_in_all, PageCount(3072));
   EXPECT_EQ(scenario->manager.tunables->sharing.scan_of_space, PageCount(1024));
   EXPECT_EQ(scenario->manager.tunables->sharing.hash_bits, 64U);
-  EXPECT_TRUE(scenario->vms[0].shares);
+  EXPECT_TRUE(scenario->vms[0].is_shared);
   EXPECT_FALSE(scenario->vms[0].domain);
 }
 
@@ -46,15 +46,15 @@ TEST(ScenarioSharing, ReadsEveryKey) {
   EXPECT_EQ(tunables.zeros, mm::SharingTunables::Zeros::kOnePage);
   EXPECT_EQ(tunables.hints, mm::SharingTunables::Hints::kNo);
   EXPECT_EQ(scenario->vms[0].domain, mm::named_domain(1));
-  EXPECT_TRUE(scenario->vms[0].shares);
-  EXPECT_FALSE(scenario->vms[1].shares);
+  EXPECT_TRUE(scenario->vms[0].is_shared);
+  EXPECT_FALSE(scenario->vms[1].is_shared);
 }
 
 TEST(ScenarioSharing, IsOffWhereItSaysSo) {
   const auto scenario = parse_scenario(shares("sharing = { on = false }", ""), "s.toml");
   ASSERT_TRUE(scenario) << scenario.error().message;
   EXPECT_FALSE(scenario->sharing);
-  EXPECT_FALSE(scenario->vms[0].shares);
+  EXPECT_FALSE(scenario->vms[0].is_shared);
 }
 
 TEST(ScenarioSharing, RefusesWhatMakesNoSense) {

@@ -20,7 +20,7 @@ constexpr PageCount kGuestGranule = pages_of(2_MiB);
 // Less, and shadow tables of a few spaces push each other out all the time.
 constexpr PageCount kShadowLeast{64};
 constexpr Duration kHintPeriodLeast = 100_us;
-constexpr std::uint64_t kCopiesMost = 1000;
+constexpr std::uint64_t kMachinesMost = 1000;
 
 void read_partition(TomlTable& t, hv::PartitionConfig& partition) {
   if (partition.memory.is_zero() || partition.memory.value() % kGuestGranule.value() != 0)
@@ -40,7 +40,7 @@ void read_lives(TomlTable& t, const VmConfig& vm, Scenario& scenario) {
   const Time start = Time{} + t.duration("start", 0_ns);
   const bool stops = t.has("stop");
   const Time stop = stops ? Time{} + t.duration("stop", 0_ns) : kNever;
-  const std::uint64_t copies = t.number("copies", 1, 1, kCopiesMost);
+  const std::uint64_t copies = t.number("copies", 1, 1, kMachinesMost);
   const Duration every = t.duration("every", 0_ns);
   if (stop <= start) t.wrong("stop", "is not after it starts");
   std::set<std::string, std::less<>> names;
@@ -68,7 +68,7 @@ void read_vm(TomlTable& t, const std::filesystem::path& folder, Scenario& scenar
   read_machine(t, draft);
   read_partition(t, partition);
   vm.guest = t.choice("guest", kGuestNames, vm.guest);
-  vm.shares = scenario.sharing.has_value();
+  vm.is_shared = scenario.sharing.has_value();
   t.table("sharing", [&](TomlTable& sharing) { read_vm_sharing(sharing, scenario, vm); });
   t.table("hints", [&](TomlTable& hints) {
     partition.cold_hints = hints.flag("cold", partition.cold_hints);
@@ -76,6 +76,7 @@ void read_vm(TomlTable& t, const std::filesystem::path& folder, Scenario& scenar
     partition.cold_discard_hints = hints.flag("cold_discard", partition.cold_discard_hints);
     vm.hint_period = hints.duration("period", vm.hint_period, kHintPeriodLeast);
   });
+  t.table("allocation", [&](TomlTable& allocation) { read_allocation(allocation, vm); });
   t.table("balloon", [&](TomlTable& balloon) { read_balloon(balloon, vm); });
   if (t.has("working_set")) partition.limits = read_limits(t, *scenario.manager.tunables, partition.memory);
   t.tables("disk", [&](TomlTable& disk) { read_disk(disk, draft); });

@@ -27,6 +27,12 @@ struct BalloonConfig {
   guest::BalloonDriverSettings settings;
 };
 
+// What the host owes it, by its policy. The maximum is the machine's memory.
+struct AllocationConfig {
+  std::optional<PageCount> minimum;  // None: the policy has one.
+  std::uint64_t shares = 1000;       // ESX's "normal" is in proportion to memory; a choice.
+};
+
 struct VmConfig : SystemConfig {
   enum class GuestKind : std::uint8_t {
     kPlain,    // Asks its hypervisor for nothing.
@@ -37,9 +43,10 @@ struct VmConfig : SystemConfig {
   GuestKind guest = GuestKind::kWindows;
   Time start;
   Time stop = kNever;                       // Its power is cut.
-  bool shares = false;                      // By contents, on a host that does.
+  bool is_shared = false;                   // By contents, on a host that does.
   std::optional<mm::SharingDomain> domain;  // None: its own.
   Duration hint_period = 1_s;               // How often the guest looks for memory to hint.
+  AllocationConfig allocation;
   std::optional<BalloonConfig> balloon;
   std::string where;  // "scenarios/guests.toml:40", for messages about it.
 };

@@ -1,0 +1,113 @@
+#include "pagoda/sim/host_policy.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "pagoda/base/random.h"
+#include "pagoda/mm/ws/replacement.h"
+#include "pagoda/policy/pages.h"
+
+namespace pagoda::sim {
+
+namespace {
+
+// Whether the decision moves something, or holds the machine.
+bool acts(const policy::Decision& decision) {
+  return decision.target != decision.previous || !decision.compress.is_zero() || !decision.page_out.is_zero() ||
+         !decision.reclaim_cache.is_zero() || decision.execution == policy::Execution::kBlock;
+}
+
+}  // namespace
+
+HostPolicy::HostPolicy(const PolicyConfig& config, std::uint64_t seed, mm::MemoryManager& host,
+                       const std::vector<std::unique_ptr<Guest>>& guests)
+    : seed_(seed),
+      host_(host),
+      guests_(guests),
+      policy_(policy::find_policy(config.name)->make(config.options)),
+      bill_(guests.size()),
+      next_(Time{} + policy_->period()) {
+  result_.name = config.name;
+  result_.period = policy_->period();
+  result_.accounts.resize(guests.size());
+}
+
+void HostPolicy::run(machine::Processor& cpu) {
+  const Time now = cpu.now();
+  next_ = now + policy_->period();
+  entries_.clear();
+  measures_.clear();
+  for (std::size_t number = 0; number < guests_.size(); ++number) {
+    Guest& guest = *guests_[number];
+    if (!guest.is_running() || guest.is_lost()) continue;
+    entries_.push_back(guest.watch(number, Random::mix(seed_ + number)).look(cpu));
+    measures_.push_back(entries_.back().measure);
+  }
+  policy_->decide({.host = measure_host(now), .machines = measures_}, decisions_);
+  result_.in_state[static_cast<std::size_t>(state_)] += now - last_;
+  for (std::size_t i = 0; i < entries_.size(); ++i) obey(cpu, entries_[i].machine, decisions_.machines[i]);
+  bill_.add_round(entries_);
+  log(now);
+  state_ = decisions_.state;
+  last_ = now;
+}
+
+policy::HostMeasure HostPolicy::measure_host(Time now) const {
+  policy::HostMeasure host{.now = now, .total = host_.machine().frame_count(), .free = host_.available()};
+  PageCount slots;
+  PageCount used;
+  for (const mm::PagingFileInfo& file : host_.paging_files()) {
+    slots += file.maximum;
+    used += file.used;
+  }
+  host.swap_total = slots;
+  host.swap_free = policy::excess(slots, used);
+  PageCount granted;
+  for (const policy::VmMeasure& machine : measures_) granted += machine.granted;
+  host.used_by_machines = granted;
+  return host;
+}
+
+void HostPolicy::obey(machine::Processor& cpu, std::size_t number, const policy::Decision& decision) {
+  Guest& guest = *guests_[number];
+  PolicyAccount& account = result_.accounts[number];
+  hv::Partition& partition = guest.partition();
+  if (hv::BalloonDevice* const device = partition.machine().balloon(); device != nullptr) {
+    account.asked_by_balloon += policy::excess(decision.balloon, device->target());
+    account.given_back += policy::excess(device->target(), decision.balloon);
+    device->set_target(decision.balloon);
+  }
+  if (const PageCount pages = decision.compress + decision.page_out; !pages.is_zero()) {
+    mm::ProcessSpace& vmmem = partition.vmmem();
+    const LockGuard guard(vmmem.lock);
+    account.taken_by_paging += mm::trim_working_set(vmmem, cpu, pages, vmmem.working_set().limits().minimum, /*age=*/0);
+  }
+  if (decision.execution == policy::Execution::kBlock) {
+    guest.block(next_);
+    account.blocked += policy_->period();
+  }
+}
+
+void HostPolicy::log(Time now) {
+  ++result_.rounds;
+  PolicyRound round{.time = now, .state = decisions_.state, .decisions = {}};
+  for (const policy::Decision& decision : decisions_.machines) {
+    if (!acts(decision)) continue;
+    if (result_.decisions++ < kMostTold) round.decisions.push_back(decision);
+  }
+  if (decisions_.state != state_ || !round.decisions.empty()) result_.told.push_back(std::move(round));
+}
+
+PolicyResult HostPolicy::result(Time now) const {
+  PolicyResult result = result_;
+  result.in_state[static_cast<std::size_t>(state_)] += now - last_;
+  bill_.close(result);
+  for (std::size_t number = 0; number < guests_.size(); ++number) {
+    const AllocationConfig& allocation = guests_[number]->allocation();
+    result.accounts[number].shares = allocation.shares;
+    result.accounts[number].minimum = allocation.minimum.value_or(PageCount(0));
+  }
+  return result;
+}
+
+}  // namespace pagoda::sim

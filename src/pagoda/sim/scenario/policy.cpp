@@ -1,0 +1,58 @@
+// [host.policy] and [vm.allocation].
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+
+#include "pagoda/sim/scenario/names.h"
+#include "pagoda/sim/scenario/sections.h"
+
+namespace pagoda::sim {
+
+namespace {
+
+constexpr Duration kPeriodLeast = 1_ms;
+constexpr double kTaxMost = 0.99;
+constexpr double kStallLeast = 1e-6;
+constexpr std::uint64_t kSharesMost = 1'000'000;
+using policy::PolicyOption;
+
+// What the table sets that its policy does not take.
+void refuse_untaken(TomlTable& t, const policy::PolicyEntry& entry) {
+  for (const PolicyOption option :
+       {PolicyOption::kPeriod, PolicyOption::kStates, PolicyOption::kIdleTax, PolicyOption::kAcceptableStall}) {
+    const std::string_view key = policy::name(option);
+    if (t.has(key) && std::ranges::find(entry.takes, option) == entry.takes.end())
+      t.wrong(key, fmt::format("is nothing that the policy \"{}\" takes; leave it out", entry.name));
+  }
+}
+
+}  // namespace
+
+void read_policy(TomlTable& t, Scenario& scenario) {
+  PolicyConfig& config = scenario.policy.emplace();
+  config.name = t.text("name", config.name);
+  policy::PolicyOptions& options = config.options;
+  if (t.has("period")) options.period = t.duration("period", 1_s, kPeriodLeast);
+  if (t.has("states")) options.states = t.choice("states", kStatesNames, policy::StatesPreset::kEsx2002);
+  if (t.has("idle_tax")) options.idle_tax = t.real("idle_tax", 0, 0, kTaxMost);
+  if (t.has("acceptable_stall")) options.acceptable_stall = t.real("acceptable_stall", 1, kStallLeast, 1);
+  const policy::PolicyEntry* const entry = policy::find_policy(config.name);
+  if (entry == nullptr) {
+    t.wrong("name", fmt::format("there is no policy \"{}\"; name one of {}", config.name, policy::policy_names()));
+    return;
+  }
+  refuse_untaken(t, *entry);
+}
+
+void read_allocation(TomlTable& t, VmConfig& vm) {
+  if (t.has("minimum")) vm.allocation.minimum = t.pages("minimum", 0_pages);
+  vm.allocation.shares = t.number("shares", vm.allocation.shares, 1, kSharesMost);
+  if (vm.allocation.minimum > vm.partition.memory) {
+    t.wrong("minimum", fmt::format("is more than the machine's memory, {}, which is its maximum",
+                                   to_string(bytes_of(vm.partition.memory))));
+  }
+}
+
+}  // namespace pagoda::sim
