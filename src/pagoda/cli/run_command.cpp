@@ -19,8 +19,10 @@
 #include "pagoda/base/status.h"
 #include "pagoda/cli/exit_codes.h"
 #include "pagoda/cli/outputs.h"
+#include "pagoda/policy/policy.h"
 #include "pagoda/report/html.h"
 #include "pagoda/report/json.h"
+#include "pagoda/report/policy_comparison.h"
 #include "pagoda/report/summary.h"
 #include "pagoda/report/write_file.h"
 #include "pagoda/sim/baseline.h"
@@ -35,6 +37,7 @@ struct RunArguments {
   std::string scenario;
   std::optional<std::string> report;
   std::optional<std::string> json;
+  std::vector<std::string> policies;  // More than one: to be compared.
   std::optional<std::uint64_t> seed;
   std::uint64_t operations = 0;
   bool verify = false;
@@ -102,12 +105,44 @@ struct Prepared {
   std::unique_ptr<sim::Simulation> compared;
 };
 
+// Puts the host under another policy, with what the scenario sets as far as that one takes it.
+void put_under(sim::Scenario& scenario, const policy::PolicyEntry& entry) {
+  const policy::PolicyOptions set = scenario.policy ? scenario.policy->options : policy::PolicyOptions{};
+  policy::PolicyOptions options;
+  for (const policy::PolicyOption option : entry.takes) {
+    switch (option) {
+      case policy::PolicyOption::kPeriod:
+        options.period = set.period;
+        break;
+      case policy::PolicyOption::kStates:
+        options.states = set.states;
+        break;
+      case policy::PolicyOption::kIdleTax:
+        options.idle_tax = set.idle_tax;
+        break;
+      case policy::PolicyOption::kAcceptableStall:
+        options.acceptable_stall = set.acceptable_stall;
+        break;
+    }
+  }
+  if (!scenario.policy) scenario.policy.emplace();
+  scenario.policy->name = entry.name;
+  scenario.policy->options = options;
+}
+
+// Returns what is wrong.
+std::string check_policy_names(const std::string& text) {
+  if (policy::find_policy(text) != nullptr) return "";
+  return fmt::format("there is no policy \"{}\"; name some of {}", text, policy::policy_names());
+}
+
 // Folders are made only for a run that can begin.
 Input<Prepared> prepare(const RunArguments& arguments, ProgressLine& progress) {
   const std::vector<Output> outputs = outputs_of(arguments);
   PAGODA_TRY(check_outputs(outputs, std::span(&arguments.scenario, 1)));
-  const auto scenario = PAGODA_TRY(sim::load_scenario(arguments.scenario));
+  auto scenario = PAGODA_TRY(sim::load_scenario(arguments.scenario));
   PAGODA_TRY(check_outputs(outputs, sim::input_files(scenario)));
+  if (!arguments.policies.empty()) put_under(scenario, *policy::find_policy(arguments.policies.front()));
   Prepared prepared;
   if (!scenario.compare_with.empty()) {
     const auto compared = PAGODA_TRY(sim::load_scenario(scenario.compare_with));
@@ -148,7 +183,27 @@ void print_summary(const RunArguments& arguments, const sim::RunResult& result) 
     fmt::print("report     {}\n", std::filesystem::absolute(*arguments.report, error).lexically_normal().string());
 }
 
+// Runs the scenario under each of the policies, and says how they differ.
+int compare_policies(const RunArguments& arguments) {
+  if (arguments.json || arguments.report)
+    return refuse({"--policy: --json and --report show one run; name one policy with them"});
+  std::vector<sim::RunResult> results;
+  for (const std::string& name : arguments.policies) {
+    RunArguments one = arguments;
+    one.policies = {name};
+    ProgressLine progress(!arguments.quiet);
+    auto prepared = prepare(one, progress);
+    if (!prepared) return refuse(prepared.error());
+    auto result = run_prepared(*prepared);
+    if (!result) return give_up(result.error());
+    results.push_back(std::move(*result));
+  }
+  if (!arguments.quiet) fmt::print("{}", report::policy_comparison_text(results));
+  return kExitSuccess;
+}
+
 int simulate(const RunArguments& arguments) {
+  if (arguments.policies.size() > 1) return compare_policies(arguments);
   ProgressLine progress(!arguments.quiet);
   auto prepared = prepare(arguments, progress);
   if (!prepared) return refuse(prepared.error());
@@ -179,6 +234,12 @@ void add_run_command(CLI::App& app, int& exit_code) {
   command->add_option("--json", arguments->json, "Write everything as JSON; - is standard output")
       ->type_name("FILE.json")
       ->check(check_file_name);
+  command
+      ->add_option("--policy", arguments->policies,
+                   "Instead of the host's memory policy; several, with commas, are compared")
+      ->type_name("NAME,...")
+      ->delimiter(',')
+      ->check(check_policy_names);
   command->add_option("--seed", arguments->seed, "Instead of the scenario's seed")
       ->type_name("N")
       ->check([](const std::string& text) { return check_whole_number(text, 0); });

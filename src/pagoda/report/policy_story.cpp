@@ -28,13 +28,13 @@ std::string tell_states(const sim::RunResult& run, const PolicyResult& policy) {
   for (std::size_t state = 1; state < sim::kFreeStates; ++state)
     if (!policy.in_state[state].is_zero())
       states.emplace_back(policy.in_state[state], policy::name(static_cast<policy::FreeState>(state)));
-  if (states.empty()) return "the host never ran short";
+  if (states.empty()) return "the host never ran short of memory";
   std::ranges::sort(states, std::greater());
   std::vector<std::string> parts;
   parts.reserve(states.size());
   for (const auto& [time, state] : states)
     parts.push_back(fmt::format("{} for {}", state, percent_text(time.value(), (run.end - Time{}).value())));
-  return fmt::format("of the run the host was {}", listed(parts));
+  return fmt::format("the host was {} of the run", listed(parts));
 }
 
 // Who gave most, and how.

@@ -7,8 +7,6 @@
 
 namespace pagoda::report {
 
-// Lines are this wide at most, unless a word is longer.
-inline constexpr std::size_t kSummaryWidth = 100;
 // With more processes than this, those that waited longest.
 inline constexpr std::size_t kSummaryProcessesMax = 12;
 

@@ -9,6 +9,7 @@
 
 #include "pagoda/report/run_sums.h"
 #include "pagoda/report/story.h"
+#include "pagoda/report/terminal_text.h"
 #include "pagoda/report/testing/sample_run.h"
 #include "pagoda/report/testing/variant_runs.h"
 #include "pagoda/report/text.h"

@@ -247,8 +247,8 @@ Duration Guest::waited_for_memory(Time now) const {
   return sum;
 }
 
-MachineWatch& Guest::watch(std::size_t number, std::uint64_t seed) {
-  if (watch_ == nullptr) watch_ = std::make_unique<MachineWatch>(*this, number, seed);
+MachineWatch& Guest::watch(const WatchConfig& config) {
+  if (watch_ == nullptr) watch_ = std::make_unique<MachineWatch>(*this, config);
   return *watch_;
 }
 

@@ -49,6 +49,7 @@ class Guest {
   [[nodiscard]] Time started() const { return started_; }
   // What its host owes it.
   [[nodiscard]] const AllocationConfig& allocation() const { return allocation_; }
+  void set_allocation(const AllocationConfig& allocation) { allocation_ = allocation; }
   // The host lets nothing in it go on until then.
   void block(Time until) { blocked_until_ = until; }
   // Of its virtual processors, together: what they computed, and waited for the host.
@@ -62,8 +63,8 @@ class Guest {
   [[nodiscard]] hv::Partition& partition() { return *partition_; }
   [[nodiscard]] System& system() { return *system_; }
   [[nodiscard]] const System& system() const { return *system_; }
-  // Makes it when it is asked for first. `number`: the machine's.
-  [[nodiscard]] MachineWatch& watch(std::size_t number, std::uint64_t seed);
+  // Made, so, when it is asked for first.
+  [[nodiscard]] MachineWatch& watch(const WatchConfig& config);
   // When a halted virtual processor has something to do; kNever if another one that is halted will do it.
   [[nodiscard]] Time wake_time(const VirtualCpu& cpu) const;
   // The host cannot bring in the guest's memory: it tries from `since` until that time, and the guest stands still. Then

@@ -22,6 +22,7 @@ bool acts(const policy::Decision& decision) {
 HostPolicy::HostPolicy(const PolicyConfig& config, std::uint64_t seed, mm::MemoryManager& host,
                        const std::vector<std::unique_ptr<Guest>>& guests)
     : seed_(seed),
+      sampling_(config.sampling),
       host_(host),
       guests_(guests),
       policy_(policy::find_policy(config.name)->make(config.options)),
@@ -40,7 +41,8 @@ void HostPolicy::run(machine::Processor& cpu) {
   for (std::size_t number = 0; number < guests_.size(); ++number) {
     Guest& guest = *guests_[number];
     if (!guest.is_running() || guest.is_lost()) continue;
-    entries_.push_back(guest.watch(number, Random::mix(seed_ + number)).look(cpu));
+    entries_.push_back(
+        guest.watch({.number = number, .seed = Random::mix(seed_ + number), .sampling = sampling_}).look(cpu));
     measures_.push_back(entries_.back().measure);
   }
   policy_->decide({.host = measure_host(now), .machines = measures_}, decisions_);

@@ -42,6 +42,7 @@ class HostPolicy final : public mm::SystemThread {
   void log(Time now);
 
   const std::uint64_t seed_;
+  const Duration sampling_;
   mm::MemoryManager& host_;
   const std::vector<std::unique_ptr<Guest>>& guests_;
   const std::unique_ptr<policy::Policy> policy_;

@@ -46,11 +46,12 @@ std::optional<policy::GuestStatistics> statistics_of(Guest& guest, const hv::Bal
 
 }  // namespace
 
-MachineWatch::MachineWatch(Guest& guest, std::size_t number, std::uint64_t seed)
-    : guest_(guest), number_(number), activity_(kActivity), last_(guest.started()) {
+MachineWatch::MachineWatch(Guest& guest, const WatchConfig& config)
+    : guest_(guest), number_(config.number), activity_(kActivity), last_(guest.started()) {
   if (guest.partition().config().backing == hv::Backing::kPinned) return;
-  sampler_.emplace(guest.partition(),
-                   hv::SamplerConfig{.frames = PageCount(kActivity.samples), .period = kActivity.period, .seed = seed});
+  sampler_.emplace(
+      guest.partition(),
+      hv::SamplerConfig{.frames = PageCount(kActivity.samples), .period = config.sampling, .seed = config.seed});
 }
 
 // In the machine's own time: without what it was kept from running.

@@ -16,10 +16,16 @@ namespace pagoda::sim {
 
 class Guest;
 
+struct WatchConfig {
+  std::size_t number = 0;  // The machine's.
+  std::uint64_t seed = 1;
+  Duration sampling;  // The period of it, in the machine's own time.
+};
+
 class MachineWatch {
  public:
-  // `number`: the machine's. Requires: the guest runs, and outlives this.
-  MachineWatch(Guest& guest, std::size_t number, std::uint64_t seed);
+  // Requires: the guest runs, and outlives this.
+  MachineWatch(Guest& guest, const WatchConfig& config);
 
   // Ends a round at that time, on that processor of the host.
   BillEntry look(machine::Processor& cpu);

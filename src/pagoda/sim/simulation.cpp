@@ -80,21 +80,39 @@ Input<> Simulation::make_guests(ImageOpener& images) {
     if (vm.start != Time{}) changes_.emplace(vm.start, guests_.back().get());
     if (vm.stop != kNever) changes_.emplace(vm.stop, guests_.back().get());
   }
+  for (const EventConfig& event : scenario_.events) changes_.emplace(event.at, &event);
   return {};
 }
 
-void Simulation::change_machines() {
+void Simulation::make_change() {
   Scheduler& scheduler = host_->scheduler();
   Scheduler::Cpu& cpu = scheduler.vacate();
-  const auto [time, guest] = *changes_.begin();
+  const auto [time, what] = *changes_.begin();
   changes_.erase(changes_.begin());
   scheduler.idle_until(cpu, time);
   scheduler.run_system_threads(*cpu.processor);
-  if (!guest->is_started()) {
-    if (const auto later = guest->start(*cpu.processor)) changes_.emplace(*later, guest);
-  } else if (guest->is_running()) {
-    guest->end(cpu.processor->now());
+  if (Guest* const* const guest = std::get_if<Guest*>(&what))
+    start_or_end(**guest, *cpu.processor);
+  else
+    apply(*std::get<const EventConfig*>(what));
+}
+
+void Simulation::start_or_end(Guest& guest, machine::SimProcessor& cpu) {
+  if (!guest.is_started()) {
+    if (const auto later = guest.start(cpu)) changes_.emplace(*later, &guest);
+  } else if (guest.is_running()) {
+    guest.end(cpu.now());
   }
+}
+
+void Simulation::apply(const EventConfig& event) {
+  if (event.vm) {
+    AllocationConfig allocation = guests_[*event.vm]->allocation();
+    allocation.shares = event.shares.value_or(allocation.shares);
+    if (event.minimum) allocation.minimum = event.minimum;
+    guests_[*event.vm]->set_allocation(allocation);
+  }
+  if (event.disk) machine_->sim_disk(static_cast<unsigned>(*event.disk)).slow_down(event.slower);
 }
 
 bool Simulation::is_finished() {
@@ -168,7 +186,7 @@ Input<> Simulation::loop() {
       if (next >= scenario_.until) return {};
       if (busy == nullptr) sample_until(next);
       if (change <= ready_at) {
-        change_machines();
+        make_change();
       } else {
         scheduler.idle_until(*idle, ready_at);
         scheduler.assign(*idle, *waiting);

@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "pagoda/base/input_error.h"
@@ -57,10 +58,12 @@ class Simulation {
   [[nodiscard]] Input<> host_holds() const;
   Input<> make_guests(ImageOpener& images);
   [[nodiscard]] bool is_finished();
-  // When the next machine starts or ends; kNever: none does.
+  // When the next machine starts or ends, or the next event is; kNever: there is none.
   [[nodiscard]] Time next_change() const { return changes_.empty() ? kNever : changes_.begin()->first; }
   // What is next then.
-  void change_machines();
+  void make_change();
+  void start_or_end(Guest& guest, machine::SimProcessor& cpu);
+  void apply(const EventConfig& event);
   [[nodiscard]] std::vector<ProcessSample> sample_processes(Time now);
   [[nodiscard]] std::vector<VmSample> sample_vms(Time now);
   void sample_until(Time time);
@@ -74,8 +77,9 @@ class Simulation {
   std::unique_ptr<machine::SimMachine> machine_;
   std::unique_ptr<System> host_;
   std::vector<std::unique_ptr<Guest>> guests_;
-  std::unique_ptr<HostPolicy> policy_;   // Null: none.
-  std::multimap<Time, Guest*> changes_;  // Machines that start, or whose power is cut.
+  std::unique_ptr<HostPolicy> policy_;  // Null: none.
+  using Change = std::variant<Guest*, const EventConfig*>;
+  std::multimap<Time, Change> changes_;  // Machines that start, or whose power is cut, and events.
   std::size_t first_unfinished_ = 0;     // All guests before it are finished, for good.
   Sampler sampler_;
   std::uint64_t slices_ = 0;

@@ -290,7 +290,7 @@ Time SimDisk::schedule(Time now, ByteCount bytes) {
   const Time starts = std::max(now, slot);
   const auto moving = static_cast<std::uint64_t>(static_cast<unsigned __int128>(bytes.value()) * 1'000'000'000 /
                                                  model_.bandwidth_per_second.value());
-  const Time completes = std::max(starts + model_.latency, channel_free_) + Duration(moving);
+  const Time completes = std::max(starts + model_.latency * slowness_, channel_free_) + Duration(moving) * slowness_;
   channel_free_ = completes;
   slot = completes;
   const Time busy_from = std::max(starts, busy_until_);

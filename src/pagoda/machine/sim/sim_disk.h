@@ -48,6 +48,11 @@ class SimDisk : public Disk {
   // Where it says from now on what the host refuses it; outlives this. Without, the requester of a transfer that failed
   // hears of it only. Requires: as `counts`.
   void report_to(HostFailures& failures) { host_failures_ = &failures; }
+  // From now on each transfer takes so many times as long as the model says.
+  void slow_down(std::uint64_t times) {
+    const LockGuard guard(lock_);
+    slowness_ = times;
+  }
   // Requires: as `counts`.
   FaultInjection& injection() PAGODA_NO_THREAD_SAFETY { return injection_; }
 
@@ -78,6 +83,7 @@ class SimDisk : public Disk {
   std::vector<Time> slot_free_ PAGODA_GUARDED_BY(lock_);  // When each of the `depth` slots is free again.
   Time channel_free_ PAGODA_GUARDED_BY(lock_);
   Time busy_until_ PAGODA_GUARDED_BY(lock_);
+  std::uint64_t slowness_ PAGODA_GUARDED_BY(lock_) = 1;
 };
 
 }  // namespace pagoda::machine

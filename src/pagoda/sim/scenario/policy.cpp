@@ -15,7 +15,6 @@ namespace {
 constexpr Duration kPeriodLeast = 1_ms;
 constexpr double kTaxMost = 0.99;
 constexpr double kStallLeast = 1e-6;
-constexpr std::uint64_t kSharesMost = 1'000'000;
 using policy::PolicyOption;
 
 // What the table sets that its policy does not take.
@@ -38,6 +37,7 @@ void read_policy(TomlTable& t, Scenario& scenario) {
   if (t.has("states")) options.states = t.choice("states", kStatesNames, policy::StatesPreset::kEsx2002);
   if (t.has("idle_tax")) options.idle_tax = t.real("idle_tax", 0, 0, kTaxMost);
   if (t.has("acceptable_stall")) options.acceptable_stall = t.real("acceptable_stall", 1, kStallLeast, 1);
+  config.sampling = t.duration("sampling", config.sampling, kPeriodLeast);
   const policy::PolicyEntry* const entry = policy::find_policy(config.name);
   if (entry == nullptr) {
     t.wrong("name", fmt::format("there is no policy \"{}\"; name one of {}", config.name, policy::policy_names()));
@@ -48,7 +48,7 @@ void read_policy(TomlTable& t, Scenario& scenario) {
 
 void read_allocation(TomlTable& t, VmConfig& vm) {
   if (t.has("minimum")) vm.allocation.minimum = t.pages("minimum", 0_pages);
-  vm.allocation.shares = t.number("shares", vm.allocation.shares, 1, kSharesMost);
+  vm.allocation.shares = t.number("shares", vm.allocation.shares, 1, kMostShares);
   if (vm.allocation.minimum > vm.partition.memory) {
     t.wrong("minimum", fmt::format("is more than the machine's memory, {}, which is its maximum",
                                    to_string(bytes_of(vm.partition.memory))));

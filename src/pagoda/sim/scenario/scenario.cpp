@@ -66,6 +66,7 @@ void read_scenario(TomlTable& root, const std::filesystem::path& path, Scenario&
   if (!root.has("vm")) root.require("process");
   root.tables("process", [&](TomlTable& t) { read_process(t, host); });
   root.tables("vm", [&](TomlTable& t) { read_vm(t, folder, scenario); });
+  root.tables("event", [&](TomlTable& t) { read_event(t, scenario); });
   read_file_keys(root, path, scenario);
   root.finish();
   refuse_idle(root, scenario);

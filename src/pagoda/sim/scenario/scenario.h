@@ -9,6 +9,7 @@
 #include "pagoda/base/input_error.h"
 #include "pagoda/base/units.h"
 #include "pagoda/machine/sim/sim_machine.h"
+#include "pagoda/policy/activity.h"
 #include "pagoda/policy/policy.h"
 #include "pagoda/sim/scenario/system_config.h"
 #include "pagoda/sim/scenario/vm_config.h"
@@ -25,6 +26,17 @@ struct SharingConfig {
 struct PolicyConfig {
   std::string name = "pagoda";
   policy::PolicyOptions options;
+  Duration sampling = policy::kOsdi02Activity.period;  // Of a machine's activity, in its own time.
+};
+
+// What changes while the host runs. Lives of machines and of their balloons' drivers are in VmConfig.
+struct EventConfig {
+  Time at;
+  std::optional<std::size_t> vm;  // By position, whose...
+  std::optional<std::uint64_t> shares;
+  std::optional<PageCount> minimum;
+  std::optional<std::size_t> disk;  // Of the host, which is...
+  std::uint64_t slower = 1;         // ...so many times.
 };
 
 // The host, the virtual machines on it, and the run.
@@ -37,6 +49,7 @@ struct Scenario : SystemConfig {
   std::optional<SharingConfig> sharing;  // None: it does not.
   std::optional<PolicyConfig> policy;    // None: nobody moves any.
   std::vector<VmConfig> vms;
+  std::vector<EventConfig> events;
   std::string compare_with;  // The file of another scenario, as found; empty: none.
   Time until = kNever;
 };

@@ -14,6 +14,9 @@ namespace pagoda::sim {
 // Of the host, or of one virtual machine.
 inline constexpr unsigned kMostProcessors = 64;
 
+// Of one virtual machine.
+inline constexpr std::uint64_t kMostShares = 1'000'000;
+
 // The system whose sections are being read: the host, or the guest of a virtual machine. Their machines are configured
 // by different structs; these are the fields that both have.
 struct SystemDraft {
@@ -43,6 +46,7 @@ void read_vm_sharing(TomlTable& t, const Scenario& scenario, VmConfig& vm);  // 
 void read_policy(TomlTable& t, Scenario& scenario);                          // [host.policy]
 void read_balloon(TomlTable& t, VmConfig& vm);                               // [vm.balloon]
 void read_allocation(TomlTable& t, VmConfig& vm);                            // [vm.allocation]
+void read_event(TomlTable& t, Scenario& scenario);                           // [[event]]; behind all machines.
 void read_vm(TomlTable& t, const std::filesystem::path& folder, Scenario& scenario);  // [[vm]]
 
 // --- Parts of sections ---
