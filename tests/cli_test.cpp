@@ -45,6 +45,39 @@ TEST_F(Cli, HelpOfEveryCommandTeaches) {
   }
 }
 
+// Two machines that want more than the host has.
+constexpr const char* kTwoMachines = R"(
+[host]
+memory = "6MiB"
+[[disk]]
+name = "d"
+capacity = "64MiB"
+store = "memory"
+[[page_file]]
+disk = "d"
+minimum = "16MiB"
+[[vm]]
+name = "v"
+memory = "4MiB"
+copies = 2
+[[vm.process]]
+name = "p"
+program = { kind = "uniform", memory = "3MiB", operations = 2000 }
+)";
+
+TEST_F(Cli, PoliciesAreChosenAndCompared) {
+  write("two.toml", kTwoMachines);
+  const std::string file = "two.toml";
+  const Ran one = run("run " + file + " --policy esx");
+  EXPECT_EQ(one.status, 0) << one.error;
+  EXPECT_THAT(one.out, HasSubstr("Under the policy \"esx\""));
+  const Ran several = run("run " + file + " --policy mom,pagoda");
+  EXPECT_EQ(several.status, 0) << several.error;
+  EXPECT_THAT(several.out, AllOf(HasSubstr("mom   pagoda"), HasSubstr("v-1"), HasSubstr("v-2"), HasSubstr("fairness")));
+  expect_refused("run " + file + " --policy nobody", {"nobody", "pagoda, none"});
+  expect_refused("run " + file + " --policy mom,esx --json x.json", {"--json", "one policy"});
+}
+
 TEST_F(Cli, VersionIsOneLine) {
   const Ran ran = run("--version");
   EXPECT_EQ(ran.status, 0);

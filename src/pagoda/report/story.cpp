@@ -307,6 +307,8 @@ std::string tell_guests(const sim::RunResult& run) {
     more.push_back(
         fmt::format("none of {} that guests paged out had been paged out by the host", counted(written, "page")));
   }
+  if (const PageCount saved = run.samples.empty() ? PageCount(0) : run.samples.back().shared_saved; !saved.is_zero())
+    more.push_back(fmt::format("equal pages that they share saved {} at the end", bytes_text(saved)));
   if (run.baseline) more.push_back(against(*run.baseline, twice));
   return sentence(
       fmt::format("{} virtual {} promised {}, {}", number_word(run.vms.size()),

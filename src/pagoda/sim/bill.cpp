@@ -56,7 +56,7 @@ void Bill::add_round(std::span<const BillEntry> entries) {
     sums.held += entry.measure.granted;
     sums.fair += fair[i];
     sums.active += entry.measure.active.value_or(entry.measure.granted);
-    sums.passed += entry.passed;
+    sums.busy += entry.busy;
     sums.waited += entry.waited;
     above += policy::excess(entry.measure.granted, fair[i]);
     placed_ += entry.measure.granted;
@@ -84,8 +84,8 @@ double Bill::fairness() const {
   double squares = 0;
   double count = 0;
   for (const Sums& sums : sums_) {
-    if (sums.passed.is_zero()) continue;
-    const double went_on = 1 - std::min(1.0, part(sums.waited, sums.passed));
+    if ((sums.busy + sums.waited).is_zero()) continue;
+    const double went_on = part(sums.busy, sums.busy + sums.waited);
     sum += went_on;
     squares += went_on * went_on;
     ++count;

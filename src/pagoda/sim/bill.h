@@ -21,8 +21,8 @@ namespace pagoda::sim {
 struct BillEntry {
   std::size_t machine = 0;  // Its number.
   policy::VmMeasure measure;
-  Duration passed;  // Since the last round that it was in.
-  Duration waited;  // Its programs together, in that time.
+  Duration busy;    // Its processors together, since the last round that it was in.
+  Duration waited;  // Its programs together, likewise.
 };
 
 class Bill {
@@ -39,7 +39,7 @@ class Bill {
     PageCount held;
     PageCount fair;
     PageCount active;
-    Duration passed;
+    Duration busy;
     Duration waited;
     Duration caused;
   };

@@ -7,10 +7,10 @@
 namespace pagoda::sim {
 namespace {
 
-// A machine of 1,000 pages of which the host has something, whose programs waited so long of a second.
+// A machine of 1,000 pages of which the host has something, which computed for a second and whose programs waited so long.
 BillEntry entry(std::size_t machine, std::uint64_t held, Duration waited = {}, std::uint64_t shares = 1000,
                 bool was_taken_from = true) {
-  BillEntry entry{.machine = machine, .measure = {}, .passed = 1_s, .waited = waited};
+  BillEntry entry{.machine = machine, .measure = {}, .busy = 1_s, .waited = waited};
   entry.measure.maximum = 1000_pages;
   entry.measure.shares = shares;
   entry.measure.granted = PageCount(held);
@@ -86,13 +86,13 @@ TEST(Bill, AveragesAreOverTheRoundsThatAMachineWasIn) {
   EXPECT_EQ(result.accounts[1].held, 300_pages);
 }
 
-TEST(Bill, JainsIndexIsOneForEqualsAndOneOfNWhereOneAloneGoesOn) {
+TEST(Bill, JainsIndexIsOfWhatMachinesDidOfWhatTheyCouldHaveDone) {
   Bill equal(2);
   equal.add_round(std::vector{entry(0, 100, 500_ms), entry(1, 100, 500_ms)});
   EXPECT_DOUBLE_EQ(closed(equal).fairness, 1);
-  Bill one(4);
-  one.add_round(std::vector{entry(0, 100), entry(1, 100, 1_s), entry(2, 100, 2_s), entry(3, 100, 1_s)});
-  EXPECT_DOUBLE_EQ(closed(one).fairness, 0.25);
+  Bill unequal(2);
+  unequal.add_round(std::vector{entry(0, 100), entry(1, 100, 3_s)});  // 1 and 1/4.
+  EXPECT_DOUBLE_EQ(closed(unequal).fairness, 1.25 * 1.25 / (2 * (1 + 1.0 / 16)));
 }
 
 TEST(Bill, ManyMachinesHaveSumsAndNoPairs) {

@@ -91,9 +91,10 @@ BillEntry MachineWatch::look(machine::Processor& cpu) {
   const Duration passed = now - std::exchange(last_, now);
   const Duration waited = growth(waited_, guest_.waited_for_memory(now));
   vm.stall = share(waited, passed * partition.processor_count());
-  vm.busy = share(growth(busy_, guest_.busy()), passed * partition.processor_count());
+  const Duration busy = growth(busy_, guest_.busy());
+  vm.busy = share(busy, passed * partition.processor_count());
   vm.swapped_in = PageCount(growth(page_ins_, partition.counts().page_ins));
-  return {.machine = number_, .measure = std::move(vm), .passed = passed, .waited = waited};
+  return {.machine = number_, .measure = std::move(vm), .busy = busy, .waited = waited};
 }
 
 }  // namespace pagoda::sim

@@ -53,7 +53,7 @@ struct PolicyResult {
   std::uint64_t decisions = 0;                   // That moved something or held a machine, told or not.
   std::vector<PolicyAccount> accounts;           // As in RunResult::vms.
   std::vector<PolicyCharge> charges;             // The largest first.
-  double fairness = 1;          // Jain's index over the shares of their time that machines did not wait.
+  double fairness = 1;          // Jain's index over the parts of their busy and waiting time that machines were busy.
   double distance_to_fair = 0;  // Part of what machines held that was with another one than shares say, on average.
 };
 

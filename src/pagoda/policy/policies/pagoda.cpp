@@ -225,6 +225,7 @@ class Pagoda final : public Policy {
     const PageCount by_balloon = can_balloon(vm, machine) ? inflate(vm, machine, decision) : PageCount(0);
     page_out(vm, machine, excess(over, std::max(by_balloon, machine.balloon.moved())), decision);
     if (decision.target < decision.previous || !decision.page_out.is_zero()) machine.gave_at = host_.now;
+    if (!decision.page_out.is_zero()) reason.why = Why::kPrice;  // Whatever the balloon waits for.
     if (!vm.balloon)
       reason.why = Why::kNoBalloon;
     else if (machine.balloon.is_dead())

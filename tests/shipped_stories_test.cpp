@@ -1,0 +1,109 @@
+// The scenarios that ship tell the stories that their descriptions promise.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <string>
+#include <string_view>
+
+#include "pagoda/sim/baseline.h"
+#include "pagoda/sim/simulation.h"
+
+namespace pagoda::sim {
+namespace {
+
+Scenario shipped(std::string_view name) {
+  auto scenario = load_scenario(std::string(PAGODA_SOURCE_DIR) + "/scenarios/" + std::string(name));
+  EXPECT_TRUE(scenario) << scenario.error().message;
+  return scenario ? std::move(*scenario) : Scenario{};
+}
+
+RunResult run_of(const Scenario& scenario) {
+  auto run = run_scenario(scenario, {});
+  EXPECT_TRUE(run) << run.error().message;
+  return run ? std::move(*run) : RunResult{};
+}
+
+Duration made_others_wait(const RunResult& run) {
+  Duration sum;
+  for (const PolicyAccount& account : run.policy->accounts) sum += account.made_others_wait;
+  return sum;
+}
+
+const PolicyAccount& account_of(const RunResult& run, std::string_view vm) {
+  const auto at = std::ranges::find(run.vms, vm, &VmResult::name);
+  return run.policy->accounts.at(static_cast<std::size_t>(at - run.vms.begin()));
+}
+
+// Pages that all machines read back while the host was short of memory, by a loop that listens to demand, and by shares.
+TEST(ShippedStories, ANoisyNeighbourPaysForItselfUnderSharesAndOthersPayUnderDemand) {
+  Scenario scenario = shipped("noisy-neighbour.toml");
+  const auto under = [&](std::string_view policy) {
+    scenario.policy->name = policy;
+    scenario.policy->options = {};
+    return run_of(scenario);
+  };
+  const RunResult demand = under("mom");
+  const RunResult shares = under("esx");
+  const RunResult ours = under("pagoda");
+  EXPECT_GT(made_others_wait(demand), 100_ms);
+  EXPECT_LT(made_others_wait(shares), made_others_wait(demand) / 10);
+  EXPECT_LT(made_others_wait(ours), made_others_wait(demand) / 3);
+  EXPECT_GT(account_of(ours, "loud").waited, account_of(demand, "loud").waited);
+  for (const RunResult* const run : {&demand, &shares, &ours})
+    for (const VmResult& vm : run->vms) EXPECT_FALSE(vm.lost) << vm.name;
+}
+
+TEST(ShippedStories, AnIdleTaxMovesWhatIsIdle) {
+  Scenario scenario = shipped("idle-tax.toml");
+  const auto held = [&](double tax) {
+    scenario.policy->options.idle_tax = tax;
+    const RunResult run = run_of(scenario);
+    return std::pair(run.vms.at(0).end.memory.active, run.vms.at(1).end.memory.active);
+  };
+  const auto [idle_untaxed, busy_untaxed] = held(0);
+  const auto [idle, busy] = held(0.75);
+  EXPECT_LT(idle, idle_untaxed);
+  EXPECT_GT(busy, busy_untaxed);
+  EXPECT_GT(busy, idle * 3 / 2);
+}
+
+TEST(ShippedStories, ABootStormEndsWithAllMachinesBooted) {
+  const RunResult run = run_of(shipped("boot-storm.toml"));
+  EXPECT_EQ(run.vms.size(), 20U);
+  for (const ProcessResult& process : run.processes) EXPECT_NE(process.finished, kNever) << process.vm;
+  EXPECT_LT(run.policy->in_state[static_cast<std::size_t>(policy::FreeState::kHigh)], run.end - Time{});
+}
+
+TEST(ShippedStories, PagingTakesOverWhereABalloonDies) {
+  const RunResult run = run_of(shipped("balloon-dies.toml"));
+  const PolicyAccount& dead = account_of(run, "dead");
+  EXPECT_GT(dead.taken_by_paging, pages_of(4_MiB));
+  const auto first = std::ranges::find_if(run.policy->told, [](const PolicyRound& round) {
+    return std::ranges::any_of(round.decisions, [](const policy::Decision& decision) {
+      return decision.machine == policy::MachineId(0) && !decision.page_out.is_zero();
+    });
+  });
+  ASSERT_NE(first, run.policy->told.end());
+  EXPECT_GE(first->time, Time{} + 50_s);
+}
+
+TEST(ShippedStories, ClonesShareWithinADomainAndNotWithout) {
+  Scenario scenario = shipped("clones.toml");
+  const auto saved = [&] {
+    const RunResult run = run_of(scenario);
+    return std::ranges::max(run.samples, {}, &Sample::shared_saved).shared_saved;
+  };
+  const PageCount together = saved();
+  for (VmConfig& vm : scenario.vms) vm.domain.reset();
+  EXPECT_GT(together, saved() * 2);
+}
+
+TEST(ShippedStories, ABalloonCuresDoublePaging) {
+  const RunResult uncured = run_of(shipped("double-paging.toml"));
+  const RunResult cured = run_of(shipped("double-paging-balloon.toml"));
+  EXPECT_LT(baseline_of(cured).double_paged, baseline_of(uncured).double_paged / 5);
+  EXPECT_LT(cured.end - Time{}, (uncured.end - Time{}) / 10 * 7);
+}
+
+}  // namespace
+}  // namespace pagoda::sim
