@@ -70,6 +70,8 @@ std::string policy_comparison_text(std::span<const sim::RunResult> runs) {
           [](const auto& run) { return bytes_text(sum_of(run, &sim::PolicyAccount::asked_by_balloon)); });
   add_row(rows, "taken by paging", runs,
           [](const auto& run) { return bytes_text(sum_of(run, &sim::PolicyAccount::taken_by_paging)); });
+  add_row(rows, "held, not owed", runs,
+          [](const auto& run) { return fmt::format("{:.1f}%", 100 * run.policy->distance_to_fair); });
   add_row(rows, "machines lost", runs, [](const auto& run) {
     return grouped(static_cast<std::uint64_t>(
         std::ranges::count_if(run.vms, [](const sim::VmResult& vm) { return vm.lost.has_value(); })));
