@@ -23,6 +23,7 @@ HostPolicy::HostPolicy(const PolicyConfig& config, std::uint64_t seed, mm::Memor
                        const std::vector<std::unique_ptr<Guest>>& guests)
     : seed_(seed),
       sampling_(config.sampling),
+      states_(config.options.states.value_or(policy::StatesPreset::kEsx2002)),
       host_(host),
       guests_(guests),
       policy_(policy::find_policy(config.name)->make(config.options)),
@@ -45,12 +46,14 @@ void HostPolicy::run(machine::Processor& cpu) {
         guest.watch({.number = number, .seed = Random::mix(seed_ + number), .sampling = sampling_}).look(cpu));
     measures_.push_back(entries_.back().measure);
   }
-  policy_->decide({.host = measure_host(now), .machines = measures_}, decisions_);
+  const policy::HostMeasure host = measure_host(now);
+  policy_->decide({.host = host, .machines = measures_}, decisions_);
   result_.in_state[static_cast<std::size_t>(state_)] += now - last_;
+  const policy::FreeState state = policy::next_state(state_, host.free, policy::thresholds(states_, host.total));
   for (std::size_t i = 0; i < entries_.size(); ++i) obey(cpu, entries_[i].machine, decisions_.machines[i]);
   bill_.add_round(entries_);
-  log(now);
-  state_ = decisions_.state;
+  log(now, state);
+  state_ = state;
   last_ = now;
 }
 
@@ -90,14 +93,14 @@ void HostPolicy::obey(machine::Processor& cpu, std::size_t number, const policy:
   }
 }
 
-void HostPolicy::log(Time now) {
+void HostPolicy::log(Time now, policy::FreeState state) {
   ++result_.rounds;
-  PolicyRound round{.time = now, .state = decisions_.state, .decisions = {}};
+  PolicyRound round{.time = now, .state = state, .decisions = {}};
   for (const policy::Decision& decision : decisions_.machines) {
     if (!acts(decision)) continue;
     if (result_.decisions++ < kMostTold) round.decisions.push_back(decision);
   }
-  if (decisions_.state != state_ || !round.decisions.empty()) result_.told.push_back(std::move(round));
+  if (state != state_ || !round.decisions.empty()) result_.told.push_back(std::move(round));
 }
 
 PolicyResult HostPolicy::result(Time now) const {

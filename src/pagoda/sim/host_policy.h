@@ -39,18 +39,19 @@ class HostPolicy final : public mm::SystemThread {
  private:
   [[nodiscard]] policy::HostMeasure measure_host(Time now) const;
   void obey(machine::Processor& cpu, std::size_t number, const policy::Decision& decision);
-  void log(Time now);
+  void log(Time now, policy::FreeState state);
 
   const std::uint64_t seed_;
   const Duration sampling_;
+  const policy::StatesPreset states_;
   mm::MemoryManager& host_;
   const std::vector<std::unique_ptr<Guest>>& guests_;
   const std::unique_ptr<policy::Policy> policy_;
   Bill bill_;
   Time next_;
   Time last_;
-  policy::FreeState state_ = policy::FreeState::kHigh;
-  std::vector<BillEntry> entries_;  // Of this round, and so below.
+  policy::FreeState state_ = policy::FreeState::kHigh;  // Told of every host, also where its policy knows no states.
+  std::vector<BillEntry> entries_;                      // Of this round, and so below.
   std::vector<policy::VmMeasure> measures_;
   policy::Decisions decisions_;
   PolicyResult result_;
