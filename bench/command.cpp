@@ -167,6 +167,10 @@ void define_command(CLI::App& app, int& exit_code) {
   app.add_option("--json", line->json, "Write the figures as a JSON array")->type_name("FILE");
   app.add_option("--traces", line->options.traces, "Where the recorded traces are (default: data/traces)")
       ->type_name("DIR");
+  app.add_option("--seeds", line->options.seeds, "How many seeds `policies` runs, from 101 on")
+      ->type_name("N")
+      ->check(CLI::Range(1U, 1000U))
+      ->capture_default_str();
   app.add_flag("--list", line->list, "Say what there is to measure");
   app.add_flag("--check", line->check, "Exit status 1 when a figure is below its floor");
   app.callback([line, &exit_code] { exit_code = run(*line); });

@@ -47,6 +47,7 @@ class BenchOutput {
 
 struct BenchOptions {
   std::string traces;  // Directory; empty: data/traces beside or above the program or the working directory.
+  unsigned seeds = 4;  // Of the bake-off; 40 are what its differences are judged on.
 };
 
 struct Benchmark {

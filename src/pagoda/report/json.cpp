@@ -137,7 +137,7 @@ Json to_json(const std::optional<sim::VmBalloon>& balloon) {
   return Json{
       {"driver", balloon->driver},
       {"target_pages", balloon->target.value()},
-      {"actual_pages", balloon->actual ? Json(balloon->actual->value()) : Json(nullptr)},
+      {"actual_pages", or_null(balloon->actual)},
       {"out_of_puff", balloon->out_of_puff},
       {"deflated_on_oom_pages", balloon->deflated_on_oom},
   };
@@ -166,6 +166,7 @@ Json to_json(const sim::VmResult& vm) {
       {"memory", with_figures(Json::object(), vm.end.memory, sim::kGuestMemoryFields)},
       {"guest_frames", with_figures(Json::object(), vm.end.frames, sim::kGuestFramesFields)},
       {"shared_pages", vm.end.shared.value()},
+      {"active_pages", or_null(vm.end.active)},
       {"tables_pages", vm.end.tables.value()},
       {"exits", to_json(vm.end.counters)},
       {"counters", to_json(vm.counters)},
@@ -258,10 +259,13 @@ Json vm_columns(const std::vector<sim::Sample>& samples, std::size_t vm) {
   const auto columns = [&](const auto& fields, auto member) {
     return with_columns(Json::object(), samples, fields, [&](const auto& sample) { return of(sample).*member; });
   };
+  Json active = Json::array();
+  for (const sim::Sample& sample : samples) active.push_back(or_null(of(sample).active));
   return Json{
       {"memory", columns(sim::kGuestMemoryFields, &sim::VmSample::memory)},
       {"guest_frames", columns(sim::kGuestFramesFields, &sim::VmSample::frames)},
       {"shared_pages", column(samples, [&](const auto& sample) { return of(sample).shared.value(); })},
+      {"active_pages", std::move(active)},
       {"tables_pages", column(samples, [&](const auto& sample) { return of(sample).tables.value(); })},
       {"exits", columns(hv::kPartitionCountFields, &sim::VmSample::counters)},
       {"hard_faults", column(samples, [&](const auto& sample) { return of(sample).hard_faults; })},
@@ -315,6 +319,8 @@ void print(const Json& json, std::size_t depth, std::string& out) {
 }
 
 }  // namespace
+
+Json or_null(const std::optional<PageCount>& pages) { return pages ? Json(pages->value()) : Json(nullptr); }
 
 Json to_json(const sim::RunResult& run) {
   return Json{

@@ -18,6 +18,7 @@ inline constexpr const char* kJsonSchema = "pagoda-run";
 inline constexpr int kJsonVersion = 4;
 
 Json to_json(const sim::RunResult& run);
+Json or_null(const std::optional<PageCount>& pages);
 // Indented; an array of scalars stands on one line, so that two runs can be compared with `diff`. Text that is not
 // UTF-8 gets U+FFFD.
 std::string json_text(const Json& json);

@@ -1,5 +1,6 @@
 #include "pagoda/report/policy_json.h"
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -9,11 +10,7 @@ namespace {
 
 const std::string& name_of(const sim::RunResult& run, std::size_t machine) { return run.vms[machine].name; }
 
-template <class T>
-Json or_null(const std::optional<T>& value) {
-  return value ? Json(*value) : Json(nullptr);
-}
-Json or_null(const std::optional<PageCount>& pages) { return pages ? Json(pages->value()) : Json(nullptr); }
+Json or_null(const std::optional<double>& value) { return value ? Json(*value) : Json(nullptr); }
 
 Json decision_to_json(const sim::RunResult& run, const sim::PolicyRound& round, const policy::Decision& decision) {
   const std::string& machine = name_of(run, static_cast<std::size_t>(decision.machine));

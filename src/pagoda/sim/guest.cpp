@@ -258,6 +258,7 @@ VmSample Guest::sample(Time now) {
   return {.memory = guest_memory(*partition_),
           .frames = guest_frames(system_->manager()),
           .shared = partition_->vmmem().statistics().shared,
+          .active = watch_ != nullptr ? watch_->active() : std::nullopt,
           .tables = partition_->table_frames().owned(),
           .counters = partition_->counts(),
           .hard_faults = mm::hard_faults(guest.faults),

@@ -6,6 +6,7 @@
 #include "pagoda/base/random.h"
 #include "pagoda/mm/ws/replacement.h"
 #include "pagoda/policy/pages.h"
+#include "pagoda/sim/policy_scale.h"
 
 namespace pagoda::sim {
 
@@ -22,6 +23,7 @@ bool acts(const policy::Decision& decision) {
 HostPolicy::HostPolicy(const PolicyConfig& config, std::uint64_t seed, mm::MemoryManager& host,
                        const std::vector<std::unique_ptr<Guest>>& guests)
     : seed_(seed),
+      scale_(config.scale),
       sampling_(config.sampling),
       states_(config.options.states.value_or(policy::StatesPreset::kEsx2002)),
       host_(host),
@@ -44,10 +46,11 @@ void HostPolicy::run(machine::Processor& cpu) {
     if (!guest.is_running() || guest.is_lost()) continue;
     entries_.push_back(
         guest.watch({.number = number, .seed = Random::mix(seed_ + number), .sampling = sampling_}).look(cpu));
-    measures_.push_back(entries_.back().measure);
+    measures_.push_back(enlarged(entries_.back().measure, scale_));
   }
   const policy::HostMeasure host = measure_host(now);
-  policy_->decide({.host = host, .machines = measures_}, decisions_);
+  policy_->decide({.host = enlarged(host, scale_), .machines = measures_}, decisions_);
+  for (policy::Decision& decision : decisions_.machines) decision = reduced(decision, scale_);
   result_.in_state[static_cast<std::size_t>(state_)] += now - last_;
   const policy::FreeState state = policy::next_state(state_, host.free, policy::thresholds(states_, host.total));
   for (std::size_t i = 0; i < entries_.size(); ++i) obey(cpu, entries_[i].machine, decisions_.machines[i]);
@@ -68,7 +71,7 @@ policy::HostMeasure HostPolicy::measure_host(Time now) const {
   host.swap_total = slots;
   host.swap_free = policy::excess(slots, used);
   PageCount granted;
-  for (const policy::VmMeasure& machine : measures_) granted += machine.granted;
+  for (const BillEntry& entry : entries_) granted += entry.measure.granted;
   host.used_by_machines = granted;
   return host;
 }

@@ -42,6 +42,7 @@ class HostPolicy final : public mm::SystemThread {
   void log(Time now, policy::FreeState state);
 
   const std::uint64_t seed_;
+  const std::uint64_t scale_;
   const Duration sampling_;
   const policy::StatesPreset states_;
   mm::MemoryManager& host_;

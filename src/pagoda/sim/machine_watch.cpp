@@ -74,6 +74,13 @@ std::optional<policy::BalloonMeasure> MachineWatch::balloon(Time now) {
   return policy::BalloonMeasure{.target = device->target(), .actual = *actual, .moved_at = moved_at_};
 }
 
+std::optional<PageCount> MachineWatch::active() const {
+  const auto share = activity_.estimate();
+  if (!share) return std::nullopt;
+  const auto memory = static_cast<double>(guest_.partition().config().memory.value());
+  return PageCount(static_cast<std::uint64_t>(*share * memory));
+}
+
 BillEntry MachineWatch::look(machine::Processor& cpu) {
   if (sampler_) sample(cpu);
   const Time now = cpu.now();
@@ -83,9 +90,8 @@ BillEntry MachineWatch::look(machine::Processor& cpu) {
                        .minimum = guest_.allocation().minimum,
                        .shares = guest_.allocation().shares,
                        .granted = partition.vmmem().statistics().working_set,
+                       .active = active(),
                        .balloon = balloon(now)};
-  if (const auto active = activity_.estimate())
-    vm.active = PageCount(static_cast<std::uint64_t>(*active * static_cast<double>(vm.maximum.value())));
   if (const hv::BalloonDevice* const device = partition.machine().balloon(); device != nullptr)
     vm.guest = statistics_of(guest_, *device, now);
   const Duration passed = now - std::exchange(last_, now);

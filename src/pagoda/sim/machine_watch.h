@@ -29,6 +29,8 @@ class MachineWatch {
 
   // Ends a round at that time, on that processor of the host.
   BillEntry look(machine::Processor& cpu);
+  // How much of the machine's memory is active, as far as is known.
+  [[nodiscard]] std::optional<PageCount> active() const;
 
  private:
   void sample(machine::Processor& cpu);

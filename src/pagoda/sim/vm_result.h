@@ -48,11 +48,12 @@ inline constexpr auto kGuestFramesFields = PAGODA_FIGURE_FIELDS(GuestFrames, PAG
 struct VmSample {
   GuestMemory memory;
   GuestFrames frames;
-  PageCount shared;               // Pages in vmmem's working set that others have too, by their contents.
-  PageCount tables;               // Frames of the host for its second-level or shadow tables.
-  hv::PartitionCounts counters;   // Since the start.
-  std::uint64_t hard_faults = 0;  // In the guest, since the start.
-  std::uint64_t pages_read = 0;   // From the guest's paging files, since the start.
+  PageCount shared;                 // Pages in vmmem's working set that others have too, by their contents.
+  std::optional<PageCount> active;  // As the host's policy estimates it.
+  PageCount tables;                 // Frames of the host for its second-level or shadow tables.
+  hv::PartitionCounts counters;     // Since the start.
+  std::uint64_t hard_faults = 0;    // In the guest, since the start.
+  std::uint64_t pages_read = 0;     // From the guest's paging files, since the start.
   std::uint64_t pages_written = 0;
   Duration busy;  // As VmResult's, since the start.
   Duration waited;

@@ -15,6 +15,7 @@ namespace {
 constexpr Duration kPeriodLeast = 1_ms;
 constexpr double kTaxMost = 0.99;
 constexpr double kStallLeast = 1e-6;
+constexpr std::uint64_t kScaleMost = 65'536;
 using policy::PolicyOption;
 
 // What the table sets that its policy does not take.
@@ -37,6 +38,7 @@ void read_policy(TomlTable& t, Scenario& scenario) {
   if (t.has("states")) options.states = t.choice("states", kStatesNames, policy::StatesPreset::kEsx2002);
   if (t.has("idle_tax")) options.idle_tax = t.real("idle_tax", 0, 0, kTaxMost);
   if (t.has("acceptable_stall")) options.acceptable_stall = t.real("acceptable_stall", 1, kStallLeast, 1);
+  config.scale = t.number("scale", config.scale, 1, kScaleMost);
   config.sampling = t.duration("sampling", config.sampling, kPeriodLeast);
   const policy::PolicyEntry* const entry = policy::find_policy(config.name);
   if (entry == nullptr) {

@@ -41,13 +41,15 @@ TEST(ScenarioPolicy, TheDefaultIsPagodaWithItsOwnKnobs) {
 }
 
 TEST(ScenarioPolicy, ReadsEveryKey) {
-  const Scenario scenario = good(under(
-      "{ name = 'pagoda', period = '2s', states = 'esx6', idle_tax = 0.5, sampling = '7s', acceptable_stall = 0.25 }"));
+  const Scenario scenario =
+      good(under("{ name = 'pagoda', period = '2s', states = 'esx6', idle_tax = 0.5, sampling = '7s', scale = 256, "
+                 "acceptable_stall = 0.25 }"));
   const policy::PolicyOptions& options = scenario.policy->options;
   EXPECT_EQ(options.period, 2_s);
   EXPECT_EQ(options.states, policy::StatesPreset::kEsx6);
   EXPECT_EQ(options.idle_tax, 0.5);
   EXPECT_EQ(scenario.policy->sampling, 7_s);
+  EXPECT_EQ(scenario.policy->scale, 256U);
   EXPECT_EQ(options.acceptable_stall, 0.25);
   EXPECT_EQ(good(under("{ states = 'esx2002' }")).policy->options.states, policy::StatesPreset::kEsx2002);
 }

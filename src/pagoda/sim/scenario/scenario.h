@@ -26,6 +26,7 @@ struct SharingConfig {
 struct PolicyConfig {
   std::string name = "pagoda";
   policy::PolicyOptions options;
+  std::uint64_t scale = 1;                             // It sees each page as so many.
   Duration sampling = policy::kOsdi02Activity.period;  // Of a machine's activity, in its own time.
 };
 
