@@ -7,7 +7,7 @@ namespace pagoda::hv {
 using machine::FrameRange;
 using machine::HeatHint;
 
-VirtualMachine::VirtualMachine(const PartitionConfig& config, SecondLevel& second_level, ShadowMmu* shadow,
+VirtualMachine::VirtualMachine(const PartitionConfig& config, SecondLevel& second_level, const GuestTables& tables,
                                PartitionCounts& counts)
     : config_(config),
       second_level_(second_level),
@@ -16,7 +16,7 @@ VirtualMachine::VirtualMachine(const PartitionConfig& config, SecondLevel& secon
   GuestMemory& memory = second_level.memory();
   for (unsigned number = 0; number < config.processors; ++number) {
     virtual_processors_.push_back(
-        std::make_unique<VirtualProcessor>(*this, number, second_level, shadow, config, counts));
+        std::make_unique<VirtualProcessor>(*this, number, second_level, tables, config, counts));
     processors_.add(virtual_processors_.back()->guest());
   }
   for (const machine::DiskModel& model : config.disks) {

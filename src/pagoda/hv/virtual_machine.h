@@ -24,8 +24,9 @@ namespace pagoda::hv {
 
 class VirtualMachine final : public machine::Machine, private machine::Hypercalls {
  public:
-  // Makes the virtual processors and disks. `shadow`: null under nested paging. All that is named outlives this.
-  VirtualMachine(const PartitionConfig& config, SecondLevel& second_level, ShadowMmu* shadow, PartitionCounts& counts);
+  // Makes the virtual processors and disks. All that is named outlives this.
+  VirtualMachine(const PartitionConfig& config, SecondLevel& second_level, const GuestTables& tables,
+                 PartitionCounts& counts);
   ~VirtualMachine() override;
 
   [[nodiscard]] const machine::PagingMode& paging() const override;

@@ -253,17 +253,17 @@ TEST(ReportJson, EveryFieldOfAPolicyGoesToItsOwnKey) {
 }
 
 TEST(ReportJson, EveryFieldOfAVirtualMachineGoesToItsOwnKey) {
-  sim::VmSample sample{
-      .memory = {1_pages, 2_pages, 3_pages, 4_pages, 5_pages, 7_pages, 6_pages},
-      .frames = {11_pages, 12_pages, 13_pages, 16_pages, 14_pages},
-      .shared = 17_pages,
-      .tables = 15_pages,
-      .counters = {21, 36, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 101, 102, 103, 104, 105, 106, 35},
-      .hard_faults = 41,
-      .pages_read = 42,
-      .pages_written = 43,
-      .busy = Duration(44),
-      .waited = Duration(45)};
+  sim::VmSample sample{.memory = {1_pages, 2_pages, 3_pages, 4_pages, 5_pages, 7_pages, 6_pages},
+                       .frames = {11_pages, 12_pages, 13_pages, 16_pages, 14_pages},
+                       .shared = 17_pages,
+                       .tables = 15_pages,
+                       .counters = {21,  36, 22, 23, 24, 25,  26,  27,  28,  29,  30,  107, 108,
+                                    109, 31, 32, 33, 34, 101, 102, 103, 104, 105, 106, 35},
+                       .hard_faults = 41,
+                       .pages_read = 42,
+                       .pages_written = 43,
+                       .busy = Duration(44),
+                       .waited = Duration(45)};
   sim::RunResult run;
   run.vms = {
       {.name = "v",
@@ -317,7 +317,7 @@ TEST(ReportJson, EveryFieldOfAVirtualMachineGoesToItsOwnKey) {
     "shared_pages": 17, "tables_pages": 15,
     "exits": {"exits": 21, "dispatches": 36, "violations": 22, "write_violations": 23, "page_ins": 24, "invalidations": 25,
       "hidden_faults": 26, "true_faults": 27, "table_writes": 28, "page_invalidations": 29, "root_loads": 30,
-      "hypercalls": 31, "cold_pages": 32, "hot_pages": 33, "discarded_pages": 34, "inflated_pages": 101,
+      "table_batches": 107, "table_updates": 108, "table_refusals": 109, "hypercalls": 31, "cold_pages": 32, "hot_pages": 33, "discarded_pages": 34, "inflated_pages": 101,
       "deflated_pages": 102, "popped_pages": 103, "reported_pages": 104, "sampled_pages": 105, "sampled_used": 106,
       "double_paged": 35,
       "double_paging_transfers": 70},
@@ -331,7 +331,7 @@ TEST(ReportJson, EveryFieldOfAVirtualMachineGoesToItsOwnKey) {
     "shared_pages": [17], "tables_pages": [15],
     "exits": {"exits": [21], "dispatches": [36], "violations": [22], "write_violations": [23], "page_ins": [24], "invalidations": [25],
       "hidden_faults": [26], "true_faults": [27], "table_writes": [28], "page_invalidations": [29],
-      "root_loads": [30], "hypercalls": [31], "cold_pages": [32], "hot_pages": [33], "discarded_pages": [34],
+      "root_loads": [30], "table_batches": [107], "table_updates": [108], "table_refusals": [109], "hypercalls": [31], "cold_pages": [32], "hot_pages": [33], "discarded_pages": [34],
       "inflated_pages": [101], "deflated_pages": [102], "popped_pages": [103], "reported_pages": [104],
       "sampled_pages": [105], "sampled_used": [106], "double_paged": [35]},
     "hard_faults": [41], "page_file_pages_read": [42], "page_file_pages_written": [43],

@@ -113,7 +113,7 @@ struct PageFileResult {
 struct VmResult {
   std::string name;
   std::string paging;   // As RunResult::paging.
-  std::string mmu;      // "nested", "shadow".
+  std::string mmu;      // "nested", "shadow", "paravirtual".
   std::string backing;  // "va", "pinned".
   std::string guest;    // "windows", "plain".
   unsigned processors = 0;
