@@ -33,6 +33,9 @@ namespace pagoda::hv {
   X(deflated_pages, "Deflated", "pages that the driver took back from the balloon")                               \
   X(popped_pages, "Popped", "pages that the guest touched while they were in the balloon")                        \
   X(reported_pages, "Reported free", "pages that the driver said are free, and the host took")                    \
+  X(bounced_pages, "Copied for disks", "pages that a disk did not reach where the host had them")                 \
+  X(lowered_pages, "Moved below", "of these, pages that were moved to where the disk reaches")                    \
+  X(raised_pages, "Moved above", "cold pages that made room for them")                                            \
   X(sampled_pages, "Watched", "pages that were taken out of all caches to see whether they are in use")           \
   X(sampled_used, "Seen in use", "watched pages that were used within their period")                              \
   X(double_paged, "Paged twice", "pages that the guest wrote to a disk while the host had them in a page file")

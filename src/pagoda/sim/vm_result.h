@@ -98,6 +98,7 @@ struct DiskResult {
   ByteCount bytes_written;
   std::uint64_t errors = 0;
   Duration busy;
+  std::uint64_t bounced = 0;  // Pages of the host that it did not reach. A guest's disk: see PartitionCounts.
 };
 
 struct PageFileResult {
