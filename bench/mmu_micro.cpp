@@ -44,7 +44,7 @@ class World {
       hv::PartitionConfig config;
       config.memory = kGuestFrames;
       config.tlb = machine::TlbGeometry::kRealistic;
-      config.mmu = is_shadow(mode) ? hv::MmuKind::kShadow : hv::MmuKind::kNested;
+      config.mmu = kind_of(mode);
       config.unsync = mode != MmuMode::kShadowSynchronous;
       config.backing = mode == MmuMode::kNestedLarge ? hv::Backing::kPinned : hv::Backing::kVirtual;
       partition_ = must(hv::Partition::create(*host_, machine_->processor(), config), "partition");
@@ -108,7 +108,11 @@ class World {
     std::uint64_t references = 0;
   };
 
-  static bool is_shadow(MmuMode mode) { return mode == MmuMode::kShadow || mode == MmuMode::kShadowSynchronous; }
+  static hv::MmuKind kind_of(MmuMode mode) {
+    if (mode == MmuMode::kParavirtual) return hv::MmuKind::kParavirtual;
+    const bool shadow = mode == MmuMode::kShadow || mode == MmuMode::kShadowSynchronous;
+    return shadow ? hv::MmuKind::kShadow : hv::MmuKind::kNested;
+  }
   static mm::WorkingSet::Limits limits() { return HostConfig::quiet(kGuestFrames).limits; }
   static std::unique_ptr<mm::MemoryManager> manager_of(machine::Machine& machine, unsigned depth) {
     return must(mm::MemoryManager::create(
@@ -247,8 +251,8 @@ MicroResult tlb_thrash(World& world) {
 }  // namespace
 
 std::string_view name_of(MmuMode mode) {
-  constexpr std::array<std::string_view, kMmuModes> kNames{"native", "shadow", "shadow_synchronous", "nested",
-                                                           "nested_2mb"};
+  constexpr std::array<std::string_view, kMmuModes> kNames{"native",      "shadow", "shadow_synchronous",
+                                                           "paravirtual", "nested", "nested_2mb"};
   return kNames.at(static_cast<std::size_t>(mode));
 }
 

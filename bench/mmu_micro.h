@@ -19,10 +19,11 @@ enum class MmuMode : std::uint8_t {
   kNative,
   kShadow,             // Leaf tables may go out of sync.
   kShadowSynchronous,  // They may not: every write to a table is an exit.
+  kParavirtual,        // The guest tells its changes of tables.
   kNested,
   kNestedLarge,  // Pages of 2 MB on both levels, where the program has any choice.
 };
-inline constexpr std::size_t kMmuModes = 5;
+inline constexpr std::size_t kMmuModes = 6;
 std::string_view name_of(MmuMode mode);
 
 enum class MicroProgram : std::uint8_t {
@@ -35,6 +36,12 @@ enum class MicroProgram : std::uint8_t {
   kTlbThrash,   // One load from each page of memory that is far larger than the TLB.
 };
 inline constexpr std::size_t kMicroPrograms = 7;
+
+// What hardware with nested tables gained over shadow paging, at most, and the entries that one of its walks reads at
+// most. VMware's EPT 2009; reference/virtualization.md 2.2 and 2.3.
+inline constexpr double kEptGainMicro = 6.00;         // On microbenchmarks,
+inline constexpr double kEptGainApplications = 0.48;  // and on applications.
+inline constexpr double kNestedWalkMost = 24;
 
 // What was published for the program, cycles of one operation; Adams & Agesen 2006.
 struct Published {

@@ -79,7 +79,8 @@ const BenchRegistration kRegistration({
      .what = "costs at 16 times the size of what they should not depend on, against the small size",
      .run = growth},
     {.name = "mmu",
-     .what = "microbenchmarks of the MMU, bare and under shadow and nested paging; modelled cycles, exits, loads",
+     .what = "microbenchmarks of the MMU, bare and under shadow, paravirtual and nested paging; modelled cycles, "
+             "exits, loads",
      .by_default = Benchmark::Default::kNo,
      .run = mmu},
     {.name = "replacement",

@@ -112,7 +112,9 @@ Kind kind_from(std::uint64_t flags) {
   constexpr std::array kFormats{machine::PteFormat::kAmd64, machine::PteFormat::kPae, machine::PteFormat::kX86,
                                 machine::PteFormat::kAmd64};
   return {.paging = kFormats.at(flags & 3),
-          .mmu = (flags & 4) != 0 ? hv::MmuKind::kShadow : hv::MmuKind::kNested,
+          .mmu = (flags & 0x38) == 0x30 ? hv::MmuKind::kParavirtual
+                 : (flags & 4) != 0     ? hv::MmuKind::kShadow
+                                        : hv::MmuKind::kNested,
           .refill = (flags & 0x38) == 0x38 ? machine::TlbRefill::kSoftware : machine::TlbRefill::kHardware,
           .tlb = (flags & 0x40) != 0 ? machine::TlbGeometry::kRealistic : machine::TlbGeometry::kLarge,
           .host_frames = PageCount((flags & 0x80) != 0 ? 2048 : 560)};

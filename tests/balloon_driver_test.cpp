@@ -90,7 +90,7 @@ TEST(BalloonDriver, IsNoneWithoutADevice) {
 }
 
 class BalloonDrivers : public ::testing::TestWithParam<MmuKind> {};
-INSTANTIATE_TEST_SUITE_P(Kinds, BalloonDrivers, ::testing::Values(MmuKind::kNested, MmuKind::kShadow));
+INSTANTIATE_TEST_SUITE_P(Kinds, BalloonDrivers, ::testing::ValuesIn(hv::testing::kAllMmus));
 
 TEST_P(BalloonDrivers, FollowTheTargetUpAndDown) {
   BallooningGuest g({.mmu = GetParam()});

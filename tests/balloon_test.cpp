@@ -123,8 +123,8 @@ TEST(BalloonsInScenarios, ReportFreeMemory) {
   EXPECT_LT(run.vm().end.memory.in_memory(), PageCount(200));
 }
 
-TEST(BalloonsInScenarios, WorkUnderShadowPagingAndWithMemoryThatIsDeferredOrPinned) {
-  for (const std::string_view machine : {"mmu = 'shadow'", "backing = 'deferred'"})
+TEST(BalloonsInScenarios, WorkUnderAllKindsOfPagingAndWithMemoryThatIsDeferredOrPinned) {
+  for (const std::string_view machine : {"mmu = 'shadow'", "mmu = 'paravirtual'", "backing = 'deferred'"})
     EXPECT_EQ(BalloonRun(scenario("target = '4MiB'", machine)).ballooned(), kWanted) << machine;
   const BalloonRun pinned(scenario("target = '4MiB'", "backing = 'pinned'"));
   EXPECT_EQ(pinned.vm().balloon->actual, kWanted) << "so the driver says";

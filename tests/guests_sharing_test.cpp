@@ -2,6 +2,7 @@
 // reads; every cache between lets go of what is merged.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <memory>
 #include <string>
 
@@ -41,8 +42,11 @@ class GuestsThatShare : public ::testing::TestWithParam<MmuKind> {
   TestVm two;
 };
 
-INSTANTIATE_TEST_SUITE_P(Mmus, GuestsThatShare, ::testing::Values(MmuKind::kNested, MmuKind::kShadow),
-                         [](const auto& test) { return test.param == MmuKind::kShadow ? "Shadow" : "Nested"; });
+std::string name_of(const ::testing::TestParamInfo<MmuKind>& test) {
+  constexpr std::array kNames{"Nested", "Shadow", "Paravirtual"};
+  return kNames.at(static_cast<std::size_t>(test.param));
+}
+INSTANTIATE_TEST_SUITE_P(Mmus, GuestsThatShare, ::testing::ValuesIn(hv::testing::kAllMmus), name_of);
 
 TEST_P(GuestsThatShare, ReadWhatTheyWroteWhateverIsMerged) {
   allow(mm::named_domain(0));

@@ -2,6 +2,7 @@
 // what they say about their memory.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <memory>
 #include <string>
 #include <vector>
@@ -62,14 +63,19 @@ class Guests : public ::testing::TestWithParam<Mode> {
   }
 };
 
+std::string name_of(const ::testing::TestParamInfo<Mode>& test) {
+  constexpr std::array kNames{"Nested", "Shadow", "Paravirtual"};
+  return std::string(machine::paging_mode(test.param.paging).name) +
+         kNames.at(static_cast<std::size_t>(test.param.mmu));
+}
 INSTANTIATE_TEST_SUITE_P(AllModes, Guests,
                          ::testing::Values(Mode{machine::PteFormat::kX86}, Mode{machine::PteFormat::kPae},
                                            Mode{machine::PteFormat::kAmd64},
-                                           Mode{machine::PteFormat::kAmd64, MmuKind::kShadow}),
-                         [](const ::testing::TestParamInfo<Mode>& test) {
-                           return std::string(machine::paging_mode(test.param.paging).name) +
-                                  (test.param.mmu == MmuKind::kShadow ? "Shadow" : "Nested");
-                         });
+                                           Mode{machine::PteFormat::kAmd64, MmuKind::kShadow},
+                                           Mode{machine::PteFormat::kX86, MmuKind::kParavirtual},
+                                           Mode{machine::PteFormat::kPae, MmuKind::kParavirtual},
+                                           Mode{machine::PteFormat::kAmd64, MmuKind::kParavirtual}),
+                         name_of);
 
 TEST_P(Guests, ShareOneCopyOfAFileThatIsMappedDirectly) {
   constexpr PageCount kPages{40};

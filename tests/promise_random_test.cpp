@@ -371,7 +371,7 @@ TEST_P(PromiseRandomInGuests, WhatIsCommittedCanBeTouched) {
     hv::testing::TestVmConfig config{.tunables = tunables_of(512, random.chance(0.5), random), .paging_file = 2_MiB};
     config.tunables.find_zero_pages = random.chance(0.5);
     config.partition.paging = static_cast<PteFormat>((seed + i) % 3);
-    config.partition.mmu = random.chance(0.5) ? hv::MmuKind::kNested : hv::MmuKind::kShadow;
+    config.partition.mmu = hv::testing::kAllMmus.at(random.below(hv::testing::kAllMmus.size()));
     vms.push_back(std::make_unique<hv::testing::TestVm>(host, config));
     programs.add(vms[i]->manager(), vms[i]->cpu(), vms[i]->space(), static_cast<Contents>(random.below(kContents)));
   }

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "pagoda/hv/check.h"
+#include "pagoda/hv/hot_io_pages.h"
 #include "pagoda/mm/check/check.h"
 #include "pagoda/sim/baseline.h"
 #include "tests/checked_run.h"
@@ -30,6 +31,7 @@ struct Vm {
   unsigned processors = 1;
   std::string_view more;  // Keys.
   std::string_view page_file = "8MiB";
+  std::string_view disk;  // Keys of its disk.
 };
 
 std::string process_in(std::string_view table, std::string_view name, std::string_view program) {
@@ -45,8 +47,8 @@ const std::string kTwo =
 std::string vm(const Vm& vm, const std::string& processes = kTwo) {
   std::string text = fmt::format(
       "[[vm]]\nname = '{}'\nmemory = '{}'\npaging = '{}'\nmmu = '{}'\nrefill = '{}'\nprocessors = {}\n{}\n"
-      "[[vm.disk]]\nname = 'vd'\ncapacity = '64MiB'\nstore = 'memory'\n",
-      vm.name, vm.memory, vm.paging, vm.mmu, vm.refill, vm.processors, vm.more);
+      "[[vm.disk]]\nname = 'vd'\ncapacity = '64MiB'\nstore = 'memory'\n{}\n",
+      vm.name, vm.memory, vm.paging, vm.mmu, vm.refill, vm.processors, vm.more, vm.disk);
   if (!vm.page_file.empty()) text += fmt::format("[[vm.page_file]]\ndisk = 'vd'\nminimum = '{}'\n", vm.page_file);
   return text + processes;
 }
@@ -73,9 +75,10 @@ TEST(VirtualMachinesInScenarios, ProgramsReadTheSameBytesInEveryVirtualMachineAn
   const std::string on_host = process_in("process", "a", "kind = 'zipf', memory = '2MiB', operations = 5000");
   std::vector<std::uint64_t> expected;
   std::set<std::uint64_t> hashes;
-  for (const char* mmu : {"nested", "shadow"}) {
+  for (const std::string mmu : {"nested", "shadow", "paravirtual"}) {
     for (const char* paging : {"x86", "pae", "amd64"}) {
-      for (const char* refill : {"hardware", "software"}) {
+      for (const std::string refill : {"hardware", "software"}) {
+        if (mmu == "paravirtual" && refill == "software") continue;
         for (const unsigned processors : {1U, 2U}) {
           const auto where = fmt::format("{} {} {} {}", mmu, paging, refill, processors);
           CheckedRun run(
@@ -99,7 +102,21 @@ TEST(VirtualMachinesInScenarios, ProgramsReadTheSameBytesInEveryVirtualMachineAn
       }
     }
   }
-  EXPECT_EQ(hashes.size(), 24U);
+  EXPECT_EQ(hashes.size(), 30U);
+}
+
+// What a disk does not reach is copied until it lies where the disk does, and the programs see nothing of it.
+TEST(VirtualMachinesInScenarios, ADiskThatReachesLowMemoryGetsItsPagesThere) {
+  CheckedRun all(host("4MiB", 1, vm({})));
+  CheckedRun low(host("4MiB", 1, vm({.disk = "reach = '1MiB'"})));
+  all.go();
+  low.go();
+  EXPECT_THAT(low.result.incidents, IsEmpty());
+  for (std::size_t i = 0; i < 2; ++i) EXPECT_EQ(low.result.processes[i].checksum, all.result.processes[i].checksum);
+  EXPECT_EQ(all.result.vms[0].end.counters.bounced_pages, 0U);
+  const hv::PartitionCounts& counts = low.result.vms[0].end.counters;
+  EXPECT_GT(counts.lowered_pages, 0U);
+  EXPECT_GE(counts.bounced_pages, counts.lowered_pages * hv::HotIoPages::kHotCopies);
 }
 
 TEST(VirtualMachinesInScenarios, FiguresAddUp) {

@@ -53,7 +53,7 @@ class Sampled {
 };
 
 class Samplers : public ::testing::TestWithParam<MmuKind> {};
-INSTANTIATE_TEST_SUITE_P(Kinds, Samplers, ::testing::Values(MmuKind::kNested, MmuKind::kShadow));
+INSTANTIATE_TEST_SUITE_P(Kinds, Samplers, ::testing::ValuesIn(kAllMmus));
 
 // The bar: within 10 points of the machine's memory in 95 % of periods. reference/virtualization.md 1.6: the
 // standard deviation is at most 5 points at n = 100.

@@ -228,10 +228,11 @@ INSTANTIATE_TEST_SUITE_P(Kinds, Adversaries, ::testing::ValuesIn([] {
                            std::uint64_t seed = 1;
                            for (const auto paging :
                                 {machine::PteFormat::kAmd64, machine::PteFormat::kPae, machine::PteFormat::kX86})
-                             for (const auto mmu : {MmuKind::kNested, MmuKind::kShadow})
+                             for (const auto mmu : kAllMmus)
                                for (const auto refill : {machine::TlbRefill::kHardware, machine::TlbRefill::kSoftware})
                                  for (const auto tlb : {machine::TlbGeometry::kLarge, machine::TlbGeometry::kRealistic})
-                                   kinds.push_back({paging, mmu, refill, tlb, seed++});
+                                   if (mmu != MmuKind::kParavirtual || refill == machine::TlbRefill::kHardware)
+                                     kinds.push_back({paging, mmu, refill, tlb, seed++});
                            return kinds;
                          }()));
 
@@ -269,6 +270,11 @@ TEST_P(Adversaries, GuestsReadTheSameAsOnBareHardware) {
     EXPECT_GT(counts.resyncs, 100U);
     EXPECT_GT(counts.root_hits, 10U);
     EXPECT_EQ(counts.shadow_evictions > 0, kind.tlb != machine::TlbGeometry::kLarge);
+  }
+  if (kind.mmu == MmuKind::kParavirtual) {
+    EXPECT_GT(counts.table_updates, 1000U);
+    EXPECT_EQ(counts.table_refusals, 0U);
+    EXPECT_EQ(counts.hidden_faults + counts.table_writes, 0U);
   }
   EXPECT_EQ(day.seen(), on_bare_hardware(kind.paging, kind.seed));
 }

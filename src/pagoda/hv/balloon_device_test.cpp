@@ -84,8 +84,8 @@ class BalloonDeviceTest : public ::testing::TestWithParam<Kind> {
   BalloonOf b_{GetParam()};
 };
 INSTANTIATE_TEST_SUITE_P(Kinds, BalloonDeviceTest,
-                         ::testing::Values(Kind{}, Kind{.mmu = MmuKind::kShadow}, Kind{.cluster = 1},
-                                           Kind{.backing = Backing::kDeferred},
+                         ::testing::Values(Kind{}, Kind{.mmu = MmuKind::kShadow}, Kind{.mmu = MmuKind::kParavirtual},
+                                           Kind{.cluster = 1}, Kind{.backing = Backing::kDeferred},
                                            Kind{.mmu = MmuKind::kShadow, .backing = Backing::kDeferred}));
 
 TEST_P(BalloonDeviceTest, AFrameInTheBalloonLosesItsHostPageAtOnce) {
@@ -441,12 +441,12 @@ TEST(BalloonDevice, AFileOfTheHostsIsNoMemory) {
 // Everything that it has: its page tables, what its processor is about to use, over and over. Another machine and the
 // host notice nothing but their memory.
 TEST(BalloonDevice, AFloodOfItsOwnMemoryHarmsTheGuestAlone) {
-  for (const MmuKind mmu : {MmuKind::kNested, MmuKind::kShadow}) {
+  for (const MmuKind mmu : {MmuKind::kShadow, MmuKind::kParavirtual}) {
     TestHost host({.frames = PageCount(4096)});
     TestVm other(host, {.partition = {.memory = pages_of(2_MiB), .mmu = mmu, .disks = {{}}}});
     const VirtualAddress base = other.commit(PageCount(64));
     other.fill(base, PageCount(64));
-    RawGuest guest(host, {.memory = pages_of(4_MiB), .balloon = BalloonFeatures::all()});
+    RawGuest guest(host, {.memory = pages_of(4_MiB), .mmu = mmu, .balloon = BalloonFeatures::all()});
     const Gfn root = guest.new_root();
     for (std::uint32_t i = 0; i < 32; ++i) guest.page(root, VirtualAddress(0x10000 + i * kPageBytes), i + 1);
     guest.load_root(root, machine::Asid{1});

@@ -5,6 +5,7 @@
 #include <map>
 #include <string>
 
+#include "pagoda/hv/check_paravirtual.h"
 #include "pagoda/hv/check_shadow.h"
 
 namespace pagoda::hv {
@@ -35,6 +36,7 @@ class Checker {
     for (std::size_t number = 0; number < partition_.processor_count(); ++number)
       check_processor(partition_.processor(static_cast<unsigned>(number)));
     if (partition_.shadow() != nullptr) check_shadow(partition_, findings_);
+    if (partition_.paravirtual() != nullptr) check_paravirtual(partition_, findings_);
     return std::move(findings_);
   }
 

@@ -4,8 +4,9 @@
 //   Pfn, since a guest sees its machine's frames as any manager does  <-> Gfn
 //
 // Inside hv a frame of the guest is a Gfn and a frame of the host a Pfn. What hears or tells the guest converts with
-// these functions, at once: HypervisorView and VirtualProcessor (accesses), ShadowMmu (the guest's roots and entries),
-// VirtualMachine (hypercalls). From a Gfn to the Pfn of the host lead only GpaMap and the caches above it.
+// these functions, at once: HypervisorView and VirtualProcessor (accesses), ShadowMmu and ParavirtualMmu with its
+// tables (the guest's roots and entries), HotIoPages (transfers), VirtualMachine (hypercalls). From a Gfn to the Pfn of
+// the host lead only GpaMap and the caches above it.
 #pragma once
 
 #include "pagoda/base/units.h"

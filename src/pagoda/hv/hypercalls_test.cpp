@@ -38,7 +38,7 @@ class Hints : public ::testing::TestWithParam<MmuKind> {
   TestHost host_;
   TestVm vm_;
 };
-INSTANTIATE_TEST_SUITE_P(Kinds, Hints, ::testing::Values(MmuKind::kNested, MmuKind::kShadow));
+INSTANTIATE_TEST_SUITE_P(Kinds, Hints, ::testing::ValuesIn(kAllMmus));
 
 constexpr FrameRange kSome{Pfn(kFirst), PageCount(40)};
 

@@ -11,6 +11,7 @@ bool is_sensible(const PartitionConfig& config) {
   constexpr PageCount kLargePage = machine::kPagesPerLargePage;
   return !config.memory.is_zero() && config.memory.value() % kLargePage.value() == 0 &&
          config.memory <= machine::paging_mode(config.paging).max_frames() && config.processors > 0 &&
+         (config.mmu != MmuKind::kParavirtual || config.refill == machine::TlbRefill::kHardware) &&
          config.shadow_limit >= ShadowTree::kTablesPerPath + 1_pages &&
          std::has_single_bit(config.fault_cluster.value()) && config.fault_cluster <= kLargePage &&
          std::ranges::none_of(config.disks, [](const auto& disk) { return disk.bandwidth_per_second.is_zero(); });
@@ -44,7 +45,10 @@ Result<std::unique_ptr<Partition>> Partition::create(mm::MemoryManager& host, mm
   p.second_level_ = std::make_unique<SecondLevel>(*p.memory_, *p.frames_, cpu.physical(), p.counts_);
   if (config.mmu == MmuKind::kShadow)
     p.shadow_ = std::make_unique<ShadowMmu>(*p.second_level_, *p.frames_, cpu.physical(), p.config_, p.counts_);
-  p.machine_ = std::make_unique<VirtualMachine>(p.config_, *p.second_level_, p.shadow_.get(), p.counts_);
+  if (config.mmu == MmuKind::kParavirtual)
+    p.paravirtual_ = std::make_unique<ParavirtualMmu>(*p.second_level_, p.config_, p.counts_);
+  const GuestTables tables{.shadow = p.shadow_.get(), .paravirtual = p.paravirtual_.get()};
+  p.machine_ = std::make_unique<VirtualMachine>(p.config_, *p.second_level_, tables, p.counts_);
   return made;
 }
 

@@ -3,6 +3,7 @@
 //   VirtualMachine      the machine that the guest's manager runs on: hypercalls, disks
 //   └─ VirtualProcessor (one each)  guest Processor, WorldSwitch to the host's, guest's Pfn -> Gfn
 //      ├─ ShadowMmu     (or none) guest virtual -> host frames, in ShadowTrees
+//      ├─ ParavirtualMmu (or none) guest virtual -> guest frames, in ValidatedTables
 //      └─ HypervisorView, GuestTlb  guest frames -> bytes
 //         └─ SecondLevel  the Slat: guest frames -> host frames
 //            ├─ TableFrames  what Slat and shadow tables are made of
@@ -27,7 +28,7 @@ class Partition final {
  public:
   // Makes vmmem and all parts. Virtual processors are dispatched on the host's by whoever drives them
   // (VirtualProcessor::world), and run nothing before that.
-  // Fails with: kInvalidParameter (sizes, a host that is itself a guest), what ProcessSpace::reserve and map_view say,
+  // Fails with: kInvalidParameter (sizes, a host that is itself a guest, a paravirtual MMU without hardware that walks), what ProcessSpace::reserve and map_view say,
   // kInsufficientResources.
   static Result<std::unique_ptr<Partition>> create(mm::MemoryManager& host, mm::Processor& cpu,
                                                    const PartitionConfig& config);
@@ -48,6 +49,7 @@ class Partition final {
   [[nodiscard]] SecondLevel& second_level() { return *second_level_; }
   [[nodiscard]] const Slat& slat() const { return second_level_->slat(); }
   [[nodiscard]] ShadowMmu* shadow() { return shadow_.get(); }
+  [[nodiscard]] ParavirtualMmu* paravirtual() { return paravirtual_.get(); }
   [[nodiscard]] TableFrames& table_frames() { return *frames_; }
   [[nodiscard]] VirtualProcessor& processor(unsigned number) { return machine_->virtual_processor(number); }
   [[nodiscard]] std::size_t processor_count() const { return machine_->processor_count(); }
@@ -63,6 +65,7 @@ class Partition final {
   std::unique_ptr<TableFrames> frames_;
   std::unique_ptr<SecondLevel> second_level_;
   std::unique_ptr<ShadowMmu> shadow_;
+  std::unique_ptr<ParavirtualMmu> paravirtual_;
   std::unique_ptr<VirtualMachine> machine_;
 };
 

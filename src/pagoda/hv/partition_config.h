@@ -20,7 +20,11 @@ class Section;
 
 namespace pagoda::hv {
 
-enum class MmuKind : std::uint8_t { kNested, kShadow };
+enum class MmuKind : std::uint8_t {
+  kNested,       // The hardware walks the guest's tables and the second level.
+  kShadow,       // It walks tables that the hypervisor derives from the guest's.
+  kParavirtual,  // It walks the guest's tables, whose changes the guest tells the hypervisor.
+};
 enum class Backing : std::uint8_t {
   kVirtual,   // Ordinary memory of vmmem, committed when the partition is made. HCS: AllowOvercommit.
   kDeferred,  // The same, each page committed by its first touch. HCS: EnableDeferredCommit. Without charge left the

@@ -106,7 +106,7 @@ TEST(Partition, WhatMustStayInMemoryIsChargedToTheHost) {
 }
 
 TEST(Partition, GivesEverythingBackWhenItGoes) {
-  for (const auto mmu : {MmuKind::kNested, MmuKind::kShadow}) {
+  for (const auto mmu : kAllMmus) {
     TestHost host;
     {
       TestVm vm(host, {.partition = {.memory = pages_of(2_MiB), .mmu = mmu, .disks = {{}}}});
@@ -138,7 +138,7 @@ TEST(Partition, PinnedMemoryIsMappedByLargeEntries) {
 }
 
 TEST(Partition, ALargeEntryGoesFromAllCachesAtOnce) {
-  for (const auto mmu : {MmuKind::kNested, MmuKind::kShadow}) {
+  for (const auto mmu : kAllMmus) {
     TestHost host({.frames = PageCount(4096)});
     TestVm vm(host, {.partition = {.memory = pages_of(2_MiB), .mmu = mmu, .backing = Backing::kPinned, .disks = {{}}}});
     const VirtualAddress base = vm.commit(PageCount(100));

@@ -260,9 +260,9 @@ TEST(LostNotice, OfAGuestsShootDownShowsInTheGuestsChecker) {
   EXPECT_NE(vm.check().find("TL1"), std::string::npos);
 }
 
-// The host's own notices, under both kinds of paging.
+// The host's own notices, under all kinds of paging.
 TEST(LostNotice, OfTheHostShowsInTheCheckerAndInWhatTheGuestReads) {
-  for (const MmuKind mmu : {MmuKind::kNested, MmuKind::kShadow}) {
+  for (const MmuKind mmu : kAllMmus) {
     TestHost host({.frames = PageCount(512)});
     TestVm vm(host, {.partition = {.memory = pages_of(2_MiB), .mmu = mmu, .disks = {{}}}});
     const VirtualAddress base = vm.commit(PageCount(64));

@@ -3,6 +3,8 @@
 #include <utility>
 
 #include "pagoda/hv/guest_memory.h"
+#include "pagoda/hv/hot_io_pages.h"
+#include "pagoda/hv/virtual_processor.h"
 
 namespace pagoda::hv {
 
@@ -15,15 +17,23 @@ class VirtualDisk::File final : public machine::DiskFile {
   [[nodiscard]] bool writable() const override { return file_->writable(); }
   Result<> resize(ByteCount size) override { return file_->resize(size); }
   machine::DiskTransfer read(machine::Processor& cpu, FileOffset at, std::span<const Pfn> frames) override {
-    return file_->read(cpu, at, frames);
+    const machine::DiskTransfer transfer = file_->read(cpu, at, frames);
+    note_transfer(cpu, frames);
+    return transfer;
   }
   machine::DiskTransfer write(machine::Processor& cpu, FileOffset at, std::span<const Pfn> frames) override {
     const GuestMemory::GuestWrite writing(disk_.memory_);
-    return file_->write(cpu, at, frames);
+    const machine::DiskTransfer transfer = file_->write(cpu, at, frames);
+    note_transfer(cpu, frames);
+    return transfer;
   }
   [[nodiscard]] bool peek(FileOffset at, std::span<std::byte> into) const override { return file_->peek(at, into); }
 
  private:
+  void note_transfer(const machine::Processor& cpu, std::span<const Pfn> frames) {
+    if (disk_.hot_ != nullptr) disk_.hot_->note_transfer(disk_.processors_[cpu.number()]->world(), frames);
+  }
+
   VirtualDisk& disk_;
   std::unique_ptr<machine::DiskFile> file_;
 };

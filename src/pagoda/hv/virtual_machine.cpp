@@ -1,5 +1,7 @@
 #include "pagoda/hv/virtual_machine.h"
 
+#include <utility>
+
 #include "pagoda/hv/virtual_disk.h"
 
 namespace pagoda::hv {
@@ -7,7 +9,7 @@ namespace pagoda::hv {
 using machine::FrameRange;
 using machine::HeatHint;
 
-VirtualMachine::VirtualMachine(const PartitionConfig& config, SecondLevel& second_level, ShadowMmu* shadow,
+VirtualMachine::VirtualMachine(const PartitionConfig& config, SecondLevel& second_level, const GuestTables& tables,
                                PartitionCounts& counts)
     : config_(config),
       second_level_(second_level),
@@ -16,12 +18,20 @@ VirtualMachine::VirtualMachine(const PartitionConfig& config, SecondLevel& secon
   GuestMemory& memory = second_level.memory();
   for (unsigned number = 0; number < config.processors; ++number) {
     virtual_processors_.push_back(
-        std::make_unique<VirtualProcessor>(*this, number, second_level, shadow, config, counts));
+        std::make_unique<VirtualProcessor>(*this, number, second_level, tables, config, counts));
     processors_.add(virtual_processors_.back()->guest());
   }
   for (const machine::DiskModel& model : config.disks) {
-    sim_disks_.push_back(std::make_unique<machine::SimDisk>(model));
-    disks_.push_back(std::make_unique<VirtualDisk>(memory, *sim_disks_.back()));
+    // What it reaches is the host's memory, not the guest's.
+    machine::DiskModel of_guest = model;
+    of_guest.reach.reset();
+    sim_disks_.push_back(std::make_unique<machine::SimDisk>(std::move(of_guest)));
+    HotIoPages* hot = nullptr;
+    if (model.reach) {
+      const Pfn end = PhysicalAddress(model.reach->value()).pfn();
+      hot = hot_pages_.emplace_back(std::make_unique<HotIoPages>(second_level, counts, end)).get();
+    }
+    disks_.push_back(std::make_unique<VirtualDisk>(memory, *sim_disks_.back(), hot, virtual_processors_));
     disk_pointers_.push_back(disks_.back().get());
   }
   if (config.balloon) balloon_.emplace(*this, memory, counts, *config.balloon);

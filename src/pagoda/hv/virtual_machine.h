@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "pagoda/hv/balloon_device.h"
+#include "pagoda/hv/hot_io_pages.h"
 #include "pagoda/hv/virtual_processor.h"
 #include "pagoda/machine/hypercalls.h"
 #include "pagoda/machine/machine.h"
@@ -24,8 +25,9 @@ namespace pagoda::hv {
 
 class VirtualMachine final : public machine::Machine, private machine::Hypercalls {
  public:
-  // Makes the virtual processors and disks. `shadow`: null under nested paging. All that is named outlives this.
-  VirtualMachine(const PartitionConfig& config, SecondLevel& second_level, ShadowMmu* shadow, PartitionCounts& counts);
+  // Makes the virtual processors and disks. All that is named outlives this.
+  VirtualMachine(const PartitionConfig& config, SecondLevel& second_level, const GuestTables& tables,
+                 PartitionCounts& counts);
   ~VirtualMachine() override;
 
   [[nodiscard]] const machine::PagingMode& paging() const override;
@@ -71,7 +73,8 @@ class VirtualMachine final : public machine::Machine, private machine::Hypercall
   std::vector<std::unique_ptr<VirtualProcessor>> virtual_processors_;
   machine::SimProcessorList processors_;
   std::vector<std::unique_ptr<machine::SimDisk>> sim_disks_;
-  std::vector<std::unique_ptr<machine::Disk>> disks_;  // The guest's way to them.
+  std::vector<std::unique_ptr<HotIoPages>> hot_pages_;  // Of the disks that do not reach all memory.
+  std::vector<std::unique_ptr<machine::Disk>> disks_;   // The guest's way to them.
   std::vector<machine::Disk*> disk_pointers_;
   std::vector<DirectMap> direct_maps_;
   std::optional<BalloonDevice> balloon_;

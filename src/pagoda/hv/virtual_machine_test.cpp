@@ -27,9 +27,10 @@ INSTANTIATE_TEST_SUITE_P(Kinds, VirtualMachines, ::testing::ValuesIn([] {
                            std::vector<Kind> kinds;
                            for (const auto paging :
                                 {machine::PteFormat::kAmd64, machine::PteFormat::kPae, machine::PteFormat::kX86})
-                             for (const auto mmu : {MmuKind::kNested, MmuKind::kShadow})
+                             for (const auto mmu : kAllMmus)
                                for (const auto refill : {machine::TlbRefill::kHardware, machine::TlbRefill::kSoftware})
-                                 kinds.push_back({paging, mmu, refill});
+                                 if (mmu != MmuKind::kParavirtual || refill == machine::TlbRefill::kHardware)
+                                   kinds.push_back({paging, mmu, refill});
                            return kinds;
                          }()));
 

@@ -5,12 +5,13 @@ namespace pagoda::hv {
 using machine::Access;
 
 VirtualProcessor::VirtualProcessor(machine::Machine& machine, unsigned number, SecondLevel& second_level,
-                                   ShadowMmu* shadow, const PartitionConfig& config, PartitionCounts& counts)
-    : shadow_(shadow),
+                                   const GuestTables& tables, const PartitionConfig& config, PartitionCounts& counts)
+    : tables_(tables),
       guest_(machine, number, machine::PhysicalView(*this), config.tlb),
       world_(guest_, second_level.memory(), counts),
       view_(second_level, world_, config, counts) {
-  if (shadow_ != nullptr) shadow_->attach(view_);
+  if (tables_.shadow != nullptr) tables_.shadow->attach(view_);
+  if (tables_.paravirtual != nullptr) tables_.paravirtual->attach(view_);
 }
 
 VirtualProcessor::~VirtualProcessor() { PAGODA_CHECK(!view_.tlb().pins_any()); }
@@ -18,7 +19,10 @@ VirtualProcessor::~VirtualProcessor() { PAGODA_CHECK(!view_.tlb().pins_any()); }
 std::byte* VirtualProcessor::pin(Pfn frame, Access use, machine::FrameExtent part) {
   if (interruption_ != nullptr) [[unlikely]]
     interruption_->before_access();
-  if (shadow_ != nullptr && use == Access::kWrite) shadow_->before_write(world_, to_gfn(frame), part);
+  if (use == Access::kWrite) {
+    if (tables_.shadow != nullptr) tables_.shadow->before_write(world_, to_gfn(frame), part);
+    if (tables_.paravirtual != nullptr) tables_.paravirtual->before_write(view_, to_gfn(frame), part);
+  }
   return view_.pin(to_gfn(frame), use);
 }
 
@@ -30,11 +34,14 @@ const std::byte* VirtualProcessor::reach_for_load(Pfn frame, machine::FrameExten
 
 void VirtualProcessor::unpin(Pfn frame, Access use, machine::FrameExtent part) {
   view_.unpin(to_gfn(frame), use);
-  if (shadow_ != nullptr && use == Access::kWrite) shadow_->after_write(to_gfn(frame), part);
+  if (use != Access::kWrite) return;
+  if (tables_.shadow != nullptr) tables_.shadow->after_write(to_gfn(frame), part);
+  if (tables_.paravirtual != nullptr) tables_.paravirtual->after_write(view_, to_gfn(frame), part);
 }
 
 machine::TlbBytes VirtualProcessor::reach_for_tlb(Pfn frame, Access use, VirtualAddress va, machine::Asid asid) {
-  if (shadow_ != nullptr && guest_.machine().refill() == machine::TlbRefill::kSoftware) shadow_->tlb_written(world_);
+  if (tables_.shadow != nullptr && guest_.machine().refill() == machine::TlbRefill::kSoftware)
+    tables_.shadow->tlb_written(world_);
   return view_.reach_for_tlb(to_gfn(frame), use, va, asid);
 }
 

@@ -3,7 +3,7 @@
 //
 //   guest Processor ── own TLB (guest virtual -> bytes) ── walk ── PhysicalView ── VirtualProcessor  Pfn -> Gfn
 //                                                                                        │
-//                                     ShadowMmu, if there is one: is a table written? ───┤
+//                    ShadowMmu or ParavirtualMmu, if there is one: is a table written? ──┤
 //                                                                                 HypervisorView
 //
 // This is the one place where the guest's frame numbers become Gfns on the way of an access (guest_frame.h).
@@ -13,15 +13,22 @@
 #pragma once
 
 #include "pagoda/hv/hypervisor_view.h"
+#include "pagoda/hv/paravirtual_mmu.h"
 #include "pagoda/hv/shadow_mmu.h"
 #include "pagoda/machine/sim/sim_processor.h"
 
 namespace pagoda::hv {
 
+// What knows the guest's page tables: one of them, or none under nested paging.
+struct GuestTables {
+  ShadowMmu* shadow = nullptr;
+  ParavirtualMmu* paravirtual = nullptr;
+};
+
 class VirtualProcessor final : public machine::GuestFrameAccess {
  public:
-  // `shadow`: null under nested paging. All that is named outlives this.
-  VirtualProcessor(machine::Machine& machine, unsigned number, SecondLevel& second_level, ShadowMmu* shadow,
+  // All that is named outlives this.
+  VirtualProcessor(machine::Machine& machine, unsigned number, SecondLevel& second_level, const GuestTables& tables,
                    const PartitionConfig& config, PartitionCounts& counts);
   ~VirtualProcessor() override;
   VirtualProcessor(const VirtualProcessor&) = delete;
@@ -52,7 +59,7 @@ class VirtualProcessor final : public machine::GuestFrameAccess {
  private:
   friend struct Corruptor;
 
-  ShadowMmu* const shadow_;
+  const GuestTables tables_;
   Interruption* interruption_ = nullptr;
   machine::SimProcessor guest_;
   WorldSwitch world_;

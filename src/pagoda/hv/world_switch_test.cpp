@@ -30,7 +30,7 @@ TEST(WorldSwitch, AVirtualProcessorTakesItsTlbsFromProcessorToProcessor) {
 }
 
 TEST(WorldSwitch, WhatTheHostTookWhileItRanNowhereIsForgotten) {
-  for (const MmuKind mmu : {MmuKind::kNested, MmuKind::kShadow}) {
+  for (const MmuKind mmu : kAllMmus) {
     TestHost host;
     TestVm vm(host, {.partition = {.memory = pages_of(2_MiB), .mmu = mmu, .disks = {{}}}});
     const VirtualAddress base = vm.commit(kPages);
@@ -48,7 +48,7 @@ TEST(WorldSwitch, WhatTheHostTookWhileItRanNowhereIsForgotten) {
 }
 
 TEST(WorldSwitch, AShootDownReachesAProcessorThatRunsNowhere) {
-  for (const MmuKind mmu : {MmuKind::kNested, MmuKind::kShadow}) {
+  for (const MmuKind mmu : kAllMmus) {
     TestHost host;
     TestVm vm(host, {.partition = {.memory = pages_of(2_MiB), .processors = 2, .mmu = mmu, .disks = {{}}}});
     const VirtualAddress base = vm.commit(kPages);

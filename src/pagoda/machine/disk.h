@@ -61,7 +61,8 @@ class Disk {
     ByteCount bytes_read;
     ByteCount bytes_written;
     std::uint64_t errors = 0;
-    Duration busy;  // Time during which at least one transfer was under way, as the queue model sees it.
+    std::uint64_t bounced = 0;  // Pages that it did not reach, and that were copied.
+    Duration busy;              // Time during which at least one transfer was under way, as the queue model sees it.
   };
 
   virtual ~Disk() = default;

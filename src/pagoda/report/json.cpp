@@ -93,6 +93,7 @@ Json to_json(const sim::DiskResult& disk) {
       {"read_bytes", disk.bytes_read.value()},
       {"written_bytes", disk.bytes_written.value()},
       {"errors", disk.errors},
+      {"bounced_pages", disk.bounced},
       {"busy_ns", disk.busy.value()},
   };
 }

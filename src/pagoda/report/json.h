@@ -3,6 +3,7 @@
 // The same run gives the same text byte for byte, apart from `wall_seconds`.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include <nlohmann/json.hpp>

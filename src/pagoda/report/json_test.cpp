@@ -87,7 +87,7 @@ TEST(ReportJson, EveryFieldGoesToItsOwnKey) {
                     514_pages,     505_pages,     506,       507,
                     Duration(508), Duration(509), Time(510), faults,
                     511,           512,           0,         sim::LimitSource::kScenario}};
-  run.disks = {{"d", 601_B, 602_B, 603, 604, 605_B, 606_B, 607, Duration(608)}};
+  run.disks = {{"d", 601_B, 602_B, 603, 604, 605_B, 606_B, 607, Duration(608), 609}};
   run.page_files = {{"f", "d", 701_B, 702_B, 703_B, 704_pages, 705_pages}};
   run.processors = {{Duration(801), Duration(802), 803, 804, 805, 806}};
   run.incidents = {{.time = Time(851), .vm = "", .process = "", .text = "one"},
@@ -141,7 +141,7 @@ TEST(ReportJson, EveryFieldGoesToItsOwnKey) {
       "in_page_errors": 511, "loads_verified": 512}],
     "vms": [], "policy": null, "baseline": null,
     "disks": [{"name": "d", "capacity_bytes": 601, "used_bytes": 602, "reads": 603, "writes": 604, "read_bytes": 605,
-      "written_bytes": 606, "errors": 607, "busy_ns": 608}],
+      "written_bytes": 606, "errors": 607, "bounced_pages": 609, "busy_ns": 608}],
     "page_files": [{"name": "f", "disk": "d", "minimum_bytes": 701, "maximum_bytes": 702, "size_bytes": 703,
       "used_pages": 704, "peak_used_pages": 705}],
     "processors": [{"busy_ns": 801, "idle_ns": 802, "tlb_hits": 803, "tlb_misses": 804, "walk_loads": 805,
@@ -253,18 +253,18 @@ TEST(ReportJson, EveryFieldOfAPolicyGoesToItsOwnKey) {
 }
 
 TEST(ReportJson, EveryFieldOfAVirtualMachineGoesToItsOwnKey) {
-  sim::VmSample sample{
-      .memory = {1_pages, 2_pages, 3_pages, 4_pages, 5_pages, 7_pages, 6_pages},
-      .frames = {11_pages, 12_pages, 13_pages, 16_pages, 14_pages},
-      .shared = 17_pages,
-      .active = 18_pages,
-      .tables = 15_pages,
-      .counters = {21, 36, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 101, 102, 103, 104, 105, 106, 35},
-      .hard_faults = 41,
-      .pages_read = 42,
-      .pages_written = 43,
-      .busy = Duration(44),
-      .waited = Duration(45)};
+  sim::VmSample sample{.memory = {1_pages, 2_pages, 3_pages, 4_pages, 5_pages, 7_pages, 6_pages},
+                       .frames = {11_pages, 12_pages, 13_pages, 16_pages, 14_pages},
+                       .shared = 17_pages,
+                       .active = 18_pages,
+                       .tables = 15_pages,
+                       .counters = {21, 36, 22, 23, 24,  25,  26,  27,  28,  29,  30,  107, 108, 109,
+                                    31, 32, 33, 34, 101, 102, 103, 104, 111, 112, 113, 105, 106, 35},
+                       .hard_faults = 41,
+                       .pages_read = 42,
+                       .pages_written = 43,
+                       .busy = Duration(44),
+                       .waited = Duration(45)};
   sim::RunResult run;
   run.vms = {
       {.name = "v",
@@ -318,8 +318,9 @@ TEST(ReportJson, EveryFieldOfAVirtualMachineGoesToItsOwnKey) {
     "shared_pages": 17, "active_pages": 18, "tables_pages": 15,
     "exits": {"exits": 21, "dispatches": 36, "violations": 22, "write_violations": 23, "page_ins": 24, "invalidations": 25,
       "hidden_faults": 26, "true_faults": 27, "table_writes": 28, "page_invalidations": 29, "root_loads": 30,
-      "hypercalls": 31, "cold_pages": 32, "hot_pages": 33, "discarded_pages": 34, "inflated_pages": 101,
-      "deflated_pages": 102, "popped_pages": 103, "reported_pages": 104, "sampled_pages": 105, "sampled_used": 106,
+      "table_batches": 107, "table_updates": 108, "table_refusals": 109, "hypercalls": 31, "cold_pages": 32, "hot_pages": 33, "discarded_pages": 34, "inflated_pages": 101,
+      "deflated_pages": 102, "popped_pages": 103, "reported_pages": 104,
+      "bounced_pages": 111, "lowered_pages": 112, "raised_pages": 113, "sampled_pages": 105, "sampled_used": 106,
       "double_paged": 35,
       "double_paging_transfers": 70},
     "commit_peak_pages": 55, "disks": [], "page_files": [], "busy_ns": 56, "waited_ns": 57,
@@ -332,8 +333,9 @@ TEST(ReportJson, EveryFieldOfAVirtualMachineGoesToItsOwnKey) {
     "shared_pages": [17], "active_pages": [18], "tables_pages": [15],
     "exits": {"exits": [21], "dispatches": [36], "violations": [22], "write_violations": [23], "page_ins": [24], "invalidations": [25],
       "hidden_faults": [26], "true_faults": [27], "table_writes": [28], "page_invalidations": [29],
-      "root_loads": [30], "hypercalls": [31], "cold_pages": [32], "hot_pages": [33], "discarded_pages": [34],
-      "inflated_pages": [101], "deflated_pages": [102], "popped_pages": [103], "reported_pages": [104],
+      "root_loads": [30], "table_batches": [107], "table_updates": [108], "table_refusals": [109], "hypercalls": [31], "cold_pages": [32], "hot_pages": [33], "discarded_pages": [34],
+      "inflated_pages": [101], "deflated_pages": [102], "popped_pages": [103], "reported_pages": [104], "bounced_pages": [111],
+      "lowered_pages": [112], "raised_pages": [113],
       "sampled_pages": [105], "sampled_used": [106], "double_paged": [35]},
     "hard_faults": [41], "page_file_pages_read": [42], "page_file_pages_written": [43],
     "busy_ns": [44], "waited_ns": [45]}])"));

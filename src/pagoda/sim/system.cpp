@@ -99,7 +99,8 @@ std::vector<DiskResult> System::disk_results() {
                        .bytes_read = counts.bytes_read,
                        .bytes_written = counts.bytes_written,
                        .errors = counts.errors,
-                       .busy = counts.busy});
+                       .busy = counts.busy,
+                       .bounced = counts.bounced});
   }
   return results;
 }

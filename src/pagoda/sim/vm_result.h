@@ -99,6 +99,7 @@ struct DiskResult {
   ByteCount bytes_written;
   std::uint64_t errors = 0;
   Duration busy;
+  std::uint64_t bounced = 0;  // Pages of the host that it did not reach. A guest's disk: see PartitionCounts.
 };
 
 struct PageFileResult {
@@ -114,7 +115,7 @@ struct PageFileResult {
 struct VmResult {
   std::string name;
   std::string paging;   // As RunResult::paging.
-  std::string mmu;      // "nested", "shadow".
+  std::string mmu;      // "nested", "shadow", "paravirtual".
   std::string backing;  // "va", "pinned".
   std::string guest;    // "windows", "plain".
   unsigned processors = 0;

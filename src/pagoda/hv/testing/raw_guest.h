@@ -1,7 +1,7 @@
 // For tests: a guest without a memory manager. It writes its page tables entry by entry, as any operating system may,
 // and what its programs meet is told to the test.
 //
-//   RawGuest g(host, {.mmu = MmuKind::kShadow});
+//   RawGuest g(host);  // Under shadow paging, or paravirtual where the configuration says so.
 //   const Gfn root = g.new_root();
 //   g.map(root, va, g.take(), kWrite | kUser);
 //   g.load_root(root, Asid{1});
@@ -22,7 +22,7 @@ class RawGuest final : private machine::FaultHandler {
   static constexpr machine::RawPte kRights = machine::pte_bits::kWrite | machine::pte_bits::kUser;
 
   explicit RawGuest(TestHost& host, PartitionConfig config = {}) : host_(host) {
-    config.mmu = MmuKind::kShadow;
+    if (config.mmu == MmuKind::kNested) config.mmu = MmuKind::kShadow;
     if (config.memory > pages_of(8_MiB)) config.memory = pages_of(8_MiB);
     partition_ = *Partition::create(host.manager(), host.cpu(), config);
     host.dispatch(*partition_);

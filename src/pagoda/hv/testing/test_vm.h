@@ -8,6 +8,7 @@
 //   EXPECT_EQ(vm.check(), "");
 #pragma once
 
+#include <array>
 #include <memory>
 #include <string>
 #include <vector>
@@ -19,6 +20,8 @@
 #include "pagoda/mm/testing/test_machine.h"
 
 namespace pagoda::hv::testing {
+
+inline constexpr std::array kAllMmus{MmuKind::kNested, MmuKind::kShadow, MmuKind::kParavirtual};
 
 struct TestHostConfig {
   PageCount frames{2048};

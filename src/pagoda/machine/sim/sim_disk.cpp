@@ -90,6 +90,7 @@ class SimDiskFile : public DiskFile {
     const bool reads = direction == FaultInjection::Direction::kRead;
     if (!reads && !writable()) return {.status = Status::kAccessDenied, .completes = cpu.now()};
     cpu.charge(cpu.machine().costs().disk_operation);
+    disk_.bounce(cpu, frames);
     const SimDisk::Queued queued = disk_.queue(cpu.now(), bytes, direction);
     DiskTransfer result{.completes = queued.completes};
     PAGODA_INTERLEAVING_WINDOW();
@@ -277,6 +278,16 @@ SimDisk::Queued SimDisk::queue(Time now, ByteCount bytes, FaultInjection::Direct
 void SimDisk::report(HostFailure::Operation operation, const std::filesystem::path& folder, int error) {
   if (host_failures_ == nullptr) return;
   host_failures_->report({.operation = operation, .disk = name(), .folder = folder, .error = error});
+}
+
+void SimDisk::bounce(Processor& cpu, std::span<const Pfn> frames) {
+  if (!model_.reach) return;
+  const Pfn end = PhysicalAddress(model_.reach->value()).pfn();
+  const auto copied =
+      static_cast<std::uint64_t>(std::ranges::count_if(frames, [&](Pfn frame) { return frame >= end; }));
+  cpu.charge(cpu.machine().costs().copy_page * copied);
+  const LockGuard guard(lock_);
+  counts_.bounced += copied;
 }
 
 void SimDisk::count_error() {

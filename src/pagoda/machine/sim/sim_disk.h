@@ -1,5 +1,8 @@
 // A disk of the simulated machine: real bytes, modelled time.
 //
+// A disk may reach the lowest bytes of memory only (`reach`): a transfer of a frame above goes by way of one below, which
+// is a copy that the processor makes, counted and charged before the disk begins.
+//
 // The time of a transfer: it waits for one of `depth` slots, takes `latency`, and then the channel, which all transfers
 // share, at `bandwidth`. Bytes are in a real file of the host, or in memory for tests; those of opened files are where
 // the host has them.
@@ -10,6 +13,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,6 +30,8 @@ struct DiskModel {
   Duration latency = 65_us;  // reference/baselines.md 1b: O_DIRECT 4 KB reads, p50 60 to 67 us.
   ByteCount bandwidth_per_second = 2_GiB;
   unsigned depth = 32;
+  // Memory that it reaches: the lowest bytes, whole pages. What is above is copied. None: all.
+  std::optional<ByteCount> reach;
   std::filesystem::path directory;  // Where its files' bytes lie; empty: in memory.
 };
 
@@ -70,6 +76,8 @@ class SimDisk : public Disk {
   Queued queue(Time now, ByteCount bytes, FaultInjection::Direction direction);
   Time schedule(Time now, ByteCount bytes) PAGODA_REQUIRES(lock_);
   void count_error();
+  // Copies, at the processor's cost, what it does not reach.
+  void bounce(Processor& cpu, std::span<const Pfn> frames);
   // `folder`: of the file.
   void report(HostFailure::Operation operation, const std::filesystem::path& folder, int error);
 

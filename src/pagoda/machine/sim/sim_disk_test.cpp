@@ -87,6 +87,37 @@ void expect_round_trip(DiskModel model) {
   EXPECT_TRUE(s.cpu.physical().equal(last, Pfn(5002)));
 }
 
+TEST(SimDisk, WhatItDoesNotReachIsCopiedByTheProcessor) {
+  DiskModel model = round_model();
+  model.reach = bytes_of(PageCount(3));
+  Rig s(std::move(model));
+  ASSERT_TRUE(s.file->resize(1_MiB));
+  const std::vector<Pfn> frames{Pfn(1), Pfn(2), Pfn(3), Pfn(900)};
+  for (const Pfn frame : frames) s.fill(frame, frame.value());
+  const Time before = s.cpu.now();
+  const DiskTransfer written = s.file->write(s.cpu, kStart, frames);
+  ASSERT_EQ(written.status, Status::kSuccess);
+  EXPECT_EQ(s.disk.counts().bounced, 2U);
+  const Duration copies((s.machine->costs().copy_page * 2).value() * 1000 / s.machine->costs().cycles_per_us);
+  EXPECT_EQ(s.cpu.now() - before, copies);
+  EXPECT_EQ(written.completes, s.cpu.now() + 100_us + Duration(4 * 4096)) << "the disk begins when the copies are made";
+  const std::vector<Pfn> to{Pfn(0), Pfn(901)};
+  ASSERT_EQ(s.file->read(s.cpu, FileOffset(2 * kPageBytes), to).status, Status::kSuccess);
+  EXPECT_EQ(s.disk.counts().bounced, 3U);
+  EXPECT_TRUE(s.cpu.physical().equal(to[0], frames[2]));
+  EXPECT_TRUE(s.cpu.physical().equal(to[1], frames[3]));
+}
+
+TEST(SimDisk, ADiskThatReachesEverythingCopiesNothing) {
+  Rig s;
+  ASSERT_TRUE(s.file->resize(1_MiB));
+  const Time before = s.cpu.now();
+  const Pfn high(5000);
+  ASSERT_EQ(s.file->write(s.cpu, kStart, std::span(&high, 1)).status, Status::kSuccess);
+  EXPECT_EQ(s.disk.counts().bounced, 0U);
+  EXPECT_EQ(s.cpu.now(), before);
+}
+
 TEST(SimDisk, BytesComeBackFromMemory) { expect_round_trip(round_model()); }
 
 TEST(SimDisk, BytesComeBackFromADirectory) {

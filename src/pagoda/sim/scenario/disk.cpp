@@ -51,6 +51,8 @@ void read_disk(TomlTable& t, SystemDraft& draft) {
   disk.bandwidth_per_second = t.size("bandwidth", disk.bandwidth_per_second);
   if (disk.bandwidth_per_second < kBandwidthLeast) t.wrong("bandwidth", "must be at least 1KiB (a second)");
   disk.depth = static_cast<unsigned>(t.number("depth", disk.depth, 1, kDepthMost));
+  if (t.has("reach")) disk.reach = bytes_of(t.pages("reach", {}));
+  if (disk.reach && disk.reach->is_zero()) t.wrong("reach", "must be at least 4KiB");
   disk.directory = read_store(t, draft);
   DiskInjection injection;
   injection.read_errors = t.real("read_errors", 0, 0, 1);

@@ -9,15 +9,15 @@
 
 namespace pagoda::sim {
 
-inline constexpr std::array<std::string_view, 3> kPagingNames{"x86", "pae", "amd64"};        // PteFormat
-inline constexpr std::array<std::string_view, 2> kTlbNames{"large", "realistic"};            // TlbGeometry
-inline constexpr std::array<std::string_view, 2> kRefillNames{"hardware", "software"};       // TlbRefill
-inline constexpr std::array<std::string_view, 2> kMmuNames{"nested", "shadow"};              // hv::MmuKind
-inline constexpr std::array<std::string_view, 3> kBackingNames{"va", "deferred", "pinned"};  // hv::Backing
-inline constexpr std::array<std::string_view, 2> kGuestNames{"plain", "windows"};            // VmConfig::GuestKind
-inline constexpr std::array<std::string_view, 2> kViewNames{"shared", "copy"};               // FileViewConfig::Kind
-inline constexpr std::array<std::string_view, 2> kVictimNames{"clock", "random"};            // Tunables::Victim
-inline constexpr std::array<std::string_view, 2> kZerosNames{"demand_zero", "one_page"};     // SharingTunables::Zeros
+inline constexpr std::array<std::string_view, 3> kPagingNames{"x86", "pae", "amd64"};           // PteFormat
+inline constexpr std::array<std::string_view, 2> kTlbNames{"large", "realistic"};               // TlbGeometry
+inline constexpr std::array<std::string_view, 2> kRefillNames{"hardware", "software"};          // TlbRefill
+inline constexpr std::array<std::string_view, 3> kMmuNames{"nested", "shadow", "paravirtual"};  // hv::MmuKind
+inline constexpr std::array<std::string_view, 3> kBackingNames{"va", "deferred", "pinned"};     // hv::Backing
+inline constexpr std::array<std::string_view, 2> kGuestNames{"plain", "windows"};               // VmConfig::GuestKind
+inline constexpr std::array<std::string_view, 2> kViewNames{"shared", "copy"};                  // FileViewConfig::Kind
+inline constexpr std::array<std::string_view, 2> kVictimNames{"clock", "random"};               // Tunables::Victim
+inline constexpr std::array<std::string_view, 2> kZerosNames{"demand_zero", "one_page"};  // SharingTunables::Zeros
 inline constexpr std::array<std::string_view, 6> kBalloonDriverNames{"normal", "absent", "late", "stuck",
                                                                      "dies",   "lies"};  // BalloonConfig::Driver
 inline constexpr std::array<std::string_view, 2> kStatesNames{"esx2002", "esx6"};        // policy::StatesPreset

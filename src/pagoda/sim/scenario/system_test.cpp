@@ -54,6 +54,8 @@ const BadScenario kBadSystems[] = {
     {"latency = \"65us\"", "latency = \"65\"", {"bad.toml:10: disk.latency: ", "has no unit", "\"65us\""}},
     {"latency = \"65us\"", "latency = \"65KiB\"", {"bad.toml:10: disk.latency: ", "unknown unit \"KiB\""}},
     {"latency = \"65us\"", "latency = \"11s\"", {"bad.toml:10: disk.latency: must be from 0 ns to 10"}},
+    {"latency = \"65us\"", "reach = \"0B\"", {"bad.toml:10: disk.reach: must be at least 4KiB"}},
+    {"latency = \"65us\"", "reach = \"5000B\"", {"bad.toml:10: disk.reach: must be a multiple of 4KiB"}},
     {"latency = \"65us\"", "bandwidth = \"0B\"", {"bad.toml:10: disk.bandwidth: must be at least 1KiB"}},
     {"[[page_file]]",
      "[[disk]]\nname = \"ssd\"\ncapacity = \"1MiB\"\n[[page_file]]",

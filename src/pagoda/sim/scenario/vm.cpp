@@ -26,6 +26,8 @@ void read_partition(TomlTable& t, hv::PartitionConfig& partition) {
   if (partition.memory.is_zero() || partition.memory.value() % kGuestGranule.value() != 0)
     t.wrong("memory", "must be a multiple of 2MiB, and at least that");
   partition.mmu = t.choice("mmu", kMmuNames, partition.mmu);
+  if (partition.mmu == hv::MmuKind::kParavirtual && partition.refill == machine::TlbRefill::kSoftware)
+    t.wrong("mmu", "is \"paravirtual\", which needs refill = \"hardware\": no hardware walks the tables that are told");
   partition.backing = t.choice("backing", kBackingNames, partition.backing);
   partition.fault_cluster = t.pages("fault_cluster", partition.fault_cluster);
   if (!std::has_single_bit(partition.fault_cluster.value()) || partition.fault_cluster > kGuestGranule)
