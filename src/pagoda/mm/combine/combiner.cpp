@@ -22,11 +22,12 @@ constexpr std::uint32_t kSweptOfPage = 4;
 constexpr std::uint32_t kStaleAfter = 2;
 constexpr std::uint32_t kStaleAfterByYield = 2 * 16;
 
-// Most pages are in no cache, and lie anywhere: the next one is on its way while this one is hashed.
+// Most pages are in no cache, and lie anywhere: the next one is on its way while this one is hashed. To the second cache: the
+// first can wait for too few lines at a time.
 void prefetch(const Processor& cpu, Pfn frame) {
   if (!cpu.physical().is_contiguous()) return;  // A guest's would have to be brought in.
   const std::byte* const bytes = cpu.physical().bytes(frame, machine::Access::kRead).data();
-  for (std::uint64_t line = 0; line < kPageBytes; line += 64) __builtin_prefetch(bytes + line);
+  for (std::uint64_t line = 0; line < kPageBytes; line += 64) __builtin_prefetch(bytes + line, 0, 2);
 }
 
 PageCount entries_of(const Core& core) {
@@ -75,14 +76,40 @@ std::uint64_t Combiner::choose(ProcessSpace& space, const Processor& cpu, Member
   if (ws.end_slot() == 0) return 0;
   Member& member = member_of(number);
   slots = std::min<std::uint64_t>(slots, ws.end_slot());  // No page twice.
-  for (; slots > 0 && turn_.size() < std::min(kPagesOfTurn, most.value()); --slots) {
-    const ScanOrder::Step step = member.order.next(ws.end_slot(), core_.tunables.sharing.order, random_);
-    if (step.begins_pass) member.pass = (member.pass + 1) % ContentTable::kPasses;
-    member.order.note(step.slot, ws[step.slot].is_valid() && ws[step.slot].is_shared());
-    if (const auto page = merger_.candidate(space, cpu, step.slot)) turn_.push_back(*page);
-    if (!turn_.empty() && member.order.is_visit_over(ws.end_slot())) return slots - 1;
+  most = std::min(most, PageCount(kPagesOfTurn));
+  bool is_visit_over = false;
+  while (slots > 0 && turn_.size() < most.value() && (turn_.empty() || !is_visit_over)) {
+    upcoming_.clear();
+    do {
+      const ScanOrder::Step step = member.order.next(ws.end_slot(), core_.tunables.sharing.order, random_);
+      if (step.begins_pass) member.pass = (member.pass + 1) % ContentTable::kPasses;
+      upcoming_.push_back(step.slot);
+      __builtin_prefetch(&ws[step.slot]);
+      is_visit_over = member.order.is_visit_over(ws.end_slot());
+    } while (--slots > 0 && turn_.size() + upcoming_.size() < most.value() && !is_visit_over);
+    prefetch_entries(space, cpu);
+    for (const std::uint32_t slot : upcoming_) {
+      member.order.note(slot, ws[slot].is_valid() && ws[slot].is_shared());
+      if (const auto page = merger_.candidate(space, cpu, slot)) turn_.push_back(*page);
+    }
   }
   return slots;
+}
+
+// All lie anywhere, and each leads to the next: they are on their way together.
+void Combiner::prefetch_entries(ProcessSpace& space, const Processor& cpu) const {
+  if (!cpu.physical().is_contiguous()) return;  // A guest's would have to be brought in.
+  const WorkingSet& ws = space.working_set();
+  for (const std::uint32_t slot : upcoming_) {
+    if (!ws[slot].is_valid()) continue;
+    const PhysicalAddress pte = ws[slot].pte();
+    __builtin_prefetch(cpu.physical().bytes(pte.pfn(), machine::Access::kRead).data() + pte.page_offset());
+  }
+  for (const std::uint32_t slot : upcoming_) {
+    if (!ws[slot].is_valid()) continue;
+    const Pfn frame = core_.codec.frame(core_.load(cpu, ws[slot].pte()));
+    if (core_.pfns.contains(frame)) __builtin_prefetch(&core_.pfns.entry(frame));
+  }
 }
 
 void Combiner::note_merged(ProcessSpace& space, MemberNumber number) {
@@ -100,11 +127,10 @@ PageCount Combiner::scan_member(Processor& cpu, MemberNumber number, PageCount m
     {
       const LockGuard guard(space.lock);
       slots = choose(space, cpu, number, most - looked, slots);
-      for (std::size_t i = 0; i < turn_.size(); ++i) {
-        if (i + 1 < turn_.size()) prefetch(cpu, turn_[i + 1].frame);
-        // What was chosen twice, where one pass ends and the next begins, has changed since.
-        if (core_.load(cpu, turn_[i].pte) == turn_[i].raw) look_at(space, cpu, number, turn_[i]);
-      }
+      hash_turn(space, cpu, number);
+      // What was chosen twice, where one pass ends and the next begins, has changed since.
+      for (std::size_t i = 0; i < turn_.size(); ++i)
+        if (keys_[i] && core_.load(cpu, turn_[i].pte) == turn_[i].raw) look_up(space, cpu, number, turn_[i], *keys_[i]);
       if (!withheld_.empty()) evict_withheld(space, cpu);
       looked += PageCount(turn_.size());
     }
@@ -129,10 +155,25 @@ void Combiner::evict_withheld(ProcessSpace& space, Processor& cpu) {
   withheld_.clear();
 }
 
-void Combiner::look_at(ProcessSpace& space, Processor& cpu, MemberNumber number, const PageMerger::Candidate& page) {
+void Combiner::hash_turn(ProcessSpace& space, Processor& cpu, MemberNumber number) {
+  keys_.clear();
+  for (std::size_t i = 0; i < turn_.size(); ++i) {
+    if (i + 1 < turn_.size()) prefetch(cpu, turn_[i + 1].frame);
+    const bool is_same = core_.load(cpu, turn_[i].pte) == turn_[i].raw;
+    keys_.push_back(is_same ? hash(space, cpu, number, turn_[i]) : std::nullopt);
+  }
+  const LockGuard guard(core_.pfns.lock);
+  for (const auto& key : keys_)
+    if (key) table_.prefetch_bucket(*key);
+  for (const auto& key : keys_)
+    if (key) table_.prefetch_entry(*key);
+}
+
+std::optional<ContentTable::Key> Combiner::hash(ProcessSpace& space, Processor& cpu, MemberNumber number,
+                                                const PageMerger::Candidate& page) {
   if (page.is_published) {
     withheld_.push_back(page.slot);
-    return;
+    return std::nullopt;
   }
   MemberPages& pages = *member_of(number).pages;
   const machine::FrameView view = cpu.physical().bytes(page.frame, machine::Access::kRead);
@@ -141,10 +182,16 @@ void Combiner::look_at(ProcessSpace& space, Processor& cpu, MemberNumber number,
     const PageMerger::Outcome outcome = merger_.forget_zeros(space, cpu, page);
     const LockGuard guard(core_.pfns.lock);
     pages.count(outcome);
-    return;
+    return std::nullopt;
   }
   cpu.charge(core_.machine.costs().hash_page);
-  const ContentTable::Key key = pages.key(bytes, page.protection);
+  return pages.key(bytes, page.protection);
+}
+
+void Combiner::look_up(ProcessSpace& space, Processor& cpu, MemberNumber number, const PageMerger::Candidate& page,
+                       ContentTable::Key key) {
+  space.lock.assert_held();
+  MemberPages& pages = *member_of(number).pages;
   ContentTable::Found found;
   {
     const LockGuard guard(core_.pfns.lock);

@@ -122,8 +122,16 @@ class Combiner {
                        std::uint64_t slots) PAGODA_REQUIRES(spaces_.lock, space.lock);
   // Tells the order what has become of the pages of the turn.
   void note_merged(ProcessSpace& space, MemberNumber number) PAGODA_REQUIRES(spaces_.lock);
-  void look_at(ProcessSpace& space, Processor& cpu, MemberNumber number, const PageMerger::Candidate& page)
+  void prefetch_entries(ProcessSpace& space, const Processor& cpu) const PAGODA_REQUIRES(spaces_.lock, space.lock);
+  // Fills `keys_` for the turn.
+  void hash_turn(ProcessSpace& space, Processor& cpu, MemberNumber number) PAGODA_REQUIRES(spaces_.lock, space.lock);
+  // Nothing: the page held zeros, or is shared already.
+  [[nodiscard]] std::optional<ContentTable::Key> hash(ProcessSpace& space, Processor& cpu, MemberNumber number,
+                                                      const PageMerger::Candidate& page)
       PAGODA_REQUIRES(spaces_.lock, space.lock);
+  // Merges the page, or remembers it, or leaves a match.
+  void look_up(ProcessSpace& space, Processor& cpu, MemberNumber number, const PageMerger::Candidate& page,
+               ContentTable::Key key) PAGODA_REQUIRES(spaces_.lock, space.lock);
   // Seen for the first time.
   void remember(Processor& cpu, MemberNumber number, const PageMerger::Candidate& page, ContentTable::Key key)
       PAGODA_REQUIRES(spaces_.lock);
@@ -150,7 +158,9 @@ class Combiner {
   std::map<std::uint32_t, MemberNumber> number_of_space_ PAGODA_GUARDED_BY(spaces_.lock);  // By the space's id.
   std::map<SharingDomain, DomainNumber> number_of_domain_ PAGODA_GUARDED_BY(spaces_.lock);
   std::size_t next_member_ PAGODA_GUARDED_BY(spaces_.lock) = 0;
+  std::vector<std::uint32_t> upcoming_ PAGODA_GUARDED_BY(spaces_.lock);  // Slots.
   std::vector<PageMerger::Candidate> turn_ PAGODA_GUARDED_BY(spaces_.lock);
+  std::vector<std::optional<ContentTable::Key>> keys_ PAGODA_GUARDED_BY(spaces_.lock);  // Of the turn.
   std::vector<Match> matches_ PAGODA_GUARDED_BY(spaces_.lock);
   std::vector<std::uint32_t> withheld_ PAGODA_GUARDED_BY(spaces_.lock);  // Slots.
   ScanRate rate_ PAGODA_GUARDED_BY(spaces_.lock);

@@ -4,6 +4,8 @@
 #include <bit>
 #include <vector>
 
+#include "pagoda/base/interleave.h"
+
 namespace pagoda::mm {
 
 namespace {
@@ -36,6 +38,11 @@ ContentTable::Hint ContentTable::hint(std::uint32_t number) const {
   const Entry& at = entry(number);
   PAGODA_DCHECK(at.is_used != 0 && at.is_shared == 0);
   return {MemberNumber{static_cast<std::uint32_t>(at.owner)}, Vpn(at.where)};
+}
+
+bool ContentTable::is_hint_of(std::uint32_t number, const Hint& page) const {
+  if (PAGODA_FAULT_SWITCH(a_hint_is_trusted_to_stay_one)) return true;
+  return is_used(number) && !is_shared(number) && hint(number) == page;
 }
 
 VirtualAddress ContentTable::prototype(std::uint32_t number) const {

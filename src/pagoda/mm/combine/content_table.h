@@ -72,6 +72,9 @@ class ContentTable final : public CloneWatch {
   }
 
   // --- Looking ---
+  // Ahead of `first`, for many keys: the bucket, and when that is there, the first entry.
+  void prefetch_bucket(Key key) const { __builtin_prefetch(&buckets_[bucket_of(key)]); }
+  void prefetch_entry(Key key) const { __builtin_prefetch(&entries_[buckets_[bucket_of(key)]]); }
   // The first entry that may have been made for the key, and the next one after it; kNone: there is none.
   [[nodiscard]] std::uint32_t first(Key key) const { return with_tag(buckets_[bucket_of(key)], tag_of(key)); }
   [[nodiscard]] std::uint32_t next(std::uint32_t number) const {
@@ -90,9 +93,7 @@ class ContentTable final : public CloneWatch {
   };
   [[nodiscard]] Hint hint(std::uint32_t number) const;
   // Whether the entry, seen before the lock was let go, is the page's hint yet: others publish, drop and add.
-  [[nodiscard]] bool is_hint_of(std::uint32_t number, const Hint& page) const {
-    return is_used(number) && !is_shared(number) && hint(number) == page;
-  }
+  [[nodiscard]] bool is_hint_of(std::uint32_t number, const Hint& page) const;
   // Of a shared entry.
   [[nodiscard]] VirtualAddress prototype(std::uint32_t number) const;
   // Of either.

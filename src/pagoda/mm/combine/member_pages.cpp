@@ -3,7 +3,6 @@
 #include <array>
 #include <cstring>
 
-#include "pagoda/base/interleave.h"
 #include "pagoda/base/zero_scan.h"
 
 namespace pagoda::mm {
@@ -32,7 +31,7 @@ MemberPages::Outcome MemberPages::join(Processor& cpu, const PageMerger::Candida
     count(outcome);
     if (outcome == Outcome::kDiffers) continue;
     if (outcome == Outcome::kDone && found.own != ContentTable::kNone &&
-        (table_.is_hint_of(found.own, {identity_.number, page.page}) || PAGODA_FAULT_SWITCH(own_hint_stays_a_hint)))
+        table_.is_hint_of(found.own, {identity_.number, page.page}))
       table_.drop_hint(found.own);
     break;
   }
@@ -94,7 +93,7 @@ void MemberPages::offer(Processor& cpu, std::uint32_t slot) {
     if (!is_to_be_written(*page) || !merger_.is_free_to_go(*page)) return;
     ++core_.counters.sharing_offered;
   }
-  alignas(64) std::array<std::byte, kPageBytes> bytes;
+  alignas(64) std::array<std::byte, kPageBytes> bytes{};
   machine::copy_shared(bytes.data(), cpu.physical().bytes(page->frame, machine::Access::kRead).data(), kPageBytes);
   // Whoever takes it out of memory finds that it needs none.
   if (core_.tunables.sharing.zeros == SharingTunables::Zeros::kDemandZero && is_zero(PageBytes(bytes))) return;
@@ -124,7 +123,7 @@ std::optional<PageMerger::Candidate> MemberPages::twin(Processor& cpu, Vpn page,
   bool is_stale = true;
   if (found) {
     cpu.charge(core_.machine.costs().compare_page);
-    alignas(64) std::array<std::byte, kPageBytes> its;
+    alignas(64) std::array<std::byte, kPageBytes> its{};
     machine::copy_shared(its.data(), cpu.physical().bytes(found->frame, machine::Access::kRead).data(), kPageBytes);
     if (found->protection == protection && std::memcmp(its.data(), bytes.data(), kPageBytes) == 0) return found;
     cpu.charge(core_.machine.costs().hash_page);
