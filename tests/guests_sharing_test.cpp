@@ -82,6 +82,27 @@ TEST_P(GuestsThatShare, ReadWhatTheyWroteWhateverIsMerged) {
   EXPECT_EQ(check(), "");
 }
 
+TEST_P(GuestsThatShare, PagesThatTheHostTakesFromThemAreOfferedFirst) {
+  allow(mm::named_domain(0));
+  constexpr std::uint64_t kPages = 40;
+  const VirtualAddress a = one.commit(PageCount(kPages));
+  for (std::uint64_t page = 0; page < kPages; ++page) one.must_put(a, page, Random::mix(page));
+  scan(1);  // Hints.
+  const VirtualAddress b = two.commit(PageCount(kPages));
+  for (std::uint64_t page = 0; page < kPages; ++page) two.must_put(b, page, Random::mix(page));
+  static_cast<void>(two.partition().vmmem().empty_working_set(host.cpu()));
+  for (mm::SystemThread* thread : host.manager().system_threads())
+    if (thread->name() == "combine thread") thread->run(host.cpu());
+  EXPECT_EQ(check(), "");
+  EXPECT_GE(host.manager().counters().sharing_offers_merged, kPages);
+  EXPECT_GE(combiner().statistics().saved, PageCount(kPages));
+  for (std::uint64_t page = 0; page < kPages; ++page) {
+    EXPECT_EQ(*one.get(a, page), Random::mix(page));
+    EXPECT_EQ(*two.get(b, page), Random::mix(page));
+  }
+  EXPECT_EQ(check(), "");
+}
+
 TEST_P(GuestsThatShare, NothingOfEachOtherOutsideOfADomain) {
   allow(std::nullopt);
   const VirtualAddress a = one.commit(PageCount(40));
@@ -135,6 +156,15 @@ TEST(SimulatedSharing, ClonesShareWithinTheirDomain) {
       most_saved(clones(fast + "[[host.sharing.domain]]\nname = 'd'\n", "[vm.sharing]\ndomain = 'd'\n"), verified);
   EXPECT_TRUE(verified);
   EXPECT_GT(together, apart * 2) << "what the guests' programs hold is the same in both";
+}
+
+TEST(SimulatedSharing, WithTheSameBehaviourPagesAreSharedUntilTheyAreUsed) {
+  const std::string host =
+      "[host.sharing]\nrate = 500000\nvm_rate = 500000\ncombine = 'same_behaviour'\n[[host.sharing.domain]]\nname = "
+      "'d'\n";
+  bool verified = false;
+  EXPECT_GT(most_saved(clones(host, "[vm.sharing]\ndomain = 'd'\n"), verified), 0_pages);
+  EXPECT_TRUE(verified);
 }
 
 }  // namespace

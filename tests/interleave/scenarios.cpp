@@ -347,6 +347,7 @@ WorldConfig merges_against_writes(Random& random) {
   config.tunables->sharing.scan_of_space = config.tunables->sharing.scan_in_all = PageCount(1'000'000);
   if (random.below(2) == 0) config.tunables->sharing.hash_bits = 8;
   if (random.below(4) == 0) config.tunables->sharing.hints = mm::SharingTunables::Hints::kNo;
+  if (random.below(3) == 0) config.tunables->sharing.combine = mm::SharingTunables::Combine::kSameBehaviour;
   if (random.below(4) == 0) config.tunables->compression_budget = PageCount(8);
   few_slots(random, config);
   return config;

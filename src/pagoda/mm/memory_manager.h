@@ -195,10 +195,10 @@ class MemoryManager : public machine::FaultHandler, public ShortageRelief, publi
   Sections sections_;
   ModifiedWriter modified_writer_;
   MappedWriter mapped_writer_;
+  std::unique_ptr<Combiner> combiner_;
   BalanceSetManager balance_set_manager_;
   ZeroPageThread zero_page_thread_;
   SegmentReaper segment_reaper_;
-  std::unique_ptr<Combiner> combiner_;
   std::unique_ptr<SystemThread> combine_thread_;
   std::array<SystemThread*, 6> threads_;
   unsigned fruitless_ PAGODA_GUARDED_BY(core_.pfns.lock) = 0;  // Shortages in a row that nothing could relieve.

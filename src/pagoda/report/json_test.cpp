@@ -68,6 +68,10 @@ TEST(ReportJson, EveryFieldGoesToItsOwnKey) {
   run.counters.sharing_false_matches = 346;
   run.counters.sharing_put_off = 347;
   run.counters.sharing_table_full = 348;
+  run.counters.sharing_offered = 351;
+  run.counters.sharing_offers_merged = 352;
+  run.counters.sharing_withheld = 353;
+  run.counters.sharing_copied = 354;
   run.counters.pages_repurposed = 309;
   run.counters.pages_replaced = 310;
   run.counters.pages_trimmed = 311;
@@ -127,6 +131,7 @@ TEST(ReportJson, EveryFieldGoesToItsOwnKey) {
       "pages_incompressible": 324, "pages_evicted": 325,
       "sharing_scanned": 341, "sharing_merged": 342, "sharing_zeros": 343, "sharing_hints": 344,
       "sharing_stale_hints": 345, "sharing_false_matches": 346, "sharing_put_off": 347, "sharing_table_full": 348,
+      "sharing_offered": 351, "sharing_offers_merged": 352, "sharing_withheld": 353, "sharing_copied": 354,
       "pages_repurposed": 309, "pages_replaced": 310, "pages_trimmed": 311, "shortages": 312, "commit_refusals": 313,
       "resident_refusals": 333, "page_tables_made": 314, "page_tables_freed": 315, "page_tables_paged_out": 329, "page_tables_paged_in": 330,
       "prototype_pages_paged_out": 331, "prototype_pages_paged_in": 332},
@@ -173,6 +178,7 @@ TEST(ReportJson, EveryFieldGoesToItsOwnKey) {
         "bytes_compressed": [322], "pages_decompressed": [323], "pages_incompressible": [324], "pages_evicted": [325],
         "sharing_scanned": [341], "sharing_merged": [342], "sharing_zeros": [343], "sharing_hints": [344],
         "sharing_stale_hints": [345], "sharing_false_matches": [346], "sharing_put_off": [347], "sharing_table_full": [348],
+        "sharing_offered": [351], "sharing_offers_merged": [352], "sharing_withheld": [353], "sharing_copied": [354],
         "pages_repurposed": [309], "pages_replaced": [310], "pages_trimmed": [311],
         "shortages": [312], "commit_refusals": [313], "resident_refusals": [333],
         "page_tables_made": [314], "page_tables_freed": [315],

@@ -119,6 +119,10 @@ constexpr void add(FaultCounts& sum, const FaultCounts& more) {
   X(sharing_false_matches, "False matches", "pages whose hashes were equal and whose bytes were not")                  \
   X(sharing_put_off, "Merges put off", "somebody held the page, or its equal was out, or memory was short")            \
   X(sharing_table_full, "Sharing table full", "pages that could not be remembered")                                    \
+  X(sharing_offered, "Offered to sharing", "pages that were looked at before they left memory")                        \
+  X(sharing_offers_merged, "Offers merged", "of those, pages that became one with an equal page")                      \
+  X(sharing_withheld, "Withheld", "pages whose next access is a copy, merged or not")                                  \
+  X(sharing_copied, "Copied at access", "accesses to withheld pages")                                                  \
   X(pages_repurposed, "Repurposed", "standby pages that got a new owner")                                              \
   X(pages_replaced, "Replaced", "pages that left a working set because it was full")                                   \
   X(pages_trimmed, "Trimmed", "pages that the balance set manager took from a working set")                            \

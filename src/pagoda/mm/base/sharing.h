@@ -1,6 +1,7 @@
 // What sharing by contents (mm/combine) may be told about itself, and what keeps tenants apart.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "pagoda/base/units.h"
@@ -37,6 +38,27 @@ struct SharingTunables {
   // Whether a page seen once is remembered. Without hints it is made read-only at once, so that its twin finds it: an open
   // question of the field is what that costs.
   enum class Hints : std::uint8_t { kYes, kNo } hints = Hints::kYes;
+  // What a page costs that was looked at. kOrdinary: one that was merged is copied when it is written, others cost
+  // nothing. kSameBehaviour: the next access of any, be it a read or a write, is served by a copy, so that nobody can time
+  // whether a page was merged (VUsion; reference/virtualization.md 6.2). Such pages leave the working set; hints are not
+  // kept.
+  enum class Combine : std::uint8_t { kOrdinary, kSameBehaviour } combine = Combine::kOrdinary;
+};
+
+// How fast the scan goes, which may change while it runs: KubeVirt's and ESX's policies steer it by how short the host is.
+struct ScanRate {
+  PageCount of_space;  // Pages of one space each time that it looks, at least one,
+  PageCount in_all;    // of all together; zero: it does not look.
+  Duration period;     // How often that is.
+  friend bool operator==(const ScanRate&, const ScanRate&) = default;
+
+  // What the tunables say.
+  static ScanRate of(const SharingTunables& tunables) {
+    const auto in_period = [&](PageCount a_second) {
+      return std::max(1_pages, PageCount(a_second.value() * tunables.period.value() / Duration(1_s).value()));
+    };
+    return {in_period(tunables.scan_of_space), in_period(tunables.scan_in_all), tunables.period};
+  }
 };
 
 }  // namespace pagoda::mm

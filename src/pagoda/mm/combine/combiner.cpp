@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "pagoda/base/zero_scan.h"
+#include "pagoda/mm/ws/eviction_batch.h"
 
 namespace pagoda::mm {
 
@@ -21,11 +22,12 @@ constexpr std::uint32_t kSweptOfPage = 4;
 constexpr std::uint32_t kStaleAfter = 2;
 constexpr std::uint32_t kStaleAfterByYield = 2 * 16;
 
-// Most pages are in no cache, and lie anywhere: the next one is on its way while this one is hashed.
+// Most pages are in no cache, and lie anywhere: the next one is on its way while this one is hashed. To the second cache: the
+// first can wait for too few lines at a time.
 void prefetch(const Processor& cpu, Pfn frame) {
   if (!cpu.physical().is_contiguous()) return;  // A guest's would have to be brought in.
   const std::byte* const bytes = cpu.physical().bytes(frame, machine::Access::kRead).data();
-  for (std::uint64_t line = 0; line < kPageBytes; line += 64) __builtin_prefetch(bytes + line);
+  for (std::uint64_t line = 0; line < kPageBytes; line += 64) __builtin_prefetch(bytes + line, 0, 2);
 }
 
 PageCount entries_of(const Core& core) {
@@ -40,111 +42,8 @@ Combiner::Combiner(Core& core, SpaceList& spaces)
       spaces_(spaces),
       table_(core.prototypes, entries_of(core), core.tunables.sharing.hash_bits),
       merger_(core, table_),
+      rate_(ScanRate::of(core.tunables.sharing)),
       random_(core.tunables.sharing.salt_seed) {}
-
-// --- Who takes part ---
-
-Result<DomainNumber> Combiner::enter_domain(SharingDomain domain) {
-  if (const auto found = number_of_domain_.find(domain); found != number_of_domain_.end()) {
-    ++domains_[static_cast<std::size_t>(found->second)].members;
-    return found->second;
-  }
-  std::size_t number = 0;
-  while (number < domains_.size() && domains_[number].members > 0) ++number;
-  if (number == ContentTable::kMostOwners) return fail(Status::kInsufficientResources);
-  if (number == domains_.size()) domains_.emplace_back();
-  domains_[number] = {.domain = domain, .members = 1};
-  return number_of_domain_[domain] = DomainNumber{static_cast<std::uint32_t>(number)};
-}
-
-void Combiner::leave_domain(DomainNumber number) {
-  Domain& left = domains_[static_cast<std::size_t>(number)];
-  if (--left.members == 0) number_of_domain_.erase(left.domain);
-}
-
-Result<MemberNumber> Combiner::enter(ProcessSpace& space) {
-  if (const auto found = number_of_space_.find(space.id()); found != number_of_space_.end()) return found->second;
-  std::size_t number = 0;
-  while (number < members_.size() && members_[number].space != nullptr) ++number;
-  if (number == ContentTable::kMostOwners) return fail(Status::kInsufficientResources);
-  const DomainNumber domain = PAGODA_TRY(enter_domain(space.sharing_domain()));
-  if (number == members_.size()) members_.emplace_back();
-  members_[number] = {};
-  members_[number].space = &space;
-  members_[number].domain = domain;
-  members_[number].salt = salt(space.sharing_domain());
-  return number_of_space_[space.id()] = MemberNumber{static_cast<std::uint32_t>(number)};
-}
-
-Result<> Combiner::allow(ProcessSpace& space) {
-  const LockGuard guard(spaces_.lock);
-  member_of(PAGODA_TRY(enter(space))).is_allowed = true;
-  return {};
-}
-
-Result<> Combiner::allow(ProcessSpace& space, SharingDomain domain) {
-  const LockGuard guard(spaces_.lock);
-  if (!number_of_space_.contains(space.id())) {
-    PAGODA_TRY(space.set_sharing_domain(domain));
-  } else if (space.sharing_domain() != domain) {
-    return fail(Status::kInvalidParameter);
-  }
-  member_of(PAGODA_TRY(enter(space))).is_allowed = true;
-  return {};
-}
-
-void Combiner::forbid(ProcessSpace& space) {
-  const LockGuard guard(spaces_.lock);
-  if (const auto found = number_of_space_.find(space.id()); found != number_of_space_.end())
-    member_of(found->second).is_allowed = false;
-}
-
-bool Combiner::is_allowed(const ProcessSpace& space) const {
-  const LockGuard guard(spaces_.lock);
-  const auto found = number_of_space_.find(space.id());
-  return found != number_of_space_.end() && members_[static_cast<std::size_t>(found->second)].is_allowed;
-}
-
-void Combiner::forget(const ProcessSpace& space) {
-  spaces_.lock.assert_held();
-  const auto found = number_of_space_.find(space.id());
-  if (found == number_of_space_.end()) return;
-  const MemberNumber number = found->second;
-  {
-    const LockGuard guard(core_.pfns.lock);
-    table_.sweep(table_.end(), [&](const ContentTable::Hint& hint, std::uint32_t) { return hint.member == number; });
-  }
-  leave_domain(member_of(number).domain);
-  member_of(number) = {};
-  number_of_space_.erase(found);
-}
-
-bool Combiner::has_members() const {
-  const LockGuard guard(spaces_.lock);
-  return std::ranges::any_of(members_, [](const Member& member) { return member.is_allowed; });
-}
-
-const ProcessSpace* Combiner::member(MemberNumber number) const {
-  spaces_.lock.assert_held();
-  const auto at = static_cast<std::size_t>(number);
-  return at < members_.size() ? members_[at].space : nullptr;
-}
-
-std::optional<SharingDomain> Combiner::domain(DomainNumber number) const {
-  spaces_.lock.assert_held();
-  const auto at = static_cast<std::size_t>(number);
-  if (at >= domains_.size() || domains_[at].members == 0) return std::nullopt;
-  return domains_[at].domain;
-}
-
-std::uint64_t Combiner::salt(SharingDomain domain) const {
-  return Random::mix(core_.tunables.sharing.salt_seed ^ Random::mix(static_cast<std::uint64_t>(domain)));
-}
-
-Combiner::Statistics Combiner::statistics() const {
-  const LockGuard guard(core_.pfns.lock);
-  return {.shared = table_.shared(), .saved = table_.saved(), .hints = table_.hints()};
-}
 
 // --- Looking for equal pages ---
 
@@ -177,14 +76,40 @@ std::uint64_t Combiner::choose(ProcessSpace& space, const Processor& cpu, Member
   if (ws.end_slot() == 0) return 0;
   Member& member = member_of(number);
   slots = std::min<std::uint64_t>(slots, ws.end_slot());  // No page twice.
-  for (; slots > 0 && turn_.size() < std::min(kPagesOfTurn, most.value()); --slots) {
-    const ScanOrder::Step step = member.order.next(ws.end_slot(), core_.tunables.sharing.order, random_);
-    if (step.begins_pass) member.pass = (member.pass + 1) % ContentTable::kPasses;
-    member.order.note(step.slot, ws[step.slot].is_valid() && ws[step.slot].is_shared());
-    if (const auto page = merger_.candidate(space, cpu, step.slot)) turn_.push_back(*page);
-    if (!turn_.empty() && member.order.is_visit_over(ws.end_slot())) return slots - 1;
+  most = std::min(most, PageCount(kPagesOfTurn));
+  bool is_visit_over = false;
+  while (slots > 0 && turn_.size() < most.value() && (turn_.empty() || !is_visit_over)) {
+    upcoming_.clear();
+    do {
+      const ScanOrder::Step step = member.order.next(ws.end_slot(), core_.tunables.sharing.order, random_);
+      if (step.begins_pass) member.pass = (member.pass + 1) % ContentTable::kPasses;
+      upcoming_.push_back(step.slot);
+      __builtin_prefetch(&ws[step.slot]);
+      is_visit_over = member.order.is_visit_over(ws.end_slot());
+    } while (--slots > 0 && turn_.size() + upcoming_.size() < most.value() && !is_visit_over);
+    prefetch_entries(space, cpu);
+    for (const std::uint32_t slot : upcoming_) {
+      member.order.note(slot, ws[slot].is_valid() && ws[slot].is_shared());
+      if (const auto page = merger_.candidate(space, cpu, slot)) turn_.push_back(*page);
+    }
   }
   return slots;
+}
+
+// All lie anywhere, and each leads to the next: they are on their way together.
+void Combiner::prefetch_entries(ProcessSpace& space, const Processor& cpu) const {
+  if (!cpu.physical().is_contiguous()) return;  // A guest's would have to be brought in.
+  const WorkingSet& ws = space.working_set();
+  for (const std::uint32_t slot : upcoming_) {
+    if (!ws[slot].is_valid()) continue;
+    const PhysicalAddress pte = ws[slot].pte();
+    __builtin_prefetch(cpu.physical().bytes(pte.pfn(), machine::Access::kRead).data() + pte.page_offset());
+  }
+  for (const std::uint32_t slot : upcoming_) {
+    if (!ws[slot].is_valid()) continue;
+    const Pfn frame = core_.codec.frame(core_.load(cpu, ws[slot].pte()));
+    if (core_.pfns.contains(frame)) __builtin_prefetch(&core_.pfns.entry(frame));
+  }
 }
 
 void Combiner::note_merged(ProcessSpace& space, MemberNumber number) {
@@ -195,18 +120,18 @@ void Combiner::note_merged(ProcessSpace& space, MemberNumber number) {
 }
 
 PageCount Combiner::scan_member(Processor& cpu, MemberNumber number, PageCount most) {
-  ProcessSpace& space = *member_of(number).space;
+  ProcessSpace& space = member_of(number).pages->space();
   PageCount looked;
   std::uint64_t slots = most.value() * kSlotsOfPage;
   while (looked < most && slots > 0) {
     {
       const LockGuard guard(space.lock);
       slots = choose(space, cpu, number, most - looked, slots);
-      for (std::size_t i = 0; i < turn_.size(); ++i) {
-        if (i + 1 < turn_.size()) prefetch(cpu, turn_[i + 1].frame);
-        // What was chosen twice, where one pass ends and the next begins, has changed since.
-        if (core_.load(cpu, turn_[i].pte) == turn_[i].raw) look_at(space, cpu, number, turn_[i]);
-      }
+      hash_turn(space, cpu, number);
+      // What was chosen twice, where one pass ends and the next begins, has changed since.
+      for (std::size_t i = 0; i < turn_.size(); ++i)
+        if (keys_[i] && core_.load(cpu, turn_[i].pte) == turn_[i].raw) look_up(space, cpu, number, turn_[i], *keys_[i]);
+      if (!withheld_.empty()) evict_withheld(space, cpu);
       looked += PageCount(turn_.size());
     }
     for (const Match& match : matches_) settle(cpu, match);
@@ -222,91 +147,98 @@ PageBytes Combiner::read(const machine::FrameView& view) {
   return racy_;
 }
 
-Combiner::Found Combiner::find(const Member& member, MemberNumber number, Vpn page, ContentTable::Key key) {
-  Found found;
-  for (std::uint32_t at = table_.first(key); at != ContentTable::kNone; at = table_.next(at)) {
-    if (table_.is_shared(at)) {
-      if (table_.domain(at) == member.domain && found.shared_count < found.shared.size())
-        found.shared[found.shared_count++] = at;
-      continue;
-    }
-    const ContentTable::Hint hint = table_.hint(at);
-    if (hint.member == number && hint.page == page) {
-      found.own = at;
-    } else if (found.hint == ContentTable::kNone && member_of(hint.member).domain == member.domain) {
-      found.hint = at;
-    }
-  }
-  return found;
+void Combiner::evict_withheld(ProcessSpace& space, Processor& cpu) {
+  EvictionBatch batch(space, cpu);
+  for (const std::uint32_t slot : withheld_)
+    if (space.working_set()[slot].is_valid()) batch.add(slot);  // Else it was chosen twice.
+  batch.flush();
+  withheld_.clear();
 }
 
-void Combiner::look_at(ProcessSpace& space, Processor& cpu, MemberNumber number, const PageMerger::Candidate& page) {
-  const Member& member = member_of(number);
+void Combiner::hash_turn(ProcessSpace& space, Processor& cpu, MemberNumber number) {
+  keys_.clear();
+  for (std::size_t i = 0; i < turn_.size(); ++i) {
+    if (i + 1 < turn_.size()) prefetch(cpu, turn_[i + 1].frame);
+    const bool is_same = core_.load(cpu, turn_[i].pte) == turn_[i].raw;
+    keys_.push_back(is_same ? hash(space, cpu, number, turn_[i]) : std::nullopt);
+  }
+  const LockGuard guard(core_.pfns.lock);
+  for (const auto& key : keys_)
+    if (key) table_.prefetch_bucket(*key);
+  for (const auto& key : keys_)
+    if (key) table_.prefetch_entry(*key);
+}
+
+std::optional<ContentTable::Key> Combiner::hash(ProcessSpace& space, Processor& cpu, MemberNumber number,
+                                                const PageMerger::Candidate& page) {
+  if (page.is_published) {
+    withheld_.push_back(page.slot);
+    return std::nullopt;
+  }
+  MemberPages& pages = *member_of(number).pages;
   const machine::FrameView view = cpu.physical().bytes(page.frame, machine::Access::kRead);
   const PageBytes bytes = read(view);
   if (core_.tunables.sharing.zeros == SharingTunables::Zeros::kDemandZero && is_zero(bytes)) {
     const PageMerger::Outcome outcome = merger_.forget_zeros(space, cpu, page);
     const LockGuard guard(core_.pfns.lock);
-    count_outcome(outcome);
-    return;
+    pages.count(outcome);
+    return std::nullopt;
   }
   cpu.charge(core_.machine.costs().hash_page);
-  const ContentTable::Key key = table_.key(bytes, member.salt, page.protection);
-  Found found;
+  return pages.key(bytes, page.protection);
+}
+
+void Combiner::look_up(ProcessSpace& space, Processor& cpu, MemberNumber number, const PageMerger::Candidate& page,
+                       ContentTable::Key key) {
+  space.lock.assert_held();
+  MemberPages& pages = *member_of(number).pages;
+  ContentTable::Found found;
   {
     const LockGuard guard(core_.pfns.lock);
     if (!merger_.is_free_to_go(page)) {
-      count_outcome(PageMerger::Outcome::kCannot);
+      pages.count(PageMerger::Outcome::kCannot);
       return;
     }
-    found = find(member, number, page.page, key);
-    if (found.own != ContentTable::kNone) table_.confirm(found.own, member.pass);
+    found = table_.find(key, {number, page.page});
+    if (found.own != ContentTable::kNone) table_.confirm(found.own, member_of(number).pass);
   }
-  for (std::size_t i = 0; i < found.shared_count; ++i) {
-    const PageMerger::Outcome outcome = merger_.merge(space, cpu, page, found.shared[i]);
-    const LockGuard guard(core_.pfns.lock);
-    count_outcome(outcome);
-    if (outcome == PageMerger::Outcome::kDiffers) continue;
-    if (outcome == PageMerger::Outcome::kDone && found.own != ContentTable::kNone) table_.drop_hint(found.own);
+  if (core_.tunables.sharing.combine == SharingTunables::Combine::kSameBehaviour) {
+    if (copy(cpu, number, page, key) && pages.withhold(cpu, page, copy_, key) == PageMerger::Outcome::kDone)
+      withheld_.push_back(page.slot);
     return;
   }
+  if (found.shared_count > 0 && pages.join(cpu, page, found) != PageMerger::Outcome::kDiffers) return;
   if (found.hint != ContentTable::kNone) {
     matches_.push_back({number, page.page, found.hint});
   } else if (found.own == ContentTable::kNone && found.shared_count == 0) {
-    remember(space, cpu, number, page, key);
+    remember(cpu, number, page, key);
   }
 }
 
-void Combiner::remember(ProcessSpace& space, Processor& cpu, MemberNumber number, const PageMerger::Candidate& page,
-                        ContentTable::Key key) {
-  const Member& member = member_of(number);
-  if (core_.tunables.sharing.hints == SharingTunables::Hints::kYes) {
-    const LockGuard guard(core_.pfns.lock);
-    if (table_.add_hint(key, {number, page.page}, member.pass)) {
-      ++core_.counters.sharing_hints;
-    } else {
-      ++core_.counters.sharing_table_full;
-    }
+bool Combiner::copy(const Processor& cpu, MemberNumber number, const PageMerger::Candidate& page,
+                    ContentTable::Key key) {
+  const machine::FrameView view = cpu.physical().bytes(page.frame, machine::Access::kRead);
+  machine::copy_shared(copy_.data(), view.data(), kPageBytes);
+  return member_of(number).pages->key(copy_, page.protection) == key;
+}
+
+void Combiner::remember(Processor& cpu, MemberNumber number, const PageMerger::Candidate& page, ContentTable::Key key) {
+  Member& member = member_of(number);
+  if (core_.tunables.sharing.hints == SharingTunables::Hints::kNo) {
+    if (copy(cpu, number, page, key)) static_cast<void>(member.pages->publish(cpu, page, copy_, key));
     return;
   }
-  {
-    const machine::FrameView view = cpu.physical().bytes(page.frame, machine::Access::kRead);
-    machine::copy_shared(copy_.data(), view.data(), kPageBytes);
-  }
-  if (table_.key(copy_, member.salt, page.protection) != key) return;  // Written meanwhile.
-  const PageMerger::Outcome outcome = merger_.publish(space, cpu, page, copy_, [&](VirtualAddress prototype) {
-    core_.pfns.lock.assert_held();
-    const bool added = table_.add_shared(key, prototype, member.domain);
-    if (!added) ++core_.counters.sharing_table_full;
-    return added;
-  });
   const LockGuard guard(core_.pfns.lock);
-  count_outcome(outcome);
+  if (table_.add_hint(key, {number, page.page}, member.pass)) {
+    ++core_.counters.sharing_hints;
+  } else {
+    ++core_.counters.sharing_table_full;
+  }
 }
 
 void Combiner::settle(Processor& cpu, const Match& match) {
-  ProcessSpace& space = *member_of(match.member).space;
-  const Member& member = member_of(match.member);
+  MemberPages& pages = *member_of(match.member).pages;
+  ProcessSpace& space = pages.space();
   ContentTable::Key key;
   Protection protection{};
   {
@@ -317,29 +249,33 @@ void Combiner::settle(Processor& cpu, const Match& match) {
     const machine::FrameView view = cpu.physical().bytes(page->frame, machine::Access::kRead);
     machine::copy_shared(copy_.data(), view.data(), kPageBytes);
     cpu.charge(core_.machine.costs().copy_page);
-    key = table_.key(copy_, member.salt, protection);
+    key = pages.key(copy_, protection);
   }
-  if (!publish(cpu, match.entry, key, protection)) return;
+  if (!publish(cpu, match, key, protection)) return;
   const LockGuard guard(space.lock);
   const auto page = merger_.candidate_at(space, cpu, match.page);
   if (!page) return;
-  const PageMerger::Outcome outcome = merger_.merge(space, cpu, *page, match.entry);
+  const PageMerger::Outcome outcome = merger_.merge(space, cpu, *page, match.entry, pages.domain());
   const LockGuard pfn_guard(core_.pfns.lock);
-  count_outcome(outcome);
+  pages.count(outcome);
 }
 
-bool Combiner::publish(Processor& cpu, std::uint32_t entry, ContentTable::Key key, Protection protection) {
+bool Combiner::publish(Processor& cpu, const Match& match, ContentTable::Key key, Protection protection) {
+  const std::uint32_t entry = match.entry;
   ContentTable::Hint hint;
   {
     const LockGuard guard(core_.pfns.lock);
-    // Another match of this turn may have been there first.
-    if (!table_.is_used(entry) || !table_.fits(entry, key)) return false;
+    // Another match of this turn may have been there first, or a page that left.
+    if (!table_.is_used(entry) || !table_.fits(entry, key) ||
+        table_.domain(entry) != member_of(match.member).pages->domain())
+      return false;
     if (table_.is_shared(entry)) return true;
     hint = table_.hint(entry);
   }
-  const Member& member = member_of(hint.member);
-  const LockGuard guard(member.space->lock);
-  const auto page = merger_.candidate_at(*member.space, cpu, hint.page);
+  MemberPages& pages = *member_of(hint.member).pages;
+  ProcessSpace& space = pages.space();
+  const LockGuard guard(space.lock);
+  const auto page = merger_.candidate_at(space, cpu, hint.page);
   bool is_stale = !page.has_value();
   if (page) {
     const machine::FrameView view = cpu.physical().bytes(page->frame, machine::Access::kRead);
@@ -347,43 +283,74 @@ bool Combiner::publish(Processor& cpu, std::uint32_t entry, ContentTable::Key ke
     cpu.charge(core_.machine.costs().compare_page);
     if (page->protection != protection || std::memcmp(bytes.data(), copy_.data(), kPageBytes) != 0) {
       cpu.charge(core_.machine.costs().hash_page);
-      is_stale = table_.key(bytes, member.salt, page->protection) != key;
+      is_stale = pages.key(bytes, page->protection) != key;
       if (!is_stale) {
         const LockGuard pfn_guard(core_.pfns.lock);
-        count_outcome(PageMerger::Outcome::kDiffers);
+        pages.count(PageMerger::Outcome::kDiffers);
         return false;
       }
     }
   }
   if (is_stale) {
     const LockGuard pfn_guard(core_.pfns.lock);
-    table_.drop_hint(entry);
+    if (table_.is_hint_of(entry, hint)) table_.drop_hint(entry);
     ++core_.counters.sharing_stale_hints;
     return false;
   }
-  const PageMerger::Outcome outcome = merger_.publish(*member.space, cpu, *page, copy_, [&](VirtualAddress prototype) {
+  const PageMerger::Outcome outcome = merger_.publish(space, cpu, *page, copy_, [&](VirtualAddress prototype) {
     core_.pfns.lock.assert_held();
-    table_.make_shared(entry, prototype, member.domain);
+    if (!table_.is_hint_of(entry, hint)) return false;
+    table_.make_shared(entry, prototype, pages.domain());
     return true;
   });
   if (outcome == PageMerger::Outcome::kDone) return true;
   // Its next twin is remembered in its place.
   const LockGuard pfn_guard(core_.pfns.lock);
-  table_.drop_hint(entry);
-  count_outcome(PageMerger::Outcome::kCannot);
+  if (table_.is_hint_of(entry, hint)) table_.drop_hint(entry);
+  pages.count(PageMerger::Outcome::kCannot);
   return false;
 }
 
-void Combiner::count_outcome(PageMerger::Outcome outcome) {
-  switch (outcome) {
-    case PageMerger::Outcome::kDone:
-      break;
-    case PageMerger::Outcome::kDiffers:
-      ++core_.counters.sharing_false_matches;
-      break;
-    case PageMerger::Outcome::kCannot:
-      ++core_.counters.sharing_put_off;
-      break;
+// --- What left meanwhile ---
+
+bool Combiner::any_to_join() const {
+  const LockGuard guard(core_.pfns.lock);
+  return !joins_.empty();
+}
+
+void Combiner::join_late(Processor& cpu) {
+  spaces_.lock.assert_held();
+  std::vector<JoinsToCome::Join> joins;
+  {
+    const LockGuard guard(core_.pfns.lock);
+    joins = joins_.take();
+  }
+  for (const JoinsToCome::Join& join : joins) {
+    // Its space may have ended, and another have its number.
+    const Member& member = member_of(join.page.member);
+    if (!member.is_allowed) continue;
+    ProcessSpace& space = member.pages->space();
+    const LockGuard guard(space.lock);
+    const auto page = merger_.candidate_at(space, cpu, join.page.page);
+    if (!page || page->is_published) continue;
+    cpu.charge(core_.machine.costs().hash_page);
+    const PageBytes bytes = read(cpu.physical().bytes(page->frame, machine::Access::kRead));
+    const ContentTable::Key key = member.pages->key(bytes, page->protection);
+    ContentTable::Found found;
+    {
+      const LockGuard pfn_guard(core_.pfns.lock);
+      if (!table_.is_used(join.entry) || !table_.is_shared(join.entry) ||
+          table_.domain(join.entry) != member.pages->domain())
+        continue;
+      if (!table_.fits(join.entry, key)) {
+        ++core_.counters.sharing_stale_hints;
+        continue;
+      }
+      found.shared[found.shared_count++] = join.entry;
+    }
+    const PageMerger::Outcome outcome = member.pages->join(cpu, *page, found);
+    const LockGuard pfn_guard(core_.pfns.lock);
+    if (outcome == PageMerger::Outcome::kDone) ++core_.counters.sharing_offers_merged;
   }
 }
 

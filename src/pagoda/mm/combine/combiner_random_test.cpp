@@ -108,6 +108,7 @@ class World {
     config.tunables.sharing.hash_bits = hash_bits;
     config.tunables.sharing.hints = random.below(5) == 0 ? SharingTunables::Hints::kNo : SharingTunables::Hints::kYes;
     if (random.below(2) == 0) config.tunables.sharing.order = SharingTunables::Order::kByYield;
+    if (seed / 100 % 3 == 0) config.tunables.sharing.combine = SharingTunables::Combine::kSameBehaviour;
     if (seed % 2 == 0) config.tunables.compression_budget = PageCount(12);
     return config;
   }
@@ -244,12 +245,16 @@ TEST_P(CombinerRandom, EveryPageReadsAsItWasWritten) {
     all.sharing_merged += counters.sharing_merged;
     all.sharing_zeros += counters.sharing_zeros;
     all.sharing_stale_hints += counters.sharing_stale_hints;
+    all.sharing_offers_merged += counters.sharing_offers_merged;
+    all.sharing_copied += counters.sharing_copied;
     all.page_file_pages_written += counters.page_file_pages_written;
     all.pages_decompressed += counters.pages_decompressed;
   }
   EXPECT_GT(all.sharing_merged, 100U);
   EXPECT_GT(all.sharing_zeros, 10U);
   EXPECT_GT(all.sharing_stale_hints, 0U);
+  EXPECT_GT(all.sharing_offers_merged, 0U);
+  EXPECT_GT(all.sharing_copied, 0U);
   EXPECT_GT(all.page_file_pages_written, 20U);
   EXPECT_GT(all.pages_decompressed, 0U);
 }

@@ -4,61 +4,15 @@
 #include <gtest/gtest.h>
 
 #include <array>
-#include <optional>
 #include <set>
-#include <string>
 #include <vector>
 
-#include "pagoda/mm/testing/test_machine.h"
+#include "pagoda/mm/testing/combiner_test_base.h"
 
 namespace pagoda::mm {
 namespace {
 
-using testing::TestMachine;
-using testing::TestMachineConfig;
-
-constexpr WorkingSet::Limits kLimits{PageCount(50), PageCount(400)};
-
-TestMachineConfig config(machine::PteFormat paging, PageCount frames = PageCount(512)) {
-  return {
-      .frames = frames, .paging = paging, .processors = 3, .limits = WorkingSet::Limits{PageCount(50), PageCount(400)}};
-}
-
-class CombinerTest : public ::testing::TestWithParam<machine::PteFormat> {
- protected:
-  CombinerTest() : CombinerTest(config(GetParam())) {}
-  explicit CombinerTest(const TestMachineConfig& config) : t(config) {}
-
-  Combiner& combiner() { return t.manager().combiner(); }
-  // Everything is looked at so many times.
-  void scan(int passes = 2) {
-    for (int pass = 0; pass < passes; ++pass) combiner().scan(t.cpu(), {PageCount(100'000), PageCount(100'000)});
-  }
-  PageCount shared() { return combiner().statistics().shared; }
-  PageCount saved() { return combiner().statistics().saved; }
-  // A space of the domain on the processor, which takes part.
-  ProcessSpace& add_space(unsigned processor, std::optional<SharingDomain> domain = std::nullopt) {
-    ProcessSpace& space = **t.manager().create_space(t.cpu(), {.limits = kLimits, .domain = domain});
-    t.manager().attach(t.cpu(processor), space);
-    EXPECT_TRUE(combiner().allow(space));
-    return space;
-  }
-  // Memory of a space, each page with a word in it.
-  VirtualAddress fill(ProcessSpace& space, unsigned processor, const std::vector<std::uint64_t>& words) {
-    const VirtualAddress base = commit(space, words.size());
-    for (std::size_t i = 0; i < words.size(); ++i) t.must_put(base, i, words[i], processor);
-    return base;
-  }
-  static VirtualAddress commit(ProcessSpace& space, std::uint64_t pages) {
-    return VirtualAddress(
-        space
-            .reserve(
-                {.size = bytes_of(PageCount(pages)), .protection = Protection::kReadWrite, .commit = MemCommit::kYes})
-            ->first);
-  }
-
-  TestMachine t;
-};
+class CombinerTest : public testing::CombinerTest {};
 
 TEST_P(CombinerTest, EqualPagesBecomeOneUntilOneIsWritten) {
   ASSERT_TRUE(combiner().allow(t.space()));
@@ -213,113 +167,6 @@ TEST_P(CombinerTest, ViewsAreNotLookedAt) {
   EXPECT_EQ(t.check(), "");
 }
 
-TEST_P(CombinerTest, ASpaceIsADomainOfItsOwn) {
-  ASSERT_TRUE(combiner().allow(t.space()));
-  ProcessSpace& other = add_space(1);
-  const VirtualAddress mine = fill(t.space(), 0, {7, 7, 8});
-  const VirtualAddress its = fill(other, 1, {7, 7, 8});
-  scan(4);
-  EXPECT_EQ(shared(), 2_pages);
-  EXPECT_EQ(saved(), 2_pages) << "within each, none across";
-  EXPECT_EQ(t.check(), "");
-  t.must_put(mine, 0, 1, 0);
-  EXPECT_EQ(*t.get(its, 0, 1), 7U);
-}
-
-TEST_P(CombinerTest, SpacesOfANamedDomainShareWithEachOtherAndNobodyElse) {
-  ProcessSpace& one = add_space(1, named_domain(5));
-  ProcessSpace& two = add_space(2, named_domain(5));
-  ASSERT_TRUE(combiner().allow(t.space()));
-  const VirtualAddress first = fill(one, 1, {7, 8, 9});
-  const VirtualAddress second = fill(two, 2, {7, 8, 10});
-  const VirtualAddress outside = fill(t.space(), 0, {7, 8});
-  scan(3);
-  EXPECT_EQ(shared(), 2_pages);
-  EXPECT_EQ(saved(), 2_pages);
-  EXPECT_EQ(t.check(), "");
-  t.must_put(first, 0, 70, 1);
-  EXPECT_EQ(*t.get(second, 0, 2), 7U);
-  EXPECT_EQ(*t.get(outside, 0, 0), 7U);
-  EXPECT_EQ(*t.get(second, 1, 2), 8U);
-  EXPECT_EQ(t.check(), "");
-}
-
-TEST_P(CombinerTest, ADomainIsNamedBeforeAnythingIsShared) {
-  ASSERT_TRUE(combiner().allow(t.space(), named_domain(3)));
-  EXPECT_EQ(t.space().sharing_domain(), named_domain(3));
-  ASSERT_TRUE(combiner().allow(t.space(), named_domain(3))) << "again";
-  EXPECT_EQ(combiner().allow(t.space(), named_domain(4)).error(), Status::kInvalidParameter);
-  ProcessSpace& other = **t.manager().create_space(t.cpu(), {.limits = kLimits});
-  ProcessSpace& child = **t.manager().clone_space(t.cpu(), other);
-  EXPECT_EQ(combiner().allow(other, named_domain(3)).error(), Status::kInvalidParameter) << "its fork is in another";
-  EXPECT_EQ(combiner().allow(child, named_domain(3)).error(), Status::kInvalidParameter);
-  EXPECT_TRUE(combiner().allow(child));
-  EXPECT_EQ(child.sharing_domain(), other.sharing_domain());
-  const VirtualAddress base = fill(t.space(), 0, {7});
-  ProcessSpace& friendly = add_space(1, named_domain(3));
-  static_cast<void>(fill(friendly, 1, {7}));
-  scan(3);
-  EXPECT_EQ(saved(), 1_pages);
-  EXPECT_EQ(*t.get(base, 0), 7U);
-  EXPECT_EQ(t.check(), "");
-}
-
-TEST_P(CombinerTest, WhoEndsOrNoLongerTakesPartLeavesNothingBehind) {
-  const PageCount available = t.available();
-  ProcessSpace& one = add_space(1, named_domain(5));
-  ProcessSpace& two = add_space(2, named_domain(5));
-  const VirtualAddress first = fill(one, 1, {7, 8, 9, 11});
-  static_cast<void>(fill(two, 2, {7, 8, 10, 12}));
-  scan(3);
-  EXPECT_EQ(combiner().statistics().hints, 4_pages);
-  t.manager().attach(t.cpu(2), t.space());
-  t.manager().destroy_space(t.cpu(), two);
-  EXPECT_EQ(t.check(), "");
-  EXPECT_EQ(combiner().statistics().hints, 2_pages);
-  EXPECT_EQ(saved(), 0_pages);
-  combiner().forbid(one);
-  EXPECT_FALSE(combiner().is_allowed(one));
-  const std::uint64_t scanned = t.manager().counters().sharing_scanned;
-  scan();
-  EXPECT_EQ(t.manager().counters().sharing_scanned, scanned);
-  EXPECT_EQ(*t.get(first, 0, 1), 7U);
-  t.manager().attach(t.cpu(1), t.space());
-  t.manager().destroy_space(t.cpu(), one);
-  EXPECT_EQ(combiner().statistics().hints, 0_pages);
-  EXPECT_EQ(shared(), 0_pages);
-  EXPECT_EQ(t.available(), available);
-  EXPECT_EQ(t.check(), "");
-}
-
-TEST_P(CombinerTest, AForksChildIsInItsParentsDomainAndWhatAForkSharesMeetsEquals) {
-  ASSERT_TRUE(combiner().allow(t.space()));
-  const VirtualAddress base = fill(t.space(), 0, {7, 8, 9});
-  ProcessSpace& child = **t.manager().clone_space(t.cpu(), t.space());
-  t.manager().attach(t.cpu(1), child);
-  EXPECT_EQ(child.sharing_domain(), t.space().sharing_domain());
-  EXPECT_TRUE(combiner().is_allowed(child));
-  for (unsigned i = 0; i < 3; ++i) EXPECT_EQ(*t.get(base, i, 1), i + 7);
-  const VirtualAddress more = fill(t.space(), 0, {8, 9, 7});
-  const VirtualAddress its = fill(child, 1, {9, 9});
-  scan(4);
-  EXPECT_EQ(t.check(), "");
-  EXPECT_EQ(shared(), 3_pages);
-  EXPECT_EQ(saved(), 8_pages) << "11 pages of three contents";
-  for (unsigned i = 0; i < 3; ++i) {
-    EXPECT_EQ(*t.get(base, i, 0), i + 7);
-    EXPECT_EQ(*t.get(base, i, 1), i + 7);
-  }
-  t.must_put(base, 0, 1, 1);
-  EXPECT_EQ(*t.get(base, 0, 0), 7U);
-  EXPECT_EQ(*t.get(more, 2, 0), 7U);
-  EXPECT_EQ(*t.get(its, 0, 1), 9U);
-  EXPECT_EQ(t.check(), "");
-  t.manager().attach(t.cpu(1), t.space());
-  t.manager().destroy_space(t.cpu(), child);
-  EXPECT_EQ(t.check(), "");
-  EXPECT_EQ(saved(), 3_pages);
-}
-
 TEST_P(CombinerTest, AStaleHintIsDroppedAndNothingIsMerged) {
   ASSERT_TRUE(combiner().allow(t.space()));
   const VirtualAddress base = fill(t.space(), 0, {7});
@@ -419,120 +266,7 @@ TEST_P(CombinerTest, ManyPagesLeadToOneAndEachComesBack) {
   EXPECT_EQ(t.check(), "");
 }
 
-TEST_P(CombinerTest, TheThreadKeepsToItsRates) {
-  SystemThread& thread = *t.manager().system_threads()[4];
-  EXPECT_EQ(thread.name(), "combine thread");
-  EXPECT_EQ(thread.due(t.cpu().now()), kNever) << "nobody takes part";
-  ASSERT_TRUE(combiner().allow(t.space()));
-  std::vector<std::uint64_t> words;
-  for (unsigned i = 0; i < 300; ++i) words.push_back(i + 1);
-  static_cast<void>(fill(t.space(), 0, words));
-  const Time start = t.cpu().now();
-  while (t.cpu().now() < start + 1_s) {
-    const Time due = thread.due(t.cpu().now());
-    t.cpu().advance_to(due);
-    thread.run(t.cpu());
-  }
-  const std::uint64_t scanned = t.manager().counters().sharing_scanned;
-  EXPECT_LE(scanned, 1024U + 103U) << "ShareRateMax: reference overcommit-facts.md 1.2";
-  EXPECT_GE(scanned, 900U);
-}
-
-// Only one kind of PTE differs between modes here.
-class CombinerOptions : public CombinerTest {};
-
-TEST_P(CombinerOptions, OneSharedPageOfZeros) {
-  TestMachineConfig with = config(GetParam());
-  with.tunables.sharing.zeros = SharingTunables::Zeros::kOnePage;
-  TestMachine machine(with);
-  Combiner& combine = machine.manager().combiner();
-  ASSERT_TRUE(combine.allow(machine.space()));
-  const VirtualAddress base = machine.commit(PageCount(8));
-  for (unsigned i = 0; i < 8; ++i) machine.must_put(base, i, 0);
-  for (int pass = 0; pass < 2; ++pass) combine.scan(machine.cpu(), {PageCount(1000), PageCount(1000)});
-  EXPECT_EQ(combine.statistics().shared, 1_pages);
-  EXPECT_EQ(combine.statistics().saved, 7_pages);
-  machine.must_put(base, 3, 1);
-  EXPECT_EQ(*machine.get(base, 4), 0U);
-  EXPECT_EQ(machine.check(), "");
-}
-
-TEST_P(CombinerOptions, AFullTableTakesNoMoreAndFindsWhatItHas) {
-  TestMachineConfig with = config(GetParam());
-  with.tunables.sharing.table_entries = PageCount(4);
-  TestMachine machine(with);
-  Combiner& combine = machine.manager().combiner();
-  ASSERT_TRUE(combine.allow(machine.space()));
-  const VirtualAddress base = machine.commit(PageCount(40));
-  for (unsigned i = 0; i < 40; ++i) machine.must_put(base, i, i % 20 + 1);
-  for (int pass = 0; pass < 3; ++pass) combine.scan(machine.cpu(), {PageCount(1000), PageCount(1000)});
-  EXPECT_GT(machine.manager().counters().sharing_table_full, 0U);
-  EXPECT_GT(combine.statistics().saved, 0_pages);
-  EXPECT_LE(combine.statistics().saved, 4_pages);
-  for (unsigned i = 0; i < 40; ++i) EXPECT_EQ(*machine.get(base, i), i % 20 + 1);
-  EXPECT_EQ(machine.check(), "");
-}
-
-TEST_P(CombinerOptions, WithoutHintsAPageIsMadeReadOnlyAtOnce) {
-  TestMachineConfig with = config(GetParam());
-  with.tunables.sharing.hints = SharingTunables::Hints::kNo;
-  TestMachine machine(with);
-  Combiner& combine = machine.manager().combiner();
-  ASSERT_TRUE(combine.allow(machine.space()));
-  const VirtualAddress base = machine.commit(PageCount(8));
-  for (unsigned i = 0; i < 8; ++i) machine.must_put(base, i, i < 5 ? 7 : 10 + i);
-  combine.scan(machine.cpu(), {PageCount(1000), PageCount(1000)});
-  EXPECT_EQ(combine.statistics().hints, 0_pages);
-  EXPECT_EQ(combine.statistics().shared, 4_pages);
-  EXPECT_EQ(combine.statistics().saved, 4_pages) << "in one pass";
-  EXPECT_EQ(machine.check(), "");
-  const std::uint64_t first_writes = machine.faults(FaultKind::kFirstWrite);
-  machine.must_put(base, 6, 60);
-  EXPECT_EQ(machine.faults(FaultKind::kFirstWrite), first_writes + 1);
-  EXPECT_EQ(machine.check(), "");
-}
-
-// Reference virtualization.md 6.2 and section 9, row 5: a deliberately weak hash, and no wrong merge.
-class CombinerHashes : public ::testing::TestWithParam<unsigned> {};
-
-TEST_P(CombinerHashes, MergeNothingThatIsNotEqualHoweverWeak) {
-  constexpr unsigned kContents = 700;  // Two pages of each.
-  TestMachineConfig with = config(machine::PteFormat::kAmd64, PageCount(2048));
-  with.limits = WorkingSet::Limits{PageCount(50), PageCount(2000)};
-  with.tunables.sharing.hash_bits = GetParam();
-  TestMachine machine(with);
-  Combiner& combine = machine.manager().combiner();
-  ASSERT_TRUE(combine.allow(machine.space()));
-  const VirtualAddress base = machine.commit(PageCount(2 * kContents));
-  for (unsigned i = 0; i < 2 * kContents; ++i) machine.must_put(base, i, Random::mix(i % kContents + 1));
-  for (int pass = 0; pass < 4; ++pass) {
-    combine.scan(machine.cpu(), {PageCount(10'000), PageCount(10'000)});
-    ASSERT_EQ(machine.check(), "");
-  }
-  for (unsigned i = 0; i < 2 * kContents; ++i) ASSERT_EQ(*machine.get(base, i), Random::mix(i % kContents + 1));
-  const Counters counters = machine.manager().counters();
-  EXPECT_LE(combine.statistics().saved, PageCount(kContents));
-  EXPECT_EQ(combine.statistics().saved.value(), counters.sharing_merged);
-  if (GetParam() == 8) {
-    EXPECT_GT(counters.sharing_false_matches, 500U) << "256 keys for 700 contents";
-  } else if (GetParam() == 16) {
-    EXPECT_GT(counters.sharing_false_matches, 0U) << "four collisions are likely";
-  }
-  if (GetParam() >= 24) {
-    EXPECT_EQ(combine.statistics().saved, PageCount(kContents));
-  }
-}
-
-INSTANTIATE_TEST_SUITE_P(Bits, CombinerHashes, ::testing::Values(8U, 16U, 24U, 64U));
-
-INSTANTIATE_TEST_SUITE_P(Modes, CombinerTest,
-                         ::testing::Values(machine::PteFormat::kX86, machine::PteFormat::kPae,
-                                           machine::PteFormat::kAmd64),
-                         [](const auto& mode) { return std::string(machine::paging_mode(mode.param).name); });
-INSTANTIATE_TEST_SUITE_P(Modes, CombinerOptions,
-                         ::testing::Values(machine::PteFormat::kX86, machine::PteFormat::kPae,
-                                           machine::PteFormat::kAmd64),
-                         [](const auto& mode) { return std::string(machine::paging_mode(mode.param).name); });
+INSTANTIATE_TEST_SUITE_P(Modes, CombinerTest, testing::all_modes(), testing::name_of_mode);
 
 }  // namespace
 }  // namespace pagoda::mm

@@ -4,6 +4,8 @@
 #include <bit>
 #include <vector>
 
+#include "pagoda/base/interleave.h"
+
 namespace pagoda::mm {
 
 namespace {
@@ -38,6 +40,11 @@ ContentTable::Hint ContentTable::hint(std::uint32_t number) const {
   return {MemberNumber{static_cast<std::uint32_t>(at.owner)}, Vpn(at.where)};
 }
 
+bool ContentTable::is_hint_of(std::uint32_t number, const Hint& page) const {
+  if (PAGODA_FAULT_SWITCH(a_hint_is_trusted_to_stay_one)) return true;
+  return is_used(number) && !is_shared(number) && hint(number) == page;
+}
+
 VirtualAddress ContentTable::prototype(std::uint32_t number) const {
   const Entry& at = entry(number);
   PAGODA_DCHECK(at.is_used != 0 && at.is_shared != 0);
@@ -45,8 +52,30 @@ VirtualAddress ContentTable::prototype(std::uint32_t number) const {
 }
 
 DomainNumber ContentTable::domain(std::uint32_t number) const {
-  PAGODA_DCHECK(entry(number).is_shared != 0);
-  return DomainNumber{static_cast<std::uint32_t>(entry(number).owner)};
+  const auto owner = static_cast<std::uint32_t>(entry(number).owner);
+  return is_shared(number) ? DomainNumber{owner} : domains_[owner];
+}
+
+ContentTable::Found ContentTable::find(Key key, const Hint& page) const {
+  Found found;
+  const DomainNumber mine = domains_[static_cast<std::size_t>(page.member)];
+  for (std::uint32_t at = first(key); at != kNone; at = next(at)) {
+    if (domain(at) != mine) continue;
+    if (is_shared(at)) {
+      if (found.shared_count < found.shared.size()) found.shared[found.shared_count++] = at;
+    } else if (const Hint seen = hint(at); seen.member == page.member && seen.page == page.page) {
+      found.own = at;
+    } else if (found.hint == kNone) {
+      found.hint = at;
+    }
+  }
+  return found;
+}
+
+void ContentTable::set_domain(MemberNumber member, DomainNumber domain) {
+  const auto at = static_cast<std::size_t>(member);
+  if (at >= domains_.size()) domains_.resize(at + 1);
+  domains_[at] = domain;
 }
 
 std::size_t ContentTable::bucket_of_entry(std::uint32_t number) const {

@@ -26,11 +26,13 @@
 // Locking: the PFN lock, throughout. Source: reference/virtualization.md 1.5 (Waldspurger 2002, section 4).
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "pagoda/base/hash.h"
 #include "pagoda/base/sparse_array.h"
@@ -70,6 +72,9 @@ class ContentTable final : public CloneWatch {
   }
 
   // --- Looking ---
+  // Ahead of `first`, for many keys: the bucket, and when that is there, the first entry.
+  void prefetch_bucket(Key key) const { __builtin_prefetch(&buckets_[bucket_of(key)]); }
+  void prefetch_entry(Key key) const { __builtin_prefetch(&entries_[buckets_[bucket_of(key)]]); }
   // The first entry that may have been made for the key, and the next one after it; kNone: there is none.
   [[nodiscard]] std::uint32_t first(Key key) const { return with_tag(buckets_[bucket_of(key)], tag_of(key)); }
   [[nodiscard]] std::uint32_t next(std::uint32_t number) const {
@@ -84,15 +89,30 @@ class ContentTable final : public CloneWatch {
   struct Hint {
     MemberNumber member{};
     Vpn page;
+    friend bool operator==(const Hint&, const Hint&) = default;
   };
   [[nodiscard]] Hint hint(std::uint32_t number) const;
+  // Whether the entry, seen before the lock was let go, is the page's hint yet: others publish, drop and add.
+  [[nodiscard]] bool is_hint_of(std::uint32_t number, const Hint& page) const;
   // Of a shared entry.
   [[nodiscard]] VirtualAddress prototype(std::uint32_t number) const;
+  // Of either.
   [[nodiscard]] DomainNumber domain(std::uint32_t number) const;
+  // What there is for a member's page of the key, in the member's domain.
+  struct Found {
+    std::uint32_t own = kNone;              // The page's own hint.
+    std::uint32_t hint = kNone;             // The first one of another page.
+    std::array<std::uint32_t, 4> shared{};  // Shared entries, those first in the chain.
+    std::size_t shared_count = 0;
+    [[nodiscard]] std::span<const std::uint32_t> all_shared() const { return std::span(shared).first(shared_count); }
+  };
+  [[nodiscard]] Found find(Key key, const Hint& page) const;
   // The shared entry of a clone entry; kNone: it has none.
   [[nodiscard]] std::uint32_t shared_entry(VirtualAddress prototype) const { return pool_.clone_tag(prototype); }
 
   // --- Changing ---
+  // From now on hints of the member are of the domain.
+  void set_domain(MemberNumber member, DomainNumber domain);
   // A page was seen. False: the table is full.
   [[nodiscard]] bool add_hint(Key key, const Hint& hint, std::uint32_t pass);
   // It was seen again, as it was.
@@ -118,6 +138,7 @@ class ContentTable final : public CloneWatch {
   [[nodiscard]] PageCount shared() const { return shared_; }
   // Pages that are nowhere because others are mapped in their place.
   [[nodiscard]] PageCount saved() const { return PageCount(pool_.tagged_references()) - shared_; }
+  [[nodiscard]] bool is_full() const { return free_ == kNone && end_ >= entries_.size(); }
   [[nodiscard]] std::uint32_t end() const { return end_; }  // Entries in use lie below.
   [[nodiscard]] bool is_used(std::uint32_t number) const { return entry(number).is_used != 0; }
   // What is wrong with the chains [CT1].
@@ -169,6 +190,7 @@ class ContentTable final : public CloneWatch {
   const std::size_t bucket_mask_;
   SparseArray<std::uint32_t> buckets_;
   SparseArray<Entry> entries_;
+  std::vector<DomainNumber> domains_;  // By member.
   std::uint32_t end_ = 1;
   std::uint32_t free_ = kNone;
   std::uint32_t hand_ = 0;

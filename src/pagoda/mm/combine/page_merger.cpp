@@ -25,8 +25,10 @@ std::optional<PageMerger::Candidate> PageMerger::candidate(ProcessSpace& space, 
   }
   const LockGuard guard(core_.pfns.lock);
   const VirtualAddress prototype = core_.prototypes.address_of(core_.pfns.entry(found.frame).pte());
-  if (!core_.prototypes.is_clone(prototype) || table_.shared_entry(prototype) != ContentTable::kNone)
-    return std::nullopt;
+  if (!core_.prototypes.is_clone(prototype)) return std::nullopt;
+  found.is_published = table_.shared_entry(prototype) != ContentTable::kNone;
+  // A child of a fork has the page mapped that its parent's was made shared by.
+  if (found.is_published && core_.tunables.sharing.combine == SharingTunables::Combine::kOrdinary) return std::nullopt;
   found.clone = prototype;
   found.protection = wsle.protection();
   return found;
@@ -75,8 +77,9 @@ bool PageMerger::is_free_to_go(const Candidate& of) const {
 }
 
 PageMerger::Outcome PageMerger::join(ProcessSpace& space, Processor& cpu, const Candidate& of, std::uint32_t entry,
-                                     RawPte& now) {
-  if (!table_.is_used(entry) || !table_.is_shared(entry) || !is_free_to_go(of)) return Outcome::kCannot;
+                                     DomainNumber domain, RawPte& now) {
+  if (!table_.is_used(entry) || !table_.is_shared(entry) || table_.domain(entry) != domain || !is_free_to_go(of))
+    return Outcome::kCannot;
   PrototypePool& pool = core_.prototypes;
   const VirtualAddress prototype = table_.prototype(entry);
   const PhysicalAddress to = pool.find(prototype);
@@ -107,14 +110,15 @@ PageMerger::Outcome PageMerger::join(ProcessSpace& space, Processor& cpu, const 
   return Outcome::kDone;
 }
 
-PageMerger::Outcome PageMerger::merge(ProcessSpace& space, Processor& cpu, const Candidate& of, std::uint32_t entry) {
+PageMerger::Outcome PageMerger::merge(ProcessSpace& space, Processor& cpu, const Candidate& of, std::uint32_t entry,
+                                      DomainNumber domain) {
   if (!of.clone && !space.working_set().has_room_for_shared()) return Outcome::kCannot;
   hide(space, cpu, of);
   RawPte now = of.raw;
   Outcome outcome{};
   {
     const LockGuard guard(core_.pfns.lock);
-    outcome = join(space, cpu, of, entry, now);
+    outcome = join(space, cpu, of, entry, domain, now);
   }
   // No processor, and no observer, has an entry for it: nothing to shoot down.
   space.tables().replace(cpu, of.pte, now);

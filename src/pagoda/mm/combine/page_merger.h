@@ -8,8 +8,8 @@
 //             Q's PTE ──> clone entry (counts 1)           takes the page back without a copy (fault/take_back.cpp)
 //
 // So a merged page is what a fork shares: a prototype PTE owns it, many PTEs lead there, none has Write. It ages in each
-// working set, compresses, is written to one slot, and comes back for all who name the entry. Nothing in the fault
-// handler, in Vad or in PfnEntry knows of sharing.
+// working set, compresses, is written to one slot, and comes back for all who name the entry. Nothing in Vad or in
+// PfnEntry knows of sharing, nor in the fault handler, other than who may time it (fault/withheld.cpp).
 //
 // Whoever compares holds what makes the comparison last: the lock of the space whose page it is, which every fault and
 // every change of its PTE needs, and no TLB and no observer has the page writable. A published page cannot be written in
@@ -45,8 +45,9 @@ class PageMerger {
     Pfn frame = kNoPfn;
     Protection protection = Protection::kNone;  // What it has, or would have, as a shared page.
     std::optional<VirtualAddress> clone;        // Where it is already, if a fork shares it.
+    bool is_published = false;  // The clone entry is a shared one: there is no more to do than to withhold.
   };
-  // Nothing: the page of the slot may not be merged, or is already.
+  // Nothing: the page of the slot may not be merged, or is already and need not be withheld.
   [[nodiscard]] std::optional<Candidate> candidate(ProcessSpace& space, const Processor& cpu, std::uint32_t slot)
       PAGODA_REQUIRES(space.lock);
   // The same of a page, wherever it is by now.
@@ -61,8 +62,9 @@ class PageMerger {
     kDiffers,  // The bytes are not the same.
     kCannot,   // Somebody holds the page, or what it would be merged with is not in memory; or memory is short.
   };
-  // Leads the candidate's PTE to the page of a shared entry of the table, whose domain is the space's, and frees its own.
-  Outcome merge(ProcessSpace& space, Processor& cpu, const Candidate& of, std::uint32_t entry)
+  // Leads the candidate's PTE to the page of a shared entry of the table and frees its own. kCannot also if the entry is
+  // not a shared one of the space's domain any more.
+  Outcome merge(ProcessSpace& space, Processor& cpu, const Candidate& of, std::uint32_t entry, DomainNumber domain)
       PAGODA_REQUIRES(space.lock);
   // Moves the candidate's page into a clone entry, if its bytes are those; then `enter(prototype)` puts that into the
   // table, with the PFN lock held. False from `enter`: there is no room.
@@ -76,8 +78,8 @@ class PageMerger {
   [[nodiscard]] RawPte shared_form(const ProcessSpace& space, const Candidate& of, Pfn frame) const;
   // Nobody reaches the page, by its PTE, a TLB or an observer, until the PTE is valid again.
   void hide(ProcessSpace& space, Processor& cpu, const Candidate& of) PAGODA_REQUIRES(space.lock);
-  Outcome join(ProcessSpace& space, Processor& cpu, const Candidate& of, std::uint32_t entry, RawPte& now)
-      PAGODA_REQUIRES(space.lock, core_.pfns.lock);
+  Outcome join(ProcessSpace& space, Processor& cpu, const Candidate& of, std::uint32_t entry, DomainNumber domain,
+               RawPte& now) PAGODA_REQUIRES(space.lock, core_.pfns.lock);
   // The candidate's page, private until now and read-only, enters a clone entry that it alone names.
   Result<VirtualAddress> move(ProcessSpace& space, Processor& cpu, const Candidate& of)
       PAGODA_REQUIRES(space.lock, core_.pfns.lock);

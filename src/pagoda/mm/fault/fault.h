@@ -68,6 +68,11 @@ bool take_back(Context& context) PAGODA_REQUIRES(context.space.lock);
 Outcome map_taken_back(Context& context) PAGODA_REQUIRES(context.space.lock);
 // The PTE is valid, and a write to it makes a private copy, or takes the page back.
 Outcome copy_on_write(Context& context) PAGODA_REQUIRES(context.space.lock);
+// Whether equal pages may have been made one in the clone entry in a way that nobody may be able to time
+// (SharingTunables::Combine::kSameBehaviour): whoever names it gets a copy, also the last, and also to read.
+[[nodiscard]] bool is_withheld(const Core& core, VirtualAddress prototype) PAGODA_REQUIRES(core.pfns.lock);
+// The access makes a private copy of the frame, which is a withheld page's that counts this mapping already.
+Outcome copy_withheld(Context& context, Pfn frame, Outcome outcome) PAGODA_REQUIRES(context.space.lock);
 // The page of the space, which a fork shares, gets a copy, whatever its rights are; the caller sets them anew. Does
 // nothing to another. Fails with: kNoMemory, kInPageError.
 Outcome make_private(Context& context, Vpn page) PAGODA_REQUIRES(context.space.lock);

@@ -17,6 +17,7 @@ struct Lookup {
   Pfn frame = kNoPfn;
   PhysicalAddress pte;
   Outcome outcome;
+  bool is_withheld = false;
 };
 
 RawPte valid_prototype(const Core& core, Pfn frame) {
@@ -49,7 +50,7 @@ Lookup rescue(Context& c, PhysicalAddress pte, RawPte raw) PAGODA_REQUIRES(c.cor
 
 Lookup shared_zero(Context& c, PhysicalAddress pte, RawPte raw) PAGODA_REQUIRES(c.core.pfns.lock) {
   // A private copy of nothing is a private page of zeros; no process needs the shared one.
-  if (c.fault.access == machine::Access::kWrite && is_write_copy(c.protection))
+  if ((c.fault.access == machine::Access::kWrite && is_write_copy(c.protection)) || is_withheld(c.core, c.prototype))
     return {.next = Lookup::Next::kPrivateZero};
   const auto taken = c.core.pfns.take(c.cpu, Contents::kZeroed);
   if (!taken) return {.outcome = {Status::kNoMemory}};
@@ -76,10 +77,9 @@ Lookup shared_compressed(Context& c, PhysicalAddress pte, RawPte raw) PAGODA_REQ
   return {.next = Lookup::Next::kMap, .frame = taken->frame, .outcome = {Status::kSuccess, FaultKind::kCompressed}};
 }
 
-Lookup look(Context& c) PAGODA_REQUIRES(c.space.lock) {
+Lookup find(Context& c) PAGODA_REQUIRES(c.space.lock, c.core.pfns.lock) {
   const Lookup violation{.outcome = {Status::kAccessViolation, FaultKind::kAccessViolation}};
   PrototypePool& pool = c.core.prototypes;
-  const LockGuard guard(c.core.pfns.lock);
   PhysicalAddress pte = pool.find(c.prototype);
   if (pte == PrototypePool::kNone && pool.is_out(c.prototype)) {
     EntriesIn in = begin_prototypes_in(c.core, c.cpu, c.prototype);
@@ -122,6 +122,13 @@ Lookup look(Context& c) PAGODA_REQUIRES(c.space.lock) {
   }
 }
 
+Lookup look(Context& c) PAGODA_REQUIRES(c.space.lock) {
+  const LockGuard guard(c.core.pfns.lock);
+  Lookup found = find(c);
+  found.is_withheld = found.next == Lookup::Next::kMap && is_withheld(c.core, c.prototype);
+  return found;
+}
+
 Outcome read_file(Context& c) PAGODA_REQUIRES(c.space.lock) {
   MappedRead begun = begin_mapped_read(c.core, c.cpu, *c.control_area, c.section_page);
   if (begun.status != Status::kSuccess) return {begun.status, FaultKind::kInPageError};
@@ -154,6 +161,7 @@ Outcome prototype(Context& c) {
     case Lookup::Next::kDone:
       return found.outcome;
   }
+  if (found.is_withheld) return copy_withheld(c, found.frame, found.outcome);
   auto dirty = PteCodec::Dirty::kNo;
   const bool writes = c.fault.access == machine::Access::kWrite;
   if (writes && !is_write_copy(c.protection)) {

@@ -12,7 +12,7 @@ bool take_back(Context& c) {
   if (!core.prototypes.is_clone(entry)) return false;
   // A count of one is this space's, and only a fork of it, which needs its lock, could add to that.
   const VirtualAddress prototype = core.prototypes.address_of(entry);
-  if (core.prototypes.clone_references(prototype) != 1) return false;
+  if (core.prototypes.clone_references(prototype) != 1 || is_withheld(core, prototype)) return false;
   c.space.let_go_prototype(c.space.working_set().find_shared(c.page), frame);
   machine::store_entry(c.cpu.physical(), core.mode, entry, 0);
   core.pfns.move_to_table(frame, c.pte,

@@ -123,6 +123,13 @@ void PfnDatabase::forget_zero(const machine::Processor& cpu, Pfn frame) {
   put(frame, PageState::kZeroed, PageLists::End::kHead);
 }
 
+void PfnDatabase::forget_clean(const machine::Processor& cpu, Pfn frame) {
+  PAGODA_DCHECK(entry(frame).state == PageState::kStandby);
+  disown(cpu, frame);
+  writable(frame) = PfnEntry{};
+  put(frame, PageState::kFree, PageLists::End::kHead);
+}
+
 void PfnDatabase::count_in(const PfnEntry& entry) {
   if (entry.prototype_pte) ++(entry.maps_file() ? active_shared_.file : active_shared_.page_file);
 }

@@ -139,6 +139,8 @@ class PfnDatabase {
   void undo_reset(Pfn frame) PAGODA_REQUIRES(lock);
   // Modified -> zeroed: all bytes are zero, so the owner becomes demand zero. Requires: no page of a file.
   void forget_zero(const machine::Processor& cpu, Pfn frame) PAGODA_REQUIRES(lock);
+  // Standby -> free: the owner's entry says again where the contents are, as when the frame gets a new owner.
+  void forget_clean(const machine::Processor& cpu, Pfn frame) PAGODA_REQUIRES(lock);
   // Empties a prototype PTE: removes its page, frees its slot. Requires: the entry is not valid.
   void drop_prototype(const machine::Processor& cpu, PhysicalAddress pte) PAGODA_REQUIRES(lock);
   // Where the working set keeps an active private page. Needs the lock of the space, not this one.

@@ -27,6 +27,7 @@
 #include "pagoda/base/lock.h"
 #include "pagoda/mm/backing/core.h"
 #include "pagoda/mm/backing/shortage.h"
+#include "pagoda/mm/space/page_sharer.h"
 #include "pagoda/mm/space/page_tables.h"
 #include "pagoda/mm/space/region_source.h"
 #include "pagoda/mm/space/secondary_mmu.h"
@@ -66,6 +67,9 @@ class AddressSpace {
   // The observer stays the caller's. Requires: `remove_observer` before the observer dies.
   void add_observer(SecondaryMmu& observer);
   void remove_observer(SecondaryMmu& observer);
+  // Who is offered its pages before they leave memory; null: nobody. Stays the caller's.
+  void set_sharer(PageSharer* sharer) PAGODA_REQUIRES(lock) { sharer_ = sharer; }
+  [[nodiscard]] PageSharer* sharer() const PAGODA_REQUIRES(lock) { return sharer_; }
 
   // --- Parts, for the rest of mm ---
   mutable Lock lock;
@@ -252,6 +256,7 @@ class AddressSpace {
   RegionSource& regions_;
   const Identity identity_;
   std::vector<SecondaryMmu*> observers_ PAGODA_GUARDED_BY(lock);
+  PageSharer* sharer_ PAGODA_GUARDED_BY(lock) = nullptr;
   std::uint64_t invalidations_ PAGODA_GUARDED_BY(lock) = 1;
   // By processor: `invalidations_` when it left; 0: it has not left yet.
   std::vector<std::uint64_t> left_at_ PAGODA_GUARDED_BY(lock);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "pagoda/mm/combine/combiner.h"
 #include "pagoda/mm/ws/prototype_trim.h"
 #include "pagoda/mm/ws/replacement.h"
 #include "pagoda/mm/ws/replacement_policy.h"
@@ -97,6 +98,7 @@ PageCount BalanceSetManager::trim(Processor& cpu, PageCount goal, Modified modif
   const LockGuard guard(spaces_.lock);
   PageCount trimmed = trim_to_minimum(cpu, goal, modified);
   if (trimmed.is_zero()) trimmed = trim_below_minimum(cpu, goal, modified);
+  if (combiner_.any_to_join()) combiner_.join_late(cpu);
   trimmed += trim_tables(cpu, goal, modified);
   const PageCount wanted = missing(goal, modified);
   return wanted.is_zero() ? trimmed : trimmed + trim_prototypes(core_, cpu, wanted);

@@ -3,6 +3,7 @@
 //
 // Trimming orders by age first and by excess second: the oldest pages of the space that is furthest above its minimum,
 // then those of the next space, then younger pages. No space is trimmed below its minimum unless nothing else is left.
+// What was trimmed and shared on the way is joined by its equals before anybody writes it (combine/member_pages.h).
 // A trim walks the spaces that have something to trim (ws/trim_candidates.h), and of those the ages that they have.
 // Source: reference/nt.md section 9.
 #pragma once
@@ -15,10 +16,12 @@
 
 namespace pagoda::mm {
 
+class Combiner;
+
 class BalanceSetManager : public SystemThread {
  public:
-  BalanceSetManager(Core& core, SpaceList& spaces)
-      : core_(core), spaces_(spaces), next_tick_(Time{} + core.tunables.balance_period) {}
+  BalanceSetManager(Core& core, SpaceList& spaces, Combiner& combiner)
+      : core_(core), spaces_(spaces), combiner_(combiner), next_tick_(Time{} + core.tunables.balance_period) {}
 
   [[nodiscard]] std::string_view name() const override { return "balance set manager"; }
   [[nodiscard]] Time due(Time now) const override;
@@ -50,6 +53,7 @@ class BalanceSetManager : public SystemThread {
 
   Core& core_;
   SpaceList& spaces_;
+  Combiner& combiner_;
   Time next_tick_;
   // Kept from trim to trim, so that a shortage does not allocate.
   std::vector<AddressSpace*> above_ PAGODA_GUARDED_BY(spaces_.lock);

@@ -4,21 +4,23 @@
 
 namespace pagoda::mm {
 
-namespace {
-
-PageCount in_period(PageCount a_second, Duration period) {
-  return std::max(1_pages, PageCount(a_second.value() * period.value() / Duration(1_s).value()));
+Time CombineThread::next_look(Time now) const {
+  const ScanRate rate = combiner_.scan_rate();
+  if (rate.in_all.is_zero() || !combiner_.has_members()) return kNever;
+  return last_ ? std::max(*last_ + rate.period, now) : now;
 }
 
-}  // namespace
-
-Time CombineThread::due(Time now) const { return combiner_.has_members() ? std::max(next_, now) : kNever; }
+Time CombineThread::due(Time now) const { return combiner_.any_to_join() ? now : next_look(now); }
 
 void CombineThread::run(machine::Processor& cpu) {
-  if (cpu.now() < next_) return;
-  next_ = cpu.now() + tunables_.period;
-  combiner_.scan(cpu, {.of_space = in_period(tunables_.scan_of_space, tunables_.period),
-                       .in_all = in_period(tunables_.scan_in_all, tunables_.period)});
+  if (combiner_.any_to_join()) {
+    const LockGuard guard(spaces_.lock);
+    combiner_.join_late(cpu);
+  }
+  if (cpu.now() < next_look(cpu.now())) return;
+  last_ = cpu.now();
+  const ScanRate rate = combiner_.scan_rate();
+  combiner_.scan(cpu, {.of_space = rate.of_space, .in_all = rate.in_all});
 }
 
 }  // namespace pagoda::mm

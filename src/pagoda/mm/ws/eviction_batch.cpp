@@ -21,6 +21,7 @@ void EvictionBatch::add(std::uint32_t slot) {
   Processor& cpu = batch_.cpu();
   space.lock.assert_held();
   if (candidates_.room() == 0) flush();
+  if (PageSharer* const sharer = space.sharer()) sharer->offer(cpu, slot);
   Core& core = space.core();
   const Wsle entry = space.working_set()[slot];
   const RawPte raw = core.load(cpu, entry.pte());

@@ -6,7 +6,8 @@
 namespace pagoda::mm {
 
 // Pages leave in batches: their PTEs become transition entries, then one shoot-down, then their frames go where their
-// contents deserve; those of zeros to the zeroed list, if they are looked for (backing/zero_pages.h).
+// contents deserve; those of zeros to the zeroed list, if they are looked for (backing/zero_pages.h). A page is offered to
+// sharing first (space/page_sharer.h): one that has become an equal page's costs no transfer.
 class EvictionBatch {
  public:
   enum class Zeros : std::uint8_t { kWrite, kFind };

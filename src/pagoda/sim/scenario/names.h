@@ -18,6 +18,8 @@ inline constexpr std::array<std::string_view, 2> kGuestNames{"plain", "windows"}
 inline constexpr std::array<std::string_view, 2> kViewNames{"shared", "copy"};                  // FileViewConfig::Kind
 inline constexpr std::array<std::string_view, 2> kVictimNames{"clock", "random"};               // Tunables::Victim
 inline constexpr std::array<std::string_view, 2> kZerosNames{"demand_zero", "one_page"};  // SharingTunables::Zeros
+inline constexpr std::array<std::string_view, 2> kCombineNames{"ordinary",
+                                                               "same_behaviour"};  // SharingTunables::Combine
 inline constexpr std::array<std::string_view, 6> kBalloonDriverNames{"normal", "absent", "late", "stuck",
                                                                      "dies",   "lies"};  // BalloonConfig::Driver
 inline constexpr std::array<std::string_view, 2> kStatesNames{"esx2002", "esx6"};        // policy::StatesPreset

@@ -26,6 +26,9 @@ void read_sharing(TomlTable& t, Scenario& scenario) {
   tunables.hash_bits = static_cast<unsigned>(t.number("hash_bits", tunables.hash_bits, kFewestHashBits, kMostHashBits));
   tunables.zeros = t.choice("zeros", kZerosNames, tunables.zeros);
   tunables.hints = t.flag("hints", true) ? mm::SharingTunables::Hints::kYes : mm::SharingTunables::Hints::kNo;
+  tunables.combine = t.choice("combine", kCombineNames, tunables.combine);
+  if (tunables.combine == mm::SharingTunables::Combine::kSameBehaviour && t.has("hints"))
+    t.wrong("hints", "is of no use where combine = \"same_behaviour\": every page that is looked at is shared at once");
   t.tables("domain", [&](TomlTable& domain) {
     domain.require("name");
     const std::string name = domain.text("name", "");

@@ -62,6 +62,9 @@ TEST(ScenarioSharing, RefusesWhatMakesNoSense) {
   EXPECT_THAT(refusal(shares("sharing = { hash_bits = 65 }", "")), HasSubstr("host.sharing.hash_bits"));
   EXPECT_THAT(refusal(shares("sharing = { rate = 0 }", "")), HasSubstr("host.sharing.rate"));
   EXPECT_THAT(refusal(shares("sharing = { zeros = 'many' }", "")), HasSubstr("host.sharing.zeros"));
+  EXPECT_THAT(refusal(shares("sharing = { combine = 'never' }", "")), HasSubstr("host.sharing.combine"));
+  EXPECT_THAT(refusal(shares("sharing = { combine = 'same_behaviour', hints = true }", "")),
+              HasSubstr("host.sharing.hints"));
   EXPECT_THAT(refusal(shares("sharing = { domain = [{ name = 'a' }, { name = 'a' }] }", "")),
               HasSubstr("there is a domain \"a\" already"));
   EXPECT_THAT(refusal(shares("sharing = {}", "sharing = { domain = 'x' }")),
