@@ -126,6 +126,7 @@ class World {
     const std::size_t count = (how & 0xC0) == 0xC0 ? value % 300 : value % 20;
     const std::uint32_t step = (how & 3) == 3 ? first : static_cast<std::uint32_t>(how & 3);
     const std::uint32_t range = (how & 0x30) == 0x30 ? 0xFFFFFF : kFrames;
+    frames.reserve(count);
     for (std::uint32_t i = 0; i < count; ++i) frames.emplace_back((first + i * step) % range);
     const bool done =
         (queue == Queue::kInflate ? device().inflate(cpu(), frames) : device().deflate(cpu(), frames)).has_value();
@@ -150,6 +151,7 @@ class World {
   }
   void report_free(std::uint64_t how, std::uint32_t first, std::uint64_t value) {
     std::vector<PfnRange> blocks;
+    blocks.reserve(how % 40);
     for (std::uint32_t i = 0; i < how % 40; ++i)
       blocks.push_back({Pfn((first + i * 31) % (kFrames + 2)), PageCount((how & 0x80) != 0 ? value : value % 9)});
     if (!device().report_free(cpu(), blocks) || poisoned_) return;
@@ -158,6 +160,7 @@ class World {
   }
   void tell(std::uint64_t how, std::uint64_t value) {
     std::vector<machine::BalloonStatistic> statistics;
+    statistics.reserve(how % 40);
     for (std::uint64_t i = 0; i < how % 40; ++i)
       statistics.push_back({static_cast<std::uint16_t>(value * (i + 1)), ~(value << (i % 60))});
     const bool understood = device().report_statistics(cpu(), statistics).has_value();

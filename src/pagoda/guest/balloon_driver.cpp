@@ -70,6 +70,7 @@ void BalloonDriver::load(Processor& cpu) {
   next_poll_ = cpu.now();
   if (accepted_.has(BalloonFeature::kDeflateOnOom)) guest_.set_last_resort(this);
   if (accepted_.has(BalloonFeature::kReporting)) {
+    // NOLINTNEXTLINE(modernize-make-unique): it cannot be moved.
     free_frames_.reset(new mm::HintedFrames(guest_.watch_hinted_frames(settings_.report_block)));
     next_report_ = cpu.now() + settings_.report_period;
   }

@@ -10,7 +10,7 @@ namespace {
 
 const std::string& name_of(const sim::RunResult& run, std::size_t machine) { return run.vms[machine].name; }
 
-Json or_null(const std::optional<double>& value) { return value ? Json(*value) : Json(nullptr); }
+Json share_or_null(const std::optional<double>& value) { return value ? Json(*value) : Json(nullptr); }
 
 Json decision_to_json(const sim::RunResult& run, const sim::PolicyRound& round, const policy::Decision& decision) {
   const std::string& machine = name_of(run, static_cast<std::size_t>(decision.machine));
@@ -27,10 +27,10 @@ Json decision_to_json(const sim::RunResult& run, const sim::PolicyRound& round, 
       {"reclaim_cache_pages", decision.reclaim_cache.value()},
       {"blocked", decision.execution == policy::Execution::kBlock},
       {"why", policy::name(reason.why)},
-      {"host_free", or_null(reason.host_free)},
-      {"active", or_null(reason.active)},
-      {"price", or_null(reason.price)},
-      {"stall", or_null(reason.stall)},
+      {"host_free", share_or_null(reason.host_free)},
+      {"active", share_or_null(reason.active)},
+      {"price", share_or_null(reason.price)},
+      {"stall", share_or_null(reason.stall)},
       {"available_pages", or_null(reason.available)},
       {"charged_to_pages", or_null(reason.charged_to)},
       {"sentence", policy::sentence(decision, machine)},

@@ -100,7 +100,7 @@ BillEntry MachineWatch::look(machine::Processor& cpu) {
   const Duration busy = growth(busy_, guest_.busy());
   vm.busy = share(busy, passed * partition.processor_count());
   vm.swapped_in = PageCount(growth(page_ins_, partition.counts().page_ins));
-  return {.machine = number_, .measure = std::move(vm), .busy = busy, .waited = waited};
+  return {.machine = number_, .measure = vm, .busy = busy, .waited = waited};
 }
 
 }  // namespace pagoda::sim

@@ -61,7 +61,7 @@ void read_balloon(TomlTable& t, VmConfig& vm) {
   }
   vm.partition.balloon = read_features(t, vm);
   settings.features = *vm.partition.balloon;
-  vm.balloon = std::move(balloon);
+  vm.balloon = balloon;
 }
 
 }  // namespace pagoda::sim
