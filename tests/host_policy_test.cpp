@@ -154,6 +154,17 @@ TEST(HostPolicy, ADiskThatSlowsMakesMachinesWaitLonger) {
   EXPECT_GT(waited(slow), waited(run_of(text)) * 2);
 }
 
+// KubeVirt's loop looks for equal pages while the host is short, and not while it is not.
+TEST(HostPolicy, SteersHowFastEqualPagesAreLookedFor) {
+  const auto looked_at = [](std::string_view memory) {
+    std::string text = scenario("name = 'kubevirt_ksm', period = '1s'", "", "", memory);
+    text.replace(text.find("processors"), 0, "sharing = { rate = 1, vm_rate = 1 }\n");
+    return run_of(text).counters.sharing_scanned;
+  };
+  EXPECT_GT(looked_at("10MiB"), 1000U);
+  EXPECT_LT(looked_at("64MiB"), 100U);
+}
+
 TEST(HostPolicy, ARunIsTheSameTwice) {
   const std::string text = scenario("name = 'pagoda'");
   const RunResult first = run_of(text);

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "pagoda/base/random.h"
+#include "pagoda/mm/combine/combiner.h"
 #include "pagoda/mm/ws/replacement.h"
 #include "pagoda/policy/pages.h"
 #include "pagoda/sim/policy_scale.h"
@@ -53,6 +54,7 @@ void HostPolicy::run(machine::Processor& cpu) {
   for (policy::Decision& decision : decisions_.machines) decision = reduced(decision, scale_);
   result_.in_state[static_cast<std::size_t>(state_)] += now - last_;
   const policy::FreeState state = policy::next_state(state_, host.free, policy::thresholds(states_, host.total));
+  steer_sharing();
   for (std::size_t i = 0; i < entries_.size(); ++i) obey(cpu, entries_[i].machine, decisions_.machines[i]);
   bill_.add_round(entries_);
   log(now, state);
@@ -94,6 +96,12 @@ void HostPolicy::obey(machine::Processor& cpu, std::size_t number, const policy:
     guest.block(next_);
     account.blocked += policy_->period();
   }
+}
+
+void HostPolicy::steer_sharing() {
+  if (!decisions_.sharing || !host_.combiner().has_members()) return;
+  const PageCount pages = decisions_.sharing->pages_a_wake / scale_;
+  host_.combiner().set_scan_rate({.of_space = pages, .in_all = pages, .period = decisions_.sharing->sleep});
 }
 
 void HostPolicy::log(Time now, policy::FreeState state) {

@@ -39,6 +39,8 @@ class HostPolicy final : public mm::SystemThread {
  private:
   [[nodiscard]] policy::HostMeasure measure_host(Time now) const;
   void obey(machine::Processor& cpu, std::size_t number, const policy::Decision& decision);
+  // How fast equal pages are looked for, on a host that shares them.
+  void steer_sharing();
   void log(Time now, policy::FreeState state);
 
   const std::uint64_t seed_;
