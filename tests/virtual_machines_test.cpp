@@ -105,6 +105,23 @@ TEST(VirtualMachinesInScenarios, ProgramsReadTheSameBytesInEveryVirtualMachineAn
   EXPECT_EQ(hashes.size(), 30U);
 }
 
+TEST(VirtualMachinesInScenarios, HaveAnyNumberOfWholePages) {
+  for (const std::string_view memory : {"516KiB", "1020KiB", "2052KiB", "3000KiB"}) {
+    for (const std::string_view mmu : {"nested", "shadow", "paravirtual"}) {
+      for (const std::string_view more :
+           {"", "fault_cluster = '2MiB'", "backing = 'deferred'", "balloon = { target = '64KiB' }"}) {
+        CheckedRun run(host("2MiB", 1, vm({.memory = memory, .mmu = mmu, .more = more})));
+        const RunResult& result = run.go();
+        EXPECT_THAT(result.incidents, IsEmpty()) << memory << mmu << more;
+        EXPECT_EQ(bytes_of(pages_of(result.vms[0].promised)), result.vms[0].promised);
+        const GuestMemory& end = result.vms[0].end.memory;
+        EXPECT_EQ(bytes_of(end.in_memory() + end.compressed + end.page_file + end.ballooned + end.nothing),
+                  result.vms[0].promised);
+      }
+    }
+  }
+}
+
 // What a disk does not reach is copied until it lies where the disk does, and the programs see nothing of it.
 TEST(VirtualMachinesInScenarios, ADiskThatReachesLowMemoryGetsItsPagesThere) {
   CheckedRun all(host("4MiB", 1, vm({})));

@@ -40,7 +40,7 @@ struct DirectMapConfig {
 
 struct PartitionConfig {
   std::string name = "vm";
-  PageCount memory = pages_of(64_MiB);  // A multiple of 2 MB.
+  PageCount memory = pages_of(64_MiB);  // A multiple of 2 MB where it is pinned.
   machine::PteFormat paging = machine::PteFormat::kAmd64;
   unsigned processors = 1;
   machine::TlbGeometry tlb = machine::TlbGeometry::kLarge;

@@ -45,7 +45,12 @@ TEST(Partition, RefusesWhatMakesNoSense) {
   };
   const std::vector<Row> rows{
       {"no memory", [](auto& c) { c.memory = PageCount(0); }, Status::kInvalidParameter},
-      {"memory that is no multiple of 2 MB", [](auto& c) { c.memory = PageCount(700); }, Status::kInvalidParameter},
+      {"a part of a large page that is pinned",
+       [](auto& c) {
+         c.memory = PageCount(700);
+         c.backing = Backing::kPinned;
+       },
+       Status::kInvalidParameter},
       {"no processor", [](auto& c) { c.processors = 0; }, Status::kInvalidParameter},
       {"a cluster that is no power of two", [](auto& c) { c.fault_cluster = PageCount(3); }, Status::kInvalidParameter},
       {"a cluster of nothing", [](auto& c) { c.fault_cluster = PageCount(0); }, Status::kInvalidParameter},

@@ -15,22 +15,24 @@ namespace pagoda::sim {
 
 namespace {
 
-// A guest's memory comes in large pages, so that a host may map it with some.
-constexpr PageCount kGuestGranule = pages_of(2_MiB);
+constexpr PageCount kLargePage = machine::kPagesPerLargePage;
 // Less, and shadow tables of a few spaces push each other out all the time.
 constexpr PageCount kShadowLeast{64};
 constexpr Duration kHintPeriodLeast = 100_us;
 constexpr std::uint64_t kMachinesMost = 1000;
 
 void read_partition(TomlTable& t, hv::PartitionConfig& partition) {
-  if (partition.memory.is_zero() || partition.memory.value() % kGuestGranule.value() != 0)
-    t.wrong("memory", "must be a multiple of 2MiB, and at least that");
+  if (partition.memory < mm::kSmallestMachine)
+    t.wrong("memory", fmt::format("a guest of {} is too small to start; give it {} or more",
+                                  to_string(bytes_of(partition.memory)), to_string(bytes_of(mm::kSmallestMachine))));
   partition.mmu = t.choice("mmu", kMmuNames, partition.mmu);
   if (partition.mmu == hv::MmuKind::kParavirtual && partition.refill == machine::TlbRefill::kSoftware)
     t.wrong("mmu", "is \"paravirtual\", which needs refill = \"hardware\": no hardware walks the tables that are told");
   partition.backing = t.choice("backing", kBackingNames, partition.backing);
+  if (partition.backing == hv::Backing::kPinned && partition.memory.value() % kLargePage.value() != 0)
+    t.wrong("memory", "must be a multiple of 2MiB where it is pinned: it comes in large pages");
   partition.fault_cluster = t.pages("fault_cluster", partition.fault_cluster);
-  if (!std::has_single_bit(partition.fault_cluster.value()) || partition.fault_cluster > kGuestGranule)
+  if (!std::has_single_bit(partition.fault_cluster.value()) || partition.fault_cluster > kLargePage)
     t.wrong("fault_cluster", "must be a power of two from 4KiB to 2MiB");
   partition.shadow_limit = t.pages("shadow_memory", partition.shadow_limit);
   if (partition.shadow_limit < kShadowLeast)
