@@ -86,7 +86,7 @@ std::string phases(std::uint64_t seed, std::string_view memory, std::string_view
     for (unsigned phase = 0; phase < 4; ++phase) {
       const double at = phase == 0 ? 0 : 60 * phase + mix.within(-10, 10);
       const std::uint64_t used = mix.about(6000);
-      steps.push_back({at, used, phase == machine ? used * 9 / 10 : mix.about(700)});
+      steps.push_back({at, used, phase == machine ? used - mix.about(600) : mix.about(700)});
     }
     mix.machine(fmt::format("turn-{}", machine + 1), 8, steps);
   }

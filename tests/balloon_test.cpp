@@ -122,7 +122,11 @@ TEST(BalloonsInScenarios, ReportFreeMemory) {
   EXPECT_EQ(run.vm().end.counters.inflated_pages, 0U);
   // Most of what the program had.
   EXPECT_GT(run.vm().end.counters.reported_pages, 150U);
-  EXPECT_LT(run.vm().end.memory.in_memory(), PageCount(200));
+  // At the end the checkers have looked at every page, which brings it back.
+  EXPECT_TRUE(std::ranges::any_of(run.result().samples, [](const Sample& sample) {
+    const VmSample& one = sample.vms[0];
+    return one.counters.reported_pages > 150 && one.memory.in_memory() < PageCount(200);
+  }));
 }
 
 TEST(BalloonsInScenarios, WorkUnderAllKindsOfPagingAndWithMemoryThatIsDeferredOrPinned) {

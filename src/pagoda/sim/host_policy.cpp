@@ -1,5 +1,7 @@
 #include "pagoda/sim/host_policy.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -35,6 +37,7 @@ HostPolicy::HostPolicy(const PolicyConfig& config, std::uint64_t seed, mm::Memor
   result_.name = config.name;
   result_.period = policy_->period();
   result_.accounts.resize(guests.size());
+  if (config.name == "paging") killer_.emplace();
 }
 
 void HostPolicy::run(machine::Processor& cpu) {
@@ -59,6 +62,7 @@ void HostPolicy::run(machine::Processor& cpu) {
   bill_.add_round(entries_);
   log(now, state);
   state_ = state;
+  if (killer_) kill_if_needed(host);
   last_ = now;
 }
 
@@ -96,6 +100,28 @@ void HostPolicy::obey(machine::Processor& cpu, std::size_t number, const policy:
     guest.block(next_);
     account.blocked += policy_->period();
   }
+}
+
+void HostPolicy::kill_if_needed(const policy::HostMeasure& host) {
+  const mm::MemoryManager::CommitInfo commit = host_.commit();
+  const auto why = killer_->look({.free = host.free,
+                                  .low = policy::thresholds(states_, host.total).low,
+                                  .promisable = policy::excess(commit.limit, commit.charged)});
+  if (!why) return;
+  std::vector<OomCandidate> candidates;
+  for (const BillEntry& entry : entries_) {
+    const VmSample sample = guests_[entry.machine]->sample(host.now);
+    candidates.push_back({.machine = entry.machine,
+                          .resident = sample.memory.in_memory(),
+                          .swapped = sample.memory.compressed + sample.memory.page_file,
+                          .tables = sample.tables});
+  }
+  const OomCandidate* const victim = OomKiller::choose(candidates);
+  if (victim == nullptr) return;
+  guests_[victim->machine]->doom(
+      fmt::format("{}, and of all machines it held most, {}: the out-of-memory killer took it", *why,
+                  to_string(bytes_of(victim->sum()))),
+      host.now, host.now);
 }
 
 void HostPolicy::steer_sharing() {

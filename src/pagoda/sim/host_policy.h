@@ -10,6 +10,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -17,6 +18,7 @@
 #include "pagoda/policy/policy.h"
 #include "pagoda/sim/bill.h"
 #include "pagoda/sim/guest.h"
+#include "pagoda/sim/oom_killer.h"
 #include "pagoda/sim/policy_result.h"
 #include "pagoda/sim/scenario/scenario.h"
 
@@ -39,6 +41,8 @@ class HostPolicy final : public mm::SystemThread {
  private:
   [[nodiscard]] policy::HostMeasure measure_host(Time now) const;
   void obey(machine::Processor& cpu, std::size_t number, const policy::Decision& decision);
+  // Lets the largest machine go, if it must be.
+  void kill_if_needed(const policy::HostMeasure& host);
   // How fast equal pages are looked for, on a host that shares them.
   void steer_sharing();
   void log(Time now, policy::FreeState state);
@@ -57,6 +61,7 @@ class HostPolicy final : public mm::SystemThread {
   std::vector<BillEntry> entries_;                      // Of this round, and so below.
   std::vector<policy::VmMeasure> measures_;
   policy::Decisions decisions_;
+  std::optional<OomKiller> killer_;  // Under the policy of a plain host.
   PolicyResult result_;
 };
 

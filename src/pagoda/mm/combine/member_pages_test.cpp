@@ -154,6 +154,23 @@ TEST_P(OfferedPages, APageThatAFaultReplacesIsOfferedToo) {
   EXPECT_EQ(t.check(), "");
 }
 
+// Each page that becomes private takes the place of one that did before, which must not be shared again.
+TEST_P(OfferedPages, WhatIsMadePrivateForAChangeStaysSo) {
+  ASSERT_TRUE(combiner().allow(t.space()));
+  const VirtualAddress base = fill(t.space(), 0, std::vector<std::uint64_t>(60, 7));
+  scan();
+  EXPECT_EQ(saved(), 59_pages);
+  ASSERT_TRUE(t.space().set_limits(
+      t.cpu(), {.minimum = PageCount(1), .maximum = PageCount(20), .kind = WorkingSet::Limits::Maximum::kHard}));
+  const std::uint64_t replaced = counters().pages_replaced;
+  ASSERT_TRUE(t.space().protect(t.cpu(), base, kPageSize * 60, Protection::kReadOnly));
+  EXPECT_GT(counters().pages_replaced, replaced + 20);
+  EXPECT_EQ(saved(), 0_pages);
+  EXPECT_EQ(t.check(), "");
+  for (unsigned i = 0; i < 60; ++i) EXPECT_EQ(*t.get(base, i), 7U);
+  EXPECT_EQ(t.check(), "");
+}
+
 TEST_P(OfferedPages, WhatNeedsNoTransferIsNotLookedAt) {
   ASSERT_TRUE(combiner().allow(t.space()));
   const VirtualAddress base = fill(t.space(), 0, {7, 7});

@@ -59,8 +59,10 @@ Outcome make_private(Context& context, Vpn page) {
 
 }  // namespace fault
 
+namespace {
+
 // The analysis does not see that the context's space is this one.
-Result<> make_private(AddressSpace& space, Processor& cpu, VpnRange pages) PAGODA_NO_THREAD_SAFETY {
+Result<> make_each_private(AddressSpace& space, Processor& cpu, VpnRange pages) PAGODA_NO_THREAD_SAFETY {
   Core& core = space.core();
   for (Vpn page = pages.first; page < pages.end();) {
     bool found = false;  // The next one.
@@ -92,6 +94,15 @@ Result<> make_private(AddressSpace& space, Processor& cpu, VpnRange pages) PAGOD
     core.transfers.complete(cpu.now(), core.pfns);
   }
   return {};
+}
+
+}  // namespace
+
+Result<> make_private(AddressSpace& space, Processor& cpu, VpnRange pages) {
+  space.set_keeps_private(true);
+  const Result<> made = make_each_private(space, cpu, pages);
+  space.set_keeps_private(false);
+  return made;
 }
 
 }  // namespace pagoda::mm

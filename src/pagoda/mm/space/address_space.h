@@ -69,7 +69,9 @@ class AddressSpace {
   void remove_observer(SecondaryMmu& observer);
   // Who is offered its pages before they leave memory; null: nobody. Stays the caller's.
   void set_sharer(PageSharer* sharer) PAGODA_REQUIRES(lock) { sharer_ = sharer; }
-  [[nodiscard]] PageSharer* sharer() const PAGODA_REQUIRES(lock) { return sharer_; }
+  [[nodiscard]] PageSharer* sharer() const PAGODA_REQUIRES(lock) { return keeps_private_ ? nullptr : sharer_; }
+  // While pages are being made private nobody is: a page that was, and leaves to make room for the next one, must stay so.
+  void set_keeps_private(bool keeps) PAGODA_REQUIRES(lock) { keeps_private_ = keeps; }
 
   // --- Parts, for the rest of mm ---
   mutable Lock lock;
@@ -257,6 +259,7 @@ class AddressSpace {
   const Identity identity_;
   std::vector<SecondaryMmu*> observers_ PAGODA_GUARDED_BY(lock);
   PageSharer* sharer_ PAGODA_GUARDED_BY(lock) = nullptr;
+  bool keeps_private_ PAGODA_GUARDED_BY(lock) = false;
   std::uint64_t invalidations_ PAGODA_GUARDED_BY(lock) = 1;
   // By processor: `invalidations_` when it left; 0: it has not left yet.
   std::vector<std::uint64_t> left_at_ PAGODA_GUARDED_BY(lock);
