@@ -114,6 +114,7 @@ Difference difference(const std::vector<double>& one, const std::vector<double>&
   const std::size_t pairs = std::min(one.size(), other.size());
   if (pairs < 2) return {};
   std::vector<double> apart;
+  apart.reserve(pairs);
   for (std::size_t i = 0; i < pairs; ++i) apart.push_back(one[i] - other[i]);
   const double mean = mean_of(apart);
   double squares = 0;
@@ -128,8 +129,8 @@ bool is_on_front(const std::vector<Tally>& tallies, std::size_t which) {
     return std::array{mean_of(tally.mean), mean_of(tally.worst), tally.transfers, static_cast<double>(tally.lost)};
   };
   const auto own = figures(tallies[which]);
-  for (std::size_t i = 0; i < tallies.size(); ++i) {
-    const auto other = figures(tallies[i]);
+  for (const Tally& tally : tallies) {
+    const auto other = figures(tally);
     bool is_as_good = true;
     bool is_better = false;
     for (std::size_t figure = 0; figure < own.size(); ++figure) {
