@@ -31,6 +31,7 @@ Input<> guest_tlb_hit(const BenchOptions& options, BenchOutput& out);
 Input<> guest_replay(const BenchOptions& options, BenchOutput& out);
 Input<> policy_round(const BenchOptions& options, BenchOutput& out);
 Input<> policies(const BenchOptions& options, BenchOutput& out);
+Input<> esx(const BenchOptions& options, BenchOutput& out);
 Input<> mmu(const BenchOptions& options, BenchOutput& out);
 Input<> growth(const BenchOptions& options, BenchOutput& out);
 Input<> replacement(const BenchOptions& options, BenchOutput& out);

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <system_error>
 
+#include "bench/folders.h"
 #include "bench/harness.h"
 #include "pagoda/mm/process/placement.h"
 
@@ -17,34 +18,16 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kSuffix = ".vmpt.zst";
-constexpr const char* kUsualFolder = "data/traces";
+constexpr std::string_view kUsualFolder = "data/traces";
 
 // Guest-physical traces begin at page 0, where no program's memory may lie: everything moves up by 256 MiB.
 constexpr PageCount kMoved{0x10000};
 constexpr PageCount kGranule = mm::kAllocationGranularityPages;
 
-// data/traces beside `start` or above it.
-fs::path search_upwards(fs::path start) {
-  std::error_code error;
-  for (;; start = start.parent_path()) {
-    if (fs::is_directory(start / kUsualFolder, error)) return start / kUsualFolder;
-    if (start == start.parent_path()) return {};
-  }
-}
-
-fs::path usual_folder() {
-  std::error_code error;
-  const fs::path program = fs::read_symlink("/proc/self/exe", error);
-  if (!error) {
-    if (fs::path found = search_upwards(program.parent_path()); !found.empty()) return found;
-  }
-  return search_upwards(fs::current_path(error));
-}
-
 }  // namespace
 
 Input<TraceFolder> TraceFolder::find(const BenchOptions& options) {
-  const fs::path folder = options.traces.empty() ? usual_folder() : fs::path(options.traces);
+  const fs::path folder = options.traces.empty() ? find_shipped(kUsualFolder) : fs::path(options.traces);
   if (folder.empty()) return bad_input("bench: no data/traces beside or above this program; name it with --traces DIR");
   TraceFolder traces{.path = folder.string(), .names = {}};
   std::error_code error;

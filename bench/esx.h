@@ -1,0 +1,57 @@
+// What was published about overcommit in ESX and about double paging, beside what this program does: rows of
+// reference/virtualization.md, section 9. All of ours is in virtual time or exact: the same on every machine.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "bench/command.h"
+#include "pagoda/base/input_error.h"
+#include "pagoda/sim/scenario/scenario.h"
+
+namespace pagoda::bench {
+
+enum class Verdict : std::uint8_t {
+  kHolds,
+  kMisses,
+  kContext,  // Nothing was published for it; it explains its neighbours.
+};
+constexpr Verdict holds_if(bool holds) { return holds ? Verdict::kHolds : Verdict::kMisses; }
+
+struct PublishedFigure {
+  unsigned row = 0;  // Of section 9.
+  std::string name;  // In JSON, behind "esx_ROW_".
+  std::string what;  // For people.
+  double ours = 0;
+  std::string_view unit;
+  std::string published;
+  std::string tolerance;
+  Verdict verdict = Verdict::kContext;
+};
+
+// Takes the figures as they are found: a line of the table and an object of the JSON array each. A miss of an exact figure
+// is a failure of the benchmark.
+class EsxTable {
+ public:
+  explicit EsxTable(BenchOutput& out);
+  void add(const PublishedFigure& figure);
+  // Of what must be so whatever the constants are.
+  void add_exact(const PublishedFigure& figure);
+  void summarize();
+
+ private:
+  BenchOutput& out_;
+  unsigned held_ = 0;
+  unsigned missed_ = 0;
+};
+
+// A scenario that ships. Fails with one line: there is no folder of them, or what load_scenario says.
+Input<sim::Scenario> shipped_scenario(std::string_view name);
+
+// --- The rows ---
+void esx_states(EsxTable& table);       // 9
+void esx_admission(EsxTable& table);    // 10
+Input<> esx_idle_tax(EsxTable& table);  // 7
+
+}  // namespace pagoda::bench
