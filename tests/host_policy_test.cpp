@@ -167,7 +167,7 @@ TEST(HostPolicy, APlainHostKillsTheLargestMachineWhenNothingIsLeftToPromise) {
   for (int step = 1; step <= 30; ++step)
     grows += fmt::format(", {{ at = '{}s', used = '{}KiB', active = '1MiB' }}", step, 4096 + 256 * step);
   const std::string text =
-      "[host]\nmemory = '10MiB'\nprocessors = 2\npolicy = { name = 'paging' }\n"
+      "[host]\nmemory = '10MiB'\nprocessors = 2\npolicy = { name = 'paging', period = '1s' }\n"
       "[[disk]]\nname = 'd'\ncapacity = '64MiB'\nstore = 'memory'\n[[page_file]]\ndisk = 'd'\nminimum = '4MiB'\n"
       "maximum = '4MiB'\n" +
       machine("small", "{ at = '0s', used = '3MiB', active = '1MiB' }") + machine("grows", grows);

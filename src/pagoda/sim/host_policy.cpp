@@ -104,8 +104,10 @@ void HostPolicy::obey(machine::Processor& cpu, std::size_t number, const policy:
 
 void HostPolicy::kill_if_needed(const policy::HostMeasure& host) {
   const mm::MemoryManager::CommitInfo commit = host_.commit();
+  const policy::FreeThresholds limits = policy::thresholds(states_, host.total);
   const auto why = killer_->look({.free = host.free,
-                                  .low = policy::thresholds(states_, host.total).low,
+                                  .low = limits.low,
+                                  .high = limits.high,
                                   .promisable = policy::excess(commit.limit, commit.charged)});
   if (!why) return;
   std::vector<OomCandidate> candidates;

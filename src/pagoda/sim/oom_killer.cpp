@@ -14,7 +14,7 @@ std::optional<std::string> OomKiller::look(const OomLook& now) {
   const bool stays_low = now.free < now.low && (rounds_low_ == 0 || now.free <= last_free_);
   rounds_low_ = stays_low ? rounds_low_ + 1 : 0;
   last_free_ = now.free;
-  if (now.promisable < now.low) return "the host had no memory left to promise";
+  if (now.promisable < now.high) return "the host had hardly any memory left to promise";
   if (rounds_low_ < kRoundsLow) return std::nullopt;
   rounds_low_ = 0;
   return "the host's free memory stayed low";

@@ -1,7 +1,7 @@
 // The out-of-memory killer of a host whose policy is a plain Linux host's: when nothing else helps, one machine goes, so
 // that the others go on.
 //
-// It looks once a round, and acts when there is no memory left to promise (what a first touch of deferred memory needs),
+// It looks once a round, and acts when hardly any memory is left to promise (what a first touch of deferred memory needs),
 // or when free memory has stayed low for two rounds without growing. The machine that goes is the one that holds most:
 // in memory, compressed, in page files, and in tables; the sum is Linux's oom_badness. Between two rounds a machine that
 // finds no promise is lost itself (Guest::doom): an access cannot be taken back.
@@ -22,6 +22,7 @@ namespace pagoda::sim {
 struct OomLook {
   PageCount free;
   PageCount low;         // Below, memory is low: policy::FreeThresholds.
+  PageCount high;        // Below, what is promisable may be gone before the next look.
   PageCount promisable;  // Commit limit less its charge.
 };
 

@@ -8,7 +8,7 @@ namespace pagoda::sim {
 namespace {
 
 OomLook look(std::uint64_t free, std::uint64_t promisable = 1000) {
-  return {.free = PageCount(free), .low = 10_pages, .promisable = PageCount(promisable)};
+  return {.free = PageCount(free), .low = 10_pages, .high = 60_pages, .promisable = PageCount(promisable)};
 }
 
 TEST(OomKiller, LeavesAHostAloneThatHasMemory) {
@@ -34,8 +34,8 @@ TEST(OomKiller, WaitsWhileFreeMemoryGrows) {
 
 TEST(OomKiller, ActsAtOnceWhenThereIsNothingLeftToPromise) {
   OomKiller killer;
-  EXPECT_FALSE(killer.look(look(500, 10)));
-  EXPECT_EQ(killer.look(look(500, 9)), "the host had no memory left to promise");
+  EXPECT_FALSE(killer.look(look(500, 60)));
+  EXPECT_EQ(killer.look(look(500, 59)), "the host had hardly any memory left to promise");
 }
 
 TEST(OomKiller, ChoosesTheLargestSum) {
