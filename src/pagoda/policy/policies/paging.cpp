@@ -26,9 +26,10 @@ class Paging final : public Policy {
 PolicyEntry paging_entry() {
   return {.name = "paging",
           .what = "the host pages; no balloon, no shares: what a plain Linux host does",
-          .takes = {},
+          .takes = {PolicyOption::kPeriod},
           .constants = {},
-          .rules = {"nothing is decided: the host takes what was used longest ago, whoever it belongs to"},
+          .rules = {"nothing is decided: the host takes what was used longest ago, whoever it belongs to",
+                    "a simulated host looks once a period whether its out-of-memory killer has to act"},
           .source = "what a Linux host does without a controller",
           .make = make_policy<Paging>};
 }
