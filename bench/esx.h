@@ -35,9 +35,9 @@ struct PublishedFigure {
 class EsxTable {
  public:
   explicit EsxTable(BenchOutput& out);
-  void add(const PublishedFigure& figure);
+  void add(const PublishedFigure& line);
   // Of what must be so whatever the constants are.
-  void add_exact(const PublishedFigure& figure);
+  void add_exact(const PublishedFigure& line);
   void summarize();
 
  private:
