@@ -108,6 +108,7 @@ void HostPolicy::kill_if_needed(const policy::HostMeasure& host) {
   const auto why = killer_->look({.free = host.free,
                                   .low = limits.low,
                                   .high = limits.high,
+                                  .slots = host.swap_free.value_or(PageCount(0)),
                                   .promisable = policy::excess(commit.limit, commit.charged)});
   if (!why) return;
   std::vector<OomCandidate> candidates;

@@ -11,7 +11,8 @@ constexpr unsigned kRoundsLow = 2;
 }  // namespace
 
 std::optional<std::string> OomKiller::look(const OomLook& now) {
-  const bool stays_low = now.free < now.low && (rounds_low_ == 0 || now.free <= last_free_);
+  const bool is_low = now.free < now.low && now.slots < now.low;
+  const bool stays_low = is_low && (rounds_low_ == 0 || now.free <= last_free_);
   rounds_low_ = stays_low ? rounds_low_ + 1 : 0;
   last_free_ = now.free;
   if (now.promisable < now.high) return "the host had hardly any memory left to promise";

@@ -2,7 +2,7 @@
 // that the others go on.
 //
 // It looks once a round, and acts when hardly any memory is left to promise (what a first touch of deferred memory needs),
-// or when free memory has stayed low for two rounds without growing. The machine that goes is the one that holds most:
+// or when free memory has stayed low for two rounds without growing and nothing is left to page it out to. The machine that goes is the one that holds most:
 // in memory, compressed, in page files, and in tables; the sum is Linux's oom_badness. Between two rounds a machine that
 // finds no promise is lost itself (Guest::doom): an access cannot be taken back.
 //
@@ -23,6 +23,7 @@ struct OomLook {
   PageCount free;
   PageCount low;         // Below, memory is low: policy::FreeThresholds.
   PageCount high;        // Below, what is promisable may be gone before the next look.
+  PageCount slots;       // Free, of paging files.
   PageCount promisable;  // Commit limit less its charge.
 };
 

@@ -7,8 +7,12 @@
 namespace pagoda::sim {
 namespace {
 
-OomLook look(std::uint64_t free, std::uint64_t promisable = 1000) {
-  return {.free = PageCount(free), .low = 10_pages, .high = 60_pages, .promisable = PageCount(promisable)};
+OomLook look(std::uint64_t free, std::uint64_t promisable = 1000, std::uint64_t slots = 0) {
+  return {.free = PageCount(free),
+          .low = 10_pages,
+          .high = 60_pages,
+          .slots = PageCount(slots),
+          .promisable = PageCount(promisable)};
 }
 
 TEST(OomKiller, LeavesAHostAloneThatHasMemory) {
@@ -22,6 +26,13 @@ TEST(OomKiller, ActsWhenMemoryStaysLowForTwoRoundsWithoutProgress) {
   EXPECT_TRUE(killer.look(look(9)));
   EXPECT_FALSE(killer.look(look(9))) << "one machine at a time";
   EXPECT_TRUE(killer.look(look(8)));
+}
+
+TEST(OomKiller, LeavesAHostAloneThatCanPage) {
+  OomKiller killer;
+  for (int round = 0; round < 5; ++round) EXPECT_FALSE(killer.look(look(2, 1000, 10)));
+  EXPECT_FALSE(killer.look(look(2, 1000, 9)));
+  EXPECT_TRUE(killer.look(look(2, 1000, 9)));
 }
 
 TEST(OomKiller, WaitsWhileFreeMemoryGrows) {
