@@ -64,7 +64,8 @@ Costs costs_of(machine::PteFormat paging, Combine combine, Next next, Place plac
     if (next == Next::kWrite) {
       t.must_put(base, page, 5);
     } else {
-      PAGODA_CHECK_EQ(*t.get(base, page), word_of(page));
+      const std::uint64_t word = t.get(base, page).value();
+      PAGODA_CHECK_EQ(word, word_of(page));
     }
     (page % 2 == 0 ? costs.merged : costs.not_merged).push_back(t.cpu().now() - before);
   }
