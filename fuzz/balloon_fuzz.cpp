@@ -10,17 +10,18 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "fuzz/bytes.h"
 #include "pagoda/hv/testing/test_vm.h"
 
 namespace {
 
 using namespace pagoda;
+using fuzz::Bytes;
 using hv::testing::TestHost;
 using hv::testing::TestVm;
 using machine::Balloon;
@@ -36,23 +37,6 @@ constexpr PageCount kNeighbours{32};
   std::fprintf(stderr, "%s\n", what.c_str());
   std::abort();
 }
-
-class Bytes {
- public:
-  explicit Bytes(std::span<const std::uint8_t> bytes) : bytes_(bytes) {}
-  [[nodiscard]] std::size_t left() const { return bytes_.size(); }
-  // Little-endian; zeros after the end.
-  std::uint64_t take(std::size_t count) {
-    std::uint64_t value = 0;
-    const std::size_t there = std::min(count, bytes_.size());
-    if (there > 0) std::memcpy(&value, bytes_.data(), there);
-    bytes_ = bytes_.subspan(there);
-    return value;
-  }
-
- private:
-  std::span<const std::uint8_t> bytes_;
-};
 
 class World {
  public:

@@ -9,17 +9,18 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "fuzz/bytes.h"
 #include "pagoda/hv/testing/test_vm.h"
 
 namespace {
 
 using namespace pagoda;
+using fuzz::Bytes;
 using hv::testing::TestHost;
 using hv::testing::TestVm;
 using machine::Access;
@@ -31,23 +32,6 @@ constexpr std::uint64_t kHostileFrames = 512;
 constexpr PageCount kNeighbours{48};  // Pages of the other guest's program, and of the host's process.
 // Upper six bytes of every word that its neighbours wrote. The hostile guest's own words have zeros there.
 constexpr std::uint64_t kSecret = 0x5E5E5E5E5E5E0000;
-
-class Bytes {
- public:
-  explicit Bytes(std::span<const std::uint8_t> bytes) : bytes_(bytes) {}
-  [[nodiscard]] std::size_t left() const { return bytes_.size(); }
-  // Little-endian; zeros after the end.
-  std::uint64_t take(std::size_t count) {
-    std::uint64_t value = 0;
-    const std::size_t there = std::min(count, bytes_.size());
-    if (there > 0) std::memcpy(&value, bytes_.data(), there);
-    bytes_ = bytes_.subspan(there);
-    return value;
-  }
-
- private:
-  std::span<const std::uint8_t> bytes_;
-};
 
 [[noreturn]] void found(const std::string& what) {
   std::fprintf(stderr, "%s\n", what.c_str());

@@ -9,7 +9,6 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <span>
 #include <string>
 #include <string_view>
@@ -17,12 +16,14 @@
 #include <variant>
 #include <vector>
 
+#include "fuzz/bytes.h"
 #include "tests/support/mm_interpreter.h"
 
 namespace {
 
 using pagoda::kPageBytes;
 using pagoda::Random;
+using pagoda::fuzz::Bytes;
 using pagoda::mm::Protection;
 using pagoda::mm::testing::Interpreter;
 using pagoda::mm::testing::kSections;
@@ -34,23 +35,6 @@ constexpr std::size_t kWorldBytes = 16;
 constexpr std::size_t kMostOperations = 2000;
 // Around a border between page tables of every mode, as the random tests do.
 constexpr std::uint64_t kWindow = 1024 - 256;
-
-class Bytes {
- public:
-  explicit Bytes(std::span<const std::uint8_t> bytes) : bytes_(bytes) {}
-  [[nodiscard]] std::size_t left() const { return bytes_.size(); }
-  // Little-endian; zeros after the end.
-  std::uint64_t take(std::size_t count) {
-    std::uint64_t value = 0;
-    const std::size_t there = std::min(count, bytes_.size());
-    if (there > 0) std::memcpy(&value, bytes_.data(), there);  // No bytes have no address.
-    bytes_ = bytes_.subspan(there);
-    return value;
-  }
-
- private:
-  std::span<const std::uint8_t> bytes_;
-};
 
 World world_from(Bytes& bytes) {
   Random random(bytes.take(8));
