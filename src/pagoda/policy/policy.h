@@ -60,6 +60,7 @@ struct PolicyEntry {
   std::vector<std::string_view> rules;  // In the order in which they are applied.
   std::string_view source;
   bool needs_reporting = false;  // Its guests report free pages, and the host takes them back at once.
+  bool has_killer = false;       // Its host has nothing else for want of memory: an out-of-memory killer.
   std::unique_ptr<Policy> (*make)(const PolicyOptions& options) = nullptr;
 };
 

@@ -37,7 +37,7 @@ HostPolicy::HostPolicy(const PolicyConfig& config, std::uint64_t seed, mm::Memor
   result_.name = config.name;
   result_.period = policy_->period();
   result_.accounts.resize(guests.size());
-  if (config.name == "paging") killer_.emplace();
+  if (policy::find_policy(config.name)->has_killer) killer_.emplace();
 }
 
 void HostPolicy::run(machine::Processor& cpu) {

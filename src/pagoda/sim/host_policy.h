@@ -61,7 +61,7 @@ class HostPolicy final : public mm::SystemThread {
   std::vector<BillEntry> entries_;                      // Of this round, and so below.
   std::vector<policy::VmMeasure> measures_;
   policy::Decisions decisions_;
-  std::optional<OomKiller> killer_;  // Under the policy of a plain host.
+  std::optional<OomKiller> killer_;  // Under a policy that has one.
   PolicyResult result_;
 };
 

@@ -31,6 +31,7 @@ PolicyEntry paging_entry() {
           .rules = {"nothing is decided: the host takes what was used longest ago, whoever it belongs to",
                     "a simulated host looks once a period whether its out-of-memory killer has to act"},
           .source = "what a Linux host does without a controller",
+          .has_killer = true,
           .make = make_policy<Paging>};
 }
 
