@@ -43,15 +43,10 @@ void lose_driver(TomlTable& t, Time at, VmConfig& vm) {
 
 void read_of_machine(TomlTable& t, EventConfig& event, Scenario& scenario) {
   event.vm = find_named(t, "vm", scenario.vms, [](const VmConfig& vm) { return vm.partition.name; });
-  const std::optional<PageCount> minimum =
-      t.has("minimum") ? std::optional(t.pages("minimum", PageCount(0))) : std::nullopt;
-  if (t.has("shares")) event.shares = t.number("shares", 1, 1, kMostShares);
-  event.minimum = minimum;
   if (!event.vm) return;
   VmConfig& vm = scenario.vms[*event.vm];
-  if (minimum > vm.partition.memory)
-    t.wrong("minimum", fmt::format("is more than the machine's memory, {}, which is its maximum",
-                                   to_string(bytes_of(vm.partition.memory))));
+  if (t.has("shares")) event.shares = t.number("shares", 1, 1, kMostShares);
+  event.minimum = read_minimum(t, vm.partition.memory);
   read_life(t, "starts", event.at, Time{}, vm.start);
   read_life(t, "stops", event.at, kNever, vm.stop);
   if (vm.stop <= vm.start) t.wrong("stops", "is not after it starts");

@@ -2,7 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
+#include <optional>
 #include <string_view>
 
 #include "pagoda/sim/scenario/names.h"
@@ -48,13 +48,19 @@ void read_policy(TomlTable& t, Scenario& scenario) {
   refuse_untaken(t, *entry);
 }
 
-void read_allocation(TomlTable& t, VmConfig& vm) {
-  if (t.has("minimum")) vm.allocation.minimum = t.pages("minimum", 0_pages);
-  vm.allocation.shares = t.number("shares", vm.allocation.shares, 1, kMostShares);
-  if (vm.allocation.minimum > vm.partition.memory) {
-    t.wrong("minimum", fmt::format("is more than the machine's memory, {}, which is its maximum",
-                                   to_string(bytes_of(vm.partition.memory))));
+std::optional<PageCount> read_minimum(TomlTable& t, PageCount memory) {
+  if (!t.has("minimum")) return std::nullopt;
+  const PageCount minimum = t.pages("minimum", 0_pages);
+  if (minimum > memory) {
+    t.wrong("minimum",
+            fmt::format("is more than the machine's memory, {}, which is its maximum", to_string(bytes_of(memory))));
   }
+  return minimum;
+}
+
+void read_allocation(TomlTable& t, VmConfig& vm) {
+  vm.allocation.minimum = read_minimum(t, vm.partition.memory);
+  vm.allocation.shares = t.number("shares", vm.allocation.shares, 1, kMostShares);
 }
 
 }  // namespace pagoda::sim

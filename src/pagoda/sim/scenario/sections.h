@@ -57,6 +57,8 @@ void read_machine(TomlTable& t, SystemDraft& draft);
 void read_program(TomlTable& p, const SystemDraft& draft, ProcessConfig& process);
 // `image`, `name` and `raw`.
 ImageConfig read_image(TomlTable& t, const SystemDraft& draft);
+// `minimum` of a machine with so much memory; nothing where it is not said.
+std::optional<PageCount> read_minimum(TomlTable& t, PageCount memory);
 // `working_set`. A limit that is not given has its default, or less or more to make room for the other.
 mm::WorkingSet::Limits read_limits(TomlTable& t, const mm::Tunables& defaults, PageCount maximum);
 // The number of the disk that the table's key `disk` names; nothing, and an error, if there is none.
