@@ -18,6 +18,7 @@
 #include "bench/figures.h"
 #include "bench/policy_mixes.h"
 #include "pagoda/policy/policy.h"
+#include "pagoda/sim/bill.h"
 #include "pagoda/sim/simulation.h"
 
 namespace pagoda::bench {
@@ -71,22 +72,20 @@ std::uint64_t page_file_pages(const mm::Counters& counters) {
 void add(Tally& tally, const sim::RunResult& run, const std::vector<std::optional<double>>& twins) {
   const std::vector<std::optional<double>> own = costs(run);
   std::vector<double> slowdowns;
-  double went_on = 0;
-  double squares = 0;
+  std::vector<double> speeds;
   for (std::size_t i = 0; i < own.size(); ++i) {
     if (!own[i] || !twins[i]) {
       ++tally.lost;
       continue;
     }
     slowdowns.push_back(*own[i] / *twins[i]);
-    went_on += 1 / slowdowns.back();
-    squares += 1 / (slowdowns.back() * slowdowns.back());
+    speeds.push_back(1 / slowdowns.back());
   }
   if (slowdowns.empty()) return;
   tally.mean.push_back(mean_of(slowdowns));
   tally.worst.push_back(*std::ranges::max_element(slowdowns));
   tally.all.insert(tally.all.end(), slowdowns.begin(), slowdowns.end());
-  tally.jain += went_on * went_on / (static_cast<double>(slowdowns.size()) * squares);
+  tally.jain += sim::jains_index(speeds);
   tally.transfers += static_cast<double>(page_file_pages(run.counters));
   for (const sim::VmResult& vm : run.vms) tally.transfers += static_cast<double>(page_file_pages(vm.counters));
   for (std::size_t state = static_cast<std::size_t>(policy::FreeState::kSoft); state < sim::kFreeStates; ++state)
@@ -158,10 +157,11 @@ void show(const PolicyMix& mix, const std::vector<Tally>& tallies, unsigned seed
     const Tally& tally = tallies[i];
     const double runs = std::max<double>(1, static_cast<double>(tally.mean.size()));
     const Difference apart = difference(tally.worst, tallies[0].worst);
+    const bool is_front = is_on_front(tallies, i);
     out.text(fmt::format("{} {:<17}{:>9.3f}{:>9.3f}{:>9.3f}{:>7.3f}{:>11.0f}{:>7.0f} s{:>6}{:>7}  {}",
-                         is_on_front(tallies, i) ? "*" : " ", entries[i].name, mean_of(tally.mean),
-                         percentile(tally.all, 0.95), mean_of(tally.worst), tally.jain / runs, tally.transfers / runs,
-                         tally.seconds_short / runs, tally.lost, tally.below_minimum,
+                         is_front ? "*" : " ", entries[i].name, mean_of(tally.mean), percentile(tally.all, 0.95),
+                         mean_of(tally.worst), tally.jain / runs, tally.transfers / runs, tally.seconds_short / runs,
+                         tally.lost, tally.below_minimum,
                          i == 0 ? "" : fmt::format("{:+.3f} +- {:.3f} {}", apart.mean, apart.half, apart.verdict())));
     BenchRow row{.name = fmt::format("policies_{}_{}", mix.name, entries[i].name),
                  .unit = "worst slowdown",
@@ -177,7 +177,7 @@ void show(const PolicyMix& mix, const std::vector<Tally>& tallies, unsigned seed
     row.more["below_minimum"] = tally.below_minimum;
     row.more["difference"] = apart.mean;
     row.more["difference_95"] = apart.half;
-    row.more["front"] = is_on_front(tallies, i);
+    row.more["front"] = is_front;
     out.json_only(row);
   }
   out.text("");

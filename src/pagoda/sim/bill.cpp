@@ -79,18 +79,21 @@ void Bill::add_round(std::span<const BillEntry> entries) {
   }
 }
 
-double Bill::fairness() const {
+double jains_index(std::span<const double> values) {
   double sum = 0;
   double squares = 0;
-  double count = 0;
-  for (const Sums& sums : sums_) {
-    if ((sums.busy + sums.waited).is_zero()) continue;
-    const double went_on = part(sums.busy, sums.busy + sums.waited);
-    sum += went_on;
-    squares += went_on * went_on;
-    ++count;
+  for (const double value : values) {
+    sum += value;
+    squares += value * value;
   }
-  return squares == 0 ? 1 : sum * sum / (count * squares);
+  return squares == 0 ? 1 : sum * sum / (static_cast<double>(values.size()) * squares);
+}
+
+double Bill::fairness() const {
+  std::vector<double> went_on;
+  for (const Sums& sums : sums_)
+    if (!(sums.busy + sums.waited).is_zero()) went_on.push_back(part(sums.busy, sums.busy + sums.waited));
+  return jains_index(went_on);
 }
 
 void Bill::close(PolicyResult& result) const {

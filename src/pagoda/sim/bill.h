@@ -25,6 +25,9 @@ struct BillEntry {
   Duration waited;  // Its programs together, likewise.
 };
 
+// How alike the values are: 1 if all are, 1 / n if one of n is all there is (Jain's index). 1 of nothing.
+double jains_index(std::span<const double> values);
+
 class Bill {
  public:
   explicit Bill(std::size_t machines);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "pagoda/policy/pages.h"
 #include "pagoda/sim/guest.h"
 
 namespace pagoda::sim {
@@ -77,8 +78,7 @@ std::optional<policy::BalloonMeasure> MachineWatch::balloon(Time now) {
 std::optional<PageCount> MachineWatch::active() const {
   const auto share = activity_.estimate();
   if (!share) return std::nullopt;
-  const auto memory = static_cast<double>(guest_.partition().config().memory.value());
-  return PageCount(static_cast<std::uint64_t>(*share * memory));
+  return policy::part_of(guest_.partition().config().memory, *share);
 }
 
 BillEntry MachineWatch::look(machine::Processor& cpu) {
