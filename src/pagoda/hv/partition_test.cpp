@@ -110,6 +110,22 @@ TEST(Partition, WhatMustStayInMemoryIsChargedToTheHost) {
   }
 }
 
+TEST(Partition, IsMadeOnAHostThatIsShortOfFramesJustNow) {
+  TestHost host({.frames = PageCount(300)});
+  TestVm vm(host);
+  const VirtualAddress base = vm.commit(PageCount(360));
+  std::uint64_t shortages = 0;
+  for (std::uint64_t page = 0; page < 360; ++page) {
+    vm.must_put(base, page, page);
+    const std::uint64_t before = host.manager().counters().shortages;
+    const auto partition = Partition::create(host.manager(), host.cpu(), {.memory = pages_of(2_MiB)});
+    ASSERT_TRUE(partition) << page << ": " << to_string(partition.error());
+    shortages += host.manager().counters().shortages - before;
+  }
+  EXPECT_GT(shortages, 0U);
+  EXPECT_EQ(vm.check(), "");
+}
+
 TEST(Partition, GivesEverythingBackWhenItGoes) {
   for (const auto mmu : kAllMmus) {
     TestHost host;

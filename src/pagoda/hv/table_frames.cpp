@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <span>
 
+#include "pagoda/mm/backing/shortage.h"
+
 namespace pagoda::hv {
 
 namespace {
@@ -13,13 +15,22 @@ constexpr PageCount kBatch{8};
 }  // namespace
 
 Result<> TableFrames::reserve(mm::Processor& cpu, PageCount wanted) {
-  while (spare_.size() < wanted.value()) {
-    const auto frames =
-        PAGODA_TRY(vmmem_.user_pages().allocate(cpu, std::max(kBatch, wanted - PageCount(spare_.size()))));
-    for (const Pfn frame : frames) spare_.push_back({frame});
-    owned_ += PageCount(frames.size());
-  }
-  return {};
+  return mm::with_memory(vmmem_.relief(), cpu, [&]() -> Result<> {
+    while (spare_.size() < wanted.value()) {
+      const PageCount missing = wanted - PageCount(spare_.size());
+      const auto frames = vmmem_.user_pages().allocate(cpu, std::max(kBatch, missing));
+      if (!frames) return fail(may_get(missing) ? Status::kNoMemory : frames.error());
+      for (const Pfn frame : *frames) spare_.push_back({frame});
+      owned_ += PageCount(frames->size());
+    }
+    return {};
+  });
+}
+
+bool TableFrames::may_get(PageCount frames) const {
+  mm::Core& host = vmmem_.core();
+  const LockGuard guard(host.pfns.lock);
+  return host.resident.available() >= frames && host.commit.charged() + frames <= host.commit.limit();
 }
 
 Pfn TableFrames::take(const machine::PhysicalView& memory) {

@@ -16,8 +16,10 @@ class TableFrames {
  public:
   explicit TableFrames(mm::ProcessSpace& vmmem) : vmmem_(vmmem) {}
 
-  // Owns frames until `wanted` are spare.
-  // Fails with: kInsufficientResources.
+  // Owns frames until `wanted` are spare. A host that is short of them just now makes some available first.
+  // Requires: the caller holds no lock.
+  // Fails with: kInsufficientResources (the host may not promise that so many stay in memory), kNoMemory (it has none left
+  // and can make none available), kPending (it waits for a disk; the processor is blocked until then).
   Result<> reserve(mm::Processor& cpu, PageCount wanted);
   // A zeroed frame.
   // Requires: a spare one.
@@ -38,6 +40,9 @@ class TableFrames {
     Pfn frame;
     enum class Contents : std::uint8_t { kZeros, kOld } contents = Contents::kZeros;
   };
+
+  // Whether the host may still promise so many.
+  [[nodiscard]] bool may_get(PageCount frames) const;
 
   mm::ProcessSpace& vmmem_;
   std::vector<Spare> spare_;
