@@ -1,8 +1,9 @@
 // The bake-off: every policy over the same mixes and seeds.
 //
 // A machine's slowdown is what its program took (computing and waiting) against its twin's, on a host with memory for all.
-// A machine that was lost has none, and is counted. Differences to the default are of pairs with the same seed, with
-// their 95 % interval; one that excludes 0 is told as better or worse.
+// A machine that was lost, or was not let start, has none, and is counted. A machine has recovered from a step when
+// it waits no longer than it computes: the longest time that one waited longer is told. Differences to the default
+// are of pairs with the same seed, with their 95 % interval; one that excludes 0 is told as better or worse.
 //
 // No constant of any policy was tuned on these mixes.
 #include <fmt/format.h>
@@ -29,16 +30,32 @@ constexpr std::uint64_t kFirstSeed = 101;
 constexpr std::string_view kPlenty = "128MiB";
 constexpr double kNormal95 = 1.96;
 
-// Of one machine: computing and waiting of its programs; nothing if it was lost.
+// Of one machine: computing and waiting of its programs; nothing if it was lost or never ran.
 std::vector<std::optional<double>> costs(const sim::RunResult& run) {
   std::vector<std::optional<double>> costs;
   for (const sim::VmResult& vm : run.vms) {
     Duration sum;
     for (const sim::ProcessResult& process : run.processes)
       if (process.vm == vm.name) sum += process.cpu_time + process.wait_time;
-    costs.push_back(vm.lost ? std::nullopt : std::optional(static_cast<double>(sum.value())));
+    const bool ran = !vm.lost && vm.started != kNever;
+    costs.push_back(ran ? std::optional(static_cast<double>(sum.value())) : std::nullopt);
   }
   return costs;
+}
+
+// The longest time, in seconds, in which one machine had not recovered, by the run's samples.
+double seconds_to_recover(const sim::RunResult& run) {
+  Duration longest;
+  for (std::size_t vm = 0; vm < run.vms.size(); ++vm) {
+    Time recovered;
+    for (std::size_t i = 1; i < run.samples.size(); ++i) {
+      const sim::VmSample& before = run.samples[i - 1].vms[vm];
+      const sim::VmSample& now = run.samples[i].vms[vm];
+      if (now.waited - before.waited <= now.busy - before.busy) recovered = run.samples[i].time;
+      longest = std::max(longest, run.samples[i].time - recovered);
+    }
+  }
+  return static_cast<double>(longest.value()) / 1e9;
 }
 
 // One policy on one mix, over all seeds.
@@ -49,6 +66,7 @@ struct Tally {
   double jain = 0;
   double transfers = 0;
   double seconds_short = 0;
+  double recovery = 0;
   std::uint64_t lost = 0;
   std::uint64_t below_minimum = 0;  // Decisions that left a machine less than it is promised.
 };
@@ -88,6 +106,7 @@ void add(Tally& tally, const sim::RunResult& run, const std::vector<std::optiona
   tally.jain += sim::jains_index(speeds);
   tally.transfers += static_cast<double>(page_file_pages(run.counters));
   for (const sim::VmResult& vm : run.vms) tally.transfers += static_cast<double>(page_file_pages(vm.counters));
+  tally.recovery += seconds_to_recover(run);
   for (std::size_t state = static_cast<std::size_t>(policy::FreeState::kSoft); state < sim::kFreeStates; ++state)
     tally.seconds_short += static_cast<double>(run.policy->in_state[state].value()) / 1e9;
   for (const sim::PolicyRound& round : run.policy->told)
@@ -150,18 +169,18 @@ Input<sim::RunResult> run_mix(const PolicyMix& mix, std::uint64_t seed, std::str
 
 void show(const PolicyMix& mix, const std::vector<Tally>& tallies, unsigned seeds, BenchOutput& out) {
   out.text(fmt::format("{}: {} (seeds {} to {})", mix.name, mix.what, kFirstSeed, kFirstSeed + seeds - 1));
-  out.text(fmt::format("  {:<17}{:>9}{:>9}{:>9}{:>7}{:>11}{:>9}{:>6}{:>7}  {}", "policy", "mean", "p95", "worst",
-                       "Jain", "transfers", "short", "lost", "floors", "worst against pagoda, 95 %"));
+  out.text(fmt::format("  {:<17}{:>9}{:>9}{:>9}{:>7}{:>11}{:>9}{:>11}{:>6}{:>7}  {}", "policy", "mean", "p95", "worst",
+                       "Jain", "transfers", "short", "recovery", "lost", "floors", "worst against pagoda, 95 %"));
   const auto& entries = policy::policies();
   for (std::size_t i = 0; i < entries.size(); ++i) {
     const Tally& tally = tallies[i];
     const double runs = std::max<double>(1, static_cast<double>(tally.mean.size()));
     const Difference apart = difference(tally.worst, tallies[0].worst);
     const bool is_front = is_on_front(tallies, i);
-    out.text(fmt::format("{} {:<17}{:>9.3f}{:>9.3f}{:>9.3f}{:>7.3f}{:>11.0f}{:>7.0f} s{:>6}{:>7}  {}",
+    out.text(fmt::format("{} {:<17}{:>9.3f}{:>9.3f}{:>9.3f}{:>7.3f}{:>11.0f}{:>7.0f} s{:>9.0f} s{:>6}{:>7}  {}",
                          is_front ? "*" : " ", entries[i].name, mean_of(tally.mean), percentile(tally.all, 0.95),
                          mean_of(tally.worst), tally.jain / runs, tally.transfers / runs, tally.seconds_short / runs,
-                         tally.lost, tally.below_minimum,
+                         tally.recovery / runs, tally.lost, tally.below_minimum,
                          i == 0 ? "" : fmt::format("{:+.3f} +- {:.3f} {}", apart.mean, apart.half, apart.verdict())));
     BenchRow row{.name = fmt::format("policies_{}_{}", mix.name, entries[i].name),
                  .unit = "worst slowdown",
@@ -173,6 +192,7 @@ void show(const PolicyMix& mix, const std::vector<Tally>& tallies, unsigned seed
     row.more["jain"] = tally.jain / runs;
     row.more["transfers"] = tally.transfers / runs;
     row.more["seconds_short"] = tally.seconds_short / runs;
+    row.more["recovery"] = tally.recovery / runs;
     row.more["lost"] = tally.lost;
     row.more["below_minimum"] = tally.below_minimum;
     row.more["difference"] = apart.mean;

@@ -5,6 +5,7 @@
 #include <array>
 #include <vector>
 
+#include "bench/folders.h"
 #include "pagoda/base/random.h"
 
 namespace pagoda::bench {
@@ -35,6 +36,14 @@ class MixText {
   std::uint64_t about(std::uint64_t kib) { return (kib * (90 + random_.below(21)) / 100) & ~std::uint64_t{3}; }
   double within(double from, double to) { return from + (to - from) * random_.unit(); }
 
+  // Machines share what is equal in them, and their pages begin with what a real guest's held.
+  void clone_from(std::string_view image) {
+    out_ += "[host.sharing]\nrate = 4000\nvm_rate = 1000\n[[host.sharing.domain]]\nname = 'clones'\n";
+    for_machine_ = "sharing = { domain = 'clones' }\n";
+    for_process_ = fmt::format("fill = {{ image = '{}', name = '{}' }}\n",
+                               (find_shipped("data/images") / "all14.vpm.zst").string(), image);
+  }
+
   void machine(std::string_view name, unsigned mib, const std::vector<Step>& steps, std::string_view driver = "normal",
                double start = 0) {
     std::string curve;
@@ -43,11 +52,13 @@ class MixText {
                            1000 * step.at, step.used, step.active);
     out_ += fmt::format(
         "[[vm]]\nname = '{}'\nmemory = '{}MiB'\nguest = 'plain'\nstart = '{:.0f}ms'\n"
-        "allocation = {{ minimum = '1MiB' }}\nballoon = {{ driver = '{}', rate = '1MiB'{} }}\n"
+        "allocation = {{ minimum = '1MiB' }}\nballoon = {{ driver = '{}', rate = '1MiB'{} }}\n{}"
         "[[vm.disk]]\nname = 'v'\ncapacity = '64MiB'\nstore = 'memory'\n[[vm.page_file]]\ndisk = 'v'\nminimum = "
         "'32MiB'\n"
-        "[[vm.process]]\nname = 'p'\nprogram = {{ kind = 'demand', length = '{}s', period = '10s', steps = [{}] }}\n",
-        name, mib, 1000 * start, driver, reports_ ? ", report_free = true" : "", kSeconds, curve);
+        "[[vm.process]]\nname = 'p'\n{}"
+        "program = {{ kind = 'demand', length = '{}s', period = '10s', steps = [{}] }}\n",
+        name, mib, 1000 * start, driver, reports_ ? ", report_free = true" : "", for_machine_, for_process_, kSeconds,
+        curve);
   }
 
   std::string text() && { return std::move(out_); }
@@ -55,6 +66,8 @@ class MixText {
  private:
   Random random_;
   bool reports_;
+  std::string for_machine_;
+  std::string for_process_;
   std::string out_;
 };
 
@@ -113,11 +126,21 @@ std::string leak(std::uint64_t seed, std::string_view memory, std::string_view p
   return std::move(mix).text();
 }
 
-constexpr std::array<PolicyMix, 5> kMixes{{
+std::string clones(std::uint64_t seed, std::string_view memory, std::string_view policy, bool reports) {
+  MixText mix(seed, or_else(memory, "16MiB"), policy, reports);
+  mix.clone_from("nk_idle");
+  for (unsigned machine = 0; machine < 4; ++machine)
+    mix.machine(fmt::format("clone-{}", machine + 1), 8,
+                {{0, mix.about(6000), mix.about(1500)}, {mix.within(60, 180), mix.about(6500), mix.about(4000)}});
+  return std::move(mix).text();
+}
+
+constexpr std::array<PolicyMix, 6> kMixes{{
     {"idle_busy", "two machines idle on memory that they used once, two want theirs all the time", idle_busy},
     {"phases", "four machines of which one at a time is busy", phases},
     {"boot_storm", "eight machines start one after the other, and need most while they do", boot_storm},
     {"leak", "three machines serve, one wants more and more", leak},
+    {"clones", "four machines of one template, in one trust domain: what is equal in them is shared", clones},
     {"liar", "as idle_busy; the balloon driver of one touches what it gave away", liar},
 }};
 
