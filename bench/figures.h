@@ -25,6 +25,8 @@ Input<> share_scan(const BenchOptions& options, BenchOutput& out);
 Input<> share_found(const BenchOptions& options, BenchOutput& out);
 Input<> share_yield(const BenchOptions& options, BenchOutput& out);
 Input<> share_hints(const BenchOptions& options, BenchOutput& out);
+Input<> sampling(const BenchOptions& options, BenchOutput& out);
+Input<> sharing_idle(const BenchOptions& options, BenchOutput& out);
 Input<> trace_replay(const BenchOptions& options, BenchOutput& out);
 Input<> slat_fault(const BenchOptions& options, BenchOutput& out);
 Input<> guest_tlb_hit(const BenchOptions& options, BenchOutput& out);
