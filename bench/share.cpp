@@ -130,8 +130,8 @@ constexpr PageCount kChanging{16384};
 constexpr std::uint64_t kLasting = 8;    // One region in so many keeps what it holds for a while.
 constexpr std::uint64_t kContents = 64;  // Different ones.
 constexpr std::uint64_t kStepsOfContent = 24;
-constexpr int kSteps = 320;
-constexpr int kWarmUp = 128;
+constexpr int kSteps = 512;
+constexpr int kWarmUp = 256;  // In which the order finds out what lasts.
 constexpr PageCount kPagesOfStep{192};  // That the scan may look at.
 
 // Pages that are saved at the time when programs have run, for each second that the scan took.

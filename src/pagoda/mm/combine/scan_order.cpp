@@ -10,6 +10,7 @@ namespace {
 // One slot in so many is visited, by level.
 constexpr std::array<std::uint32_t, 3> kStepOfLevel{16, 4, 1};
 constexpr std::uint8_t kHighest = 2;
+constexpr std::uint8_t kVisitsOfPart = 2;
 
 }  // namespace
 
@@ -32,14 +33,17 @@ ScanOrder::Step ScanOrder::next_at_random(std::uint32_t slots, Random& random) {
 }
 
 void ScanOrder::end_visit(Region& region) {
-  region.balance = region.balance / 4 + region.gained;
+  region.balance = region.balance / 4 + region.lasted;
+  region.lasted = 0;
+  ++region.turn;
   if (region.balance > 0) {
     region.level = kHighest;
-  } else if (region.level > 0) {
-    --region.level;
+    return;
   }
-  region.gained = 0;
-  ++region.turn;
+  const bool sinks = region.balance < 0 || region.shared == 0;
+  if (sinks && region.level > 0) --region.level;
+  const bool goes_elsewhere = region.level < kHighest && region.turn % kVisitsOfPart == 0;
+  if (sinks || goes_elsewhere) region.shared = 0;
 }
 
 ScanOrder::Step ScanOrder::next_by_yield(std::uint32_t slots, Random& random) {
@@ -58,7 +62,7 @@ ScanOrder::Step ScanOrder::next_by_yield(std::uint32_t slots, Random& random) {
     }
     region_ = walk_.next();
     step_ = kStepOfLevel[regions_[region_].level];
-    at_ = region_ * kSlotsOfRegion + regions_[region_].turn % step_;
+    at_ = region_ * kSlotsOfRegion + regions_[region_].turn / kVisitsOfPart % step_;
   }
 }
 
@@ -66,12 +70,8 @@ void ScanOrder::note(std::uint32_t slot, bool is_shared) {
   if (slot / kSlotsOfRegion >= regions_.size()) return;  // At random, or since this round began.
   Region& region = regions_[slot / kSlotsOfRegion];
   const std::uint64_t bit = std::uint64_t{1} << slot % kSlotsOfRegion;
-  if (((region.shared & bit) != 0) == is_shared) {
-    if (is_shared) ++region.gained;
-    return;
-  }
-  region.shared ^= bit;
-  region.gained += is_shared ? 1 : -1;
+  if ((region.shared & bit) != 0) region.lasted += is_shared ? 1 : -1;
+  region.shared = is_shared ? region.shared | bit : region.shared & ~bit;
 }
 
 }  // namespace pagoda::mm

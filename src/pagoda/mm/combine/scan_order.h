@@ -7,14 +7,15 @@
 // A region is a run of slots, which pages enter in the order of their first touch. By yield, a round visits each region
 // once, in a random order, and looks at a part of its slots by its level:
 //
-//   level 2: all   ── on balance yielded no more than was written again ──> 1: a quarter ──> 0: a sixteenth
-//   any level      ── yielded more ──> 2
+//   level 2: all   ── more was written again than lasted, or nothing is shared ──> 1: a quarter ──> 0: a sixteenth
+//   any level      ── more lasted ──> 2
 //
-// What a region *yields* are slots that became shared, or still are; what was *written again* those that were shared when
-// they were last visited and are not. Visits count a quarter as much from one to the next. So pages that are merged and
-// written in turns sink, as pages do that are alone in what they hold; both are sampled, and rise when that changes. What
-// stays shared is passed over at no cost, and whoever leaves it is found soon. A new region begins at level 2: the first
-// round is a whole pass.
+// What *lasted* are slots that were shared when they were last visited and still are; *written again* are those that are
+// not. A slot that became shared says nothing yet: the next visit tells. Visits count a quarter as much from one to the
+// next. So pages that are merged and written in turns sink, as pages do that are alone in what they hold; both are
+// sampled, the same slots twice so that the second visit can tell, and rise when that changes. What is known of slots
+// that are not sampled is forgotten: it would tell how long ago that was, and not what lasts. What stays shared is passed
+// over at no cost, and whoever leaves it is found soon. A new region begins at level 2: the first round is a whole pass.
 //
 // Locking: the caller's. Source: reference/overcommit-facts.md 3, "UKSM (FAST'18)"; virtualization.md 1.5.
 #pragma once
@@ -52,10 +53,10 @@ class ScanOrder {
  private:
   struct Region {
     std::uint64_t shared = 0;  // By slot: shared when it was seen last.
-    std::int32_t gained = 0;   // In this visit: slots that are shared, less those that are no more.
+    std::int32_t lasted = 0;   // In this visit: slots that are still shared, less those that are no more.
     std::int32_t balance = 0;  // Of the visits before, each a quarter of the next.
     std::uint8_t level = 2;
-    std::uint8_t turn = 0;  // Which part of the slots the next visit begins with.
+    std::uint8_t turn = 0;  // Of the visits: two in turn are to the same part of the slots.
   };
 
   // All numbers below so many, in a random order: a walk by a stride that shares no divisor with it.

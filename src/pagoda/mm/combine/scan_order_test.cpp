@@ -73,38 +73,42 @@ TEST(ScanOrder, ByYieldBeginsWithAWholePassAndSamplesWhatYieldsNothing) {
   EXPECT_EQ(looks(seen, 3), 16U);
   seen = pass(order, Order::kByYield, random, step, nothing);
   EXPECT_EQ(looks(seen, 3), 4U);
-  // In time each is looked at.
+  // In time each is looked at, twice in a row.
   std::vector<unsigned> all(kSlots);
-  for (int round = 0; round < 16; ++round) {
+  seen = pass(order, Order::kByYield, random, step, nothing);
+  for (int round = 0; round < 32; ++round) {
     seen = pass(order, Order::kByYield, random, step, nothing);
     for (std::uint32_t slot = 0; slot < kSlots; ++slot) all[slot] += seen[slot];
   }
-  EXPECT_EQ(all, std::vector<unsigned>(kSlots, 1));
+  EXPECT_EQ(all, std::vector<unsigned>(kSlots, 2));
 }
 
 TEST(ScanOrder, ByYieldARegionRisesWithWhatLastsAndSinksWithWhatIsWrittenAgain) {
   ScanOrder order;
   Random random(2);
   ScanOrder::Step step = order.next(kSlots, Order::kByYield, random);
-  // Region 2 becomes shared, and is written again from visit to visit; region 5 yields a slot more each time.
+  // Region 2 becomes shared, and is written again from visit to visit; of region 5 all but each fourth slot lasts; region 9
+  // is as region 2 until round 12, and then as region 5.
   unsigned round = 0;
   const auto note = [&](std::uint32_t slot) {
     const std::uint32_t region = slot / ScanOrder::kSlotsOfRegion;
-    if (region == 2) {
-      order.note(slot, false);
-      order.note(slot, true);
-    }
-    if (region == 5 && slot % ScanOrder::kSlotsOfRegion == round) order.note(slot, true);
+    if (region != 2 && region != 5 && region != 9) return;
+    const bool lasts = region == 5 || (region == 9 && round >= 12);
+    if (!lasts || random.below(4) == 0) order.note(slot, false);
+    order.note(slot, true);
   };
   std::array<std::size_t, 16> looked{};
+  std::size_t looked_late = 0;
   for (round = 0; round < 24; ++round) {
     const std::vector<unsigned> seen = pass(order, Order::kByYield, random, step, note);
     for (std::uint32_t region = 0; round >= 8 && region < looked.size(); ++region)
       looked[region] += looks(seen, region);
+    if (round >= 20) looked_late += looks(seen, 9);
   }
   EXPECT_EQ(looked[5], std::size_t{ScanOrder::kSlotsOfRegion} * 16) << "all of them, each round";
   EXPECT_EQ(looked[7], std::size_t{ScanOrder::kSlotsOfRegion}) << "a sixteenth";
   EXPECT_LT(looked[2], looked[5] / 8);
+  EXPECT_EQ(looked_late, std::size_t{ScanOrder::kSlotsOfRegion} * 4) << "a region whose pages last now is found";
 }
 
 }  // namespace
