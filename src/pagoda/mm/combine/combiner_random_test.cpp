@@ -107,7 +107,7 @@ class World {
         .processors = 6};
     config.tunables.sharing.hash_bits = hash_bits;
     config.tunables.sharing.hints = random.below(5) == 0 ? SharingTunables::Hints::kNo : SharingTunables::Hints::kYes;
-    if (random.below(2) == 0) config.tunables.sharing.order = SharingTunables::Order::kByYield;
+    if (random.below(2) == 0) config.tunables.sharing.order = SharingTunables::Order::kRandom;
     if (seed / 100 % 3 == 0) config.tunables.sharing.combine = SharingTunables::Combine::kSameBehaviour;
     if (seed % 2 == 0) config.tunables.compression_budget = PageCount(12);
     return config;
