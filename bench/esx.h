@@ -48,10 +48,18 @@ class EsxTable {
 
 // A scenario that ships. Fails with one line: there is no folder of them, or what load_scenario says.
 Input<sim::Scenario> shipped_scenario(std::string_view name);
+// The map of the pages of real guests that ships. Fails with one line: there is none.
+Input<std::string> shipped_images();
 
 // --- The rows ---
-void esx_states(EsxTable& table);       // 9
-void esx_admission(EsxTable& table);    // 10
-Input<> esx_idle_tax(EsxTable& table);  // 7
+Input<> esx_wrong_merges(EsxTable& table);   // 5
+Input<> esx_sampling(EsxTable& table);       // 6
+Input<> esx_idle_tax(EsxTable& table);       // 7
+void esx_states(EsxTable& table);            // 9
+void esx_admission(EsxTable& table);         // 10
+Input<> esx_double_paging(EsxTable& table);  // 14
+Input<> esx_cold_discard(EsxTable& table);   // 15
+Input<> esx_zero_pages(EsxTable& table);     // 16
+Input<> esx_domains(EsxTable& table);        // 18
 
 }  // namespace pagoda::bench
