@@ -79,9 +79,12 @@ Input<std::string> shipped_images() {
 
 Input<> esx(const BenchOptions&, BenchOutput& out) {
   EsxTable table(out);
+  esx_equal_machines(table);
+  esx_production(table);
   PAGODA_TRY(esx_wrong_merges(table));
   PAGODA_TRY(esx_sampling(table));
   PAGODA_TRY(esx_idle_tax(table));
+  PAGODA_TRY(esx_five_machines(table));
   esx_states(table);
   esx_admission(table);
   PAGODA_TRY(esx_double_paging(table));

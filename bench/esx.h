@@ -52,9 +52,12 @@ Input<sim::Scenario> shipped_scenario(std::string_view name);
 Input<std::string> shipped_images();
 
 // --- The rows ---
+void esx_equal_machines(EsxTable& table);    // 2
+void esx_production(EsxTable& table);        // 3
 Input<> esx_wrong_merges(EsxTable& table);   // 5
 Input<> esx_sampling(EsxTable& table);       // 6
 Input<> esx_idle_tax(EsxTable& table);       // 7
+Input<> esx_five_machines(EsxTable& table);  // 8
 void esx_states(EsxTable& table);            // 9
 void esx_admission(EsxTable& table);         // 10
 Input<> esx_double_paging(EsxTable& table);  // 14
