@@ -52,6 +52,7 @@ Input<sim::Scenario> shipped_scenario(std::string_view name);
 Input<std::string> shipped_images();
 
 // --- The rows ---
+Input<> esx_balloon_cost(EsxTable& table);   // 1
 void esx_equal_machines(EsxTable& table);    // 2
 void esx_production(EsxTable& table);        // 3
 Input<> esx_wrong_merges(EsxTable& table);   // 5

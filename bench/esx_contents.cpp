@@ -68,7 +68,7 @@ constexpr PageCount kMachine = pages_of(40_MiB);
 constexpr PageCount kReclaimedOfOne = pages_of(5_MiB);
 constexpr double kZerosOfOne = 55;  // Percent of that.
 constexpr double kLevelOfTen = 67;  // Percent of all memory.
-constexpr std::size_t kMostMachines = 10;
+constexpr std::array<std::size_t, 5> kMachines = {1, 2, 4, 7, 10};
 
 PageCount percent_of(PageCount pages, double percent) {
   return PageCount(static_cast<std::uint64_t>(std::llround(counted(pages) * percent / 100)));
@@ -121,8 +121,8 @@ Contents contents_of(const Profile& profile) {
 }  // namespace
 
 void esx_equal_machines(EsxTable& table) {
-  std::array<Shared, kMostMachines> by_machines;
-  for (std::size_t i = 0; i < kMostMachines; ++i) by_machines.at(i) = share(equal_machines(i + 1));
+  std::array<Shared, kMachines.size()> by_machines;
+  std::ranges::transform(kMachines, by_machines.begin(), [](std::size_t n) { return share(equal_machines(n)); });
   const Shared& one = by_machines.front();
   const Shared& two = by_machines.at(1);
   const Shared& ten = by_machines.back();
@@ -144,7 +144,7 @@ void esx_equal_machines(EsxTable& table) {
              .published = "55 %",
              .tolerance = "1 point, calibrated",
              .verdict = holds_if(std::abs(zeros - kZerosOfOne) <= 1)});
-  const double level = 100 * counted(ten.shared()) / counted(kMachine * kMostMachines);
+  const double level = 100 * counted(ten.shared()) / counted(kMachine * kMachines.back());
   table.add({.row = 2,
              .name = "ten",
              .what = "memory of ten equal machines that is shared",
@@ -154,8 +154,9 @@ void esx_equal_machines(EsxTable& table) {
              .tolerance = "1 point, calibrated",
              .verdict = holds_if(std::abs(level - kLevelOfTen) <= 1)});
   double off = 0;
-  for (std::size_t i = 1; i < kMostMachines; ++i) {
-    const double line = counted(ten.shared()) * static_cast<double>(i + 1) / kMostMachines;
+  for (std::size_t i = 1; i < kMachines.size(); ++i) {
+    const double line =
+        counted(ten.shared()) * static_cast<double>(kMachines.at(i)) / static_cast<double>(kMachines.back());
     off = std::max(off, 100 * std::abs(counted(by_machines.at(i).shared()) / line - 1));
   }
   table.add({.row = 2,

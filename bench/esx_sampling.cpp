@@ -46,7 +46,7 @@ constexpr std::array<Step, 6> kSteps = {{{.from = 1280, .to = 3840},
                                          {.from = 6400, .to = 2560},
                                          {.from = 2560, .to = 5120},
                                          {.from = 5120, .to = 1280}}};
-constexpr std::array<std::uint64_t, 3> kSeeds = {1, 2, 3};
+constexpr std::array<std::uint64_t, 2> kSeeds = {1, 2};
 // The slow average keeps four fifths of an error a period: of the largest step down, 47 points, 5 are left after that.
 constexpr std::uint64_t kDecay = 10;
 constexpr double kPoints = 10;

@@ -57,7 +57,7 @@ Input<> esx_wrong_merges(EsxTable& table) {
     scenario.manager.tunables->sharing.hash_bits = bits;
     // They go on for long enough to be scanned, and to load what was merged.
     for (sim::VmConfig& vm : scenario.vms)
-      std::get<sim::ImageProgramConfig>(vm.processes.at(0).program).then->references = 10'000;
+      std::get<sim::ImageProgramConfig>(vm.processes.at(0).program).then->references = 5000;
     // Every load is compared with what was stored there: a wrong merge ends the run with an error.
     const Input<sim::RunResult> run = sim::run_scenario(scenario, {.verify = true});
     table.add_exact({.row = 5,
