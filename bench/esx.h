@@ -8,6 +8,7 @@
 
 #include "bench/command.h"
 #include "pagoda/base/input_error.h"
+#include "pagoda/base/units.h"
 #include "pagoda/sim/scenario/scenario.h"
 
 namespace pagoda::bench {
@@ -29,6 +30,10 @@ struct PublishedFigure {
   std::string tolerance;
   Verdict verdict = Verdict::kContext;
 };
+
+// As figures.
+constexpr double counted(std::uint64_t count) { return static_cast<double>(count); }
+constexpr double counted(PageCount pages) { return counted(pages.value()); }
 
 // Takes the figures as they are found: a line of the table and an object of the JSON array each. A miss of an exact figure
 // is a failure of the benchmark.

@@ -21,8 +21,6 @@ namespace {
 constexpr PageCount kPagesOfTurn{4096};
 constexpr unsigned kPasses = 2;
 
-double counted(PageCount pages) { return static_cast<double>(pages.value()); }
-
 // What each page holds: equal numbers are equal contents, and zero is zeros.
 using Contents = std::vector<std::uint64_t>;
 constexpr std::uint64_t kZeros = 0;
@@ -155,8 +153,7 @@ void esx_equal_machines(EsxTable& table) {
              .verdict = holds_if(std::abs(level - kLevelOfTen) <= 1)});
   double off = 0;
   for (std::size_t i = 1; i < kMachines.size(); ++i) {
-    const double line =
-        counted(ten.shared()) * static_cast<double>(kMachines.at(i)) / static_cast<double>(kMachines.back());
+    const double line = counted(ten.shared()) * counted(kMachines.at(i)) / counted(kMachines.back());
     off = std::max(off, 100 * std::abs(counted(by_machines.at(i).shared()) / line - 1));
   }
   table.add({.row = 2,
@@ -181,8 +178,8 @@ void esx_equal_machines(EsxTable& table) {
 void esx_production(EsxTable& table) {
   for (const Profile& profile : kProfiles) {
     const Contents contents = contents_of(profile);
-    const double published = 100 * static_cast<double>(profile.reclaimed) / static_cast<double>(profile.total);
-    const double ours = 100 * counted(share(contents).reclaimed()) / static_cast<double>(contents.size());
+    const double published = 100 * counted(profile.reclaimed) / counted(profile.total);
+    const double ours = 100 * counted(share(contents).reclaimed()) / counted(contents.size());
     table.add({.row = 3,
                .name = profile.name,
                .what = fmt::format("of a production host is reclaimed: {}", profile.what),

@@ -23,8 +23,6 @@ constexpr Duration kAtOnce = 3_s;    // Of three rounds of the policy.
 constexpr double kMostPaged = 2;     // Percent of the host's memory: 20 MB of 1 GB.
 constexpr double kAtLeastOver = 60;  // Percent.
 
-double counted(PageCount pages) { return static_cast<double>(pages.value()); }
-
 const Steps& steps_of(const sim::VmConfig& vm) {
   return std::get<sim::DemandConfig>(vm.processes.at(0).program).curve.steps;
 }
@@ -98,11 +96,12 @@ Input<> esx_five_machines(EsxTable& table) {
              .tolerance = "at least 60 %",
              .verdict = holds_if(over >= kAtLeastOver)});
   const Trace trace = trace_of(run, steps_of(scenario.vms.front()));
-  table.add({.row = 8, .name = "falls", .what = "times that the host left the state high", .ours = trace.falls * 1.0});
+  table.add(
+      {.row = 8, .name = "falls", .what = "times that the host left the state high", .ours = counted(trace.falls)});
   table.add({.row = 8,
              .name = "flaps",
              .what = "of these, within 3 s of a return to it, the work being the same",
-             .ours = trace.flaps * 1.0,
+             .ours = counted(trace.flaps),
              .published = "no flapping",
              .tolerance = "none, and ends high",
              .verdict = holds_if(trace.falls > 0 && trace.flaps == 0 && trace.end == FreeState::kHigh)});
@@ -131,7 +130,7 @@ Input<> esx_five_machines(EsxTable& table) {
   table.add({.row = 8,
              .name = "short",
              .what = fmt::format("of {} turns of work, ended with less memory than is touched", counts.all),
-             .ours = (counts.all - counts.fed) * 1.0,
+             .ours = counted(counts.all - counts.fed),
              .published = "memory follows the load",
              .tolerance = "none",
              .verdict = holds_if(counts.all > 0 && counts.fed == counts.all)});

@@ -15,9 +15,6 @@ namespace pagoda::bench {
 
 namespace {
 
-double counted(std::uint64_t count) { return static_cast<double>(count); }
-double counted(PageCount pages) { return counted(pages.value()); }
-
 // --- 14: double paging ---
 
 double seconds(const sim::RunResult& run) { return static_cast<double>((run.end - Time{}).value()) / 1e9; }

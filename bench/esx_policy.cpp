@@ -28,7 +28,6 @@ constexpr PageCount kMiB = pages_of(1_MiB);
 
 double mib(PageCount pages) { return static_cast<double>(pages.value()) / static_cast<double>(kMiB.value()); }
 bool is_within(double ours, double published, double part) { return std::abs(ours - published) <= part * published; }
-double counted(std::uint64_t count) { return static_cast<double>(count); }
 
 // --- 9: states ---
 

@@ -30,7 +30,6 @@ name = "toucher"
 program = {{ kind = "demand", length = "{}s", period = "30s", steps = [
   {{ at = "0s", used = "6400KiB", active = "{}KiB" }}, {{ at = "{}s", used = "6400KiB", active = "{}KiB" }}] }}
 )";
-double counted(PageCount pages) { return static_cast<double>(pages.value()); }
 
 constexpr double kMemoryKib = 8192;
 constexpr double kPageKib = 4;

@@ -15,8 +15,6 @@ namespace pagoda::bench {
 
 namespace {
 
-double counted(std::uint64_t count) { return static_cast<double>(count); }
-
 // The machines of clones.toml in so many domains, none of them in one for 0. Their programs read once memory is filled, so
 // that what was merged stays so.
 Input<sim::Scenario> clones_in(unsigned domains) {
