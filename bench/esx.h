@@ -8,6 +8,7 @@
 
 #include "bench/command.h"
 #include "pagoda/base/input_error.h"
+#include "pagoda/base/units.h"
 #include "pagoda/sim/scenario/scenario.h"
 
 namespace pagoda::bench {
@@ -30,6 +31,10 @@ struct PublishedFigure {
   Verdict verdict = Verdict::kContext;
 };
 
+// As figures.
+constexpr double counted(std::uint64_t count) { return static_cast<double>(count); }
+constexpr double counted(PageCount pages) { return counted(pages.value()); }
+
 // Takes the figures as they are found: a line of the table and an object of the JSON array each. A miss of an exact figure
 // is a failure of the benchmark.
 class EsxTable {
@@ -48,10 +53,22 @@ class EsxTable {
 
 // A scenario that ships. Fails with one line: there is no folder of them, or what load_scenario says.
 Input<sim::Scenario> shipped_scenario(std::string_view name);
+// The map of the pages of real guests that ships. Fails with one line: there is none.
+Input<std::string> shipped_images();
 
 // --- The rows ---
-void esx_states(EsxTable& table);       // 9
-void esx_admission(EsxTable& table);    // 10
-Input<> esx_idle_tax(EsxTable& table);  // 7
+Input<> esx_balloon_cost(EsxTable& table);   // 1
+void esx_equal_machines(EsxTable& table);    // 2
+void esx_production(EsxTable& table);        // 3
+Input<> esx_wrong_merges(EsxTable& table);   // 5
+Input<> esx_sampling(EsxTable& table);       // 6
+Input<> esx_idle_tax(EsxTable& table);       // 7
+Input<> esx_five_machines(EsxTable& table);  // 8
+void esx_states(EsxTable& table);            // 9
+void esx_admission(EsxTable& table);         // 10
+Input<> esx_double_paging(EsxTable& table);  // 14
+Input<> esx_cold_discard(EsxTable& table);   // 15
+Input<> esx_zero_pages(EsxTable& table);     // 16
+Input<> esx_domains(EsxTable& table);        // 18
 
 }  // namespace pagoda::bench

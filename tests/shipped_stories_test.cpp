@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <iterator>
 #include <string>
 #include <string_view>
 
@@ -71,6 +72,20 @@ TEST(ShippedStories, ABootStormEndsWithAllMachinesBooted) {
   EXPECT_EQ(run.vms.size(), 20U);
   for (const ProcessResult& process : run.processes) EXPECT_NE(process.finished, kNever) << process.vm;
   EXPECT_LT(run.policy->in_state[static_cast<std::size_t>(policy::FreeState::kHigh)], run.end - Time{});
+}
+
+TEST(ShippedStories, MemoryFollowsTheWorkOfFiveMachinesWithoutPaging) {
+  const RunResult run = run_of(shipped("five-machines.toml"));
+  EXPECT_EQ(run.policy->told.back().state, policy::FreeState::kHigh);
+  EXPECT_LT(run.policy->in_state[static_cast<std::size_t>(policy::FreeState::kHigh)], run.end - Time{});
+  const auto booted = std::ranges::lower_bound(run.samples, Time{} + 30_s, {}, &Sample::time);
+  for (auto sample = booted; sample != run.samples.end(); ++sample)
+    for (const VmSample& vm : sample->vms) EXPECT_LT(vm.memory.page_file, pages_of(1_MiB));
+  // From 270 s on only the last one works, and from 390 s on others do.
+  const auto held_by_sql = [&](Time at) {
+    return std::prev(std::ranges::upper_bound(run.samples, at, {}, &Sample::time))->vms.back().memory.in_memory();
+  };
+  EXPECT_GT(held_by_sql(Time{} + 389_s), held_by_sql(Time{} + 509_s) * 3 / 2);
 }
 
 TEST(ShippedStories, PagingTakesOverWhereABalloonDies) {
