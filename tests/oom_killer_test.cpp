@@ -47,7 +47,7 @@ TEST_P(OutOfMemory, WhoFindsNoChargeGoesOnAndTheLargestGoes) {
   ASSERT_EQ(run.incidents.size(), 1U);
   EXPECT_EQ(run.incidents[0].vm, "big");
   EXPECT_THAT(run.incidents[0].text,
-              AllOf(HasSubstr("it was lost: vm \"small\" touched memory that the host had no charge left for"),
+              AllOf(HasSubstr("it was lost: vm \"small\" touched memory that the host had nothing left for"),
                     HasSubstr("the out-of-memory killer took it"), Not(HasSubstr("adjusted"))));
 }
 
@@ -60,7 +60,7 @@ TEST(OutOfMemory, WhoAsksGoesIfItHoldsMost) {
   ASSERT_TRUE(run.vms[1].lost);
   EXPECT_NE(run.processes[0].finished, kNever);
   ASSERT_EQ(run.incidents.size(), 1U);
-  EXPECT_THAT(run.incidents[0].text, HasSubstr("it was lost: it touched memory that the host had no charge left for"));
+  EXPECT_THAT(run.incidents[0].text, HasSubstr("it was lost: it touched memory that the host had nothing left for"));
 }
 
 TEST(OutOfMemory, AnAdjustmentSaysWhoGoes) {
@@ -94,6 +94,17 @@ TEST(OutOfMemory, TakesTheMemoryOfEveryKindOfMachine) {
     EXPECT_TRUE(run.vms[0].lost) << kind;
     EXPECT_NE(run.processes[1].finished, kNever) << kind;
   }
+}
+
+// Memory that was promised whole at the start is given back whole: nobody else need go.
+TEST(OutOfMemory, AMachineWithoutDeferredBackingGoesToo) {
+  std::string text = scenario("", "");
+  text.replace(text.find("memory = '16MiB'\nbacking = 'deferred'"), 37, "memory = '9MiB'\nbacking = 'va'");
+  text += machine("third", "{ at = '0s', used = '1MiB', active = '1MiB' }");
+  const RunResult run = run_of(text);
+  EXPECT_TRUE(run.vms[0].lost);
+  EXPECT_FALSE(run.vms[1].lost || run.vms[2].lost);
+  EXPECT_NE(run.processes[1].finished, kNever);
 }
 
 TEST(OutOfMemory, ARunIsTheSameTwice) {

@@ -249,8 +249,11 @@ void GuestMemory::take_free(mm::Processor& host, GfnRange frames) {
 }
 
 void GuestMemory::reap(mm::Processor& host) {
-  for (const GpaRange& range : map_.ranges())
-    if (range.kind == GpaKind::kMemory) drop_contents(host, range, range.frames);
+  for (const GpaRange& range : map_.ranges()) {
+    if (range.kind != GpaKind::kMemory) continue;
+    // What cannot be had now, comes back when the guest is taken apart.
+    [[maybe_unused]] const auto released = vmmem_.release(host, VirtualAddress(range.backing), 0_B);
+  }
 }
 
 // --- Looking ---

@@ -149,7 +149,7 @@ class GuestMemory final : private mm::SecondaryMmu {
   void take_free(mm::Processor& host, GfnRange frames);
 
   // The host takes all memory of a guest that will never run again, before the guest is taken apart. Linux: the OOM
-  // reaper. Pinned memory stays.
+  // reaper.
   void reap(mm::Processor& host);
 
   // While a guest's disk reads guest memory: page-ins count as double paging.

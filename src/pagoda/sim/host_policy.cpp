@@ -143,7 +143,7 @@ bool HostPolicy::find_charge(mm::Processor& host, const std::string& machine) {
   if (!victim) return false;
   Guest& guest = *guests_[victim->machine];
   const bool is_asker = guest.name() == machine;
-  const std::string why = fmt::format("{} touched memory that the host had no charge left for, and {}",
+  const std::string why = fmt::format("{} touched memory that the host had nothing left for, and {}",
                                       is_asker ? "it" : fmt::format("vm \"{}\"", machine), verdict_on(*victim));
   if (is_asker) throw hv::GuestMemoryLost(why);
   guest.kill(host, why);
