@@ -193,6 +193,18 @@ TEST(HostPolicy, SteersHowFastEqualPagesAreLookedFor) {
   EXPECT_EQ(rate("64MiB"), 0_pages);
 }
 
+TEST(HostPolicy, GuestsReportFreeMemoryWhereThePolicyNeedsIt) {
+  const auto reported = [](std::string_view policy, std::string_view balloon) {
+    const RunResult run = run_of(scenario(fmt::format("name = '{}'", policy), balloon));
+    return run.vms[0].end.counters.reported_pages;
+  };
+  EXPECT_GT(reported("report_only", "guest = 'plain'\nballoon = {}"), 0U);
+  EXPECT_EQ(reported("none", "guest = 'plain'\nballoon = {}"), 0U);
+  EXPECT_EQ(reported("report_only", "guest = 'plain'\nballoon = { report_free = false }"), 0U);
+  EXPECT_EQ(reported("report_only", "guest = 'plain'\nballoon = { driver = 'absent' }"), 0U);
+  EXPECT_EQ(reported("report_only", "guest = 'windows'\nballoon = {}"), 0U) << "it gives hints";
+}
+
 TEST(HostPolicy, ARunIsTheSameTwice) {
   const std::string text = scenario("name = 'pagoda'");
   const RunResult first = run_of(text);

@@ -32,7 +32,8 @@ Result<std::unique_ptr<GuestMemory>> GuestMemory::create(mm::MemoryManager& host
   const mm::Tunables& tunables = host.tunables();
   const mm::WorkingSet::Limits limits = config.limits.value_or(mm::WorkingSet::Limits{
       .minimum = tunables.working_set_minimum, .maximum = std::max(config.memory, tunables.working_set_maximum)});
-  mm::ProcessSpace* const vmmem = PAGODA_TRY(host.create_space(cpu, {.limits = limits}));
+  mm::ProcessSpace* const vmmem =
+      PAGODA_TRY(host.create_space(cpu, {.limits = MemoryLimits::working_set(config, limits)}));
   std::unique_ptr<GuestMemory> memory(new GuestMemory(host, *vmmem, config, counts));
   PAGODA_TRY(memory->map_memory(cpu));
   PAGODA_TRY(memory->map_files(cpu));
@@ -52,6 +53,7 @@ Result<> GuestMemory::map_memory(mm::Processor& cpu) {
                            .on_touch = deferred ? mm::OnTouch::kCommit : mm::OnTouch::kRaise,
                            .type = config_.backing == Backing::kPinned ? mm::VadType::kLargePages : mm::VadType::kNone,
                            .wishes = {.alignment = bytes_of(machine::kPagesPerLargePage)}}));
+  if (config_.memory_max || config_.swap_max) limits_.emplace(host_, vmmem_, config_, pages.first);
   return map_.add({.frames = {Gfn(0), config_.memory}, .backing = pages.first, .kind = GpaKind::kMemory});
 }
 
@@ -115,7 +117,22 @@ GfnRange GuestMemory::cluster_of(const GpaRange& range, Gfn frame) const {
   return {first, std::min(PageCount(size - first.value() % size), range.frames.count - (first - range.frames.first))};
 }
 
+bool GuestMemory::is_untouched(const mm::Processor& host, Vpn page) const {
+  const LockGuard guard(vmmem_.lock);
+  return vmmem_.tables().peek(host, page) == 0;
+}
+
+void GuestMemory::admit_first_touch(mm::Processor& host) {
+  while (const auto refusal = limits_->admit(host)) {
+    if (refusal->cause == MemoryLimits::Refusal::Cause::kHost && charge_source_ != nullptr &&
+        charge_source_->find_charge(host, config_.name))
+      continue;
+    throw GuestMemoryLost(refusal->why + ": the out-of-memory killer took it");
+  }
+}
+
 void GuestMemory::make_resident(mm::Processor& host, Vpn page, Access use) {
+  if (limits_ && is_untouched(host, page)) admit_first_touch(host);
   {
     const LockGuard guard(vmmem_.lock);
     if (mm::is_paged_out(vmmem_, host, page)) {
@@ -126,6 +143,9 @@ void GuestMemory::make_resident(mm::Processor& host, Vpn page, Access use) {
   for (int tries = 0;; ++tries) {
     const auto touched = host.touch(VirtualAddress(page), use);
     if (touched) return;
+    if (touched.error() == Status::kCommitmentLimit && charge_source_ != nullptr &&
+        charge_source_->find_charge(host, config_.name))
+      continue;
     if (tries == kMostRetries)
       throw GuestMemoryLost("the host cannot bring in guest memory: " + to_string(touched.error()));
     host.wait_until(host.now() + kRetryDelay);
@@ -144,6 +164,7 @@ void GuestMemory::touch_cluster(mm::Processor& host, const GpaRange& range, GfnR
     }
     if (cost == mm::PrefetchCost::kOthers) return;
     if (cost == mm::PrefetchCost::kMore) continue;
+    if (limits_ && is_untouched(host, page) && !limits_->admit_neighbour(host)) return;
     // Nor a write in their name: contents that the host has written stay clean, and keep their slots. Zeros have none,
     // and are made for the use, so that a guest that fills its memory needs one violation a cluster.
     const Access neighbours = cost == mm::PrefetchCost::kZeros ? use : Access::kRead;
@@ -158,7 +179,7 @@ void GuestMemory::hint(mm::Processor& host, HeatHint hint, const GpaRange& range
   switch (hint) {
     case HeatHint::kCold:
       counts_.cold_pages += frames.count.value();
-      vmmem_.trim_range(host, pages);
+      vmmem_.trim_range(host, {pages.first, limits_ ? std::min(pages.count, limits_->may_leave()) : pages.count});
       break;
     case HeatHint::kHot: {
       counts_.hot_pages += frames.count.value();
@@ -176,6 +197,7 @@ void GuestMemory::hint(mm::Processor& host, HeatHint hint, const GpaRange& range
 void GuestMemory::drop_contents(mm::Processor& host, const GpaRange& range, GfnRange frames) {
   if (config_.backing == Backing::kPinned) return;
   PAGODA_CHECK(vmmem_.discard(host, range.pages_of(frames)).has_value());
+  if (limits_) limits_->settle(host);
   const LockGuard guard(vmmem_.lock);
   cache_->contents_lost(frames);
 }
@@ -223,6 +245,14 @@ void GuestMemory::take_free(mm::Processor& host, GfnRange frames) {
                          std::min(frames.count, range.frames.count - (frames.first - range.frames.first))};
     drop_contents(host, range, piece);
     frames = {piece.end(), frames.count - piece.count};
+  }
+}
+
+void GuestMemory::reap(mm::Processor& host) {
+  for (const GpaRange& range : map_.ranges()) {
+    if (range.kind != GpaKind::kMemory) continue;
+    // What cannot be had now, comes back when the guest is taken apart.
+    [[maybe_unused]] const auto released = vmmem_.release(host, VirtualAddress(range.backing), 0_B);
   }
 }
 

@@ -20,6 +20,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -27,6 +28,7 @@
 
 #include "pagoda/hv/ballooned_frames.h"
 #include "pagoda/hv/gpa_map.h"
+#include "pagoda/hv/memory_limits.h"
 #include "pagoda/hv/partition_config.h"
 #include "pagoda/hv/partition_counts.h"
 #include "pagoda/machine/hypercalls.h"
@@ -39,6 +41,15 @@ namespace pagoda::hv {
 class GuestMemoryLost : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
+};
+
+// Who finds commit charge where the host has none left for guest memory that is touched first.
+class ChargeSource {
+ public:
+  virtual ~ChargeSource() = default;
+  // Whether some has come back for the virtual machine of that name, so that it can touch again. Throws GuestMemoryLost:
+  // this one is to go. Called while the guest may hold locks of its own, and the host none.
+  virtual bool find_charge(mm::Processor& host, const std::string& machine) = 0;
 };
 
 // A cache over guest memory, whose entries lead from guest frames to host frames: the second level, and the shadow
@@ -72,6 +83,8 @@ class GuestMemory final : private mm::SecondaryMmu {
   // The host's frames, which all its processors reach alike.
   [[nodiscard]] const machine::PhysicalView& host_memory() const { return any_processor().physical(); }
   [[nodiscard]] const GpaMap& map() const { return map_; }
+  // Asked before a machine is lost for want of charge. Null: nobody is. Stays the caller's.
+  void set_charge_source(ChargeSource* source) { charge_source_ = source; }
   // For the analysis: the lock of vmmem is held.
   void assert_held() const PAGODA_ASSERT_CAPABILITY(vmmem_.lock) { vmmem_.lock.assert_held(); }
 
@@ -135,6 +148,10 @@ class GuestMemory final : private mm::SecondaryMmu {
   // Requires: the frames are the guest's own memory.
   void take_free(mm::Processor& host, GfnRange frames);
 
+  // The host takes all memory of a guest that will never run again, before the guest is taken apart. Linux: the OOM
+  // reaper.
+  void reap(mm::Processor& host);
+
   // While a guest's disk reads guest memory: page-ins count as double paging.
   class GuestWrite {
    public:
@@ -179,6 +196,10 @@ class GuestMemory final : private mm::SecondaryMmu {
   // Requires: the frames are inside the range.
   void drop_contents(mm::Processor& host, const GpaRange& range, GfnRange frames);
   void make_resident(mm::Processor& host, Vpn page, machine::Access use);
+  // Whether no access has touched the page yet, or since it was given back.
+  [[nodiscard]] bool is_untouched(const mm::Processor& host, Vpn page) const;
+  // Before a first touch, where there are limits. Throws GuestMemoryLost.
+  void admit_first_touch(mm::Processor& host);
   // mm::SecondaryMmu.
   void invalidate(VpnRange pages) override;
   bool test_and_clear_accessed(Vpn page) override;
@@ -190,7 +211,9 @@ class GuestMemory final : private mm::SecondaryMmu {
   GpaMap map_;
   std::vector<DirectMap> direct_maps_;
   BalloonedFrames ballooned_;
+  std::optional<MemoryLimits> limits_;
   GuestFrameCache* cache_ = nullptr;
+  ChargeSource* charge_source_ = nullptr;
   machine::Hypercalls::MemoryReport report_;
   unsigned guest_writes_ = 0;
 };

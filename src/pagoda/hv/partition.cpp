@@ -10,8 +10,9 @@ namespace {
 bool is_sensible(const PartitionConfig& config) {
   constexpr PageCount kLargePage = machine::kPagesPerLargePage;
   const bool is_whole = config.backing != Backing::kPinned || config.memory.value() % kLargePage.value() == 0;
-  return !config.memory.is_zero() && is_whole && config.memory <= machine::paging_mode(config.paging).max_frames() &&
-         config.processors > 0 &&
+  const bool may_have_limits = config.backing == Backing::kDeferred && config.direct_maps.empty();
+  return (may_have_limits || (!config.memory_max && !config.swap_max)) && !config.memory.is_zero() && is_whole &&
+         config.memory <= machine::paging_mode(config.paging).max_frames() && config.processors > 0 &&
          (config.mmu != MmuKind::kParavirtual || config.refill == machine::TlbRefill::kHardware) &&
          config.shadow_limit >= ShadowTree::kTablesPerPath + 1_pages &&
          std::has_single_bit(config.fault_cluster.value()) && config.fault_cluster <= kLargePage &&

@@ -60,6 +60,10 @@ struct PartitionConfig {
   std::vector<machine::DiskModel> disks;
   std::vector<DirectMapConfig> direct_maps;
   std::optional<mm::WorkingSet::Limits> limits;  // vmmem's. None: up to all of its memory.
+  // Limits of a machine whose backing is deferred (hv/memory_limits.h): of its pages in memory, not below the minimum of
+  // vmmem's working set, and of those out of it.
+  std::optional<PageCount> memory_max;
+  std::optional<PageCount> swap_max;
 };
 
 }  // namespace pagoda::hv

@@ -82,6 +82,7 @@ Input<> Guest::boot(machine::SimProcessor& cpu) {
                                  lack_of(partition.error(), host_.manager())));
   }
   partition_ = std::move(*partition);
+  partition_->memory().set_charge_source(charge_source_);
   PAGODA_TRY(allow_sharing());
   hv::VirtualMachine& machine = partition_->machine();
   for (unsigned disk = 0; disk < config_.partition.disks.size(); ++disk) {
@@ -138,6 +139,17 @@ void Guest::doom(const std::string& why, Time since, Time time) {
   // Those that halted wait for the same now; those that have a core learn it when they run.
   for (const auto& cpu : cpus_)
     if (cpu->waits()) cpu->wait_for_loss(time);
+  update_cpus();
+}
+
+void Guest::kill(mm::Processor& cpu, const std::string& why) {
+  doom(why, cpu.now(), cpu.now());
+  partition_->memory().reap(cpu);
+}
+
+void Guest::set_charge_source(hv::ChargeSource* source) {
+  charge_source_ = source;
+  if (is_running()) partition_->memory().set_charge_source(source);
 }
 
 Input<> Guest::allow_sharing() {

@@ -36,6 +36,8 @@ class Guest {
   // become tasks of the host. If the host cannot promise the memory, or the guest does not start, that is an incident,
   // and the machine never runs. Gives a time if the host waits for a disk: try again then.
   std::optional<Time> start(machine::SimProcessor& cpu);
+  // Who is asked when the host has no charge left for what it touches first, from now on. Stays the caller's.
+  void set_charge_source(hv::ChargeSource* source);
   // Its power is cut, or it was lost: the host has everything back.
   void end(Time now);
   [[nodiscard]] bool is_running() const { return system_ != nullptr; }
@@ -50,6 +52,8 @@ class Guest {
   // What its host owes it.
   [[nodiscard]] const AllocationConfig& allocation() const { return allocation_; }
   void set_allocation(const AllocationConfig& allocation) { allocation_ = allocation; }
+  // What the out-of-memory killer is to add for it (sim/oom_killer.h).
+  [[nodiscard]] int oom_adjust() const { return config_.limits.oom_adjust; }
   // The host lets nothing in it go on until then.
   void block(Time until) { blocked_until_ = until; }
   // Of its virtual processors, together: what they computed, and waited for the host.
@@ -70,6 +74,9 @@ class Guest {
   // The host cannot bring in the guest's memory: it tries from `since` until that time, and the guest stands still. Then
   // it is lost, and nothing in it runs any more.
   void doom(const std::string& why, Time since, Time time);
+  // The host takes its memory at once, and it is lost as soon as one of its virtual processors comes to learn it.
+  // Requires: it runs and is not lost, and no access of its own is under way.
+  void kill(mm::Processor& cpu, const std::string& why);
   // From when it stands still on: it stopped in the middle of something.
   [[nodiscard]] bool is_lost() const { return loss_.has_value(); }
   // When the host gives up. Requires: is_lost.
@@ -122,6 +129,7 @@ class Guest {
   std::vector<std::unique_ptr<VirtualCpu>> cpus_;
   std::unique_ptr<MachineWatch>
       watch_;  // By the host's policy, from its first round on; destroyed before the partition.
+  hv::ChargeSource* charge_source_ = nullptr;
   AllocationConfig allocation_;
   Time blocked_until_;
   std::optional<VmLoss> loss_;

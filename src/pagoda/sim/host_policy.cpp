@@ -15,6 +15,13 @@ namespace pagoda::sim {
 
 namespace {
 
+// Why this one.
+std::string verdict_on(const OomCandidate& victim) {
+  const std::string adjusted = victim.adjust != 0 ? fmt::format(", adjusted by {} thousandths", victim.adjust) : "";
+  return fmt::format("of all machines it held most, {}{}: the out-of-memory killer took it",
+                     to_string(bytes_of(victim.sum())), adjusted);
+}
+
 // Whether the decision moves something, or holds the machine.
 bool acts(const policy::Decision& decision) {
   return decision.target != decision.previous || !decision.compress.is_zero() || !decision.page_out.is_zero() ||
@@ -37,7 +44,10 @@ HostPolicy::HostPolicy(const PolicyConfig& config, std::uint64_t seed, mm::Memor
   result_.name = config.name;
   result_.period = policy_->period();
   result_.accounts.resize(guests.size());
-  if (policy::find_policy(config.name)->has_killer) killer_.emplace();
+  if (policy::find_policy(config.name)->has_killer) {
+    killer_.emplace();
+    for (const auto& guest : guests) guest->set_charge_source(this);
+  }
 }
 
 void HostPolicy::run(machine::Processor& cpu) {
@@ -62,7 +72,7 @@ void HostPolicy::run(machine::Processor& cpu) {
   bill_.add_round(entries_);
   log(now, state);
   state_ = state;
-  if (killer_) kill_if_needed(host);
+  if (killer_) kill_if_needed(cpu, host);
   last_ = now;
 }
 
@@ -102,29 +112,42 @@ void HostPolicy::obey(machine::Processor& cpu, std::size_t number, const policy:
   }
 }
 
-void HostPolicy::kill_if_needed(const policy::HostMeasure& host) {
-  const mm::MemoryManager::CommitInfo commit = host_.commit();
-  const policy::FreeThresholds limits = policy::thresholds(states_, host.total);
-  const auto why = killer_->look({.free = host.free,
-                                  .low = limits.low,
-                                  .high = limits.high,
-                                  .slots = host.swap_free.value_or(PageCount(0)),
-                                  .promisable = policy::excess(commit.limit, commit.charged)});
-  if (!why) return;
+std::optional<OomCandidate> HostPolicy::worst(Time now) const {
   std::vector<OomCandidate> candidates;
-  for (const BillEntry& entry : entries_) {
-    const VmSample sample = guests_[entry.machine]->sample(host.now);
-    candidates.push_back({.machine = entry.machine,
-                          .resident = sample.memory.in_memory(),
-                          .swapped = sample.memory.compressed + sample.memory.page_file,
-                          .tables = sample.tables});
+  for (std::size_t number = 0; number < guests_.size(); ++number) {
+    Guest& guest = *guests_[number];
+    if (!guest.is_running() || guest.is_lost()) continue;
+    const hv::GuestMemory::Census memory = guest.partition().memory().census();
+    candidates.push_back({.machine = number,
+                          .resident = memory.active + memory.modified + memory.standby,
+                          .swapped = memory.compressed + memory.page_file,
+                          .tables = guest.partition().table_frames().owned(),
+                          .adjust = guest.oom_adjust()});
   }
-  const OomCandidate* const victim = OomKiller::choose(candidates);
-  if (victim == nullptr) return;
-  guests_[victim->machine]->doom(
-      fmt::format("{}, and of all machines it held most, {}: the out-of-memory killer took it", *why,
-                  to_string(bytes_of(victim->sum()))),
-      host.now, host.now);
+  const policy::HostMeasure host = measure_host(now);
+  const OomCandidate* const found = OomKiller::choose(candidates, host.total + host.swap_total.value_or(PageCount(0)));
+  return found != nullptr ? std::optional(*found) : std::nullopt;
+}
+
+void HostPolicy::kill_if_needed(machine::Processor& cpu, const policy::HostMeasure& host) {
+  const auto why = killer_->look({.free = host.free,
+                                  .low = policy::thresholds(states_, host.total).low,
+                                  .slots = host.swap_free.value_or(PageCount(0))});
+  if (!why) return;
+  if (const auto victim = worst(host.now))
+    guests_[victim->machine]->kill(cpu, fmt::format("{}, and {}", *why, verdict_on(*victim)));
+}
+
+bool HostPolicy::find_charge(mm::Processor& host, const std::string& machine) {
+  const auto victim = worst(host.now());
+  if (!victim) return false;
+  Guest& guest = *guests_[victim->machine];
+  const bool is_asker = guest.name() == machine;
+  const std::string why = fmt::format("{} touched memory that the host had nothing left for, and {}",
+                                      is_asker ? "it" : fmt::format("vm \"{}\"", machine), verdict_on(*victim));
+  if (is_asker) throw hv::GuestMemoryLost(why);
+  guest.kill(host, why);
+  return true;
 }
 
 void HostPolicy::steer_sharing() {

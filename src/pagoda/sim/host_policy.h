@@ -11,6 +11,7 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -24,7 +25,7 @@
 
 namespace pagoda::sim {
 
-class HostPolicy final : public mm::SystemThread {
+class HostPolicy final : public mm::SystemThread, private hv::ChargeSource {
  public:
   // All that is named outlives this. Requires: all guests are made, whether or not they run.
   HostPolicy(const PolicyConfig& config, std::uint64_t seed, mm::MemoryManager& host,
@@ -41,8 +42,12 @@ class HostPolicy final : public mm::SystemThread {
  private:
   [[nodiscard]] policy::HostMeasure measure_host(Time now) const;
   void obey(machine::Processor& cpu, std::size_t number, const policy::Decision& decision);
-  // Lets the largest machine go, if it must be.
-  void kill_if_needed(const policy::HostMeasure& host);
+  // Lets the worst machine go, if it must be.
+  void kill_if_needed(machine::Processor& cpu, const policy::HostMeasure& host);
+  // The machine that goes, if any may, and what it holds.
+  [[nodiscard]] std::optional<OomCandidate> worst(Time now) const;
+  // hv::ChargeSource: a first touch found none. The worst machine goes, and its charge is there.
+  bool find_charge(mm::Processor& host, const std::string& machine) override;
   // How fast equal pages are looked for, on a host that shares them.
   void steer_sharing();
   void log(Time now, policy::FreeState state);

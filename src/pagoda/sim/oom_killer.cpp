@@ -1,6 +1,6 @@
 #include "pagoda/sim/oom_killer.h"
 
-#include <algorithm>
+#include <cstdint>
 
 namespace pagoda::sim {
 
@@ -15,15 +15,20 @@ std::optional<std::string> OomKiller::look(const OomLook& now) {
   const bool stays_low = is_low && (rounds_low_ == 0 || now.free <= last_free_);
   rounds_low_ = stays_low ? rounds_low_ + 1 : 0;
   last_free_ = now.free;
-  if (now.promisable < now.high) return "the host had hardly any memory left to promise";
   if (rounds_low_ < kRoundsLow) return std::nullopt;
   rounds_low_ = 0;
   return "the host's free memory stayed low";
 }
 
-const OomCandidate* OomKiller::choose(std::span<const OomCandidate> machines) {
-  const auto largest = std::ranges::max_element(machines, {}, &OomCandidate::sum);
-  return largest == machines.end() ? nullptr : &*largest;
+const OomCandidate* OomKiller::choose(std::span<const OomCandidate> machines, PageCount total) {
+  const auto badness = [&](const OomCandidate& machine) {
+    return static_cast<std::int64_t>(machine.sum().value()) +
+           machine.adjust * static_cast<std::int64_t>(total.value()) / kOomAdjustMost;
+  };
+  const OomCandidate* worst = nullptr;
+  for (const OomCandidate& machine : machines)
+    if (machine.adjust != kOomNever && (worst == nullptr || badness(machine) > badness(*worst))) worst = &machine;
+  return worst;
 }
 
 }  // namespace pagoda::sim

@@ -19,6 +19,22 @@ namespace {
 // Slices between two progress reports.
 constexpr std::uint64_t kProgressStride = 512;
 
+// What a machine is under the host's policy, if it has one.
+VmConfig under_policy(VmConfig vm, const std::optional<PolicyConfig>& config) {
+  const policy::PolicyEntry* const policy = config ? policy::find_policy(config->name) : nullptr;
+  if (policy == nullptr || !policy->has_killer) vm.limits = {};
+  vm.partition.memory_max = vm.limits.memory_max;
+  vm.partition.swap_max = vm.limits.swap_max;
+  if (policy != nullptr && policy->needs_reporting && vm.balloon &&
+      vm.balloon->driver != BalloonConfig::Driver::kAbsent && vm.guest == VmConfig::GuestKind::kPlain &&
+      vm.balloon->reports_free.value_or(true)) {
+    const machine::BalloonFeatures reporting{machine::BalloonFeature::kReporting};
+    vm.partition.balloon = *vm.partition.balloon | reporting;
+    vm.balloon->settings.features = vm.balloon->settings.features | reporting;
+  }
+  return vm;
+}
+
 }  // namespace
 
 Input<std::unique_ptr<Simulation>> Simulation::create(const Scenario& scenario, RunOptions options) {
@@ -76,7 +92,8 @@ Input<> Simulation::make_guests(ImageOpener& images) {
                                          .seed = Random::mix(seed),
                                          .disk_seed = seed,
                                          .file = scenario_.file};
-    guests_.push_back(PAGODA_TRY(Guest::create(vm, *host_, std::move(programs), log_, system_options)));
+    guests_.push_back(PAGODA_TRY(
+        Guest::create(under_policy(vm, scenario_.policy), *host_, std::move(programs), log_, system_options)));
     if (vm.start != Time{}) changes_.emplace(vm.start, guests_.back().get());
     if (vm.stop != kNever) changes_.emplace(vm.stop, guests_.back().get());
   }

@@ -27,9 +27,10 @@ void read_when(TomlTable& t, BalloonConfig& balloon) {
   if (balloon.driver == Driver::kDies) balloon.settings.dies = when;
 }
 
-BalloonFeatures read_features(TomlTable& t, const VmConfig& vm) {
+BalloonFeatures read_features(TomlTable& t, const VmConfig& vm, BalloonConfig& balloon) {
   const bool deflates = t.flag("deflate_on_oom", true);
-  const bool reports = t.flag("report_free", false);
+  if (t.has("report_free")) balloon.reports_free = t.flag("report_free", false);
+  const bool reports = balloon.reports_free.value_or(false);
   if (reports && vm.guest == VmConfig::GuestKind::kWindows)
     t.wrong("report_free", "a guest that gives hints tells of its free memory already; say guest = \"plain\"");
   BalloonFeatures features{BalloonFeature::kMustTellHost, BalloonFeature::kStatistics, BalloonFeature::kPagePoison};
@@ -59,7 +60,7 @@ void read_balloon(TomlTable& t, VmConfig& vm) {
     const double cap = t.real("cap", 1.0, 0.0, 1.0);
     settings.most = PageCount(static_cast<std::uint64_t>(cap * static_cast<double>(vm.partition.memory.value())));
   }
-  vm.partition.balloon = read_features(t, vm);
+  vm.partition.balloon = read_features(t, vm, balloon);
   settings.features = *vm.partition.balloon;
   vm.balloon = balloon;
 }

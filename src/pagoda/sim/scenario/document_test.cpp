@@ -87,6 +87,7 @@ TEST(ScenarioDocument, ListsEveryKeyAndNoOther) {
       {"host.policy", known_keys(replaced(small, "processors = 1", "policy = { zzz = 1 }"))},
       {"event", known_keys(with_vm("") + "[[event]]\nat = '1s'\nvm = 'v'\nzzz = 1\n")},
       {"vm.allocation", known_keys(with_vm("allocation = { zzz = 1 }"))},
+      {"vm.limits", known_keys(with_vm("limits = { zzz = 1 }"))},
       {"host.sharing", known_keys(replaced(small, "processors = 1", "sharing = { zzz = 1 }"))},
       {"host.sharing.domain",
        known_keys(replaced(small, "processors = 1", "sharing = { domain = [{ name = 'x', zzz = 1 }] }"))},

@@ -1,4 +1,4 @@
-// [host.policy], [vm.allocation] and [[event]].
+// [host.policy], [vm.allocation], [vm.limits] and [[event]].
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -63,6 +63,52 @@ TEST(ScenarioPolicy, KnowsEveryPolicyAndRefusesOthersAndWhatTheyDoNotTake) {
   EXPECT_THAT(refusal(under("{ period = '0s' }")), HasSubstr("host.policy.period"));
   EXPECT_THAT(refusal(under("{ idle_tax = 1.0 }")), HasSubstr("host.policy.idle_tax"));
   EXPECT_THAT(refusal(under("{ acceptable_stall = 0.0 }")), HasSubstr("host.policy.acceptable_stall"));
+}
+
+std::string limited(std::string_view limits, std::string_view policy = "paging",
+                    std::string_view backing = "deferred") {
+  return replaced(with_vm(fmt::format("backing = '{}'\nlimits = {{ {} }}", backing, limits)), "processors = 1",
+                  fmt::format("policy = {{ name = '{}' }}", policy));
+}
+
+TEST(ScenarioLimits, AreReadAsTheyAreWritten) {
+  const LimitsConfig none = good(limited("")).vms[0].limits;
+  EXPECT_FALSE(none.memory_max || none.swap_max);
+  EXPECT_EQ(none.oom_adjust, 0);
+  const LimitsConfig set = good(limited("memory_max = '1MiB', swap_max = '0B', oom_adjust = -1000")).vms[0].limits;
+  EXPECT_EQ(set.memory_max, pages_of(1_MiB));
+  EXPECT_EQ(set.swap_max, 0_pages);
+  EXPECT_EQ(set.oom_adjust, -1000);
+  EXPECT_EQ(good(limited("oom_adjust = 1000")).vms[0].limits.oom_adjust, 1000);
+  EXPECT_EQ(good(limited("memory_max = '2MiB'")).vms[0].limits.memory_max, pages_of(2_MiB));
+}
+
+TEST(ScenarioLimits, AreAPlainLinuxHostsForDeferredBacking) {
+  for (const std::string_view limit : {"memory_max = '1MiB'", "swap_max = '1MiB'", "oom_adjust = 1"}) {
+    const std::string key = "vm.limits." + std::string(limit.substr(0, limit.find(' ')));
+    for (const std::string& bad : {limited(limit, "pagoda"), limited(limit, "paging", "va"),
+                                   with_vm(fmt::format("backing = 'deferred'\nlimits = {{ {} }}", limit))})
+      EXPECT_THAT(refusal(bad), AllOf(HasSubstr(key), HasSubstr("paging"), HasSubstr("deferred")));
+  }
+}
+
+TEST(ScenarioLimits, AreRefusedWhereTheyMakeNoSense) {
+  constexpr std::pair<std::string_view, std::string_view> kBad[] = {
+      {"oom_adjust = -1001", "oom_adjust: must be a whole number from -1000 to 1000"},
+      {"oom_adjust = 1001", "oom_adjust: must be a whole number"},
+      {"oom_adjust = 1.5", "oom_adjust: must be a whole number"},
+      {"memory_max = '3MiB'", "memory_max: is more than the machine's memory, 2 MiB"},
+      {"memory_max = '64KiB'", "memory_max: is less than the minimum of the machine, 200 KiB"},
+      {"memory_max = '300KiB' }\nallocation = { minimum = '1MiB'",
+       "memory_max: is less than the minimum of the machine"},
+      {"memory_max = '1MiB' }\nworking_set = { maximum = '1MiB'",
+       "memory_max: is the maximum of the machine's working set"},
+      {"memory_max = '1MB'", "memory_max"},
+      {"swap_max = 'lots'", "swap_max"},
+      {"swap_max = '1KiB'", "swap_max"},
+  };
+  for (const auto& [limits, message] : kBad)
+    EXPECT_THAT(refusal(limited(limits)), HasSubstr(fmt::format("vm.limits.{}", message))) << limits;
 }
 
 TEST(ScenarioAllocation, HasSharesAndMayHaveAMinimum) {

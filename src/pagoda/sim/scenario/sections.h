@@ -46,6 +46,7 @@ void read_vm_sharing(TomlTable& t, const Scenario& scenario, VmConfig& vm);  // 
 void read_policy(TomlTable& t, Scenario& scenario);                          // [host.policy]
 void read_balloon(TomlTable& t, VmConfig& vm);                               // [vm.balloon]
 void read_allocation(TomlTable& t, VmConfig& vm);                            // [vm.allocation]
+void read_vm_limits(TomlTable& t, const Scenario& scenario, VmConfig& vm);   // [vm.limits]
 void read_event(TomlTable& t, Scenario& scenario);                           // [[event]]; behind all machines.
 void read_vm(TomlTable& t, const std::filesystem::path& folder, Scenario& scenario);  // [[vm]]
 

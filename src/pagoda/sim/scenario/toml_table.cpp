@@ -66,11 +66,16 @@ std::string TomlTable::text(std::string_view key, std::string fallback) {
 }
 
 std::uint64_t TomlTable::number(std::string_view key, std::uint64_t fallback, std::uint64_t least, std::uint64_t most) {
+  return static_cast<std::uint64_t>(signed_number(key, static_cast<std::int64_t>(fallback),
+                                                  static_cast<std::int64_t>(least), static_cast<std::int64_t>(most)));
+}
+
+std::int64_t TomlTable::signed_number(std::string_view key, std::int64_t fallback, std::int64_t least,
+                                      std::int64_t most) {
   const toml::node* const node = node_->find(key, known_);
   if (node == nullptr) return fallback;
   const auto value = node->value_exact<std::int64_t>();
-  if (value && *value >= 0 && static_cast<std::uint64_t>(*value) >= least && static_cast<std::uint64_t>(*value) <= most)
-    return static_cast<std::uint64_t>(*value);
+  if (value && *value >= least && *value <= most) return *value;
   wrong(key, fmt::format("must be a whole number from {} to {}", least, most));
   return fallback;
 }

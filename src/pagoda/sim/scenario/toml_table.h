@@ -30,6 +30,8 @@ class TomlTable {
   std::string text(std::string_view key, std::string fallback);
   std::uint64_t number(std::string_view key, std::uint64_t fallback, std::uint64_t least = 0,
                        std::uint64_t most = ~std::uint64_t{0} >> 1);
+  // The same, which may be below zero.
+  std::int64_t signed_number(std::string_view key, std::int64_t fallback, std::int64_t least, std::int64_t most);
   double real(std::string_view key, double fallback, double least, double most);
   bool flag(std::string_view key, bool fallback);
   ByteCount size(std::string_view key, ByteCount fallback);

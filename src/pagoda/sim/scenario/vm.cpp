@@ -83,6 +83,7 @@ void read_vm(TomlTable& t, const std::filesystem::path& folder, Scenario& scenar
   t.table("allocation", [&](TomlTable& allocation) { read_allocation(allocation, vm); });
   t.table("balloon", [&](TomlTable& balloon) { read_balloon(balloon, vm); });
   if (t.has("working_set")) partition.limits = read_limits(t, *scenario.manager.tunables, partition.memory);
+  t.table("limits", [&](TomlTable& limits) { read_vm_limits(limits, scenario, vm); });
   t.tables("disk", [&](TomlTable& disk) { read_disk(disk, draft); });
   t.tables("page_file", [&](TomlTable& file) { read_page_file(file, draft); });
   vm.manager.tunables = mm::Tunables::for_memory(partition.memory);

@@ -24,6 +24,8 @@ struct BalloonConfig {
   };
   Driver driver = Driver::kNormal;
   PageCount target;  // What the host wants in it.
+  // Whether the guest tells of its free memory. None: if the host's policy needs that, and the guest gives no hints.
+  std::optional<bool> reports_free;
   guest::BalloonDriverSettings settings;
 };
 
@@ -31,6 +33,13 @@ struct BalloonConfig {
 struct AllocationConfig {
   std::optional<PageCount> minimum;  // None: the policy has one.
   std::uint64_t shares = 1000;       // ESX's "normal" is in proportion to memory; a choice.
+};
+
+// What a plain Linux host holds it to.
+struct LimitsConfig {
+  std::optional<PageCount> memory_max;  // hv/memory_limits.h.
+  std::optional<PageCount> swap_max;
+  int oom_adjust = 0;  // sim/oom_killer.h.
 };
 
 struct VmConfig : SystemConfig {
@@ -47,6 +56,7 @@ struct VmConfig : SystemConfig {
   std::optional<mm::SharingDomain> domain;  // None: its own.
   Duration hint_period = 1_s;               // How often the guest looks for memory to hint.
   AllocationConfig allocation;
+  LimitsConfig limits;  // None under a policy without a killer.
   std::optional<BalloonConfig> balloon;
   std::string where;  // "scenarios/guests.toml:40", for messages about it.
 };
