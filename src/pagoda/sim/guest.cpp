@@ -52,7 +52,7 @@ std::string lack_of(Status status, mm::MemoryManager& host) {
 }  // namespace
 
 Guest::Guest(const VmConfig& config, System& host, Programs programs, RunLog& log, const System::Options& options)
-    : config_(config),
+    : config_(options.templates->with_direct_maps(config)),
       host_(host),
       cores_(host.scheduler()),
       log_(log),
