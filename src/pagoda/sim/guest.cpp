@@ -98,6 +98,7 @@ Input<> Guest::boot(machine::SimProcessor& cpu) {
   add_threads();
   for (unsigned number = 0; number < config_.partition.processors; ++number) {
     cpus_.push_back(std::make_unique<VirtualCpu>(*this, number));
+    cpus_.back()->set_ready_at(began);  // A processor of the host that is idle may be behind.
     cores_.add(*cpus_.back());
   }
   started_ = began;
