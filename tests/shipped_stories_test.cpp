@@ -5,6 +5,7 @@
 #include <iterator>
 #include <string>
 #include <string_view>
+#include <variant>
 
 #include "pagoda/sim/baseline.h"
 #include "pagoda/sim/simulation.h"
@@ -110,6 +111,49 @@ TEST(ShippedStories, ClonesShareWithinADomainAndNotWithout) {
   const PageCount together = saved();
   for (VmConfig& vm : scenario.vms) vm.domain.reset();
   EXPECT_GT(together, saved() * 2);
+}
+
+// Saves in all; when it had saved 16 MiB; and what went to the host's page files.
+struct Saved {
+  PageCount by_scan;
+  PageCount by_template;
+  Time soon = kNever;
+  std::uint64_t paged_out = 0;
+};
+Saved saved_in(const Scenario& scenario) {
+  const RunResult run = run_of(scenario);
+  Saved saved{.paged_out = run.counters.page_file_pages_written};
+  for (const Sample& sample : run.samples) {
+    saved.by_scan = std::max(saved.by_scan, sample.shared_saved);
+    saved.by_template = std::max(saved.by_template, sample.template_saved);
+    if (sample.shared_saved + sample.template_saved >= pages_of(16_MiB)) saved.soon = std::min(saved.soon, sample.time);
+  }
+  return saved;
+}
+
+TEST(ShippedStories, ATemplateSavesFromTheFirstReadOnWhatAScanFindsLater) {
+  const Scenario scenario = shipped("clones.toml");
+  Scenario scan = scenario;
+  Scenario knowledge = scenario;
+  knowledge.sharing.reset();
+  for (VmConfig& vm : knowledge.vms) vm.is_shared = false;
+  for (VmConfig& vm : scan.vms) {
+    for (ProcessConfig& process : vm.processes)
+      if (auto* const image = std::get_if<ImageProgramConfig>(&process.program)) image->from_template.reset();
+  }
+  const Saved by_scan = saved_in(scan);
+  const Saved by_knowledge = saved_in(knowledge);
+  const Saved by_both = saved_in(scenario);
+  const PageCount of_three = pages_of(128_MiB) * 3;  // The template, of which four machines have one copy.
+  EXPECT_EQ(by_scan.by_template, 0_pages);
+  EXPECT_LT(by_scan.by_scan, of_three * 3 / 4);
+  EXPECT_EQ(by_knowledge.by_template, of_three);
+  EXPECT_EQ(by_knowledge.by_scan, 0_pages);
+  EXPECT_LT(by_knowledge.soon - Time{}, (by_scan.soon - Time{}) / 2);
+  EXPECT_EQ(by_both.by_template, of_three);
+  EXPECT_GT(by_both.by_scan, pages_of(16_MiB));
+  EXPECT_GT(by_scan.paged_out, 0U);
+  EXPECT_EQ(by_both.paged_out, 0U);
 }
 
 TEST(ShippedStories, ABalloonCuresDoublePaging) {

@@ -108,6 +108,8 @@ TEST(ReportJson, EveryFieldGoesToItsOwnKey) {
   sample.resident_limit = 926_pages;
   sample.shared_contents = 927_pages;
   sample.shared_saved = 928_pages;
+  sample.template_pages = 929_pages;
+  sample.template_saved = 930_pages;
   sample.page_file_used = 923_pages;
   sample.page_file_size = 924_pages;
   sample.counters = run.counters;
@@ -163,7 +165,8 @@ TEST(ReportJson, EveryFieldGoesToItsOwnKey) {
         "standby_pages": [[910], [911], [912], [913], [914], [915], [916], [917]]},
       "commit_charge_pages": [921], "commit_limit_pages": [922],
       "resident_charge_pages": [925], "resident_limit_pages": [926],
-      "shared_contents_pages": [927], "shared_saved_pages": [928], "page_file_used_pages": [923],
+      "shared_contents_pages": [927], "shared_saved_pages": [928],
+      "template_pages": [929], "template_saved_pages": [930], "page_file_used_pages": [923],
       "page_file_size_pages": [924],
       "counters": {
         "faults": {"demand_zero": [200], "transition_standby": [201], "transition_modified": [202], "collided": [203], "compressed": [204],
@@ -262,6 +265,7 @@ TEST(ReportJson, EveryFieldOfAVirtualMachineGoesToItsOwnKey) {
   sim::VmSample sample{.memory = {1_pages, 2_pages, 3_pages, 4_pages, 5_pages, 7_pages, 6_pages},
                        .frames = {11_pages, 12_pages, 13_pages, 16_pages, 14_pages},
                        .shared = 17_pages,
+                       .from_templates = 19_pages,
                        .active = 18_pages,
                        .tables = 15_pages,
                        .counters = {21, 36, 22, 23, 24,  25,  26,  27,  28,  29,  30,  107, 108, 109,
@@ -336,7 +340,7 @@ TEST(ReportJson, EveryFieldOfAVirtualMachineGoesToItsOwnKey) {
       "page_file_pages": [5], "ballooned_pages": [7], "nothing_pages": [6]},
     "guest_frames": {"active_pages": [11], "modified_pages": [12], "standby_pages": [13], "ballooned_pages": [16],
       "unused_pages": [14]},
-    "shared_pages": [17], "active_pages": [18], "tables_pages": [15],
+    "shared_pages": [17], "template_pages": [19], "active_pages": [18], "tables_pages": [15],
     "exits": {"exits": [21], "dispatches": [36], "violations": [22], "write_violations": [23], "page_ins": [24], "invalidations": [25],
       "hidden_faults": [26], "true_faults": [27], "table_writes": [28], "page_invalidations": [29],
       "root_loads": [30], "table_batches": [107], "table_updates": [108], "table_refusals": [109], "hypercalls": [31], "cold_pages": [32], "hot_pages": [33], "discarded_pages": [34],

@@ -309,6 +309,8 @@ std::string tell_guests(const sim::RunResult& run) {
   }
   if (const PageCount saved = run.samples.empty() ? PageCount(0) : run.samples.back().shared_saved; !saved.is_zero())
     more.push_back(fmt::format("equal pages that they share saved {} at the end", bytes_text(saved)));
+  if (const PageCount saved = run.samples.empty() ? PageCount(0) : run.samples.back().template_saved; !saved.is_zero())
+    more.push_back(fmt::format("templates, of which the host keeps one copy, saved {}", bytes_text(saved)));
   if (run.baseline) more.push_back(against(*run.baseline, twice));
   return sentence(
       fmt::format("{} virtual {} promised {}, {}", number_word(run.vms.size()),

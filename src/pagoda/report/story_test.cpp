@@ -77,6 +77,13 @@ TEST(Story, VirtualMachinesAndWhatWasPagedTwice) {
       "Two virtual machines were promised 6 MiB, 1.50 times what the host has; at the end the host had 2 MiB of it "
       "in memory, 1 MiB compressed and 512 KiB in page files.");
   EXPECT_THAT(tell(run).waiting, HasSubstr("it finished"));
+  std::vector<sim::Sample> before = run.samples;
+  run.samples.emplace_back();
+  run.samples.back().shared_saved = 32_pages;
+  run.samples.back().template_saved = 96_pages;
+  EXPECT_THAT(tell(run).guests, EndsWith("; equal pages that they share saved 128 KiB at the end; templates, of which "
+                                         "the host keeps one copy, saved 384 KiB."));
+  run.samples = std::move(before);
   run.vms[0].counters.page_file_pages_written = 500;
   EXPECT_THAT(tell(run).guests, EndsWith("; none of 500 pages that guests paged out had been paged out by the host."));
   run.vms[1].end.counters.double_paged = 120;

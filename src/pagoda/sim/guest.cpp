@@ -52,7 +52,7 @@ std::string lack_of(Status status, mm::MemoryManager& host) {
 }  // namespace
 
 Guest::Guest(const VmConfig& config, System& host, Programs programs, RunLog& log, const System::Options& options)
-    : config_(config),
+    : config_(options.templates->with_direct_maps(config)),
       host_(host),
       cores_(host.scheduler()),
       log_(log),
@@ -99,6 +99,7 @@ Input<> Guest::boot(machine::SimProcessor& cpu) {
   add_threads();
   for (unsigned number = 0; number < config_.partition.processors; ++number) {
     cpus_.push_back(std::make_unique<VirtualCpu>(*this, number));
+    cpus_.back()->set_ready_at(began);  // A processor of the host that is idle may be behind.
     cores_.add(*cpus_.back());
   }
   started_ = began;

@@ -28,7 +28,7 @@ namespace pagoda::sim {
 class Guest {
  public:
   // A machine that boots when it starts: here, if that is before time begins for the host. All that is named outlives
-  // this. `options` need no depth, names and disks. Fails with: one line; what `start` makes an incident.
+  // this. `options` need templates, and no depth, names and disks. Fails with: one line; what `start` makes an incident.
   static Input<std::unique_ptr<Guest>> create(const VmConfig& config, System& host, Programs programs, RunLog& log,
                                               const System::Options& options);
 

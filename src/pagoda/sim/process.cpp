@@ -22,13 +22,15 @@ constexpr std::uint64_t kIncidentsTold = 20;
 std::size_t word_of(std::uint64_t operation) { return static_cast<std::size_t>(operation * 197 % kPageWords); }
 
 ProgramMemory memory_of(const ProcessConfig& config, const Program& program, SharedFile* file) {
-  return file == nullptr ? ProgramMemory(program.pages()) : ProgramMemory(program.pages(), *file, config.view->kind);
+  if (file == nullptr) return ProgramMemory(program.pages());
+  return {program.pages(), *file, config.view ? config.view->kind : FileViewConfig::Kind::kDirect};
 }
 
 std::string described(const ProcessConfig& config, const Program& program, const SharedFile* file,
                       const std::string& parent) {
   std::string text = program.describe() + (parent.empty() ? "" : ", forked from " + parent);
   if (file == nullptr) return text;
+  if (!config.view) return fmt::format("{}, of template \"{}\"", text, file->stream()->name());
   return fmt::format("{}, the first {} a {} view of {}", text, to_string(bytes_of(file->pages())),
                      config.view->kind == FileViewConfig::Kind::kShared ? "shared" : "copied", file->stream()->name());
 }

@@ -48,7 +48,7 @@ class Process : public Task {
     mm::MemoryManager* manager = nullptr;  // Its machine's.
     RunLog* log = nullptr;
     const PageHistory* history = nullptr;  // With --verify: of its machine's pages.
-    SharedFile* file = nullptr;            // What `config.view` asks for.
+    SharedFile* file = nullptr;            // What `config.view` asks for, or the template that the program begins with.
     Process* parent = nullptr;             // What `config.fork_of` names.
   };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "pagoda/base/status.h"
+#include "pagoda/guest/dax_driver.h"
 
 namespace pagoda::sim {
 
@@ -64,20 +65,31 @@ Result<> ProgramMemory::make(mm::MemoryManager& manager, machine::Processor& cpu
 }
 
 Result<> ProgramMemory::map(mm::MemoryManager& manager, machine::Processor& cpu, mm::ProcessSpace& space) {
+  const VpnRange view = PAGODA_TRY(view_ == FileViewConfig::Kind::kDirect ? map_directly(manager, cpu, space)
+                                                                          : map_section(manager, cpu, space));
+  page_.reserve(view.count.value());
+  for (PageCount i; i < view.count; ++i) page_.push_back(view.first + i);
+  return {};
+}
+
+Result<VpnRange> ProgramMemory::map_directly(mm::MemoryManager& manager, machine::Processor& cpu,
+                                             mm::ProcessSpace& space) {
+  return guest::DaxDriver(manager, cpu).map(space, file_->stream()->name(), mm::Protection::kExecuteWriteCopy);
+}
+
+Result<VpnRange> ProgramMemory::map_section(mm::MemoryManager& manager, machine::Processor& cpu,
+                                            mm::ProcessSpace& space) {
   const ByteCount size = bytes_of(PageCount(file_pages_));
   auto* const section = PAGODA_TRY(manager.sections().create(cpu, {.file = file_->stream(),
                                                                    .kind = mm::SectionKind::kData,
                                                                    .size = size,
                                                                    .protection = mm::Protection::kReadWrite}));
   const bool copies = view_ == FileViewConfig::Kind::kCopy;
-  const auto view = space.map_view(
+  auto view = space.map_view(
       cpu, *section,
       {.protection = copies ? mm::Protection::kWriteCopy : mm::Protection::kReadWrite, .inherit = mm::Inherit::kShare});
   manager.sections().dereference(cpu, *section);  // The view keeps what it needs.
-  if (!view) return std::unexpected(view.error());
-  page_.reserve(view->count.value());
-  for (PageCount i; i < view->count; ++i) page_.push_back(view->first + i);
-  return {};
+  return view;
 }
 
 Result<> ProgramMemory::reserve(mm::ProcessSpace& space, machine::Processor& cpu) {

@@ -91,6 +91,8 @@ class ProgramMemory {
     return *model_[page];
   }
   Result<> map(mm::MemoryManager& manager, machine::Processor& cpu, mm::ProcessSpace& space);
+  Result<VpnRange> map_section(mm::MemoryManager& manager, machine::Processor& cpu, mm::ProcessSpace& space);
+  Result<VpnRange> map_directly(mm::MemoryManager& manager, machine::Processor& cpu, mm::ProcessSpace& space);
   Result<> reserve(mm::ProcessSpace& space, machine::Processor& cpu);
 
   SharedFile* file_ = nullptr;

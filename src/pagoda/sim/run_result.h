@@ -65,6 +65,8 @@ struct Sample {
   PageCount page_file_size;
   PageCount shared_contents;             // Through which equal pages are shared (mm/combine).
   PageCount shared_saved;                // Pages that are nowhere because of that.
+  PageCount template_pages;              // Of templates that machines have in memory, each page once.
+  PageCount template_saved;              // Frames more that as many copies would take.
   mm::Counters counters;                 // Since the start.
   std::vector<ProcessSample> processes;  // As in RunResult::processes.
   std::vector<VmSample> vms;             // As in RunResult::vms.

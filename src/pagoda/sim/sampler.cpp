@@ -7,8 +7,7 @@
 
 namespace pagoda::sim {
 
-void Sampler::add(Time time, const mm::MemoryManager& manager, std::vector<ProcessSample> processes,
-                  std::vector<VmSample> vms) {
+void Sampler::add(Time time, const mm::MemoryManager& manager, std::vector<ProcessSample> processes, VmSamples vms) {
   const mm::FrameCounts frames = manager.frame_counts();
   const mm::MemoryManager::CommitInfo commit = manager.commit();
   const mm::MemoryManager::ResidentInfo resident = manager.resident();
@@ -36,9 +35,13 @@ void Sampler::add(Time time, const mm::MemoryManager& manager, std::vector<Proce
                 .page_file_size = {},
                 .shared_contents = sharing.shared,
                 .shared_saved = sharing.saved,
+                .template_pages = vms.template_pages,
+                .template_saved = {},
                 .counters = manager.counters(),
                 .processes = std::move(processes),
-                .vms = std::move(vms)};
+                .vms = std::move(vms.vms)};
+  for (const VmSample& vm : sample.vms) sample.template_saved += vm.from_templates;
+  sample.template_saved -= sample.template_pages;
   for (const mm::PagingFileInfo& file : manager.paging_files()) {
     sample.page_file_used += file.used;
     sample.page_file_size += file.size;
@@ -66,8 +69,7 @@ void Sampler::thin() {
   next_ = samples_.size();
 }
 
-void Sampler::finish(Time end, const mm::MemoryManager& manager, std::vector<ProcessSample> processes,
-                     std::vector<VmSample> vms) {
+void Sampler::finish(Time end, const mm::MemoryManager& manager, std::vector<ProcessSample> processes, VmSamples vms) {
   if (!samples_.empty() && samples_.back().time == end) return;
   add(end, manager, std::move(processes), std::move(vms));
 }

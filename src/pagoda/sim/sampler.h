@@ -12,27 +12,31 @@
 
 namespace pagoda::sim {
 
+// The machines at one moment, and what they have of templates, each page once.
+struct VmSamples {
+  std::vector<VmSample> vms;
+  PageCount template_pages;
+};
+
 class Sampler {
  public:
   // The next moment at which a sample is due.
   [[nodiscard]] Time due() const { return Time{} + interval_ * static_cast<std::uint64_t>(next_); }
   // Takes a sample for that moment. Demand is counted from one sample to the next.
-  void take(const mm::MemoryManager& manager, std::vector<ProcessSample> processes, std::vector<VmSample> vms = {}) {
+  void take(const mm::MemoryManager& manager, std::vector<ProcessSample> processes, VmSamples vms = {}) {
     add(due(), manager, std::move(processes), std::move(vms));
     ++next_;
     thin();
   }
   // The last one, at the end of the run.
-  void finish(Time end, const mm::MemoryManager& manager, std::vector<ProcessSample> processes,
-              std::vector<VmSample> vms = {});
+  void finish(Time end, const mm::MemoryManager& manager, std::vector<ProcessSample> processes, VmSamples vms = {});
   // Numbers the intervals for programs' touches; from 1.
   [[nodiscard]] std::uint32_t interval_number() const { return interval_number_; }
   [[nodiscard]] const std::vector<Sample>& samples() const { return samples_; }
 
  private:
   static constexpr std::size_t kMost = 400;
-  void add(Time time, const mm::MemoryManager& manager, std::vector<ProcessSample> processes,
-           std::vector<VmSample> vms);
+  void add(Time time, const mm::MemoryManager& manager, std::vector<ProcessSample> processes, VmSamples vms);
   void thin();
 
   std::vector<Sample> samples_;

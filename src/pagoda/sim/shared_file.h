@@ -1,5 +1,6 @@
-// A file of a scenario that programs map: a copy of the real one on a disk of their machine, so that a run leaves the
-// real one as it is and every run begins with the same bytes. Also, with --verify, what every shared view has to show.
+// A file of a scenario that programs map: a copy of the real one, or of an image's pages, on a disk of their machine, so
+// that a run leaves the real one as it is and every run begins with the same bytes. Also, with --verify, what every shared
+// view has to show.
 #pragma once
 
 #include <array>
@@ -16,6 +17,7 @@
 #include "pagoda/base/units.h"
 #include "pagoda/machine/disk.h"
 #include "pagoda/mm/section/file_stream.h"
+#include "pagoda/sim/image/image_contents.h"
 #include "pagoda/sim/scenario/program_config.h"
 
 namespace pagoda::sim {
@@ -31,6 +33,10 @@ class SharedFile {
   // be made.
   static Input<std::unique_ptr<SharedFile>> open(const FileViewConfig& config, machine::Disk& disk,
                                                  const std::filesystem::path& folder);
+
+  // The same of an image's pages; `name` is its file's. Fails with one line: the copy cannot be made.
+  static Input<std::unique_ptr<SharedFile>> from_image(const ImageContents& image, const std::string& name,
+                                                       machine::Disk& disk, const std::filesystem::path& folder);
 
   [[nodiscard]] const std::shared_ptr<mm::FileStream>& stream() const { return stream_; }
   [[nodiscard]] PageCount pages() const { return pages_; }

@@ -67,6 +67,9 @@ Input<> Simulation::build() {
                                        .disks = scenario_.machine.disks};
   host_ = PAGODA_TRY(
       System::create(scenario_, *machine_, machine_->sim_processors(), std::move(programs), log_, system_options));
+  templates_ =
+      PAGODA_TRY(Templates::open(scenario_.templates, host_->manager(), *host_->scheduler().cpus().front().processor,
+                                 scenario_.machine.disks, images));
   PAGODA_TRY(make_guests(images));
   if (scenario_.policy) {
     policy_ = std::make_unique<HostPolicy>(*scenario_.policy, Random::mix(~seed_), host_->manager(), guests_);
@@ -91,7 +94,8 @@ Input<> Simulation::make_guests(ImageOpener& images) {
                                          .operations_most = options_.operations_most,
                                          .seed = Random::mix(seed),
                                          .disk_seed = seed,
-                                         .file = scenario_.file};
+                                         .file = scenario_.file,
+                                         .templates = templates_.get()};
     guests_.push_back(PAGODA_TRY(
         Guest::create(under_policy(vm, scenario_.policy), *host_, std::move(programs), log_, system_options)));
     if (vm.start != Time{}) changes_.emplace(vm.start, guests_.back().get());
@@ -147,10 +151,15 @@ std::vector<ProcessSample> Simulation::sample_processes(Time now) {
   return samples;
 }
 
-std::vector<VmSample> Simulation::sample_vms(Time now) {
-  std::vector<VmSample> samples;
-  samples.reserve(guests_.size());
-  for (const auto& guest : guests_) samples.push_back(guest->sample(now));
+VmSamples Simulation::sample_vms(Time now) {
+  VmSamples samples;
+  samples.vms.reserve(guests_.size());
+  Templates::Census census(*templates_);
+  for (const auto& guest : guests_) {
+    samples.vms.push_back(guest->sample(now));
+    if (guest->is_running()) samples.vms.back().from_templates = census.add(guest->partition());
+  }
+  samples.template_pages = census.distinct();
   return samples;
 }
 

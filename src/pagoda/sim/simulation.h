@@ -65,7 +65,7 @@ class Simulation {
   void start_or_end(Guest& guest, machine::SimProcessor& cpu);
   void apply(const EventConfig& event);
   [[nodiscard]] std::vector<ProcessSample> sample_processes(Time now);
-  [[nodiscard]] std::vector<VmSample> sample_vms(Time now);
+  [[nodiscard]] VmSamples sample_vms(Time now);
   void sample_until(Time time);
   void report_progress(Time now);
   RunResult result(Time end);
@@ -76,6 +76,7 @@ class Simulation {
   RunLog log_;
   std::unique_ptr<machine::SimMachine> machine_;
   std::unique_ptr<System> host_;
+  std::unique_ptr<Templates> templates_;
   std::vector<std::unique_ptr<Guest>> guests_;
   std::unique_ptr<HostPolicy> policy_;  // Null: none.
   using Change = std::variant<Guest*, const EventConfig*>;

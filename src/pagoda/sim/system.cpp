@@ -55,7 +55,7 @@ Input<std::unique_ptr<System>> System::create(const SystemConfig& config, machin
         Process::Surroundings{.manager = system->manager_.get(),
                               .log = &log,
                               .history = options.verify ? &system->history_ : nullptr,
-                              .file = process.view ? system->files_.at(process.view->file).get() : nullptr,
+                              .file = system->file_of(process, options.templates),
                               .parent = process.fork_of ? system->processes_[*process.fork_of].get() : nullptr},
         programs.seeds_[number],
         Process::Options{.verify = options.verify,
@@ -64,6 +64,12 @@ Input<std::unique_ptr<System>> System::create(const SystemConfig& config, machin
     system->scheduler_->add(*system->processes_.back());
   }
   return system;
+}
+
+SharedFile* System::file_of(const ProcessConfig& process, const Templates* templates) const {
+  if (process.view) return files_.at(process.view->file).get();
+  const auto number = template_of(process);
+  return number ? &templates->file(*number) : nullptr;
 }
 
 bool System::is_finished() const {

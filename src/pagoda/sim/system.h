@@ -18,6 +18,7 @@
 #include "pagoda/sim/run_result.h"
 #include "pagoda/sim/scenario/system_config.h"
 #include "pagoda/sim/scheduler.h"
+#include "pagoda/sim/templates.h"
 
 namespace pagoda::sim {
 
@@ -49,6 +50,7 @@ class System {
     std::string vm;                                     // The virtual machine that it is the guest of; empty: the host.
     std::string file;                                   // The scenario's.
     std::span<const machine::DiskModel> disks;          // The machine's.
+    const Templates* templates = nullptr;               // The host's, for a guest; outlives it.
   };
 
   // Boots the machine. Its processes run on those of its processors that are named, and write into the log. The machine
@@ -74,6 +76,8 @@ class System {
 
  private:
   System(const SystemConfig& config, machine::Machine& machine) : config_(config), machine_(machine) {}
+  // Null: the program maps none, and begins with no template.
+  [[nodiscard]] SharedFile* file_of(const ProcessConfig& process, const Templates* templates) const;
 
   const SystemConfig config_;
   machine::Machine& machine_;

@@ -49,6 +49,7 @@ struct VmSample {
   GuestMemory memory;
   GuestFrames frames;
   PageCount shared;                 // Pages in vmmem's working set that others have too, by their contents.
+  PageCount from_templates;         // Pages of the host's templates in vmmem's working set.
   std::optional<PageCount> active;  // As the host's policy estimates it.
   PageCount tables;                 // Frames of the host for its second-level or shadow tables.
   hv::PartitionCounts counters;     // Since the start.

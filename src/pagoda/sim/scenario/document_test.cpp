@@ -91,6 +91,8 @@ TEST(ScenarioDocument, ListsEveryKeyAndNoOther) {
       {"host.sharing", known_keys(replaced(small, "processors = 1", "sharing = { zzz = 1 }"))},
       {"host.sharing.domain",
        known_keys(replaced(small, "processors = 1", "sharing = { domain = [{ name = 'x', zzz = 1 }] }"))},
+      {"template", known_keys(with_vm("[[template]]\nname = 't'\ndisk = 'ssd'\nzzz = 1\nfill = { image = 'x' }"))},
+      {"template.fill", known_keys(with_vm("[[template]]\nname = 't'\ndisk = 'ssd'\nfill = { image = 'x', zzz = 1 }"))},
       {"vm.sharing", known_keys(with_vm("sharing = { zzz = 1 }"))},
       {"vm.balloon", known_keys(with_vm("balloon = { zzz = 1 }"))},
       {"vm.hints", known_keys(with_vm("hints = { zzz = 1 }"))},

@@ -23,6 +23,7 @@ void add_files(const SystemConfig& system, std::vector<std::string>& files) {
 std::vector<std::string> input_files(const Scenario& scenario) {
   std::vector<std::string> files{scenario.file};
   if (!scenario.compare_with.empty()) files.push_back(scenario.compare_with);
+  for (const TemplateConfig& made : scenario.templates) files.push_back(made.image.file);
   add_files(scenario, files);
   for (const VmConfig& vm : scenario.vms) add_files(vm, files);
   return files;

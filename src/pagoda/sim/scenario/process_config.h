@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <variant>
 
 #include "pagoda/base/units.h"
 #include "pagoda/mm/space/working_set.h"
@@ -23,5 +24,11 @@ struct ProcessConfig {
   Time start;
   std::string where;  // "scenarios/host.toml:31", for messages about it.
 };
+
+// The position of the template that its program begins with; none: its own pages.
+inline std::optional<std::size_t> template_of(const ProcessConfig& process) {
+  const auto* image = std::get_if<ImageProgramConfig>(&process.program);
+  return image != nullptr ? image->from_template : std::nullopt;
+}
 
 }  // namespace pagoda::sim

@@ -50,8 +50,26 @@ void read_generator(TomlTable& p, GeneratorConfig& generator) {
   generator.phase_operations = p.number("phase_operations", 1, 1);
 }
 
+// The image of a program that begins with a template, and which one that is.
+ImageProgramConfig read_template_name(TomlTable& p, const SystemDraft& draft) {
+  const std::string name = p.text("template", "");
+  for (const std::string_view key : {"image", "name", "raw"})
+    if (p.has(key)) p.wrong(key, "of a program that begins with a template is the template's; leave it out");
+  if (draft.templates == nullptr) {
+    p.wrong("template", "is for programs of virtual machines; a program of the host says image");
+    return {};
+  }
+  const auto found = std::ranges::find(*draft.templates, name, &TemplateConfig::name);
+  if (found == draft.templates->end()) {
+    p.wrong("template", fmt::format("there is no template \"{}\"; add a [[template]] with that name", name));
+    return {};
+  }
+  return {.image = found->image, .from_template = static_cast<std::size_t>(found - draft.templates->begin())};
+}
+
 ImageProgramConfig read_image_program(TomlTable& p, const SystemDraft& draft) {
-  ImageProgramConfig program{.image = read_image(p, draft)};
+  ImageProgramConfig program =
+      p.has("template") ? read_template_name(p, draft) : ImageProgramConfig{.image = read_image(p, draft)};
   program.references = p.number("references", program.references, 1, kReferencesMost);
   p.table("then", [&](TomlTable& t) {
     t.require("kind");

@@ -1,6 +1,7 @@
 // What a process runs, as a scenario says it: plain data.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -40,11 +41,20 @@ struct ImageConfig {
   TakeAs as = TakeAs::kWhatItIs;
 };
 
+// An image that the host keeps once for all machines whose programs begin with it.
+struct TemplateConfig {
+  std::string name;
+  unsigned disk = 0;  // Of the host.
+  ImageConfig image;
+  std::string where;  // "scenarios/clones.toml:20", for messages about it.
+};
+
 // A program that touches every page of an image once, in order.
 struct ImageProgramConfig {
   ImageConfig image;
-  std::uint64_t references = 1000;      // Raw references that the touch of a page stands for.
-  std::optional<GeneratorConfig> then;  // Follows, over the image's pages; its memory is not set.
+  std::optional<std::size_t> from_template;  // By position; its image. None: the pages are the program's own.
+  std::uint64_t references = 1000;           // Raw references that the touch of a page stands for.
+  std::optional<GeneratorConfig> then;       // Follows, over the image's pages; its memory is not set.
 };
 
 // A file that a program maps in front of its own memory.
@@ -52,6 +62,7 @@ struct FileViewConfig {
   enum class Kind : std::uint8_t {
     kShared,  // All views show a store, and the file gets it.
     kCopy,    // The first store to a page makes a private copy of it.
+    kDirect,  // The same of a file of the host, in whose frames the guest reads it. For templates alone.
   } kind = Kind::kShared;
   std::string file;
   unsigned disk = 0;

@@ -65,6 +65,7 @@ void read_scenario(TomlTable& root, const std::filesystem::path& path, Scenario&
   root.table("memory_manager", [&](TomlTable& t) { read_memory_manager(t, host); });
   if (!root.has("vm")) root.require("process");
   root.tables("process", [&](TomlTable& t) { read_process(t, host); });
+  root.tables("template", [&](TomlTable& t) { read_template(t, host, scenario); });
   root.tables("vm", [&](TomlTable& t) { read_vm(t, folder, scenario); });
   root.tables("event", [&](TomlTable& t) { read_event(t, scenario); });
   read_file_keys(root, path, scenario);

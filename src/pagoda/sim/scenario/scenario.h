@@ -48,7 +48,8 @@ struct Scenario : SystemConfig {
   std::string description;
   std::uint64_t seed = 1;
   std::optional<SharingConfig> sharing;  // None: it does not.
-  std::optional<PolicyConfig> policy;    // None: nobody moves any.
+  std::vector<TemplateConfig> templates;
+  std::optional<PolicyConfig> policy;  // None: nobody moves any.
   std::vector<VmConfig> vms;
   std::vector<EventConfig> events;
   std::string compare_with;  // The file of another scenario, as found; empty: none.

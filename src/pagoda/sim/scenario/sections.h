@@ -31,6 +31,8 @@ struct SystemDraft {
   machine::TlbRefill& refill;
   std::vector<machine::DiskModel>& disks;
   std::filesystem::path folder;  // The scenario's, where relative names of files begin.
+  // What programs may begin with; null: nothing, they are the host's own.
+  const std::vector<TemplateConfig>* templates = nullptr;
 
   // The path of a file that the scenario names.
   [[nodiscard]] std::string found(const std::string& name) const { return (folder / name).lexically_normal().string(); }
@@ -49,6 +51,8 @@ void read_allocation(TomlTable& t, VmConfig& vm);                            // 
 void read_vm_limits(TomlTable& t, const Scenario& scenario, VmConfig& vm);   // [vm.limits]
 void read_event(TomlTable& t, Scenario& scenario);                           // [[event]]; behind all machines.
 void read_vm(TomlTable& t, const std::filesystem::path& folder, Scenario& scenario);  // [[vm]]
+// [[template]]; behind all disks.
+void read_template(TomlTable& t, const SystemDraft& host, Scenario& scenario);
 
 // --- Parts of sections ---
 

@@ -1,4 +1,4 @@
-// [host.sharing] and [vm.sharing].
+// [host.sharing], [vm.sharing] and [[template]].
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -37,6 +37,19 @@ void read_sharing(TomlTable& t, Scenario& scenario) {
     sharing.domains.push_back(name);
   });
   if (on) scenario.sharing = std::move(sharing);
+}
+
+void read_template(TomlTable& t, const SystemDraft& host, Scenario& scenario) {
+  TemplateConfig made;
+  t.require("name");
+  made.name = t.text("name", "");
+  made.where = t.where();
+  if (std::ranges::find(scenario.templates, made.name, &TemplateConfig::name) != scenario.templates.end())
+    t.wrong("name", fmt::format("there is a template \"{}\" already", made.name));
+  made.disk = read_disk_name(t, host).value_or(made.disk);
+  t.require("fill");
+  t.table("fill", [&](TomlTable& fill) { made.image = read_image(fill, host); });
+  scenario.templates.push_back(std::move(made));
 }
 
 void read_vm_sharing(TomlTable& t, const Scenario& scenario, VmConfig& vm) {

@@ -1,4 +1,5 @@
-// [host.sharing] and [vm.sharing].
+// [host.sharing], [vm.sharing] and [[template]].
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -73,6 +74,47 @@ TEST(ScenarioSharing, RefusesWhatMakesNoSense) {
   EXPECT_THAT(refusal(with_vm("sharing = { domain = 'x' }")), HasSubstr("of no use to a machine that does not share"));
   EXPECT_THAT(refusal(shares("sharing = { domain = [{ name = 'a' }] }", "sharing = { on = false, domain = 'a' }")),
               HasSubstr("of no use to a machine that does not share"));
+}
+
+// The small scenario with a template and a machine whose program is an image's, with those keys.
+std::string begins(std::string_view keys, std::string_view made = "name = 't'\ndisk = 'ssd'\nfill = { image = 'x' }") {
+  return with_vm(
+      fmt::format("[[vm.process]]\nname = 'p'\nprogram = {{ kind = 'image', {} }}\n[[template]]\n{}", keys, made));
+}
+
+TEST(ScenarioTemplates, AProgramBeginsWithOne) {
+  const auto scenario =
+      parse_scenario(begins("template = 't', references = 5",
+                            "name = 's'\ndisk = 'ssd'\nfill = { image = 'y' }\n"
+                            "[[template]]\nname = 't'\ndisk = 'ssd'\nfill = { image = 'x', name = 'n', raw = true }"),
+                     "dir/s.toml");
+  ASSERT_TRUE(scenario) << scenario.error().message;
+  ASSERT_EQ(scenario->templates.size(), 2U);
+  EXPECT_EQ(scenario->templates[1].image.file, "dir/x");
+  EXPECT_EQ(scenario->templates[1].image.as, TakeAs::kRaw);
+  const ProcessConfig& process = scenario->vms[0].processes[0];
+  EXPECT_EQ(template_of(process), 1U);
+  EXPECT_EQ(template_of(scenario->processes[0]), std::nullopt);
+  const auto& program = std::get<ImageProgramConfig>(process.program);
+  EXPECT_EQ(program.image.name, "n");
+  EXPECT_EQ(program.references, 5U);
+  EXPECT_THAT(input_files(*scenario), ::testing::Contains("dir/y"));
+}
+
+TEST(ScenarioTemplates, RefuseWhatMakesNoSense) {
+  EXPECT_THAT(refusal(begins("template = 'u'")), HasSubstr("there is no template \"u\"; add a [[template]]"));
+  for (const char* key : {"image = 'x'", "name = 'n'", "raw = true"})
+    EXPECT_THAT(refusal(begins(fmt::format("template = 't', {}", key))), HasSubstr("is the template's; leave it out"));
+  EXPECT_THAT(refusal(with_program("{ kind = 'image', template = 't' }")),
+              HasSubstr("a program of the host says image"));
+  EXPECT_THAT(refusal(begins("template = 't'", "name = 't'\nfill = { image = 'x' }")), HasSubstr("template.disk"));
+  EXPECT_THAT(refusal(begins("template = 't'", "name = 't'\ndisk = 'u'\nfill = { image = 'x' }")),
+              HasSubstr("there is no disk \"u\""));
+  EXPECT_THAT(refusal(begins("template = 't'", "name = 't'\ndisk = 'ssd'")), HasSubstr("template.fill"));
+  EXPECT_THAT(refusal(begins("template = 't'",
+                             "name = 't'\ndisk = 'ssd'\nfill = { image = 'x' }\n[[template]]\n"
+                             "name = 't'\ndisk = 'ssd'\nfill = { image = 'x' }")),
+              HasSubstr("there is a template \"t\" already"));
 }
 
 }  // namespace

@@ -69,6 +69,7 @@ void read_vm(TomlTable& t, const std::filesystem::path& folder, Scenario& scenar
   partition.name = t.text("name", "");
   vm.where = t.where();
   SystemDraft draft(vm, folder);
+  draft.templates = &scenario.templates;
   read_machine(t, draft);
   read_partition(t, partition);
   vm.guest = t.choice("guest", kGuestNames, vm.guest);
