@@ -103,8 +103,8 @@ Input<> esx_domains(EsxTable& table) {
   const PageCount own = PAGODA_TRY(saved_in(0));
   const double within = 4 * counted(PAGODA_TRY(savable_in_one()));
   struct Of {
-    const char* name;
-    const char* what;
+    const char* name = "";
+    const char* what = "";
     PageCount saved;
   };
   for (const Of& of : {Of{.name = "one", .what = "four clones in one domain: pages saved, zeros apart", .saved = one},

@@ -131,7 +131,7 @@ constexpr std::uint64_t kLasting = 8;    // One region in so many keeps what it 
 constexpr std::uint64_t kContents = 64;  // Different ones.
 constexpr std::uint64_t kStepsOfContent = 24;
 constexpr int kSteps = 512;
-constexpr int kWarmUp = 256;  // In which the order finds out what lasts.
+constexpr int kWarmUp = 256;            // In which the order finds out what lasts.
 constexpr PageCount kPagesOfStep{192};  // That the scan may look at.
 
 // Pages that are saved at the time when programs have run, for each second that the scan took.
