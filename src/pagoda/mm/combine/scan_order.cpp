@@ -38,12 +38,9 @@ void ScanOrder::end_visit(Region& region) {
   ++region.turn;
   if (region.balance > 0) {
     region.level = kHighest;
-    return;
+  } else if (region.level > 0 && (region.balance < 0 || region.shared == 0)) {
+    --region.level;
   }
-  const bool sinks = region.balance < 0 || region.shared == 0;
-  if (sinks && region.level > 0) --region.level;
-  const bool goes_elsewhere = region.level < kHighest && region.turn % kVisitsOfPart == 0;
-  if (sinks || goes_elsewhere) region.shared = 0;
 }
 
 ScanOrder::Step ScanOrder::next_by_yield(std::uint32_t slots, Random& random) {

@@ -13,8 +13,7 @@
 // What *lasted* are slots that were shared when they were last visited and still are; *written again* are those that are
 // not. A slot that became shared says nothing yet: the next visit tells. Visits count a quarter as much from one to the
 // next. So pages that are merged and written in turns sink, as pages do that are alone in what they hold; both are
-// sampled, the same slots twice so that the second visit can tell, and rise when that changes. What is known of slots
-// that are not sampled is forgotten: it would tell how long ago that was, and not what lasts. What stays shared is passed
+// sampled, the same slots twice so that the second visit can tell, and rise when that changes. What stays shared is passed
 // over at no cost, and whoever leaves it is found soon. A new region begins at level 2: the first round is a whole pass.
 //
 // Locking: the caller's. Source: reference/overcommit-facts.md 3, "UKSM (FAST'18)"; virtualization.md 1.5.
