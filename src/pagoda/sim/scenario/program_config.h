@@ -75,9 +75,9 @@ struct DemandConfig {
   DemandCurve curve;
   std::string file;                 // Where the curve is from; empty: the scenario.
   Duration period = 60_s;           // vSphere's, of its "active".
-  double intensity = 4;             // A choice.
+  double intensity = 4;             // A choice: a trace has one period of its own, all of it busy.
   double writes = 0.44;             // The median of the shipped traces (demand_program_test.cpp).
-  double theta = 0.8;               // A choice.
+  double theta = 0.8;               // Of the shipped traces (demand_program_test.cpp).
   std::uint64_t references = 1000;  // Raw references that one touch stands for.
 };
 
