@@ -47,7 +47,7 @@ Input<sim::RunResult> run_story(std::string_view file, PageCount memory, unsigne
 }
 
 struct Story {
-  unsigned mib;  // The busy program's memory, in a guest of 16 MiB.
+  unsigned mib = 0;  // The busy program's memory, in a guest of 16 MiB.
   sim::RunResult uncured;
 };
 
