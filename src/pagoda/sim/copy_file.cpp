@@ -8,6 +8,8 @@
 #include <span>
 #include <vector>
 
+#include "pagoda/base/write_at.h"
+
 namespace pagoda::sim {
 
 namespace {
@@ -29,17 +31,6 @@ DataRun next_data(int file, off_t at, off_t end) {
   if (first < 0) return errno == ENXIO ? DataRun{end, end} : DataRun{at, end};
   const off_t hole = lseek(file, first, SEEK_HOLE);
   return {std::min(first, end), hole < 0 ? end : std::min(hole, end)};
-}
-
-int write_at(int target, std::span<const std::byte> bytes, off_t at) {
-  while (!bytes.empty()) {
-    const ssize_t n = pwrite(target, bytes.data(), bytes.size(), at);
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return n < 0 ? errno : EIO;
-    bytes = bytes.subspan(static_cast<std::size_t>(n));
-    at += n;
-  }
-  return 0;
 }
 
 CopyOutcome copy_run(int source, int target, DataRun run, std::span<std::byte> part) {

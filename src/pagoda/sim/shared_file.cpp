@@ -14,6 +14,7 @@
 
 #include "pagoda/base/check.h"
 #include "pagoda/base/status.h"
+#include "pagoda/base/write_at.h"
 #include "pagoda/sim/copy_file.h"
 
 namespace pagoda::sim {
@@ -57,18 +58,6 @@ Input<Copy> make_copy(const FileViewConfig& config, fs::path folder) {
                                outcome.error == 0 ? "it is shorter than it was" : std::strerror(outcome.error)));
 }
 
-// Writes all bytes at the offset, or says with which errno it could not.
-int write_all(int file, std::span<const std::byte> bytes, off_t at) {
-  while (!bytes.empty()) {
-    const ssize_t n = pwrite(file, bytes.data(), bytes.size(), at);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return errno;
-    bytes = bytes.subspan(static_cast<std::size_t>(n));
-    at += n;
-  }
-  return 0;
-}
-
 // Pages of zeros are holes.
 Input<Copy> make_copy(const ImageContents& image, const std::string& of, fs::path folder) {
   Copy copy = PAGODA_TRY(make_empty(of, folder));
@@ -77,7 +66,7 @@ Input<Copy> make_copy(const ImageContents& image, const std::string& of, fs::pat
   for (std::uint64_t page = 0; page < image.pages().value() && error == 0; ++page) {
     if (image.is_zero(page)) continue;
     image.fill(page, bytes);
-    error = write_all(copy.file.get(), bytes, static_cast<off_t>(page * kPageBytes));
+    error = write_at(copy.file.get(), bytes, static_cast<off_t>(page * kPageBytes));
   }
   if (error == 0) return copy;
   ::unlink(copy.path.c_str());

@@ -13,6 +13,7 @@
 
 #include "pagoda/base/status.h"
 #include "pagoda/base/units.h"
+#include "pagoda/base/write_at.h"
 #include "pagoda/sim/image/page_map.h"
 
 namespace pagoda::sim {
@@ -69,18 +70,7 @@ int open_nameless(const std::string& folder) {
   return named;
 }
 
-bool write_whole(int descriptor, std::span<const std::byte> bytes, std::uint64_t at) {
-  while (!bytes.empty()) {
-    const ssize_t count = pwrite(descriptor, bytes.data(), bytes.size(), static_cast<off_t>(at));
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return false;
-    bytes = bytes.subspan(static_cast<std::size_t>(count));
-    at += static_cast<std::uint64_t>(count);
-  }
-  return true;
-}
-
-// Writes what is not zero, in runs of blocks.
+// Writes what is not zero, in runs of blocks. False: errno says why not.
 bool write_sparsely(int descriptor, std::span<const std::byte> bytes, std::uint64_t at) {
   const auto is_zero_block = [&](std::size_t block) {
     const auto part = bytes.subspan(block, std::min(kSpoolBlockBytes, bytes.size() - block));
@@ -94,7 +84,10 @@ bool write_sparsely(int descriptor, std::span<const std::byte> bytes, std::uint6
     std::size_t to = from;
     while (to < bytes.size() && !is_zero_block(to)) to += kSpoolBlockBytes;
     to = std::min(to, bytes.size());
-    if (!write_whole(descriptor, bytes.subspan(from, to - from), at + from)) return false;
+    if (const int failed = write_at(descriptor, bytes.subspan(from, to - from), static_cast<off_t>(at + from))) {
+      errno = failed;
+      return false;
+    }
     from = to;
   }
   return true;
