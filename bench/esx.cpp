@@ -4,9 +4,11 @@
 
 #include <cmath>
 #include <filesystem>
+#include <span>
 
 #include "bench/figures.h"
 #include "bench/folders.h"
+#include "pagoda/sim/image/page_map.h"
 
 namespace pagoda::bench {
 
@@ -14,7 +16,6 @@ namespace {
 
 constexpr const char* kLayout = "{:>3}  {:<60} {:>14}  {:<24} {:<28} {}";
 constexpr std::string_view kScenarios = "scenarios";
-constexpr std::string_view kImages = "data/images";
 
 std::string_view name(Verdict verdict) {
   switch (verdict) {
@@ -71,10 +72,17 @@ Input<sim::Scenario> shipped_scenario(std::string_view name) {
 }
 
 Input<std::string> shipped_images() {
-  const std::filesystem::path folder = find_shipped(kImages);
-  if (folder.empty())
+  const std::filesystem::path file = find_shipped_images();
+  if (file.empty())
     return bad_input("bench: no folder data/images beside or above this program; run it in the folder that has it");
-  return (folder / "all14.vpm.zst").string();
+  return file.string();
+}
+
+Input<sim::ImageFigures> figures_of_image(const std::string& map, std::string_view image) {
+  const sim::PageMap pages = PAGODA_TRY(sim::PageMap::open(map));
+  const sim::PageMap::Image* const found = pages.find(image);
+  if (found == nullptr) return bad_input(fmt::format("{}: has no image {}; there are {}", map, image, pages.names()));
+  return sim::image_figures(pages, std::span(found, 1)).front().alone;
 }
 
 Input<> esx(const BenchOptions&, BenchOutput& out) {

@@ -9,6 +9,7 @@
 #include "bench/command.h"
 #include "pagoda/base/input_error.h"
 #include "pagoda/base/units.h"
+#include "pagoda/sim/image/image_statistics.h"
 #include "pagoda/sim/scenario/scenario.h"
 
 namespace pagoda::bench {
@@ -55,6 +56,8 @@ class EsxTable {
 Input<sim::Scenario> shipped_scenario(std::string_view name);
 // The map of the pages of real guests that ships. Fails with one line: there is none.
 Input<std::string> shipped_images();
+// What one of its images holds. Fails with one line: there is no such image, or what PageMap::open says.
+Input<sim::ImageFigures> figures_of_image(const std::string& map, std::string_view image);
 
 // --- The rows ---
 Input<> esx_balloon_cost(EsxTable& table);   // 1

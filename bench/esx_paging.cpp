@@ -8,7 +8,6 @@
 
 #include "bench/esx.h"
 #include "pagoda/guest/enlightenments.h"
-#include "pagoda/sim/image/page_map.h"
 #include "pagoda/sim/simulation.h"
 
 namespace pagoda::bench {
@@ -175,21 +174,16 @@ Input<> esx_cold_discard(EsxTable& table) {
 
 Input<> esx_zero_pages(EsxTable& table) {
   const std::string file = PAGODA_TRY(shipped_images());
-  const sim::PageMap map = PAGODA_TRY(sim::PageMap::open(file));
-  const sim::PageMap::Image* const image = map.find(kImage);
-  if (image == nullptr) return bad_input(fmt::format("{}: has no image {}; there are {}", file, kImage, map.names()));
-  std::uint64_t zeros = 0;
-  for (const std::uint32_t number : map.numbers(*image))
-    if (map.contents()[number].kind == sim::ContentKind::kZero) ++zeros;
+  const sim::ImageFigures image = PAGODA_TRY(figures_of_image(file, kImage));
   const sim::Scenario scenario = PAGODA_TRY(sim::parse_scenario(fmt::format(kTouchesImage, file, kImage), "esx"));
   const sim::RunResult run = PAGODA_TRY(sim::run_scenario(scenario, {}));
   // A page leaves once at most; of those that are not zero each may be written.
-  const std::uint64_t others = image->pages.value() - zeros;
+  const std::uint64_t others = image.not_zero().value();
   const std::uint64_t written = run.counters.page_file_pages_written;
   table.add({.row = 16,
              .name = "zeros",
              .what = fmt::format("pages of {} that are zeros", kImage),
-             .ours = 100 * counted(zeros) / counted(image->pages),
+             .ours = 100 * counted(image.zero) / counted(image.pages),
              .unit = "%",
              .published = "31 %, another guest"});
   table.add_exact({.row = 16,

@@ -5,14 +5,12 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
-#include <set>
 #include <string>
 #include <variant>
 #include <vector>
 
 #include "bench/birthday.h"
 #include "bench/esx.h"
-#include "pagoda/sim/image/page_map.h"
 #include "pagoda/sim/simulation.h"
 
 namespace pagoda::bench {
@@ -48,21 +46,6 @@ Input<sim::Scenario> clones_in(unsigned domains) {
 Input<PageCount> saved_in(unsigned domains) {
   const sim::RunResult run = PAGODA_TRY(sim::run_scenario(PAGODA_TRY(clones_in(domains)), {}));
   return std::ranges::max(run.samples, {}, &sim::Sample::shared_saved).shared_saved;
-}
-
-// What an omniscient merger would save of one of them, zeros apart.
-Input<std::uint64_t> savable_in_one() {
-  const sim::PageMap map = PAGODA_TRY(sim::PageMap::open(PAGODA_TRY(shipped_images())));
-  const sim::PageMap::Image* const image = map.find("nk_idle");
-  if (image == nullptr) return bad_input("bench: the shipped images have no nk_idle, which clones.toml is made of");
-  std::uint64_t pages = 0;
-  std::set<std::uint32_t> distinct;
-  for (const std::uint32_t number : map.numbers(*image)) {
-    if (map.contents()[number].kind == sim::ContentKind::kZero) continue;
-    ++pages;
-    distinct.insert(number);
-  }
-  return pages - distinct.size();
 }
 
 }  // namespace
@@ -113,7 +96,9 @@ Input<> esx_domains(EsxTable& table) {
   const PageCount one = PAGODA_TRY(saved_in(1));
   const PageCount two = PAGODA_TRY(saved_in(2));
   const PageCount own = PAGODA_TRY(saved_in(0));
-  const double within = 4 * counted(PAGODA_TRY(savable_in_one()));
+  // What an omniscient merger would save of each, zeros apart.
+  const sim::ImageFigures image = PAGODA_TRY(figures_of_image(PAGODA_TRY(shipped_images()), "nk_idle"));
+  const double within = 4 * counted(image.not_zero() - image.distinct);
   struct Of {
     const char* name = "";
     const char* what = "";

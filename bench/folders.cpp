@@ -27,4 +27,9 @@ fs::path find_shipped(std::string_view folder) {
   return search_upwards(fs::current_path(error), folder);
 }
 
+fs::path find_shipped_images() {
+  const fs::path folder = find_shipped("data/images");
+  return folder.empty() ? folder : folder / "all14.vpm.zst";
+}
+
 }  // namespace pagoda::bench

@@ -40,8 +40,7 @@ class MixText {
   void clone_from(std::string_view image) {
     out_ += "[host.sharing]\nrate = 4000\nvm_rate = 1000\n[[host.sharing.domain]]\nname = 'clones'\n";
     for_machine_ = "sharing = { domain = 'clones' }\n";
-    for_process_ = fmt::format("fill = {{ image = '{}', name = '{}' }}\n",
-                               (find_shipped("data/images") / "all14.vpm.zst").string(), image);
+    for_process_ = fmt::format("fill = {{ image = '{}', name = '{}' }}\n", find_shipped_images().string(), image);
   }
 
   void machine(std::string_view name, unsigned mib, const std::vector<Step>& steps, std::string_view driver = "normal",

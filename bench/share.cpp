@@ -6,7 +6,6 @@
 #include <array>
 #include <cstring>
 #include <filesystem>
-#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -18,6 +17,7 @@
 #include "bench/traces.h"
 #include "pagoda/base/random.h"
 #include "pagoda/mm/combine/combiner.h"
+#include "pagoda/sim/image/image_statistics.h"
 #include "pagoda/sim/image/page_maker.h"
 #include "pagoda/sim/image/page_map.h"
 
@@ -44,19 +44,19 @@ class Contents {
   }
   // All pages of zeros, and all but one of every other content.
   [[nodiscard]] PageCount savable() const {
-    const std::set<std::uint32_t> distinct(numbers_.begin(), numbers_.end());
-    const auto zeros = std::ranges::count_if(
-        distinct, [&](std::uint32_t number) { return map_.contents()[number].kind == sim::ContentKind::kZero; });
-    return pages() - PageCount(distinct.size() - static_cast<std::size_t>(zeros));
+    const sim::ImageFigures figures = sim::image_figures(map_, images()).back().together;
+    return figures.pages - figures.distinct;
   }
 
  private:
   explicit Contents(sim::PageMap map) : map_(std::move(map)) {
-    for (std::size_t image = 0; image < kImages; ++image) {
-      const auto numbers = map_.numbers(map_.images()[image]);
+    for (const sim::PageMap::Image& image : images()) {
+      const auto numbers = map_.numbers(image);
       numbers_.insert(numbers_.end(), numbers.begin(), numbers.end());
     }
   }
+
+  [[nodiscard]] std::span<const sim::PageMap::Image> images() const { return std::span(map_.images()).first(kImages); }
 
   sim::PageMap map_;
   sim::PageMaker maker_;
