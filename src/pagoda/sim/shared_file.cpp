@@ -73,11 +73,13 @@ Input<Copy> make_copy(const ImageContents& image, const std::string& of, fs::pat
   return no_copy(of, folder, error);
 }
 
-// On the disk; nothing names it any more.
-Result<std::shared_ptr<mm::FileStream>> open_copy(const Copy& copy, const std::string& name, machine::Disk& disk) {
+// The copy of what is named so, on the disk; nothing names the copy any more.
+Input<std::shared_ptr<mm::FileStream>> open_copy(const Copy& copy, const std::string& of, const std::string& name,
+                                                 machine::Disk& disk) {
   auto file = disk.open(copy.path, machine::FileAccess::kReadWrite, machine::FileCreation::kOpenExisting);
   ::unlink(copy.path.c_str());  // Its bytes stay as long as it is open.
-  return std::make_shared<mm::FileStream>(name, PAGODA_TRY(std::move(file)));
+  if (!file) return bad_input(fmt::format("{}: its copy cannot be opened ({})", of, to_string(file.error())));
+  return std::make_shared<mm::FileStream>(name, std::move(*file));
 }
 
 }  // namespace
@@ -85,19 +87,15 @@ Result<std::shared_ptr<mm::FileStream>> open_copy(const Copy& copy, const std::s
 Input<std::unique_ptr<SharedFile>> SharedFile::open(const FileViewConfig& config, machine::Disk& disk,
                                                     const fs::path& folder) {
   Copy copy = PAGODA_TRY(make_copy(config, folder));
-  auto stream = open_copy(copy, fs::path(config.file).filename().string(), disk);
-  if (!stream)
-    return bad_input(fmt::format("{}: its copy cannot be opened ({})", config.file, to_string(stream.error())));
-  return std::unique_ptr<SharedFile>(new SharedFile(std::move(*stream), config.pages, std::move(copy.file)));
+  auto stream = PAGODA_TRY(open_copy(copy, config.file, fs::path(config.file).filename().string(), disk));
+  return std::unique_ptr<SharedFile>(new SharedFile(std::move(stream), config.pages, std::move(copy.file)));
 }
 
 Input<std::unique_ptr<SharedFile>> SharedFile::from_image(const ImageContents& image, const std::string& name,
                                                           machine::Disk& disk, const fs::path& folder) {
   Copy copy = PAGODA_TRY(make_copy(image, image.describe(), folder));
-  auto stream = open_copy(copy, name, disk);
-  if (!stream)
-    return bad_input(fmt::format("{}: its copy cannot be opened ({})", image.describe(), to_string(stream.error())));
-  return std::unique_ptr<SharedFile>(new SharedFile(std::move(*stream), image.pages(), std::move(copy.file)));
+  auto stream = PAGODA_TRY(open_copy(copy, image.describe(), name, disk));
+  return std::unique_ptr<SharedFile>(new SharedFile(std::move(stream), image.pages(), std::move(copy.file)));
 }
 
 PageModel& SharedFile::model(std::uint32_t page) {
