@@ -12,8 +12,8 @@
 // What counts: each page once, whole. A page in the compression store counts as out, though it takes host memory: cgroup
 // v2 charges memory.swap.current a slot for it, as zswap's page has one. So does one that is on its way to a paging file
 // or lies on standby: its frame is the host's; and one that was found to hold zeros, which the store of zswap has a slot
-// for too. What does not: a copy that a page in memory has in a paging file as well,
-// the host's own tables for the machine, and what compressed pages take, which is the store's (memory.current has both).
+// for too. What does not count: a copy that a page in memory has in a paging file as well, the host's own tables for the
+// machine, and what compressed pages take, which is the store's (memory.current has both).
 //
 // Locking: takes vmmem's lock, and the host's list of spaces. Source: Linux's Documentation/admin-guide/cgroup-v2.rst
 // ("memory.max", "memory.swap.max"), mm/zswap.c.
